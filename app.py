@@ -1,0 +1,45 @@
+"""The CDK app: load fleet.toml, one Stage per account, synthesize. Needs no network, no credentials and no Docker.
+
+Context (`cdk -c key=value`):
+    fleet    path of the fleet file (default: fleet.toml beside this file)
+    target   aws (default), or local: for the local AWS of `jitrctl local`
+"""
+
+import os
+import sys
+from pathlib import Path
+
+# Node 20 still runs CDK; jsii says so on every start, in eleven lines, unless this is set before it is loaded.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
+
+import aws_cdk as cdk
+
+from fleet.parse import load
+from fleet.problems import FleetError
+from infra.asset import AssetError
+from infra.stage import AccountStage
+from infra.target import AWS, local
+
+ROOT = Path(__file__).parent
+
+
+def main() -> int:
+    app = cdk.App()
+    path = Path(app.node.try_get_context("fleet") or ROOT / "fleet.toml")
+    target = {"aws": lambda: AWS, "local": local}.get(app.node.try_get_context("target") or "aws")
+    if target is None:
+        print("context target is neither aws nor local", file=sys.stderr)  # noqa: T201 -- cdk shows it
+        return 2
+    try:
+        fleet = load(path)
+        for account in fleet.accounts:
+            AccountStage(app, fleet=fleet, account=account, target=target())
+    except (FleetError, AssetError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- cdk shows it
+        return 2
+    app.synth()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""What has to agree between the keys of fleet.toml, once each of them has been read.
+
+Decides on contradictions: between keys of a table, between accounts, between CAs. It refuses to know single values.
+Every check works on what could be read and stays silent about the rest, so that one slip is one problem.
+"""
+
+from collections.abc import Iterator
+
+from fleet.keys import Draft
+from fleet.names import partition_of
+from fleet.problems import Place, nearest, shown
+from fleet.values import written_duration
+from jitr.rules import CertificateMode
+
+# Attributes per thing, AWS IoT: 3 without a thing type, 50 (adjustable) with one. One of them is ours.
+MAX_ATTRIBUTES_UNTYPED = 3 - 1
+MAX_ATTRIBUTES_TYPED = 50 - 1
+
+
+def check_agreement(fleet: Draft, root: Place) -> None:
+    """Report every contradiction in a read document; `root` is the place of the whole file."""
+    for name, ca in fleet.get("ca", {}).items():
+        _check_attributes(ca, root.at("ca", name))
+    _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
+    _check_account_ids(fleet, root)
+    _check_partitions(fleet, root)
+    _check_registrations(fleet, root)
+    _check_single_default(fleet, root)
+    if "account" in fleet:
+        _check_cas_used(fleet, root)
+
+
+def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
+    """Go through what each account says of each CA: account name, CA name, draft."""
+    for account, draft in fleet.get("account", {}).items():
+        for ca, registration in draft.get("ca", {}).items():
+            yield account, ca, registration
+
+
+def _check_attributes(ca: Draft, place: Place) -> None:
+    if "thing_type" not in ca:  # present but unreadable; without a type it is None
+        return
+    allowed = MAX_ATTRIBUTES_TYPED if ca["thing_type"] else MAX_ATTRIBUTES_UNTYPED
+    count = len(ca.get("attributes", {}))
+    if count > allowed:
+        remedy = "" if ca["thing_type"] else f"; with a thing_type there may be {MAX_ATTRIBUTES_TYPED}"
+        place.at("attributes").problem(
+            f"holds {count} attributes", f"keep {allowed}, AWS IoT allows one more and jitr uses it{remedy}"
+        )
+
+
+def _check_sweep(sweep: Draft, place: Place) -> None:
+    if sweep.keys() >= {"every", "pending_after", "horizon"}:
+        least = sweep["pending_after"] + sweep["every"]
+        if sweep["horizon"] < least:
+            place.at("horizon").problem(
+                "ends before the sweep could see every certificate once",
+                f'write at least every + pending_after: "{written_duration(least)}"',
+            )
+    if sweep.get("every", 0) % 60:
+        place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
+
+
+def _check_account_ids(fleet: Draft, root: Place) -> None:
+    first: dict[str, str] = {}
+    for name, account in fleet.get("account", {}).items():
+        if "id" not in account:
+            continue
+        other = first.setdefault(account["id"], name)
+        if other != name:
+            root.at("account", name, "id").problem(
+                f"is {shown(account['id'])}, the id of account.{other} too",
+                "correct one of them, or put the Regions of both into one account",
+            )
+
+
+def _check_partitions(fleet: Draft, root: Place) -> None:
+    for name, account in fleet.get("account", {}).items():
+        partitions = {partition_of(region): region for region in account.get("regions", ())}
+        if len(partitions) > 1:
+            root.at("account", name, "regions").problem(
+                f"lies in several partitions ({', '.join(f'{key}: {value}' for key, value in partitions.items())})",
+                "an AWS account has one partition: make it two accounts",
+            )
+
+
+def _check_registrations(fleet: Draft, root: Place) -> None:
+    for account, ca, registration in registrations(fleet):
+        place = root.at("account", account, "ca", ca)
+        if "ca" in fleet and ca not in fleet["ca"]:
+            place.problem("names a CA that this file does not describe", nearest(ca, fleet["ca"]))
+        if not registration.keys() >= {"mode", "verification_certificate"}:
+            continue
+        verified = registration["verification_certificate"] is not None
+        if registration["mode"] is CertificateMode.DEFAULT and not verified:
+            place.problem(
+                "is in DEFAULT mode without a verification_certificate",
+                "add one that the CA signed for this account's registration code, or use SNI_ONLY",
+            )
+        if registration["mode"] is CertificateMode.SNI_ONLY and verified:
+            place.at("verification_certificate").problem(
+                "is given in SNI_ONLY mode, where AWS IoT takes none", "remove it, or use DEFAULT"
+            )
+
+
+def _check_single_default(fleet: Draft, root: Place) -> None:
+    holders: dict[tuple[str, str], str] = {}
+    for account, ca, registration in registrations(fleet):
+        if registration.get("mode") is not CertificateMode.DEFAULT:
+            continue
+        for region in fleet["account"][account].get("regions", ()):
+            holder = holders.setdefault((ca, region), account)
+            if holder != account:
+                root.at("account", account, "ca", ca, "mode").problem(
+                    f"is DEFAULT in {region}, as in account.{holder}; AWS allows one account per CA and Region",
+                    "use SNI_ONLY in one of them",
+                )
+
+
+def _check_cas_used(fleet: Draft, root: Place) -> None:
+    used = {ca for _, ca, _ in registrations(fleet)}
+    for name in fleet.get("ca", {}):
+        if name not in used:
+            root.at("ca", name).problem(
+                "is in no account", f'add ca.{name} = {{ mode = "SNI_ONLY" }} to an account, or remove the CA'
+            )

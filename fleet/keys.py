@@ -1,0 +1,151 @@
+"""Every key that fleet.toml knows: one row each. A new key is one row here, a field in model.py and a row in the docs.
+
+Decides which keys there are, what type each has, which are required and what the others default to. It refuses to
+know how keys of different tables have to agree; checks.py does. docs/fleet.md is held to these tables by a test.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fleet.names import account_id, attributes, own_name, region, thing_name, thing_word
+from fleet.problems import Place, nearest
+from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of
+from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject
+
+REQUIRED = object()
+
+CURVES = ["P-256", "P-384", "P-521"]  # what AWS IoT accepts in device certificates
+MAX_GROUPS = 10  # thing groups per thing, AWS IoT quota, not adjustable
+# The greatest adjusted quota of UpdateCertificate we know of is far lower; beyond this a number is a slip.
+MAX_ACTIVATIONS = 1000
+MAX_RSA_BITS = 16_384  # cryptography and OpenSSL verify no greater modulus
+
+# What a table became: each key that could be read, under its name. A key that could not be read is not in it.
+Draft = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key: its type in words, its reader, its default as TOML would write it.
+
+    `default` REQUIRED means there is none, and `example` shows what to write; None means that the key may be left out
+    and nothing stands in for it.
+    """
+
+    kind: str
+    read: Reader
+    default: object = REQUIRED
+    example: str = ""
+
+
+Keys = Mapping[str, Key]
+
+
+def table(keys: Keys) -> Reader:
+    """Read a table with exactly these keys into a Draft."""
+
+    def read(value: object, place: Place) -> Draft | None:
+        if not isinstance(value, dict):
+            place.problem(f"is {type_of(value)}, a table is expected", f"write keys below [{place}]")
+            return None
+        for name in [name for name in value if name not in keys]:
+            place.at(name).problem("is no key of fleet.toml", nearest(name, keys))
+        draft: Draft = {}
+        for name, key in keys.items():
+            here = place.at(name)
+            written = value.get(name, key.default)
+            if written is REQUIRED:
+                here.problem("is missing", f"add {key.example}")
+            elif written is None:
+                draft[name] = None
+            elif (read_value := key.read(written, here)) is not None:
+                draft[name] = read_value
+        return draft
+
+    return read
+
+
+def named(keys: Keys, example: str) -> Reader:
+    """Read a table of tables that people name, such as [ca.*], into a Draft for each name."""
+
+    def read(value: object, place: Place) -> dict[str, Draft] | None:
+        if not isinstance(value, dict):
+            place.problem(f"is {type_of(value)}, a table is expected", f"write {example}")
+            return None
+        if not value:
+            place.problem("is empty", f"add {example}")
+        drafts: dict[str, Draft] = {}
+        for name, written in value.items():
+            here = place.at(name)
+            own_name(name, here)
+            draft = table(keys)(written, here)
+            if draft is not None:
+                drafts[name] = draft
+        return drafts
+
+    return read
+
+
+FLEET: Keys = {
+    "name": Key(kind="name", read=own_name, example='name = "acme"'),
+}
+
+CHECK_MODES: Keys = {
+    check: Key(kind="enforce, observe or off", read=choice(CheckMode), default="enforce") for check in CHECKS
+}
+
+CA: Keys = {
+    "certificate": Key(kind="path", read=path, example='certificate = "certs/factory.pem"'),
+    "common_name": Key(kind="pattern", read=pattern, example='common_name = "sensor-[0-9]{4,}"'),
+    "thing_name": Key(kind="template", read=thing_name, default="{common_name}"),
+    "thing_type": Key(kind="text", read=thing_word, default=None),
+    "thing_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_GROUPS), default=[]),
+    "attributes": Key(kind="table of templates", read=attributes, default={}),
+    "policy": Key(kind="path", read=path, default=None),
+    "on_reject": Key(kind="deactivate, revoke or leave", read=choice(OnReject), default="deactivate"),
+    "minimum_remaining_life": Key(kind="duration", read=duration(), default="0s"),
+    "rsa_bits": Key(kind="two integers", read=integers(least=2048, greatest=MAX_RSA_BITS), default=[2048, 8192]),
+    "curves": Key(kind="list of P-256, P-384, P-521", read=each(one_of(CURVES)), default=CURVES),
+    "checks": Key(kind="table", read=table(CHECK_MODES), default={}),
+}
+
+SWEEP: Keys = {
+    "every": Key(kind="duration", read=duration(least=60, greatest=86_400), default="15m"),
+    "pending_after": Key(kind="duration", read=duration(least=60), default="10m"),
+    "horizon": Key(kind="duration", read=duration(least=60), default="7d"),
+}
+
+REGISTRATION: Keys = {
+    "mode": Key(kind="DEFAULT or SNI_ONLY", read=choice(CertificateMode), example='mode = "SNI_ONLY"'),
+    "verification_certificate": Key(kind="path", read=path, default=None),
+}
+
+ACCOUNT: Keys = {
+    "id": Key(kind="12 digits in quotes", read=account_id, example='id = "111111111111"'),
+    "regions": Key(kind="list of Regions", read=each(region, least=1), example='regions = ["eu-central-1"]'),
+    "profile": Key(kind="text", read=text, default=None),
+    "activations_per_second": Key(kind="number", read=rate(greatest=MAX_ACTIVATIONS), default=10),
+    "ca": Key(
+        kind="table",
+        read=named(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
+        example='ca.factory = { mode = "SNI_ONLY" }, with the name of a CA of this file',
+    ),
+}
+
+DOCUMENT: Keys = {
+    "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
+    "ca": Key(kind="table", read=named(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
+    "sweep": Key(kind="table", read=table(SWEEP), default={}),
+    "account": Key(kind="table", read=named(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"),
+}
+
+# The tables under the headings that docs/fleet.md gives them.
+TABLES: Mapping[str, Keys] = {
+    "fleet": FLEET,
+    "ca.<name>": CA,
+    "ca.<name>.checks": CHECK_MODES,
+    "sweep": SWEEP,
+    "account.<name>": ACCOUNT,
+    "account.<name>.ca.<ca>": REGISTRATION,
+}

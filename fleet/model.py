@@ -1,0 +1,115 @@
+"""A fleet as values: what fleet.toml says, checked, and with its files read.
+
+Decides what a fleet is, and which rules follow from it for one account and Region. It refuses to know TOML and to check
+anything: there is one way to get a Fleet, `fleet.parse.load`, and what that returns is right.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+
+from jitr.rules import CaRules, CertificateMode, CheckMode, OnReject, Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ca:
+    """A CA that signs devices' certificates, and what its devices must be and become."""
+
+    name: str
+    certificate: x509.Certificate
+    certificate_pem: str  # the certificate alone, whatever else its file holds
+    certificate_id: str  # lower-case hex SHA-256 of the DER; the same in every account
+    certificate_path: Path
+    common_name: str  # regular expression, full match
+    thing_name: str  # template
+    thing_type: str | None
+    thing_groups: tuple[str, ...]
+    attributes: Mapping[str, str] = field(hash=False)  # name → value template
+    policy: Path | None  # None: the policy that jitr brings
+    on_reject: OnReject
+    checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.rules.CHECKS
+    minimum_remaining_life: int  # seconds
+    rsa_bits: tuple[int, int]  # least and greatest modulus, inclusive
+    curves: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaRegistration:
+    """A CA as it is registered in one account, in each of the account's Regions."""
+
+    ca: Ca
+    mode: CertificateMode
+    verification_certificate_pem: str | None  # exactly when the mode is DEFAULT
+    verification_certificate_path: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An AWS account of the fleet."""
+
+    name: str
+    id: str  # 12 digits
+    regions: tuple[str, ...]
+    profile: str | None  # an ordinary AWS profile
+    activations_per_second: float  # in each Region
+    cas: tuple[CaRegistration, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """When the sweep looks for pending certificates, and for which; all in seconds."""
+
+    every: int
+    pending_after: int
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """One fleet.toml; CAs and accounts in the order in which they are written."""
+
+    name: str
+    cas: tuple[Ca, ...]
+    accounts: tuple[Account, ...]
+    sweep: Sweep
+    path: Path
+
+    def policy_name(self, ca: Ca) -> str:
+        """Name the IoT policy of this CA's devices; letters, digits and hyphens only, at most 63 characters."""
+        return f"{self.name}-{ca.name}"
+
+    def rules(self, account: Account, region: str) -> Rules:
+        """Derive what the functions in this account and Region admit.
+
+        Raises ValueError when the account is not of this fleet or does not have the Region.
+        """
+        if account not in self.accounts or region not in account.regions:
+            raise ValueError(f"the fleet {self.name} has no stage for account {account.name} in {region}")
+        return Rules(
+            fleet=self.name,
+            cas=tuple(self._ca_rules(registration) for registration in account.cas),
+            pending_after=self.sweep.pending_after,
+            horizon=self.sweep.horizon,
+        )
+
+    def _ca_rules(self, registration: CaRegistration) -> CaRules:
+        ca = registration.ca
+        return CaRules(
+            name=ca.name,
+            certificate_id=ca.certificate_id,
+            certificate_pem=ca.certificate_pem,
+            certificate_mode=registration.mode,
+            common_name=ca.common_name,
+            thing_name=ca.thing_name,
+            thing_type=ca.thing_type,
+            thing_groups=ca.thing_groups,
+            attributes=dict(ca.attributes),  # a plain dict: asdict cannot copy a read-only view
+            policy=self.policy_name(ca),
+            on_reject=ca.on_reject,
+            checks=dict(ca.checks),
+            minimum_remaining_life=ca.minimum_remaining_life,
+            rsa_bits=ca.rsa_bits,
+            curves=ca.curves,
+        )

@@ -1,0 +1,160 @@
+"""Reads names: our own, and those that AWS IoT has to accept; and the templates that names are made from.
+
+Decides whether a written name or template can lead to a legal one. It refuses to know certificates: what a template
+gives for one device is judged at admission. Limits are those of the AWS IoT API model (botocore, iot/2015-05-28).
+"""
+
+import re
+
+from fleet.problems import Place, nearest, shown
+from fleet.values import Reader, text
+from jitr.rules import TEMPLATE_FIELDS
+
+# Fleet, CA and account names become parts of queue, table, function, IoT policy and (hyphens as underscores, so none
+# is allowed here) IoT rule names. The tightest is Lambda's 64 characters for all parts together.
+OWN_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+OWN_NAME_LENGTH = 31
+
+ACCOUNT_ID = re.compile(r"[0-9]{12}")
+
+# Shape and partition of a Region, offline: (partition, pattern). New Regions of these partitions fit by themselves.
+_DIRECTION = "(?:north|south|east|west|central|northeast|northwest|southeast|southwest)"
+PARTITIONS = {
+    "aws": re.compile(rf"(?:af|ap|ca|eu|il|me|mx|sa|us)-{_DIRECTION}-[1-9]"),
+    "aws-cn": re.compile(rf"cn-{_DIRECTION}-[1-9]"),
+    "aws-us-gov": re.compile(rf"us-gov-{_DIRECTION}-[1-9]"),
+}
+
+# CreateThing thingName, CreateThingType thingTypeName, CreateThingGroup thingGroupName.
+THING_CHARACTERS = "a-zA-Z0-9:_-"
+THING_LENGTH = 128
+# CreateThing attributePayload: attribute names and values.
+ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.,@/:#-]{1,128}")
+VALUE_CHARACTERS = r"a-zA-Z0-9_.,@/:#=\[\]-"
+VALUE_LENGTH = 800
+# CreateThing carries an attribute of ours; names that begin like it are not for fleets.
+RESERVED_PREFIX = "jitr"
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+def own_name(value: object, place: Place) -> str | None:
+    """Read the fleet's own name, or judge the name of a CA or an account."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if not OWN_NAME.fullmatch(written) or len(written) > OWN_NAME_LENGTH:
+        place.problem(
+            f"has the name {shown(written)}, which cannot be part of AWS resource names",
+            f"use lower-case letters, digits and single hyphens, a letter first, at most {OWN_NAME_LENGTH} characters",
+        )
+        return None
+    return written
+
+
+def account_id(value: object, place: Place) -> str | None:
+    """Read an AWS account id: text, since a number would lose its leading zeros."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        place.problem("is an integer, a text is expected", "write it in quotes: ids may begin with a zero")
+        return None
+    written = text(value, place)
+    if written is None:
+        return None
+    if not ACCOUNT_ID.fullmatch(written):
+        place.problem(f"is {shown(written)}, which is no AWS account id", "write its 12 digits, without hyphens")
+        return None
+    return written
+
+
+def region(value: object, place: Place) -> str | None:
+    """Read the name of a Region of one of the partitions aws, aws-cn and aws-us-gov."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if partition_of(written) is None:
+        place.problem(
+            f"is {shown(written)}, which is no Region of {', '.join(PARTITIONS)}",
+            'write it like "eu-central-1", without an availability zone',
+        )
+        return None
+    return written
+
+
+def partition_of(name: str) -> str | None:
+    """Tell the partition of a Region's name, or None if it is the name of none."""
+    return next((partition for partition, shape in PARTITIONS.items() if shape.fullmatch(name)), None)
+
+
+def thing_word(value: object, place: Place) -> str | None:
+    """Read the name of a thing type or a thing group: `[a-zA-Z0-9:_-]{1,128}`, not a template."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if "{" in written or "}" in written:
+        place.problem("holds braces, and is no template", "write the name itself")
+        return None
+    return written if _legal(written, written, THING_CHARACTERS, THING_LENGTH, place) else None
+
+
+def thing_name(value: object, place: Place) -> str | None:
+    """Read the template of thing names; it must name a field, or every device would be the same thing."""
+    written = template(THING_CHARACTERS, THING_LENGTH)(value, place)
+    if isinstance(written, str) and not _FIELD.search(written):
+        place.problem(
+            f"is {shown(written)}, the same name for every device",
+            "name a field that tells devices apart: {common_name}",
+        )
+        return None
+    return written if isinstance(written, str) else None
+
+
+def template(characters: str, length: int) -> Reader:
+    """Read a text with `{field}` in it, whose other characters all are of `characters`, a regex class's content."""
+
+    def read(value: object, place: Place) -> str | None:
+        written = text(value, place)
+        if written is None:
+            return None
+        literal = _FIELD.sub("", written)
+        if "{" in literal or "}" in literal:
+            place.problem(f"is {shown(written)}, whose braces do not match", "write fields like {common_name}")
+            return None
+        unknown = [field for field in _FIELD.findall(written) if field not in TEMPLATE_FIELDS]
+        for field in unknown:
+            place.problem(f"names the field {shown(field)}, which there is not", nearest(field, TEMPLATE_FIELDS))
+        return written if _legal(literal, written, characters, length, place) and not unknown else None
+
+    return read
+
+
+def attributes(value: object, place: Place) -> dict[str, str] | None:
+    """Read a table of attribute names and value templates; returned are the good ones."""
+    if not isinstance(value, dict):
+        place.problem("is not a table", 'write { model = "{organizational_unit}" }')
+        return None
+    read_value = template(VALUE_CHARACTERS, VALUE_LENGTH)
+    good: dict[str, str] = {}
+    for name, written in value.items():
+        here = place.at(name)
+        if not ATTRIBUTE_NAME.fullmatch(name):
+            here.problem("is no legal attribute name", "AWS IoT allows 1 to 128 of a-z A-Z 0-9 _ . , @ / : # -")
+        elif name.casefold().startswith(RESERVED_PREFIX):
+            here.problem(f"begins with {RESERVED_PREFIX}, which is kept for jitr's own attribute", "rename it")
+        read = read_value(written, here)
+        if read is not None:
+            good[name] = read
+    return good
+
+
+def _legal(literal: str, written: str, characters: str, length: int, place: Place) -> bool:
+    """Report what AWS IoT would not accept in `literal`, the part of `written` that is no field."""
+    wrong = re.sub(f"[{characters}]", "", literal)
+    if wrong:
+        named = "".join(dict.fromkeys(wrong))
+        allowed = " ".join(characters.replace("\\", ""))
+        for group in ("a-z", "A-Z", "0-9"):
+            allowed = allowed.replace(" ".join(group), group)
+        place.problem(f"is {shown(written)}; AWS IoT does not allow {shown(named)} in it", f"use {allowed}")
+    if len(literal) > length:
+        place.problem(f"is {len(literal)} characters long", f"AWS IoT allows {length}: shorten it")
+    return not wrong and len(literal) <= length

@@ -1,0 +1,153 @@
+"""Reads fleet.toml: text → drafts → checks → Fleet, or every problem at once.
+
+Decides the order of reading and what a Fleet is made of. It refuses to know single keys (keys.py), values
+(values.py, names.py), contradictions (checks.py) and what is in the named files (pem.py, policy.py).
+
+    1  text      the file is there, UTF-8 and TOML; otherwise that is the one problem
+    2  drafts    each key on its own, by the tables of keys.py
+    3  files     the certificates and policies that are named
+    4  checks    what has to agree
+    5  model     only when nothing was wrong
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from cryptography import x509
+
+from fleet.checks import check_agreement, registrations
+from fleet.keys import DOCUMENT, Draft, table
+from fleet.model import Account, Ca, CaRegistration, Fleet, Sweep
+from fleet.pem import certificate_id_of, check_ca, check_verification, pem_of, read_certificate
+from fleet.policy import check_policy
+from fleet.problems import FleetError, Place, Problem, Report
+
+__all__ = ["FleetError", "Problem", "load"]
+
+_SYNTAX_LINE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
+
+# Certificates that could be read: of CAs by (ca,), of verifications by (account, ca).
+Certificates = Mapping[tuple[str, ...], x509.Certificate]
+
+
+def load(path: Path, *, now: datetime | None = None) -> Fleet:
+    """Read a fleet.toml and the files that it names, relative to its folder.
+
+    `now` (with a time zone; default: the present) is what certificates must be valid at.
+    Raises FleetError with all problems when there are any.
+    """
+    text = _read_text(path)
+    report = Report(path, text)
+    root = Place(report)
+    draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
+    certificates = _read_files(draft, root, now=now or datetime.now(UTC))
+    check_agreement(draft, root)
+    if report.problems:
+        raise FleetError(report.problems)
+    return _fleet(draft, path, certificates)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, 1, f"cannot be read ({error.strerror})", "give the path of a fleet.toml") from error
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _unusable(path, line, "is not UTF-8", "save it as UTF-8, the only encoding of TOML") from error
+
+
+def _parse_toml(path: Path, text: str) -> object:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        said = str(error)
+        end = text.count("\n") + (not text.endswith("\n"))
+        match = _SYNTAX_LINE.search(said)
+        line = int(match[1]) if match and match[1] else end
+        what = said[: match.start()] if match else type(error).__name__
+        raise _unusable(path, line, f"is not TOML ({what})", "correct the syntax, see toml.io") from error
+
+
+def _unusable(path: Path, line: int, message: str, cure: str) -> FleetError:
+    return FleetError([Problem(file=path, line=line, message=f"the file {message}", cure=cure)])
+
+
+def _read_files(draft: Draft, root: Place, *, now: datetime) -> Certificates:
+    folder = root.report.file.parent
+    certificates: dict[tuple[str, ...], x509.Certificate] = {}
+    first: dict[x509.Certificate, str] = {}
+    for name, ca in draft.get("ca", {}).items():
+        if ca.get("policy"):
+            check_policy(folder / ca["policy"], root.at("ca", name, "policy"))
+        place = root.at("ca", name, "certificate")
+        certificate = read_certificate(folder / ca["certificate"], place) if "certificate" in ca else None
+        if certificate is None:
+            continue
+        certificates[name,] = certificate
+        check_ca(certificate, folder / ca["certificate"], place, now=now)
+        if first.setdefault(certificate, name) != name:
+            place.problem(f"is the same certificate as ca.{first[certificate]}", "remove one of the two CAs")
+    for account, ca, registration in registrations(draft):
+        written = registration.get("verification_certificate")
+        if written is None:
+            continue
+        place = root.at("account", account, "ca", ca, "verification_certificate")
+        certificate = read_certificate(folder / written, place)
+        if certificate is not None:
+            certificates[account, ca] = certificate
+            check_verification(certificate, folder / written, place, ca=certificates.get((ca,)), now=now)
+    return certificates
+
+
+def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
+    folder = path.parent
+    cas = {name: _ca(name, ca, folder, certificates[name,]) for name, ca in draft["ca"].items()}
+    return Fleet(
+        name=draft["fleet"]["name"],
+        cas=tuple(cas.values()),
+        accounts=tuple(
+            _account(name, account, folder, cas, certificates) for name, account in draft["account"].items()
+        ),
+        sweep=Sweep(**draft["sweep"]),
+        path=path,
+    )
+
+
+def _ca(name: str, draft: Draft, folder: Path, certificate: x509.Certificate) -> Ca:
+    replaced = {
+        "certificate": certificate,
+        "policy": draft["policy"] and folder / draft["policy"],
+        "attributes": MappingProxyType(draft["attributes"]),
+        "checks": MappingProxyType(draft["checks"]),
+    }
+    return Ca(
+        name=name,
+        certificate_pem=pem_of(certificate),
+        certificate_id=certificate_id_of(certificate),
+        certificate_path=folder / draft["certificate"],
+        **{**draft, **replaced},
+    )
+
+
+def _account(
+    name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certificates: Certificates
+) -> Account:
+    registered = tuple(
+        CaRegistration(
+            ca=cas[ca],
+            mode=registration["mode"],
+            verification_certificate_pem=pem_of(certificates[name, ca]) if (name, ca) in certificates else None,
+            verification_certificate_path=written and folder / written,
+        )
+        for ca, registration in draft["ca"].items()
+        for written in [registration["verification_certificate"]]
+    )
+    own = {key: value for key, value in draft.items() if key != "ca"}
+    return Account(name=name, cas=registered, **own)

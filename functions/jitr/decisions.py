@@ -1,0 +1,100 @@
+"""What was decided on a certificate, as a value, and when that still settles a new event.
+
+A decision is for one registration, named by its `creationDate`: the same certificate that is deleted and registered
+again gets a new one. An event is a duplicate, and costs no IoT call, when it speaks of a registration that is decided,
+or was sent shortly after the decision (the first event of a registration carries no registration time).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from jitr.errors import Reason
+from jitr.events import RegistrationEvent
+from jitr.registrations import Status
+
+# Events that were under way while the decision was made: the queue's SentTimestamp within this of the decision.
+UNDER_WAY = timedelta(minutes=5)
+# creationDate and the event's registration time are the same moment, each in its own precision.
+_SAME_MOMENT = timedelta(seconds=1)
+# When a held device is looked at again if nothing that bears on it changes first; the last interval repeats.
+_LOOK_AGAIN = (timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60), timedelta(days=1))
+
+
+class Outcome(StrEnum):
+    """What became of one event."""
+
+    ACTIVATED = "activated"
+    REJECTED = "rejected"  # for a final reason
+    HELD = "held"  # for a curable reason; stays PENDING_ACTIVATION
+    FOUND = "found"  # was not PENDING_ACTIVATION, by somebody else's doing; left alone
+    DUPLICATE = "duplicate"  # settled by an earlier decision
+    GONE = "gone"  # AWS does not know the certificate (any more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One decision on one registration of one certificate."""
+
+    certificate_id: str
+    outcome: Outcome
+    status: Status  # the status the certificate was left in
+    registered_at: datetime  # names the registration
+    decided_at: datetime
+    rules_digest: str
+    ca_certificate_id: str | None = None
+    ca: str | None = None
+    thing_name: str | None = None
+    reason: Reason | None = None
+    detail: str | None = None
+    would_reject: tuple[Reason, ...] = ()
+    serial: str | None = None
+    issuer: str | None = None
+    subject: str | None = None
+    attempts: int = 1  # looks in a row that ended in the same reason
+
+    @property
+    def next_look(self) -> datetime | None:
+        """When a held device is looked at again."""
+        if self.outcome is not Outcome.HELD:
+            return None
+        return self.decided_at + _LOOK_AGAIN[min(self.attempts, len(_LOOK_AGAIN)) - 1]
+
+    def is_for(self, registered_at: datetime) -> bool:
+        """Whether this decided the registration of that time."""
+        return abs(self.registered_at - registered_at) < _SAME_MOMENT
+
+    def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
+        """Whether the event needs no look at AWS.
+
+        `sent_at` is the queue's SentTimestamp: the payload's times can be anybody's.
+        """
+        if self.next_look is not None:
+            return now < self.next_look and rules_digest == self.rules_digest
+        same_registration = event.registered_at is not None and self.is_for(event.registered_at)
+        return same_registration or sent_at <= self.decided_at + UNDER_WAY
+
+    def repeats(self, earlier: "Decision | None") -> bool:
+        """Whether this says nothing that the earlier decision on the same registration did not say."""
+        return (
+            earlier is not None
+            and earlier.is_for(self.registered_at)
+            and (earlier.outcome, earlier.reason, earlier.thing_name) == (self.outcome, self.reason, self.thing_name)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the registry knows of a certificate."""
+
+    decision: Decision | None = None
+    # A decision that was begun (claimed) and perhaps carried out, but never recorded: the function died in between.
+    intent: Decision | None = None
+    # An operator's word against activation, in force until it is lifted.
+    denied_by: str | None = None
+
+    @property
+    def was_taken_away(self) -> bool:
+        """Whether the certificate was REVOKED, or denied by an operator, when it was last known."""
+        revoked = self.decision is not None and self.decision.status is Status.REVOKED
+        return revoked or self.denied_by is not None

@@ -1,0 +1,130 @@
+"""What can go wrong, drawn once.
+
+    JitrError
+    ├── Rejected             the answer "no" to a device, with a Reason; an outcome, never a failed message
+    ├── UnreadableEvent      a message that is no registration event; goes whole to the dead-letter queue
+    ├── CertificateUnknown   AWS IoT does not know the certificate id
+    ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, never counted
+    ├── Overtaken            the certificate left PENDING_ACTIVATION while we worked; look at it again
+    └── Misconfigured        settings or rules of this deployment are unusable
+
+A Reason is *final* when the certificate itself is wrong or an entry denies it, and *curable* when time, an operator
+or another service can remove the cause. A device that is refused for a curable reason stays PENDING_ACTIVATION,
+is recorded as held, and comes up by itself.
+"""
+
+from enum import Enum, unique
+from typing import Self
+
+
+class Kind(Enum):
+    """Whether a refusal can go away without a new certificate."""
+
+    FINAL = "final"
+    CURABLE = "curable"
+
+
+@unique
+class Reason(Enum):
+    """Why a device is refused: one word for records, metrics, events and docs/rejections.md alike.
+
+    Each member states its kind and, in one sentence, its cause. A member without a kind cannot be defined.
+    """
+
+    # The certificate itself, and what AWS says of it.
+    UNREADABLE = Kind.FINAL, "The certificate cannot be parsed as X.509."
+    FINGERPRINT_MISMATCH = Kind.CURABLE, "The certificate id is not the SHA-256 of the certificate's DER."
+    WAS_REVOKED = (
+        Kind.FINAL,
+        "The certificate was revoked or deactivated before it was deleted; it is not new.",
+    )
+
+    # The CA.
+    CA_UNKNOWN = Kind.CURABLE, "The issuing CA is not one of this account's in fleet.toml."
+    CA_DIFFERS = Kind.CURABLE, "The registered CA certificate is not the one in fleet.toml."
+    CA_INACTIVE = Kind.CURABLE, "The CA is not ACTIVE in this account."
+    CA_WRONG_MODE = Kind.CURABLE, "The CA is registered in another certificate mode than fleet.toml declares."
+    CA_NOT_VALID_NOW = Kind.CURABLE, "The CA certificate is outside its own validity."
+    NOT_ISSUED_BY_CA = Kind.FINAL, "The certificate was not issued by the CA that AWS IoT names."
+
+    # Validity.
+    NOT_YET_VALID = Kind.CURABLE, "The certificate's notBefore lies ahead."
+    EXPIRED = Kind.FINAL, "The certificate's notAfter has passed."
+    EXPIRES_TOO_SOON = Kind.FINAL, "Less than minimum_remaining_life is left."
+
+    # The key.
+    KEY_TYPE_REFUSED = Kind.FINAL, "The public key is of a type or curve that the CA's rules do not allow."
+    KEY_SIZE_REFUSED = Kind.FINAL, "The RSA modulus is outside the CA's rsa_bits."
+
+    # The subject, and the names made from it.
+    COMMON_NAME_MISSING = Kind.FINAL, "The subject holds no common name."
+    COMMON_NAME_AMBIGUOUS = Kind.FINAL, "The subject holds more than one common name."
+    COMMON_NAME_REFUSED = Kind.FINAL, "The common name does not fully match the CA's pattern."
+    SUBJECT_UNSAFE = (
+        Kind.FINAL,
+        "A subject value holds a character that would widen an IoT policy (* $ + ? #).",
+    )
+    SUBJECT_FIELD_MISSING = Kind.FINAL, "A template names a subject field that the certificate does not hold."
+    NAME_NOT_LEGAL = (
+        Kind.FINAL,
+        "A thing name, attribute or group made from the certificate is not legal in AWS IoT.",
+    )
+
+    # Provisioning.
+    THING_TAKEN = Kind.CURABLE, "The thing name belongs to another certificate."
+    TARGET_MISSING = Kind.CURABLE, "A thing type, thing group or policy that the rules name does not exist."
+    LIMIT_EXCEEDED = Kind.CURABLE, "An AWS IoT resource limit is reached."
+    REQUEST_REFUSED = Kind.CURABLE, "AWS IoT refused a provisioning request as invalid."
+
+    # People.
+    OPERATOR_VERDICT = Kind.CURABLE, "An operator's verdict stands against the activation."
+
+    kind: Kind
+    sentence: str
+
+    def __new__(cls, kind: Kind, sentence: str) -> Self:
+        member = object.__new__(cls)
+        member._value_ = sentence
+        member.kind = kind
+        member.sentence = sentence
+        return member
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def final(self) -> bool:
+        return self.kind is Kind.FINAL
+
+
+class JitrError(Exception):
+    """Base of everything that jitr raises on purpose."""
+
+
+class Rejected(JitrError):
+    """A device is refused; `detail` is one sentence for the person who owns the device, without secrets or PEM."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class UnreadableEvent(JitrError):
+    """A message is no registration event; the text says what is wrong with it."""
+
+
+class CertificateUnknown(JitrError):
+    """AWS IoT answers that the certificate does not exist in this account and Region."""
+
+
+class Unavailable(JitrError):
+    """AWS throttles, fails or cannot be reached; trying again later can succeed."""
+
+
+class Overtaken(JitrError):
+    """Somebody moved the certificate out of PENDING_ACTIVATION between our look at it and our change."""
+
+
+class Misconfigured(JitrError):
+    """The deployment's settings or rules are unusable; the text names the setting."""

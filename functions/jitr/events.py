@@ -1,0 +1,95 @@
+"""The registration event of AWS IoT, and the envelopes it arrives in.
+
+AWS IoT publishes it on `$aws/events/certificates/registered/<caCertificateId>` when it registers an unknown device
+certificate, and again on every CONNECT of that certificate while it is PENDING_ACTIVATION
+(developer guide, "Just-in-time registration"). An event is a hint, never evidence: anybody with `iot:Publish` on
+`$aws/rules/<rule>/…` can send any payload through a rule. So only the two ids are demanded, both well-formed, and every
+other field is kept for comparison with what DescribeCertificate says.
+"""
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from jitr.errors import UnreadableEvent
+
+_CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")
+_MILLISECONDS = re.compile(r"[0-9]{1,15}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationEvent:
+    """One registration event; ids in lower case, everything but the ids may be missing."""
+
+    certificate_id: str
+    ca_certificate_id: str
+    account_id: str | None = None
+    certificate_status: str | None = None
+    published_at: datetime | None = None
+    registered_at: datetime | None = None  # null on the event of the registering CONNECT, set on repeats
+
+    @classmethod
+    def parse(cls, document: object) -> Self:
+        """Read an event from its JSON text, or from the object that text holds.
+
+        The message that a rule's error action sends is unwrapped: it carries the event in `base64OriginalPayload`.
+        Timestamps may be numbers or numeric strings of epoch milliseconds; AWS sends both. Unknown keys are ignored.
+
+        Raises UnreadableEvent, saying what is wrong, when it is no JSON object or an id is missing or not 64 hex digits.
+        """
+        fields = _object(document)
+        if "base64OriginalPayload" in fields:
+            fields = _object(_original_payload(fields["base64OriginalPayload"]))
+        return cls(
+            certificate_id=_id(fields, "certificateId"),
+            ca_certificate_id=_id(fields, "caCertificateId"),
+            account_id=_text(fields.get("awsAccountId")),
+            certificate_status=_text(fields.get("certificateStatus")),
+            published_at=_moment(fields.get("timestamp")),
+            registered_at=_moment(fields.get("certificateRegistrationTimestamp")),
+        )
+
+
+def _object(document: object) -> dict[str, Any]:
+    if isinstance(document, (str, bytes)):
+        try:
+            document = json.loads(document)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableEvent(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise UnreadableEvent(f"a JSON {type(document).__name__} where the event's object should be")
+    return document
+
+
+def _original_payload(encoded: object) -> bytes:
+    try:
+        return base64.b64decode(str(encoded), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UnreadableEvent(f"base64OriginalPayload is not base64: {error}") from error
+
+
+def _id(fields: dict[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if value is None:
+        raise UnreadableEvent(f"{key} is missing")
+    if not isinstance(value, str) or not _CERTIFICATE_ID.fullmatch(value.lower()):
+        raise UnreadableEvent(f"{key} is not 64 hexadecimal digits")
+    return value.lower()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _moment(value: object) -> datetime | None:
+    """Epoch milliseconds to a time; anything else is no time, which is allowed, since nothing is decided on it."""
+    if isinstance(value, bool) or not _MILLISECONDS.fullmatch(str(value)):
+        return None
+    try:
+        return datetime.fromtimestamp(int(str(value)) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

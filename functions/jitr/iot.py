@@ -1,0 +1,197 @@
+"""The AWS IoT control plane in the words of this project; the only module that calls it.
+
+Each method is one call, save for conflicts. Errors leave here sorted into those of errors.py: what a retry can cure
+(Unavailable), what is an answer about the device (Rejected), and what is an answer about the certificate
+(CertificateUnknown, Overtaken). Everything else, a missing permission above all, passes through as botocore's
+ClientError, whose text names the action.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 -- botocore's own name
+
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
+from jitr.pacing import Pacer
+from jitr.provisioning import (
+    AddThingToThingGroup,
+    AttachPolicy,
+    AttachThingPrincipal,
+    CreateThing,
+    IotStep,
+    SetStatus,
+)
+from jitr.registrations import CaRegistration, DeviceRegistration, Status
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
+
+# The control plane answers these with HTTP 400 and 5xx; botocore's standard mode has retried them already.
+_UNAVAILABLE = frozenset(
+    {
+        "ThrottlingException",
+        "Throttling",
+        "TooManyRequestsException",
+        "ServiceUnavailableException",
+        "InternalFailureException",
+    }
+)
+# The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9); the rest allow 100.
+_PACED = frozenset({"DescribeCertificate", "AttachPolicy", "UpdateCertificate", "ListThingPrincipals"})
+
+_CA_CACHE = timedelta(seconds=60)
+_SERVER_ERROR = 500
+
+
+class AwsIot:
+    """AWS IoT in one account and Region."""
+
+    def __init__(self, client: "IoTClient", pacer: Pacer, *, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._pacer = pacer
+        self._clock = clock
+        self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
+
+    def describe(self, certificate_id: str) -> DeviceRegistration:
+        """A device certificate as it is registered now.
+
+        Raises CertificateUnknown, Unavailable.
+        """
+        with self._calling("DescribeCertificate"):
+            try:
+                answer = self._client.describe_certificate(certificateId=certificate_id)
+            except self._client.exceptions.ResourceNotFoundException as error:
+                raise CertificateUnknown(certificate_id) from error
+        description = answer["certificateDescription"]
+        return DeviceRegistration(
+            certificate_id=description["certificateId"],
+            arn=description["certificateArn"],
+            status=Status(description["status"]),
+            pem=description["certificatePem"],
+            ca_certificate_id=description.get("caCertificateId"),
+            created_at=description["creationDate"],
+        )
+
+    def describe_ca(self, certificate_id: str) -> CaRegistration | None:
+        """A CA as it was registered at most 60 seconds ago; None when AWS does not know it.
+
+        Raises Unavailable.
+        """
+        now = self._clock()
+        kept = self._cas.get(certificate_id)
+        if kept and now - kept[0] < _CA_CACHE:
+            return kept[1]
+        with self._calling("DescribeCACertificate"):
+            try:
+                answer = self._client.describe_ca_certificate(certificateId=certificate_id)
+            except self._client.exceptions.ResourceNotFoundException:
+                ca = None
+            else:
+                description = answer["certificateDescription"]
+                ca = CaRegistration(
+                    certificate_id=description["certificateId"],
+                    pem=description["certificatePem"],
+                    active=description["status"] == "ACTIVE",
+                    # Absent for CAs that were registered before modes existed: those are DEFAULT.
+                    mode=description.get("certificateMode", "DEFAULT"),
+                )
+        self._cas[certificate_id] = (now, ca)
+        return ca
+
+    def apply(self, step: IotStep) -> None:
+        """Make one step of a plan so; done already is done.
+
+        Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Overtaken,
+        Unavailable.
+        """
+        match step:
+            case CreateThing():
+                self._create_thing(step)
+            case AddThingToThingGroup(thing_name=thing, thing_group=group):
+                with self._calling("AddThingToThingGroup", missing=f"thing group {group}"):
+                    self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+            case AttachThingPrincipal(thing_name=thing, certificate_arn=arn):
+                with self._calling("AttachThingPrincipal", missing=f"thing {thing}"):
+                    self._client.attach_thing_principal(
+                        thingName=thing, principal=arn, thingPrincipalType="EXCLUSIVE_THING"
+                    )
+            case AttachPolicy(policy=policy, certificate_arn=arn):
+                with self._calling("AttachPolicy", missing=f"policy {policy}"):
+                    self._client.attach_policy(policyName=policy, target=arn)
+            case SetStatus(certificate_id=certificate_id, status=status):
+                self._set_status(certificate_id, status)
+
+    def _create_thing(self, step: CreateThing) -> None:
+        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes)}
+        with self._calling("CreateThing", missing=f"thing type {step.thing_type}"):
+            try:
+                if step.thing_type is None:
+                    self._client.create_thing(thingName=step.thing_name, attributePayload=attributes)
+                else:
+                    self._client.create_thing(
+                        thingName=step.thing_name, thingTypeName=step.thing_type, attributePayload=attributes
+                    )
+            except self._client.exceptions.ResourceAlreadyExistsException:
+                pass
+            else:
+                return
+        # It exists with another type or other attributes: made by somebody else, or by us under other rules.
+        self._refuse_another_owner(step)
+        with self._calling("UpdateThing", missing=f"thing type {step.thing_type}"):
+            if step.thing_type is None:
+                self._client.update_thing(thingName=step.thing_name, attributePayload={**attributes, "merge": True})
+            else:
+                self._client.update_thing(
+                    thingName=step.thing_name,
+                    thingTypeName=step.thing_type,
+                    attributePayload={**attributes, "merge": True},
+                )
+
+    def _refuse_another_owner(self, step: CreateThing) -> None:
+        """Adopt a thing that no certificate is attached to, or only this one."""
+        with self._calling("ListThingPrincipals", missing=f"thing {step.thing_name}"):
+            principals = self._client.list_thing_principals(thingName=step.thing_name)["principals"]
+        if set(principals) - {step.certificate_arn}:
+            raise Rejected(
+                Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
+            )
+
+    def _set_status(self, certificate_id: str, status: Status) -> None:
+        with self._calling("UpdateCertificate"):
+            try:
+                self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
+            except self._client.exceptions.ResourceNotFoundException as error:
+                raise CertificateUnknown(certificate_id) from error
+            except self._client.exceptions.CertificateStateException as error:
+                raise Overtaken(f"UpdateCertificate to {status} is refused in the certificate's state") from error
+
+    @contextmanager
+    def _calling(self, operation: str, *, missing: str | None = None) -> Iterator[None]:
+        """Pace one call and sort its errors; `missing` names what a ResourceNotFoundException speaks of."""
+        if operation in _PACED:
+            self._pacer.wait(operation)
+        try:
+            yield
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in _UNAVAILABLE or http_status >= _SERVER_ERROR:
+                raise Unavailable(f"{operation}: {code}") from error
+            if code == "LimitExceededException":
+                raise Rejected(Reason.LIMIT_EXCEEDED, f"{operation}: {_message(error)}") from error
+            if code == "InvalidRequestException":
+                raise Rejected(Reason.REQUEST_REFUSED, f"{operation}: {_message(error)}") from error
+            if code == "ResourceNotFoundException" and missing:
+                raise Rejected(
+                    Reason.TARGET_MISSING, f"{operation}: {missing} or what it is attached to is missing"
+                ) from error
+            raise
+        except (ConnectionError, HTTPClientError) as error:
+            raise Unavailable(f"{operation}: {type(error).__name__}") from error
+
+
+def _message(error: ClientError) -> str:
+    return error.response["Error"].get("Message", "no message")

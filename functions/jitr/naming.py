@@ -1,0 +1,90 @@
+"""From a certificate's subject to names that AWS IoT allows, or a refusal that says why not.
+
+A value that does not fit is refused, never rewritten: a rewritten name can be another device's name.
+"""
+
+import re
+from string import Formatter
+
+from jitr.certificates import Certificate
+from jitr.errors import Reason, Rejected
+
+# IoT API reference: CreateThing thingName; AttributePayload attribute values (no spaces, "+", "*" or non-ASCII).
+THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
+
+# Developer guide, "X.509 certificate policy variables": a value with one of these is not substituted, or, inside a
+# topic filter, widens it.
+POLICY_WILDCARDS = frozenset("*$+?#")
+
+
+def refuse_policy_wildcards(certificate: Certificate) -> None:
+    """Refuse a subject value that an IoT policy variable must not carry.
+
+    Raises Rejected(SUBJECT_UNSAFE).
+    """
+    for field, values in certificate.subject_fields.items():
+        if any(POLICY_WILDCARDS & set(value) for value in values):
+            raise Rejected(
+                Reason.SUBJECT_UNSAFE,
+                f"the subject's {field} holds one of {' '.join(sorted(POLICY_WILDCARDS))}, which would widen a policy",
+            )
+
+
+def only_common_name(certificate: Certificate) -> str:
+    """The subject's one common name.
+
+    Raises Rejected(COMMON_NAME_MISSING or COMMON_NAME_AMBIGUOUS).
+    """
+    names = certificate.field_values("common_name")
+    if not names or not names[0]:
+        raise Rejected(Reason.COMMON_NAME_MISSING, "the subject holds no common name; issue the certificate with one")
+    if len(names) > 1:
+        raise Rejected(Reason.COMMON_NAME_AMBIGUOUS, f"the subject holds {len(names)} common names; issue it with one")
+    return names[0]
+
+
+def thing_name(template: str, certificate: Certificate) -> str:
+    """The thing's name.
+
+    Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING).
+    """
+    name = _fill(template, certificate)
+    if not THING_NAME.fullmatch(name):
+        raise Rejected(
+            Reason.NAME_NOT_LEGAL,
+            f"the thing name {name!a} is not 1 to 128 of the characters a-z A-Z 0-9 : _ -",
+        )
+    return name
+
+
+def attribute_value(attribute: str, template: str, certificate: Certificate) -> str:
+    """The value of one thing attribute.
+
+    Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING).
+    """
+    value = _fill(template, certificate)
+    if not ATTRIBUTE_VALUE.fullmatch(value):
+        raise Rejected(
+            Reason.NAME_NOT_LEGAL,
+            f"the value {value!a} of attribute {attribute} is not up to 800 of a-z A-Z 0-9 _ . , @ / : # = [ ] -",
+        )
+    return value
+
+
+def _fill(template: str, certificate: Certificate) -> str:
+    """Put the certificate's values into a template whose syntax and fields `fleet/` has checked."""
+    return "".join(
+        literal + ("" if field is None else _single_value(field, certificate))
+        for literal, field, _spec, _conversion in Formatter().parse(template)
+    )
+
+
+def _single_value(field: str, certificate: Certificate) -> str:
+    values = certificate.field_values(field)
+    if len(values) != 1:
+        raise Rejected(
+            Reason.SUBJECT_FIELD_MISSING,
+            f"the rules use {{{field}}}, and the certificate holds {len(values) or 'none'} of it; it takes exactly one",
+        )
+    return values[0]

@@ -1,0 +1,41 @@
+"""What AWS IoT says of a device certificate and of its CA: the only evidence that a decision rests on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """A certificate's status (IoT API reference, CertificateDescription).
+
+    PENDING_ACTIVATION is set by the service alone; we only ever leave it.
+    """
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+    REVOKED = "REVOKED"
+    PENDING_TRANSFER = "PENDING_TRANSFER"
+    REGISTER_INACTIVE = "REGISTER_INACTIVE"
+    PENDING_ACTIVATION = "PENDING_ACTIVATION"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRegistration:
+    """A device certificate as it is registered in this account and Region (DescribeCertificate)."""
+
+    certificate_id: str
+    arn: str
+    status: Status
+    pem: str
+    ca_certificate_id: str | None  # none for a certificate that was registered without a CA
+    created_at: datetime  # names this registration: a certificate that is deleted and comes back has another
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaRegistration:
+    """A CA as it is registered in this account and Region (DescribeCACertificate)."""
+
+    certificate_id: str
+    pem: str
+    active: bool
+    mode: str  # DEFAULT or SNI_ONLY

@@ -1,0 +1,149 @@
+"""What to admit in one account and Region: the fleet's rules, as the functions read them.
+
+infra writes `rules.json` next to this package into every stage's function asset; the functions read it once. All
+checking of what people write is done in `fleet/` before deployment, so reading here is strict and short: a file that
+does not fit is a broken deployment.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from jitr.errors import Misconfigured
+
+RULES_SCHEMA = 1
+RULES_FILE = "rules.json"
+
+# Subject and certificate fields that a thing name, attribute or group template may name.
+TEMPLATE_FIELDS = (
+    "common_name",
+    "serial_number",
+    "country",
+    "state",
+    "locality",
+    "organization",
+    "organizational_unit",
+    "dn_qualifier",
+    "certificate_serial",
+    "certificate_id",
+)
+
+# The checks of admission.py that a CA's rules can set to observe or off, in the order in which they run.
+CHECKS = ("identity", "issuance", "validity", "key", "subject")
+
+
+class CertificateMode(StrEnum):
+    """How a CA is registered in an account (RegisterCACertificate, `certificateMode`)."""
+
+    DEFAULT = "DEFAULT"
+    SNI_ONLY = "SNI_ONLY"
+
+
+class CheckMode(StrEnum):
+    """What a failed check does: refuse the device, only record that it would have, or nothing (not run)."""
+
+    ENFORCE = "enforce"
+    OBSERVE = "observe"
+    OFF = "off"
+
+
+class OnReject(StrEnum):
+    """What becomes of a certificate that is refused for a final reason."""
+
+    DEACTIVATE = "deactivate"
+    REVOKE = "revoke"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaRules:
+    """What the devices of one CA must be, and what they become."""
+
+    name: str
+    certificate_id: str  # lower-case hex SHA-256 of the CA certificate's DER
+    certificate_pem: str
+    certificate_mode: CertificateMode
+    common_name: str  # regular expression, full match
+    thing_name: str = "{common_name}"
+    thing_type: str | None = None
+    thing_groups: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    policy: str  # the IoT policy's name
+    on_reject: OnReject = OnReject.DEACTIVATE
+    checks: Mapping[str, CheckMode] = field(default_factory=dict)
+    minimum_remaining_life: int = 0  # seconds
+    rsa_bits: tuple[int, int] = (2048, 8192)  # least and greatest modulus, inclusive
+    curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
+
+    def mode_of(self, check: str) -> CheckMode:
+        return self.checks.get(check, CheckMode.ENFORCE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The rules of one fleet for one account and Region."""
+
+    fleet: str
+    cas: tuple[CaRules, ...]
+    pending_after: int = 600  # seconds a certificate may be pending before the sweep takes it up
+    horizon: int = 604_800  # seconds that the sweep looks back
+
+    def ca(self, certificate_id: str) -> CaRules | None:
+        """The rules for the CA with this certificate id, if it is one of this account's."""
+        return next((ca for ca in self.cas if ca.certificate_id == certificate_id), None)
+
+    @property
+    def digest(self) -> str:
+        """Names this exact set of rules; decisions carry it, so that a held device is judged anew when it changes."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": RULES_SCHEMA, **asdict(self)}, indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises Misconfigured when it is another schema, or does not fit.
+        """
+        try:
+            document = json.loads(text)
+            schema = document.pop("schema")
+            if schema != RULES_SCHEMA:
+                raise Misconfigured(f"{RULES_FILE} has schema {schema}, this code reads {RULES_SCHEMA}: deploy again")
+            cas = tuple(_ca_rules(ca) for ca in document.pop("cas"))
+            return cls(cas=cas, **document)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Misconfigured(f"{RULES_FILE} does not fit this code ({error!r}): deploy again") from error
+
+    @classmethod
+    def load(cls, directory: Path | None = None) -> Self:
+        """Read rules.json from the root of the function asset (`/var/task`), the folder that holds this package.
+
+        Raises Misconfigured when there is none, or it does not fit.
+        """
+        path = (directory or Path(__file__).parents[1]) / RULES_FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise Misconfigured(
+                f"{path} cannot be read ({error.strerror}): the asset was built without rules"
+            ) from error
+        return cls.from_json(text)
+
+
+def _ca_rules(document: dict[str, Any]) -> CaRules:
+    least, greatest = document.pop("rsa_bits")
+    return CaRules(
+        certificate_mode=CertificateMode(document.pop("certificate_mode")),
+        on_reject=OnReject(document.pop("on_reject")),
+        checks={name: CheckMode(mode) for name, mode in document.pop("checks").items()},
+        thing_groups=tuple(document.pop("thing_groups")),
+        rsa_bits=(least, greatest),
+        curves=tuple(document.pop("curves")),
+        **document,
+    )

@@ -1,0 +1,56 @@
+"""Where things are in one account and Region, and how fast to go.
+
+One class for both ends: infra writes `to_environ()` into every function's environment, the functions read it back with
+`from_environ()`. A test round-trips it, so no name is typed twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+from jitr.errors import Misconfigured
+
+_PREFIX = "JITR_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The deployment's values; every one a string or a number, none a secret."""
+
+    fleet: str
+    account_id: str
+    region: str
+    registry_table: str
+    registrations_queue_url: str
+    dead_letter_queue_url: str
+    event_bus: str
+    activations_per_second: float  # what this account's IoT quotas allow (default quota: 10/s, L-77B523DC)
+    max_concurrency: int  # execution environments of `register` that share that rate
+
+    @property
+    def seconds_between_calls(self) -> float:
+        """How far apart one execution environment spaces its calls of one rate-limited API."""
+        return self.max_concurrency / self.activations_per_second
+
+    def to_environ(self) -> dict[str, str]:
+        return {_PREFIX + name.upper(): str(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read what `to_environ` wrote.
+
+        Raises Misconfigured, naming the variable, when one is missing or no number.
+        """
+        values = {}
+        for field in fields(cls):
+            variable = _PREFIX + field.name.upper()
+            if variable not in environ:
+                raise Misconfigured(f"environment variable {variable} is not set: deploy again")
+            try:
+                values[field.name] = _TYPES.get(field.name, str)(environ[variable])
+            except ValueError as error:
+                raise Misconfigured(f"environment variable {variable} is no number: {environ[variable]!r}") from error
+        return cls(**values)
+
+
+_TYPES = {"activations_per_second": float, "max_concurrency": int}

@@ -1,0 +1,112 @@
+"""The two things that Lambda gets: the function's directory, and the layer with its dependencies.
+
+Both are built before `Code.from_asset` sees them, without Docker and without the network: CDK's own bundling caches by
+source path and options, so two stages would get the first one's rules. The layer is the same for all functions and
+stages of a target and is built once; a function directory is the source plus that stage's rules.json, and small.
+
+Asset hashes are computed from what goes in (sources, rules, wheels, target), not from what comes out, so that neither a
+`__pycache__` nor a file time makes a new version.
+"""
+
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_cdk import aws_lambda as lambda_
+
+from infra.target import Target
+from jitr.rules import RULES_FILE, Rules
+
+ROOT = Path(__file__).parents[1]
+FUNCTIONS = ROOT / "functions"
+WHEELS = ROOT / ".wheels"
+BUILD = ROOT / "build"
+
+
+class AssetError(Exception):
+    """An asset cannot be built; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A directory that is ready to be zipped, and the hash of what it was made from."""
+
+    directory: Path
+    hash: str
+
+    def code(self) -> lambda_.Code:
+        # With a custom hash CDK copies the directory to cdk.out/asset.<hash> and looks no further.
+        return lambda_.Code.from_asset(str(self.directory), asset_hash=self.hash)
+
+
+def function_asset(rules: Rules) -> Asset:
+    """functions/ as it will stand under /var/task, with the stage's rules.json beside the package."""
+    sources = sorted(path for path in FUNCTIONS.rglob("*.py") if path.is_file())
+    rules_json = rules.to_json()
+    parts = [part for path in sources for part in (path.relative_to(FUNCTIONS).as_posix().encode(), path.read_bytes())]
+    key = _hash([*parts, rules_json.encode()])
+    return Asset(_built(f"function-{key}", lambda out: _fill_function(out, sources, rules_json)), key)
+
+
+def layer_asset(target: Target) -> Asset:
+    """The functions' dependencies, installed from the wheels that `make wheels` fetched for the target.
+
+    Raises AssetError when they were not fetched.
+    """
+    wheels = sorted((WHEELS / target.wheels).glob("*.whl"))
+    if not wheels:
+        raise AssetError(f"no wheels in {WHEELS / target.wheels}: run `make wheels` once, with the network")
+    key = _hash([target.wheels.encode(), *(wheel.name.encode() for wheel in wheels)])
+    return Asset(_built(f"layer-{key}", lambda out: _fill_layer(out, wheels)), key)
+
+
+def _fill_function(out: Path, sources: Iterable[Path], rules_json: str) -> None:
+    for path in sources:
+        copy = out / path.relative_to(FUNCTIONS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    (out / RULES_FILE).write_text(rules_json, encoding="utf-8")
+
+
+def _fill_layer(out: Path, wheels: Iterable[Path]) -> None:
+    """Unpack wheels, which is all that installing them means when they bring modules only.
+
+    pip would do it too, after a look at every tag and with scripts and byte-code of its own interpreter.
+    """
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            if any(".data/purelib/" in name or ".data/platlib/" in name for name in names):
+                raise AssetError(f"{wheel.name} must be installed, not unpacked: pin another version of it")
+            # Scripts for a terminal are of no use in a function.
+            archive.extractall(out / "python", [name for name in names if ".data/" not in name])
+
+
+def _built(name: str, fill: Callable[[Path], None]) -> Path:
+    """Build into a temporary directory and move it into place, so that a directory that is there is whole."""
+    directory = BUILD / name
+    if directory.is_dir():
+        return directory
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as temporary:
+        out = Path(temporary) / name
+        out.mkdir()
+        fill(out)
+        try:
+            out.rename(directory)
+        except OSError:
+            if not directory.is_dir():  # another synth was first, with the same content
+                raise
+    return directory
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,66 @@
+"""One Lambda function of jitr: its log group, role, layer, runtime and environment, the same way for each."""
+
+from collections.abc import Mapping, Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.asset import Asset
+from infra.target import Target
+
+
+class JitrFunction(Construct):
+    """A function whose role holds the given statements, and writing its own log, and nothing else."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        handler: str,
+        target: Target,
+        code: Asset,
+        layer: lambda_.ILayerVersion,
+        timeout: cdk.Duration,
+        environment: Mapping[str, str],
+        statements: Sequence[iam.PolicyStatement],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        log_group = logs.LogGroup(
+            self,
+            "Log",
+            log_group_name=f"/aws/lambda/{name}",
+            retention=logs.RetentionDays.THREE_MONTHS,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        write_log = iam.PolicyStatement(
+            sid="WriteOwnLog",
+            actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+            resources=[f"{log_group.log_group_arn}:*" if not log_group.log_group_arn.endswith(":*") else log_group.log_group_arn],
+        )
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            inline_policies={"function": iam.PolicyDocument(statements=[write_log, *statements])},
+        )
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            function_name=name,
+            runtime=target.runtime,
+            architecture=target.architecture,
+            handler=handler,
+            code=code.code(),
+            layers=[layer],
+            # CDK adds grants to a role as it sees uses; ours is complete, and stays what is written above.
+            role=role.without_policy_updates(),
+            timeout=timeout,
+            memory_size=512,
+            environment=dict(environment),
+            log_group=log_group,
+        )

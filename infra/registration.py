@@ -1,0 +1,261 @@
+"""The way of a registration event: topic rule per CA, queue, function `register`, and the two queues for what fails.
+
+    rule ──► registrations ──► register
+      │            (dead letters) ──► dead-letter queue
+      └─ error action ──► undelivered
+"""
+
+import math
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_iot as iot
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from fleet.model import CaRegistration
+from infra.asset import Asset
+from infra.function import JitrFunction
+from infra.registry import RegistryTable
+from infra.target import LocalDifference, Target
+from jitr.settings import Settings
+
+_FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
+# Lambda developer guide, "Configuring a queue": at least six times the function's timeout.
+_VISIBILITY = cdk.Duration.seconds(6 * 60)
+# Only catches a function that cannot start; `register` itself decides on messages it can read.
+_RECEIVES = 1000
+_BATCH = 10
+
+# What one execution environment is given for one activation: five IoT calls and four others one after the other, at
+# 50 ms each, leave room; twice as slow, and the queue's backlog keeps all environments busy at the same rate.
+_SECONDS_PER_ACTIVATION = 0.5
+# Lambda's least for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
+_LEAST_CONCURRENCY, _GREATEST_CONCURRENCY = 2, 1000
+
+
+def max_concurrency(activations_per_second: float) -> int:
+    """Execution environments that together reach the rate: one activation each in half a second."""
+    wanted = math.ceil(activations_per_second * _SECONDS_PER_ACTIVATION)
+    return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
+
+
+class RegistrationPath(Construct):
+    """Everything between AWS IoT's event and the registry, in one account and Region."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        fleet: str,
+        cas: tuple[CaRegistration, ...],
+        thing_groups: tuple[str, ...],
+        activations_per_second: float,
+        registry: RegistryTable,
+        target: Target,
+        code: Asset,
+        layer: lambda_.ILayerVersion,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        prefix = f"jitr-{fleet}"
+        self.dead_letters = _queue(self, "DeadLetters", f"{prefix}-dead-letters", days=14)
+        self.undelivered = _queue(self, "Undelivered", f"{prefix}-undelivered", days=14)
+        self.registrations = _queue(
+            self,
+            "Registrations",
+            f"{prefix}-registrations",
+            days=4,
+            visibility_timeout=_VISIBILITY,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_RECEIVES),
+        )
+        stack = cdk.Stack.of(self)
+        concurrency = max_concurrency(activations_per_second)
+        self.settings = Settings(
+            fleet=fleet,
+            account_id=stack.account,
+            region=stack.region,
+            registry_table=registry.table.table_name,
+            registrations_queue_url=self.registrations.queue_url,
+            dead_letter_queue_url=self.dead_letters.queue_url,
+            event_bus="default",
+            activations_per_second=activations_per_second,
+            max_concurrency=concurrency,
+        )
+        register = JitrFunction(
+            self,
+            "Register",
+            name=f"{prefix}-register",
+            handler="jitr.handlers.register.handler",
+            target=target,
+            code=code,
+            layer=layer,
+            timeout=_FUNCTION_TIMEOUT,
+            environment=self.settings.to_environ(),
+            statements=self._statements(cas, thing_groups, registry, target),
+        )
+        lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=register.function,
+            event_source_arn=self.registrations.queue_arn,
+            batch_size=_BATCH,
+            max_concurrency=concurrency,
+            report_batch_item_failures=True,
+        )
+        self._rules(prefix, cas)
+
+    def _statements(
+        self, cas: tuple[CaRegistration, ...], thing_groups: tuple[str, ...], registry: RegistryTable, target: Target
+    ) -> list[iam.PolicyStatement]:
+        """What `register` may do. Resources are those of the service authorization reference, as narrow as it allows."""
+
+        def iot_arn(resource: str) -> str:
+            return cdk.Stack.of(self).format_arn(service="iot", resource=resource)
+
+        certificates, things = iot_arn("cert/*"), iot_arn("thing/*")
+        statements = [
+            iam.PolicyStatement(
+                sid="DecideOnCertificates",
+                actions=["iot:DescribeCertificate", "iot:UpdateCertificate"],
+                resources=[certificates],
+            ),
+            iam.PolicyStatement(
+                sid="ReadCas",
+                actions=["iot:DescribeCACertificate"],
+                resources=[iot_arn(f"cacert/{registration.ca.certificate_id}") for registration in cas],
+            ),
+            iam.PolicyStatement(
+                sid="ProvisionThings",
+                actions=["iot:CreateThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
+                resources=[things],
+            ),
+            iam.PolicyStatement(
+                sid="AttachToCertificates",
+                actions=["iot:AttachPolicy", "iot:AttachThingPrincipal"],
+                resources=[certificates],
+            ),
+            iam.PolicyStatement(
+                sid="KeepRegistry",
+                actions=["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+                resources=[registry.table.table_arn],
+            ),
+            iam.PolicyStatement(
+                sid="TakeRegistrations",
+                actions=[
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:DeleteMessage",
+                    "sqs:GetQueueAttributes",
+                    "sqs:ReceiveMessage",
+                ],
+                resources=[self.registrations.queue_arn],
+            ),
+            iam.PolicyStatement(
+                sid="DeadLetter", actions=["sqs:SendMessage"], resources=[self.dead_letters.queue_arn]
+            ),
+            iam.PolicyStatement(
+                sid="Announce",
+                actions=["events:PutEvents"],
+                resources=[cdk.Stack.of(self).format_arn(service="events", resource="event-bus/default")],
+            ),
+        ]
+        if thing_groups:
+            groups = [iot_arn(f"thinggroup/{group}") for group in thing_groups]
+            statements.append(
+                iam.PolicyStatement(
+                    sid="JoinGroups", actions=["iot:AddThingToThingGroup"], resources=[things, *groups]
+                )
+            )
+        if LocalDifference.OTHER_ARNS_CHECKED in target.differences:
+            statements.append(
+                iam.PolicyStatement(
+                    sid=LocalDifference.OTHER_ARNS_CHECKED.value,
+                    actions=["iot:AttachPolicy", "iot:AttachThingPrincipal", "iot:DescribeCACertificate"],
+                    resources=["*"],
+                )
+            )
+        return statements
+
+    def _rules(self, prefix: str, cas: tuple[CaRegistration, ...]) -> None:
+        names = {registration.ca.name: rule_name(prefix, registration.ca.name) for registration in cas}
+        stack = cdk.Stack.of(self)
+        role = iam.Role(
+            self,
+            "RuleRole",
+            # Only this fleet's rules, in this account, may act in this role (confused deputy).
+            assumed_by=iam.ServicePrincipal(
+                "iot.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnEquals": {
+                        "aws:SourceArn": [
+                            stack.format_arn(service="iot", resource=f"rule/{name}") for name in names.values()
+                        ]
+                    },
+                },
+            ),
+            inline_policies={
+                "rules": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(
+                            sid="Deliver",
+                            actions=["sqs:SendMessage"],
+                            resources=[self.registrations.queue_arn, self.undelivered.queue_arn],
+                        )
+                    ]
+                )
+            },
+        )
+        for registration in cas:
+            ca = registration.ca
+            iot.CfnTopicRule(
+                self,
+                f"Rule-{ca.name}",
+                rule_name=names[ca.name],
+                topic_rule_payload=iot.CfnTopicRule.TopicRulePayloadProperty(
+                    description=f"First connections of devices of CA {ca.name}, for jitr",
+                    # CloudFormation's default is the version of 2015.
+                    aws_iot_sql_version="2016-03-23",
+                    sql=(
+                        f"SELECT * FROM '$aws/events/certificates/registered/{ca.certificate_id}' "  # noqa: S608 -- IoT SQL of our own
+                        "WHERE certificateStatus = 'PENDING_ACTIVATION'"
+                    ),
+                    actions=[_send_to(self.registrations, role)],
+                    error_action=_send_to(self.undelivered, role),
+                ),
+            )
+
+
+def rule_name(prefix: str, ca: str) -> str:
+    """A topic rule's name: letters, digits and underscores (IoT API reference, CreateTopicRule)."""
+    return f"{prefix}_{ca}".replace("-", "_")
+
+
+def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:
+    return iot.CfnTopicRule.ActionProperty(
+        sqs=iot.CfnTopicRule.SqsActionProperty(
+            queue_url=queue.queue_url, role_arn=role.role_arn, use_base64=False
+        )
+    )
+
+
+def _queue(
+    scope: Construct,
+    construct_id: str,
+    name: str,
+    *,
+    days: int,
+    visibility_timeout: cdk.Duration | None = None,
+    dead_letter_queue: sqs.DeadLetterQueue | None = None,
+) -> sqs.Queue:
+    return sqs.Queue(
+        scope,
+        construct_id,
+        queue_name=name,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        retention_period=cdk.Duration.days(days),
+        visibility_timeout=visibility_timeout,
+        dead_letter_queue=dead_letter_queue,
+    )

@@ -1,0 +1,76 @@
+"""One Stage per account, one stack per Region in it: `cdk ls` says dev/eu-central-1, prod/eu-central-1, prod/us-east-1.
+
+So `cdk deploy 'prod/*'` is all of prod, and `cdk deploy '*/eu-central-1'` one Region of every account.
+"""
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from fleet.model import Account, Fleet
+from infra.asset import ROOT, function_asset, layer_asset
+from infra.device_policy import DevicePolicy
+from infra.registration import RegistrationPath
+from infra.registry import RegistryTable
+from infra.target import Target
+from infra.things import ThingCatalog
+
+BUILT_IN_POLICY = ROOT / "policies" / "device.json"
+
+
+class AccountStage(cdk.Stage):
+    """Everything of one account."""
+
+    def __init__(self, scope: Construct, *, fleet: Fleet, account: Account, target: Target) -> None:
+        super().__init__(scope, account.name, env=cdk.Environment(account=account.id))
+        for region in account.regions:
+            RegionStack(self, fleet=fleet, account=account, region=region, target=target)
+
+
+class RegionStack(cdk.Stack):
+    """The registration path of one fleet in one account and Region."""
+
+    def __init__(self, scope: Construct, *, fleet: Fleet, account: Account, region: str, target: Target) -> None:
+        super().__init__(
+            scope,
+            region,
+            stack_name=f"jitr-{fleet.name}",
+            description=f"jitr: just-in-time registration of the fleet {fleet.name}",
+            env=cdk.Environment(account=account.id, region=region),
+            synthesizer=target.synthesizer(),
+        )
+        cas = [registration.ca for registration in account.cas]
+        thing_groups = sorted({group for ca in cas for group in ca.thing_groups})
+        ThingCatalog(
+            self,
+            "Things",
+            thing_types=[ca.thing_type for ca in cas if ca.thing_type],
+            thing_groups=thing_groups,
+        )
+        for ca in cas:
+            DevicePolicy(
+                self,
+                f"DevicePolicy-{ca.name}",
+                policy_name=fleet.policy_name(ca),
+                document=(ca.policy or BUILT_IN_POLICY).read_text(encoding="utf-8"),
+            )
+        layer = lambda_.LayerVersion(
+            self,
+            "Dependencies",
+            code=layer_asset(target).code(),
+            compatible_runtimes=[target.runtime],
+            compatible_architectures=[target.architecture],
+            description="What jitr's functions import besides the runtime's boto3",
+        )
+        RegistrationPath(
+            self,
+            "Registration",
+            fleet=fleet.name,
+            cas=account.cas,
+            thing_groups=tuple(thing_groups),
+            activations_per_second=account.activations_per_second,
+            registry=RegistryTable(self, "Registry", fleet=fleet.name),
+            target=target,
+            code=function_asset(fleet.rules(account, region)),
+            layer=layer,
+        )

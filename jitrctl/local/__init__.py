@@ -1,0 +1,1 @@
+"""The local AWS, and a real MQTT device to connect to it."""

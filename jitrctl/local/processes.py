@@ -1,0 +1,143 @@
+"""Start, recognise and stop the processes of the local AWS.
+
+A process is ours when its command line says so, never because of its number alone: numbers are reused. The
+*marker*, `jitr-local-<hash of the directory>-<account>`, is the last argument of the process, and part of the
+path of its private TMPDIR, from which ministack runs its Lambda workers. It follows from the directory:
+whatever an interrupted `up` left behind is found again, with or without a state file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+SCRIPT = Path(__file__).with_name("loopback.py")
+# ministack ends within 0.2 s when idle; hypercorn gives open requests 3 s. Then a process is stuck.
+SECONDS_TO_END = 5.0
+POLL = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A running process of this user."""
+
+    pid: int
+    group: int
+    command: str
+
+
+def marker(directory: Path, name: str) -> str:
+    """Name the process of one account: the same for every `up` in this directory."""
+    return f"{_prefix(directory)}{name}"
+
+
+def start(directory: Path, name: str, *, environ: Mapping[str, str], log: Path) -> int:
+    """Start ministack for one account, its output in the log; answer its pid, which is its group's id."""
+    to_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # posix_spawn and not Popen: the process outlives this interpreter, and a dropped Popen complains.
+    # -I: neither the working directory nor PYTHON* variables decide what the process imports.
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", str(SCRIPT), marker(directory, name)],
+        environ,
+        setpgroup=0,  # Ctrl-C in the terminal does not reach it; its Lambda workers can be stopped with it
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), to_log, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
+    # For a moment Linux shows a new program without its command line, and `stop` would not know it.
+    while pid not in alive(directory) and not has_ended(pid):
+        time.sleep(POLL)
+    return pid
+
+
+def alive(directory: Path) -> frozenset[int]:
+    """Answer the pids of the ministack processes that belong to this directory."""
+    return frozenset(process.pid for process in _processes() if _is_ours(process, directory))
+
+
+def stop(directory: Path, *, groups: Iterable[int] = ()) -> None:
+    """End every process of this directory and its group: TERM, then KILL.
+
+    `groups` are the ids that a state file remembers. Such a group is ended even when its leader has died,
+    provided that a member still carries the marker: Lambda workers do.
+    """
+    remembered = frozenset(groups)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for group in _groups(directory, remembered):
+            with suppress(ProcessLookupError):
+                os.killpg(group, number)
+        deadline = time.monotonic() + SECONDS_TO_END
+        while _groups(directory, remembered) and time.monotonic() < deadline:
+            time.sleep(POLL)
+
+
+def has_ended(child: int) -> bool:
+    """Say whether a process that this interpreter has started is over; one that is not its child counts as over."""
+    try:
+        return os.waitpid(child, os.WNOHANG) != (0, 0)
+    except ChildProcessError:  # collected before
+        return True
+
+
+def _prefix(directory: Path) -> str:
+    digest = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()
+    return f"jitr-local-{digest[:16]}-"
+
+
+def _is_ours(process: Process, directory: Path) -> bool:
+    *_, script, last = ["", "", *process.command.split(" ")]
+    return script.endswith(f"/{SCRIPT.name}") and last.startswith(_prefix(directory))
+
+
+def _groups(directory: Path, remembered: frozenset[int]) -> frozenset[int]:
+    """Answer the live process groups that are ours.
+
+    A reader of our log (`tail -f …/jitr-local-…`) carries the marker too, but leads no group of ours.
+    """
+    prefix = _prefix(directory)
+    running = list(_processes())
+    leaders = {process.pid for process in running if _is_ours(process, directory)}
+    for leader in remembered | leaders:
+        has_ended(leader)  # collects it, if it was a child of this interpreter
+    return frozenset(
+        process.group
+        for process in running
+        if process.group in leaders or (process.group in remembered and prefix in process.command)
+    )
+
+
+def _processes() -> Iterator[Process]:
+    """Yield this user's processes; zombies, which have no command line, left out.
+
+    From /proc where there is one (a slim container has no `ps`), from `ps` elsewhere.
+    """
+    if not Path("/proc/self/cmdline").exists():
+        listing = subprocess.run(
+            ["ps", "-xww", "-o", "pid=,pgid=,command="], check=True, capture_output=True, text=True
+        )
+        for line in listing.stdout.splitlines():
+            pid, group, said = line.split(maxsplit=2)
+            yield Process(pid=int(pid), group=int(group), command=said.strip())
+        return
+    for entry in Path("/proc").iterdir():
+        # Between the listing and the reading a process may end: then it is none of the running ones.
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                command = (entry / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
+                number = int(entry.name)
+                if command:
+                    yield Process(pid=number, group=os.getpgid(number), command=os.fsdecode(command))

@@ -1,0 +1,277 @@
+"""Claims about the local AWS's processes: what runs, what it listens on, and that nothing is left."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jitrctl.local import accounts, processes
+from jitrctl.local.accounts import Account, LocalAccount, down, running, up
+from jitrctl.local.errors import LocalAwsError
+from tests.local.conftest import DEV
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROD = Account(name="prod", id="222222222222", region="us-east-1", profile="acme-prod")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "state of local aws"
+    down(tmp_path / "state of local aws")
+
+
+def test_the_account_answers_under_its_own_id(account: LocalAccount) -> None:
+    assert account.client("sts").get_caller_identity()["Account"] == account.id
+
+
+def test_it_listens_on_its_two_ports_and_on_loopback_only(account: LocalAccount) -> None:
+    assert _listeners(account.pid) == {f"127.0.0.1:{account.gateway_port}", f"127.0.0.1:{account.mqtt_port}"}
+
+
+def test_a_users_aws_environment_does_not_leak_in(account: LocalAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = {
+        "AWS_PROFILE": "of-somebody-else",
+        "AWS_CONFIG_FILE": "/nowhere",
+        "AWS_ACCESS_KEY_ID": "AKIAFOREIGN",
+        "AWS_SESSION_TOKEN": "foreign",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_REGION": "mars-west-1",
+        "HTTP_PROXY": "http://127.0.0.1:1",
+    }
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+    assert account.client("sts").get_caller_identity()["Account"] == account.id
+    environ = account.environ_over(os.environ)
+    assert {name for name in environ if name.startswith("AWS_")} <= set(account.environ())
+
+
+def test_its_profile_is_an_ordinary_aws_profile(account: LocalAccount) -> None:
+    """A process of its own, with nothing but the two files and the profile's name."""
+    code = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'], boto3.Session().region_name)"
+    files = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "NO_PROXY")
+    environ = {name: account.environ()[name] for name in files} | {"AWS_PROFILE": account.profile}
+    answer = subprocess.run([sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True)
+    assert answer.stdout.split() == [account.id, account.region]
+
+
+def test_state_files_are_for_their_owner_only(account: LocalAccount) -> None:
+    for name in ("accounts.json", "aws-config", "aws-credentials"):
+        assert (account.directory / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_down_leaves_no_process_no_listener_and_no_file_but_the_logs(directory: Path) -> None:
+    started = up(directory, [DEV, PROD])
+    assert running(directory) == started
+    assert down(directory) == started
+    assert running(directory) == ()
+    assert not processes.alive(directory)
+    assert _closed(started)
+    assert {path.name for path in directory.iterdir()} == {"dev.log", "prod.log"}
+
+
+def test_a_crashed_parent_leaves_a_local_aws_that_down_ends(directory: Path) -> None:
+    (crashed,) = _up_in_a_process_that_is_killed(directory)
+    assert [account.pid for account in running(directory)] == [crashed]
+    stopped = down(directory)
+    assert [account.pid for account in stopped] == [crashed]
+    assert _closed(stopped)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[{}]"], ids=["no file", "empty", "not ours", "half"])
+def test_down_ends_what_runs_without_a_usable_state_file(directory: Path, content: str | None) -> None:
+    started = up(directory, [DEV])
+    if content is None:
+        (directory / "accounts.json").unlink()
+    else:
+        (directory / "accounts.json").write_text(content)
+    down(directory)
+    assert not processes.alive(directory)
+    assert _closed(started)
+
+
+def test_down_ends_lambda_workers_even_when_ministack_died_before_them(directory: Path) -> None:
+    (account,) = up(directory, [DEV])
+    worker = _invoke_a_function_that_hangs(account)
+    os.kill(account.pid, signal.SIGKILL)
+    _until(lambda: not processes.alive(directory))
+    assert _exists(worker)
+    assert down(directory) == ()
+    _until(lambda: not _exists(worker))
+
+
+def test_a_second_up_is_refused_and_the_first_goes_on(directory: Path) -> None:
+    started = up(directory, [DEV])
+    with pytest.raises(LocalAwsError, match="already running"):
+        up(directory, [DEV])
+    assert running(directory) == started
+    assert started[0].client("sts").get_caller_identity()["Account"] == DEV.id
+
+
+def test_a_stale_state_file_names_nothing_that_runs_and_does_not_hinder_up(directory: Path) -> None:
+    (first,) = up(directory, [DEV])
+    stale = (directory / "accounts.json").read_text()
+    down(directory)
+    (directory / "accounts.json").write_text(stale)
+    assert running(directory) == ()
+    assert down(directory) == ()
+    (directory / "accounts.json").write_text(stale)
+    (second,) = up(directory, [DEV])
+    assert running(directory) == (second,)
+    assert second.pid != first.pid
+
+
+def test_a_pid_that_now_belongs_to_another_program_is_left_alone(directory: Path) -> None:
+    (account,) = up(directory, [DEV])
+    state = json.loads((directory / "accounts.json").read_text())
+    down(directory)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        try:
+            state[0]["pid"] = stranger.pid
+            (directory / "accounts.json").write_text(json.dumps(state))
+            assert running(directory) == ()
+            assert down(directory) == ()
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+    assert account.pid != stranger.pid
+
+
+def test_a_reader_of_our_log_is_left_alone(directory: Path) -> None:
+    up(directory, [DEV])
+    log = directory / processes.marker(directory, "dev")
+    with subprocess.Popen(["sleep", "60", str(log)], start_new_session=True, stderr=subprocess.DEVNULL) as reader:
+        try:
+            down(directory)
+        finally:
+            reader.kill()
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["HTTP", "MQTT"])
+def test_a_port_that_is_taken_meanwhile_is_replaced(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    free_ports = accounts._free_ports
+    with socket.create_server(("127.0.0.1", 0)) as thief:
+        taken = free_ports(2)
+        taken[which] = thief.getsockname()[1]
+        answers = iter([taken])
+        monkeypatch.setattr(accounts, "_free_ports", lambda count: next(answers, None) or free_ports(count))
+        (account,) = up(directory, [DEV])
+        assert thief.getsockname()[1] not in {account.gateway_port, account.mqtt_port}
+    assert account.client("sts").get_caller_identity()["Account"] == DEV.id
+
+
+def test_a_process_that_cannot_start_is_told_with_its_log(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "SCRIPT", directory / "absent" / "loopback.py")
+    with pytest.raises(LocalAwsError, match=r"did not start .*can't open file.*see .*dev\.log"):
+        up(directory, [DEV])
+    assert not processes.alive(directory)
+
+
+@pytest.mark.parametrize(
+    ("unusable", "complaint"),
+    [
+        ([replace(DEV, id="1")], "12 digits"),
+        ([replace(DEV, name="../dev")], "account name"),
+        ([DEV, replace(PROD, name="dev")], "two accounts have the name 'dev'"),
+        ([DEV, replace(PROD, profile="acme-dev")], "two accounts have the profile 'acme-dev'"),
+    ],
+    ids=["id", "name", "same name", "same profile"],
+)
+def test_unusable_accounts_are_refused_before_anything_starts(
+    directory: Path, unusable: list[Account], complaint: str
+) -> None:
+    with pytest.raises(LocalAwsError, match=complaint):
+        up(directory, unusable)
+    assert not directory.exists()
+
+
+def _listeners(pid: int) -> set[str]:
+    """Answer what the process listens on, over TCP, as the operating system sees it."""
+    if sys.platform == "linux":
+        lines = subprocess.run(["ss", "-ltnpH"], check=True, capture_output=True, text=True).stdout.splitlines()
+        return {line.split()[3] for line in lines if f"pid={pid}," in line}
+    command = ["lsof", "-nP", "-a", "-p", str(pid), "-iTCP", "-sTCP:LISTEN", "-Fn"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return {line[1:] for line in lines if line.startswith("n")}
+
+
+def _closed(stopped: tuple[LocalAccount, ...]) -> bool:
+    for account in stopped:
+        for port in (account.gateway_port, account.mqtt_port):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return False
+    return True
+
+
+def _up_in_a_process_that_is_killed(directory: Path) -> list[int]:
+    code = (
+        "import os, signal; from pathlib import Path; from jitrctl.local.accounts import *\n"
+        f"started = up(Path({str(directory)!r}), [Account(name='dev', id='111111111111', region='eu-west-1',"
+        " profile='acme-dev')])\n"
+        "print(*(account.pid for account in started), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    root = Path(__file__).parents[2]
+    crashed = subprocess.run([sys.executable, "-c", code], cwd=root, check=False, capture_output=True, text=True)
+    assert crashed.returncode == -signal.SIGKILL, crashed.stderr
+    return [int(pid) for pid in crashed.stdout.split()]
+
+
+def _invoke_a_function_that_hangs(account: LocalAccount) -> int:
+    """Deploy and invoke a function that never answers and does not listen to SIGTERM; answer its worker's pid."""
+    marked = account.directory / "worker.pid"
+    code = (
+        "import os, pathlib, signal, time\n"
+        "def handler(event, context):\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"    new = pathlib.Path({str(marked)!r} + '.new')\n"
+        "    new.write_text(str(os.getpid()))\n"
+        f"    new.rename({str(marked)!r})\n"
+        "    time.sleep(600)\n"
+    )
+    asset = io.BytesIO()
+    with zipfile.ZipFile(asset, "w") as archive:
+        archive.writestr("index.py", code)
+    functions = account.client("lambda")
+    functions.create_function(
+        FunctionName="hang",
+        Runtime="python3.11",
+        Handler="index.handler",
+        Timeout=600,
+        Role=f"arn:aws:iam::{account.id}:role/none",
+        Code={"ZipFile": asset.getvalue()},
+    )
+    functions.invoke(FunctionName="hang", InvocationType="Event")
+    _until(marked.exists)
+    return int(marked.read_text())
+
+
+def _exists(pid: int) -> bool:
+    """Say whether the process lives; a zombie that its new parent has not collected does not."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], check=False, capture_output=True, text=True)
+    return shown.stdout.strip()[:1] not in {"", "Z"}
+
+
+def _until(happened: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
