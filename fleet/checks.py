@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from fleet.keys import Draft
 from fleet.names import partition_of
-from fleet.problems import Place, nearest, shown
+from fleet.problems import Place, meant, nearest, shown
 from fleet.values import written_duration
 from jitr.rules import CertificateMode
 
@@ -26,8 +26,7 @@ def check_agreement(fleet: Draft, root: Place) -> None:
     _check_partitions(fleet, root)
     _check_registrations(fleet, root)
     _check_single_default(fleet, root)
-    if "account" in fleet:
-        _check_cas_used(fleet, root)
+    _check_cas_used(fleet, root)
 
 
 def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
@@ -118,8 +117,11 @@ def _check_single_default(fleet: Draft, root: Place) -> None:
 
 
 def _check_cas_used(fleet: Draft, root: Place) -> None:
-    used = {ca for _, ca, _ in registrations(fleet)}
-    for name in fleet.get("ca", {}):
+    if not all("ca" in account for account in fleet.get("account", {}).values()) or not fleet.get("account"):
+        return  # an account that cannot be read may be the one that uses a CA
+    cas = fleet.get("ca", {})
+    used = {ca if ca in cas else meant(ca, cas) for _, ca, _ in registrations(fleet)}
+    for name in cas:
         if name not in used:
             root.at("ca", name).problem(
                 "is in no account", f'add ca.{name} = {{ mode = "SNI_ONLY" }} to an account, or remove the CA'

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.names import account_id, attributes, own_name, region, thing_name, thing_word
-from fleet.problems import Place, nearest
+from fleet.problems import Place, meant, nearest
 from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of
 from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject
 
@@ -49,14 +49,17 @@ def table(keys: Keys) -> Reader:
         if not isinstance(value, dict):
             place.problem(f"is {type_of(value)}, a table is expected", f"write keys below [{place}]")
             return None
-        for name in [name for name in value if name not in keys]:
+        unknown = [name for name in value if name not in keys]
+        for name in unknown:
             place.at(name).problem("is no key of fleet.toml", nearest(name, keys))
+        misspelled = {meant(name, keys) for name in unknown}
         draft: Draft = {}
         for name, key in keys.items():
             here = place.at(name)
             written = value.get(name, key.default)
             if written is REQUIRED:
-                here.problem("is missing", f"add {key.example}")
+                if name not in misspelled:
+                    here.problem("is missing", f"add {key.example}")
             elif written is None:
                 draft[name] = None
             elif (read_value := key.read(written, here)) is not None:
@@ -79,9 +82,7 @@ def named(keys: Keys, example: str) -> Reader:
         for name, written in value.items():
             here = place.at(name)
             own_name(name, here)
-            draft = table(keys)(written, here)
-            if draft is not None:
-                drafts[name] = draft
+            drafts[name] = table(keys)(written, here) or {}
         return drafts
 
     return read

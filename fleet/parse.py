@@ -136,9 +136,7 @@ def _ca(name: str, draft: Draft, folder: Path, certificate: x509.Certificate) ->
     )
 
 
-def _account(
-    name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certificates: Certificates
-) -> Account:
+def _account(name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certificates: Certificates) -> Account:
     registered = tuple(
         CaRegistration(
             ca=cas[ca],

@@ -81,10 +81,17 @@ def shown(value: object) -> str:
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Word the cure for an unknown word: the nearest of the known ones, or all of them."""
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """Guess which of the known words an unknown one was meant to be."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
-    if close:
-        return f"did you mean {by_folded[close[0]]}?"
-    return f"known here: {', '.join(by_folded.values())}" if by_folded else "remove it"
+    return by_folded[close[0]] if close else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Word the cure for an unknown word: the known one that was meant, or all of them."""
+    known = list(known)
+    guess = meant(word, known)
+    if guess:
+        return f"did you mean {guess}?"
+    return f"known here: {', '.join(known)}" if known else "remove it"

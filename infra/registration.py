@@ -60,13 +60,14 @@ class RegistrationPath(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         prefix = f"jitr-{fleet}"
-        self.dead_letters = _queue(self, "DeadLetters", f"{prefix}-dead-letters", days=14)
-        self.undelivered = _queue(self, "Undelivered", f"{prefix}-undelivered", days=14)
+        self.dead_letters = _queue(self, "DeadLetters", f"{prefix}-dead-letters", days=14, tls_only=target.tls_only)
+        self.undelivered = _queue(self, "Undelivered", f"{prefix}-undelivered", days=14, tls_only=target.tls_only)
         self.registrations = _queue(
             self,
             "Registrations",
             f"{prefix}-registrations",
             days=4,
+            tls_only=target.tls_only,
             visibility_timeout=_VISIBILITY,
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_RECEIVES),
         )
@@ -246,6 +247,7 @@ def _queue(
     name: str,
     *,
     days: int,
+    tls_only: bool,
     visibility_timeout: cdk.Duration | None = None,
     dead_letter_queue: sqs.DeadLetterQueue | None = None,
 ) -> sqs.Queue:
@@ -254,7 +256,7 @@ def _queue(
         construct_id,
         queue_name=name,
         encryption=sqs.QueueEncryption.SQS_MANAGED,
-        enforce_ssl=True,
+        enforce_ssl=tls_only,
         retention_period=cdk.Duration.days(days),
         visibility_timeout=visibility_timeout,
         dead_letter_queue=dead_letter_queue,

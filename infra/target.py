@@ -19,6 +19,8 @@ class LocalDifference(StrEnum):
 
     # Its IAM checks other resources than AWS for three actions, so the right role fails there.
     OTHER_ARNS_CHECKED = "LocalAwsChecksOtherArns"
+    # It speaks plain HTTP on the loopback interface, so a policy that demands TLS denies everything.
+    PLAIN_HTTP = "PlainHttp"
     # Its bootstrap roles cannot publish assets when IAM is enforced.
     CLI_CREDENTIALS = "CliCredentials"
 
@@ -31,6 +33,11 @@ class Target:
     architecture: lambda_.Architecture
     wheels: str  # the folder below .wheels/ that `make wheels` fills for this target
     differences: frozenset[LocalDifference] = frozenset()
+
+    @property
+    def tls_only(self) -> bool:
+        """Whether resource policies may demand TLS."""
+        return LocalDifference.PLAIN_HTTP not in self.differences
 
     def synthesizer(self) -> cdk.IStackSynthesizer:
         if LocalDifference.CLI_CREDENTIALS in self.differences:

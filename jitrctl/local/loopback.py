@@ -8,6 +8,7 @@ address cannot be bound.
 
 from __future__ import annotations
 
+import os
 import runpy
 import socket
 import sys
@@ -37,5 +38,6 @@ def bind_to_loopback(self: socket.socket, address: Any, /) -> None:
 
 if __name__ == "__main__":
     socket.socket.bind = bind_to_loopback  # type: ignore[method-assign,assignment]
+    os.chdir(os.environ["HOME"])  # its own, so that it holds on to nobody's directory
     del sys.argv[1:]  # the marker, for `jitrctl.local.processes`; ministack would not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

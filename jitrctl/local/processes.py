@@ -75,13 +75,13 @@ def stop(directory: Path, *, groups: Iterable[int] = ()) -> None:
     `groups` are the ids that a state file remembers. Such a group is ended even when its leader has died,
     provided that a member still carries the marker: Lambda workers do.
     """
-    remembered = frozenset(groups)
+    ours, remembered = alive(directory), frozenset(groups)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in _groups(directory, remembered):
             with suppress(ProcessLookupError):
                 os.killpg(group, number)
         deadline = time.monotonic() + SECONDS_TO_END
-        while _groups(directory, remembered) and time.monotonic() < deadline:
+        while not _is_over(directory, ours, remembered) and time.monotonic() < deadline:
             time.sleep(POLL)
 
 
@@ -103,6 +103,11 @@ def _is_ours(process: Process, directory: Path) -> bool:
     return script.endswith(f"/{SCRIPT.name}") and last.startswith(_prefix(directory))
 
 
+def _is_over(directory: Path, ours: frozenset[int], remembered: frozenset[int]) -> bool:
+    # has_ended() collects each, if it was a child of this interpreter; a list, so that none is skipped.
+    return all([has_ended(pid) for pid in ours]) and not _groups(directory, remembered)  # noqa: C419
+
+
 def _groups(directory: Path, remembered: frozenset[int]) -> frozenset[int]:
     """Answer the live process groups that are ours.
 
@@ -111,8 +116,6 @@ def _groups(directory: Path, remembered: frozenset[int]) -> frozenset[int]:
     prefix = _prefix(directory)
     running = list(_processes())
     leaders = {process.pid for process in running if _is_ours(process, directory)}
-    for leader in remembered | leaders:
-        has_ended(leader)  # collects it, if it was a child of this interpreter
     return frozenset(
         process.group
         for process in running
@@ -125,14 +128,10 @@ def _processes() -> Iterator[Process]:
 
     From /proc where there is one (a slim container has no `ps`), from `ps` elsewhere.
     """
-    if not Path("/proc/self/cmdline").exists():
-        listing = subprocess.run(
-            ["ps", "-xww", "-o", "pid=,pgid=,command="], check=True, capture_output=True, text=True
-        )
-        for line in listing.stdout.splitlines():
-            pid, group, said = line.split(maxsplit=2)
-            yield Process(pid=int(pid), group=int(group), command=said.strip())
-        return
+    return _from_proc() if Path("/proc/self/cmdline").exists() else _from_ps()
+
+
+def _from_proc() -> Iterator[Process]:
     for entry in Path("/proc").iterdir():
         # Between the listing and the reading a process may end: then it is none of the running ones.
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
@@ -141,3 +140,10 @@ def _processes() -> Iterator[Process]:
                 number = int(entry.name)
                 if command:
                     yield Process(pid=number, group=os.getpgid(number), command=os.fsdecode(command))
+
+
+def _from_ps() -> Iterator[Process]:
+    listing = subprocess.run(["ps", "xww", "-o", "pid=,pgid=,command="], check=True, capture_output=True, text=True)
+    for line in listing.stdout.splitlines():
+        pid, group, command = line.split(maxsplit=2)
+        yield Process(pid=int(pid), group=int(group), command=command.strip())

@@ -42,6 +42,15 @@ def test_it_listens_on_its_two_ports_and_on_loopback_only(account: LocalAccount)
     assert _listeners(account.pid) == {f"127.0.0.1:{account.gateway_port}", f"127.0.0.1:{account.mqtt_port}"}
 
 
+def test_ps_and_proc_tell_the_same(account: LocalAccount) -> None:
+    """On macOS there is no /proc; on Linux both are there to be compared."""
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("no /proc here")
+    ours = [process for process in processes._from_proc() if process.pid == account.pid]
+    assert ours
+    assert ours == [process for process in processes._from_ps() if process.pid == account.pid]
+
+
 def test_a_users_aws_environment_does_not_leak_in(account: LocalAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = {
         "AWS_PROFILE": "of-somebody-else",
@@ -105,14 +114,19 @@ def test_down_ends_what_runs_without_a_usable_state_file(directory: Path, conten
     assert _closed(started)
 
 
-def test_down_ends_lambda_workers_even_when_ministack_died_before_them(directory: Path) -> None:
+@pytest.mark.parametrize("crashed", [False, True], ids=["with ministack", "after ministack"])
+def test_down_ends_a_lambda_worker_that_hangs(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, *, crashed: bool
+) -> None:
+    monkeypatch.setattr(processes, "SECONDS_TO_END", 0.5)
     (account,) = up(directory, [DEV])
     worker = _invoke_a_function_that_hangs(account)
-    os.kill(account.pid, signal.SIGKILL)
-    _until(lambda: not processes.alive(directory))
+    if crashed:
+        os.kill(account.pid, signal.SIGKILL)
+        _until(lambda: not processes.alive(directory))
     assert _exists(worker)
-    assert down(directory) == ()
-    _until(lambda: not _exists(worker))
+    assert down(directory) == (() if crashed else (account,))
+    assert not _exists(worker)
 
 
 def test_a_second_up_is_refused_and_the_first_goes_on(directory: Path) -> None:
@@ -155,11 +169,12 @@ def test_a_pid_that_now_belongs_to_another_program_is_left_alone(directory: Path
 def test_a_reader_of_our_log_is_left_alone(directory: Path) -> None:
     up(directory, [DEV])
     log = directory / processes.marker(directory, "dev")
-    with subprocess.Popen(["sleep", "60", str(log)], start_new_session=True, stderr=subprocess.DEVNULL) as reader:
-        try:
-            down(directory)
-        finally:
-            reader.kill()
+    code = "import sys; sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, str(log)], stdin=subprocess.PIPE) as reader:
+        down(directory)
+        assert reader.poll() is None
+        reader.communicate(timeout=10)
+        assert reader.returncode == 0
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["HTTP", "MQTT"])
@@ -250,13 +265,18 @@ def _invoke_a_function_that_hangs(account: LocalAccount) -> int:
     asset = io.BytesIO()
     with zipfile.ZipFile(asset, "w") as archive:
         archive.writestr("index.py", code)
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = account.client("iam").create_role(
+        RoleName="hang",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )
     functions = account.client("lambda")
     functions.create_function(
         FunctionName="hang",
         Runtime="python3.11",
         Handler="index.handler",
         Timeout=600,
-        Role=f"arn:aws:iam::{account.id}:role/none",
+        Role=role["Role"]["Arn"],
         Code={"ZipFile": asset.getvalue()},
     )
     functions.invoke(FunctionName="hang", InvocationType="Event")

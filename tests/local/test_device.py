@@ -15,7 +15,7 @@ import pytest
 
 from jitrctl.local.device import Connection, Endpoint, Refusal
 from jitrctl.local.errors import LocalAwsError, NotAcceptedError
-from tests.local.authority import certificate_id, status
+from tests.local.authority import status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,6 +106,21 @@ def test_without_sni_nothing_is_registered(registered_authority: Authority, iot:
     assert status(iot, device) == "unknown"
 
 
+def test_without_sni_a_ca_in_default_mode_registers(
+    make_authority: Callable[[], Authority], iot: IoTClient, endpoint: Endpoint
+) -> None:
+    authority = make_authority()
+    iot.register_ca_certificate(
+        caCertificate=authority.pem,
+        verificationCertificate=authority.verification(iot.get_registration_code()["registrationCode"]),
+        setAsActive=True,
+        allowAutoRegistration=True,
+    )
+    device = authority.device("old")
+    device.connect(endpoint.without_sni())
+    assert status(iot, device) == "PENDING_ACTIVATION"
+
+
 def test_a_certificate_of_an_unregistered_ca_is_refused_and_not_registered(
     make_authority: Callable[[], Authority], iot: IoTClient, endpoint: Endpoint
 ) -> None:
@@ -143,7 +158,7 @@ def test_a_device_that_is_never_activated_gives_up_and_tells_every_attempt(
     registered_authority: Authority, iot: IoTClient, endpoint: Endpoint
 ) -> None:
     device = registered_authority.device("patient")
-    with pytest.raises(NotAcceptedError, match="patient was refused [0-9]+ times") as refused:
+    with pytest.raises(NotAcceptedError, match=r"patient was refused [0-9]+ times") as refused:
         device.connect_until_accepted(endpoint, patience=1)
     assert len(refused.value.attempts) > 1
     assert {attempt.refusal.how for attempt in refused.value.attempts if attempt.refusal} == {"closed"}
@@ -162,35 +177,40 @@ def test_a_client_id_outside_the_policy_is_closed(
 
 
 @pytest.mark.parametrize(
-    ("answer", "how"),
-    [(b"\x20\x02\x00\x05", "connack"), (b"", "timeout")],
-    ids=["a CONNACK with return code 5", "no answer"],
+    ("answer", "demand", "how"),
+    [
+        (b"\x20\x02\x00\x05", ssl.CERT_NONE, "connack"),
+        (b"", ssl.CERT_NONE, "timeout"),
+        (b"", ssl.CERT_REQUIRED, "tls"),
+    ],
+    ids=["a CONNACK with return code 5", "no answer", "an alert after the handshake, as TLS 1.3 does"],
 )
 def test_other_brokers_refusals_are_told_apart(
-    make_authority: Callable[[], Authority], answer: bytes, how: str
+    make_authority: Callable[[], Authority], answer: bytes, demand: ssl.VerifyMode, how: str
 ) -> None:
     authority = make_authority()
-    with _broker(authority, answer) as endpoint:
+    with _broker(authority, answer, demand) as endpoint:
         outcome = authority.device("anybody").connect(endpoint, timeout=0.5)
     assert isinstance(outcome, Refusal)
     assert outcome.how == how
 
 
 @contextmanager
-def _broker(authority: Authority, answer: bytes) -> Iterator[Endpoint]:
+def _broker(authority: Authority, answer: bytes, demand: ssl.VerifyMode) -> Iterator[Endpoint]:
     """Serve one connection: read the CONNECT, send the answer, and wait for the device to go."""
     identity = authority.device("localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(identity.certificate, identity.key)
+    context.verify_mode = demand
     trust = authority.directory / "broker-ca.pem"
     trust.write_text(authority.pem)
 
     def serve() -> None:
-        with context.wrap_socket(listener.accept()[0], server_side=True) as stream:
+        accepted, _ = listener.accept()
+        with accepted, suppress(OSError), context.wrap_socket(accepted, server_side=True) as stream:
             stream.recv(1024)
             stream.sendall(answer)
-            with suppress(OSError):
-                stream.recv(1024)
+            stream.recv(1024)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -221,7 +241,7 @@ def test_nothing_is_left_behind_by_any_kind_of_connection(
 def test_a_broker_that_is_not_there_is_an_error_and_no_refusal(
     registered_authority: Authority, endpoint: Endpoint
 ) -> None:
-    with pytest.raises(LocalAwsError, match="nothing listens on 127.0.0.1:1"):
+    with pytest.raises(LocalAwsError, match=r"nothing listens on 127\.0\.0\.1:1"):
         registered_authority.device("lost").connect(replace(endpoint, address=("127.0.0.1", 1)))
 
 

@@ -1,0 +1,165 @@
+"""A valid fleet is read completely, and rules follow from it."""
+
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from fleet.keys import CA, REQUIRED, SWEEP, Keys
+from fleet.model import Fleet, Sweep
+from fleet.names import RESERVED_PREFIX
+from fleet.parse import load
+from fleet.problems import Place, Report
+from jitr.provisioning import OWNER_ATTRIBUTE
+from jitr.rules import CHECKS, CaRules, CertificateMode, CheckMode, OnReject, Rules
+from tests.fleet.drafts import NOW, Draft, Issuer
+
+MINIMAL = """\
+[fleet]
+name = "acme"
+[ca.factory]
+certificate = "factory.pem"
+common_name = ".+"
+[account.dev]
+id = "111111111111"
+regions = ["eu-central-1"]
+ca.factory.mode = "SNI_ONLY"
+"""
+
+
+def test_everything_that_is_written_is_read(draft: Draft) -> None:
+    fleet = draft.load()
+    (ca,) = fleet.cas
+    dev, prod = fleet.accounts
+    assert (fleet.name, fleet.path) == ("acme", draft.path)
+    assert fleet.sweep == Sweep(every=300, pending_after=90, horizon=43_200)
+    assert (ca.name, ca.common_name, ca.thing_name) == ("factory", "sensor-[0-9]{4,}", "{common_name}")
+    assert (ca.thing_type, ca.thing_groups) == ("sensor", ("factory-1", "sensors"))
+    assert ca.attributes == {"model": "{organizational_unit}", "line": "A:1"}
+    assert (ca.policy, ca.certificate_path) == (draft.folder / "device.json", draft.folder / "factory.pem")
+    assert ca.on_reject is OnReject.REVOKE
+    assert ca.checks == dict.fromkeys(CHECKS, CheckMode.ENFORCE) | {"subject": CheckMode.OBSERVE}
+    assert (ca.minimum_remaining_life, ca.rsa_bits, ca.curves) == (2_592_000, (3072, 4096), ("P-256",))
+    assert (dev.name, dev.id, dev.profile, dev.regions) == ("dev", "111111111111", "acme-dev", ("eu-central-1",))
+    assert (dev.activations_per_second, prod.activations_per_second, prod.profile) == (10, 50, None)
+    assert [(it.ca, it.mode) for it in dev.cas + prod.cas] == [
+        (ca, CertificateMode.DEFAULT),
+        (ca, CertificateMode.SNI_ONLY),
+    ]
+    assert dev.cas[0].verification_certificate_path == draft.folder / "dev.pem"
+    assert dev.cas[0].verification_certificate_pem == (draft.folder / "dev.pem").read_text()
+    assert prod.cas[0].verification_certificate_pem is None
+    assert prod.cas[0].verification_certificate_path is None
+
+
+def test_a_fleet_is_a_value(draft: Draft) -> None:
+    fleet = draft.load()
+    assert fleet == draft.load()
+    assert hash(fleet) == hash(draft.load())
+    with pytest.raises(TypeError):
+        fleet.cas[0].attributes["model"] = "other"  # type: ignore[index]
+
+
+def test_the_certificate_id_is_the_fingerprint_that_aws_uses(draft: Draft) -> None:
+    ca = draft.load().cas[0]
+    certificate = x509.load_pem_x509_certificate((draft.folder / "factory.pem").read_bytes())
+    assert ca.certificate == certificate
+    assert ca.certificate_id == certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def test_the_pem_is_the_certificate_alone_whatever_stands_around_it(draft: Draft) -> None:
+    plain = draft.load().cas[0]
+    content = (draft.folder / "factory.pem").read_bytes()
+    draft.write("factory.pem", b"Certificate:\n  Subject: CN = x\n" + content.replace(b"\n", b"\r\n"))
+    assert draft.load().cas[0] == plain
+
+
+def test_a_file_with_windows_line_ends_and_a_byte_order_mark_is_read(draft: Draft) -> None:
+    draft.path.write_bytes(b"\xef\xbb\xbf" + draft.text.replace("\n", "\r\n").encode())
+    assert load(draft.path, now=NOW) == draft.load()
+
+
+def test_optional_keys_have_defaults(draft: Draft) -> None:
+    draft.text = MINIMAL
+    fleet = draft.load()
+    ca = fleet.cas[0]
+    assert fleet.sweep == Sweep(every=900, pending_after=600, horizon=604_800)
+    assert (ca.thing_type, ca.policy, ca.attributes) == (None, None, {})
+    assert fleet.accounts[0].profile is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "field"),
+    [(CA, field) for field in fields(CaRules) if field.name in CA and field.name != "checks"]
+    + [(SWEEP, field) for field in fields(Rules) if field.name in SWEEP],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_defaults_are_those_of_the_rules(keys: Keys, field: Field[Any], tmp_path: Path) -> None:
+    in_rules = field.default if field.default_factory is MISSING else field.default_factory()
+    in_file = keys[field.name].default
+    if in_rules is not MISSING:
+        place = Place(Report(tmp_path, ""))
+        assert (None if in_file is None else keys[field.name].read(in_file, place)) == in_rules
+    else:
+        assert in_file in (REQUIRED, None)  # None: infra writes the policy's name
+
+
+def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
+    fleet = draft.load()
+    dev, prod = fleet.accounts
+    ca = fleet.cas[0]
+    rules = fleet.rules(dev, "eu-central-1")
+    assert rules == Rules(
+        fleet="acme",
+        cas=(
+            CaRules(
+                name="factory",
+                certificate_id=ca.certificate_id,
+                certificate_pem=ca.certificate_pem,
+                certificate_mode=CertificateMode.DEFAULT,
+                common_name="sensor-[0-9]{4,}",
+                thing_name="{common_name}",
+                thing_type="sensor",
+                thing_groups=("factory-1", "sensors"),
+                attributes={"model": "{organizational_unit}", "line": "A:1"},
+                policy="acme-factory",
+                on_reject=OnReject.REVOKE,
+                checks=dict.fromkeys(CHECKS, CheckMode.ENFORCE) | {"subject": CheckMode.OBSERVE},
+                minimum_remaining_life=2_592_000,
+                rsa_bits=(3072, 4096),
+                curves=("P-256",),
+            ),
+        ),
+        pending_after=90,
+        horizon=43_200,
+    )
+    assert fleet.rules(prod, "us-east-1").cas[0].certificate_mode is CertificateMode.SNI_ONLY
+
+
+def test_rules_survive_their_file(draft: Draft) -> None:
+    fleet = draft.load()
+    rules = fleet.rules(fleet.accounts[0], "eu-central-1")
+    assert Rules.from_json(rules.to_json()) == rules
+
+
+def test_there_are_no_rules_for_a_region_that_the_account_does_not_have(draft: Draft) -> None:
+    fleet = draft.load()
+    with pytest.raises(ValueError, match="no stage for account dev in us-east-1"):
+        fleet.rules(fleet.accounts[0], "us-east-1")
+
+
+def test_our_own_attribute_is_among_the_reserved_names() -> None:
+    assert OWNER_ATTRIBUTE.startswith(RESERVED_PREFIX)
+
+
+def test_a_ca_is_only_in_the_rules_of_accounts_that_register_it(draft: Draft) -> None:
+    draft.write("second.pem", Issuer("Second CA").certificate())
+    draft.text += 'ca.second = { mode = "SNI_ONLY" }\n[ca.second]\ncertificate = "second.pem"\ncommon_name = "x"\n'
+    fleet: Fleet = draft.load()
+    dev, prod = fleet.accounts
+    assert [ca.name for ca in fleet.cas] == ["factory", "second"]
+    assert [ca.name for ca in fleet.rules(dev, "eu-central-1").cas] == ["factory"]
+    assert [ca.name for ca in fleet.rules(prod, "us-east-1").cas] == ["factory", "second"]
