@@ -26,7 +26,6 @@ _TYPES = (
     (str, "a text"),
     (list, "a list"),
     (dict, "a table"),
-    (object, "a date or time"),  # TOML has nothing else
 )
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
@@ -192,4 +191,5 @@ def each(reader: Reader, *, least: int = 0, greatest: int | None = None) -> Read
 
 def type_of(value: object) -> str:
     """Name the type of a TOML value in TOML's words."""
-    return next(word for kind, word in _TYPES if isinstance(value, kind))
+    words = [word for kind, word in _TYPES if isinstance(value, kind)]
+    return words[0] if words else "a date or time"  # TOML has nothing else

@@ -15,6 +15,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from fleet.model import CaRegistration
+from fleet.resources import ResourceNames
 from infra.asset import Asset
 from infra.function import JitrFunction
 from infra.registry import RegistryTable
@@ -49,7 +50,7 @@ class RegistrationPath(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        fleet: str,
+        names: ResourceNames,
         cas: tuple[CaRegistration, ...],
         thing_groups: tuple[str, ...],
         activations_per_second: float,
@@ -59,13 +60,12 @@ class RegistrationPath(Construct):
         layer: lambda_.ILayerVersion,
     ) -> None:
         super().__init__(scope, construct_id)
-        prefix = f"jitr-{fleet}"
-        self.dead_letters = _queue(self, "DeadLetters", f"{prefix}-dead-letters", days=14, tls_only=target.tls_only)
-        self.undelivered = _queue(self, "Undelivered", f"{prefix}-undelivered", days=14, tls_only=target.tls_only)
+        self.dead_letters = _queue(self, "DeadLetters", names.dead_letter_queue, days=14, tls_only=target.tls_only)
+        self.undelivered = _queue(self, "Undelivered", names.undelivered_queue, days=14, tls_only=target.tls_only)
         self.registrations = _queue(
             self,
             "Registrations",
-            f"{prefix}-registrations",
+            names.registrations_queue,
             days=4,
             tls_only=target.tls_only,
             visibility_timeout=_VISIBILITY,
@@ -74,7 +74,7 @@ class RegistrationPath(Construct):
         stack = cdk.Stack.of(self)
         concurrency = max_concurrency(activations_per_second)
         self.settings = Settings(
-            fleet=fleet,
+            fleet=names.fleet,
             account_id=stack.account,
             region=stack.region,
             registry_table=registry.table.table_name,
@@ -87,7 +87,7 @@ class RegistrationPath(Construct):
         register = JitrFunction(
             self,
             "Register",
-            name=f"{prefix}-register",
+            name=names.register_function,
             handler="jitr.handlers.register.handler",
             target=target,
             code=code,
@@ -105,7 +105,7 @@ class RegistrationPath(Construct):
             max_concurrency=concurrency,
             report_batch_item_failures=True,
         )
-        self._rules(prefix, cas)
+        self._rules(names, cas)
 
     def _statements(
         self, cas: tuple[CaRegistration, ...], thing_groups: tuple[str, ...], registry: RegistryTable, target: Target
@@ -178,8 +178,8 @@ class RegistrationPath(Construct):
             )
         return statements
 
-    def _rules(self, prefix: str, cas: tuple[CaRegistration, ...]) -> None:
-        names = {registration.ca.name: rule_name(prefix, registration.ca.name) for registration in cas}
+    def _rules(self, names: ResourceNames, cas: tuple[CaRegistration, ...]) -> None:
+        rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
         stack = cdk.Stack.of(self)
         role = iam.Role(
             self,
@@ -191,7 +191,7 @@ class RegistrationPath(Construct):
                     "StringEquals": {"aws:SourceAccount": stack.account},
                     "ArnEquals": {
                         "aws:SourceArn": [
-                            stack.format_arn(service="iot", resource=f"rule/{name}") for name in names.values()
+                            stack.format_arn(service="iot", resource=f"rule/{name}") for name in rule_names.values()
                         ]
                     },
                 },
@@ -213,7 +213,7 @@ class RegistrationPath(Construct):
             iot.CfnTopicRule(
                 self,
                 f"Rule-{ca.name}",
-                rule_name=names[ca.name],
+                rule_name=rule_names[ca.name],
                 topic_rule_payload=iot.CfnTopicRule.TopicRulePayloadProperty(
                     description=f"First connections of devices of CA {ca.name}, for jitr",
                     # CloudFormation's default is the version of 2015.
@@ -226,11 +226,6 @@ class RegistrationPath(Construct):
                     error_action=_send_to(self.undelivered, role),
                 ),
             )
-
-
-def rule_name(prefix: str, ca: str) -> str:
-    """A topic rule's name: letters, digits and underscores (IoT API reference, CreateTopicRule)."""
-    return f"{prefix}_{ca}".replace("-", "_")
 
 
 def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:

@@ -8,12 +8,12 @@ from constructs import Construct
 class RegistryTable(Construct):
     """One table per fleet, account and Region, with a fixed name."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, fleet: str) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, table_name: str) -> None:
         super().__init__(scope, construct_id)
         self.table = dynamodb.TableV2(
             self,
             "Table",
-            table_name=f"jitr-{fleet}-registry",
+            table_name=table_name,
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
             billing=dynamodb.Billing.on_demand(),
             encryption=dynamodb.TableEncryptionV2.dynamo_owned_key(),

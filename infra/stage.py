@@ -8,6 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from fleet.model import Account, Fleet
+from fleet.resources import ResourceNames
 from infra.asset import ROOT, function_asset, layer_asset
 from infra.device_policy import DevicePolicy
 from infra.registration import RegistrationPath
@@ -31,10 +32,11 @@ class RegionStack(cdk.Stack):
     """The registration path of one fleet in one account and Region."""
 
     def __init__(self, scope: Construct, *, fleet: Fleet, account: Account, region: str, target: Target) -> None:
+        names = ResourceNames(fleet.name)
         super().__init__(
             scope,
             region,
-            stack_name=f"jitr-{fleet.name}",
+            stack_name=names.stack,
             description=f"jitr: just-in-time registration of the fleet {fleet.name}",
             env=cdk.Environment(account=account.id, region=region),
             synthesizer=target.synthesizer(),
@@ -65,11 +67,11 @@ class RegionStack(cdk.Stack):
         RegistrationPath(
             self,
             "Registration",
-            fleet=fleet.name,
+            names=names,
             cas=account.cas,
             thing_groups=tuple(thing_groups),
             activations_per_second=account.activations_per_second,
-            registry=RegistryTable(self, "Registry", fleet=fleet.name),
+            registry=RegistryTable(self, "Registry", table_name=names.registry_table),
             target=target,
             code=function_asset(fleet.rules(account, region)),
             layer=layer,

@@ -5,7 +5,8 @@ activates a certificate in one account only, and refuses a device whose CA is re
 
 What is worth knowing (ministack 1.5.33, measured on two cores):
 
-- `up` takes 0.2 to 0.4 s for one account or two, `down` 0.1 s, as all start in parallel; the first Endpoint.of and CONNECT add 0.3 s (RSA keys).
+- `up` takes 0.2 to 0.4 s for one account or two, `down` 0.1 s, as all start in parallel. Making the
+  broker's RSA keys adds 0.3 s to the first `Endpoint.of` and CONNECT.
 - Devices connect to the MQTT port with mutual TLS and the endpoint's name as SNI: what DescribeEndpoint
   answers for `iot:Data-ATS`, `<prefix>-ats.iot.<region>.localhost`, with the *request's* Region. The server's
   certificate names `*.iot.<region>.localhost` for the process's own Region only. Without SNI only a CA in

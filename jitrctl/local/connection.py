@@ -10,6 +10,7 @@ import select
 import ssl
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -235,6 +236,10 @@ class Stream(ssl.SSLSocket):
             return super().send(data, flags)
         except OSError as error:
             self._remember(error)
+            if self.error is error:
+                # The server has gone while we wrote; its reason, an alert, may still be there to read.
+                with suppress(OSError):
+                    self.recv()
             raise
 
     def _remember(self, error: OSError) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jitr.certificates import Certificate
+from jitr.naming import THING_NAME
 from jitrctl.local.errors import LocalAwsError
 
 if TYPE_CHECKING:
@@ -78,13 +79,24 @@ class IssuingCa:
         _openssl("req", "-new", "-key", key, "-subj", f"/CN={registration_code}", "-out", request)
         return self._sign(request, out, days=_VERIFICATION_DAYS)
 
+    def issued(self, directory: Path, common_name: str) -> DeviceFiles | None:
+        """What `issue` made earlier, if this CA signed it."""
+        files = _device_files(directory, common_name)
+        if not (files.certificate.exists() and files.key.exists()):
+            return None
+        ca = Certificate.from_pem(self.pem)
+        certificate = Certificate.from_pem(files.certificate.read_text(encoding="utf-8"))
+        return files if certificate.is_issued_by(ca) else None
+
     def issue(self, directory: Path, common_name: str, *, days: int = 365, unit: str = "S1") -> DeviceFiles:
         """Make a device's P-256 key and certificate, `<common name>.key` and `.pem`.
 
         Raises LocalAwsError.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        device = DeviceFiles(certificate=directory / f"{common_name}.pem", key=directory / f"{common_name}.key")
+        if not THING_NAME.fullmatch(common_name):
+            raise LocalAwsError(f"{common_name!r} is no device name here: use letters, digits and : _ -")
+        device = _device_files(directory, common_name)
         request = directory / f"{common_name}.csr"
         _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", device.key)
         _openssl("req", "-new", "-key", device.key, "-subj", f"/O=Acme/OU={unit}/CN={common_name}", "-out", request)
@@ -97,6 +109,10 @@ class IssuingCa:
             *("-CAcreateserial", "-out", out, "-days", days),
         )
         return out
+
+
+def _device_files(directory: Path, common_name: str) -> DeviceFiles:
+    return DeviceFiles(certificate=directory / f"{common_name}.pem", key=directory / f"{common_name}.key")
 
 
 def _openssl(*arguments: object) -> None:

@@ -75,7 +75,8 @@ def stop(directory: Path, *, groups: Iterable[int] = ()) -> None:
     `groups` are the ids that a state file remembers. Such a group is ended even when its leader has died,
     provided that a member still carries the marker: Lambda workers do.
     """
-    ours, remembered = alive(directory), frozenset(groups)
+    ours = alive(directory)
+    remembered = ours | frozenset(groups)  # a worker that outlives TERM has lost its leader by then
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in _groups(directory, remembered):
             with suppress(ProcessLookupError):

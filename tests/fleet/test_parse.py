@@ -280,11 +280,11 @@ def test_all_problems_are_reported_at_once_sorted_by_line(draft: Draft) -> None:
         (7, "ca.factory.thing_name"),
         (7, "ca.factory.thing_name"),
         (15, "ca.factory.curves[0]"),
-        (27, "account.dev.profil"),
-        (28, "account.dev.ca.factory.verification_certificate"),
-        (31, "account.prod.id"),
-        (32, "account.prod.regions[1]"),
-        (34, "account.prod.ca.factory.mode"),
+        (28, "account.dev.profil"),
+        (29, "account.dev.ca.factory.verification_certificate"),
+        (32, "account.prod.id"),
+        (33, "account.prod.regions[1]"),
+        (35, "account.prod.ca.factory.mode"),
     ]
 
 

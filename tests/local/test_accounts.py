@@ -68,6 +68,9 @@ def test_a_users_aws_environment_does_not_leak_in(account: LocalAccount, monkeyp
     assert account.client("sts").get_caller_identity()["Account"] == account.id
     environ = account.environ_over(os.environ)
     assert {name for name in environ if name.startswith("AWS_")} <= set(account.environ())
+    code = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+    answer = subprocess.run([sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == account.id
 
 
 def test_its_profile_is_an_ordinary_aws_profile(account: LocalAccount) -> None:
@@ -124,8 +127,10 @@ def test_down_ends_a_lambda_worker_that_hangs(
     if crashed:
         os.kill(account.pid, signal.SIGKILL)
         _until(lambda: not processes.alive(directory))
+    else:
+        (directory / "accounts.json").unlink()
     assert _exists(worker)
-    assert down(directory) == (() if crashed else (account,))
+    assert down(directory) == ()
     assert not _exists(worker)
 
 

@@ -192,7 +192,7 @@ def test_other_brokers_refusals_are_told_apart(
     with _broker(authority, answer, demand) as endpoint:
         outcome = authority.device("anybody").connect(endpoint, timeout=0.5)
     assert isinstance(outcome, Refusal)
-    assert outcome.how == how
+    assert outcome.how == how, outcome.detail
 
 
 @contextmanager

@@ -158,7 +158,8 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     """
     settings = Settings.from_environ(environ)
     rules = Rules.load()
-    logger = Logger(service="register", log_uncaught_exceptions=False)
+    logger = Logger(service="register")
+    logger.remove_keys(["location"])  # it would always say telemetry.py
     metrics = Metrics(namespace=METRICS_NAMESPACE, service="register")
     announcer = Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, metrics)
     registration = Registration(

@@ -1,0 +1,56 @@
+"""What a fleet's AWS resources are called, in every account and Region: typed once, for infra and for jitrctl.
+
+Names are fixed, not generated, because functions, operators and a second deployment must find them. The fleet's name is
+in each, so that two fleets in one account do not collide.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceNames:
+    """The names that follow from a fleet's name."""
+
+    fleet: str
+
+    @property
+    def stack(self) -> str:
+        return f"jitr-{self.fleet}"
+
+    @property
+    def registry_table(self) -> str:
+        return f"jitr-{self.fleet}-registry"
+
+    @property
+    def registrations_queue(self) -> str:
+        return f"jitr-{self.fleet}-registrations"
+
+    @property
+    def dead_letter_queue(self) -> str:
+        return f"jitr-{self.fleet}-dead-letters"
+
+    @property
+    def undelivered_queue(self) -> str:
+        return f"jitr-{self.fleet}-undelivered"
+
+    @property
+    def register_function(self) -> str:
+        return f"jitr-{self.fleet}-register"
+
+    @property
+    def sweep_function(self) -> str:
+        return f"jitr-{self.fleet}-sweep"
+
+    @property
+    def sweep_schedule(self) -> str:
+        return f"jitr-{self.fleet}-sweep"
+
+    def rule(self, ca: str) -> str:
+        """A topic rule's name: letters, digits and underscores (IoT API reference, CreateTopicRule).
+
+        Neither name holds an underscore or two hyphens in a row, so two pairs of them stay different.
+        """
+        return f"jitr_{self.fleet}__{ca}".replace("-", "_")
+
+    def log_group(self, function: str) -> str:
+        return f"/aws/lambda/{function}"

@@ -1,0 +1,49 @@
+"""jitrctl: the operator's command. The only place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from fleet.problems import FleetError
+from jitrctl.access import AccessError
+from jitrctl.commands import demo, local, replay
+from jitrctl.local.errors import LocalAwsError
+from jitrctl.terminal import Exit, print_error
+
+app = typer.Typer(
+    name="jitrctl",
+    help="Operate a jitr fleet: just-in-time registration of AWS IoT devices across accounts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo.demo)
+app.command()(replay.replay)
+app.add_typer(local.app, name="local")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code (see terminal.Exit)."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        print_error("interrupted")
+        return Exit.INTERRUPTED
+    except click.UsageError as error:
+        error.show()
+        return Exit.UNUSABLE
+    except (FleetError, AccessError) as error:
+        print_error(str(error))
+        return Exit.UNUSABLE
+    except LocalAwsError as error:
+        print_error(str(error))
+        return Exit.FAILED
+    return int(code or Exit.DONE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""`jitrctl demo`: the multi-account story on a local AWS, step by step."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.local import accounts
+from jitrctl.local.errors import LocalAwsError
+from jitrctl.local.story import Detail, Step, Story
+from jitrctl.local.workspace import Workspace
+from jitrctl.terminal import Exit, err, out, print_json, table
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+def demo(
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the accounts running; `jitrctl local down` stops them.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> None:
+    """Play AWS's multi-account article on a local AWS: deploy, register the CA, connect devices.
+
+    Needs no AWS account and no Docker; everything listens on 127.0.0.1. Takes well under two minutes.
+
+    Example: jitrctl demo --json | python -m json.tool
+    """
+    workspace = Workspace()
+    if accounts.running(workspace.directory):
+        raise LocalAwsError("a local AWS is running already: stop it with `jitrctl local down`, then try again")
+    began = time.monotonic()
+    told: list[dict[str, Any]] = []
+    try:
+        for number, step in enumerate(Story(workspace).steps(), start=1):
+            told.append(_play(number, step, quiet=as_json))
+            if not told[-1]["ok"]:
+                break
+    finally:
+        if not keep:
+            accounts.down(workspace.directory)
+    ok = all(step["ok"] for step in told)
+    if as_json:
+        print_json({"ok": ok, "steps": told})
+    elif ok:
+        left = "the accounts are still running: `jitrctl local status`" if keep else "everything is stopped"
+        out.print(f"\nDone in {time.monotonic() - began:.1f} s; {left}.")
+    else:
+        err.print(f"The logs are in {workspace.directory}.", soft_wrap=True)
+    if not ok:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _play(number: int, step: Step, *, quiet: bool) -> dict[str, Any]:
+    began = time.monotonic()
+    with _progress(f"{number}  {step.title} …"):
+        try:
+            detail, error = step.play(), None
+        except LocalAwsError as failed:
+            detail, error = Detail(notes=[str(failed)]), failed
+    seconds = time.monotonic() - began
+    if not quiet:
+        mark = "[red]failed[/red]" if error else f"[dim]{seconds:.1f} s[/dim]"
+        out.print(f"\n[bold]{number}  {step.title}[/bold]  {mark}")
+        if detail.rows:
+            out.print(table(detail.rows))
+        for note in detail.notes:
+            out.print(note, markup=False)
+    elif error:
+        err.print(f"step {number} failed: {error}", markup=False, soft_wrap=True)
+    return {"step": step.title, "ok": error is None, "seconds": round(seconds, 3), "detail": asdict(detail)}
+
+
+def _progress(text: str) -> AbstractContextManager[Any]:
+    """A spinner while something works, where there is a terminal to show it."""
+    return err.status(text) if err.is_terminal else nullcontext()

@@ -1,0 +1,263 @@
+"""The demo's story: AWS's multi-account article, played on the local AWS with the real parts.
+
+The real app.py is deployed by the real CDK CLI, the real asset runs as a Lambda function, and a real MQTT client connects
+over mutual TLS. Nothing here runs the handler or sets a status. Each step does its part, looks at what came of it, and
+fails with one sentence when that is not what the article promises.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jitr.decisions import Outcome
+from jitr.errors import Reason
+from jitrctl.local import accounts, deployment
+from jitrctl.local.device import Refusal
+from jitrctl.local.errors import LocalAwsError, NotAcceptedError
+from jitrctl.local.issuing import DeviceFiles, IssuingCa
+from jitrctl.local.stage import UNKNOWN, LocalStage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitrctl.local.workspace import Workspace
+
+_PATIENCE = 30.0  # seconds for a device to be accepted, or a decision to be recorded, before the story fails
+_SHORT = 16  # digits of an id that are enough to recognize it
+
+
+@dataclass(slots=True)
+class Detail:
+    """What a step shows: rows of a table, all with the same keys, and sentences."""
+
+    rows: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: its title, and what it does; it raises LocalAwsError when it does not come out as promised."""
+
+    title: str
+    play: Callable[[], Detail]
+
+
+class Story:
+    """The eight steps, in order; each builds on those before."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._places = workspace.places()
+        self._ca: IssuingCa
+        self._first: LocalStage
+        self._second: LocalStage
+        self._sensor: DeviceFiles
+        self._summary: list[dict[str, str]] = []
+
+    def steps(self) -> tuple[Step, ...]:
+        first, second = (place.account.name for place in self._places)
+        return (
+            Step(f"Two AWS accounts start: {first} and {second}", self._start),
+            Step("cdk deploy, one stack per account", self._deploy),
+            Step(f"The maker's CA is registered: DEFAULT in {first}, SNI_ONLY in {second}", self._register_ca),
+            Step(f"A new device connects to {first}", self._first_connection),
+            Step(f"The same device, the same certificate, moves to {second}", self._move),
+            Step(f"A device of the same CA connects to {second} without SNI", self._without_sni),
+            Step("Devices that must not get in", self._refused),
+            Step("The end: what became of every device", self._end),
+        )
+
+    def _start(self) -> Detail:
+        deployment.check_tools(self._workspace)
+        started = accounts.up(self._workspace.directory, [place.to_start() for place in self._places])
+        fleet, self._ca = self._workspace.prepare(started[0])
+        self._first, self._second = (
+            LocalStage(account, place, fleet) for account, place in zip(started, self._places, strict=True)
+        )
+        return Detail(
+            rows=[
+                {
+                    "account": account.name,
+                    "id": account.id,
+                    "Region": account.region,
+                    "API": account.endpoint_url,
+                    "MQTT": f"127.0.0.1:{account.mqtt_port}",
+                }
+                for account in started
+            ]
+        )
+
+    def _deploy(self) -> Detail:
+        deployment.synthesize(self._workspace, self._first.account)
+        with ThreadPoolExecutor() as pool:
+            seconds = list(pool.map(self._deploy_one, (self._first, self._second)))
+        return Detail(
+            rows=[
+                {"stack": stage.place.stack, "in account": stage.account.id, "seconds": f"{took:.1f}"}
+                for stage, took in zip((self._first, self._second), seconds, strict=True)
+            ],
+            notes=[
+                "Before any CA is registered, so that no event finds no rule. The CA itself was made with the article's "
+                "openssl commands: its certificate id is the last level of the rule's topic."
+            ],
+        )
+
+    def _deploy_one(self, stage: LocalStage) -> float:
+        began = time.monotonic()
+        deployment.deploy(self._workspace, stage.account, stage.place)
+        return time.monotonic() - began
+
+    def _register_ca(self) -> Detail:
+        rows = []
+        for stage in (self._first, self._second):
+            ca = stage.register_ca(self._ca)
+            rows.append(
+                {
+                    "account": stage.name,
+                    "CA certificate id": f"{ca['certificateId'][:_SHORT]}…",
+                    "mode": ca["certificateMode"],
+                    "status": ca["status"],
+                    "auto-registration": ca["autoRegistrationStatus"],
+                }
+            )
+            _expect(ca["certificateId"] == self._ca.certificate_id, f"{stage.name} gives the CA another certificate id")
+            _expect(ca["certificateMode"] == stage.mode, f"{stage.name} has the CA in mode {ca['certificateMode']}")
+            _expect(ca["status"] == "ACTIVE", f"the CA is {ca['status']} in {stage.name}")
+            _expect(ca["autoRegistrationStatus"] == "ENABLE", f"auto-registration is off in {stage.name}")
+        return Detail(
+            rows=rows,
+            notes=[
+                f"{self._first.name}: registration code → verification certificate, signed with the CA's key. "
+                f"{self._second.name}: the public certificate alone."
+            ],
+        )
+
+    def _first_connection(self) -> Detail:
+        self._sensor = self._ca.issue(self._workspace.devices, "sensor-0001")
+        return self._onboard(self._first, self._sensor, "sensor-0001")
+
+    def _move(self) -> Detail:
+        detail = self._onboard(self._second, self._sensor, "sensor-0001")
+        with self._accepted(self._first, self._sensor, "sensor-0001")[0] as connection:
+            acknowledged = connection.publish("devices/sensor-0001/state", '{"back": true}')
+        _expect(acknowledged, f"the device does not work in {self._first.name} any more")
+        detail.rows.append(_row("", f"CONNECT and publish in {self._first.name}", "accepted and acknowledged, as before"))
+        return detail
+
+    def _onboard(self, stage: LocalStage, files: DeviceFiles, name: str) -> Detail:
+        """First connection, activation, second connection, own topic, another's topic."""
+        began = time.monotonic()
+        refusal = stage.device(files, name).connect(stage.endpoint)
+        refused = time.monotonic() - began
+        if not isinstance(refusal, Refusal):
+            refusal.close()
+            raise LocalAwsError(f"{stage.name} accepted a certificate that it had never seen")
+        status = stage.status(files.certificate_id)
+        _expect(status != UNKNOWN, f"{stage.name} did not register the certificate")
+        connection, _ = self._accepted(stage, files, name)
+        seconds = time.monotonic() - began
+        decision = stage.awaited_decision(files.certificate_id, seconds=_PATIENCE)
+        _expect(decision.outcome is Outcome.ACTIVATED, f"{stage.name} recorded {decision.outcome} {decision.detail or ''}")
+        with connection:
+            own = connection.publish(f"devices/{name}/state", '{"temperature": 21}')
+            other = connection.publish("devices/sensor-9999/state", "{}", timeout=2)
+        _expect(own, f"a publish on the device's own topic was not acknowledged in {stage.name}")
+        _expect(not other, f"{stage.name} lets a device publish on another thing's topic")
+        self._summary.append(_summed(name, stage, "activated", f"{seconds:.2f}"))
+        return Detail(
+            rows=[
+                _row(f"{refused:.2f}", "first CONNECT", f"{refusal.how} without CONNACK; certificate {status}"),
+                _row(f"{seconds:.2f}", "CONNECT again", f"CONNACK: accepted, as thing {decision.thing_name}"),
+                _row("", f"publish devices/{name}/state", "acknowledged"),
+                _row("", "publish devices/sensor-9999/state", "refused: another thing's topic; connection closed"),
+            ]
+        )
+
+    def _accepted(self, stage: LocalStage, files: DeviceFiles, name: str) -> tuple[Any, float]:
+        try:
+            connection, attempts = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=_PATIENCE)
+        except NotAcceptedError as error:
+            decision = stage.decision(files.certificate_id)
+            recorded = f"; recorded: {decision.outcome} {decision.reason or ''}" if decision else stage.said()
+            raise LocalAwsError(f"{stage.name} did not accept {name} in {_PATIENCE:.0f} s{recorded}") from error
+        return connection, attempts[-1].seconds
+
+    def _without_sni(self) -> Detail:
+        files = self._ca.issue(self._workspace.devices, "sensor-0002")
+        answer = stage_answer(self._second, files, "sensor-0002", sni=False)
+        status = self._second.status(files.certificate_id)
+        _expect(status == UNKNOWN, f"{self._second.name} registered a device that sent no SNI: {status}")
+        self._summary.append(_summed("sensor-0002", self._second, "not registered (no SNI)", "–"))
+        return Detail(
+            rows=[_row("", "CONNECT without SNI", f"{answer}; certificate {status}")],
+            notes=[
+                f"Real AWS hands such a device to the account that holds the CA in DEFAULT mode, here {self._first.name}. "
+                "Two separate local processes cannot show that."
+            ],
+        )
+
+    def _refused(self) -> Detail:
+        stage, rows = self._first, []
+        stranger_ca = IssuingCa.create(self._workspace.directory / "ca", "unregistered")
+        stranger = stranger_ca.issue(self._workspace.devices, "sensor-0003")
+        answer = stage_answer(stage, stranger, "sensor-0003")
+        for name, days, reason in (
+            ("toaster-0001", 365, Reason.COMMON_NAME_REFUSED),
+            ("sensor-0004", 7, Reason.EXPIRES_TOO_SOON),
+        ):
+            files = self._ca.issue(self._workspace.devices, name, days=days)
+            stage_answer(stage, files, name)
+            decision = stage.awaited_decision(files.certificate_id, seconds=_PATIENCE)
+            status = stage.status(files.certificate_id)
+            _expect(decision.reason is reason, f"{name} was {decision.outcome} {decision.reason}, not {reason}")
+            _expect(status == decision.status, f"{name} is {status}, the record says {decision.status}")
+            rows.append(
+                {"device": name, "recorded": str(decision.reason), "certificate": status, "why": decision.detail or ""}
+            )
+            self._summary.append(_summed(name, stage, f"rejected: {decision.reason}", "–"))
+        # Two later events have been decided by now, so an event of the stranger's would have been too.
+        status = stage.status(stranger.certificate_id)
+        heard = [line for line in stage.log_lines() if line.get("certificate_id") == stranger.certificate_id]
+        _expect(status == UNKNOWN, f"a certificate of an unregistered CA is {status}")
+        _expect(not heard, "a certificate of an unregistered CA caused an event")
+        rows.append(
+            {
+                "device": "sensor-0003",
+                "recorded": "nothing: no event",
+                "certificate": status,
+                "why": f"its CA is not registered; {answer}",
+            }
+        )
+        self._summary.append(_summed("sensor-0003", stage, "not registered (unknown CA)", "–"))
+        return Detail(rows=rows)
+
+    def _end(self) -> Detail:
+        return Detail(rows=self._summary, notes=["seconds: from the first CONNECT to the accepted CONNACK"])
+
+
+def stage_answer(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = True) -> str:
+    """One CONNECT that must be refused, in words.
+
+    Raises LocalAwsError when it is accepted.
+    """
+    answer = stage.device(files, name).connect(stage.endpoint if sni else stage.endpoint.without_sni())
+    if isinstance(answer, Refusal):
+        return "closed without CONNACK" if answer.how == "closed" else f"{answer.how}: {answer.detail}"
+    answer.close()
+    raise LocalAwsError(f"{stage.name} accepted {name}, which must not get in")
+
+
+def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence at each call
+    if not holds:
+        raise LocalAwsError(otherwise)
+
+
+def _row(seconds: str, did: str, came_back: str) -> dict[str, str]:
+    return {"seconds": seconds, "device": did, "AWS IoT": came_back}
+
+
+def _summed(device: str, stage: LocalStage, outcome: str, seconds: str) -> dict[str, str]:
+    return {"device": device, "account": f"{stage.name} ({stage.mode})", "outcome": outcome, "seconds": seconds}

@@ -1,0 +1,132 @@
+"""Where the local AWS keeps its things in a checkout, and the example fleet with local values filled in.
+
+fleet.toml is taken over word for word. Its paths are relative to the file, so a copy below .local/ finds other
+certificates there: those of a CA whose key is at hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet.parse import load
+from jitr.rules import CertificateMode
+from jitrctl.local.account import Account
+from jitrctl.local.errors import LocalAwsError
+from jitrctl.local.issuing import IssuingCa
+
+if TYPE_CHECKING:
+    from fleet.model import Account as FleetAccount
+    from fleet.model import Ca, Fleet
+    from jitrctl.local.account import LocalAccount
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One account of the fleet in the Region where it runs locally."""
+
+    account: FleetAccount
+    region: str
+
+    @property
+    def mode(self) -> CertificateMode:
+        return self.account.cas[0].mode
+
+    @property
+    def stack(self) -> str:
+        """The stack's name on the CDK command line."""
+        return f"{self.account.name}/{self.region}"
+
+    def to_start(self) -> Account:
+        return Account(
+            name=self.account.name,
+            id=self.account.id,
+            region=self.region,
+            profile=self.account.profile or self.account.name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The checkout's .local/ directory."""
+
+    directory: Path = CHECKOUT / ".local"
+    checkout: Path = CHECKOUT
+
+    @property
+    def fleet_file(self) -> Path:
+        return self.directory / "fleet.toml"
+
+    @property
+    def devices(self) -> Path:
+        return self.directory / "devices"
+
+    @property
+    def cloud_assembly(self) -> Path:
+        return self.directory / "cdk.out"
+
+    def places(self) -> tuple[Place, Place]:
+        """The two accounts that the local AWS runs: the first in DEFAULT mode, and one in SNI_ONLY, in a Region of both.
+
+        Raises FleetError when the checkout's fleet.toml is wrong, LocalAwsError when it holds no such pair.
+        """
+        fleet = load(self.checkout / "fleet.toml")
+        for first in fleet.accounts:
+            for second in fleet.accounts:
+                shared = [region for region in first.regions if region in second.regions]
+                modes = (first.cas[0].mode, second.cas[0].mode)
+                if shared and modes == (CertificateMode.DEFAULT, CertificateMode.SNI_ONLY):
+                    return Place(first, shared[0]), Place(second, shared[0])
+        raise LocalAwsError(
+            "fleet.toml has no two accounts that share a Region, the CA in DEFAULT mode in one and SNI_ONLY in the other: "
+            "the local AWS shows both, so take such a pair into it"
+        )
+
+    def prepare(self, default_account: LocalAccount) -> tuple[Fleet, IssuingCa]:
+        """Make a CA with a key, its verification certificate for the DEFAULT account, and the fleet file that names them.
+
+        Raises LocalAwsError, FleetError.
+        """
+        example = load(self.checkout / "fleet.toml")
+        for ca in example.cas[1:]:
+            raise LocalAwsError(f"the local AWS plays one CA, fleet.toml has also {ca.name}: leave one in it")
+        made = IssuingCa.create(self.directory / "ca", example.cas[0].name)
+        code = default_account.client("iot").get_registration_code()["registrationCode"]
+        for account in example.accounts:
+            path = account.cas[0].verification_certificate_path
+            if path:
+                made.verification_certificate(code, self._counterpart(path))
+        self._counterpart(example.cas[0].certificate_path).write_text(made.pem, encoding="utf-8")
+        if example.cas[0].policy:
+            shutil.copyfile(example.cas[0].policy, self._counterpart(example.cas[0].policy))
+        shutil.copyfile(example.path, self.fleet_file)
+        return load(self.fleet_file), made
+
+    def fleet(self) -> Fleet:
+        """The fleet that the local AWS runs, once it is prepared.
+
+        Raises FleetError.
+        """
+        return load(self.fleet_file)
+
+    def issuing_ca(self, ca: Ca) -> IssuingCa:
+        """The CA that `prepare` made."""
+        return IssuingCa(
+            certificate=self.directory / "ca" / f"{ca.name}.pem", key=self.directory / "ca" / f"{ca.name}.key"
+        )
+
+    def _counterpart(self, path: Path) -> Path:
+        """Where a file of the checkout's fleet stands in ours."""
+        try:
+            relative = path.resolve().relative_to(self.checkout.resolve())
+        except ValueError as error:
+            raise LocalAwsError(
+                f"{path} is outside the checkout: the local AWS needs paths below fleet.toml"
+            ) from error
+        counterpart = self.directory / relative
+        counterpart.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return counterpart

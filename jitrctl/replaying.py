@@ -1,0 +1,157 @@
+"""Sending events again: to the deployed functions, or only through the decision, to see what it would be.
+
+Knows the envelopes that a stored event can be in. What is in them is judged by the functions, as ever.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fleet.resources import ResourceNames
+from jitr.admission import examine
+from jitr.decisions import Outcome
+from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
+from jitr.events import RegistrationEvent
+from jitr.iot import AwsIot
+from jitr.pacing import Pacer
+from jitr.provisioning import plan, plan_rejection
+from jitr.registrations import Status
+from jitr.registry import Registry
+
+if TYPE_CHECKING:
+    import boto3
+
+    from fleet.model import Account, Fleet
+
+SCHEDULED = "aws.scheduler"
+
+
+class ReplayError(Exception):
+    """A file or an event cannot be replayed; the text says what to do."""
+
+
+def documents_in(text: str) -> list[dict[str, Any]]:
+    """The events of one file: one registration event, a rule's error-action message, an SQS batch, a scheduled event.
+
+    Raises ReplayError when it is no JSON object.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ReplayError(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ReplayError("a JSON object is expected: a registration event, an SQS batch, an error-action message")
+    if "Records" not in document:
+        return [document]
+    try:
+        return [{"body": record["body"]} for record in document["Records"]]
+    except (KeyError, TypeError) as error:
+        raise ReplayError("Records is no SQS batch: each record needs a body") from error
+
+
+class Replay:
+    """Replays into one account and Region."""
+
+    def __init__(self, session: boto3.Session, fleet: Fleet, account: Account, region: str) -> None:
+        self._names = ResourceNames(fleet.name)
+        self._rules = fleet.rules(account, region)
+        self._lambda = session.client("lambda")
+        self._iot = AwsIot(session.client("iot"), Pacer(0), clock=_now)
+        self._registry = Registry(session.client("dynamodb"), self._names.registry_table)
+
+    def send(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Have the deployed function decide on one event; its answer.
+
+        Raises ReplayError with what the function, or Lambda, said.
+        """
+        if document.get("source") == SCHEDULED:
+            return self._invoke(self._names.sweep_function, document)
+        event = _event(document)
+        return self._invoke(self._names.register_function, _as_published(event))
+
+    def preview(self, document: dict[str, Any]) -> dict[str, Any]:
+        """What would be decided on one event, and the plan; changes nothing.
+
+        Raises ReplayError.
+        """
+        if document.get("source") == SCHEDULED:
+            return {"outcome": "a sweep: it looks for pending certificates", "plan": []}
+        event = _event(document)
+        try:
+            return self._previewed(event)
+        except CertificateUnknown:
+            return {"outcome": Outcome.GONE.value, "detail": "AWS IoT does not know the certificate", "plan": []}
+        except (JitrError, ClientError, BotoCoreError) as error:
+            raise ReplayError(str(error)) from error
+
+    def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
+        now = _now()
+        record = self._registry.recall([event.certificate_id])[event.certificate_id]
+        if record.decision and record.decision.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
+            return {"outcome": Outcome.DUPLICATE.value, "detail": f"settled: {record.decision.outcome}", "plan": []}
+        device = self._iot.describe(event.certificate_id)
+        if device.status is not Status.PENDING_ACTIVATION:
+            return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
+        ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
+        try:
+            identity = examine(device, ca, self._rules, now=now).admit()
+        except Rejected as refusal:
+            ca_rules = self._rules.ca(device.ca_certificate_id or "")
+            steps = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
+            outcome = Outcome.REJECTED if refusal.reason.final else Outcome.HELD
+            return {"outcome": outcome.value, "detail": str(refusal), "plan": [_in_words(step) for step in steps]}
+        steps = plan(identity, device, fleet=self._rules.fleet)
+        return {
+            "outcome": Outcome.ACTIVATED.value,
+            "detail": f"as thing {identity.thing_name}",
+            "plan": [_in_words(step) for step in steps],
+        }
+
+    def _invoke(self, function: str, payload: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(payload).encode())
+            said = json.loads(answer["Payload"].read())
+        except (ClientError, BotoCoreError) as error:
+            raise ReplayError(f"function {function} cannot be invoked: {error}") from error
+        if answer.get("FunctionError"):
+            raise ReplayError(f"{said.get('errorType')}: {said.get('errorMessage')}")
+        return dict(said)
+
+
+def _event(document: dict[str, Any]) -> RegistrationEvent:
+    try:
+        return RegistrationEvent.parse(document["body"] if set(document) == {"body"} else document)
+    except UnreadableEvent as error:
+        raise ReplayError(f"no registration event: {error}") from error
+
+
+def _as_published(event: RegistrationEvent) -> dict[str, Any]:
+    """The event as AWS IoT publishes it."""
+    return {
+        "certificateId": event.certificate_id,
+        "caCertificateId": event.ca_certificate_id,
+        "awsAccountId": event.account_id,
+        "certificateStatus": event.certificate_status,
+        "timestamp": _milliseconds(event.published_at),
+        "certificateRegistrationTimestamp": None
+        if event.registered_at is None
+        else str(_milliseconds(event.registered_at)),
+    }
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)
+
+
+def _in_words(step: Any) -> str:
+    details = ", ".join(f"{name}={value}" for name, value in asdict(step).items() if value is not None)
+    return f"{type(step).__name__} {details}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
