@@ -8,13 +8,16 @@ Asset hashes are computed from what goes in (sources, rules, wheels, target), no
 `__pycache__` nor a file time makes a new version.
 """
 
+import compileall
 import hashlib
 import shutil
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from aws_cdk import aws_lambda as lambda_
 
@@ -43,13 +46,13 @@ class Asset:
         return lambda_.Code.from_asset(str(self.directory), asset_hash=self.hash)
 
 
-def function_asset(rules: Rules) -> Asset:
+def function_asset(rules: Rules, target: Target) -> Asset:
     """functions/ as it will stand under /var/task, with the stage's rules.json beside the package."""
     sources = sorted(path for path in FUNCTIONS.rglob("*.py") if path.is_file())
     rules_json = rules.to_json()
     parts = [part for path in sources for part in (path.relative_to(FUNCTIONS).as_posix().encode(), path.read_bytes())]
-    key = _hash([*parts, rules_json.encode()])
-    return Asset(_built(f"function-{key}", lambda out: _fill_function(out, sources, rules_json)), key)
+    key = _hash([*parts, rules_json.encode(), _byte_code(target).encode()])
+    return Asset(_built(f"function-{key}", target, lambda out: _fill_function(out, sources, rules_json)), key)
 
 
 def layer_asset(target: Target) -> Asset:
@@ -60,8 +63,17 @@ def layer_asset(target: Target) -> Asset:
     wheels = sorted((WHEELS / target.wheels).glob("*.whl"))
     if not wheels:
         raise AssetError(f"no wheels in {WHEELS / target.wheels}: run `make wheels` once, with the network")
-    key = _hash([target.wheels.encode(), *(wheel.name.encode() for wheel in wheels)])
-    return Asset(_built(f"layer-{key}", lambda out: _fill_layer(out, wheels)), key)
+    key = _hash([target.wheels.encode(), *(wheel.name.encode() for wheel in wheels), _byte_code(target).encode()])
+    return Asset(_built(f"layer-{key}", target, lambda out: _fill_layer(out, wheels)), key)
+
+
+def _byte_code(target: Target) -> str:
+    """Which interpreter's byte-code the asset holds: ours, where it is the target's, else none.
+
+    Without it every cold start compiles what it imports, since /var/task and /opt are read-only: some 0.3 s.
+    """
+    ours = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return ours if target.runtime.name == ours else ""
 
 
 def _fill_function(out: Path, sources: Iterable[Path], rules_json: str) -> None:
@@ -86,7 +98,7 @@ def _fill_layer(out: Path, wheels: Iterable[Path]) -> None:
             archive.extractall(out / "python", [name for name in names if ".data/" not in name])
 
 
-def _built(name: str, fill: Callable[[Path], None]) -> Path:
+def _built(name: str, target: Target, fill: Callable[[Path], None]) -> Path:
     """Build into a temporary directory and move it into place, so that a directory that is there is whole."""
     directory = BUILD / name
     if directory.is_dir():
@@ -96,6 +108,10 @@ def _built(name: str, fill: Callable[[Path], None]) -> Path:
         out = Path(temporary) / name
         out.mkdir()
         fill(out)
+        if _byte_code(target):
+            # The CDK CLI dates every zip entry 1980, so byte-code that is checked against times would be stale.
+            mode = PycInvalidationMode.UNCHECKED_HASH
+            compileall.compile_dir(out, quiet=1, force=True, invalidation_mode=mode, stripdir=str(out))
         try:
             out.rename(directory)
         except OSError:

@@ -40,7 +40,11 @@ class JitrFunction(Construct):
         write_log = iam.PolicyStatement(
             sid="WriteOwnLog",
             actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-            resources=[f"{log_group.log_group_arn}:*" if not log_group.log_group_arn.endswith(":*") else log_group.log_group_arn],
+            resources=[
+                f"{log_group.log_group_arn}:*"
+                if not log_group.log_group_arn.endswith(":*")
+                else log_group.log_group_arn
+            ],
         )
         role = iam.Role(
             self,

@@ -1,8 +1,8 @@
 """The way of a registration event: topic rule per CA, queue, function `register`, and the two queues for what fails.
 
-    rule ──► registrations ──► register
-      │            (dead letters) ──► dead-letter queue
-      └─ error action ──► undelivered
+rule ──► registrations ──► register
+  │            (dead letters) ──► dead-letter queue
+  └─ error action ──► undelivered
 """
 
 import math
@@ -110,7 +110,7 @@ class RegistrationPath(Construct):
     def _statements(
         self, cas: tuple[CaRegistration, ...], thing_groups: tuple[str, ...], registry: RegistryTable, target: Target
     ) -> list[iam.PolicyStatement]:
-        """What `register` may do. Resources are those of the service authorization reference, as narrow as it allows."""
+        """What `register` may do; resources as narrow as the service authorization reference allows."""
 
         def iot_arn(resource: str) -> str:
             return cdk.Stack.of(self).format_arn(service="iot", resource=resource)
@@ -152,9 +152,7 @@ class RegistrationPath(Construct):
                 ],
                 resources=[self.registrations.queue_arn],
             ),
-            iam.PolicyStatement(
-                sid="DeadLetter", actions=["sqs:SendMessage"], resources=[self.dead_letters.queue_arn]
-            ),
+            iam.PolicyStatement(sid="DeadLetter", actions=["sqs:SendMessage"], resources=[self.dead_letters.queue_arn]),
             iam.PolicyStatement(
                 sid="Announce",
                 actions=["events:PutEvents"],
@@ -164,9 +162,7 @@ class RegistrationPath(Construct):
         if thing_groups:
             groups = [iot_arn(f"thinggroup/{group}") for group in thing_groups]
             statements.append(
-                iam.PolicyStatement(
-                    sid="JoinGroups", actions=["iot:AddThingToThingGroup"], resources=[things, *groups]
-                )
+                iam.PolicyStatement(sid="JoinGroups", actions=["iot:AddThingToThingGroup"], resources=[things, *groups])
             )
         if LocalDifference.OTHER_ARNS_CHECKED in target.differences:
             statements.append(
@@ -230,9 +226,7 @@ class RegistrationPath(Construct):
 
 def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:
     return iot.CfnTopicRule.ActionProperty(
-        sqs=iot.CfnTopicRule.SqsActionProperty(
-            queue_url=queue.queue_url, role_arn=role.role_arn, use_base64=False
-        )
+        sqs=iot.CfnTopicRule.SqsActionProperty(queue_url=queue.queue_url, role_arn=role.role_arn, use_base64=False)
     )
 
 

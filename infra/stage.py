@@ -13,6 +13,7 @@ from infra.asset import ROOT, function_asset, layer_asset
 from infra.device_policy import DevicePolicy
 from infra.registration import RegistrationPath
 from infra.registry import RegistryTable
+from infra.sweeping import Sweeping
 from infra.target import Target
 from infra.things import ThingCatalog
 
@@ -64,15 +65,28 @@ class RegionStack(cdk.Stack):
             compatible_architectures=[target.architecture],
             description="What jitr's functions import besides the runtime's boto3",
         )
-        RegistrationPath(
+        registry = RegistryTable(self, "Registry", table_name=names.registry_table)
+        code = function_asset(fleet.rules(account, region), target)
+        registration = RegistrationPath(
             self,
             "Registration",
             names=names,
             cas=account.cas,
             thing_groups=tuple(thing_groups),
             activations_per_second=account.activations_per_second,
-            registry=RegistryTable(self, "Registry", table_name=names.registry_table),
+            registry=registry,
             target=target,
-            code=function_asset(fleet.rules(account, region)),
+            code=code,
+            layer=layer,
+        )
+        Sweeping(
+            self,
+            "Sweeping",
+            names=names,
+            every=fleet.sweep.every,
+            registration=registration,
+            registry=registry,
+            target=target,
+            code=code,
             layer=layer,
         )

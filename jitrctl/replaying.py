@@ -16,7 +16,7 @@ from fleet.resources import ResourceNames
 from jitr.admission import examine
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
-from jitr.events import RegistrationEvent
+from jitr.events import RegistrationEvent, published
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.provisioning import plan, plan_rejection
@@ -102,9 +102,9 @@ class Replay:
             identity = examine(device, ca, self._rules, now=now).admit()
         except Rejected as refusal:
             ca_rules = self._rules.ca(device.ca_certificate_id or "")
-            steps = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
+            undo = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
             outcome = Outcome.REJECTED if refusal.reason.final else Outcome.HELD
-            return {"outcome": outcome.value, "detail": str(refusal), "plan": [_in_words(step) for step in steps]}
+            return {"outcome": outcome.value, "detail": str(refusal), "plan": [_in_words(step) for step in undo]}
         steps = plan(identity, device, fleet=self._rules.fleet)
         return {
             "outcome": Outcome.ACTIVATED.value,
@@ -131,21 +131,13 @@ def _event(document: dict[str, Any]) -> RegistrationEvent:
 
 
 def _as_published(event: RegistrationEvent) -> dict[str, Any]:
-    """The event as AWS IoT publishes it."""
-    return {
-        "certificateId": event.certificate_id,
-        "caCertificateId": event.ca_certificate_id,
-        "awsAccountId": event.account_id,
-        "certificateStatus": event.certificate_status,
-        "timestamp": _milliseconds(event.published_at),
-        "certificateRegistrationTimestamp": None
-        if event.registered_at is None
-        else str(_milliseconds(event.registered_at)),
-    }
-
-
-def _milliseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else round(moment.timestamp() * 1000)
+    return published(
+        certificate_id=event.certificate_id,
+        ca_certificate_id=event.ca_certificate_id,
+        account_id=event.account_id,
+        published_at=event.published_at,
+        registered_at=event.registered_at,
+    )
 
 
 def _in_words(step: Any) -> str:

@@ -1,7 +1,7 @@
 """A device or CA certificate as a value: what it says of itself, read once, without judging it.
 
-X.509 is read by pyca/cryptography, which parses lazily and raises five kinds of error for a damaged certificate, some of
-them only when a field is touched. Here every field that jitr uses is touched once, inside one place that turns all of
+X.509 is read by pyca/cryptography, which parses lazily and raises five kinds of error for a damaged certificate, some
+only when a field is touched. Here every field that jitr uses is touched once, inside one place that turns all of
 them into Rejected(UNREADABLE).
 
 Version 1 certificates are real devices: `openssl x509 -req` without extensions makes them, in AWS's own walk-throughs
@@ -71,7 +71,7 @@ class Certificate:
     """One X.509 certificate, every field read; made by `from_pem` only."""
 
     parsed: x509.Certificate
-    fingerprint: str  # lower-case hex SHA-256 of the DER; in practice AWS IoT's certificateId, in every account
+    fingerprint: str  # lower-case hex SHA-256 of the DER; in practice AWS IoT's certificateId
     serial: str  # lower-case hex, no prefix
     subject: str  # RFC 4514
     issuer: str  # RFC 4514

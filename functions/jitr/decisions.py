@@ -64,13 +64,17 @@ class Decision:
         """Whether this decided the registration of that time."""
         return abs(self.registered_at - registered_at) < _SAME_MOMENT
 
+    def is_held(self, now: datetime, *, rules_digest: str) -> bool:
+        """Whether a held device need not be looked at yet; changed rules are a reason to look."""
+        return self.next_look is not None and now < self.next_look and rules_digest == self.rules_digest
+
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
         """Whether the event needs no look at AWS.
 
         `sent_at` is the queue's SentTimestamp: the payload's times can be anybody's.
         """
-        if self.next_look is not None:
-            return now < self.next_look and rules_digest == self.rules_digest
+        if self.outcome is Outcome.HELD:
+            return self.is_held(now, rules_digest=rules_digest)
         same_registration = event.registered_at is not None and self.is_for(event.registered_at)
         return same_registration or sent_at <= self.decided_at + UNDER_WAY
 
@@ -92,6 +96,7 @@ class Record:
     intent: Decision | None = None
     # An operator's word against activation, in force until it is lifted.
     denied_by: str | None = None
+    swept_at: datetime | None = None  # when the sweep last sent it to the queue
 
     @property
     def was_taken_away(self) -> bool:

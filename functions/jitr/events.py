@@ -39,7 +39,7 @@ class RegistrationEvent:
         The message that a rule's error action sends is unwrapped: it carries the event in `base64OriginalPayload`.
         Timestamps may be numbers or numeric strings of epoch milliseconds; AWS sends both. Unknown keys are ignored.
 
-        Raises UnreadableEvent, saying what is wrong, when it is no JSON object or an id is missing or not 64 hex digits.
+        Raises UnreadableEvent, saying what is wrong: it is no JSON object, or an id is missing or not 64 hex digits.
         """
         fields = _object(document)
         if "base64OriginalPayload" in fields:
@@ -52,6 +52,29 @@ class RegistrationEvent:
             published_at=_moment(fields.get("timestamp")),
             registered_at=_moment(fields.get("certificateRegistrationTimestamp")),
         )
+
+
+def published(
+    *,
+    certificate_id: str,
+    ca_certificate_id: str,
+    account_id: str | None,
+    published_at: datetime | None,
+    registered_at: datetime | None,
+) -> dict[str, Any]:
+    """An event in the form in which AWS IoT publishes it: `timestamp` a number, the registration's a string or null."""
+    return {
+        "certificateId": certificate_id,
+        "caCertificateId": ca_certificate_id,
+        "timestamp": _milliseconds(published_at),
+        "certificateStatus": "PENDING_ACTIVATION",
+        "awsAccountId": account_id,
+        "certificateRegistrationTimestamp": None if registered_at is None else str(_milliseconds(registered_at)),
+    }
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)
 
 
 def _object(document: object) -> dict[str, Any]:

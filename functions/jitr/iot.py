@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 -- botocore's own name
+from botocore.exceptions import ClientError
 
-from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
+from jitr.edge import calling
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
 from jitr.pacing import Pacer
 from jitr.provisioning import (
     AddThingToThingGroup,
@@ -23,27 +24,19 @@ from jitr.provisioning import (
     IotStep,
     SetStatus,
 )
-from jitr.registrations import CaRegistration, DeviceRegistration, Status
+from jitr.registrations import CaRegistration, DeviceRegistration, ListedCertificate, Status
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
 
-# The control plane answers these with HTTP 400 and 5xx; botocore's standard mode has retried them already.
-_UNAVAILABLE = frozenset(
-    {
-        "ThrottlingException",
-        "Throttling",
-        "TooManyRequestsException",
-        "ServiceUnavailableException",
-        "InternalFailureException",
-    }
-)
 # The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9); the rest allow 100.
-_PACED = frozenset({"DescribeCertificate", "AttachPolicy", "UpdateCertificate", "ListThingPrincipals"})
+_PACED = frozenset(
+    {"DescribeCertificate", "AttachPolicy", "UpdateCertificate", "ListThingPrincipals", "ListCertificatesByCA"}
+)
 
 _CA_CACHE = timedelta(seconds=60)
-_SERVER_ERROR = 500
+_PAGE = 250  # the most
 
 
 class AwsIot:
@@ -168,29 +161,49 @@ class AwsIot:
             except self._client.exceptions.CertificateStateException as error:
                 raise Overtaken(f"UpdateCertificate to {status} is refused in the certificate's state") from error
 
+    def certificates_of(self, ca_certificate_id: str) -> Iterator[list[ListedCertificate]]:
+        """The certificates that a CA issued, newest first, page by page; one call for each page.
+
+        Raises Unavailable.
+        """
+        marker: str | None = None
+        while True:
+            with self._calling("ListCertificatesByCA"):
+                answer = self._client.list_certificates_by_ca(
+                    caCertificateId=ca_certificate_id,
+                    pageSize=_PAGE,
+                    ascendingOrder=False,
+                    **({"marker": marker} if marker else {}),
+                )
+            yield [
+                ListedCertificate(
+                    certificate_id=one["certificateId"], status=Status(one["status"]), created_at=one["creationDate"]
+                )
+                for one in answer["certificates"]
+            ]
+            marker = answer.get("nextMarker")
+            if not marker:
+                return
+
     @contextmanager
     def _calling(self, operation: str, *, missing: str | None = None) -> Iterator[None]:
         """Pace one call and sort its errors; `missing` names what a ResourceNotFoundException speaks of."""
         if operation in _PACED:
             self._pacer.wait(operation)
         try:
-            yield
+            with calling(operation):
+                yield
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in _UNAVAILABLE or http_status >= _SERVER_ERROR:
-                raise Unavailable(f"{operation}: {code}") from error
             if code == "LimitExceededException":
                 raise Rejected(Reason.LIMIT_EXCEEDED, f"{operation}: {_message(error)}") from error
             if code == "InvalidRequestException":
                 raise Rejected(Reason.REQUEST_REFUSED, f"{operation}: {_message(error)}") from error
             if code == "ResourceNotFoundException" and missing:
                 raise Rejected(
-                    Reason.TARGET_MISSING, f"{operation}: {missing} or what it is attached to is missing"
+                    Reason.TARGET_MISSING, f"{operation}: {missing} is missing, or the certificate is"
                 ) from error
             raise
-        except (ConnectionError, HTTPClientError) as error:
-            raise Unavailable(f"{operation}: {type(error).__name__}") from error
 
 
 def _message(error: ClientError) -> str:

@@ -5,15 +5,21 @@ a new visibility timeout, and dead-lettering is a send with the reason as an att
 message finds it there.
 """
 
+import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from jitr.edge import calling
+from jitr.errors import Unavailable
+from jitr.events import published
+from jitr.registrations import ListedCertificate
 from jitr.settings import Settings
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_sqs import SQSClient
 
 REASON_ATTRIBUTE = "jitr_reason"
@@ -67,3 +73,59 @@ class RegistrationsQueue:
                 REASON_ATTRIBUTE: {"DataType": "String", "StringValue": reason[:_REASON_LENGTH] or "unknown"}
             },
         )
+
+
+class SweepQueue:
+    """The registrations queue as the sweep meets it: how far behind it is, and a way in."""
+
+    def __init__(self, sqs: "SQSClient", cloudwatch: "CloudWatchClient", settings: Settings) -> None:
+        self._sqs = sqs
+        self._cloudwatch = cloudwatch
+        self._settings = settings
+
+    def age_of_oldest(self, now: datetime) -> timedelta:
+        """The age of the queue's oldest message, from CloudWatch, which has it for every minute; zero when empty.
+
+        Raises Unavailable.
+        """
+        with calling("GetMetricStatistics"):
+            answer = self._cloudwatch.get_metric_statistics(
+                Namespace="AWS/SQS",
+                MetricName="ApproximateAgeOfOldestMessage",
+                Dimensions=[{"Name": "QueueName", "Value": self._settings.registrations_queue_url.rsplit("/", 1)[-1]}],
+                StartTime=now - timedelta(minutes=5),
+                EndTime=now,
+                Period=60,
+                Statistics=["Maximum"],
+            )
+        points = sorted(answer["Datapoints"], key=lambda point: point["Timestamp"])
+        return timedelta(seconds=points[-1]["Maximum"]) if points else timedelta(0)
+
+    def send(self, certificates: Sequence[ListedCertificate], ca_certificate_id: str, now: datetime) -> None:
+        """Send each certificate's event, as AWS IoT would publish it, ten at a time.
+
+        Raises Unavailable when SQS does not take one; those before it are sent.
+        """
+        for start in range(0, len(certificates), 10):  # SendMessageBatch's most
+            entries = [
+                {
+                    "Id": str(number),
+                    "MessageBody": json.dumps(
+                        published(
+                            certificate_id=one.certificate_id,
+                            ca_certificate_id=ca_certificate_id,
+                            account_id=self._settings.account_id,
+                            published_at=now,
+                            registered_at=one.created_at,
+                        )
+                    ),
+                }
+                for number, one in enumerate(certificates[start : start + 10])
+            ]
+            with calling("SendMessageBatch"):
+                answer = self._sqs.send_message_batch(
+                    QueueUrl=self._settings.registrations_queue_url,
+                    Entries=entries,  # type: ignore[arg-type]  # plain dicts
+                )
+            if answer.get("Failed"):
+                raise Unavailable(f"SendMessageBatch: {answer['Failed'][0].get('Code')}")

@@ -68,19 +68,19 @@ class Registration:
         Raises CertificateUnknown, Overtaken and Unavailable, after which the same event can be decided again.
         """
         now = self._clock()
-        # (1)
+        # Step 1
         if record.decision and record.decision.settles(
             event, sent_at=sent_at, now=now, rules_digest=self._rules_digest
         ):
             return Outcome.DUPLICATE, None
-        # (2)
+        # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)
         if device.status is not Status.PENDING_ACTIVATION:
             return self._already_left_pending(device, record)
-        # (3) to (5)
+        # Steps 3 to 5
         decision = self._judge(device, record, observed_at=now)
-        # (6), (7)
+        # Steps 6 and 7
         if not decision.repeats(record.decision):
             self._announcer.announce(decision)
         self._registry.record(decision)
@@ -117,12 +117,12 @@ class Registration:
         ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
         examination = examine(device, ca, self._rules, now=self._clock())
         try:
-            self._refuse_what_was_taken_away(device, record)
+            self._refuse_what_was_taken_away(record)
             return self._activate(device, examination, observed_at=observed_at)
         except Rejected as refusal:
             return self._refuse(device, examination, refusal, record, observed_at=observed_at)
 
-    def _refuse_what_was_taken_away(self, device: DeviceRegistration, record: Record) -> None:
+    def _refuse_what_was_taken_away(self, record: Record) -> None:
         if record.denied_by:
             raise Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
         if record.was_taken_away:

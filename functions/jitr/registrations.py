@@ -32,6 +32,15 @@ class DeviceRegistration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCertificate:
+    """A device certificate as a list shows it (ListCertificatesByCA); enough for the sweep, without a describe."""
+
+    certificate_id: str
+    status: Status
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaRegistration:
     """A CA as it is registered in this account and Region (DescribeCACertificate)."""
 

@@ -9,15 +9,14 @@ Every item carries a schema version. A record never makes a certificate ACTIVE; 
 Nothing here is secret, and no PEM is kept.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 -- botocore's own name
 
 from jitr.decisions import Decision, Outcome, Record
+from jitr.edge import calling
 from jitr.errors import Reason, Rejected, Unavailable
 from jitr.registrations import Status
 
@@ -27,18 +26,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
-# DynamoDB developer guide, "Error handling": these are retryable; botocore's standard mode has tried already.
-_UNAVAILABLE = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-        "RequestLimitExceeded",
-        "InternalServerError",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-    }
-)
-_SERVER_ERROR = 500
 _BATCH_GET_TRIES = 4
 
 _serialize = TypeSerializer().serialize
@@ -65,7 +52,7 @@ class Registry:
         for _ in range(_BATCH_GET_TRIES):
             if not keys:
                 return records
-            with self._calling("BatchGetItem"):
+            with calling("BatchGetItem"):
                 answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
             for item in answer["Responses"].get(self._table, []):
                 fields = {name: _deserialize(value) for name, value in item.items()}
@@ -79,7 +66,7 @@ class Registry:
 
         Raises Unavailable.
         """
-        with self._calling("GetItem"):
+        with calling("GetItem"):
             answer = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": _thing(thing_name)}}, ConsistentRead=True
             )
@@ -104,7 +91,7 @@ class Registry:
             "ExpressionAttributeValues": {":id": {"S": intent.certificate_id}, ":schema": _serialize(SCHEMA)},
         }
         try:
-            with self._calling("TransactWriteItems"):
+            with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=[{"Update": claimed}, {"Update": owned}])
         except self._client.exceptions.TransactionCanceledException as error:
             verdict, taken = (reason.get("Code") for reason in error.response["CancellationReasons"])
@@ -123,7 +110,7 @@ class Registry:
 
         Raises Unavailable.
         """
-        with self._calling("UpdateItem"):
+        with calling("UpdateItem"):
             self._client.update_item(**self._intent_update(intent))
 
     def record(self, decision: Decision) -> None:
@@ -145,11 +132,28 @@ class Registry:
         }
         if decision.outcome is Outcome.FOUND:
             update["ConditionExpression"] = "attribute_not_exists(#decision) AND attribute_not_exists(intent)"
-        with self._calling("UpdateItem"):
+        with calling("UpdateItem"):
             try:
                 self._client.update_item(**update)
             except self._client.exceptions.ConditionalCheckFailedException:
                 return
+
+    def note_sweep(self, certificate_id: str, swept_at: datetime) -> None:
+        """Write down that the sweep sent this certificate to the queue.
+
+        Raises Unavailable.
+        """
+        with calling("UpdateItem"):
+            self._client.update_item(
+                TableName=self._table,
+                Key={"id": {"S": _certificate(certificate_id)}},
+                UpdateExpression="SET swept_at = :swept_at, #schema = :schema",
+                ExpressionAttributeNames={"#schema": "schema"},
+                ExpressionAttributeValues={
+                    ":swept_at": _serialize(_milliseconds(swept_at)),
+                    ":schema": _serialize(SCHEMA),
+                },
+            )
 
     def _intent_update(self, intent: Decision) -> "UpdateTypeDef":
         return {
@@ -162,19 +166,6 @@ class Registry:
                 ":schema": _serialize(SCHEMA),
             },
         }
-
-    @contextmanager
-    def _calling(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in _UNAVAILABLE or http_status >= _SERVER_ERROR:
-                raise Unavailable(f"{operation}: {code}") from error
-            raise
-        except (ConnectionError, HTTPClientError) as error:
-            raise Unavailable(f"{operation}: {type(error).__name__}") from error
 
 
 def _certificate(certificate_id: str) -> str:
@@ -227,11 +218,12 @@ def _from_item(fields: Mapping[str, Any]) -> Decision:
 
 
 def _record(fields: Mapping[str, Any]) -> Record:
-    decision, intent = fields.get("decision"), fields.get("intent")
+    decision, intent, swept_at = fields.get("decision"), fields.get("intent"), fields.get("swept_at")
     return Record(
         decision=_from_item(decision) if decision else None,
         intent=_from_item(intent) if intent else None,
         denied_by=fields.get("denied_by"),
+        swept_at=_moment(swept_at) if swept_at else None,
     )
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 -- botocore's own name
 
 from jitr.decisions import Decision, Outcome
+from jitr.edge import calling
 from jitr.errors import Unavailable
 from jitr.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 METRICS_NAMESPACE = "jitr"
 EVENT_SOURCE = "jitr"
@@ -41,6 +42,7 @@ CONTRADICTIONS = "Contradictions"  # events that say something else than the cer
 UNREADABLE_MESSAGES = "UnreadableMessages"
 PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
 FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
+SWEPT = "Swept"  # certificates that the sweep sent to the queue
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 METRIC_NAMES = (
@@ -71,21 +73,15 @@ class Announcer:
         detail_type = _DETAIL_TYPES.get(decision.outcome)
         if detail_type is None:
             return
-        entry = {
+        entry: PutEventsRequestEntryTypeDef = {
             "Source": EVENT_SOURCE,
             "DetailType": detail_type,
             "Detail": json.dumps(event_detail(decision, self._settings)),
             "EventBusName": self._settings.event_bus,
             "Time": decision.decided_at,
         }
-        try:
-            answer = self._events.put_events(Entries=[entry])  # type: ignore[list-item]  # a plain dict
-        except (ConnectionError, HTTPClientError) as error:
-            raise Unavailable(f"PutEvents: {type(error).__name__}") from error
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("ThrottlingException", "InternalException"):
-                raise Unavailable(f"PutEvents: {error.response['Error']['Code']}") from error
-            raise
+        with calling("PutEvents"):
+            answer = self._events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
             raise Unavailable(f"PutEvents: {answer['Entries'][0].get('ErrorCode')}")
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def demo(
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the accounts running; `jitrctl local down` stops them.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the accounts running; `jitrctl local down` stops them.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Play AWS's multi-account article on a local AWS: deploy, register the CA, connect devices.
@@ -61,15 +63,15 @@ def _play(number: int, step: Step, *, quiet: bool) -> dict[str, Any]:
         try:
             detail, error = step.play(), None
         except LocalAwsError as failed:
-            detail, error = Detail(notes=[str(failed)]), failed
+            detail, error = Detail(note=str(failed)), failed
     seconds = time.monotonic() - began
     if not quiet:
         mark = "[red]failed[/red]" if error else f"[dim]{seconds:.1f} s[/dim]"
         out.print(f"\n[bold]{number}  {step.title}[/bold]  {mark}")
         if detail.rows:
             out.print(table(detail.rows))
-        for note in detail.notes:
-            out.print(note, markup=False)
+        if detail.note:
+            out.print(detail.note, markup=False)
     elif error:
         err.print(f"step {number} failed: {error}", markup=False, soft_wrap=True)
     return {"step": step.title, "ok": error is None, "seconds": round(seconds, 3), "detail": asdict(detail)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -115,16 +115,24 @@ def _described(account: LocalAccount) -> dict[str, str]:
 def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
     """Ready to paste into a shell in the checkout."""
     environ = account.environ()
-    wanted = [name for name in environ if name.startswith("AWS_") and name not in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
+    wanted = [
+        name
+        for name in environ
+        if name.startswith("AWS_") and name not in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+    ]
     endpoint = Endpoint.of(account)
-    device: dict[str, Any] = {"cert": f"{workspace.devices}/NAME.pem", "key": f"{workspace.devices}/NAME.key"}
+    context = f"-c target=local -c fleet={workspace.fleet_file}"
+    s_client = (
+        f"openssl s_client -connect 127.0.0.1:{account.mqtt_port} -servername {endpoint.server_name} "
+        f"-CAfile {endpoint.trust} -cert {workspace.devices}/NAME.pem -key {workspace.devices}/NAME.key"
+    )
     return [
-        "unset AWS_PROFILE AWS_SESSION_TOKEN; export " + " ".join(f"{name}={shlex.quote(environ[name])}" for name in wanted),
+        "unset AWS_PROFILE AWS_SESSION_TOKEN; export "
+        + " ".join(f"{name}={shlex.quote(environ[name])}" for name in wanted),
         "aws iot list-ca-certificates",
-        f"node_modules/.bin/cdk bootstrap aws://{account.id}/{account.region} -c target=local -c fleet={workspace.fleet_file}",
-        f"node_modules/.bin/cdk deploy {account.name}/{account.region} -c target=local -c fleet={workspace.fleet_file}",
+        f"node_modules/.bin/cdk bootstrap aws://{account.id}/{account.region} {context}",
+        f"node_modules/.bin/cdk deploy {account.name}/{account.region} {context}",
         f".venv/bin/jitrctl local connect sensor-0042 --account {account.name}",
         "# any other client: 127.0.0.1 is the address, and the endpoint's name must be the SNI",
-        f"openssl s_client -connect 127.0.0.1:{account.mqtt_port} -servername {endpoint.server_name} "
-        f"-CAfile {endpoint.trust} -cert {device['cert']} -key {device['key']}",
+        s_client,
     ]

@@ -64,7 +64,9 @@ def _show(result: dict[str, Any]) -> None:
         out.print(f"{result['file']}: not replayed: {result['error']}", markup=False, soft_wrap=True)
         return
     decision = result.get("decision") or {}
-    detail = result.get("detail") or " ".join(str(decision[key]) for key in ("reason", "detail", "thing_name") if key in decision)
+    detail = result.get("detail") or " ".join(
+        str(decision[key]) for key in ("reason", "detail", "thing_name") if key in decision
+    )
     out.print(f"{result['file']}: {result.get('outcome', 'done')} {detail}".rstrip(), markup=False, soft_wrap=True)
     for step in result.get("plan", []):
         out.print(f"    {step}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A deployed account of the local AWS, seen from outside: what AWS says, what jitr recorded, what its function logged."""
+"""A deployed account of the local AWS from outside: what AWS says, what jitr recorded, what its function logged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fleet.resources import ResourceNames
-from jitr.decisions import Decision
 from jitr.registry import Registry
 from jitrctl.local.device import Device, Endpoint
 from jitrctl.local.errors import LocalAwsError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleet.model import Fleet
+    from jitr.decisions import Decision
     from jitr.rules import CertificateMode
     from jitrctl.local.account import LocalAccount
     from jitrctl.local.issuing import DeviceFiles, IssuingCa

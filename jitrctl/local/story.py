@@ -1,8 +1,8 @@
 """The demo's story: AWS's multi-account article, played on the local AWS with the real parts.
 
-The real app.py is deployed by the real CDK CLI, the real asset runs as a Lambda function, and a real MQTT client connects
-over mutual TLS. Nothing here runs the handler or sets a status. Each step does its part, looks at what came of it, and
-fails with one sentence when that is not what the article promises.
+The real app.py is deployed by the real CDK CLI, the real asset runs as a Lambda function, and a real MQTT client
+connects over mutual TLS. Nothing here runs the handler or sets a status. Each step does its part, looks at what came of
+it, and fails with one sentence when that is not what the article promises.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _SHORT = 16  # digits of an id that are enough to recognize it
 
 @dataclass(slots=True)
 class Detail:
-    """What a step shows: rows of a table, all with the same keys, and sentences."""
+    """What a step shows: rows of a table, all with the same keys, and a sentence or two."""
 
     rows: list[dict[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,10 @@ class Story:
                 {"stack": stage.place.stack, "in account": stage.account.id, "seconds": f"{took:.1f}"}
                 for stage, took in zip((self._first, self._second), seconds, strict=True)
             ],
-            notes=[
-                "Before any CA is registered, so that no event finds no rule. The CA itself was made with the article's "
-                "openssl commands: its certificate id is the last level of the rule's topic."
-            ],
+            note=(
+                "Before any CA is registered, so that no event finds no rule. The CA itself was made with the "
+                "article's openssl commands: its certificate id is the last level of the rule's topic."
+            ),
         )
 
     def _deploy_one(self, stage: LocalStage) -> float:
@@ -129,10 +129,10 @@ class Story:
             _expect(ca["autoRegistrationStatus"] == "ENABLE", f"auto-registration is off in {stage.name}")
         return Detail(
             rows=rows,
-            notes=[
+            note=(
                 f"{self._first.name}: registration code → verification certificate, signed with the CA's key. "
                 f"{self._second.name}: the public certificate alone."
-            ],
+            ),
         )
 
     def _first_connection(self) -> Detail:
@@ -144,7 +144,9 @@ class Story:
         with self._accepted(self._first, self._sensor, "sensor-0001")[0] as connection:
             acknowledged = connection.publish("devices/sensor-0001/state", '{"back": true}')
         _expect(acknowledged, f"the device does not work in {self._first.name} any more")
-        detail.rows.append(_row("", f"CONNECT and publish in {self._first.name}", "accepted and acknowledged, as before"))
+        detail.rows.append(
+            _row("", f"CONNECT and publish in {self._first.name}", "accepted and acknowledged, as before")
+        )
         return detail
 
     def _onboard(self, stage: LocalStage, files: DeviceFiles, name: str) -> Detail:
@@ -160,7 +162,9 @@ class Story:
         connection, _ = self._accepted(stage, files, name)
         seconds = time.monotonic() - began
         decision = stage.awaited_decision(files.certificate_id, seconds=_PATIENCE)
-        _expect(decision.outcome is Outcome.ACTIVATED, f"{stage.name} recorded {decision.outcome} {decision.detail or ''}")
+        _expect(
+            decision.outcome is Outcome.ACTIVATED, f"{stage.name} recorded {decision.outcome} {decision.detail or ''}"
+        )
         with connection:
             own = connection.publish(f"devices/{name}/state", '{"temperature": 21}')
             other = connection.publish("devices/sensor-9999/state", "{}", timeout=2)
@@ -190,13 +194,13 @@ class Story:
         answer = stage_answer(self._second, files, "sensor-0002", sni=False)
         status = self._second.status(files.certificate_id)
         _expect(status == UNKNOWN, f"{self._second.name} registered a device that sent no SNI: {status}")
-        self._summary.append(_summed("sensor-0002", self._second, "not registered (no SNI)", "–"))
+        self._summary.append(_summed("sensor-0002", self._second, "not registered (no SNI)", "-"))
         return Detail(
             rows=[_row("", "CONNECT without SNI", f"{answer}; certificate {status}")],
-            notes=[
-                f"Real AWS hands such a device to the account that holds the CA in DEFAULT mode, here {self._first.name}. "
-                "Two separate local processes cannot show that."
-            ],
+            note=(
+                "Real AWS hands such a device to the account that holds the CA in DEFAULT mode, here "
+                f"{self._first.name}. Two separate local processes cannot show that."
+            ),
         )
 
     def _refused(self) -> Detail:
@@ -217,7 +221,7 @@ class Story:
             rows.append(
                 {"device": name, "recorded": str(decision.reason), "certificate": status, "why": decision.detail or ""}
             )
-            self._summary.append(_summed(name, stage, f"rejected: {decision.reason}", "–"))
+            self._summary.append(_summed(name, stage, f"rejected: {decision.reason}", "-"))
         # Two later events have been decided by now, so an event of the stranger's would have been too.
         status = stage.status(stranger.certificate_id)
         heard = [line for line in stage.log_lines() if line.get("certificate_id") == stranger.certificate_id]
@@ -231,11 +235,11 @@ class Story:
                 "why": f"its CA is not registered; {answer}",
             }
         )
-        self._summary.append(_summed("sensor-0003", stage, "not registered (unknown CA)", "–"))
+        self._summary.append(_summed("sensor-0003", stage, "not registered (unknown CA)", "-"))
         return Detail(rows=rows)
 
     def _end(self) -> Detail:
-        return Detail(rows=self._summary, notes=["seconds: from the first CONNECT to the accepted CONNACK"])
+        return Detail(rows=self._summary, note="seconds: from the first CONNECT to the accepted CONNACK")
 
 
 def stage_answer(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = True) -> str:

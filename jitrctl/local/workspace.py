@@ -70,7 +70,7 @@ class Workspace:
         return self.directory / "cdk.out"
 
     def places(self) -> tuple[Place, Place]:
-        """The two accounts that the local AWS runs: the first in DEFAULT mode, and one in SNI_ONLY, in a Region of both.
+        """The two accounts that the local AWS runs, one in DEFAULT and one in SNI_ONLY mode, in a Region of both.
 
         Raises FleetError when the checkout's fleet.toml is wrong, LocalAwsError when it holds no such pair.
         """
@@ -82,12 +82,12 @@ class Workspace:
                 if shared and modes == (CertificateMode.DEFAULT, CertificateMode.SNI_ONLY):
                     return Place(first, shared[0]), Place(second, shared[0])
         raise LocalAwsError(
-            "fleet.toml has no two accounts that share a Region, the CA in DEFAULT mode in one and SNI_ONLY in the other: "
-            "the local AWS shows both, so take such a pair into it"
+            "fleet.toml has no two accounts that share a Region with the CA in DEFAULT mode in one and SNI_ONLY in the "
+            "other: the local AWS shows both, so take such a pair into it"
         )
 
     def prepare(self, default_account: LocalAccount) -> tuple[Fleet, IssuingCa]:
-        """Make a CA with a key, its verification certificate for the DEFAULT account, and the fleet file that names them.
+        """Make a CA with its key, the DEFAULT account's verification certificate, and the fleet file that names them.
 
         Raises LocalAwsError, FleetError.
         """

@@ -175,7 +175,8 @@ def test_a_reader_of_our_log_is_left_alone(directory: Path) -> None:
     up(directory, [DEV])
     log = directory / processes.marker(directory, "dev")
     code = "import sys; sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code, str(log)], stdin=subprocess.PIPE) as reader:
+    command = [sys.executable, "-c", code, str(log)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as reader:
         down(directory)
         assert reader.poll() is None
         reader.communicate(timeout=10)

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
-from botocore.config import Config
 
 from jitr.decisions import Outcome, Record
+from jitr.edge import CLIENT_CONFIG
 from jitr.errors import CertificateUnknown, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
@@ -42,9 +42,6 @@ _RECEIVES_UNTIL_DEAD = 10
 _RECEIVES_UNTIL_GONE = 3
 # One device takes about a second; what is begun with less than this left could be cut off between two calls.
 _DEADLINE_MILLISECONDS = 10_000
-
-# Short timeouts, since a call that hangs holds a whole batch; retries beneath, since one 5xx is no news.
-CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 class Register:

@@ -1,0 +1,49 @@
+# What a newcomer runs: `make demo`, `make test`. Both install what they need into the checkout, and nowhere else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.set-up
+
+.PHONY: demo test check synth setup wheels lock clean
+
+demo: setup
+	$(BIN)/jitrctl demo
+
+test: check
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+synth: setup
+	node_modules/.bin/cdk synth --quiet
+	$(BIN)/cfn-lint 'cdk.out/assembly-*/*.template.json'
+
+setup: $(SETUP)
+
+# Again whenever a version that is asked for changes.
+$(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/wheels.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12'; exit 1; }
+	@command -v npm > /dev/null || { echo 'npm is needed, with Node 20 or newer: install both'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[deploy,cli,local,test]'
+	npm ci --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m infra.wheels
+	@touch $@
+
+wheels: setup
+	$(BIN)/python -m infra.wheels
+
+# Take the newest versions that pyproject.toml allows; look at the difference before committing it.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[deploy,cli,local,test]'
+	build/lock/bin/pip freeze --exclude jitr | sort --ignore-case > constraints.txt
+
+clean:
+	-$(BIN)/jitrctl local down
+	rm -rf .venv .wheels .local node_modules build cdk.out

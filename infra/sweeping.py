@@ -1,0 +1,108 @@
+"""The sweep: a function on a schedule, which sends what the queue has forgotten to the queue again."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from fleet.resources import ResourceNames
+from infra.asset import Asset
+from infra.function import JitrFunction
+from infra.registration import RegistrationPath
+from infra.registry import RegistryTable
+from infra.target import Target
+
+# Ten thousand certificates are 40 pages, at five pages a second.
+_FUNCTION_TIMEOUT = cdk.Duration.minutes(10)
+
+
+class Sweeping(Construct):
+    """The function `sweep` and its schedule, in one account and Region."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: ResourceNames,
+        every: int,
+        registration: RegistrationPath,
+        registry: RegistryTable,
+        target: Target,
+        code: Asset,
+        layer: lambda_.ILayerVersion,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        stack = cdk.Stack.of(self)
+        sweep = JitrFunction(
+            self,
+            "Sweep",
+            name=names.sweep_function,
+            handler="jitr.handlers.sweep.handler",
+            target=target,
+            code=code,
+            layer=layer,
+            timeout=_FUNCTION_TIMEOUT,
+            environment=registration.settings.to_environ(),
+            statements=[
+                # Neither action supports resources or conditions on them (service authorization reference).
+                iam.PolicyStatement(sid="ListCertificates", actions=["iot:ListCertificatesByCA"], resources=["*"]),
+                iam.PolicyStatement(
+                    sid="SeeHowOldTheQueueIs", actions=["cloudwatch:GetMetricStatistics"], resources=["*"]
+                ),
+                iam.PolicyStatement(
+                    sid="ReadDecisions",
+                    actions=["dynamodb:BatchGetItem", "dynamodb:UpdateItem"],
+                    resources=[registry.table.table_arn],
+                ),
+                iam.PolicyStatement(
+                    sid="SendForgotten",
+                    actions=["sqs:SendMessage"],
+                    resources=[registration.registrations.queue_arn],
+                ),
+            ],
+        )
+        schedule_arn = stack.format_arn(service="scheduler", resource=f"schedule/default/{names.sweep_schedule}")
+        role = iam.Role(
+            self,
+            "ScheduleRole",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnEquals": {"aws:SourceArn": schedule_arn},
+                },
+            ),
+            inline_policies={
+                "schedule": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(
+                            sid="RunSweep",
+                            actions=["lambda:InvokeFunction"],
+                            resources=[sweep.function.function_arn],
+                        )
+                    ]
+                )
+            },
+        )
+        scheduler.CfnSchedule(
+            self,
+            "Schedule",
+            name=names.sweep_schedule,
+            description="Takes up devices whose registration event was lost",
+            schedule_expression=f"rate({_in_units(every)})",
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=sweep.function.function_arn,
+                role_arn=role.role_arn,
+                # The next sweep does what a failed one left; only a throttled start is worth a second try.
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_retry_attempts=1),
+            ),
+        )
+
+
+def _in_units(seconds: int) -> str:
+    """Seconds as a rate expression's value and unit; minutes are the scheduler's least (EventBridge user guide)."""
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute" if minutes == 1 else f"{minutes} minutes"
