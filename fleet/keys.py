@@ -17,7 +17,7 @@ REQUIRED = object()
 
 CURVES = ["P-256", "P-384", "P-521"]  # what AWS IoT accepts in device certificates
 MAX_GROUPS = 10  # thing groups per thing, AWS IoT quota, not adjustable
-# The greatest adjusted quota of UpdateCertificate we know of is far lower; beyond this a number is a slip.
+# AWS's own provisioning tool asks for quotas of 100 per second; ten times that is a slip.
 MAX_ACTIVATIONS = 1000
 MAX_RSA_BITS = 16_384  # cryptography and OpenSSL verify no greater modulus
 

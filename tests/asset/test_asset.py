@@ -1,0 +1,161 @@
+"""What is shipped, without what is not: the function and layer as built, imported where there is nothing else."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from fleet.parse import load
+from infra.asset import ROOT, function_asset, layer_asset
+from infra.target import AWS, Target, local
+from jitr.rules import Rules
+from jitr.settings import Settings
+
+# What Lambda's Python runtime brings (and nothing of it may come from the asset).
+RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six", "jmespath")
+HANDLERS = ("jitr.handlers.register", "jitr.handlers.sweep")
+MAXIMUM_ZIPPED = 9_000_000  # bytes, function and layer together
+
+SETTINGS = Settings(
+    fleet="acme",
+    account_id="111111111111",
+    region="eu-central-1",
+    registry_table="jitr-acme-registry",
+    registrations_queue_url="https://sqs.eu-central-1.amazonaws.com/111111111111/jitr-acme-registrations",
+    dead_letter_queue_url="https://sqs.eu-central-1.amazonaws.com/111111111111/jitr-acme-dead-letters",
+    event_bus="default",
+    activations_per_second=10,
+    max_concurrency=5,
+)
+
+
+@pytest.fixture(scope="module")
+def rules() -> Rules:
+    fleet = load(ROOT / "fleet.toml")
+    return fleet.rules(fleet.accounts[0], "eu-central-1")
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the runtime's packages alone."""
+    directory = tmp_path_factory.mktemp("runtime")
+    for name in RUNTIME_PACKAGES:
+        spec = find_spec(name)
+        assert spec
+        assert spec.origin
+        origin = Path(spec.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (directory / source.name).symlink_to(source)
+    return directory
+
+
+def _isolated(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
+    """Run code with these directories and the standard library to import from, in Lambda's order."""
+    prelude = f"import sys; sys.path[:0] = {[str(path) for path in paths]!r}\n"
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", prelude + code],
+        env=SETTINGS.to_environ()
+        | {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_the_built_asset_starts_with_nothing_but_its_layer_and_the_runtime(
+    handler: str, rules: Rules, runtime: Path
+) -> None:
+    target = local()
+    function, layer = function_asset(rules, target).directory, layer_asset(target).directory / "python"
+
+    done = _isolated(f"import {handler} as shipped; print(callable(shipped.handler))", function, layer, runtime)
+
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_the_test_above_would_see_a_missing_dependency(rules: Rules, runtime: Path) -> None:
+    done = _isolated("import jitr.handlers.register", function_asset(rules, local()).directory, runtime)
+
+    assert "No module named 'aws_lambda_powertools'" in done.stderr
+
+
+def test_the_function_asset_is_the_package_and_its_rules_alone(rules: Rules) -> None:
+    directory = function_asset(rules, AWS).directory
+
+    assert sorted(path.name for path in directory.iterdir()) == ["jitr", "rules.json"]
+    assert {path.suffix for path in (directory / "jitr").rglob("*") if path.is_file()} == {".py"}
+    assert Rules.load(directory) == rules
+
+
+def test_rules_that_differ_make_another_asset_and_the_same_rules_the_same(rules: Rules) -> None:
+    other = Rules(fleet=rules.fleet, cas=rules.cas, pending_after=rules.pending_after + 1)
+
+    assert function_asset(rules, AWS) == function_asset(rules, AWS)
+    assert function_asset(other, AWS).hash != function_asset(rules, AWS).hash
+    assert function_asset(other, AWS).directory != function_asset(rules, AWS).directory
+
+
+def test_running_python_in_the_tree_does_not_change_the_asset(rules: Rules) -> None:
+    before = function_asset(rules, AWS).hash
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-f", str(ROOT / "functions")], check=True)
+
+    assert function_asset(rules, AWS).hash == before
+
+
+def test_the_runtimes_boto3_is_not_shipped() -> None:
+    names = {path.name for path in (layer_asset(AWS).directory / "python").iterdir()}
+
+    assert not names & {"boto3", "botocore", "s3transfer"}
+    assert {"aws_lambda_powertools", "cryptography"} <= names
+
+
+def test_compiled_modules_are_for_the_targets_processor() -> None:
+    compiled = [path.name for path in layer_asset(AWS).directory.rglob("*.so")]
+
+    assert compiled
+    assert not [name for name in compiled if "x86_64" in name]
+
+
+def test_function_and_layer_stay_small(rules: Rules, tmp_path: Path) -> None:
+    size = sum(_zipped(asset.directory, tmp_path) for asset in (function_asset(rules, AWS), layer_asset(AWS)))
+
+    assert size < MAXIMUM_ZIPPED
+
+
+def _zipped(directory: Path, tmp_path: Path) -> int:
+    archive = tmp_path / f"{directory.name}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+        for path in sorted(directory.rglob("*")):
+            out.write(path, path.relative_to(directory))
+    return archive.stat().st_size
+
+
+def test_byte_code_is_used_whatever_the_files_times_are(rules: Rules) -> None:
+    target: Target = local()
+    function = function_asset(rules, target).directory
+    (compiled,) = (function / "jitr" / "__pycache__").glob("errors.*.pyc")
+
+    flags = int.from_bytes(compiled.read_bytes()[4:8], "little")
+
+    assert flags == 0b01, "hash-based, and not checked against the source (PEP 552)"
+
+
+def test_without_wheels_the_error_says_what_to_run() -> None:
+    from infra.asset import AssetError  # noqa: PLC0415
+
+    missing = Target(runtime=AWS.runtime, architecture=AWS.architecture, wheels="nowhere")
+
+    with pytest.raises(AssetError, match="make wheels"):
+        layer_asset(missing)
+
+
+def test_rules_in_the_asset_are_readable_json(rules: Rules) -> None:
+    document = json.loads((function_asset(rules, AWS).directory / "rules.json").read_text(encoding="utf-8"))
+
+    assert document["fleet"] == "acme"
+    assert document["cas"][0]["certificate_mode"] == "DEFAULT"

@@ -1,0 +1,89 @@
+"""Templates of the example fleet, synthesized once for all tests here."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template
+
+from fleet.model import Fleet
+from fleet.parse import load
+from infra.asset import ROOT
+from infra.stage import AccountStage
+from infra.target import AWS, Target, local
+
+
+class Synthesized:
+    """A stack's template and assets, and what is asked of them again and again."""
+
+    def __init__(self, stack: cdk.Stack, assembly: Path) -> None:
+        self.template = Template.from_stack(stack)
+        self._assembly = assembly
+        self._manifest = assembly / f"{stack.artifact_id}.assets.json"
+
+    def asset(self, key: str) -> Path:
+        """The directory or file that is published under an S3 key of the template."""
+        files = json.loads(self._manifest.read_text(encoding="utf-8"))["files"]
+        return Path(self._assembly, files[key.partition(".")[0]]["source"]["path"]).resolve()
+
+    def of_type(self, resource_type: str) -> list[dict[str, Any]]:
+        """Every resource of a type, as it stands in the template."""
+        return list(self.template.find_resources(resource_type).values())
+
+    def one(self, resource_type: str, **properties: object) -> dict[str, Any]:
+        """The properties of the only resource of this type with these properties."""
+        found = [
+            resource["Properties"]
+            for resource in self.of_type(resource_type)
+            if all(resource["Properties"].get(name) == value for name, value in properties.items())
+        ]
+        assert len(found) == 1, f"{len(found)} of {resource_type} with {properties}"
+        return dict(found[0])
+
+    def statements(self, sid: str) -> list[dict[str, Any]]:
+        """Every statement of this Sid in an inline policy of a role."""
+        return [
+            statement
+            for role in self.of_type("AWS::IAM::Role")
+            for policy in role["Properties"].get("Policies", [])
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement.get("Sid") == sid
+        ]
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Fleet:
+    return load(ROOT / "fleet.toml")
+
+
+def _synthesized(fleet: Fleet, target: Target) -> dict[str, Synthesized]:
+    """Every stack of the fleet by its name on the CDK command line, all in one app, as app.py makes them."""
+    app = cdk.App()
+    stages = [AccountStage(app, fleet=fleet, account=account, target=target) for account in fleet.accounts]
+    app.synth()
+    stacks = {}
+    for stage in stages:
+        for stack in stage.node.children:
+            if isinstance(stack, cdk.Stack):
+                stacks[stack.node.path] = Synthesized(stack, Path(stage.synth().directory))
+    return stacks
+
+
+@pytest.fixture(scope="session")
+def stacks(fleet: Fleet) -> dict[str, Synthesized]:
+    return _synthesized(fleet, AWS)
+
+
+@pytest.fixture(scope="session")
+def production(stacks: dict[str, Synthesized]) -> Synthesized:
+    return stacks["prod/eu-central-1"]
+
+
+@pytest.fixture(scope="session")
+def on_local_aws(fleet: Fleet) -> Synthesized:
+    return _synthesized(fleet, local())["prod/eu-central-1"]

@@ -1,0 +1,248 @@
+"""What `cdk deploy` would do, read from the templates of the example fleet."""
+
+import json
+from typing import Any
+
+import pytest
+
+from fleet.model import Fleet
+from fleet.resources import ResourceNames
+from infra.registration import max_concurrency
+from infra.target import LocalDifference
+from jitr.rules import Rules
+from jitr.settings import Settings
+
+NAMES = ResourceNames("acme")
+
+
+def test_there_is_a_stack_for_every_account_and_region(stacks: dict[str, Any]) -> None:
+    assert sorted(stacks) == ["dev/eu-central-1", "prod/eu-central-1", "prod/us-east-1"]
+
+
+def test_the_rule_sends_pending_registrations_of_its_ca_to_the_queue(production: Any, fleet: Fleet) -> None:
+    rule = production.one("AWS::IoT::TopicRule", RuleName="jitr_acme__factory")["TopicRulePayload"]
+
+    ca_id = fleet.cas[0].certificate_id
+    assert rule["Sql"] == (
+        f"SELECT * FROM '$aws/events/certificates/registered/{ca_id}' WHERE certificateStatus = 'PENDING_ACTIVATION'"  # noqa: S608 -- IoT SQL
+    )
+    assert rule["AwsIotSqlVersion"] == "2016-03-23"
+    (action,) = rule["Actions"]
+    assert "Registrations" in json.dumps(action["Sqs"]["QueueUrl"])
+    assert "Undelivered" in json.dumps(rule["ErrorAction"]["Sqs"]["QueueUrl"])
+
+
+def test_only_this_fleets_rules_in_this_account_may_take_the_rule_role(production: Any) -> None:
+    (trust,) = [
+        role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        for role in production.of_type("AWS::IAM::Role")
+        if "iot.amazonaws.com" in json.dumps(role["Properties"]["AssumeRolePolicyDocument"])
+    ]
+
+    assert trust[0]["Condition"]["StringEquals"] == {"aws:SourceAccount": "222222222222"}
+    assert "rule/jitr_acme__factory" in json.dumps(trust[0]["Condition"]["ArnEquals"]["aws:SourceArn"])
+
+
+def test_the_rule_role_may_send_to_the_two_queues_and_nothing_else(production: Any) -> None:
+    (statement,) = production.statements("Deliver")
+
+    assert statement["Action"] == "sqs:SendMessage"
+    assert len(statement["Resource"]) == 2
+
+
+def test_queues_are_encrypted_and_keep_messages_long_enough(production: Any) -> None:
+    days = {queue["Properties"]["QueueName"]: queue["Properties"] for queue in production.of_type("AWS::SQS::Queue")}
+
+    assert {name: queue["MessageRetentionPeriod"] // 86_400 for name, queue in days.items()} == {
+        NAMES.registrations_queue: 4,
+        NAMES.dead_letter_queue: 14,
+        NAMES.undelivered_queue: 14,
+    }
+    assert all(queue["SqsManagedSseEnabled"] for queue in days.values())
+
+
+def test_a_message_stays_invisible_for_six_times_the_functions_timeout(production: Any) -> None:
+    queue = production.one("AWS::SQS::Queue", QueueName=NAMES.registrations_queue)
+    function = production.one("AWS::Lambda::Function", FunctionName=NAMES.register_function)
+
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+
+
+def test_the_queues_own_receive_limit_is_out_of_the_functions_way(production: Any) -> None:
+    queue = production.one("AWS::SQS::Queue", QueueName=NAMES.registrations_queue)
+
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 1000
+
+
+@pytest.mark.parametrize("queue", [NAMES.registrations_queue, NAMES.dead_letter_queue, NAMES.undelivered_queue])
+def test_queues_refuse_plain_http(production: Any, queue: str) -> None:
+    policies = json.dumps(production.of_type("AWS::SQS::QueuePolicy"))
+
+    assert policies.count('"aws:SecureTransport": "false"') == 3, queue
+
+
+def test_the_mapping_reports_single_failures_and_bounds_concurrency(production: Any) -> None:
+    mapping = production.one("AWS::Lambda::EventSourceMapping")
+
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == 10
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": max_concurrency(50)}
+
+
+@pytest.mark.parametrize(("rate", "environments"), [(0.5, 2), (10, 5), (11, 6), (100, 50), (1000, 500)])
+def test_concurrency_follows_the_rate(rate: float, environments: int) -> None:
+    assert max_concurrency(rate) == environments
+
+
+def test_the_functions_environment_reads_back_as_its_settings(production: Any) -> None:
+    variables = production.one("AWS::Lambda::Function", FunctionName=NAMES.register_function)["Environment"][
+        "Variables"
+    ]
+
+    settings = Settings.from_environ({name: json.dumps(value) for name, value in variables.items()} | variables)
+
+    assert settings.fleet == "acme"
+    assert settings.account_id == "222222222222"
+    assert settings.region == "eu-central-1"
+    assert (settings.activations_per_second, settings.max_concurrency) == (50, max_concurrency(50))
+
+
+def test_each_stages_asset_holds_that_stages_rules(stacks: dict[str, Any], fleet: Fleet) -> None:
+    modes = {}
+    for account in fleet.accounts:
+        for region in account.regions:
+            stack = stacks[f"{account.name}/{region}"]
+            function = stack.one("AWS::Lambda::Function", FunctionName=NAMES.register_function)
+            rules = Rules.load(stack.asset(function["Code"]["S3Key"]))
+            assert rules == fleet.rules(account, region)
+            modes[account.name] = rules.cas[0].certificate_mode
+
+    assert modes == {"dev": "DEFAULT", "prod": "SNI_ONLY"}
+
+
+def test_the_device_policy_names_this_account_and_leaves_iots_own_variables(production: Any) -> None:
+    policy = json.dumps(production.one("AWS::IoT::Policy")["PolicyDocument"])
+
+    assert "222222222222" in policy
+    assert "eu-central-1" in policy
+    assert "${iot:Connection.Thing.ThingName}" in policy
+    assert "<" not in policy
+
+
+def test_what_devices_depend_on_outlives_the_stack(production: Any) -> None:
+    kept = {
+        "AWS::DynamoDB::GlobalTable": {"Retain"},
+        "AWS::IoT::Policy": {"RetainExceptOnCreate"},
+        "AWS::IoT::ThingType": {"RetainExceptOnCreate"},
+        "AWS::IoT::ThingGroup": {"RetainExceptOnCreate"},
+    }
+
+    for resource_type, policies in kept.items():
+        assert {resource["DeletionPolicy"] for resource in production.of_type(resource_type)} == policies
+
+
+def test_the_registry_can_be_restored_to_a_point_in_time(production: Any) -> None:
+    (replica,) = production.one("AWS::DynamoDB::GlobalTable", TableName=NAMES.registry_table)["Replicas"]
+
+    assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_functions_run_on_arm64_and_python_3_13(production: Any) -> None:
+    for function in production.of_type("AWS::Lambda::Function"):
+        assert function["Properties"]["Architectures"] == ["arm64"]
+        assert function["Properties"]["Runtime"] == "python3.13"
+
+
+def test_logs_are_not_kept_for_ever(production: Any) -> None:
+    groups = {
+        group["Properties"]["LogGroupName"]: group["Properties"] for group in production.of_type("AWS::Logs::LogGroup")
+    }
+
+    assert set(groups) == {NAMES.log_group(NAMES.register_function), NAMES.log_group(NAMES.sweep_function)}
+    assert {group["RetentionInDays"] for group in groups.values()} == {90}
+
+
+def test_the_sweep_runs_on_the_fleets_schedule(production: Any) -> None:
+    schedule = production.one("AWS::Scheduler::Schedule", Name=NAMES.sweep_schedule)
+
+    assert schedule["ScheduleExpression"] == "rate(15 minutes)"
+
+
+# What each role may do, in full: a new action has to be written down here too.
+ROLE_ACTIONS = {
+    "Register": {
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
+        "events:PutEvents",
+        "iot:AddThingToThingGroup",
+        "iot:AttachPolicy",
+        "iot:AttachThingPrincipal",
+        "iot:CreateThing",
+        "iot:DescribeCACertificate",
+        "iot:DescribeCertificate",
+        "iot:ListThingPrincipals",
+        "iot:UpdateCertificate",
+        "iot:UpdateThing",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+        "sqs:SendMessage",
+    },
+    "SweepingSweep": {
+        "cloudwatch:GetMetricStatistics",
+        "dynamodb:BatchGetItem",
+        "dynamodb:UpdateItem",
+        "iot:ListCertificatesByCA",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sqs:SendMessage",
+    },
+}
+
+
+@pytest.mark.parametrize("function", sorted(ROLE_ACTIONS))
+def test_a_functions_role_allows_what_it_uses_and_no_more(production: Any, function: str) -> None:
+    (role,) = [
+        resource["Properties"]
+        for logical_id, resource in production.template.find_resources("AWS::IAM::Role").items()
+        if logical_id.removeprefix("Registration").startswith(f"{function}Role")
+    ]
+    statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+    actions = [statement["Action"] for statement in statements]
+    flat = {action for entry in actions for action in ([entry] if isinstance(entry, str) else entry)}
+
+    assert flat == ROLE_ACTIONS[function]
+    assert not role.get("ManagedPolicyArns")
+
+
+def test_only_actions_without_resources_are_allowed_on_everything(production: Any) -> None:
+    everywhere = {
+        statement["Sid"]
+        for role in production.of_type("AWS::IAM::Role")
+        for policy in role["Properties"].get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Resource"] == "*"
+    }
+
+    assert everywhere == {"ListCertificates", "SeeHowOldTheQueueIs"}
+
+
+def test_cas_are_read_one_by_one(production: Any, fleet: Fleet) -> None:
+    (statement,) = production.statements("ReadCas")
+
+    assert f"cacert/{fleet.cas[0].certificate_id}" in json.dumps(statement["Resource"])
+
+
+def test_production_has_nothing_of_the_local_aws(production: Any, on_local_aws: Any) -> None:
+    sid = LocalDifference.OTHER_ARNS_CHECKED.value
+
+    assert production.statements(sid) == []
+    assert len(on_local_aws.statements(sid)) == 1
+
+
+def test_arns_are_partition_safe(production: Any) -> None:
+    assert "arn:aws:" not in json.dumps(production.template.to_json())
