@@ -46,14 +46,18 @@ class Step:
 
 
 class Story:
-    """The eight steps, in order; each builds on those before."""
+    """The eight steps, in order; each builds on those before.
+
+    Once it has played, `first`, `second` and `ca` are there to go on with (until the accounts are stopped).
+    """
+
+    first: LocalStage
+    second: LocalStage
+    ca: IssuingCa
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._places = workspace.places()
-        self._ca: IssuingCa
-        self._first: LocalStage
-        self._second: LocalStage
         self._sensor: DeviceFiles
         self._summary: list[dict[str, str]] = []
 
@@ -73,8 +77,8 @@ class Story:
     def _start(self) -> Detail:
         deployment.check_tools(self._workspace)
         started = accounts.up(self._workspace.directory, [place.to_start() for place in self._places])
-        fleet, self._ca = self._workspace.prepare(started[0])
-        self._first, self._second = (
+        fleet, self.ca = self._workspace.prepare(started[0])
+        self.first, self.second = (
             LocalStage(account, place, fleet) for account, place in zip(started, self._places, strict=True)
         )
         return Detail(
@@ -91,13 +95,13 @@ class Story:
         )
 
     def _deploy(self) -> Detail:
-        deployment.synthesize(self._workspace, self._first.account)
+        deployment.synthesize(self._workspace, self.first.account)
         with ThreadPoolExecutor() as pool:
-            seconds = list(pool.map(self._deploy_one, (self._first, self._second)))
+            seconds = list(pool.map(self._deploy_one, (self.first, self.second)))
         return Detail(
             rows=[
                 {"stack": stage.place.stack, "in account": stage.account.id, "seconds": f"{took:.1f}"}
-                for stage, took in zip((self._first, self._second), seconds, strict=True)
+                for stage, took in zip((self.first, self.second), seconds, strict=True)
             ],
             note=(
                 "Before any CA is registered, so that no event finds no rule. The CA itself was made with the "
@@ -112,8 +116,8 @@ class Story:
 
     def _register_ca(self) -> Detail:
         rows = []
-        for stage in (self._first, self._second):
-            ca = stage.register_ca(self._ca)
+        for stage in (self.first, self.second):
+            ca = stage.register_ca(self.ca)
             rows.append(
                 {
                     "account": stage.name,
@@ -123,29 +127,29 @@ class Story:
                     "auto-registration": ca["autoRegistrationStatus"],
                 }
             )
-            _expect(ca["certificateId"] == self._ca.certificate_id, f"{stage.name} gives the CA another certificate id")
+            _expect(ca["certificateId"] == self.ca.certificate_id, f"{stage.name} gives the CA another certificate id")
             _expect(ca["certificateMode"] == stage.mode, f"{stage.name} has the CA in mode {ca['certificateMode']}")
             _expect(ca["status"] == "ACTIVE", f"the CA is {ca['status']} in {stage.name}")
             _expect(ca["autoRegistrationStatus"] == "ENABLE", f"auto-registration is off in {stage.name}")
         return Detail(
             rows=rows,
             note=(
-                f"{self._first.name}: registration code → verification certificate, signed with the CA's key. "
-                f"{self._second.name}: the public certificate alone."
+                f"{self.first.name}: registration code → verification certificate, signed with the CA's key. "
+                f"{self.second.name}: the public certificate alone."
             ),
         )
 
     def _first_connection(self) -> Detail:
-        self._sensor = self._ca.issue(self._workspace.devices, "sensor-0001")
-        return self._onboard(self._first, self._sensor, "sensor-0001")
+        self._sensor = self.ca.issue(self._workspace.devices, "sensor-0001")
+        return self._onboard(self.first, self._sensor, "sensor-0001")
 
     def _move(self) -> Detail:
-        detail = self._onboard(self._second, self._sensor, "sensor-0001")
-        with self._accepted(self._first, self._sensor, "sensor-0001")[0] as connection:
+        detail = self._onboard(self.second, self._sensor, "sensor-0001")
+        with self._accepted(self.first, self._sensor, "sensor-0001")[0] as connection:
             acknowledged = connection.publish("devices/sensor-0001/state", '{"back": true}')
-        _expect(acknowledged, f"the device does not work in {self._first.name} any more")
+        _expect(acknowledged, f"the device does not work in {self.first.name} any more")
         detail.rows.append(
-            _row("", f"CONNECT and publish in {self._first.name}", "accepted and acknowledged, as before")
+            _row("", f"CONNECT and publish in {self.first.name}", "accepted and acknowledged, as before")
         )
         return detail
 
@@ -190,21 +194,21 @@ class Story:
         return connection, attempts[-1].seconds
 
     def _without_sni(self) -> Detail:
-        files = self._ca.issue(self._workspace.devices, "sensor-0002")
-        answer = stage_answer(self._second, files, "sensor-0002", sni=False)
-        status = self._second.status(files.certificate_id)
-        _expect(status == UNKNOWN, f"{self._second.name} registered a device that sent no SNI: {status}")
-        self._summary.append(_summed("sensor-0002", self._second, "not registered (no SNI)", "-"))
+        files = self.ca.issue(self._workspace.devices, "sensor-0002")
+        answer = stage_answer(self.second, files, "sensor-0002", sni=False)
+        status = self.second.status(files.certificate_id)
+        _expect(status == UNKNOWN, f"{self.second.name} registered a device that sent no SNI: {status}")
+        self._summary.append(_summed("sensor-0002", self.second, "not registered (no SNI)", "-"))
         return Detail(
             rows=[_row("", "CONNECT without SNI", f"{answer}; certificate {status}")],
             note=(
                 "Real AWS hands such a device to the account that holds the CA in DEFAULT mode, here "
-                f"{self._first.name}. Two separate local processes cannot show that."
+                f"{self.first.name}. Two separate local processes cannot show that."
             ),
         )
 
     def _refused(self) -> Detail:
-        stage, rows = self._first, []
+        stage, rows = self.first, []
         stranger_ca = IssuingCa.create(self._workspace.directory / "ca", "unregistered")
         stranger = stranger_ca.issue(self._workspace.devices, "sensor-0003")
         answer = stage_answer(stage, stranger, "sensor-0003")
@@ -212,7 +216,7 @@ class Story:
             ("toaster-0001", 365, Reason.COMMON_NAME_REFUSED),
             ("sensor-0004", 7, Reason.EXPIRES_TOO_SOON),
         ):
-            files = self._ca.issue(self._workspace.devices, name, days=days)
+            files = self.ca.issue(self._workspace.devices, name, days=days)
             stage_answer(stage, files, name)
             decision = stage.awaited_decision(files.certificate_id, seconds=_PATIENCE)
             status = stage.status(files.certificate_id)

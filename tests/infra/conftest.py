@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Synthesized:
         files = json.loads(self._manifest.read_text(encoding="utf-8"))["files"]
         return Path(self._assembly, files[key.partition(".")[0]]["source"]["path"]).resolve()
 
-    def of_type(self, resource_type: str) -> list[dict[str, Any]]:
+    def of_type(self, resource_type: str) -> list[Mapping[str, Any]]:
         """Every resource of a type, as it stands in the template."""
         return list(self.template.find_resources(resource_type).values())
 

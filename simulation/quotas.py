@@ -1,0 +1,73 @@
+"""API rates: one token bucket for each API in each account and Region, off unless an account is given some.
+
+How AWS's own buckets are shaped is not documented; the burst is a parameter, so that both extremes can be tried.
+"""
+
+from collections.abc import Mapping
+
+from simulation.clock import Clock
+
+# Calls per second, facts §2.1 (Service Quotas defaults). ListThingPrincipals: 20 in one source, 10 in the other.
+IOT_CALLS_PER_SECOND: Mapping[str, float] = {
+    "DescribeCertificate": 10,
+    "DescribeCACertificate": 10,
+    "UpdateCertificate": 10,
+    "UpdateCACertificate": 10,
+    "RegisterCACertificate": 10,
+    "DeleteCACertificate": 10,
+    "DeleteCertificate": 10,
+    "ListCertificates": 10,
+    "ListCertificatesByCA": 10,
+    "ListCACertificates": 10,
+    "GetRegistrationCode": 10,
+    "CreateThing": 100,
+    "UpdateThing": 100,
+    "DescribeThing": 350,
+    "DeleteThing": 100,
+    "CreateThingType": 15,
+    "DescribeThingType": 100,
+    "CreateThingGroup": 25,
+    "DescribeThingGroup": 100,
+    "AddThingToThingGroup": 100,
+    "RemoveThingFromThingGroup": 100,
+    "ListThingGroupsForThing": 100,
+    "AttachThingPrincipal": 100,
+    "DetachThingPrincipal": 100,
+    "ListThingPrincipals": 10,
+    "ListPrincipalThings": 10,
+    "AttachPolicy": 15,
+    "DetachPolicy": 15,
+    "ListAttachedPolicies": 15,
+    "CreatePolicy": 10,
+    "GetPolicy": 10,
+    "ListTargetsForPolicy": 10,
+    "ListThings": 10,
+}
+
+# Not APIs, but limited too: MQTT CONNECTs (facts §1.5) and automatic registrations (facts §2.2: 15/s, which may or may
+# not bound them). They are set and counted like APIs, under these names.
+CONNECT = "Connect"
+AUTO_REGISTRATION = "AutoRegistration"
+CONNECTS_PER_SECOND, AUTO_REGISTRATIONS_PER_SECOND = 500.0, 15.0
+
+
+class TokenBucket:
+    """So many calls a second, and at most `burst` seconds' worth of them (and never less than one) at once."""
+
+    def __init__(self, clock: Clock, per_second: float, *, burst: float = 1.0) -> None:
+        self._clock = clock
+        self._per_second = per_second
+        self._capacity = max(per_second * burst, 1.0)
+        self._tokens = self._capacity
+        self._filled_at = clock.monotonic()
+
+    def take(self) -> bool:
+        """Whether a call may be made now; a throttled one takes nothing."""
+        now = self._clock.monotonic()
+        self._tokens = min(self._tokens + (now - self._filled_at) * self._per_second, self._capacity)
+        self._filled_at = now
+        # 0.1 s at 10/s must be one token, also when the clock's floating point makes it a hair less.
+        if self._tokens < 1 - 1e-9:
+            return False
+        self._tokens -= 1
+        return True

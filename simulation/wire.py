@@ -1,0 +1,169 @@
+"""HTTP and back: what botocore sends becomes an operation's parameters, and an answer becomes an HTTP response.
+
+botocore's `before-send` event is where the network would come in: the request is serialized and signed, and whatever
+the handler returns is parsed, retried and raised as if it had come from AWS. The operation's name is in the event's
+name; how its parameters lie in path, query, headers and body is read from botocore's own service model, once.
+
+`attach` also takes over the sleep between retries. botocore asks the `needs-retry` handlers for a delay and sleeps that
+long itself; here its own standard handler is asked, the delay is slept on the virtual clock, and botocore is told 0.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from botocore.awsrequest import AWSResponse
+from botocore.retries import standard
+
+from simulation.faults import Answer, ModelBroken, NotModelled, Params, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from botocore.awsrequest import AWSPreparedRequest
+    from botocore.client import BaseClient
+    from botocore.model import OperationModel, ServiceModel, Shape
+
+    from simulation.clock import Clock
+
+# operation, parameters, attempt, invocation → answer
+Serve = Callable[[str, Params, int, str], Answer]
+
+_ATTEMPT = re.compile(rb"attempt=(\d+)")
+_MOMENTS = {"string": str, "integer": int, "long": int, "boolean": lambda text: text == "true"}
+
+
+def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
+    """Have a client's requests answered by `serve`, and its retries wait on the clock."""
+    service = client.meta.service_model
+    operations: dict[str, _Operation] = {}
+
+    def answer(request: "AWSPreparedRequest", event_name: str, **_: Any) -> AWSResponse:
+        name = event_name.rpartition(".")[2]
+        operation = operations.get(name)
+        if operation is None:
+            operation = operations[name] = _operation(service, name)
+        headers = request.headers
+        sdk_request = _ATTEMPT.search(headers["amz-sdk-request"])
+        attempt = int(sdk_request[1]) if sdk_request else 1
+        try:
+            body = operation.body(
+                serve(name, operation.parameters(request), attempt, headers["amz-sdk-invocation-id"].decode())
+            )
+        except ServiceError as error:
+            return operation.error(request.url, error)
+        return AWSResponse(request.url, 200, {"x-amzn-requestid": "simulated"}, _Raw(body))
+
+    client.meta.events.register(f"before-send.{service.service_id.hyphenize()}", answer)
+    _wait_virtually(client, clock)
+
+
+def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
+    retries = client.meta.config.retries or {}
+    if retries.get("mode") != "standard":
+        raise NotModelled(f"retry mode {retries.get('mode')}")
+    event = f"needs-retry.{client.meta.service_model.service_id.hyphenize()}"
+    unique_id = f"retry-config-{client.meta.service_model.service_id.hyphenize()}"
+    # Made again rather than found again: botocore keeps no reference to the handler that it registered.
+    client.meta.events.unregister(event, unique_id=unique_id)
+    handler = standard.register_retry_handler(client, retries.get("total_max_attempts"))
+    client.meta.events.unregister(event, unique_id=unique_id)
+
+    def needs_retry(**kwargs: Any) -> float | None:
+        delay = handler.needs_retry(**kwargs)
+        if delay:
+            clock.sleep(delay)
+            return 0.0
+        return delay
+
+    client.meta.events.register(event, needs_retry)
+
+
+class _Raw:
+    """The body, as urllib3's response gives it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, **_: Any) -> "Iterator[bytes]":
+        yield self._body
+
+
+class _Operation:
+    """One operation's way over the wire."""
+
+    def __init__(self, model: "OperationModel") -> None:
+        self._model = model
+        self._protocol = model.service_model.resolved_protocol
+        self._answer_members = frozenset(model.output_shape.members) if model.output_shape else frozenset()
+        self._path = re.compile(
+            re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(urlsplit(model.http["requestUri"]).path))
+        )
+        self._uri: dict[str, str] = {}
+        self._query: dict[str, tuple[str, Shape]] = {}
+        self._headers: dict[str, str] = {}
+        if self._protocol not in ("json", "rest-json"):
+            raise NotModelled(f"protocol {self._protocol}")
+        if self._protocol == "rest-json" and model.input_shape:
+            if "payload" in model.input_shape.serialization:
+                raise NotModelled(f"{model.name} with a payload of its own")
+            for member, shape in model.input_shape.members.items():
+                wire_name = shape.serialization.get("name", member)
+                match shape.serialization.get("location"):
+                    case "uri":
+                        self._uri[wire_name] = member
+                    case "querystring":
+                        self._query[wire_name] = (member, shape)
+                    case "header":
+                        self._headers[wire_name] = member
+
+    def parameters(self, request: "AWSPreparedRequest") -> Params:
+        parameters: Params = json.loads(request.body) if request.body else {}
+        if self._protocol == "json":
+            return parameters
+        url = urlsplit(request.url)
+        path = self._path.fullmatch(url.path)
+        if path is None:
+            raise ModelBroken(f"{self._model.name}: {url.path} does not fit the service model's path")
+        for wire_name, member in self._uri.items():
+            parameters[member] = unquote(path[wire_name])
+        for wire_name, text in parse_qsl(url.query, keep_blank_values=True):
+            member, shape = self._query[wire_name]
+            parameters[member] = _MOMENTS[shape.type_name](text)
+        for wire_name, member in self._headers.items():
+            if wire_name in request.headers:
+                parameters[member] = request.headers[wire_name].decode()
+        return parameters
+
+    def body(self, answer: Answer) -> bytes:
+        if not answer.keys() <= self._answer_members:
+            unknown = answer.keys() - self._answer_members
+            raise ModelBroken(f"{self._model.name} does not answer {', '.join(unknown)}")
+        return json.dumps(answer, default=_epoch).encode()
+
+    def error(self, url: str, error: ServiceError) -> AWSResponse:
+        shape = self._model.service_model.shape_for_error_code(error.code)
+        modelled = shape.metadata.get("error", {}) if shape else {}
+        status = error.status or modelled.get("httpStatusCode", 400)
+        headers = {"x-amzn-errortype": error.code, "x-amzn-requestid": "simulated"}
+        if "awsQueryCompatible" in self._model.service_model.metadata:
+            # SQS and CloudWatch keep the codes of their old protocol for those who look for them.
+            headers["x-amzn-query-error"] = f"{modelled.get('code', error.code)};Sender"
+        body = {"__type": error.code, "message": error.message, **error.fields}
+        return AWSResponse(url, status, headers, _Raw(json.dumps(body, default=_epoch).encode()))
+
+
+@lru_cache(maxsize=None)
+def _operation(service: "ServiceModel", name: str) -> _Operation:
+    return _Operation(service.operation_model(name))
+
+
+def _epoch(value: object) -> float:
+    """Both protocols send times as epoch seconds; AWS IoT's and CloudWatch's have milliseconds at most."""
+    if isinstance(value, datetime):
+        return round(value.timestamp(), 3)
+    raise ModelBroken(f"a {type(value).__name__} in an answer")

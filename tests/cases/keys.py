@@ -1,0 +1,62 @@
+"""Is the key of a kind and size that the rules allow?"""
+
+from functools import cache
+
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
+
+from jitr.errors import Reason
+from tests.cases.case import refused
+from tests.cases.issuing import Application, applying, ec_key, factory, rsa_key
+
+
+@refused(Reason.KEY_SIZE_REFUSED)
+def rsa_too_short() -> Application:
+    """An RSA key of 1024 bits."""
+    return applying(factory().leaf(key=rsa_key(1024)))
+
+
+@refused(Reason.KEY_SIZE_REFUSED)
+def rsa_a_bit_too_short() -> Application:
+    """An RSA key one bit shorter than the rules allow."""
+    return applying(factory().leaf(key=rsa_key(2047)))
+
+
+@refused(Reason.KEY_SIZE_REFUSED)
+def rsa_too_long() -> Application:
+    """An RSA key one bit longer than the rules allow."""
+    return applying(factory().leaf(key=rsa_key())).with_rules(rsa_bits=(1024, 2047))
+
+
+@refused(Reason.KEY_TYPE_REFUSED)
+def ed25519_key() -> Application:
+    """An Ed25519 key."""
+    return applying(factory().leaf(key=ed25519.Ed25519PrivateKey.generate()))
+
+
+@refused(Reason.KEY_TYPE_REFUSED)
+def dsa_key() -> Application:
+    """A DSA key."""
+    return applying(factory().leaf(key=_dsa_key()))
+
+
+@refused(Reason.KEY_TYPE_REFUSED)
+def p_224() -> Application:
+    """A key on P-224."""
+    return applying(factory().leaf(key=ec_key(ec.SECP224R1)))
+
+
+@refused(Reason.KEY_TYPE_REFUSED)
+def bitcoin_curve() -> Application:
+    """A key on secp256k1: 256 bits, but not P-256."""
+    return applying(factory().leaf(key=ec_key(ec.SECP256K1)))
+
+
+@refused(Reason.KEY_TYPE_REFUSED)
+def curve_not_allowed_here() -> Application:
+    """A key on P-384 where the rules allow P-256 alone."""
+    return applying(factory().leaf(key=ec_key(ec.SECP384R1))).with_rules(curves=("P-256",))
+
+
+@cache
+def _dsa_key() -> dsa.DSAPrivateKey:
+    return dsa.generate_private_key(2048)

@@ -1,0 +1,54 @@
+"""One pair of accounts on the local AWS, with the demo's story played on it, for every test here."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jitrctl.local import accounts
+from jitrctl.local.issuing import DeviceFiles
+from jitrctl.local.stage import LocalStage
+from jitrctl.local.story import Detail, Story
+from jitrctl.local.workspace import Workspace
+
+NewDevice = Callable[..., DeviceFiles]
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    directory = tmp_path_factory.mktemp("local")
+    yield Workspace(directory=directory)
+    accounts.down(directory)
+
+
+@pytest.fixture(scope="session")
+def played(workspace: Workspace) -> tuple[Story, dict[str, Detail]]:
+    """The story and what each step told; a step that fails fails every test here with its sentence."""
+    story = Story(workspace)
+    return story, {step.title: step.play() for step in story.steps()}
+
+
+@pytest.fixture(scope="session")
+def story(played: tuple[Story, dict[str, Detail]]) -> Story:
+    return played[0]
+
+
+@pytest.fixture(scope="session")
+def default_stage(story: Story) -> LocalStage:
+    """The account that holds the CA in DEFAULT mode."""
+    return story.first
+
+
+@pytest.fixture(scope="session")
+def sni_only_stage(story: Story) -> LocalStage:
+    return story.second
+
+
+@pytest.fixture
+def new_device(story: Story, tmp_path: Path) -> NewDevice:
+    """Issue a device certificate: `new_device("sensor-0100", days=365)`."""
+
+    def issue(common_name: str, *, days: int = 365) -> DeviceFiles:
+        return story.ca.issue(tmp_path, common_name, days=days)
+
+    return issue

@@ -1,0 +1,264 @@
+"""Devices and operators against the deployed stack: real CDK app, real Lambda asset, real MQTT over mutual TLS."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitr.decisions import Outcome
+from jitr.errors import Reason
+from jitr.events import published
+from jitr.messages import REASON_ATTRIBUTE
+from jitrctl.__main__ import main
+from jitrctl.local.device import Connection, Refusal
+from jitrctl.local.issuing import DeviceFiles
+from jitrctl.local.stage import LocalStage
+from jitrctl.local.story import Detail, Story
+from jitrctl.local.workspace import Workspace
+
+PATIENCE = 60.0  # seconds to wait for a condition before a test gives up; nothing waits that long when all is well
+
+NewDevice = Callable[..., DeviceFiles]
+
+
+def awaited(look: Callable[[], Any], what: str) -> Any:
+    """Poll until `look` answers something true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {PATIENCE:.0f} s")
+
+
+def connected(stage: LocalStage, files: DeviceFiles, name: str) -> Connection:
+    connection, _ = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=PATIENCE)
+    return connection
+
+
+def refused(stage: LocalStage, files: DeviceFiles, name: str) -> Refusal:
+    answer = stage.device(files, name).connect(stage.endpoint)
+    assert isinstance(answer, Refusal)
+    return answer
+
+
+def send(stage: LocalStage, *bodies: str) -> None:
+    sqs = stage.account.client("sqs")
+    url = sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
+    entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
+    assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+
+
+def dead_letters(stage: LocalStage) -> dict[str, str]:
+    """The bodies in the dead-letter queue, each with its reason."""
+    sqs = stage.account.client("sqs")
+    url = sqs.get_queue_url(QueueName=stage.names.dead_letter_queue)["QueueUrl"]
+    answer = sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+    )
+    return {
+        message["Body"]: message["MessageAttributes"][REASON_ATTRIBUTE]["StringValue"]
+        for message in answer.get("Messages", [])
+    }
+
+
+def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]]) -> None:
+    _, told = played
+
+    assert len(told) == 8
+    outcomes = [row["outcome"] for row in list(told.values())[-1].rows]
+    assert outcomes == [
+        "activated",
+        "activated",
+        "not registered (no SNI)",
+        "rejected: COMMON_NAME_REFUSED",
+        "rejected: EXPIRES_TOO_SOON",
+        "not registered (unknown CA)",
+    ]
+
+
+def test_the_thing_carries_what_the_fleet_file_says(default_stage: LocalStage, new_device: NewDevice) -> None:
+    files = new_device("sensor-0100")
+    connected(default_stage, files, "sensor-0100").close()
+
+    thing = default_stage.iot.describe_thing(thingName="sensor-0100")
+    groups = default_stage.iot.list_thing_groups_for_thing(thingName="sensor-0100")["thingGroups"]
+
+    assert thing["thingTypeName"] == "sensor"
+    assert thing["attributes"] == {"model": "S1", "jitr_fleet": "acme"}
+    assert [group["groupName"] for group in groups] == ["factory-1"]
+
+
+def test_a_device_may_not_use_another_things_client_id(default_stage: LocalStage, new_device: NewDevice) -> None:
+    files = new_device("sensor-0101")
+    connected(default_stage, files, "sensor-0101").close()
+
+    assert refused(default_stage, files, "sensor-0102").how == "closed"
+
+
+def test_an_activated_device_hears_its_own_topic_alone(sni_only_stage: LocalStage, new_device: NewDevice) -> None:
+    files = new_device("sensor-0103")
+
+    with connected(sni_only_stage, files, "sensor-0103") as connection:
+        assert connection.subscribe("devices/sensor-0103/commands")
+        assert connection.publish("devices/sensor-0103/commands", "restart")
+        heard = connection.receive()
+        assert heard
+        assert heard.payload == b"restart"
+        assert not connection.subscribe("devices/sensor-0001/commands")
+
+
+def test_a_rejected_device_stays_out_however_often_it_knocks(default_stage: LocalStage, new_device: NewDevice) -> None:
+    files = new_device("toaster-0100")
+    refused(default_stage, files, "toaster-0100")
+    decision = default_stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+
+    assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.COMMON_NAME_REFUSED)
+    assert [refused(default_stage, files, "toaster-0100").how for _ in range(3)] == ["closed"] * 3
+    assert default_stage.status(files.certificate_id) == "INACTIVE"
+
+
+def test_an_unreadable_message_goes_whole_to_the_dead_letters_and_its_neighbours_are_processed(
+    default_stage: LocalStage, new_device: NewDevice
+) -> None:
+    files, poison = new_device("sensor-0104"), '{"certificateId": "not hex", "note": "whole"}'
+
+    send(default_stage, poison)
+    connected(default_stage, files, "sensor-0104").close()
+
+    dead = awaited(lambda: dead_letters(default_stage), "the poison in the dead-letter queue")
+    assert dead == {poison: "unreadable: certificateId is not 64 hexadecimal digits"}
+
+
+def test_a_forged_event_for_an_unknown_certificate_leaves_no_item(default_stage: LocalStage, story: Story) -> None:
+    forged = published(
+        certificate_id="0" * 64,
+        ca_certificate_id=story.ca.certificate_id,
+        account_id=default_stage.account.id,
+        published_at=None,
+        registered_at=None,
+    )
+
+    send(default_stage, json.dumps(forged))
+
+    awaited(
+        lambda: [line for line in default_stage.log_lines() if "does not know" in str(line.get("why"))],
+        "the message put off",
+    )
+    assert default_stage.decision("0" * 64) is None
+
+
+def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: LocalStage, new_device: NewDevice) -> None:
+    files = new_device("sensor-0105")
+    forged = published(
+        certificate_id=files.certificate_id,
+        ca_certificate_id="f" * 64,
+        account_id="999999999999",
+        published_at=None,
+        registered_at=None,
+    )
+
+    with paused_rule(default_stage):
+        refused(default_stage, files, "sensor-0105")
+        send(default_stage, json.dumps(forged))
+        decision = default_stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+
+    assert decision.outcome is Outcome.ACTIVATED
+    (line,) = [
+        line
+        for line in default_stage.log_lines()
+        if line["message"] == "event contradicts the certificate" and line["certificate_id"] == files.certificate_id
+    ]
+    assert line["said"] == {"account": "999999999999", "ca_certificate_id": "f" * 64}
+
+
+class paused_rule:  # noqa: N801 -- reads as a sentence
+    """The CA's topic rule disabled, as by an accident; devices that knock meanwhile cause no event."""
+
+    def __init__(self, stage: LocalStage) -> None:
+        self._iot, self._rule = stage.iot, stage.names.rule("factory")
+
+    def __enter__(self) -> None:
+        self._iot.disable_topic_rule(ruleName=self._rule)
+
+    def __exit__(self, *_: object) -> None:
+        self._iot.enable_topic_rule(ruleName=self._rule)
+
+
+@pytest.fixture
+def in_local_aws(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator's shell that is pointed at the local AWS by ordinary AWS files."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(workspace.directory / "aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(workspace.directory / "aws-credentials"))
+
+
+@pytest.mark.usefixtures("in_local_aws")
+def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
+    default_stage: LocalStage,
+    new_device: NewDevice,
+    story: Story,
+    workspace: Workspace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = new_device("sensor-0106")
+    with paused_rule(default_stage):
+        refused(default_stage, files, "sensor-0106")
+    event = tmp_path / "lost.json"
+    event.write_text(
+        json.dumps(
+            published(
+                certificate_id=files.certificate_id,
+                ca_certificate_id=story.ca.certificate_id,
+                account_id=default_stage.account.id,
+                published_at=None,
+                registered_at=None,
+            )
+        ),
+        encoding="utf-8",
+    )
+    common = ["replay", str(event), "--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
+
+    assert main([*common, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "activated as thing sensor-0106" in shown
+    assert shown.index("AttachPolicy") < shown.index("SetStatus")
+    assert default_stage.status(files.certificate_id) == "PENDING_ACTIVATION"
+    assert default_stage.decision(files.certificate_id) is None
+
+    assert main(common) == 0
+    assert "activated" in capsys.readouterr().out
+    assert default_stage.status(files.certificate_id) == "ACTIVE"
+    connected(default_stage, files, "sensor-0106").close()
+
+
+@pytest.mark.usefixtures("in_local_aws")
+def test_a_scheduled_event_runs_the_sweep_under_its_own_role(
+    default_stage: LocalStage, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scheduled = workspace.checkout / "events" / "scheduled.json"
+    fleet_file = str(workspace.fleet_file)
+
+    code = main(["replay", str(scheduled), "--account", default_stage.name, "--fleet", fleet_file, "--json"])
+
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert code == 0
+    assert result["looked_at"] > 0
+    assert result["sent"] == 0
+
+
+@pytest.mark.usefixtures("in_local_aws")
+def test_an_account_that_is_not_the_fleet_files_is_refused_before_anything_is_done(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = workspace.fleet_file.read_text(encoding="utf-8").replace('profile = "acme-dev"', 'profile = "acme-prod"')
+    wrong = workspace.directory / "wrong-profile.toml"
+    wrong.write_text(text, encoding="utf-8")
+
+    code = main(["replay", str(tmp_path / "any.json"), "--account", "dev", "--fleet", str(wrong)])
+
+    assert code == 2
+    assert "acme-prod is account 222222222222" in capsys.readouterr().err
