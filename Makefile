@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.set-up
 
-.PHONY: demo test check synth setup wheels lock clean
+.PHONY: demo test check synth setup wheels transcript lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
@@ -37,6 +37,10 @@ $(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/wh
 
 wheels: setup
 	$(BIN)/python -m infra.wheels
+
+# Put a real run of the demo into the README.
+transcript: setup
+	$(BIN)/python docs/transcript.py
 
 # Take the newest versions that pyproject.toml allows; look at the difference before committing it.
 lock:

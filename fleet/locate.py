@@ -173,7 +173,6 @@ class _Scanner:
         return True
 
     def _expect(self, expected: str) -> None:
-        self._skip(_SPACE)
         if not self._take(expected):
             raise _LostError
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from fleet.problems import FleetError
@@ -27,22 +26,16 @@ app.add_typer(local.app, name="local")
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code (see terminal.Exit)."""
     try:
-        code = app(args=arguments, standalone_mode=False)
-    except typer.Exit as exit_:
-        return exit_.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        print_error("interrupted")
-        return Exit.INTERRUPTED
-    except click.UsageError as error:
-        error.show()
-        return Exit.UNUSABLE
+        app(args=arguments)
+    except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C
+        return done.code if isinstance(done.code, int) else Exit.DONE
     except (FleetError, AccessError) as error:
         print_error(str(error))
         return Exit.UNUSABLE
     except LocalAwsError as error:
         print_error(str(error))
         return Exit.FAILED
-    return int(code or Exit.DONE)
+    return Exit.DONE
 
 
 if __name__ == "__main__":

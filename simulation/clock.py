@@ -137,8 +137,9 @@ class _Task:
 
     def pause(self) -> None:
         """Called by the task: give the turn back, and come back at the next one."""
-        self._clocks.release()
-        self._mine.acquire()
+        if not self.closing:
+            self._clocks.release()
+            self._mine.acquire()
         if self.closing:
             raise _Closed
 

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -34,19 +33,16 @@ if TYPE_CHECKING:
 Serve = Callable[[str, Params, int, str], Answer]
 
 _ATTEMPT = re.compile(rb"attempt=(\d+)")
-_MOMENTS = {"string": str, "integer": int, "long": int, "boolean": lambda text: text == "true"}
+_FROM_TEXT = {"string": str, "integer": int, "long": int, "boolean": lambda text: text == "true"}
 
 
 def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
     """Have a client's requests answered by `serve`, and its retries wait on the clock."""
     service = client.meta.service_model
-    operations: dict[str, _Operation] = {}
 
     def answer(request: "AWSPreparedRequest", event_name: str, **_: Any) -> AWSResponse:
         name = event_name.rpartition(".")[2]
-        operation = operations.get(name)
-        if operation is None:
-            operation = operations[name] = _operation(service, name)
+        operation = _operation(service, name)
         headers = request.headers
         sdk_request = _ATTEMPT.search(headers["amz-sdk-request"])
         attempt = int(sdk_request[1]) if sdk_request else 1
@@ -133,7 +129,7 @@ class _Operation:
             parameters[member] = unquote(path[wire_name])
         for wire_name, text in parse_qsl(url.query, keep_blank_values=True):
             member, shape = self._query[wire_name]
-            parameters[member] = _MOMENTS[shape.type_name](text)
+            parameters[member] = _FROM_TEXT[shape.type_name](text)
         for wire_name, member in self._headers.items():
             if wire_name in request.headers:
                 parameters[member] = request.headers[wire_name].decode()
@@ -157,9 +153,14 @@ class _Operation:
         return AWSResponse(url, status, headers, _Raw(json.dumps(body, default=_epoch).encode()))
 
 
-@lru_cache(maxsize=None)
+_operations: dict[tuple[str, str], _Operation] = {}
+
+
 def _operation(service: "ServiceModel", name: str) -> _Operation:
-    return _Operation(service.operation_model(name))
+    key = service.service_name, name
+    if key not in _operations:
+        _operations[key] = _Operation(service.operation_model(name))
+    return _operations[key]
 
 
 def _epoch(value: object) -> float:

@@ -219,7 +219,7 @@ def _check_validity(application: _Application) -> None:
     if certificate.not_after - now < minimum:
         raise Rejected(
             Reason.EXPIRES_TOO_SOON,
-            f"not valid after {_time(certificate.not_after)}, the rules ask for {minimum} of remaining life",
+            f"not valid after {_time(certificate.not_after)}, the rules ask for {_duration(minimum)} of remaining life",
         )
 
 
@@ -258,6 +258,11 @@ def _identity(application: _Application) -> Identity:
         },
         policy=rules.policy,
     )
+
+
+def _duration(span: timedelta) -> str:
+    days, seconds = span.days, span.seconds
+    return f"{days} days" if not seconds else f"{days} days and {seconds} s" if days else f"{seconds} s"
 
 
 def _time(moment: datetime) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Connection", "Device", "Endpoint", "Message", "Refusal"]
 
 # Back-off between two attempts, in seconds. Short, as the local AWS is near; in the field it starts at 1 s.
-FIRST_DELAY, LONGEST_DELAY = 0.1, 1.0
+FIRST_DELAY, LONGEST_DELAY = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -21,6 +22,10 @@ from tests.cases.issuing import (
     openssl,
     rsa_key,
 )
+from tests.cases.reading import as_pem
+
+P_256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # SEC 2, §2.4.2
+ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 
 
 @admitted
@@ -129,6 +134,25 @@ def more_subject_than_used() -> Application:
         (NameOID.SERIAL_NUMBER, "00 17"),
     )
     return applying(factory().leaf((*more, *named("sensor-0001"))))
+
+
+@admitted
+def the_other_signature() -> Application:
+    """Of every ECDSA signature (r, s) anybody can make a second one, (r, n-s): another id, the same device."""
+    pem = factory().leaf()
+    signature = x509.load_pem_x509_certificate(pem.encode()).signature
+    r, s = decode_dss_signature(signature)
+    other = encode_dss_signature(r, P_256_ORDER - s)
+    signed = x509.load_pem_x509_certificate(pem.encode()).tbs_certificate_bytes
+    return applying(as_pem(sequence(signed, ECDSA_WITH_SHA256, bit_string(other))))
+
+
+def sequence(*parts: bytes) -> bytes:
+    return b"\x30\x82" + len(b"".join(parts)).to_bytes(2) + b"".join(parts)
+
+
+def bit_string(content: bytes) -> bytes:
+    return bytes((0x03, len(content) + 1, 0)) + content
 
 
 def applying_by_openssl(folder: Path) -> Application:

@@ -1,15 +1,13 @@
 """Is it one readable certificate, and the one that AWS speaks of?"""
 
 import base64
-import tempfile
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from jitr.errors import Reason
 from tests.cases.case import refused
-from tests.cases.issuing import Application, applying, ec_key, factory, openssl
+from tests.cases.issuing import Application, applying, ec_key, factory
 
 
 def as_pem(der: bytes) -> str:
@@ -77,13 +75,10 @@ def version_6() -> Application:
 
 
 @refused(Reason.UNREADABLE)
-def explicit_curve() -> Application:
-    """An EC key that spells out its curve instead of naming it (RFC 5480 §2.1.1 forbids it)."""
-    with tempfile.TemporaryDirectory() as directory:
-        folder = Path(directory)
-        openssl(folder, *"ecparam -name prime256v1 -genkey -param_enc explicit -noout -out device.key".split())
-        openssl(folder, *"req -x509 -key device.key -out device.pem -subj /O=Acme/OU=Mark-2/CN=sensor-0001".split())
-        return applying((folder / "device.pem").read_text())
+def unknown_curve() -> Application:
+    """The key claims to be on prime239v1, a curve that cryptography does not know."""
+    p_256, prime239v1 = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030104")
+    return applying(as_pem(der_of(factory().leaf()).replace(p_256, prime239v1, 1)))
 
 
 @refused(Reason.FINGERPRINT_MISMATCH)

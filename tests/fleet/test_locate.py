@@ -85,6 +85,7 @@ z = 4
         (("account", "dev", "ca"), "ca.factory ="),
         (("account",), "[account]"),
         (("account", "z"), "z ="),
+        (("point",), "[[point]]\nx = 1"),
         (("point", 0, "x"), "x = 1"),
         (("point", 1, "x"), "x = 2"),
         (("point", 1, "sub", "y"), "y = 3"),
@@ -147,6 +148,9 @@ SCALARS = st.sampled_from(
         '"""ends in a quote""""',
         "[]",
         "{}",
+        "{ }",
+        '{ "a" = "b" , c = "d" }',
+        '["a" , "b"\n, "c" ]',
         '{ k = "}", l = [1, 2] }',
         "[\n 1, # ]\n\n [2,\n 3],\n]",
     ]

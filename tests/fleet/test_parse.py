@@ -1,6 +1,7 @@
 """Break one thing in a valid fleet, and see exactly that problem, on its line, with its cure."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ BREAKS = [
     ('{ mode = "SNI_ONLY" }', '"SNI_ONLY"', 'ca.factory = "SNI_ONLY"', "is a text, a table is expected"),
     ('profile = "acme-dev"', 'profile = ""', "profile", "account.dev.profile is empty"),
     ('certificate = "factory.pem"', "certificate = []", "certificate = []", "is a list, a text is expected"),
+    ('certificate = "factory.pem"', 'certificate = "-----BEGIN X"', "", "holds PEM text, a path is expected"),
     # Our own names.
     ('name = "acme"', 'name = "Acme"', "", 'fleet.name has the name "Acme", which cannot be part of AWS'),
     ('name = "acme"', 'name = "a_b"', "", "which cannot be part of AWS"),
@@ -142,6 +144,7 @@ BREAKS = [
     ('thing_type = "sensor"', 'thing_type = "a.b"', "thing_type", 'does not allow "." in it'),
     ('thing_type = "sensor"', f'thing_type = "{"a" * 129}"', "thing_type", "is 129 characters long"),
     ('"factory-1", "sensors"', '"{country}"', "thing_groups", "thing_groups[0] holds braces, and is no template"),
+    ('"factory-1", "sensors"', '"a}"', "thing_groups", "thing_groups[0] holds braces"),
     ('"factory-1", "sensors"', '"a",\n\n"a"', '"a"]', 'thing_groups[1] is "a" once more; name it once'),
     (
         '"factory-1", "sensors"',
@@ -186,6 +189,61 @@ def test_one_slip_is_one_problem_on_its_line(draft: Draft, old: str, new: str, s
     assert line == draft.line(shown_at or new)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('horizon = "12h"', 'horizon = "390s"'),
+        ('every = "5m"', 'every = "1m"'),
+        ('horizon = "12h"', 'horizon = "36500d"'),
+        ('pending_after = "90s"', 'pending_after = "60s"'),
+        ("activations_per_second = 50", "activations_per_second = 1000"),
+        ("activations_per_second = 50", "activations_per_second = 0.1"),
+        ("[3072, 4096]", "[2048, 16384]"),
+        ("[3072, 4096]", "[4096, 4096]"),
+        ('["P-256"]', "[]"),
+        ('"30d"', '"0s"'),
+        ('thing_type = "sensor"', f'thing_type = "{"a" * 128}"'),
+        ('"{common_name}"', f'"{"a" * 128}{{common_name}}"'),
+        ('line = "A:1"', f'line = "{"a" * 800}"'),
+        ('line = "A:1"', f'{"a" * 128} = "x"'),
+        ('"factory-1", "sensors"', ",".join(f'"g{number}"' for number in range(10))),
+        ('name = "acme"', f'name = "{"a" * 31}"'),
+        ('"us-east-1"', '"mx-central-1"'),
+    ],
+)
+def test_the_limits_themselves_are_allowed(draft: Draft, old: str, new: str) -> None:
+    draft.replace(old, new)
+    draft.load()
+
+
+@pytest.mark.parametrize("key", ["pending_after", "horizon", "every"])
+def test_a_sweep_takes_no_less_than_a_minute(draft: Draft, key: str) -> None:
+    draft.text = re.sub(f"{key} = .*", f'{key} = "59s"', draft.text)
+    assert any(
+        f'sweep.{key} is "59s", which is out of range; write between "1m"' in text for _, text in draft.problems()
+    )
+
+
+def test_the_sweep_may_run_once_a_day_and_not_less_often(draft: Draft) -> None:
+    draft.replace('horizon = "12h"', 'horizon = "7d"')
+    draft.replace('every = "5m"', 'every = "1d"')
+    draft.load()
+    draft.replace('every = "1d"', 'every = "1441m"')
+    assert 'sweep.every is "1441m", which is out of range' in draft.problem()[1]
+
+
+def test_a_pattern_that_python_warns_of_is_refused_whatever_the_warning_filters(draft: Draft) -> None:
+    draft.replace("[0-9]{4,}", "[[0-9]]")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "Possible nested set" in draft.problem()[1]
+
+
+def test_a_long_value_is_cut_short_in_a_message(draft: Draft) -> None:
+    draft.replace('"111111111111"', f'"{"1" * 100}"')
+    assert f'account.dev.id is "{"1" * 59}…, which is no AWS' in draft.problem()[1]
+
+
 def test_two_attributes_need_no_thing_type_and_three_do(draft: Draft) -> None:
     draft.replace('thing_type = "sensor"\n', "")
     draft.load()
@@ -213,6 +271,12 @@ def test_a_ca_that_no_account_uses_is_a_problem(draft: Draft) -> None:
 def test_a_misspelled_ca_is_not_reported_as_unused_too(draft: Draft) -> None:
     draft.text = draft.text.replace("ca.factory = {", "ca.factry = {")
     assert [text.split()[0] for _, text in draft.problems()] == ["account.dev.ca.factry", "account.prod.ca.factry"]
+
+
+def test_no_ca_is_called_unused_while_an_account_cannot_be_read(draft: Draft) -> None:
+    draft.text = draft.text[: draft.text.index("[account.prod]")]
+    draft.replace('ca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" }', "ca = 1")
+    assert draft.problem()[1].startswith("account.dev.ca is an integer, a table is expected")
 
 
 def test_a_ca_that_is_no_table_is_described_all_the_same(draft: Draft) -> None:
@@ -321,5 +385,5 @@ def test_a_file_that_is_not_toml_is_one_problem(draft: Draft, content: bytes, li
 
 @pytest.mark.parametrize(("file", "said"), [("none.toml", "No such file"), (".", "Is a directory")])
 def test_a_file_that_cannot_be_read_is_one_problem(tmp_path: Path, file: str, said: str) -> None:
-    with pytest.raises(FleetError, match=f"cannot be read \\({re.escape(said)}"):
+    with pytest.raises(FleetError, match=f":1: the file cannot be read \\({re.escape(said)}"):
         load(tmp_path / file)

@@ -58,6 +58,12 @@ def future(issuer: Issuer) -> bytes:
     return issuer.certificate(begins=NOW + timedelta(seconds=1))
 
 
+def huge(issuer: Issuer) -> bytes:
+    """49,200 bytes of extension are more than 65,536 characters of PEM."""
+    padding = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(49_200))
+    return issuer.certificate(x509.BasicConstraints(ca=True, path_length=None), padding)
+
+
 def damaged(issuer: Issuer) -> bytes:
     lines = issuer.certificate().splitlines()
     return b"\n".join([lines[0], *lines[2:]]) + b"\n"
@@ -71,6 +77,7 @@ def damaged(issuer: Issuer) -> bytes:
         (ca_that_may_not_sign, "names factory.pem, a CA that may not sign certificates"),
         (expired, "names factory.pem, which expired at 2026-11-01 11:59:59 UTC; issue it anew"),
         (future, "names factory.pem, which is not valid before 2026-11-01 12:00:01 UTC"),
+        (huge, "characters; AWS IoT takes 65536"),
         (damaged, "names factory.pem, whose certificate cannot be parsed; see what openssl x509"),
         (lambda it: it.certificate() + Issuer("x").certificate(), "names factory.pem, which holds 2 certificates"),
         (lambda _: b"", "names factory.pem, which holds no certificate in PEM form; name a PEM file"),

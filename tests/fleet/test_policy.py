@@ -31,7 +31,7 @@ def policy_of_size(size: int) -> bytes:
         (b'{"Version": "2012-10-17", "Statement": []}', "which has no usable Statement"),
         (b'{"Version": "2012-10-17", "Statement": [{}]}', "which has no usable Statement"),
         (b'{"Version": "2012-10-17", "Statement": ["Allow"]}', "which has no usable Statement"),
-        (POLICY.replace('"*"', '"<acount>"').encode(), 'which holds "<acount>"; did you mean <account>?'),
+        (POLICY.replace('"*"', '"<acct>"').encode(), 'which holds "<acct>"; did you mean <account>?'),
         (policy_of_size(MAX_POLICY), "which has 2048 characters without white space; AWS IoT takes fewer than 2048"),
     ],
 )

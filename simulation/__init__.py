@@ -1,0 +1,43 @@
+"""A small model of AWS IoT, SQS, DynamoDB, EventBridge and Lambda's queue poller, in memory and in virtual time.
+
+It is for proving what jitr does, not for running it: real boto3 clients send real requests, which are answered where
+the network would begin (wire.py). So every single call can be throttled, lost, cut off or interrupted by somebody else,
+quotas can be put in front, and hours of a storm pass in minutes.
+
+    aws = Aws()                                        a world with its own Clock
+    account = aws.account("111111111111")              one account in one Region
+    account.client("iot").describe_certificate(…)      a real boto3 client
+    account.connect(certificate, client_id="sensor-1") a device
+    Deployment(account, rules)                         jitr, deployed there
+
+What is known of AWS is quoted from shared/facts/aws-iot.md ("facts §…"); where nobody outside AWS knows, there is a
+switch in `Undocumented`. Anything that is asked for and not modelled raises NotModelled; nothing is silently true.
+
+Not modelled: IAM, TLS, MQTT after CONNECT, policies' contents (save whether they need a thing), certificate transfer,
+provisioning templates, dynamic groups, jobs, shadows; FIFO queues; DynamoDB's capacity, streams, scans and eventual
+consistency; EventBridge rules.
+"""
+
+from simulation.authority import Authority
+from simulation.aws import Account, Aws
+from simulation.clock import Clock, DeadlinePassed
+from simulation.deployment import Deployment
+from simulation.faults import Call, Died, Fault, ModelBroken, Moment, NotModelled
+from simulation.iot.place import Leaf, Undocumented
+
+__all__ = [
+    "Account",
+    "Authority",
+    "Aws",
+    "Call",
+    "Clock",
+    "DeadlinePassed",
+    "Deployment",
+    "Died",
+    "Fault",
+    "Leaf",
+    "ModelBroken",
+    "Moment",
+    "NotModelled",
+    "Undocumented",
+]

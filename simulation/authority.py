@@ -1,0 +1,78 @@
+"""A device maker's CA, which signs quickly: all its devices share one key, which nobody here looks at."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from simulation.clock import START
+from simulation.iot.place import Leaf, fingerprint
+
+_device_key = ec.generate_private_key(ec.SECP256R1()).public_key()
+_YEARS = timedelta(days=3650)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """One CA; valid for ten years before and after the clock's start."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def new(cls, name: str) -> Self:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = _name(name)
+        builder = _builder(subject, subject, key.public_key(), START - _YEARS, START + _YEARS)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        return cls(certificate=builder.sign(key, hashes.SHA256()), key=key)
+
+    @property
+    def pem(self) -> str:
+        return self.certificate.public_bytes(Encoding.PEM).decode()
+
+    @property
+    def certificate_id(self) -> str:
+        return fingerprint(self.certificate)
+
+    def issue(
+        self,
+        common_name: str,
+        *,
+        not_before: datetime = START - timedelta(days=1),
+        not_after: datetime = START + timedelta(days=365),
+    ) -> Leaf:
+        """A device's certificate, a new one at every call."""
+        builder = _builder(_name(common_name), self.certificate.subject, _device_key, not_before, not_after)
+        return Leaf.of(builder.sign(self.key, hashes.SHA256()), ca_certificate_id=self.certificate_id)
+
+    def verification(self, registration_code: str) -> str:
+        """Proof of possession of the CA's key, which DEFAULT mode asks for (facts §4.1); PEM."""
+        return self.issue(registration_code).pem
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    not_before: datetime,
+    not_after: datetime,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+    )

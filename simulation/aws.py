@@ -1,0 +1,229 @@
+"""The world: accounts in Regions, the clients that reach them, and what stands between a client and a service.
+
+Every attempt of a call goes the same way: latency, the test's fault hook, the API's quota, the service, the hook again.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
+
+from simulation.clock import Clock
+from simulation.cloudwatch import CloudWatch
+from simulation.dynamodb import DynamoDb
+from simulation.events import EventBridge
+from simulation.faults import (
+    Answer,
+    Call,
+    Fault,
+    FaultHook,
+    ModelBroken,
+    Moment,
+    NotModelled,
+    Params,
+    ServiceError,
+    partially,
+    server_error,
+    throttled,
+)
+from simulation.iot import Iot
+from simulation.iot.place import Place, Undocumented
+from simulation.quotas import (
+    AUTO_REGISTRATION,
+    AUTO_REGISTRATIONS_PER_SECOND,
+    CONNECT,
+    CONNECTS_PER_SECOND,
+    IOT_CALLS_PER_SECOND,
+    TokenBucket,
+)
+from simulation.sqs import Sqs
+from simulation.wire import attach
+
+if TYPE_CHECKING:
+    from simulation.iot.place import Leaf
+
+ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch"]
+
+_READ_TIMEOUT = 5
+DEFAULT_CONFIG = Config(read_timeout=_READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3})
+
+# One for the process: a session reads botocore's files once, and a client then takes 2 ms instead of 20.
+_session = boto3.Session(aws_access_key_id="simulated", aws_secret_access_key="simulated")  # noqa: S106 -- no secret
+_session_lock = threading.Lock()
+
+
+class Aws:
+    """Several accounts and Regions under one clock."""
+
+    def __init__(self, clock: Clock | None = None, *, keep_calls: bool = True) -> None:
+        self.clock = clock or Clock()
+        self.fault: FaultHook | None = None
+        self.latency: Callable[[Call], float] | None = None  # seconds, for each attempt
+        self.undocumented = Undocumented()
+        self.calls: list[Call] = []  # every attempt; empty when not kept, as storms cannot
+        self._keep_calls = keep_calls
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._default_cas: dict[str, dict[str, str]] = {}  # Region → CA's certificate id → account
+        self._asking = threading.local()
+
+    def account(self, account_id: str, region: str = "eu-central-1") -> "Account":
+        """One account in one Region, where everything is separate (facts §4.2); the same one for the same names."""
+        key = account_id, region
+        if key not in self._accounts:
+            default_cas = self._default_cas.setdefault(region, {})
+            place = Place(account_id, region, self.clock, self.undocumented, default_cas)
+            self._accounts[key] = Account(self, place)
+        return self._accounts[key]
+
+    def made(self, *, caller: str | None = None, service: ServiceName | None = None) -> list[str]:
+        """The names of the operations attempted so far, in order."""
+        return [
+            call.operation
+            for call in self.calls
+            if (caller is None or call.caller == caller) and (service is None or call.service == service)
+        ]
+
+    def begin(self, call: Call) -> None:
+        """Keep the call, and take its latency."""
+        if self._keep_calls:
+            self.calls.append(call)
+        if self.latency:
+            self.clock.sleep(self.latency(call))
+            call.at = self.clock.now()
+
+    def ask(self, call: Call, moment: Moment) -> Fault | None:
+        """What the test's hook says; while it is asked, calls of its own are not asked about."""
+        if self.fault is None or getattr(self._asking, "now", False):
+            return None
+        self._asking.now = True
+        try:
+            return self.fault(call, moment)
+        finally:
+            self._asking.now = False
+
+
+class Account:
+    """One account in one Region: its services, its clients, its devices."""
+
+    def __init__(self, aws: Aws, place: Place) -> None:
+        self.aws = aws
+        self.id = place.account_id
+        self.region = place.region
+        self.sqs = Sqs(place)
+        self.dynamodb = DynamoDb(place)
+        self.events = EventBridge(place)
+        self.cloudwatch = CloudWatch(place, self.sqs)
+        self.iot = Iot(place, self.sqs)
+        self.quotas: dict[str, TokenBucket] = {}  # by call name ("iot:CreateThing"), or CONNECT, AUTO_REGISTRATION
+        self.counts: Counter[str] = Counter()  # attempts, by call name
+        self.throttled: Counter[str] = Counter()  # of those, throttled by a quota
+        self._operations: dict[tuple[str, str], Callable[[Params], Answer]] = {}
+
+    def client(self, service: ServiceName, *, caller: str = "", config: Config = DEFAULT_CONFIG) -> Any:
+        """A real boto3 client of this account and Region; `caller` stands in its calls' log entries."""
+        with _session_lock:
+            client = _session.client(service, region_name=self.region, config=config)
+
+        def serve(operation: str, params: Params, attempt: int, invocation: str) -> Answer:
+            call = Call(
+                account_id=self.id,
+                region=self.region,
+                caller=caller,
+                service=service,
+                operation=operation,
+                parameters=params,
+                at=self.aws.clock.now(),
+                attempt=attempt,
+                invocation=invocation,
+            )
+            return self._serve(call, client.meta.config.read_timeout)
+
+        attach(client, self.aws.clock, serve)
+        return client
+
+    def limit(self, *, burst: float = 1.0, factor: float = 1.0) -> None:
+        """Put AWS IoT's default quotas in front, times a factor; `burst` in seconds' worth of calls."""
+        rates = {f"iot:{operation}": rate for operation, rate in IOT_CALLS_PER_SECOND.items()}
+        rates |= {CONNECT: CONNECTS_PER_SECOND, AUTO_REGISTRATION: AUTO_REGISTRATIONS_PER_SECOND}
+        for name, rate in rates.items():
+            self.quotas[name] = TokenBucket(self.aws.clock, rate * factor, burst=burst)
+
+    def admits(self, name: str) -> bool:
+        """Count a call, and say whether its quota allows it."""
+        self.counts[name] += 1
+        bucket = self.quotas.get(name)
+        if bucket is None or bucket.take():
+            return True
+        self.throttled[name] += 1
+        return False
+
+    def add_rule(self, ca_certificate_id: str, queue_url: str) -> None:
+        """A topic rule: this CA's registration events go to that queue; see `iot.broker.rules` to disable it."""
+        self.iot.broker.add_rule(ca_certificate_id, queue_url)
+
+    def connect(
+        self, certificate: "Leaf | str | bytes", *, client_id: str, sni: bool = True
+    ) -> Literal["accepted", "refused"]:
+        """A device's MQTT CONNECT with this certificate, given as PEM, DER, or a Leaf (which costs no parsing)."""
+        return self.iot.broker.connect(certificate, client_id=client_id, sni=sni, admits=self.admits)
+
+    def _serve(self, call: Call, read_timeout: float) -> Answer:
+        self.aws.begin(call)
+        try:
+            answer = self._attempt(call, read_timeout)
+        except ServiceError as error:
+            call.answer = error.code
+            raise
+        except ReadTimeoutError:
+            call.answer = "timeout"
+            raise
+        call.answer = "ok"
+        return answer
+
+    def _attempt(self, call: Call, read_timeout: float) -> Answer:
+        before = self.aws.ask(call, "before")
+        self._strike(before, call, read_timeout)
+        if not self.admits(call.name):
+            raise throttled(call.service)
+        answer: Answer = {}
+        error: ServiceError | None = None
+        try:
+            answer = partially(call, self._operation(call)) if before else self._operation(call)(call.parameters)
+        except ServiceError as refused:
+            error = refused
+        except Exception as broken:
+            raise ModelBroken(f"{call.name} {call.parameters}") from broken
+        self._strike(self.aws.ask(call, "after"), call, read_timeout)
+        if error:
+            raise error
+        return answer
+
+    def _strike(self, fault: Fault | None, call: Call, read_timeout: float) -> None:
+        match fault:
+            case Fault.THROTTLED:
+                raise throttled(call.service)
+            case Fault.SERVER_ERROR:
+                raise server_error(call.service)
+            case Fault.TIMEOUT:
+                self.aws.clock.sleep(read_timeout)
+                raise ReadTimeoutError(endpoint_url=f"https://{call.service}.{self.region}.amazonaws.com")
+
+    def _operation(self, call: Call) -> Callable[[Params], Answer]:
+        key = call.service, call.operation
+        if key not in self._operations:
+            for part in self._parts(call.service):
+                method = getattr(part, xform_name(call.operation), None)
+                if method:
+                    self._operations[key] = method
+                    break
+            else:
+                raise NotModelled(call.name)
+        return self._operations[key]
+
+    def _parts(self, service: str) -> tuple[object, ...]:
+        return self.iot.parts if service == "iot" else (getattr(self, service),)

@@ -1,0 +1,27 @@
+"""AWS IoT in one account and Region: CAs, certificates, things, policies, and the broker that devices connect to."""
+
+from simulation.iot.broker import Broker
+from simulation.iot.cas import Cas
+from simulation.iot.certificates import Certificates
+from simulation.iot.place import Place
+from simulation.iot.policies import Policies
+from simulation.iot.things import Things
+from simulation.sqs import Sqs
+
+
+class Iot:
+    """The parts; each holds its own state, and a method for each operation, named as in boto3."""
+
+    def __init__(self, place: Place, sqs: Sqs) -> None:
+        self.cas = Cas(place)
+        self.policies = Policies(place)
+        self.things = Things(place)
+        self.certificates = Certificates(place, self.things, self.policies)
+        # Attachments name both ends, so the two that keep them must be able to ask whether a certificate is there.
+        self.things.certificates = self.policies.certificates = self.certificates
+        self.policies.things = self.things
+        self.broker = Broker(place, sqs, self)
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        return self.cas, self.certificates, self.things, self.policies

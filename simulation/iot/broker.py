@@ -1,0 +1,143 @@
+"""The device's side: an MQTT CONNECT, what it registers, what it publishes, and whether it is accepted.
+
+Facts §1.1 and §1.2. The event is delivered at once; to have it late, twice or out of order, see simulation/sqs.py.
+Only CONNECT counts (a TLS handshake alone registers nothing); sessions are not kept.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from simulation.faults import ServiceError
+from simulation.iot.certificates import DeviceCertificate
+from simulation.iot.place import Leaf, Place, fingerprint, parse
+from simulation.iot.things import EXCLUSIVE
+from simulation.quotas import AUTO_REGISTRATION, CONNECT
+from simulation.sqs import Sqs
+
+if TYPE_CHECKING:
+    from simulation.iot import Iot
+
+
+@dataclass(slots=True, kw_only=True)
+class Rule:
+    """A topic rule on one CA's registration events, with one SQS action."""
+
+    queue_url: str
+    enabled: bool = True
+
+
+class RegistrationMessage:
+    """One event's payload; it becomes text when it is read, since a storm's queue holds millions of them."""
+
+    __slots__ = ("_certificate", "_first", "_published_at")
+
+    def __init__(self, certificate: DeviceCertificate, published_at: datetime, *, first: bool) -> None:
+        self._certificate = certificate
+        self._published_at = published_at
+        self._first = first
+
+    def __str__(self) -> str:
+        registered_at = round(self._certificate.created_at.timestamp() * 1000)
+        return json.dumps(
+            {
+                "certificateId": self._certificate.certificate_id,
+                "caCertificateId": self._certificate.ca_certificate_id,
+                "timestamp": round(self._published_at.timestamp() * 1000),
+                "certificateStatus": "PENDING_ACTIVATION",
+                "awsAccountId": self._certificate.arn.split(":")[4],
+                # Null in the event of the CONNECT that registers, afterwards a string (facts §1.1).
+                "certificateRegistrationTimestamp": None if self._first else str(registered_at),
+            }
+        )
+
+
+class Broker:
+    """What devices connect to in one account and Region."""
+
+    def __init__(self, place: Place, sqs: Sqs, iot: "Iot") -> None:
+        self._place = place
+        self._sqs = sqs
+        self._iot = iot
+        self.rules: dict[str, list[Rule]] = {}  # by the CA's certificate id
+        self.published = 0
+
+    def add_rule(self, ca_certificate_id: str, queue_url: str) -> None:
+        self.rules.setdefault(ca_certificate_id, []).append(Rule(queue_url=queue_url))
+
+    def connect(
+        self, given: Leaf | str | bytes, *, client_id: str, sni: bool, admits: Callable[[str], bool]
+    ) -> Literal["accepted", "refused"]:
+        """One CONNECT; a refused device sees the connection close and no CONNACK, whatever the cause (facts §1.2)."""
+        if not admits(CONNECT):
+            return "refused"
+        leaf = given if isinstance(given, Leaf) else self._leaf(given)
+        if leaf is None:
+            return "refused"
+        certificate = self._iot.certificates.by_id.get(leaf.certificate_id)
+        if certificate is None:
+            self._auto_register(leaf, sni=sni, admits=admits)
+            return "refused"
+        # Routing without SNI finds only what is in DEFAULT mode (facts §1.4).
+        if not sni and certificate.mode != "DEFAULT":
+            return "refused"
+        if certificate.status == "PENDING_ACTIVATION":
+            # Every attempt publishes again, not just the first (facts §1.2).
+            self._publish(certificate, first=False)
+            return "refused"
+        valid = leaf.is_valid_at(self._place.clock.now())
+        if certificate.status == "ACTIVE" and valid and self._may_connect(certificate, client_id):
+            return "accepted"
+        return "refused"
+
+    def _auto_register(self, leaf: Leaf, *, sni: bool, admits: Callable[[str], bool]) -> None:
+        """Register an unknown leaf PENDING_ACTIVATION if its CA is registered, ACTIVE and auto-registering."""
+        ca = self._iot.cas.by_id.get(leaf.ca_certificate_id or "")
+        if ca is None or ca.status != "ACTIVE" or ca.auto_registration != "ENABLE":
+            return
+        if not sni and ca.mode != "DEFAULT":
+            return
+        if not self._place.undocumented.registers_outside_validity and not leaf.is_valid_at(self._place.clock.now()):
+            return
+        if not admits(AUTO_REGISTRATION):
+            return
+        certificate = self._iot.certificates.register(
+            leaf, status="PENDING_ACTIVATION", mode=ca.mode, ca_certificate_id=ca.certificate_id
+        )
+        self._publish(certificate, first=True)
+
+    def _publish(self, certificate: DeviceCertificate, *, first: bool) -> None:
+        self.published += 1
+        for rule in self.rules.get(certificate.ca_certificate_id or "", ()):
+            if rule.enabled:
+                message = RegistrationMessage(certificate, self._place.clock.now(), first=first)
+                self._sqs.at_url(rule.queue_url).send(message)
+
+    def _may_connect(self, certificate: DeviceCertificate, client_id: str) -> bool:
+        """Some attached policy allows it; not evaluated further than that a policy with thing variables needs a thing.
+
+        A thing is the connection's if the certificate is exclusively its own, or the client id is its name (facts §6).
+        """
+        things = self._iot.things.of_principal(certificate.arn)
+        policies = self._iot.policies.of_target(certificate.arn)
+        for thing in things.values():
+            for group in thing.groups:
+                policies += self._iot.policies.of_target(self._iot.things.group_arn(group))
+        has_thing = any(
+            thing.principals[certificate.arn].kind == EXCLUSIVE or thing.name == client_id for thing in things.values()
+        )
+        return any(has_thing or not policy.needs_thing for policy in policies)
+
+    def _leaf(self, encoded: str | bytes) -> Leaf | None:
+        """Read a certificate, and find the registered CA that signed it."""
+        try:
+            parsed = parse(encoded)
+        except ServiceError:
+            return None
+        known = self._iot.certificates.by_id.get(fingerprint(parsed))
+        if known:
+            return known.leaf
+        signer = next((ca.certificate_id for ca in self._iot.cas.by_id.values() if ca.signed(parsed)), None)
+        return Leaf.of(parsed, ca_certificate_id=signer)

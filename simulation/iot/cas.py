@@ -1,0 +1,172 @@
+"""CA certificates: registering them in either mode, and what may be done to them later."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+
+from simulation.faults import Answer, NotModelled, Params, ServiceError
+from simulation.iot.place import Place, fingerprint, invalid, missing, page, parse
+
+_MOST_WITH_SAME_SUBJECT = 10  # facts §2.2, L-A26060BE
+
+
+@dataclass(slots=True, kw_only=True)
+class Ca:
+    """One registered CA."""
+
+    certificate_id: str
+    arn: str
+    pem: str
+    parsed: x509.Certificate
+    mode: str
+    status: str
+    auto_registration: str
+    created_at: datetime
+    updated_at: datetime
+
+    def signed(self, leaf: x509.Certificate) -> bool:
+        try:
+            leaf.verify_directly_issued_by(self.parsed)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
+class Cas:
+    """The CAs of one account and Region."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.by_id: dict[str, Ca] = {}
+
+    @property
+    def registration_code(self) -> str:
+        """One per account, stable (facts §4.1); per Region, as is assumed there."""
+        return hashlib.sha256(f"{self._place.account_id}{self._place.region}".encode()).hexdigest()
+
+    def get_registration_code(self, _params: Params) -> Answer:
+        return {"registrationCode": self.registration_code}
+
+    def register_ca_certificate(self, params: Params) -> Answer:
+        """Register a CA: DEFAULT needs proof of its key, SNI_ONLY must come without (facts §4.1)."""
+        if "registrationConfig" in params:
+            raise NotModelled("provisioning templates")
+        parsed = parse(params["caCertificate"])
+        now = self._place.clock.now()
+        # Facts §5: well-formed and within its validity.
+        if not parsed.not_valid_before_utc <= now <= parsed.not_valid_after_utc:
+            raise ServiceError("CertificateValidationException", "The CA certificate is not valid now")
+        certificate_id = fingerprint(parsed)
+        arn = self._place.arn("iot", f"cacert/{certificate_id}")
+        mode = params.get("certificateMode", "DEFAULT")
+        self._verify(mode, params.get("verificationCertificate"), parsed)
+        # That a second account in DEFAULT mode gets this same error is likely, not documented (facts §4.2).
+        if certificate_id in self.by_id or (mode == "DEFAULT" and certificate_id in self._place.default_cas):
+            raise ServiceError(
+                "ResourceAlreadyExistsException",
+                "The CA certificate is already registered",
+                resourceId=certificate_id,
+                resourceArn=arn,
+            )
+        if sum(ca.parsed.subject == parsed.subject for ca in self.by_id.values()) >= _MOST_WITH_SAME_SUBJECT:
+            raise ServiceError("LimitExceededException", "Too many CA certificates with the same subject")
+        self.by_id[certificate_id] = Ca(
+            certificate_id=certificate_id,
+            arn=arn,
+            pem=params["caCertificate"],
+            parsed=parsed,
+            mode=mode,
+            status="ACTIVE" if params.get("setAsActive") else "INACTIVE",
+            auto_registration="ENABLE" if params.get("allowAutoRegistration") else "DISABLE",
+            created_at=now,
+            updated_at=now,
+        )
+        if mode == "DEFAULT":
+            self._place.default_cas[certificate_id] = self._place.account_id
+        return {"certificateArn": arn, "certificateId": certificate_id}
+
+    def describe_ca_certificate(self, params: Params) -> Answer:
+        ca = self._ca(params)
+        description = {
+            "certificateArn": ca.arn,
+            "certificateId": ca.certificate_id,
+            "status": ca.status,
+            "certificatePem": ca.pem,
+            "ownedBy": self._place.account_id,
+            "creationDate": ca.created_at,
+            "lastModifiedDate": ca.updated_at,
+            "autoRegistrationStatus": ca.auto_registration,
+            "certificateMode": ca.mode,
+            "validity": {"notBefore": ca.parsed.not_valid_before_utc, "notAfter": ca.parsed.not_valid_after_utc},
+        }
+        return {"certificateDescription": description}
+
+    def update_ca_certificate(self, params: Params) -> Answer:
+        """Change status and auto-registration; the mode has no way to be changed (facts §4.2)."""
+        ca = self._ca(params)
+        if "registrationConfig" in params:
+            raise NotModelled("provisioning templates")
+        status, auto = params.get("newStatus"), params.get("newAutoRegistrationStatus")
+        if status not in (None, "ACTIVE", "INACTIVE") or auto not in (None, "ENABLE", "DISABLE"):
+            raise invalid("status or autoRegistrationStatus is not one of the allowed values")
+        ca.status = status or ca.status
+        ca.auto_registration = auto or ca.auto_registration
+        ca.updated_at = self._place.clock.now()
+        return {}
+
+    def delete_ca_certificate(self, params: Params) -> Answer:
+        ca = self._ca(params)
+        if ca.status == "ACTIVE":
+            raise ServiceError("CertificateStateException", "The CA certificate must be INACTIVE to be deleted")
+        del self.by_id[ca.certificate_id]
+        if ca.mode == "DEFAULT":
+            del self._place.default_cas[ca.certificate_id]
+        return {}
+
+    def list_ca_certificates(self, params: Params) -> Answer:
+        cas = sorted(
+            self.by_id.values(), key=lambda ca: ca.created_at, reverse=not params.get("ascendingOrder", False)
+        )
+        shown, marker = page(cas, params, size="pageSize", token="marker")  # noqa: S106 -- no secret
+        answer: dict[str, Any] = {
+            "certificates": [
+                {
+                    "certificateArn": ca.arn,
+                    "certificateId": ca.certificate_id,
+                    "status": ca.status,
+                    "creationDate": ca.created_at,
+                }
+                for ca in shown
+            ]
+        }
+        return answer | ({"nextMarker": marker} if marker else {})
+
+    def _ca(self, params: Params) -> Ca:
+        ca = self.by_id.get(params["certificateId"])
+        if ca is None:
+            raise missing(f"CA certificate {params['certificateId']}")
+        return ca
+
+    def _verify(self, mode: str, verification: str | None, parsed: x509.Certificate) -> None:
+        """The verification certificate: its common name is the registration code, and the CA's key signed it."""
+        if mode not in ("DEFAULT", "SNI_ONLY"):
+            raise invalid(f"certificateMode {mode}")
+        if (mode == "DEFAULT") is not bool(verification):
+            raise invalid(f"verificationCertificate must {'not ' if verification else ''}be there in mode {mode}")
+        if verification is None:
+            return
+        proof = parse(verification)
+        names = [attribute.value for attribute in proof.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        if names != [self.registration_code]:
+            raise ServiceError("RegistrationCodeValidationException", "The registration code is not this account's")
+        try:
+            proof.verify_directly_issued_by(parsed)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise ServiceError(
+                "CertificateValidationException", "The verification certificate is not signed by the CA"
+            ) from error

@@ -1,0 +1,190 @@
+"""jitrctl from the outside: exit codes, and one sentence for each mistake."""
+
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from jitrctl.__main__ import main
+from jitrctl.commands import demo
+from jitrctl.local import accounts, deployment
+from jitrctl.local.errors import LocalAwsError
+from jitrctl.local.story import Detail, Step, Story
+from jitrctl.local.workspace import CHECKOUT, Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty local directory, so that no test here meets one that runs."""
+    workspace = Workspace(directory=tmp_path / "local")
+    monkeypatch.setattr(demo, "Workspace", lambda: workspace)
+    monkeypatch.setattr("jitrctl.commands.local.Workspace", lambda: workspace)
+    return workspace
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["replay"], ["local"], ["local", "up"], ["local", "connect"]])
+def test_every_command_has_help_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "Usage" in shown
+    if command not in ([], ["local"]):
+        assert "Example: jitrctl" in shown
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["destroy"]) == 2
+    assert "No such command" in capsys.readouterr().err
+
+
+def test_a_wrong_fleet_file_is_reported_whole_and_nothing_is_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = tmp_path / "fleet.toml"
+    fleet.write_text('[fleet]\nname = "NOT LEGAL"\nsize = 3\n', encoding="utf-8")
+
+    assert main(["replay", "event.json", "--fleet", str(fleet)]) == 2
+
+    said = capsys.readouterr().err
+    assert f"{fleet}:2:" in said
+    assert f"{fleet}:3:" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "say which one with --account"),
+        (["--account", "test"], "the fleet has no account test: it has dev, prod"),
+        (["--account", "prod"], "say which with --region"),
+        (["--account", "dev", "--region", "us-east-1"], "account dev has no stage in us-east-1"),
+    ],
+)
+def test_an_account_that_cannot_be_meant_is_explained(
+    options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", "event.json", "--fleet", str(CHECKOUT / "fleet.toml"), *options]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_missing_profile_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+
+    assert main(["replay", "event.json", "--fleet", str(CHECKOUT / "fleet.toml"), "--account", "dev"]) == 2
+    assert "cannot be reached through profile acme-dev" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("workspace")
+def test_nothing_running_is_said_and_not_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["local", "status"]) == 0
+    assert main(["local", "down"]) == 0
+    assert main(["local", "status", "--json"]) == 0
+
+    said = capsys.readouterr().out
+    assert "`jitrctl local up` starts one" in said
+    assert "Nothing was running." in said
+    assert said.endswith('{\n  "accounts": []\n}\n')
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_device_cannot_connect_to_an_account_that_is_not_running(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["local", "connect", "sensor-0001", "--account", "dev"]) == 1
+    assert "account dev is not running here" in capsys.readouterr().err
+
+
+def _story(monkeypatch: pytest.MonkeyPatch, *steps: Step) -> None:
+    """Have the demo play these steps."""
+    monkeypatch.setattr(Story, "__init__", lambda _self, _workspace: None)
+    monkeypatch.setattr(Story, "steps", lambda _self: steps)
+
+
+def _fail() -> Detail:
+    raise LocalAwsError("the second step broke; its log is x.log")
+
+
+def _interrupt() -> Detail:
+    raise KeyboardInterrupt
+
+
+GOOD = Step("First", lambda: Detail(rows=[{"account": "dev"}], note="All well."))
+BAD = Step("Second", _fail)
+AFTER = Step("Third", Detail)
+
+
+def test_a_failed_step_ends_the_demo_with_its_cause_and_the_logs(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _story(monkeypatch, GOOD, BAD, AFTER)
+
+    assert main(["demo"]) == 1
+
+    shown = capsys.readouterr()
+    assert "2  Second  failed" in shown.out
+    assert "the second step broke; its log is x.log" in shown.out
+    assert "Third" not in shown.out
+    assert f"The logs are in {workspace.directory}" in shown.err
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_demos_json_is_one_document_also_when_a_step_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _story(monkeypatch, GOOD, BAD)
+
+    assert main(["demo", "--json"]) == 1
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is False
+    assert [(step["step"], step["ok"]) for step in document["steps"]] == [("First", True), ("Second", False)]
+    assert document["steps"][0]["detail"] == {"rows": [{"account": "dev"}], "note": "All well."}
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize(("options", "stopped"), [([], 1), (["--keep"], 0)])
+def test_the_demo_stops_what_it_started_unless_told_to_keep_it(
+    options: list[str], stopped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downs: list[Path] = []
+    monkeypatch.setattr(accounts, "down", downs.append)
+    _story(monkeypatch, GOOD)
+
+    assert main(["demo", *options]) == 0
+    assert len(downs) == stopped
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_interrupted_demo_stops_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    downs: list[Path] = []
+    monkeypatch.setattr(accounts, "down", downs.append)
+    _story(monkeypatch, GOOD, Step("Second", _interrupt))
+
+    assert main(["demo"]) == 130
+    assert len(downs) == 1
+
+
+def test_missing_node_is_one_sentence_with_what_to_do(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+
+    with pytest.raises(LocalAwsError, match="Node is not installed: install Node 20 or newer"):
+        deployment.check_tools(workspace)
+
+
+def test_an_old_node_is_one_sentence_with_what_to_do(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho v16.20.0\n", encoding="utf-8")
+    node.chmod(node.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(shutil, "which", lambda _name: str(node))
+
+    with pytest.raises(LocalAwsError, match=r"Node is v16\.20\.0: install Node 20 or newer"):
+        deployment.check_tools(workspace)
+
+
+def test_a_missing_cdk_cli_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(LocalAwsError, match="run `make setup`"):
+        deployment.check_tools(Workspace(directory=tmp_path, checkout=tmp_path))

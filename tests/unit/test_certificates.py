@@ -1,0 +1,123 @@
+"""Certificates as values: what they say of themselves."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
+
+from jitr.certificates import Certificate, KeyFacts
+from jitr.errors import Reason, Rejected
+from jitr.rules import TEMPLATE_FIELDS
+from tests.cases.issuing import DAY, NOW, SENSOR, PrivateKey, ec_key, factory, issue_ca, pem_of, rsa_key
+
+
+def test_every_field_is_read() -> None:
+    pem = factory().leaf(begins=NOW - DAY, ends=NOW + DAY)
+    parsed = x509.load_pem_x509_certificate(pem.encode())
+    certificate = Certificate.from_pem(pem)
+    assert certificate.fingerprint == parsed.fingerprint(hashes.SHA256()).hex()
+    assert int(certificate.serial, 16) == parsed.serial_number
+    assert certificate.serial == certificate.serial.lower()
+    assert certificate.subject == "CN=sensor-0001,OU=Mark-2,O=Acme"
+    assert certificate.issuer == "CN=Acme factory CA,O=Acme"
+    assert (certificate.not_before, certificate.not_after) == (NOW - DAY, NOW + DAY)
+    assert certificate.key == KeyFacts("EC", 256, "P-256")
+
+
+def test_times_are_in_utc() -> None:
+    assert Certificate.from_pem(factory().pem).not_after.tzinfo is UTC
+    assert Certificate.from_pem(factory().leaf(ends=datetime(2050, 1, 1, tzinfo=UTC))).not_after.year == 2050
+
+
+@pytest.mark.parametrize(
+    ("key", "facts", "words"),
+    [
+        (rsa_key(), KeyFacts("RSA", 2048), "RSA 2048"),
+        (ec_key(ec.SECP384R1), KeyFacts("EC", 384, "P-384"), "EC P-384"),
+        (ec_key(ec.SECP521R1), KeyFacts("EC", 521, "P-521"), "EC P-521"),
+        (ec_key(ec.SECP256K1), KeyFacts("EC", 256, "secp256k1"), "EC secp256k1"),
+    ],
+    ids=str,
+)
+def test_a_key_is_named_by_algorithm_and_size(key: PrivateKey, facts: KeyFacts, words: str) -> None:
+    certificate = Certificate.from_pem(factory().leaf(key=key))
+    assert certificate.key == facts
+    assert str(certificate.key) == words
+
+
+def test_a_key_of_another_kind_is_named_by_its_algorithm() -> None:
+    certificate = Certificate.from_pem(factory().leaf(key=ed25519.Ed25519PrivateKey.generate()))
+    assert certificate.key.algorithm == "Ed25519"
+
+
+@pytest.mark.parametrize("field", TEMPLATE_FIELDS)
+def test_every_template_field_can_be_asked_for(field: str) -> None:
+    values = Certificate.from_pem(factory().leaf()).field_values(field)
+    assert all(isinstance(value, str) for value in values)
+
+
+def test_values_of_a_field_come_in_the_order_of_the_subject() -> None:
+    pem = factory().leaf((*SENSOR, (NameOID.LOCALITY_NAME, "b"), (NameOID.LOCALITY_NAME, "a")))
+    certificate = Certificate.from_pem(pem)
+    assert certificate.field_values("locality") == ("b", "a")
+    assert certificate.field_values("organization") == ("Acme",)
+    assert certificate.field_values("country") == ()
+
+
+def test_the_certificates_own_fields_are_its_serial_and_its_id() -> None:
+    certificate = Certificate.from_pem(factory().leaf())
+    assert certificate.field_values("certificate_serial") == (certificate.serial,)
+    assert certificate.field_values("certificate_id") == (certificate.fingerprint,)
+
+
+@pytest.mark.parametrize(
+    "form", [_ASN1Type.UTF8String, _ASN1Type.PrintableString, _ASN1Type.T61String, _ASN1Type.BMPString], ids=str
+)
+def test_a_common_name_reads_the_same_in_every_string_type(form: _ASN1Type) -> None:
+    key = ec_key(owner="ca")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sensor-0001", form)])
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + DAY)
+    certificate = Certificate.from_pem(pem_of(builder.sign(key, hashes.SHA256())))
+    assert certificate.field_values("common_name") == ("sensor-0001",)
+
+
+def test_text_around_the_certificate_is_passed_over() -> None:
+    pem = factory().leaf()
+    assert Certificate.from_pem(f"subject=CN = sensor-0001\n{pem}\n") == Certificate.from_pem(pem)
+    assert Certificate.from_pem(pem.replace("\n", "\r\n")) == Certificate.from_pem(pem)
+
+
+@pytest.mark.parametrize(("is_ca", "answer"), [(True, True), (False, False), (None, False)])
+def test_only_basic_constraints_make_a_ca(is_ca: bool | None, answer: bool) -> None:  # noqa: FBT001 -- a table
+    assert Certificate.from_pem(issue_ca(is_ca=is_ca).pem).is_ca() is answer
+
+
+def test_issuance_takes_the_name_and_the_key() -> None:
+    leaf = Certificate.from_pem(factory().leaf())
+    assert leaf.is_issued_by(Certificate.from_pem(factory().pem))
+    assert leaf.is_issued_by(Certificate.from_pem(issue_ca().pem))
+    assert not leaf.is_issued_by(Certificate.from_pem(issue_ca("Another name").pem))
+    assert not leaf.is_issued_by(Certificate.from_pem(issue_ca(key=ec_key(owner="another key")).pem))
+
+
+def test_a_refusal_does_not_repeat_the_certificate() -> None:
+    pem = factory().leaf().replace("A", "!")
+    with pytest.raises(Rejected) as refusal:
+        Certificate.from_pem(pem)
+    assert refusal.value.reason is Reason.UNREADABLE
+    assert "\n" not in refusal.value.detail
+    assert len(refusal.value.detail) < 300
+    assert not any(line in str(refusal.value) for line in pem.splitlines() if line)
+
+
+def test_a_certificate_is_frozen() -> None:
+    certificate = Certificate.from_pem(factory().leaf())
+    with pytest.raises(AttributeError):
+        certificate.serial = "0"  # type: ignore[misc]
+    assert replace(certificate, serial="0").serial == "0"
