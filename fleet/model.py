@@ -77,8 +77,8 @@ class Fleet:
     path: Path
 
     def policy_name(self, ca: Ca) -> str:
-        """Name the IoT policy of this CA's devices; letters, digits and hyphens only, at most 63 characters."""
-        return f"{self.name}-{ca.name}"
+        """Name the IoT policy of this CA's devices; neither part holds two hyphens in a row, so no two are alike."""
+        return f"jitr-{self.name}--{ca.name}"
 
     def rules(self, account: Account, region: str) -> Rules:
         """Derive what the functions in this account and Region admit.

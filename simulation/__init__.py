@@ -23,7 +23,8 @@ from simulation.aws import Account, Aws
 from simulation.clock import Clock, DeadlinePassed
 from simulation.deployment import Deployment
 from simulation.faults import Call, Died, Fault, ModelBroken, Moment, NotModelled
-from simulation.iot.place import Leaf, Undocumented
+from simulation.leaf import Leaf
+from simulation.place import Undocumented
 
 __all__ = [
     "Account",

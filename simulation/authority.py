@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from simulation.clock import START
-from simulation.iot.place import Leaf, fingerprint
+from simulation.leaf import Leaf, fingerprint
 
 _device_key = ec.generate_private_key(ec.SECP256R1()).public_key()
 _YEARS = timedelta(days=3650)

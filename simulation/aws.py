@@ -32,7 +32,7 @@ from simulation.faults import (
     throttled,
 )
 from simulation.iot import Iot
-from simulation.iot.place import Place, Undocumented
+from simulation.place import Place, Undocumented
 from simulation.quotas import (
     AUTO_REGISTRATION,
     AUTO_REGISTRATIONS_PER_SECOND,
@@ -45,7 +45,7 @@ from simulation.sqs import Sqs
 from simulation.wire import attach
 
 if TYPE_CHECKING:
-    from simulation.iot.place import Leaf
+    from simulation.leaf import Leaf
 
 ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch"]
 

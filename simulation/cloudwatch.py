@@ -6,7 +6,7 @@ One datapoint, of the current minute and as of now: real metrics are a minute or
 from datetime import UTC, datetime
 
 from simulation.faults import Answer, NotModelled, Params
-from simulation.iot.place import Place
+from simulation.place import Place
 from simulation.sqs import Sqs
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from simulation.faults import Answer, Params, ServiceError
-from simulation.iot.place import Place
+from simulation.place import Place
 
 _MOST_ENTRIES = 10
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from simulation.faults import ServiceError
 from simulation.iot.certificates import DeviceCertificate
-from simulation.iot.place import Leaf, Place, fingerprint, parse
+from simulation.leaf import Leaf, fingerprint, parse
+from simulation.place import Place
 from simulation.iot.things import EXCLUSIVE
 from simulation.quotas import AUTO_REGISTRATION, CONNECT
 from simulation.sqs import Sqs

@@ -10,7 +10,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from simulation.faults import Answer, NotModelled, Params, ServiceError
-from simulation.iot.place import Place, fingerprint, invalid, missing, page, parse
+from simulation.iot.answers import invalid, missing, page
+from simulation.leaf import fingerprint, parse
+from simulation.place import Place
 
 _MOST_WITH_SAME_SUBJECT = 10  # facts §2.2, L-A26060BE
 

@@ -6,7 +6,9 @@ from datetime import datetime
 from itertools import islice
 
 from simulation.faults import Answer, Params, ServiceError
-from simulation.iot.place import Leaf, Place, invalid, missing, page_size
+from simulation.iot.answers import invalid, missing, page_size
+from simulation.leaf import Leaf
+from simulation.place import Place
 from simulation.iot.policies import Policies
 from simulation.iot.things import Things
 

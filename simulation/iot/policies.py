@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulation.faults import Answer, Params, ServiceError
-from simulation.iot.place import Place, invalid, missing, page
+from simulation.iot.answers import invalid, missing, page
+from simulation.place import Place
 
 if TYPE_CHECKING:
     from simulation.iot.certificates import Certificates

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulation.faults import Answer, NotModelled, Params, ServiceError
-from simulation.iot.place import Place, invalid, missing, page
+from simulation.iot.answers import invalid, missing, page
+from simulation.place import Place
 
 if TYPE_CHECKING:
     from simulation.iot.certificates import Certificates

@@ -125,7 +125,7 @@ def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
                 thing_type="sensor",
                 thing_groups=("factory-1", "sensors"),
                 attributes={"model": "{organizational_unit}", "line": "A:1"},
-                policy="acme-factory",
+                policy="jitr-acme--factory",
                 on_reject=OnReject.REVOKE,
                 checks=dict.fromkeys(CHECKS, CheckMode.ENFORCE) | {"subject": CheckMode.OBSERVE},
                 minimum_remaining_life=2_592_000,

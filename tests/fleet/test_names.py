@@ -70,7 +70,7 @@ def test_the_longest_names_still_fit_a_policy_name(draft: Draft) -> None:
     draft.text = draft.text.replace("factory =", f"{longest} =").replace("ca.factory", f"ca.{longest}")
     draft.text = draft.text.replace(f"ca.{longest}{longest[7:]}", f"ca.{longest}").replace('"acme"', f'"{longest}"')
     fleet = draft.load()
-    assert fleet.policy_name(fleet.cas[0]) == f"{longest}-{longest}"
+    assert fleet.policy_name(fleet.cas[0]) == f"jitr-{longest}--{longest}"
     assert len(fleet.policy_name(fleet.cas[0])) <= 128
 
 

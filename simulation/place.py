@@ -1,0 +1,32 @@
+"""Where a service's state is: one account in one Region under one clock; and what nobody outside AWS knows."""
+
+from dataclasses import dataclass
+
+from simulation.clock import Clock
+
+
+@dataclass(slots=True, kw_only=True)
+class Undocumented:
+    """Where nobody outside AWS knows, or AWS gives no figure; each default is the harder case for us."""
+
+    # Facts §5: not confirmed that UpdateCertificate refuses REVOKED → ACTIVE.
+    revoked_may_become_active: bool = True
+    # Facts §11 h: whether an expired leaf is registered at its first CONNECT, or refused.
+    registers_outside_validity: bool = True
+    # DetachThingPrincipal "takes several seconds to propagate" (facts §2.1).
+    detach_seconds: float = 5.0
+
+
+@dataclass(slots=True)
+class Place:
+    """One account in one Region."""
+
+    account_id: str
+    region: str
+    clock: Clock
+    undocumented: Undocumented
+    # CAs registered in DEFAULT mode in this Region → the account that did: there is at most one (facts §4.2).
+    default_cas: dict[str, str]
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"

@@ -1,0 +1,111 @@
+"""Plans: everything an ACTIVE certificate needs is there before it is ACTIVE."""
+
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import get_args
+
+import pytest
+
+from jitr.provisioning import (
+    OWNER_ATTRIBUTE,
+    AddThingToThingGroup,
+    AttachPolicy,
+    AttachThingPrincipal,
+    Claim,
+    CreateThing,
+    IotStep,
+    SetStatus,
+    Step,
+    plan,
+    plan_rejection,
+)
+from jitr.registrations import Status
+from jitr.rules import OnReject
+from tests.cases.issuing import applying
+
+DEVICE = applying().device
+IDENTITY = applying().admit()
+GROUPS = [(), ("a",), ("a", "b", "c")]
+
+
+def steps_with(groups: tuple[str, ...]) -> tuple[Step, ...]:
+    return plan(replace(IDENTITY, thing_groups=groups), DEVICE, fleet="acme")
+
+
+@pytest.mark.parametrize("groups", GROUPS, ids=len)
+def test_active_is_the_last_step_and_the_claim_stands_right_before_it(groups: tuple[str, ...]) -> None:
+    *before, claim, last = steps_with(groups)
+    assert last == SetStatus(certificate_id=DEVICE.certificate_id, status=Status.ACTIVE)
+    assert claim == Claim(thing_name="sensor-0001")
+    assert not any(isinstance(step, SetStatus | Claim) for step in before)
+
+
+@pytest.mark.parametrize("groups", GROUPS, ids=len)
+def test_thing_policy_and_principal_come_before_active(groups: tuple[str, ...]) -> None:
+    kinds = [type(step) for step in steps_with(groups)]
+    for needed in (CreateThing, AttachThingPrincipal, AttachPolicy):
+        assert kinds.count(needed) == 1
+        assert kinds.index(needed) < kinds.index(SetStatus)
+
+
+def test_the_thing_is_made_before_anything_is_attached_to_it() -> None:
+    assert isinstance(steps_with(("a",))[0], CreateThing)
+
+
+@pytest.mark.parametrize("groups", GROUPS, ids=len)
+def test_a_device_takes_four_calls_after_its_describe_and_one_for_each_group(groups: tuple[str, ...]) -> None:
+    calls = [step for step in steps_with(groups) if isinstance(step, IotStep)]
+    assert len(calls) == 4 + len(groups)
+    assert [step.thing_group for step in calls if isinstance(step, AddThingToThingGroup)] == list(groups)
+
+
+def test_every_step_speaks_of_this_device_alone() -> None:
+    assert steps_with(("factory-1",)) == (
+        CreateThing(
+            thing_name="sensor-0001",
+            thing_type="sensor",
+            attributes={"model": "Mark-2", OWNER_ATTRIBUTE: "acme"},
+            certificate_arn=DEVICE.arn,
+        ),
+        AddThingToThingGroup(thing_name="sensor-0001", thing_group="factory-1"),
+        AttachThingPrincipal(thing_name="sensor-0001", certificate_arn=DEVICE.arn),
+        AttachPolicy(policy="jitr-acme-factory", certificate_arn=DEVICE.arn),
+        Claim(thing_name="sensor-0001"),
+        SetStatus(certificate_id=DEVICE.certificate_id, status=Status.ACTIVE),
+    )
+
+
+def test_our_attribute_cannot_be_the_certificates() -> None:
+    create, *_ = plan(replace(IDENTITY, attributes={OWNER_ATTRIBUTE: "mine"}), DEVICE, fleet="acme")
+    assert isinstance(create, CreateThing)
+    assert create.attributes == {OWNER_ATTRIBUTE: "acme"}
+
+
+def test_the_same_question_has_the_same_plan() -> None:
+    assert steps_with(("a", "b")) == steps_with(("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("on_reject", "status"),
+    [(OnReject.DEACTIVATE, Status.INACTIVE), (OnReject.REVOKE, Status.REVOKED)],
+)
+def test_a_rejection_sets_the_status_that_the_rules_say(on_reject: OnReject, status: Status) -> None:
+    assert plan_rejection(on_reject, DEVICE) == (SetStatus(certificate_id=DEVICE.certificate_id, status=status),)
+
+
+def test_a_rejection_can_leave_the_certificate_alone() -> None:
+    assert plan_rejection(OnReject.LEAVE, DEVICE) == ()
+
+
+@pytest.mark.parametrize("on_reject", OnReject)
+def test_no_rejection_activates(on_reject: OnReject) -> None:
+    assert all(step.status is not Status.ACTIVE for step in plan_rejection(on_reject, DEVICE))
+
+
+@pytest.mark.parametrize("step", steps_with(("a",)), ids=lambda step: type(step).__name__)
+def test_steps_are_frozen(step: Step) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(step, fields(step)[0].name, "other")
+
+
+def test_there_is_no_kind_of_step_that_no_plan_takes() -> None:
+    assert {type(step) for step in steps_with(("a",))} == set(get_args(Step))

@@ -1,0 +1,67 @@
+"""Settings: written and read by one class, and a wrong environment is named."""
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitr.errors import Misconfigured
+from jitr.settings import Settings
+
+SETTINGS = Settings(
+    fleet="acme",
+    account_id="011111111111",
+    region="eu-central-1",
+    registry_table="jitr-acme-registry",
+    registrations_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-registrations",
+    dead_letter_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-dead-letters",
+    event_bus="default",
+    activations_per_second=10,
+    max_concurrency=15,
+)
+
+
+@given(
+    st.builds(
+        Settings,
+        **{field.name: st.text() for field in fields(Settings)}
+        | {"activations_per_second": st.floats(0.1, 1e6), "max_concurrency": st.integers(1, 10_000)},
+    )
+)
+def test_settings_round_trip(settings: Settings) -> None:
+    assert Settings.from_environ(settings.to_environ() | {"PATH": "/bin"}) == settings
+
+
+def test_every_variable_is_marked_as_ours_and_is_text() -> None:
+    environ = SETTINGS.to_environ()
+    assert len(environ) == len(fields(Settings))
+    assert all(name.startswith("JITR_") and name.isupper() and isinstance(environ[name], str) for name in environ)
+
+
+def test_an_account_id_keeps_its_leading_zero() -> None:
+    assert Settings.from_environ(SETTINGS.to_environ()).account_id == "011111111111"
+
+
+@pytest.mark.parametrize("variable", SETTINGS.to_environ())
+def test_a_missing_variable_is_named(variable: str) -> None:
+    environ = SETTINGS.to_environ()
+    del environ[variable]
+    with pytest.raises(Misconfigured, match=f"{variable} is not set"):
+        Settings.from_environ(environ)
+
+
+@pytest.mark.parametrize("variable", ["JITR_ACTIVATIONS_PER_SECOND", "JITR_MAX_CONCURRENCY"])
+@pytest.mark.parametrize("value", ["", "ten", "1,5"])
+def test_a_number_that_is_none_is_named_with_its_value(variable: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{variable} is no number: '{value}'"):
+        Settings.from_environ(SETTINGS.to_environ() | {variable: value})
+
+
+@pytest.mark.parametrize(
+    ("per_second", "concurrency", "seconds"), [(10, 15, 1.5), (10, 1, 0.1), (50, 25, 0.5), (0.5, 2, 4)]
+)
+def test_all_environments_together_keep_to_the_rate(per_second: float, concurrency: int, seconds: float) -> None:
+    settings = replace(SETTINGS, activations_per_second=per_second, max_concurrency=concurrency)
+    assert settings.seconds_between_calls == pytest.approx(seconds)
+    assert concurrency / settings.seconds_between_calls == pytest.approx(per_second)
