@@ -129,6 +129,8 @@ class Account:
         with _session_lock:
             client = _session.client(service, region_name=self.region, config=config)
 
+        read_timeout: float = client.meta.config.read_timeout  # type: ignore[attr-defined]  # a Config's options
+
         def serve(operation: str, params: Params, attempt: int, invocation: str) -> Answer:
             call = Call(
                 account_id=self.id,
@@ -141,7 +143,7 @@ class Account:
                 attempt=attempt,
                 invocation=invocation,
             )
-            return self._serve(call, client.meta.config.read_timeout)
+            return self._serve(call, read_timeout)
 
         attach(client, self.aws.clock, serve)
         return client
@@ -193,12 +195,16 @@ class Account:
         answer: Answer = {}
         error: ServiceError | None = None
         try:
-            answer = partially(call, self._operation(call)) if before else self._operation(call)(call.parameters)
+            operation = self._operation(call)
+            answer = partially(call, operation) if before else operation(call.parameters)
         except ServiceError as refused:
             error = refused
         except Exception as broken:
             raise ModelBroken(f"{call.name} {call.parameters}") from broken
-        self._strike(self.aws.ask(call, "after"), call, read_timeout)
+        after = self.aws.ask(call, "after")
+        if after is Fault.PARTIAL:
+            raise NotModelled("a partial answer to what was carried out as a whole")
+        self._strike(after, call, read_timeout)
         if error:
             raise error
         return answer

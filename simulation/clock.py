@@ -25,7 +25,7 @@ class DeadlinePassed(BaseException):
     """What runs under a deadline slept past it; no `except Exception` may stop this, as none stops Lambda."""
 
 
-class _Closed(BaseException):
+class Closed(BaseException):
     """The clock was closed while the task slept."""
 
 
@@ -112,7 +112,7 @@ class Clock:
             task.go_on()
         finally:
             self._running = None
-        if task.error and not isinstance(task.error, _Closed):
+        if task.error and not isinstance(task.error, Closed):
             raise task.error
 
 
@@ -141,7 +141,7 @@ class _Task:
             self._clocks.release()
             self._mine.acquire()
         if self.closing:
-            raise _Closed
+            raise Closed
 
     def _run(self) -> None:
         self._mine.acquire()

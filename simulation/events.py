@@ -2,13 +2,15 @@
 
 import json
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simulation.faults import Answer, Params, ServiceError
 from simulation.place import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST_ENTRIES = 10
 

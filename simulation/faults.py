@@ -4,9 +4,10 @@ A test sets `aws.fault` to a function that is asked about every attempt, before 
 
     def fault(call: Call, moment: Moment) -> Fault | None: ...
 
-It answers None to let things take their course, or a Fault. To let the function die at that point it raises `Died`
-(or any BaseException). To let an operator or another function act between two calls, it simply does so: calls made
-inside it are carried out without asking again.
+It answers None to let things take their course, or a Fault; one before the call was carried out ends the attempt, and
+the hook is not asked again. To let the function die at that point it raises `Died` (or any BaseException). To let an
+operator or another function act between two calls, it simply does so: calls made inside it are carried out without
+asking.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +39,9 @@ class Fault(Enum):
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
     TIMEOUT = "timeout"  # nothing is heard until the client's read timeout
-    PARTIAL = "partial"  # "before" only: a batch call's first entry is not taken (FailedEntryCount, Failed, Unprocessed…)
+    PARTIAL = (
+        "partial"  # "before" only: a batch call's first entry is not taken (FailedEntryCount, Failed, Unprocessed…)
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,12 +100,16 @@ def server_error(service: str) -> ServiceError:
 
 def partially(call: Call, carry_out: Callable[[Params], Answer]) -> Answer:
     """Carry a batch call out except for its first entry, which is reported as each service reports it."""
+    if call.name not in PARTIAL:
+        raise NotModelled(f"a partial answer of {call.name}")
     return PARTIAL[call.name](call.parameters, carry_out)
 
 
 def _put_events(params: Params, carry_out: Callable[[Params], Answer]) -> Answer:
     rest = params["Entries"][1:]
-    answer = carry_out({**params, "Entries": rest}) if rest else {"Entries": [], "FailedEntryCount": 0}
+    answer: Answer = {"Entries": [], "FailedEntryCount": 0}
+    if rest:
+        answer = carry_out({**params, "Entries": rest})
     failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "Unexpected error"}
     return {"Entries": [failed, *answer["Entries"]], "FailedEntryCount": answer["FailedEntryCount"] + 1}
 
@@ -117,7 +124,9 @@ def _sqs_batch(params: Params, carry_out: Callable[[Params], Answer]) -> Answer:
 def _batch_get_item(params: Params, carry_out: Callable[[Params], Answer]) -> Answer:
     (table, request), *others = params["RequestItems"].items()
     first, *rest = request["Keys"]
-    left = dict(others) | ({table: {**request, "Keys": rest}} if rest else {})
+    left = dict(others)
+    if rest:
+        left[table] = {**request, "Keys": rest}
     answer = carry_out({**params, "RequestItems": left}) if left else {"Responses": {}, "UnprocessedKeys": {}}
     return {**answer, "UnprocessedKeys": {table: {**request, "Keys": [first]}}}
 

@@ -1,6 +1,8 @@
 """Where a service's state is: one account in one Region under one clock; and what nobody outside AWS knows."""
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from simulation.clock import Clock
 
@@ -27,6 +29,7 @@ class Place:
     undocumented: Undocumented
     # CAs registered in DEFAULT mode in this Region → the account that did: there is at most one (facts §4.2).
     default_cas: dict[str, str]
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # for what needs one of its own
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"

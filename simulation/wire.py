@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore.awsrequest import AWSResponse
@@ -23,7 +23,7 @@ from simulation.faults import Answer, ModelBroken, NotModelled, Params, ServiceE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from botocore.awsrequest import AWSPreparedRequest
+    from botocore.awsrequest import AWSPreparedRequest, HTTPHeaders
     from botocore.client import BaseClient
     from botocore.model import OperationModel, ServiceModel, Shape
 
@@ -31,9 +31,27 @@ if TYPE_CHECKING:
 
 # operation, parameters, attempt, invocation → answer
 Serve = Callable[[str, Params, int, str], Answer]
+# What the stubs take for an event's handler; botocore does use what it returns.
+Handler = Callable[..., None]
 
-_ATTEMPT = re.compile(rb"attempt=(\d+)")
-_FROM_TEXT = {"string": str, "integer": int, "long": int, "boolean": lambda text: text == "true"}
+_ATTEMPT = re.compile(r"attempt=(\d+)")
+# What SQS called these before its JSON protocol, and botocore still puts into `Error.Code`.
+_QUERY_CODES = {
+    code: f"AWS.SimpleQueueService.{old}"
+    for code, old in {
+        "QueueDoesNotExist": "NonExistentQueue",
+        "MessageNotInflight": "MessageNotInflight",
+        "EmptyBatchRequest": "EmptyBatchRequest",
+        "TooManyEntriesInBatchRequest": "TooManyEntriesInBatchRequest",
+        "BatchEntryIdsNotDistinct": "BatchEntryIdsNotDistinct",
+    }.items()
+}
+_FROM_TEXT: dict[str, Callable[[str], object]] = {
+    "string": str,
+    "integer": int,
+    "long": int,
+    "boolean": lambda text: text == "true",
+}
 
 
 def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
@@ -43,23 +61,22 @@ def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
     def answer(request: "AWSPreparedRequest", event_name: str, **_: Any) -> AWSResponse:
         name = event_name.rpartition(".")[2]
         operation = _operation(service, name)
-        headers = request.headers
-        sdk_request = _ATTEMPT.search(headers["amz-sdk-request"])
-        attempt = int(sdk_request[1]) if sdk_request else 1
+        attempt = _ATTEMPT.search(_header(request, "amz-sdk-request"))
+        invocation = _header(request, "amz-sdk-invocation-id")
         try:
             body = operation.body(
-                serve(name, operation.parameters(request), attempt, headers["amz-sdk-invocation-id"].decode())
+                serve(name, operation.parameters(request), int(attempt[1]) if attempt else 1, invocation)
             )
         except ServiceError as error:
             return operation.error(request.url, error)
-        return AWSResponse(request.url, 200, {"x-amzn-requestid": "simulated"}, _Raw(body))
+        return _response(request.url, 200, body)
 
-    client.meta.events.register(f"before-send.{service.service_id.hyphenize()}", answer)
+    client.meta.events.register(f"before-send.{service.service_id.hyphenize()}", cast("Handler", answer))
     _wait_virtually(client, clock)
 
 
 def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
-    retries = client.meta.config.retries or {}
+    retries = client.meta.config.retries or {}  # type: ignore[attr-defined]  # a Config's options
     if retries.get("mode") != "standard":
         raise NotModelled(f"retry mode {retries.get('mode')}")
     event = f"needs-retry.{client.meta.service_model.service_id.hyphenize()}"
@@ -76,7 +93,7 @@ def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
             return 0.0
         return delay
 
-    client.meta.events.register(event, needs_retry)
+    client.meta.events.register(event, cast("Handler", needs_retry))
 
 
 class _Raw:
@@ -118,7 +135,7 @@ class _Operation:
                         self._headers[wire_name] = member
 
     def parameters(self, request: "AWSPreparedRequest") -> Params:
-        parameters: Params = json.loads(request.body) if request.body else {}
+        parameters: Params = json.loads(cast("bytes", request.body)) if request.body else {}
         if self._protocol == "json":
             return parameters
         url = urlsplit(request.url)
@@ -132,7 +149,7 @@ class _Operation:
             parameters[member] = _FROM_TEXT[shape.type_name](text)
         for wire_name, member in self._headers.items():
             if wire_name in request.headers:
-                parameters[member] = request.headers[wire_name].decode()
+                parameters[member] = _header(request, wire_name)
         return parameters
 
     def body(self, answer: Answer) -> bytes:
@@ -142,15 +159,26 @@ class _Operation:
         return json.dumps(answer, default=_epoch).encode()
 
     def error(self, url: str, error: ServiceError) -> AWSResponse:
-        shape = self._model.service_model.shape_for_error_code(error.code)
-        modelled = shape.metadata.get("error", {}) if shape else {}
+        # The stubs have the code an int, and the shape always there; neither is so.
+        shape: Shape | None = self._model.service_model.shape_for_error_code(cast("int", error.code))
+        modelled = shape.metadata.get("error", {}) if shape is not None else {}
         status = error.status or modelled.get("httpStatusCode", 400)
-        headers = {"x-amzn-errortype": error.code, "x-amzn-requestid": "simulated"}
+        headers = {"x-amzn-errortype": error.code}
         if "awsQueryCompatible" in self._model.service_model.metadata:
             # SQS and CloudWatch keep the codes of their old protocol for those who look for them.
-            headers["x-amzn-query-error"] = f"{modelled.get('code', error.code)};Sender"
+            headers["x-amzn-query-error"] = f"{_QUERY_CODES.get(error.code, error.code)};Sender"
         body = {"__type": error.code, "message": error.message, **error.fields}
-        return AWSResponse(url, status, headers, _Raw(json.dumps(body, default=_epoch).encode()))
+        return _response(url, status, json.dumps(body, default=_epoch).encode(), **headers)
+
+
+def _header(request: "AWSPreparedRequest", name: str) -> str:
+    value = request.headers[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _response(url: str, status: int, body: bytes, **headers: str) -> AWSResponse:
+    # A plain dict is what botocore's own stubber gives too.
+    return AWSResponse(url, status, cast("HTTPHeaders", {"x-amzn-requestid": "simulated", **headers}), _Raw(body))
 
 
 _operations: dict[tuple[str, str], _Operation] = {}

@@ -3,9 +3,9 @@
 from simulation.iot.broker import Broker
 from simulation.iot.cas import Cas
 from simulation.iot.certificates import Certificates
-from simulation.place import Place
 from simulation.iot.policies import Policies
 from simulation.iot.things import Things
+from simulation.place import Place
 from simulation.sqs import Sqs
 
 

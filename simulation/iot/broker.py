@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from simulation.faults import ServiceError
 from simulation.iot.certificates import DeviceCertificate
+from simulation.iot.things import EXCLUSIVE
 from simulation.leaf import Leaf, fingerprint, parse
 from simulation.place import Place
-from simulation.iot.things import EXCLUSIVE
 from simulation.quotas import AUTO_REGISTRATION, CONNECT
 from simulation.sqs import Sqs
 
@@ -87,11 +87,8 @@ class Broker:
         if certificate.status == "PENDING_ACTIVATION":
             # Every attempt publishes again, not just the first (facts §1.2).
             self._publish(certificate, first=False)
-            return "refused"
-        valid = leaf.is_valid_at(self._place.clock.now())
-        if certificate.status == "ACTIVE" and valid and self._may_connect(certificate, client_id):
-            return "accepted"
-        return "refused"
+        active = certificate.status == "ACTIVE" and leaf.is_valid_at(self._place.clock.now())
+        return "accepted" if active and self._may_connect(certificate, client_id) else "refused"
 
     def _auto_register(self, leaf: Leaf, *, sni: bool, admits: Callable[[str], bool]) -> None:
         """Register an unknown leaf PENDING_ACTIVATION if its CA is registered, ACTIVE and auto-registering."""

@@ -131,9 +131,7 @@ class Cas:
         return {}
 
     def list_ca_certificates(self, params: Params) -> Answer:
-        cas = sorted(
-            self.by_id.values(), key=lambda ca: ca.created_at, reverse=not params.get("ascendingOrder", False)
-        )
+        cas = sorted(self.by_id.values(), key=lambda ca: ca.created_at, reverse=not params.get("ascendingOrder", False))
         shown, marker = page(cas, params, size="pageSize", token="marker")  # noqa: S106 -- no secret
         answer: dict[str, Any] = {
             "certificates": [

@@ -7,10 +7,10 @@ from itertools import islice
 
 from simulation.faults import Answer, Params, ServiceError
 from simulation.iot.answers import invalid, missing, page_size
-from simulation.leaf import Leaf
-from simulation.place import Place
 from simulation.iot.policies import Policies
 from simulation.iot.things import Things
+from simulation.leaf import Leaf
+from simulation.place import Place
 
 # UpdateCertificate: "PENDING_TRANSFER or PENDING_ACTIVATION will result in an exception being thrown" (IoT API
 # reference; facts §1.2), which one is not said. REGISTER_INACTIVE is deprecated.
@@ -55,7 +55,9 @@ class Certificates:
         head, _, certificate_id = arn.partition(":cert/")
         return certificate_id in self.by_id and arn == self.arn(certificate_id) and bool(head)
 
-    def register(self, leaf: Leaf, *, status: str, mode: str, ca_certificate_id: str | None = None) -> DeviceCertificate:
+    def register(
+        self, leaf: Leaf, *, status: str, mode: str, ca_certificate_id: str | None = None
+    ) -> DeviceCertificate:
         """Register a certificate, as the broker or an operator's import does; cheap, nothing is parsed or checked."""
         now = self._place.clock.now()
         # What APIs and events show has milliseconds.
@@ -108,7 +110,7 @@ class Certificates:
         return {}
 
     def delete_certificate(self, params: Params) -> Answer:
-        """Delete what is not ACTIVE and attached to nothing; by force, policies go along if it is INACTIVE (facts §5)."""
+        """Delete what is not ACTIVE and attached to nothing; forced, policies go along if it is INACTIVE (facts §5)."""
         certificate = self._certificate(params)
         if certificate.status == "ACTIVE":
             raise ServiceError("CertificateStateException", "An ACTIVE certificate cannot be deleted")

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -275,6 +276,6 @@ def _thing_id(thing: Thing) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, thing.arn))
 
 
-def _listed(name: str, found: list[object], params: Params) -> Answer:
+def _listed(name: str, found: Sequence[object], params: Params) -> Answer:
     shown, token = page(found, params, size="maxResults", token="nextToken")  # noqa: S106 -- no secret
     return {name: shown} | ({"nextToken": token} if token else {})

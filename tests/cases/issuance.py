@@ -79,8 +79,8 @@ def ca_of_version_1() -> Application:
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         openssl(folder, "genrsa", "-out", "ca.key", "2048")
-        openssl(folder, *"req -new -key ca.key -out ca.csr -subj /CN=Acme-root".split())
-        openssl(folder, *"x509 -req -in ca.csr -signkey ca.key -out ca.pem -days 1024".split())
+        openssl(folder, *["req", "-new", "-key", "ca.key", "-out", "ca.csr", "-subj", "/CN=Acme-root"])
+        openssl(folder, *["x509", "-req", "-in", "ca.csr", "-signkey", "ca.key", "-out", "ca.pem", "-days", "1024"])
         key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
         assert isinstance(key, SigningKey)
         authority = Authority((folder / "ca.pem").read_text(), key)

@@ -39,7 +39,7 @@ def umlaut_in_thing_name() -> Application:
 @refused(Reason.NAME_NOT_LEGAL)
 def other_digits_in_thing_name() -> Application:
     r"""`\d` in the pattern matches Arabic digits, which are none in a thing name."""
-    return applying(factory().leaf(named("sensor-٠٠٠١"))).with_rules(common_name=r"sensor-\d{4}")
+    return applying(factory().leaf(named("sensor-\u0660\u0660\u0660\u0661"))).with_rules(common_name=r"sensor-\d{4}")
 
 
 @refused(Reason.NAME_NOT_LEGAL)

@@ -161,7 +161,8 @@ def applying_by_openssl(folder: Path) -> Application:
     It knocks in the first second of its life, since openssl 3.0 cannot be told another one.
     """
     openssl(folder, "genrsa", "-out", "device.key", "2048")
-    openssl(folder, *"req -new -key device.key -out device.csr -subj /O=Acme/OU=Mark-2/CN=sensor-0001".split())
+    subject = "/O=Acme/OU=Mark-2/CN=sensor-0001"
+    openssl(folder, "req", "-new", "-key", "device.key", "-out", "device.csr", "-subj", subject)
     sign = "x509 -req -in device.csr -CA rootCA.pem -CAkey rootCA.key -CAcreateserial -out device.pem -days 500 -sha256"
     openssl(folder, *sign.split())
     key = load_pem_private_key((folder / "rootCA.key").read_bytes(), None)

@@ -15,13 +15,13 @@ def first_second() -> Application:
 
 @refused(Reason.NOT_YET_VALID)
 def second_before_the_first() -> Application:
-    """notBefore is a second ahead."""
+    """NotBefore is a second ahead."""
     return applying(factory().leaf(begins=NOW + SECOND))
 
 
 @refused(Reason.NOT_YET_VALID)
 def moment_before_the_first() -> Application:
-    """notBefore is a microsecond ahead, which is the second before."""
+    """NotBefore is a microsecond ahead, which is the second before."""
     return applying(factory().leaf(begins=NOW), now=NOW - timedelta(microseconds=1))
 
 
@@ -33,13 +33,13 @@ def last_second() -> Application:
 
 @admitted
 def end_of_the_last_second() -> Application:
-    """notAfter's second has nearly passed."""
+    """NotAfter's second has nearly passed."""
     return applying(factory().leaf(ends=NOW), now=NOW + timedelta(microseconds=999_999))
 
 
 @refused(Reason.EXPIRED)
 def second_after_the_last() -> Application:
-    """notAfter was a second ago."""
+    """NotAfter was a second ago."""
     return applying(factory().leaf(ends=NOW), now=NOW + SECOND)
 
 

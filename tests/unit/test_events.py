@@ -112,7 +112,8 @@ def test_an_account_that_is_no_text_is_none(value: object) -> None:
 
 @pytest.mark.parametrize("key", ["certificateId", "caCertificateId"])
 @pytest.mark.parametrize(
-    "value", ["", "ab" * 31, "ab" * 33, "xy" * 32, "ab" * 31 + "a\n", "ab" * 32 + "\n", " " + "ab" * 32, "٣" * 64, 7, []]
+    "value",
+    ["", "ab" * 31, "ab" * 33, "xy" * 32, "ab" * 31 + "a\n", "ab" * 32 + "\n", " " + "ab" * 32, "٣" * 64, 7, []],
 )
 def test_an_id_that_is_not_64_hexadecimal_digits_is_unreadable(key: str, value: object) -> None:
     with pytest.raises(UnreadableEvent, match=f"^{key} is not 64 hexadecimal digits$"):

@@ -42,7 +42,11 @@ ca_rules = st.builds(
     curves=st.lists(texts).map(tuple),
 )
 all_rules = st.builds(
-    Rules, fleet=texts, cas=st.lists(ca_rules, max_size=3).map(tuple), pending_after=st.integers(), horizon=st.integers()
+    Rules,
+    fleet=texts,
+    cas=st.lists(ca_rules, max_size=3).map(tuple),
+    pending_after=st.integers(),
+    horizon=st.integers(),
 )
 
 

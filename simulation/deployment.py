@@ -1,0 +1,188 @@
+"""jitr in a simulated account: what its stack deploys, and its functions, put together as their handlers' `build` does.
+
+Everything is the real code; only the clients, the clock, the sleep of the pacer, and where logs and metrics go differ.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from fleet.resources import ResourceNames
+from jitr.edge import CLIENT_CONFIG
+from jitr.handlers.register import Register
+from jitr.handlers.sweep import _SECONDS_BETWEEN_PAGES
+from jitr.iot import AwsIot
+from jitr.messages import RegistrationsQueue, SweepQueue
+from jitr.pacing import Pacer
+from jitr.registration import Registration
+from jitr.registry import Registry
+from jitr.rules import CaRules, CertificateMode, Rules
+from jitr.settings import Settings
+from jitr.sweeping import Sweep, Swept
+from jitr.telemetry import Announcer
+from simulation.authority import Authority
+from simulation.aws import Account
+from simulation.lambda_ import EventSourceMapping, Handler
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger, Metrics
+
+# infra/registration.py's figures; importing them from there would load the CDK.
+_VISIBILITY = 360.0
+_FUNCTION_TIMEOUT = 60.0
+_RECEIVES = 1000
+_DAY = 86_400.0
+
+DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_text(encoding="utf-8")
+
+
+def rules(*cas: CaRules, fleet: str = "acme", **settings: Any) -> Rules:
+    """Rules of a fleet."""
+    return Rules(fleet=fleet, cas=cas, **settings)
+
+
+def ca_rules(authority: Authority, *, name: str = "factory", **settings: Any) -> CaRules:
+    """Rules that take any device of a CA whose common name is like `sensor-0001`."""
+    defaults: dict[str, Any] = {
+        "certificate_mode": CertificateMode.SNI_ONLY,
+        "common_name": "sensor-[0-9]+",
+        "thing_type": "sensor",
+        "policy": "device",
+    }
+    return CaRules(
+        name=name, certificate_id=authority.certificate_id, certificate_pem=authority.pem, **(defaults | settings)
+    )
+
+
+@dataclass(slots=True)
+class Journal:
+    """Logs and metrics, in place of powertools' Logger and Metrics, which write to stdout."""
+
+    lines: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    metrics: Counter[str] = field(default_factory=Counter)
+    keep: bool = True  # a storm's lines are too many
+
+    def info(self, text: str, *arguments: object, extra: Mapping[str, Any]) -> None:
+        self._write("info", text % arguments, extra)
+
+    def warning(self, text: str, *, extra: Mapping[str, Any]) -> None:
+        self._write("warning", text, extra)
+
+    def exception(self, text: str, *, extra: Mapping[str, Any]) -> None:
+        self._write("error", text, extra)
+
+    def add_metric(self, name: str, _unit: object, value: float) -> None:
+        self.metrics[name] += cast("int", value)
+
+    def set_default_dimensions(self, **_: str) -> None: ...
+
+    def flush_metrics(self) -> None: ...
+
+    def _write(self, level: str, text: str, extra: Mapping[str, Any]) -> None:
+        if self.keep:
+            self.lines.append((level, text, extra))
+
+
+class Deployment:
+    """One stage: queues, table, rules, policy, types and groups. The CAs are left to be registered.
+
+    `rules` may be replaced at any time: environments made afterwards run under the new ones, as after a deployment.
+    """
+
+    def __init__(
+        self, account: Account, rules: Rules, *, activations_per_second: float = 10, max_concurrency: int = 5
+    ) -> None:
+        self.account = account
+        self.rules = rules
+        self.journal = Journal()
+        names = ResourceNames(rules.fleet)
+        sqs = account.sqs
+        self.dead_letters = sqs.create(names.dead_letter_queue, retention=14 * _DAY)
+        self.registrations = sqs.create(
+            names.registrations_queue,
+            retention=4 * _DAY,
+            visibility=_VISIBILITY,
+            dead_letters=self.dead_letters,
+            max_receives=_RECEIVES,
+        )
+        self.registry = account.dynamodb.create(names.registry_table, partition="id")
+        self.settings = Settings(
+            fleet=rules.fleet,
+            account_id=account.id,
+            region=account.region,
+            registry_table=names.registry_table,
+            registrations_queue_url=self.registrations.url,
+            dead_letter_queue_url=self.dead_letters.url,
+            event_bus="default",
+            activations_per_second=activations_per_second,
+            max_concurrency=max_concurrency,
+        )
+        for ca in rules.cas:
+            self._prepare(ca)
+
+    def environment(self, *, caller: str = "register") -> Handler:
+        """An execution environment of `register`, as after a cold start: its handler."""
+        client, clock = self._clients(caller), self.account.aws.clock
+        announcer = Announcer(
+            client("events"), self.settings, cast("Logger", self.journal), cast("Metrics", self.journal)
+        )
+        registration = Registration(
+            settings=self.settings,
+            rules=self.rules,
+            iot=AwsIot(client("iot"), self._pacer(self.settings.seconds_between_calls), clock=clock.now),
+            registry=Registry(client("dynamodb"), self.settings.registry_table),
+            announcer=announcer,
+            clock=clock.now,
+        )
+        register = Register(registration, RegistrationsQueue(client("sqs"), self.settings), announcer, clock=clock.now)
+
+        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            """As jitr.handlers.register.handler."""
+            try:
+                if "Records" in event:
+                    return register.batch(event["Records"], context.get_remaining_time_in_millis)
+                return register.single(event)
+            finally:
+                announcer.flush()
+
+        return handler
+
+    def mapping(self, *, batch_size: int = 10, caller: str = "register") -> EventSourceMapping:
+        """The registrations queue before `register`, one environment at a time."""
+        return EventSourceMapping(
+            self.registrations,
+            self.account.sqs,
+            lambda: self.environment(caller=caller),
+            batch_size=batch_size,
+            timeout=_FUNCTION_TIMEOUT,
+        )
+
+    def sweep(self, *, caller: str = "sweep") -> Swept:
+        """Run the sweep once, in a fresh environment."""
+        client, clock = self._clients(caller), self.account.aws.clock
+        return Sweep(
+            rules=self.rules,
+            iot=AwsIot(client("iot"), self._pacer(_SECONDS_BETWEEN_PAGES), clock=clock.now),
+            registry=Registry(client("dynamodb"), self.settings.registry_table),
+            queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
+            clock=clock.now,
+        ).run()
+
+    def _clients(self, caller: str) -> Callable[[Any], Any]:
+        return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
+
+    def _pacer(self, interval: float) -> Pacer:
+        clock = self.account.aws.clock
+        return Pacer(interval, clock=clock.monotonic, sleep=clock.sleep)
+
+    def _prepare(self, ca: CaRules) -> None:
+        """What has to be there before a device of this CA connects; made without calls, to leave the log empty."""
+        iot = self.account.iot
+        if ca.policy not in iot.policies.by_name:
+            iot.policies.create_policy({"policyName": ca.policy, "policyDocument": DEVICE_POLICY})
+        if ca.thing_type:
+            iot.things.types.add(ca.thing_type)
+        iot.things.groups |= set(ca.thing_groups)
+        self.account.add_rule(ca.certificate_id, self.registrations.url)

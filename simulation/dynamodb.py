@@ -1,0 +1,295 @@
+"""DynamoDB: tables with a partition key and perhaps a sort key, sparse global indexes, conditions and transactions.
+
+Every read is consistent and every index is up to date at once, which real ones are not. Items are never changed in
+place, so that what was read stays what it was. Capacity, streams, scans, TTL and size limits are not modelled.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from simulation import expressions
+from simulation.faults import Answer, NotModelled, Params, ServiceError
+from simulation.place import Place
+from simulation.update_item import updated
+from simulation.values import Item, PathParts, Scope, Value, invalid, order
+
+_MOST_IN_BATCH_GET = _MOST_IN_TRANSACTION = 100
+# TransactWriteItems with the same ClientRequestToken is carried out once within ten minutes (API reference); botocore
+# makes one for each call and keeps it in retries, so a transaction whose answer was lost succeeds the second time.
+_TOKEN_SECONDS = 600
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A global secondary index; an item without the index's key attributes is not in it."""
+
+    partition: str
+    sort: str | None = None
+
+
+class Table:
+    """One table; keys and index keys are strings or numbers."""
+
+    def __init__(
+        self, name: str, *, partition: str, sort: str | None = None, indexes: Mapping[str, Index] | None = None
+    ) -> None:
+        self.name = name
+        self.partition = partition
+        self.sort = sort
+        self.indexes = indexes or {}
+        self.items: dict[Key, Item] = {}
+        # index name → partition value → keys; in order of writing, sorted when asked for.
+        self._indexed: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in self.indexes}
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return (self.partition, self.sort) if self.sort else (self.partition,)
+
+    def key(self, given: Item) -> Key:
+        """An item's key as one value.
+
+        Raises ServiceError when the key attributes are not exactly there.
+        """
+        if any(name not in given or not next(iter(given[name].values())) for name in self.key_names):
+            raise invalid("The provided key element does not match the schema")
+        return tuple(next(iter(given[name].values())) for name in self.key_names)
+
+    def put(self, key: Key, item: Item | None) -> None:
+        """Replace an item, or remove it."""
+        for name, index in self.indexes.items():
+            for one, add in ((self.items.get(key), False), (item, True)):
+                if one is None or index.partition not in one or (index.sort and index.sort not in one):
+                    continue
+                keys = self._indexed[name].setdefault(next(iter(one[index.partition].values())), {})
+                keys[key] = None
+                if not add:
+                    del keys[key]
+        if item is None:
+            self.items.pop(key, None)
+        else:
+            self.items[key] = item
+
+    def of_partition(self, index_name: str | None, value: str) -> list[Item]:
+        """The items of one partition of the table or an index, by their sort key, ascending."""
+        if index_name is None:
+            found = [item for key, item in self.items.items() if key[0] == value] if self.sort else []
+            if not self.sort and (value,) in self.items:
+                found = [self.items[(value,)]]
+            sort = self.sort
+        else:
+            found = [self.items[key] for key in self._indexed[index_name].get(value, {})]
+            sort = self.indexes[index_name].sort
+        return sorted(found, key=lambda item: order(item[sort])) if sort else found
+
+
+class DynamoDb:
+    """The tables of one account and Region."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.tables: dict[str, Table] = {}
+        self._tokens: dict[str, float] = {}
+
+    def create(self, name: str, **settings: Any) -> Table:
+        """A new table; the settings are Table's."""
+        self.tables[name] = Table(name, **settings)
+        return self.tables[name]
+
+    def get_item(self, params: Params) -> Answer:
+        _check_placeholders(params, "ProjectionExpression")
+        table = self._table(params)
+        item = table.items.get(table.key(params["Key"]))
+        return {"Item": _projected(item, params)} if item else {}
+
+    def batch_get_item(self, params: Params) -> Answer:
+        """Get up to 100 distinct keys; one given twice is a ValidationException (API reference)."""
+        if sum(len(request["Keys"]) for request in params["RequestItems"].values()) > _MOST_IN_BATCH_GET:
+            raise invalid("Too many items requested for the BatchGetItem call")
+        responses: dict[str, list[Item]] = {}
+        for name, request in params["RequestItems"].items():
+            table = self._table({"TableName": name})
+            keys = [table.key(key) for key in request["Keys"]]
+            if len(set(keys)) < len(keys):
+                raise invalid("Provided list of item keys contains duplicates")
+            _check_placeholders(request, "ProjectionExpression")
+            found = (table.items[key] for key in keys if key in table.items)
+            responses[name] = [_projected(item, request) for item in found]
+        return {"Responses": responses, "UnprocessedKeys": {}}
+
+    def put_item(self, params: Params) -> Answer:
+        return self._write("Put", params)
+
+    def update_item(self, params: Params) -> Answer:
+        return self._write("Update", params)
+
+    def delete_item(self, params: Params) -> Answer:
+        return self._write("Delete", params)
+
+    def transact_write_items(self, params: Params) -> Answer:
+        """All or nothing: every condition is checked first, and each entry's reason is given when one fails."""
+        entries = [next(iter(entry.items())) for entry in params["TransactItems"]]
+        now, token = self._place.clock.monotonic(), params.get("ClientRequestToken")
+        if token and now - self._tokens.get(token, -_TOKEN_SECONDS) < _TOKEN_SECONDS:
+            return {}
+        if len(entries) > _MOST_IN_TRANSACTION:
+            raise invalid("Member must have length less than or equal to 100")
+        targets = [(entry["TableName"], self._key(kind, entry)) for kind, entry in entries]
+        if len(set(targets)) < len(targets):
+            raise invalid("Transaction request cannot include multiple operations on one item")
+        reasons: list[Params] = []
+        written: list[tuple[Table, Key, Item | None]] = []
+        for kind, entry in entries:
+            try:
+                written.append(self._outcome(kind, entry))
+                reasons.append({"Code": "None"})
+            except ServiceError as error:
+                if error.code != "ConditionalCheckFailedException":
+                    raise
+                reasons.append({"Code": "ConditionalCheckFailed", "Message": error.message, **error.fields})
+        if any(reason["Code"] != "None" for reason in reasons):
+            codes = ", ".join(reason["Code"] for reason in reasons)
+            raise ServiceError(
+                "TransactionCanceledException",
+                f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+                CancellationReasons=reasons,
+            )
+        for table, key, item in written:
+            table.put(key, item)
+        if token:
+            self._tokens[token] = now
+        return {}
+
+    def query(self, params: Params) -> Answer:
+        """Read one partition of a table or an index, in order of the sort key, by pages of `Limit`."""
+        table, index_name = self._table(params), params.get("IndexName")
+        if unknown := params.keys() & {"KeyConditions", "QueryFilter", "AttributesToGet"}:
+            raise NotModelled(f"Query with {', '.join(unknown)}")
+        if index_name and index_name not in table.indexes:
+            raise invalid(f"The table does not have the specified index: {index_name}")
+        if index_name and params.get("ConsistentRead"):
+            raise invalid("Consistent reads are not supported on global secondary indexes")
+        _check_placeholders(params, "KeyConditionExpression", "FilterExpression", "ProjectionExpression")
+        items = self._matching(table, index_name, params)
+        if not params.get("ScanIndexForward", True):
+            items.reverse()
+        if start := params.get("ExclusiveStartKey"):
+            keys = [table.key(item) for item in items]
+            items = items[keys.index(table.key(start)) + 1 :] if table.key(start) in keys else items
+        read = items[: params.get("Limit", len(items))]
+        shown = [item for item in read if self._holds(params.get("FilterExpression"), item, params)]
+        answer: Answer = {"Count": len(shown), "ScannedCount": len(read)}
+        if len(read) < len(items):
+            index = table.indexes.get(index_name or "")
+            names = [*table.key_names, *((index.partition, index.sort) if index else ())]
+            answer["LastEvaluatedKey"] = {name: read[-1][name] for name in names if name}
+        if params.get("Select") != "COUNT":
+            answer["Items"] = [_projected(item, params) for item in shown]
+        return answer
+
+    def _matching(self, table: Table, index_name: str | None, params: Params) -> list[Item]:
+        """The items that the key condition names; it must hold the partition key to one value."""
+        index = table.indexes.get(index_name or "")
+        partition, sort = (index.partition, index.sort) if index else (table.partition, table.sort)
+        text, names = params["KeyConditionExpression"], params.get("ExpressionAttributeNames", {})
+        paths = {names.get(word, word) for word in expressions.words(text)}
+        if not paths <= {partition, sort}:
+            raise invalid(f"Query condition missed key schema element, or names another: {paths}")
+        for token, name in expressions.equalities(text):
+            if names.get(token, token) == partition:
+                value = params["ExpressionAttributeValues"][name]
+                break
+        else:
+            raise invalid(f"Query condition missed key schema element: {partition}")
+        found = table.of_partition(index_name, next(iter(value.values())))
+        return [item for item in found if self._holds(text, item, params)]
+
+    def _write(self, kind: str, params: Params) -> Answer:
+        wanted = params.get("ReturnValues", "NONE")
+        if wanted not in ("NONE", "ALL_OLD", "ALL_NEW"):
+            raise NotModelled(f"ReturnValues {wanted}")
+        table, key, item = self._outcome(kind, params)
+        before = table.items.get(key)
+        table.put(key, item)
+        shown = {"NONE": None, "ALL_OLD": before, "ALL_NEW": item}[wanted]
+        return {"Attributes": shown} if shown else {}
+
+    def _outcome(self, kind: str, params: Params) -> tuple[Table, Key, Item | None]:
+        """What a write makes of its item, if its condition holds."""
+        if unknown := params.keys() & {"Expected", "AttributeUpdates", "ConditionalOperator"}:
+            raise NotModelled(f"{kind} with {', '.join(unknown)}")
+        _check_placeholders(params, "ConditionExpression", "UpdateExpression")
+        table, key = self._table(params), self._key(kind, params)
+        before = table.items.get(key)
+        if not self._holds(params.get("ConditionExpression"), before or {}, params):
+            error = ServiceError("ConditionalCheckFailedException", "The conditional request failed")
+            if before and params.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
+                error.fields["Item"] = before
+            raise error
+        match kind:
+            case "Put":
+                return table, key, params["Item"]
+            case "Delete":
+                return table, key, None
+            case "ConditionCheck":
+                return table, key, before
+            case "Update":
+                scope = _scope(before or dict(params["Key"]), params)
+                text = params.get("UpdateExpression")
+                after = updated(expressions.update(text), scope, table.key_names) if text else scope.item
+                return table, key, after
+        raise NotModelled(kind)
+
+    def _holds(self, text: str | None, item: Item, params: Params) -> bool:
+        return text is None or expressions.condition(text)(_scope(item, params))
+
+    def _key(self, kind: str, params: Params) -> Key:
+        table = self._table(params)
+        if kind == "Put":
+            return table.key(params["Item"])
+        if params["Key"].keys() != set(table.key_names):
+            raise invalid("The provided key element does not match the schema")
+        return table.key(params["Key"])
+
+    def _table(self, params: Params) -> Table:
+        name = params["TableName"].rpartition("/")[2]
+        if name not in self.tables:
+            raise ServiceError("ResourceNotFoundException", "Requested resource not found")
+        return self.tables[name]
+
+
+def _scope(item: Item, params: Params) -> Scope:
+    return Scope(item, params.get("ExpressionAttributeNames", {}), params.get("ExpressionAttributeValues", {}))
+
+
+def _check_placeholders(params: Params, *where: str) -> None:
+    """Every placeholder used must be given, and every one given must be used, as in AWS."""
+    used: set[str] = set()
+    for expression in where:
+        if expression in params:
+            used |= expressions.placeholders(params[expression])
+    given = {*params.get("ExpressionAttributeNames", ()), *params.get("ExpressionAttributeValues", ())}
+    if used != given:
+        raise invalid(f"Placeholders not defined, or unused in expressions: {', '.join(sorted(used ^ given))}")
+
+
+def _projected(item: Item, params: Params) -> Item:
+    text = params.get("ProjectionExpression")
+    if text is None:
+        return item
+    scope = _scope(item, params)
+    return _top_level(scope, expressions.projection(text))
+
+
+def _top_level(scope: Scope, paths: Iterable[PathParts]) -> Item:
+    projected: dict[str, Value] = {}
+    for path in paths:
+        (name, *nested) = scope.resolve(path)
+        if nested:
+            raise NotModelled("a nested path in a ProjectionExpression")
+        value = scope.read(path)
+        if value is not None:
+            projected[str(name)] = value
+    return projected

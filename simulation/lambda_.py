@@ -1,0 +1,143 @@
+"""Lambda, as far as an SQS event source goes: a batch in, the handler, and what becomes of the messages.
+
+Facts §9.4: with ReportBatchItemFailures the answer's messages stay hidden until their visibility timeout and all others
+are deleted; an exception, a timeout or a malformed answer fails the whole batch. The pollers are Lambda's own, so they
+receive and delete without a call of the account's, quota or fault.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from simulation.clock import Clock, Closed
+from simulation.faults import ModelBroken, NotModelled
+from simulation.queue import Message, Queue
+from simulation.sqs import Sqs
+
+Handler = Callable[[dict[str, Any], Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The part of Lambda's context that handlers use."""
+
+    clock: Clock
+    ends_at: float
+    function_name: str = "simulated"
+    aws_request_id: str = "00000000-0000-0000-0000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(round((self.ends_at - self.clock.monotonic()) * 1000), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What one batch came to; `failed` are the ids that come again, `error` what ended the handler early."""
+
+    messages: tuple[Message, ...]
+    failed: frozenset[str]
+    error: BaseException | None = None
+
+
+class EventSourceMapping:
+    """One queue, one function.
+
+    `environment` makes a fresh handler, as a cold start does; the handler is kept until it dies. Start several mappings
+    on one queue, each with `work` in a task of its own, for a function with that MaximumConcurrency; a mapping must not
+    be polled from within its own handler.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        sqs: Sqs,
+        environment: Callable[[], Handler],
+        *,
+        batch_size: int = 10,
+        timeout: float = 60,
+    ) -> None:
+        self._queue = queue
+        self._sqs = sqs
+        self._environment = environment
+        self._batch_size = batch_size
+        self._timeout = timeout
+        self._handler: Handler | None = None
+        self._clock = queue.clock
+        self.invocations = 0
+        self.cold_starts = 0
+
+    def poll(self) -> Invocation | None:
+        """Take one batch to its end; None when nothing was visible."""
+        messages = self._queue.receive(self._batch_size)
+        if not messages:
+            return None
+        if self._handler is None:
+            self._handler = self._environment()
+            self.cold_starts += 1
+        self.invocations += 1
+        event = {"Records": [self._record(message) for message in messages]}
+        everything = frozenset(message.message_id for message in messages)
+        # A message's handle changes when another poller receives it; what we delete is what we received.
+        received = [(message.message_id, message.receipt_handle) for message in messages]
+        try:
+            with self._clock.deadline(self._timeout):
+                answer = self._handler(event, Context(self._clock, self._clock.monotonic() + self._timeout))
+            failed = _failures(answer, everything)
+        except (KeyboardInterrupt, NotModelled, ModelBroken, Closed):
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a handler raises fails its batch, and keeps the process
+            return Invocation(messages=tuple(messages), failed=everything, error=error)
+        except BaseException as death:  # noqa: BLE001 -- the process is gone, and with it all that it kept
+            self._handler = None
+            return Invocation(messages=tuple(messages), failed=everything, error=death)
+        for message_id, receipt_handle in received:
+            if message_id not in failed:
+                self._queue.delete(receipt_handle)
+        return Invocation(messages=tuple(messages), failed=failed)
+
+    def drain(self, *, within: float = 3600) -> list[Invocation]:
+        """Poll, and let time pass to the next visible message, until the queue is empty or the seconds are over."""
+        until = self._clock.monotonic() + within
+        done = []
+        while True:
+            if invocation := self.poll():
+                done.append(invocation)
+                continue
+            wait = self._queue.next_visible_in()
+            if wait is None or self._clock.monotonic() + wait > until:
+                return done
+            self._clock.advance(wait)
+
+    def work(self, *, idle: float = 1.0) -> None:
+        """Poll for ever, in a task: what `Clock.spawn` is given."""
+        while True:
+            if self.poll() is None:
+                self._clock.sleep(idle)
+
+    def _record(self, message: Message) -> dict[str, Any]:
+        body = str(message.body)
+        return {
+            "messageId": message.message_id,
+            "receiptHandle": message.receipt_handle,
+            "body": body,
+            "attributes": self._sqs.system_attributes(message),
+            "messageAttributes": {
+                name: {"stringValue": value.get("StringValue"), "dataType": value["DataType"]}
+                for name, value in message.attributes.items()
+            },
+            "md5OfBody": "",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self._queue.arn,
+            "awsRegion": self._queue.arn.split(":")[3],
+        }
+
+
+def _failures(answer: Any, everything: frozenset[str]) -> frozenset[str]:
+    """The ids that the answer names; a malformed answer, or an id that is not the batch's, names all (facts §9.4)."""
+    if answer is None or answer == {}:
+        return frozenset()
+    try:
+        failed = frozenset(entry["itemIdentifier"] for entry in answer["batchItemFailures"] or ())
+    except (TypeError, KeyError):
+        return everything
+    return failed if failed.issubset(everything) else everything

@@ -1,0 +1,222 @@
+"""An SQS standard queue: visibility, receive counts, redrive, retention; and what a test may do to it.
+
+Messages come out in the order in which they went in, or became visible again. Real queues promise neither that nor
+single delivery: `reorder` and `duplicate` take both away, when a test wants it. Short polling's sampling, FIFO queues
+and policies are not modelled.
+"""
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simulation.faults import Params, ServiceError
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from simulation.clock import Clock
+    from simulation.place import Place
+
+_LONGEST_VISIBILITY = 43_200
+_POISONED = 3  # CloudWatch leaves messages out of the oldest's age that were received more often (SQS developer guide)
+
+
+_NONE: Params = {}  # one for all messages without attributes: a storm's queue holds millions
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """One message; `body` is text, or something that becomes text when it is received."""
+
+    number: int
+    body: object
+    sent_at: float  # of the first enqueue, also after a redrive
+    attributes: Params
+    original: int  # the number of the message that this is a copy of, or its own
+    visible_at: float = 0.0
+    receives: int = 0
+    first_received_at: float = 0.0
+    gone: bool = False
+
+    @property
+    def message_id(self) -> str:
+        return f"message-{self.original}"
+
+    @property
+    def receipt_handle(self) -> str:
+        return f"{self.number}-{self.receives}"
+
+
+class Queue:
+    """One standard queue."""
+
+    def __init__(
+        self,
+        name: str,
+        place: "Place",
+        *,
+        visibility: float = 30,
+        retention: float = 345_600,
+        dead_letters: "Queue | None" = None,
+        max_receives: int | None = None,
+    ) -> None:
+        self.name = name
+        self.url = f"https://sqs.{place.region}.amazonaws.com/{place.account_id}/{name}"
+        self.arn = place.arn("sqs", name)
+        self.visibility = visibility
+        self.retention = retention
+        self.dead_letters = dead_letters
+        self.max_receives = max_receives
+        self.clock: Clock = place.clock
+        self._numbers = place.numbers
+        self._all: deque[Message] = deque()
+        self._ready: deque[Message] = deque()
+        self._hidden: list[tuple[float, int, Message]] = []
+        self._received: dict[int, Message] = {}
+
+    def send(self, body: object, *, attributes: Params | None = None, delay: float = 0) -> Message:
+        """Put a message in; anything whose `str` is the text will do."""
+        now = self.clock.monotonic()
+        number = next(self._numbers)
+        message = Message(number, body, now, attributes or _NONE, number, now + delay)
+        self._put(message)
+        return message
+
+    def receive(self, most: int = 10, *, visibility: float | None = None) -> list[Message]:
+        """Take messages that are visible, and hide them; one received too often goes to the dead-letter queue."""
+        now = self.clock.monotonic()
+        self._reveal(now)
+        received: list[Message] = []
+        while self._ready and len(received) < most:
+            message = self._ready.popleft()
+            if self._is_gone(message, now):
+                continue
+            if (
+                self.max_receives is not None
+                and self.dead_letters is not None
+                and message.receives >= self.max_receives
+            ):
+                self._redrive(message, self.dead_letters)
+                continue
+            message.receives += 1
+            message.first_received_at = message.first_received_at or now
+            self._received[message.number] = message
+            self._hide(message, now + (self.visibility if visibility is None else visibility))
+            received.append(message)
+        return received
+
+    def delete(self, receipt_handle: str) -> None:
+        """Delete; with an older handle than the last receive's, nothing happens and no error is given (SQS API)."""
+        message = self._of_handle(receipt_handle)
+        if message and message.receipt_handle == receipt_handle:
+            self._drop(message)
+
+    def change_visibility(self, receipt_handle: str, seconds: float) -> None:
+        """Hide a message for that long from now.
+
+        Raises ServiceError when it is visible again, or was received again.
+        """
+        now = self.clock.monotonic()
+        message = self._of_handle(receipt_handle)
+        if message is None or message.receipt_handle != receipt_handle or message.visible_at <= now:
+            raise ServiceError("MessageNotInflight", "The message referred to isn't in flight")
+        if not 0 <= seconds <= _LONGEST_VISIBILITY:
+            raise ServiceError("InvalidParameterValueException", f"VisibilityTimeout {seconds}", status=400)
+        self._hide(message, now + seconds)
+
+    def duplicate(self, message: Message) -> Message:
+        """Deliver a message once more, as a standard queue may: the same id, on its own from now on."""
+        copy = Message(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
+        self._put(copy)
+        return copy
+
+    def reorder(self, rng: "Random") -> None:
+        """Shuffle what is visible now."""
+        self._reveal(self.clock.monotonic())
+        ready = list(self._ready)
+        rng.shuffle(ready)
+        self._ready = deque(ready)
+
+    @property
+    def messages(self) -> list[Message]:
+        """Everything that is in the queue, visible or not, in the order of sending."""
+        now = self.clock.monotonic()
+        return [message for message in list(self._all) if not self._is_gone(message, now)]
+
+    @property
+    def size(self) -> int:
+        return len(self.messages)
+
+    def in_flight(self) -> int:
+        """How many are received, or delayed, and hidden."""
+        now = self.clock.monotonic()
+        return sum(message.visible_at > now for message in self.messages)
+
+    def next_visible_in(self) -> float | None:
+        """Seconds until a message can be received, 0 when one can be now; None when there is none at all."""
+        now = self.clock.monotonic()
+        self._reveal(now)
+        while self._ready and self._is_gone(self._ready[0], now):
+            self._ready.popleft()
+        if self._ready:
+            return 0.0
+        return self._hidden[0][0] - now if self._hidden else None
+
+    def age_of_oldest(self) -> float:
+        """ApproximateAgeOfOldestMessage, in seconds: of what is not deleted, without what was received over 3 times."""
+        now = self.clock.monotonic()
+        while self._all and self._is_gone(self._all[0], now):
+            self._all.popleft()
+        oldest = next(
+            (
+                message
+                for message in list(self._all)
+                if not self._is_gone(message, now) and message.receives <= _POISONED
+            ),
+            None,
+        )
+        return now - oldest.sent_at if oldest else 0.0
+
+    def _put(self, message: Message) -> None:
+        self._all.append(message)
+        if message.visible_at > self.clock.monotonic():
+            self._hide(message, message.visible_at)
+        else:
+            self._ready.append(message)
+
+    def _hide(self, message: Message, until: float) -> None:
+        message.visible_at = until
+        heapq.heappush(self._hidden, (until, message.number, message))
+
+    def _reveal(self, now: float) -> None:
+        """Make visible what is due; an entry that its message's later visibility or deletion overtook is dropped."""
+        hidden = self._hidden
+        while hidden and (hidden[0][0] <= now or hidden[0][2].gone or hidden[0][2].visible_at != hidden[0][0]):
+            until, _, message = heapq.heappop(hidden)
+            if not message.gone and message.visible_at == until:
+                message.visible_at = 0.0  # so that a second entry for the same moment is overtaken too
+                self._ready.append(message)
+
+    def _is_gone(self, message: Message, now: float) -> bool:
+        if not message.gone and message.sent_at + self.retention <= now:
+            self._drop(message)
+        return message.gone
+
+    def _drop(self, message: Message) -> None:
+        message.gone = True
+        self._received.pop(message.number, None)
+        while self._all and self._all[0].gone:
+            self._all.popleft()
+
+    def _redrive(self, message: Message, target: "Queue") -> None:
+        self._drop(message)
+        moved = Message(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
+        moved.receives = message.receives
+        target._put(moved)  # noqa: SLF001 -- the same class
+
+    def _of_handle(self, receipt_handle: str) -> Message | None:
+        number = receipt_handle.partition("-")[0]
+        if not number.isdigit():
+            raise ServiceError("ReceiptHandleIsInvalid", f"The receipt handle {receipt_handle!a} is not valid")
+        return self._received.get(int(number))

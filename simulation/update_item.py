@@ -1,0 +1,99 @@
+"""What an update expression makes of an item: a new item that shares what did not change with the old one."""
+
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from simulation.expressions import Update
+from simulation.values import Item, PathParts, Scope, Value, invalid, number
+
+
+def updated(update: Update, scope: Scope, key_names: tuple[str, ...]) -> Item:
+    """Carry an update out.
+
+    Raises ServiceError when paths overlap, the key would change, or a value does not fit.
+    """
+    resolved = [
+        scope.resolve(path)
+        for path in (
+            *(path for path, _ in update.sets),
+            *update.removes,
+            *(path for path, _ in update.adds),
+            *(path for path, _ in update.deletes),
+        )
+    ]
+    _check_paths(resolved, key_names)
+    item: Item = dict(scope.item)
+    for path, operand in update.sets:
+        value = operand(scope)
+        if value is None:
+            raise invalid("The provided expression refers to an attribute that does not exist in the item")
+        item = _put(item, scope.resolve(path), value)
+    for path, name in update.adds:
+        item = _put(item, scope.resolve(path), _added(scope.read(path), scope.values[name]))
+    for path, name in update.deletes:
+        item = _put(item, scope.resolve(path), _without(scope.read(path), scope.values[name]))
+    # Last, and from the end of a list, so that a removal does not move what another path means.
+    removes = (scope.resolve(path) for path in update.removes)
+    for path in sorted(removes, key=lambda path: [part for part in path if isinstance(part, int)], reverse=True):
+        item = _put(item, path, None)
+    return item
+
+
+def _check_paths(paths: list[PathParts], key_names: tuple[str, ...]) -> None:
+    for number_, path in enumerate(paths):
+        if path[0] in key_names:
+            raise invalid(f"Cannot update attribute {path[0]}. This attribute is part of the key")
+        for other in paths[number_ + 1 :]:
+            shorter = min(len(path), len(other))
+            if path[:shorter] == other[:shorter]:
+                raise invalid("Two document paths overlap with each other")
+
+
+def _put(item: Item, path: PathParts, value: Value | None) -> Item:
+    """The item with another value (or none) at a path; the containers on the way are copied."""
+    root: dict[str, Any] = {"M": dict(item)}
+    container: Any = root["M"]
+    for part, following in pairwise(path):
+        kind = "L" if isinstance(following, int) else "M"
+        try:
+            inner = container[part][kind]
+        except (KeyError, IndexError, TypeError) as error:
+            if value is None:
+                return item  # removing what is not there
+            raise invalid("The document path provided in the update expression is invalid for update") from error
+        copy = list(inner) if kind == "L" else dict(inner)
+        container[part] = {kind: copy}
+        container = copy
+    last = path[-1]
+    if isinstance(container, list):
+        index = int(last)
+        container[index : index + 1] = [] if value is None else [value]
+    elif value is None:
+        container.pop(last, None)
+    else:
+        container[last] = value
+    return dict(root["M"])
+
+
+def _added(present: Value | None, more: Value) -> Value:
+    """ADD: to a number, or to a set."""
+    ((kind, content),) = more.items()
+    if present is None:
+        return more
+    if kind == "N" and "N" in present:
+        return {"N": str(number(present) + Decimal(content))}
+    if kind in ("SS", "NS", "BS") and kind in present:
+        return {kind: sorted({*present[kind], *content})}
+    raise invalid("An operand in the update expression has an incorrect data type")
+
+
+def _without(present: Value | None, less: Value) -> Value | None:
+    """DELETE: from a set; the last member takes the attribute with it."""
+    ((kind, content),) = less.items()
+    if present is None:
+        return None
+    if kind not in ("SS", "NS", "BS") or kind not in present:
+        raise invalid("An operand in the update expression has an incorrect data type")
+    left = sorted(set(present[kind]) - set(content))
+    return {kind: left} if left else None

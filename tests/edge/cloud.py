@@ -1,0 +1,258 @@
+"""One AWS account as the functions see it: moto, with every call written down and any answer replaced.
+
+moto is a polite stand-in: its CreateThing never conflicts, nothing throttles, its lists have no pages, and its
+descriptions leave out the CA and the mode. The first three are scripted by the tests (`Wire.answer`, `Wire.fail`); what
+AWS describes and moto does not is filled in here, from what the test registered.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from io import StringIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+
+from jitr.handlers.register import Register
+from jitr.iot import AwsIot
+from jitr.messages import RegistrationsQueue, SweepQueue
+from jitr.pacing import Pacer
+from jitr.registration import Registration
+from jitr.registry import Registry
+from jitr.rules import Rules
+from jitr.settings import Settings
+from jitr.sweeping import Sweep
+from jitr.telemetry import METRICS_NAMESPACE, Announcer
+from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_sqs import SQSClient
+
+TABLE = "jitr-acme-registry"
+QUEUE = "jitr-acme-registrations"
+DEAD_LETTERS = "jitr-acme-dead-letters"
+
+
+class Wire:
+    """What goes over the wire: every call, once however often it is retried, and answers in place of moto's."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        self._scripts: dict[str, list[Mapping[str, Any] | BaseException]] = {}
+
+    def forget(self) -> None:
+        self.calls.clear()
+
+    def reset(self) -> None:
+        self.calls.clear()
+        self._scripts.clear()
+
+    def of(self, operation: str) -> list[dict[str, Any]]:
+        """The parameters of each call of one operation."""
+        return [parameters for _, name, parameters in self.calls if name == operation]
+
+    def operations(self, service: str) -> list[str]:
+        """The operations of one service, in order."""
+        return [name for one, name, _ in self.calls if one == service]
+
+    def answer(self, operation: str, *answers: Mapping[str, Any]) -> None:
+        """Give these answers to the next calls."""
+        self._scripts.setdefault(operation, []).extend(answers)
+
+    def fail(self, operation: str, code: str, *, status: int = 400, times: int = 1, **more: Any) -> None:
+        """Let the next calls fail with this error of AWS."""
+        error = {
+            "Error": {"Code": code, "Message": f"{operation} said {code}"},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+            **more,
+        }
+        self._scripts.setdefault(operation, []).extend([error] * times)
+
+    def break_down(self, operation: str, error: BaseException) -> None:
+        """Let the next call get no answer at all."""
+        self._scripts.setdefault(operation, []).append(error)
+
+    def listen(self, session: boto3.Session) -> None:
+        session.events.register("provide-client-params", self._note)
+        session.events.register("before-call", self._scripted)  # type: ignore[arg-type]  # whose stub forgets answers
+        session.events.register("after-call.iot.DescribeCertificate", self._name_the_ca)
+        session.events.register("after-call.iot.DescribeCACertificate", self._name_the_mode)
+
+    def _note(self, *, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.calls.append((model.service_model.service_name, model.name, params))
+
+    def _scripted(self, *, model: Any, **_: Any) -> tuple[SimpleNamespace, Mapping[str, Any]] | None:
+        script = self._scripts.get(model.name)
+        if not script:
+            return None
+        answer = script.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 200)
+        return SimpleNamespace(status_code=status), answer
+
+    def _name_the_ca(self, *, parsed: dict[str, Any], **_: Any) -> None:
+        if "certificateDescription" in parsed:
+            parsed["certificateDescription"].setdefault("caCertificateId", factory().certificate_id)
+
+    def _name_the_mode(self, *, parsed: dict[str, Any], **_: Any) -> None:
+        if "certificateDescription" in parsed:
+            parsed["certificateDescription"].setdefault("certificateMode", "DEFAULT")
+
+
+@cache
+def client(session: boto3.Session, service: str) -> Any:
+    """Clients are slow to make, and hold nothing that a test could leave behind."""
+    return session.client(service)  # type: ignore[call-overload]
+
+
+@dataclass
+class Cloud:
+    """One account with a registered CA, the stack's resources, and the functions' parts put together for it."""
+
+    session: boto3.Session
+    wire: Wire
+    now: datetime = NOW
+    authority: Authority = field(default_factory=factory)
+    log: StringIO = field(default_factory=StringIO)
+
+    def __post_init__(self) -> None:
+        self.iot: IoTClient = client(self.session, "iot")
+        self.dynamodb: DynamoDBClient = client(self.session, "dynamodb")
+        self.sqs: SQSClient = client(self.session, "sqs")
+        queue_url, dead_letter_url = (
+            self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in (QUEUE, DEAD_LETTERS)
+        )
+        self.settings = Settings(
+            fleet="acme",
+            account_id=ACCOUNT,
+            region=REGION,
+            registry_table=TABLE,
+            registrations_queue_url=queue_url,
+            dead_letter_queue_url=dead_letter_url,
+            event_bus="default",
+            activations_per_second=10,
+            max_concurrency=15,
+        )
+        self.rules: Rules = rules_for(self.authority, thing_groups=())
+        self.dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.iot.register_ca_certificate(
+            caCertificate=self.authority.pem, setAsActive=True, allowAutoRegistration=True, certificateMode="DEFAULT"
+        )
+        self.iot.create_thing_type(thingTypeName="sensor")
+        self.iot.create_policy(policyName="jitr-acme-factory", policyDocument="{}")
+        self.metrics = Metrics(namespace=METRICS_NAMESPACE, service="register")
+        self.put_together()
+        self.wire.forget()
+
+    def put_together(self) -> None:
+        """Make the functions' parts, as a new execution environment does."""
+        logger = Logger(service=f"test-{id(self)}", stream=self.log)
+        self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.metrics)
+        self.aws_iot = AwsIot(self.iot, Pacer(0), clock=self.clock)
+        self.registry = Registry(self.dynamodb, TABLE)
+        self.registration = Registration(
+            settings=self.settings,
+            rules=self.rules,
+            iot=self.aws_iot,
+            registry=self.registry,
+            announcer=self.announcer,
+            clock=self.clock,
+        )
+        queue = RegistrationsQueue(self.sqs, self.settings)
+        self.register = Register(self.registration, queue, self.announcer, clock=self.clock)
+        self.sweep = Sweep(
+            rules=self.rules,
+            iot=self.aws_iot,
+            registry=self.registry,
+            queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
+            clock=self.clock,
+        )
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def under(self, rules: Rules) -> None:
+        """Deploy other rules."""
+        self.rules = rules
+        self.put_together()
+
+    def knock(self, pem: str | None = None) -> str:
+        """A device connects for the first time: AWS IoT registers its certificate. The certificate's id."""
+        pem = pem or self.authority.leaf()
+        self.iot.register_certificate(
+            certificatePem=pem,
+            caCertificatePem=self.authority.pem,
+            status="PENDING_ACTIVATION",  # which only AWS IoT itself may say
+        )
+        self.wire.forget()
+        return certificate_id(pem)
+
+    def status(self, device: str) -> str:
+        return self.iot.describe_certificate(certificateId=device)["certificateDescription"]["status"]
+
+    def event(self, device: str, **changes: Any) -> dict[str, Any]:
+        """The event of a device's first connection."""
+        return {
+            "certificateId": device,
+            "caCertificateId": self.authority.certificate_id,
+            "timestamp": round(self.now.timestamp() * 1000),
+            "certificateStatus": "PENDING_ACTIVATION",
+            "awsAccountId": ACCOUNT,
+            "certificateRegistrationTimestamp": None,
+            **changes,
+        }
+
+    def record(self, body: object, *, receives: int = 1, age: timedelta = SECOND) -> dict[str, Any]:
+        """Send a message to the queue and receive it, as Lambda does; one record of its batch."""
+        text = body if isinstance(body, str) else json.dumps(body)
+        self.sqs.send_message(QueueUrl=self.settings.registrations_queue_url, MessageBody=text)
+        received = self.sqs.receive_message(QueueUrl=self.settings.registrations_queue_url, MaxNumberOfMessages=1)
+        message = received["Messages"][0]
+        return {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": text,
+            "attributes": {
+                "ApproximateReceiveCount": str(receives),
+                "SentTimestamp": str(round((self.now - age).timestamp() * 1000)),
+            },
+        }
+
+    def batch(self, *records: Mapping[str, Any], milliseconds: int = 60_000) -> list[str]:
+        """Have a batch decided; the ids of the messages that are to come again."""
+        self.wire.forget()
+        answer = self.register.batch(list(records), lambda: milliseconds)
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def dead_letters(self) -> list[tuple[str, str]]:
+        """The body and the reason of each dead-lettered message."""
+        received = self.sqs.receive_message(
+            QueueUrl=self.settings.dead_letter_queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        return [
+            (message["Body"], message["MessageAttributes"]["jitr_reason"]["StringValue"])
+            for message in received.get("Messages", [])
+        ]
+
+    def items(self) -> dict[str, dict[str, Any]]:
+        return {item["id"]["S"]: dict(item) for item in self.dynamodb.scan(TableName=TABLE)["Items"]}
+
+    def counted(self) -> Counter[str]:
+        """The metrics of this invocation so far."""
+        return Counter({name: round(sum(metric["Value"])) for name, metric in self.metrics.metric_set.items()})
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]

@@ -1,0 +1,65 @@
+"""Fixtures: one account of moto's, without network or credentials."""
+
+import logging
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from aws_lambda_powertools import Metrics
+from moto import mock_aws
+
+from tests.cases.issuing import REGION
+from tests.edge.cloud import Cloud, Wire
+
+DUMMY = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(scope="session")
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture(scope="session")
+def session(wire: Wire) -> boto3.Session:
+    """One session for all tests, since it keeps the API models it has read; its credentials are nobody's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in DUMMY.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
+    wire.listen(session)
+    return session
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch, session: boto3.Session, wire: Wire) -> Iterator[None]:
+    """No test here reaches AWS, or leaves anything to the next one."""
+    for name, value in DUMMY.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    wire.reset()
+    with mock_aws(config={"iot": {"use_valid_cert": True}}):
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)  # which moto has taken away
+        yield
+    # Powertools keep metrics in the class, and loggers are the process's.
+    for state in (Metrics._metrics, Metrics._dimensions, Metrics._metadata, Metrics._default_dimensions):
+        state.clear()
+    for service in ("register", "sweep"):
+        logger = logging.getLogger(service)
+        logger.handlers.clear()
+        vars(logger).pop("init", None)
+        vars(logger).pop("powertools_handler", None)
+
+
+@pytest.fixture
+def cloud(session: boto3.Session, wire: Wire) -> Cloud:
+    return Cloud(session, wire)

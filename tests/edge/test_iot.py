@@ -1,0 +1,393 @@
+"""AWS IoT: each step as it goes over the wire, and where each error of AWS ends."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
+from jitr.iot import AwsIot
+from jitr.pacing import Pacer
+from jitr.provisioning import (
+    AddThingToThingGroup,
+    AttachPolicy,
+    AttachThingPrincipal,
+    CreateThing,
+    IotStep,
+    SetStatus,
+)
+from jitr.registrations import CaRegistration, ListedCertificate, Status
+from tests.cases.issuing import NOW, SECOND, certificate_id, factory
+from tests.edge.cloud import Cloud, Wire
+
+ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "ab" * 32
+OTHER_ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "cd" * 32
+ATTRIBUTES = {"model": "Mark-2", "jitr_fleet": "acme"}
+
+CREATE = CreateThing(thing_name="sensor-0001", thing_type="sensor", attributes=ATTRIBUTES, certificate_arn=ARN)
+ADD = AddThingToThingGroup(thing_name="sensor-0001", thing_group="factory-1")
+ATTACH = AttachThingPrincipal(thing_name="sensor-0001", certificate_arn=ARN)
+ATTACH_POLICY = AttachPolicy(policy="jitr-acme-factory", certificate_arn=ARN)
+ACTIVATE = SetStatus(certificate_id="ab" * 32, status=Status.ACTIVE)
+
+# Each step with the one call that makes it so, and that call's parameters.
+STEPS: list[tuple[IotStep, str, dict[str, Any]]] = [
+    (
+        CREATE,
+        "CreateThing",
+        {"thingName": "sensor-0001", "thingTypeName": "sensor", "attributePayload": {"attributes": ATTRIBUTES}},
+    ),
+    (ADD, "AddThingToThingGroup", {"thingName": "sensor-0001", "thingGroupName": "factory-1"}),
+    (
+        ATTACH,
+        "AttachThingPrincipal",
+        {"thingName": "sensor-0001", "principal": ARN, "thingPrincipalType": "EXCLUSIVE_THING"},
+    ),
+    (ATTACH_POLICY, "AttachPolicy", {"policyName": "jitr-acme-factory", "target": ARN}),
+    (ACTIVATE, "UpdateCertificate", {"certificateId": "ab" * 32, "newStatus": "ACTIVE"}),
+]
+OPERATIONS = [operation for _, operation, _ in STEPS]
+ASK: dict[str, Callable[[AwsIot], object]] = {
+    "DescribeCertificate": lambda iot: iot.describe("ab" * 32),
+    "DescribeCACertificate": lambda iot: iot.describe_ca("cd" * 32),
+    "ListCertificatesByCA": lambda iot: list(iot.certificates_of("cd" * 32)),
+}
+DO: dict[str, Callable[[AwsIot], object]] = {
+    **ASK,
+    **{operation: lambda iot, step=step: iot.apply(step) for step, operation, _ in STEPS},  # type: ignore[misc]
+}
+EMPTY: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(("step", "operation", "parameters"), STEPS, ids=OPERATIONS)
+def test_a_step_is_one_call(
+    cloud: Cloud, wire: Wire, step: IotStep, operation: str, parameters: dict[str, Any]
+) -> None:
+    wire.answer(operation, EMPTY)
+    cloud.aws_iot.apply(step)
+    assert wire.calls == [("iot", operation, parameters)]
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.INACTIVE, Status.REVOKED])
+def test_a_status_is_set_as_it_is_called(cloud: Cloud, status: Status) -> None:
+    device = cloud.knock()
+    cloud.aws_iot.apply(SetStatus(certificate_id=device, status=status))
+    assert cloud.status(device) == status.value
+
+
+def test_a_thing_without_a_type_is_made_without_one(cloud: Cloud, wire: Wire) -> None:
+    step = CreateThing(thing_name="sensor-0001", thing_type=None, attributes=ATTRIBUTES, certificate_arn=ARN)
+    cloud.aws_iot.apply(step)
+    assert wire.of("CreateThing") == [{"thingName": "sensor-0001", "attributePayload": {"attributes": ATTRIBUTES}}]
+    assert cloud.iot.describe_thing(thingName="sensor-0001")["attributes"] == ATTRIBUTES
+
+
+def test_the_steps_can_be_taken_twice(cloud: Cloud) -> None:
+    device = cloud.knock()
+    arn = cloud.aws_iot.describe(device).arn
+    cloud.iot.create_thing_group(thingGroupName="factory-1")
+    steps: list[IotStep] = [
+        CREATE,
+        ADD,
+        AttachThingPrincipal(thing_name="sensor-0001", certificate_arn=arn),
+        AttachPolicy(policy="jitr-acme-factory", certificate_arn=arn),
+        SetStatus(certificate_id=device, status=Status.ACTIVE),
+    ]
+    for _ in range(2):
+        for step in steps:
+            cloud.aws_iot.apply(step)
+    assert cloud.iot.list_thing_principals(thingName="sensor-0001")["principals"] == [arn]
+    assert [one["policyName"] for one in cloud.iot.list_attached_policies(target=arn)["policies"]] == [
+        "jitr-acme-factory"
+    ]
+    assert cloud.iot.list_things_in_thing_group(thingGroupName="factory-1")["things"] == ["sensor-0001"]
+    assert cloud.status(device) == "ACTIVE"
+
+
+@pytest.mark.parametrize("principals", [[], [ARN]], ids=["of nobody", "of this certificate"])
+@pytest.mark.parametrize("thing_type", ["sensor", None])
+def test_a_thing_that_exists_otherwise_is_adopted(
+    cloud: Cloud, wire: Wire, principals: list[str], thing_type: str | None
+) -> None:
+    wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
+    wire.answer("ListThingPrincipals", {"principals": principals})
+    wire.answer("UpdateThing", EMPTY)
+    cloud.aws_iot.apply(
+        CreateThing(thing_name="sensor-0001", thing_type=thing_type, attributes=ATTRIBUTES, certificate_arn=ARN)
+    )
+    assert wire.operations("iot") == ["CreateThing", "ListThingPrincipals", "UpdateThing"]
+    assert wire.of("ListThingPrincipals") == [{"thingName": "sensor-0001"}]
+    assert wire.of("UpdateThing") == [
+        {"thingName": "sensor-0001", "attributePayload": {"attributes": ATTRIBUTES, "merge": True}}
+        | ({"thingTypeName": thing_type} if thing_type else {})
+    ]
+
+
+@pytest.mark.parametrize("principals", [[OTHER_ARN], [ARN, OTHER_ARN], ["arn:aws:iot:::identity/x"]])
+def test_a_thing_that_another_principal_is_attached_to_is_taken(
+    cloud: Cloud, wire: Wire, principals: list[str]
+) -> None:
+    wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
+    wire.answer("ListThingPrincipals", {"principals": principals})
+    with pytest.raises(Rejected) as refusal:
+        cloud.aws_iot.apply(CREATE)
+    assert refusal.value.reason is Reason.THING_TAKEN
+    assert wire.of("UpdateThing") == []
+
+
+@pytest.mark.parametrize("operation", ["CreateThing", "ListThingPrincipals", "UpdateThing"])
+def test_a_conflict_that_meets_a_throttle_is_unavailable(cloud: Cloud, wire: Wire, operation: str) -> None:
+    if operation != "CreateThing":
+        wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
+        wire.answer("ListThingPrincipals", *([{"principals": []}] if operation == "UpdateThing" else []))
+    wire.fail(operation, "ThrottlingException")
+    with pytest.raises(Unavailable, match=operation):
+        cloud.aws_iot.apply(CREATE)
+
+
+RETRYABLE = [
+    ("ThrottlingException", 400),
+    ("TooManyRequestsException", 429),
+    ("ServiceUnavailableException", 503),
+    ("InternalFailureException", 500),
+    ("InternalException", 400),
+    ("SomethingNew", 500),
+    ("SomethingNew", 599),
+]
+
+
+@pytest.mark.parametrize(("code", "status"), RETRYABLE)
+@pytest.mark.parametrize("operation", DO)
+def test_what_a_retry_can_cure_is_unavailable(cloud: Cloud, wire: Wire, operation: str, code: str, status: int) -> None:
+    wire.fail(operation, code, status=status)
+    with pytest.raises(Unavailable, match=f"^{operation}: {code}$"):
+        DO[operation](cloud.aws_iot)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectTimeoutError(endpoint_url="https://iot"),
+        ReadTimeoutError(endpoint_url="https://iot"),
+        EndpointConnectionError(endpoint_url="https://iot"),
+        ConnectionClosedError(endpoint_url="https://iot"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("operation", DO)
+def test_what_gets_no_answer_is_unavailable(cloud: Cloud, wire: Wire, operation: str, error: Exception) -> None:
+    wire.break_down(operation, error)
+    with pytest.raises(Unavailable, match=f"^{operation}: {type(error).__name__}$"):
+        DO[operation](cloud.aws_iot)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [("LimitExceededException", Reason.LIMIT_EXCEEDED), ("InvalidRequestException", Reason.REQUEST_REFUSED)],
+)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_limit_and_a_refusal_of_aws_are_answers_about_the_device(
+    cloud: Cloud, wire: Wire, operation: str, code: str, reason: Reason
+) -> None:
+    wire.fail(operation, code)
+    with pytest.raises(Rejected, match=f"{operation} said {code}") as refusal:
+        DO[operation](cloud.aws_iot)
+    assert refusal.value.reason is reason
+
+
+@pytest.mark.parametrize("operation", DO)
+def test_a_missing_permission_passes_through_and_names_the_action(cloud: Cloud, wire: Wire, operation: str) -> None:
+    wire.fail(operation, "AccessDeniedException", status=403)
+    with pytest.raises(ClientError, match=rf"\(AccessDeniedException\) when calling the {operation} operation"):
+        DO[operation](cloud.aws_iot)
+
+
+@pytest.mark.parametrize(
+    ("step", "operation", "missing"),
+    [
+        (CREATE, "CreateThing", "thing type sensor"),
+        (ADD, "AddThingToThingGroup", "thing group factory-1"),
+        (ATTACH, "AttachThingPrincipal", "thing sensor-0001"),
+        (ATTACH_POLICY, "AttachPolicy", "policy jitr-acme-factory"),
+    ],
+)
+def test_what_the_rules_name_and_aws_does_not_have_is_missing(
+    cloud: Cloud, wire: Wire, step: IotStep, operation: str, missing: str
+) -> None:
+    wire.fail(operation, "ResourceNotFoundException", status=404)
+    with pytest.raises(Rejected, match=missing) as refusal:
+        cloud.aws_iot.apply(step)
+    assert refusal.value.reason is Reason.TARGET_MISSING
+
+
+@pytest.mark.parametrize(
+    "make", [lambda iot: iot.describe("ab" * 32), lambda iot: iot.apply(ACTIVATE)], ids=["describe", "set status"]
+)
+def test_a_certificate_that_aws_does_not_know_is_unknown(cloud: Cloud, make: Callable[[AwsIot], object]) -> None:
+    with pytest.raises(CertificateUnknown, match="ab" * 32):
+        make(cloud.aws_iot)
+
+
+def test_a_status_that_the_certificates_state_forbids_was_overtaken(cloud: Cloud, wire: Wire) -> None:
+    wire.fail("UpdateCertificate", "CertificateStateException", status=406)
+    with pytest.raises(Overtaken):
+        cloud.aws_iot.apply(ACTIVATE)
+
+
+def test_a_device_is_described_as_it_is_registered(cloud: Cloud, wire: Wire) -> None:
+    pem = factory().leaf()
+    device = cloud.aws_iot.describe(cloud.knock(pem))
+    assert device.certificate_id == certificate_id(pem)
+    assert device.arn.endswith(f":cert/{device.certificate_id}")
+    assert device.status is Status.PENDING_ACTIVATION
+    assert device.pem == pem
+    assert device.ca_certificate_id == factory().certificate_id
+    assert device.created_at.tzinfo
+    assert wire.operations("iot") == ["DescribeCertificate"]
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_of_aws_is_known(cloud: Cloud, wire: Wire, status: Status) -> None:
+    device = cloud.knock()
+    description = cloud.iot.describe_certificate(certificateId=device)["certificateDescription"]
+    description["status"] = status.value
+    wire.answer("DescribeCertificate", {"certificateDescription": description})
+    assert cloud.aws_iot.describe(device).status is status
+
+
+def test_the_statuses_are_those_of_the_api(cloud: Cloud) -> None:
+    shape = cloud.iot.meta.service_model.shape_for("CertificateStatus")
+    assert set(shape.enum) == {status.value for status in Status}  # type: ignore[attr-defined]
+
+
+def test_a_certificate_without_a_ca_has_none(cloud: Cloud, wire: Wire) -> None:
+    device = cloud.knock()
+    description = dict(cloud.iot.describe_certificate(certificateId=device)["certificateDescription"])
+    description["caCertificateId"] = None
+    wire.answer("DescribeCertificate", {"certificateDescription": description})
+    assert cloud.aws_iot.describe(device).ca_certificate_id is None
+
+
+def ca_answer(**changes: Any) -> dict[str, Any]:
+    description = {
+        "certificateId": "cd" * 32,
+        "certificatePem": "pem",
+        "status": "ACTIVE",
+        "certificateMode": "SNI_ONLY",
+    }
+    return {"certificateDescription": description | changes}
+
+
+def test_a_ca_is_described_with_its_mode_and_whether_it_is_active(cloud: Cloud, wire: Wire) -> None:
+    wire.answer("DescribeCACertificate", ca_answer())
+    assert cloud.aws_iot.describe_ca("cd" * 32) == CaRegistration(
+        certificate_id="cd" * 32, pem="pem", active=True, mode="SNI_ONLY"
+    )
+    wire.answer("DescribeCACertificate", ca_answer(status="INACTIVE"))
+    cloud.now += 60 * SECOND
+    ca = cloud.aws_iot.describe_ca("cd" * 32)
+    assert ca
+    assert not ca.active
+
+
+def test_a_ca_that_names_no_mode_is_in_default_mode(cloud: Cloud) -> None:
+    ca = cloud.aws_iot.describe_ca(factory().certificate_id)
+    assert ca == CaRegistration(certificate_id=factory().certificate_id, pem=factory().pem, active=True, mode="DEFAULT")
+
+
+def test_a_cas_description_is_kept_for_60_seconds(cloud: Cloud, wire: Wire) -> None:
+    wire.answer("DescribeCACertificate", ca_answer(), ca_answer(status="INACTIVE"))
+    first = cloud.aws_iot.describe_ca("cd" * 32)
+    cloud.now = NOW + 59.999 * SECOND
+    assert cloud.aws_iot.describe_ca("cd" * 32) is first
+    assert len(wire.of("DescribeCACertificate")) == 1
+    cloud.now = NOW + 60 * SECOND
+    assert cloud.aws_iot.describe_ca("cd" * 32) != first
+    assert len(wire.of("DescribeCACertificate")) == 2
+
+
+def test_a_ca_that_aws_does_not_know_is_remembered_too(cloud: Cloud, wire: Wire) -> None:
+    assert cloud.aws_iot.describe_ca("cd" * 32) is None
+    assert cloud.aws_iot.describe_ca("cd" * 32) is None
+    assert len(wire.of("DescribeCACertificate")) == 1
+    cloud.now += 60 * SECOND
+    wire.answer("DescribeCACertificate", ca_answer())
+    assert cloud.aws_iot.describe_ca("cd" * 32)
+
+
+def test_each_ca_is_kept_by_itself(cloud: Cloud) -> None:
+    assert cloud.aws_iot.describe_ca("cd" * 32) is None
+    assert cloud.aws_iot.describe_ca(factory().certificate_id)
+
+
+def test_a_ca_that_could_not_be_described_is_asked_for_again(cloud: Cloud, wire: Wire) -> None:
+    wire.fail("DescribeCACertificate", "ThrottlingException")
+    with pytest.raises(Unavailable):
+        cloud.aws_iot.describe_ca(factory().certificate_id)
+    assert cloud.aws_iot.describe_ca(factory().certificate_id)
+
+
+def listed(number: int, status: str = "PENDING_ACTIVATION") -> dict[str, Any]:
+    return {"certificateId": f"{number:064x}", "status": status, "creationDate": NOW - number * SECOND}
+
+
+def test_the_certificates_of_a_ca_come_page_by_page_newest_first(cloud: Cloud, wire: Wire) -> None:
+    wire.answer(
+        "ListCertificatesByCA",
+        {"certificates": [listed(1), listed(2, "ACTIVE")], "nextMarker": "more"},
+        {"certificates": [], "nextMarker": "still more"},
+        {"certificates": [listed(3)]},
+    )
+    pages = list(cloud.aws_iot.certificates_of("cd" * 32))
+    assert [[one.certificate_id for one in page] for page in pages] == [
+        [f"{1:064x}", f"{2:064x}"],
+        [],
+        [f"{3:064x}"],
+    ]
+    assert pages[0][1] == ListedCertificate(
+        certificate_id=f"{2:064x}", status=Status.ACTIVE, created_at=NOW - 2 * SECOND
+    )
+    asked = {"caCertificateId": "cd" * 32, "pageSize": 250, "ascendingOrder": False}
+    assert wire.of("ListCertificatesByCA") == [
+        asked,
+        asked | {"marker": "more"},
+        asked | {"marker": "still more"},
+    ]
+
+
+def test_a_page_is_asked_for_only_when_it_is_wanted(cloud: Cloud, wire: Wire) -> None:
+    wire.answer("ListCertificatesByCA", {"certificates": [listed(1)], "nextMarker": "more"})
+    assert next(iter(cloud.aws_iot.certificates_of("cd" * 32)))
+    assert len(wire.of("ListCertificatesByCA")) == 1
+
+
+def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wire) -> None:
+    waits: list[float] = []
+    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: datetime.now(UTC))
+    few = ["DescribeCertificate", "AttachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
+    for operation, do in DO.items():
+        wire.fail(operation, "AccessDeniedException", times=2)
+        for _ in range(2):
+            with pytest.raises(ClientError):
+                do(iot)
+        assert bool(waits) is (operation in few), operation
+        waits.clear()
+
+
+def test_looking_at_a_things_principals_is_paced(cloud: Cloud, wire: Wire) -> None:
+    waits: list[float] = []
+    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: NOW)
+    for _ in range(2):
+        wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
+        wire.answer("ListThingPrincipals", {"principals": [OTHER_ARN]})
+        with pytest.raises(Rejected):
+            iot.apply(CREATE)
+    assert waits == [1.5]
