@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from io import StringIO
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,16 @@ TABLE = "jitr-acme-registry"
 QUEUE = "jitr-acme-registrations"
 DEAD_LETTERS = "jitr-acme-dead-letters"
 
+# A logger of a name that was there before would write to where that one wrote.
+LOGGERS = count()
+
 
 class Wire:
     """What goes over the wire: every call, once however often it is retried, and answers in place of moto's."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        self._answered = False  # by a script, not by moto
         self._scripts: dict[str, list[Mapping[str, Any] | BaseException]] = {}
 
     def forget(self) -> None:
@@ -90,6 +95,7 @@ class Wire:
 
     def _scripted(self, *, model: Any, **_: Any) -> tuple[SimpleNamespace, Mapping[str, Any]] | None:
         script = self._scripts.get(model.name)
+        self._answered = bool(script)
         if not script:
             return None
         answer = script.pop(0)
@@ -99,12 +105,12 @@ class Wire:
         return SimpleNamespace(status_code=status), answer
 
     def _name_the_ca(self, *, parsed: dict[str, Any], **_: Any) -> None:
-        if "certificateDescription" in parsed:
-            parsed["certificateDescription"].setdefault("caCertificateId", factory().certificate_id)
+        if "certificateDescription" in parsed and not self._answered:
+            parsed["certificateDescription"]["caCertificateId"] = factory().certificate_id
 
     def _name_the_mode(self, *, parsed: dict[str, Any], **_: Any) -> None:
-        if "certificateDescription" in parsed:
-            parsed["certificateDescription"].setdefault("certificateMode", "DEFAULT")
+        if "certificateDescription" in parsed and not self._answered:
+            parsed["certificateDescription"]["certificateMode"] = "DEFAULT"
 
 
 @cache
@@ -159,7 +165,7 @@ class Cloud:
 
     def put_together(self) -> None:
         """Make the functions' parts, as a new execution environment does."""
-        logger = Logger(service=f"test-{id(self)}", stream=self.log)
+        logger = Logger(service=f"test-{next(LOGGERS)}", stream=self.log)
         self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.metrics)
         self.aws_iot = AwsIot(self.iot, Pacer(0), clock=self.clock)
         self.registry = Registry(self.dynamodb, TABLE)

@@ -271,7 +271,7 @@ def test_the_statuses_are_those_of_the_api(cloud: Cloud) -> None:
 def test_a_certificate_without_a_ca_has_none(cloud: Cloud, wire: Wire) -> None:
     device = cloud.knock()
     description = dict(cloud.iot.describe_certificate(certificateId=device)["certificateDescription"])
-    description["caCertificateId"] = None
+    del description["caCertificateId"]
     wire.answer("DescribeCertificate", {"certificateDescription": description})
     assert cloud.aws_iot.describe(device).ca_certificate_id is None
 
@@ -298,9 +298,12 @@ def test_a_ca_is_described_with_its_mode_and_whether_it_is_active(cloud: Cloud, 
     assert not ca.active
 
 
-def test_a_ca_that_names_no_mode_is_in_default_mode(cloud: Cloud) -> None:
-    ca = cloud.aws_iot.describe_ca(factory().certificate_id)
-    assert ca == CaRegistration(certificate_id=factory().certificate_id, pem=factory().pem, active=True, mode="DEFAULT")
+def test_a_ca_that_names_no_mode_is_in_default_mode(cloud: Cloud, wire: Wire) -> None:
+    description = {"certificateId": "cd" * 32, "certificatePem": "pem", "status": "ACTIVE"}
+    wire.answer("DescribeCACertificate", {"certificateDescription": description})
+    ca = cloud.aws_iot.describe_ca("cd" * 32)
+    assert ca
+    assert ca.mode == "DEFAULT"
 
 
 def test_a_cas_description_is_kept_for_60_seconds(cloud: Cloud, wire: Wire) -> None:

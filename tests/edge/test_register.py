@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jitr import messages
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
 from jitr.provisioning import IotStep, SetStatus
@@ -31,6 +32,19 @@ def warm(cloud: Cloud, wire: Wire) -> Cloud:
     cloud.aws_iot.describe_ca(factory().certificate_id)
     wire.forget()
     return cloud
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Between how many seconds each message was put off, the greatest of which is then taken."""
+    asked: list[tuple[int, int]] = []
+
+    def randint(least: int, most: int) -> int:
+        asked.append((least, most))
+        return most
+
+    monkeypatch.setattr(messages, "random", SimpleNamespace(randint=randint))
+    return asked
 
 
 def test_a_new_device_takes_exactly_five_iot_calls(warm: Cloud, wire: Wire) -> None:
@@ -113,6 +127,17 @@ def test_a_decided_duplicate_takes_no_iot_call(warm: Cloud, wire: Wire) -> None:
     assert warm.counted()["Duplicates"] == 3
 
 
+@pytest.mark.parametrize(("sent", "outcome"), [(5 * MINUTE, "Duplicates"), (5 * MINUTE + SECOND, "Found")])
+def test_a_duplicate_is_one_by_when_the_queue_got_it_not_by_when_it_is_decided(
+    warm: Cloud, sent: timedelta, outcome: str
+) -> None:
+    device = warm.knock()
+    warm.batch(warm.record(warm.event(device)))
+    warm.now += DAY
+    warm.batch(warm.record(warm.event(device), age=DAY - sent))
+    assert warm.counted()[outcome] == 1
+
+
 def test_a_held_duplicate_takes_no_iot_call_until_its_next_look(warm: Cloud, wire: Wire) -> None:
     warm.under(rules_for(factory(), certificate_mode="SNI_ONLY", thing_groups=()))
     device = warm.knock()
@@ -179,13 +204,15 @@ def test_an_unreadable_message_that_cannot_be_dead_lettered_stays_in_the_queue(w
     assert warm.counted()["Failures"] == 1
 
 
-def test_an_unknown_certificate_is_put_off_twice_then_gone_and_no_item_is_written(warm: Cloud, wire: Wire) -> None:
+def test_an_unknown_certificate_is_put_off_twice_then_gone_and_no_item_is_written(
+    warm: Cloud, wire: Wire, spans: list[tuple[int, int]]
+) -> None:
     for receives in (1, 2):
         record = warm.record(warm.event(NOBODY), receives=receives)
         assert warm.batch(record) == [record["messageId"]]
         (put_off,) = wire.of("ChangeMessageVisibility")
-        assert put_off["ReceiptHandle"] == record["receiptHandle"]
-        assert 5 <= put_off["VisibilityTimeout"] <= 15
+        assert (put_off["ReceiptHandle"], put_off["VisibilityTimeout"]) == (record["receiptHandle"], 15)
+        assert spans.pop() == (5, 15)
     assert warm.batch(warm.record(warm.event(NOBODY), receives=3)) == []
     assert wire.of("ChangeMessageVisibility") == []
     assert wire.operations("dynamodb") == ["BatchGetItem"]
@@ -248,15 +275,14 @@ def test_a_recall_that_is_unavailable_puts_off_the_whole_batch_but_not_what_is_u
     assert len(warm.dead_letters()) == 1
 
 
-@pytest.mark.parametrize(("receives", "longest"), [(1, 10), (2, 20), (5, 160), (9, 900)])
+@pytest.mark.parametrize(("receives", "longest"), [(1, 10), (2, 20), (5, 160), (7, 640), (8, 900), (9, 900)])
 def test_any_other_failure_is_put_off_for_longer_each_time(
-    warm: Cloud, wire: Wire, receives: int, longest: int
+    warm: Cloud, wire: Wire, spans: list[tuple[int, int]], receives: int, longest: int
 ) -> None:
     record = warm.record(warm.event(warm.knock()), receives=receives)
     wire.fail("AttachPolicy", "AccessDeniedException", status=403)
     assert warm.batch(record) == [record["messageId"]]
-    (put_off,) = wire.of("ChangeMessageVisibility")
-    assert 1 <= put_off["VisibilityTimeout"] <= longest
+    assert spans == [(1, longest)]
     assert warm.dead_letters() == []
     assert warm.counted() == {"Failures": 1, "PutOff": 1}
 
@@ -291,18 +317,18 @@ def test_a_message_that_cannot_be_put_off_comes_again_all_the_same(warm: Cloud, 
     assert warm.counted() == {"PutOff": 1, "Failures": 1}
 
 
-def test_what_is_not_reached_before_the_deadline_is_put_off_and_not_begun(warm: Cloud, wire: Wire) -> None:
+def test_what_is_not_reached_before_the_deadline_is_put_off_and_not_begun(
+    warm: Cloud, spans: list[tuple[int, int]]
+) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(3)]
     records: list[Mapping[str, Any]] = [warm.record(warm.event(device)) for device in devices]
     left = iter([10_000, 9_999, 9_998])
-    wire.forget()
     answer = warm.register.batch(records, lambda: next(left))
     assert [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] == [
         record["messageId"] for record in records[1:]
     ]
     assert [warm.status(device) for device in devices] == ["ACTIVE", "PENDING_ACTIVATION", "PENDING_ACTIVATION"]
-    assert all(1 <= one["VisibilityTimeout"] <= 5 for one in wire.of("ChangeMessageVisibility"))
-    assert len(wire.of("ChangeMessageVisibility")) == 2
+    assert spans == [(1, 5), (1, 5)]
 
 
 @pytest.mark.parametrize(
@@ -432,12 +458,17 @@ def test_a_record_that_cannot_be_read_does_not_stop_its_neighbours(warm: Cloud) 
 
 
 @pytest.mark.xfail(strict=True, reason="a lone surrogate in the event loses the log line: reported")
-def test_a_contradiction_is_logged_whatever_the_event_says(warm: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_event_says_can_always_be_logged(warm: Cloud) -> None:
     device = warm.knock()
     warm.batch(warm.record(json.dumps(warm.event(device, awsAccountId="\ud800"))))
-    assert warm.counted()["Contradictions"] == 1
-    warm.log.getvalue().encode()  # as standard output must
-    assert capsys.readouterr().err == ""
+    assert warm.log.getvalue().encode()  # as standard output must
+
+
+@pytest.mark.xfail(strict=True, reason="an event's text is logged at any length: reported")
+def test_an_event_cannot_fill_the_log(warm: Cloud) -> None:
+    device = warm.knock()
+    warm.batch(warm.record(warm.event(device, awsAccountId="1" * 100_000)))
+    assert len(warm.log.getvalue()) < 10_000
 
 
 def test_a_bare_event_returns_the_outcome(warm: Cloud) -> None:

@@ -332,6 +332,21 @@ def test_a_certificate_that_was_revoked_and_comes_back_is_refused_for_good(world
     assert world.statuses_set == [Status.INACTIVE]
 
 
+def test_a_certificate_that_was_revoked_and_comes_back_under_a_ca_without_rules_is_left(world: World) -> None:
+    event, revoked = (
+        world.event,
+        world.recorded(status=Status.REVOKED, registered_at=NOW - 9 * DAY, decided_at=NOW - DAY),
+    )
+    world.application = world.application.with_device(ca_certificate_id="f" * 64)
+    decision = world.decide(Record(decision=revoked), event)
+    assert (decision.outcome, decision.reason, decision.status) == (
+        Outcome.REJECTED,
+        Reason.WAS_REVOKED,
+        Status.PENDING_ACTIVATION,
+    )
+    assert world.statuses_set == []
+
+
 FORGOTTEN = pytest.mark.xfail(strict=True, reason="the record of the first refusal no longer says revoked: reported")
 
 

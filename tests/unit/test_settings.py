@@ -30,7 +30,9 @@ SETTINGS = Settings(
     )
 )
 def test_settings_round_trip(settings: Settings) -> None:
-    assert Settings.from_environ(settings.to_environ() | {"PATH": "/bin"}) == settings
+    read = Settings.from_environ(settings.to_environ() | {"PATH": "/bin"})
+    assert read == settings
+    assert isinstance(read.max_concurrency, int)
 
 
 def test_every_variable_is_marked_as_ours_and_is_text() -> None:
