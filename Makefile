@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.set-up
 
-.PHONY: demo test check synth setup wheels transcript lock clean
+.PHONY: demo test check synth fuzz setup wheels docs lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -22,6 +22,10 @@ check: setup
 synth: setup
 	node_modules/.bin/cdk synth --quiet
 	$(BIN)/cfn-lint 'cdk.out/assembly-*/*.template.json'
+
+# The state machine for longer, from other seeds each time.
+fuzz: setup
+	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
 
 setup: $(SETUP)
 
@@ -38,9 +42,10 @@ $(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/wh
 wheels: setup
 	$(BIN)/python -m infra.wheels
 
-# Put a real run of the demo into the README.
-transcript: setup
+# Put a real run of the demo into the README, and the failure matrix's table into docs/how-it-works.md.
+docs: setup
 	$(BIN)/python docs/transcript.py
+	$(BIN)/python docs/outcomes.py
 
 # Take the newest versions that pyproject.toml allows; look at the difference before committing it.
 lock:

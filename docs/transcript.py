@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- transcript: make transcript -->\n", "<!-- end of transcript -->"
+BEGIN, END = "<!-- transcript: make docs -->\n", "<!-- end of transcript -->"
 
 
 def main() -> int:

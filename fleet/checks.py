@@ -22,6 +22,7 @@ def check_agreement(fleet: Draft, root: Place) -> None:
     for name, ca in fleet.get("ca", {}).items():
         _check_attributes(ca, root.at("ca", name))
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
+    _check_successions(fleet, root)
     _check_account_ids(fleet, root)
     _check_partitions(fleet, root)
     _check_registrations(fleet, root)
@@ -58,6 +59,25 @@ def _check_sweep(sweep: Draft, place: Place) -> None:
             )
     if sweep.get("every", 0) % 60:
         place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
+
+
+def _check_successions(fleet: Draft, root: Place) -> None:
+    cas = fleet.get("ca", {})
+    for name, ca in cas.items():
+        place, predecessor = root.at("ca", name, "succeeds"), ca.get("succeeds")
+        if predecessor is None:
+            continue
+        if predecessor not in cas:
+            place.problem(f"is {shown(predecessor)}, which is no CA of this file", nearest(predecessor, cas))
+            continue
+        line = [name]
+        while predecessor in cas and predecessor not in line:
+            line.append(predecessor)
+            predecessor = cas[predecessor].get("succeeds")
+        if predecessor == name:
+            place.problem(
+                f"goes round in a circle: {', '.join(line)}, {name}", "leave it out of the CA that was there first"
+            )
 
 
 def _check_account_ids(fleet: Draft, root: Place) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from fleet.names import account_id, attributes, own_name, region, thing_name, thing_word
 from fleet.problems import Place, meant, nearest
 from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of
-from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject
+from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject, OnReplacement
 
 REQUIRED = object()
 
@@ -105,6 +105,10 @@ CA: Keys = {
     "attributes": Key(kind="table of templates", read=attributes, default={}),
     "policy": Key(kind="path", read=path, default=None),
     "on_reject": Key(kind="deactivate, revoke or leave", read=choice(OnReject), default="deactivate"),
+    "on_replacement": Key(kind="rotate, reject or share", read=choice(OnReplacement), default="rotate"),
+    "rotation_window": Key(kind="duration", read=duration(), default="60d"),
+    "overlap": Key(kind="duration", read=duration(), default="7d"),
+    "succeeds": Key(kind="name of a CA", read=text, default=None),
     "minimum_remaining_life": Key(kind="duration", read=duration(), default="0s"),
     "rsa_bits": Key(kind="two integers", read=integers(least=2048, greatest=MAX_RSA_BITS), default=[2048, 8192]),
     "curves": Key(kind="list of P-256, P-384, P-521", read=each(one_of(CURVES)), default=CURVES),
@@ -113,7 +117,7 @@ CA: Keys = {
 
 SWEEP: Keys = {
     "every": Key(kind="duration", read=duration(least=60, greatest=86_400), default="15m"),
-    "pending_after": Key(kind="duration", read=duration(least=60), default="10m"),
+    "pending_after": Key(kind="duration", read=duration(least=1), default="10m"),
     "horizon": Key(kind="duration", read=duration(least=60), default="7d"),
 }
 

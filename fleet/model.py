@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from jitr.rules import CaRules, CertificateMode, CheckMode, OnReject, Rules
+from jitr.rules import CaRules, CertificateMode, CheckMode, OnReject, OnReplacement, Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,10 @@ class Ca:
     attributes: Mapping[str, str] = field(hash=False)  # name → value template
     policy: Path | None  # None: the policy that jitr brings
     on_reject: OnReject
+    on_replacement: OnReplacement
+    rotation_window: int  # seconds before its end in which a certificate may be followed by another
+    overlap: int  # seconds that both work
+    succeeds: str | None  # certificate id of the CA that this one succeeds
     checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.rules.CHECKS
     minimum_remaining_life: int  # seconds
     rsa_bits: tuple[int, int]  # least and greatest modulus, inclusive
@@ -108,6 +112,10 @@ class Fleet:
             attributes=dict(ca.attributes),  # a plain dict: asdict cannot copy a read-only view
             policy=self.policy_name(ca),
             on_reject=ca.on_reject,
+            on_replacement=ca.on_replacement,
+            rotation_window=ca.rotation_window,
+            overlap=ca.overlap,
+            succeeds=ca.succeeds,
             checks=dict(ca.checks),
             minimum_remaining_life=ca.minimum_remaining_life,
             rsa_bits=ca.rsa_bits,

@@ -108,7 +108,7 @@ def _read_files(draft: Draft, root: Place, *, now: datetime) -> Certificates:
 
 def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
     folder = path.parent
-    cas = {name: _ca(name, ca, folder, certificates[name,]) for name, ca in draft["ca"].items()}
+    cas = {name: _ca(name, ca, folder, certificates) for name, ca in draft["ca"].items()}
     return Fleet(
         name=draft["fleet"]["name"],
         cas=tuple(cas.values()),
@@ -120,12 +120,14 @@ def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
     )
 
 
-def _ca(name: str, draft: Draft, folder: Path, certificate: x509.Certificate) -> Ca:
+def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates) -> Ca:
+    certificate, predecessor = certificates[name,], draft["succeeds"]
     replaced = {
         "certificate": certificate,
         "policy": draft["policy"] and folder / draft["policy"],
         "attributes": MappingProxyType(draft["attributes"]),
         "checks": MappingProxyType(draft["checks"]),
+        "succeeds": certificate_id_of(certificates[predecessor,]) if predecessor else None,
     }
     return Ca(
         name=name,

@@ -134,12 +134,17 @@ class RegistrationPath(Construct):
             ),
             iam.PolicyStatement(
                 sid="AttachToCertificates",
-                actions=["iot:AttachPolicy", "iot:AttachThingPrincipal"],
+                actions=[
+                    "iot:AttachPolicy",
+                    "iot:AttachThingPrincipal",
+                    "iot:DetachPolicy",
+                    "iot:DetachThingPrincipal",
+                ],
                 resources=[certificates],
             ),
             iam.PolicyStatement(
                 sid="KeepRegistry",
-                actions=["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+                actions=["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
                 resources=[registry.table.table_arn],
             ),
             iam.PolicyStatement(
@@ -164,11 +169,25 @@ class RegistrationPath(Construct):
             statements.append(
                 iam.PolicyStatement(sid="JoinGroups", actions=["iot:AddThingToThingGroup"], resources=[things, *groups])
             )
+        if LocalDifference.BATCH_ACTIONS_CHECKED in target.differences:
+            statements.append(
+                iam.PolicyStatement(
+                    sid=LocalDifference.BATCH_ACTIONS_CHECKED.value,
+                    actions=["sqs:DeleteMessageBatch"],
+                    resources=[self.registrations.queue_arn],
+                )
+            )
         if LocalDifference.OTHER_ARNS_CHECKED in target.differences:
             statements.append(
                 iam.PolicyStatement(
                     sid=LocalDifference.OTHER_ARNS_CHECKED.value,
-                    actions=["iot:AttachPolicy", "iot:AttachThingPrincipal", "iot:DescribeCACertificate"],
+                    actions=[
+                        "iot:AttachPolicy",
+                        "iot:AttachThingPrincipal",
+                        "iot:DescribeCACertificate",
+                        "iot:DetachPolicy",
+                        "iot:DetachThingPrincipal",
+                    ],
                     resources=["*"],
                 )
             )

@@ -4,6 +4,8 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
+from jitr.registry import DUE_INDEX
+
 
 class RegistryTable(Construct):
     """One table per fleet, account and Region, with a fixed name."""
@@ -15,6 +17,15 @@ class RegistryTable(Construct):
             "Table",
             table_name=table_name,
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+            global_secondary_indexes=[
+                # Sparse: only items with which something is due have its keys, so nothing is ever scanned.
+                dynamodb.GlobalSecondaryIndexPropsV2(
+                    index_name=DUE_INDEX,
+                    partition_key=dynamodb.Attribute(name="due", type=dynamodb.AttributeType.STRING),
+                    sort_key=dynamodb.Attribute(name="due_at", type=dynamodb.AttributeType.NUMBER),
+                    projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+                )
+            ],
             billing=dynamodb.Billing.on_demand(),
             encryption=dynamodb.TableEncryptionV2.dynamo_owned_key(),
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(

@@ -11,7 +11,8 @@ from infra.asset import Asset
 from infra.function import JitrFunction
 from infra.registration import RegistrationPath
 from infra.registry import RegistryTable
-from infra.target import Target
+from infra.target import LocalDifference, Target
+from jitr.registry import DUE_INDEX
 
 # Ten thousand certificates are 40 pages, at five pages a second.
 _FUNCTION_TIMEOUT = cdk.Duration.minutes(10)
@@ -34,6 +35,7 @@ class Sweeping(Construct):
         layer: lambda_.ILayerVersion,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._target = target
         stack = cdk.Stack.of(self)
         sweep = JitrFunction(
             self,
@@ -45,23 +47,7 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=[
-                # Neither action supports resources or conditions on them (service authorization reference).
-                iam.PolicyStatement(sid="ListCertificates", actions=["iot:ListCertificatesByCA"], resources=["*"]),
-                iam.PolicyStatement(
-                    sid="SeeHowOldTheQueueIs", actions=["cloudwatch:GetMetricStatistics"], resources=["*"]
-                ),
-                iam.PolicyStatement(
-                    sid="ReadDecisions",
-                    actions=["dynamodb:BatchGetItem", "dynamodb:UpdateItem"],
-                    resources=[registry.table.table_arn],
-                ),
-                iam.PolicyStatement(
-                    sid="SendForgotten",
-                    actions=["sqs:SendMessage"],
-                    resources=[registration.registrations.queue_arn],
-                ),
-            ],
+            statements=self._statements(registration, registry),
         )
         schedule_arn = stack.format_arn(service="scheduler", resource=f"schedule/default/{names.sweep_schedule}")
         role = iam.Role(
@@ -96,10 +82,66 @@ class Sweeping(Construct):
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=sweep.function.function_arn,
                 role_arn=role.role_arn,
-                # The next sweep does what a failed one left; only a throttled start is worth a second try.
+                # For a sweep that could not be started; one that failed is tried again by Lambda itself.
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_retry_attempts=1),
             ),
         )
+
+    def _statements(self, registration: RegistrationPath, registry: RegistryTable) -> list[iam.PolicyStatement]:
+        stack = cdk.Stack.of(self)
+        certificates = stack.format_arn(service="iot", resource="cert/*")
+        statements = [
+            # Neither action supports resources or conditions on them (service authorization reference).
+            iam.PolicyStatement(sid="ListCertificates", actions=["iot:ListCertificatesByCA"], resources=["*"]),
+            iam.PolicyStatement(sid="SeeHowOldTheQueueIs", actions=["cloudwatch:GetMetricStatistics"], resources=["*"]),
+            iam.PolicyStatement(
+                sid="RetireCertificates",
+                actions=[
+                    "iot:DescribeCertificate",
+                    "iot:DetachPolicy",
+                    "iot:DetachThingPrincipal",
+                    "iot:UpdateCertificate",
+                ],
+                resources=[certificates],
+            ),
+            iam.PolicyStatement(
+                sid="KeepRegistry",
+                actions=["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+                resources=[registry.table.table_arn],
+            ),
+            iam.PolicyStatement(
+                sid="FindWhatIsDue",
+                actions=["dynamodb:Query"],
+                resources=[f"{registry.table.table_arn}/index/{DUE_INDEX}"],
+            ),
+            iam.PolicyStatement(
+                sid="SendForgotten",
+                actions=["sqs:SendMessage"],
+                resources=[registration.registrations.queue_arn],
+            ),
+            iam.PolicyStatement(
+                sid="Announce",
+                actions=["events:PutEvents"],
+                resources=[stack.format_arn(service="events", resource="event-bus/default")],
+            ),
+        ]
+        if LocalDifference.BATCH_ACTIONS_CHECKED in self._target.differences:
+            statements.append(
+                iam.PolicyStatement(
+                    sid=LocalDifference.BATCH_ACTIONS_CHECKED.value,
+                    actions=["sqs:SendMessageBatch"],
+                    resources=[registration.registrations.queue_arn],
+                )
+            )
+        if LocalDifference.OTHER_ARNS_CHECKED in self._target.differences:
+            statements.append(
+                iam.PolicyStatement(
+                    sid=LocalDifference.OTHER_ARNS_CHECKED.value,
+                    actions=["iot:DetachPolicy", "iot:DetachThingPrincipal"],
+                    resources=["*"],
+                )
+            )
+        return statements
 
 
 def _in_units(seconds: int) -> str:

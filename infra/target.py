@@ -17,8 +17,10 @@ from aws_cdk import aws_lambda as lambda_
 class LocalDifference(StrEnum):
     """What a stack for the local AWS has or lacks, each because of a limit named in docs/divergences.md."""
 
-    # Its IAM checks other resources than AWS for three actions, so the right role fails there.
+    # Its IAM checks other resources than AWS for attaching, detaching and the CA, so the right role fails there.
     OTHER_ARNS_CHECKED = "LocalAwsChecksOtherArns"
+    # Its IAM knows SendMessageBatch and DeleteMessageBatch as actions; AWS asks for SendMessage and DeleteMessage.
+    BATCH_ACTIONS_CHECKED = "LocalAwsChecksBatchActions"
     # It speaks plain HTTP on the loopback interface, so a policy that demands TLS denies everything.
     PLAIN_HTTP = "PlainHttp"
     # Its bootstrap roles cannot publish assets when IAM is enforced.

@@ -7,9 +7,11 @@ import sys
 import typer
 
 from fleet.problems import FleetError
+from jitr.errors import JitrError
 from jitrctl.access import AccessError
-from jitrctl.commands import demo, local, replay
+from jitrctl.commands import demo, device, local, replay
 from jitrctl.local.errors import LocalAwsError
+from jitrctl.operating import OperatingError
 from jitrctl.terminal import Exit, print_error
 
 app = typer.Typer(
@@ -20,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(replay.replay)
+app.add_typer(device.app, name="device")
 app.add_typer(local.app, name="local")
 
 
@@ -32,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (FleetError, AccessError) as error:
         print_error(str(error))
         return Exit.UNUSABLE
-    except LocalAwsError as error:
+    except (LocalAwsError, OperatingError, JitrError) as error:
         print_error(str(error))
         return Exit.FAILED
     return Exit.DONE

@@ -22,11 +22,14 @@ from jitr.pacing import Pacer
 from jitr.provisioning import plan, plan_rejection
 from jitr.registrations import Status
 from jitr.registry import Registry
+from jitr.replacement import refuse_wrong_owner
 
 if TYPE_CHECKING:
     import boto3
 
     from fleet.model import Account, Fleet
+    from jitr.admission import Examination
+    from jitr.registrations import DeviceRegistration
 
 SCHEDULED = "aws.scheduler"
 
@@ -92,25 +95,42 @@ class Replay:
     def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
         now = _now()
         record = self._registry.recall([event.certificate_id])[event.certificate_id]
-        if record.decision and record.decision.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
-            return {"outcome": Outcome.DUPLICATE.value, "detail": f"settled: {record.decision.outcome}", "plan": []}
+        if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
+            return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
         device = self._iot.describe(event.certificate_id)
         if device.status is not Status.PENDING_ACTIVATION:
             return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
         ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
         try:
-            identity = examine(device, ca, self._rules, now=now).admit()
+            record.refuse_activation()
+            examination = examine(device, ca, self._rules, now=now)
+            identity = examination.admit()
+            self._refuse_wrong_owner(identity.thing_name, device, examination, now)
         except Rejected as refusal:
             ca_rules = self._rules.ca(device.ca_certificate_id or "")
             undo = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
             outcome = Outcome.REJECTED if refusal.reason.final else Outcome.HELD
             return {"outcome": outcome.value, "detail": str(refusal), "plan": [_in_words(step) for step in undo]}
-        steps = plan(identity, device, fleet=self._rules.fleet)
+        steps = plan(identity, device)
         return {
             "outcome": Outcome.ACTIVATED.value,
             "detail": f"as thing {identity.thing_name}",
             "plan": [_in_words(step) for step in steps],
         }
+
+    def _refuse_wrong_owner(
+        self, thing_name: str, device: DeviceRegistration, examination: Examination, now: datetime
+    ) -> None:
+        rules = self._rules.ca(device.ca_certificate_id or "")
+        if rules and examination.certificate:
+            refuse_wrong_owner(
+                thing_name,
+                owner=self._registry.owner(thing_name),
+                device=device,
+                certificate=examination.certificate,
+                rules=rules,
+                now=now,
+            )
 
     def _invoke(self, function: str, payload: dict[str, Any]) -> dict[str, Any]:
         try:

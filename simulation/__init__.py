@@ -10,8 +10,8 @@ quotas can be put in front, and hours of a storm pass in minutes.
     account.connect(certificate, client_id="sensor-1") a device
     Deployment(account, rules)                         jitr, deployed there
 
-What is known of AWS is quoted from shared/facts/aws-iot.md ("facts §…"); where nobody outside AWS knows, there is a
-switch in `Undocumented`. Anything that is asked for and not modelled raises NotModelled; nothing is silently true.
+What is known of AWS is in docs/aws-facts.md ("aws-facts §…"); where nobody outside AWS knows, there is a switch in
+`Undocumented`. Anything that is asked for and not modelled raises NotModelled; nothing is silently true.
 
 Not modelled: IAM, TLS, MQTT after CONNECT, policies' contents (save whether they need a thing), certificate transfer,
 provisioning templates, dynamic groups, jobs, shadows; FIFO queues; DynamoDB's capacity, streams, scans and eventual

@@ -52,7 +52,7 @@ class Authority:
         return Leaf.of(builder.sign(self.key, hashes.SHA256()), ca_certificate_id=self.certificate_id)
 
     def verification(self, registration_code: str) -> str:
-        """Proof of possession of the CA's key, which DEFAULT mode asks for (facts §4.1); PEM."""
+        """Proof of possession of the CA's key, which DEFAULT mode asks for (aws-facts §3); PEM."""
         return self.issue(registration_code).pem
 
 

@@ -72,7 +72,7 @@ class Aws:
         self._asking = threading.local()
 
     def account(self, account_id: str, region: str = "eu-central-1") -> "Account":
-        """One account in one Region, where everything is separate (facts §4.2); the same one for the same names."""
+        """One account in one Region, where everything is separate (aws-facts §3); the same one for the same names."""
         key = account_id, region
         if key not in self._accounts:
             default_cas = self._default_cas.setdefault(region, {})
@@ -122,10 +122,17 @@ class Account:
         self.quotas: dict[str, TokenBucket] = {}  # by call name ("iot:CreateThing"), or CONNECT, AUTO_REGISTRATION
         self.counts: Counter[str] = Counter()  # attempts, by call name
         self.throttled: Counter[str] = Counter()  # of those, throttled by a quota
+        self._clients: dict[tuple[str, str, Config], Any] = {}
         self._operations: dict[tuple[str, str], Callable[[Params], Answer]] = {}
 
     def client(self, service: ServiceName, *, caller: str = "", config: Config = DEFAULT_CONFIG) -> Any:
-        """A real boto3 client of this account and Region; `caller` stands in its calls' log entries."""
+        """A real boto3 client of this account and Region; `caller` stands in its calls' log entries.
+
+        The same one for the same arguments: making one takes longer than an activation.
+        """
+        made = self._clients.get((service, caller, config))
+        if made is not None:
+            return made
         with _session_lock:
             client = _session.client(service, region_name=self.region, config=config)
 
@@ -146,6 +153,7 @@ class Account:
             return self._serve(call, read_timeout)
 
         attach(client, self.aws.clock, serve)
+        self._clients[service, caller, config] = client
         return client
 
     def limit(self, *, burst: float = 1.0, factor: float = 1.0) -> None:

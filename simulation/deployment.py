@@ -11,23 +11,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fleet.resources import ResourceNames
 from jitr.edge import CLIENT_CONFIG
-from jitr.handlers.register import Register
-from jitr.handlers.sweep import _SECONDS_BETWEEN_PAGES
+from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
+from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
 from jitr.iot import AwsIot
+from jitr.journal import Journal as SweepJournal
 from jitr.messages import RegistrationsQueue, SweepQueue
 from jitr.pacing import Pacer
 from jitr.registration import Registration
-from jitr.registry import Registry
+from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import CaRules, CertificateMode, Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
-from jitr.telemetry import Announcer
+from jitr.telemetry import Announcer, Counts
 from simulation.authority import Authority
 from simulation.aws import Account
+from simulation.dynamodb import Index
 from simulation.lambda_ import EventSourceMapping, Handler
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger, Metrics
+    from aws_lambda_powertools import Logger
 
 # infra/registration.py's figures; importing them from there would load the CDK.
 _VISIBILITY = 360.0
@@ -58,7 +60,7 @@ def ca_rules(authority: Authority, *, name: str = "factory", **settings: Any) ->
 
 @dataclass(slots=True)
 class Journal:
-    """Logs and metrics, in place of powertools' Logger and Metrics, which write to stdout."""
+    """Logs and metrics, in place of powertools' Logger and of Counts, which write to stdout."""
 
     lines: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     metrics: Counter[str] = field(default_factory=Counter)
@@ -73,12 +75,12 @@ class Journal:
     def exception(self, text: str, *, extra: Mapping[str, Any]) -> None:
         self._write("error", text, extra)
 
-    def add_metric(self, name: str, _unit: object, value: float) -> None:
-        self.metrics[name] += cast("int", value)
+    def add(self, metric: str, number: int = 1, *, ca: str = "") -> None:  # noqa: ARG002 -- as Counts
+        self.metrics[metric] += number
 
-    def set_default_dimensions(self, **_: str) -> None: ...
+    def measure(self, metric: str, seconds: float, *, ca: str = "") -> None: ...
 
-    def flush_metrics(self) -> None: ...
+    def flush(self) -> None: ...
 
     def _write(self, level: str, text: str, extra: Mapping[str, Any]) -> None:
         if self.keep:
@@ -107,7 +109,9 @@ class Deployment:
             dead_letters=self.dead_letters,
             max_receives=_RECEIVES,
         )
-        self.registry = account.dynamodb.create(names.registry_table, partition="id")
+        self.registry = account.dynamodb.create(
+            names.registry_table, partition="id", indexes={DUE_INDEX: Index("due", "due_at")}
+        )
         self.settings = Settings(
             fleet=rules.fleet,
             account_id=account.id,
@@ -126,24 +130,30 @@ class Deployment:
         """An execution environment of `register`, as after a cold start: its handler."""
         client, clock = self._clients(caller), self.account.aws.clock
         announcer = Announcer(
-            client("events"), self.settings, cast("Logger", self.journal), cast("Metrics", self.journal)
+            client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
         )
+        pacer = self._pacer(self.settings.seconds_between_calls)
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), self._pacer(self.settings.seconds_between_calls), clock=clock.now),
+            iot=AwsIot(client("iot"), pacer, clock=clock.now),
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             announcer=announcer,
+            pacer=pacer,
             clock=clock.now,
         )
         register = Register(registration, RegistrationsQueue(client("sqs"), self.settings), announcer, clock=clock.now)
 
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             """As jitr.handlers.register.handler."""
+
+            def time_is_left() -> bool:
+                return bool(context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS)
+
             try:
                 if "Records" in event:
-                    return register.batch(event["Records"], context.get_remaining_time_in_millis)
-                return register.single(event)
+                    return register.batch(event["Records"], time_is_left)
+                return register.single(event, time_is_left)
             finally:
                 announcer.flush()
 
@@ -159,16 +169,21 @@ class Deployment:
             timeout=_FUNCTION_TIMEOUT,
         )
 
-    def sweep(self, *, caller: str = "sweep") -> Swept:
+    def sweep(self, *, caller: str = "sweep", time_is_left: Callable[[], bool] = lambda: True) -> Swept:
         """Run the sweep once, in a fresh environment."""
         client, clock = self._clients(caller), self.account.aws.clock
+        dynamodb = client("dynamodb")
         return Sweep(
             rules=self.rules,
-            iot=AwsIot(client("iot"), self._pacer(_SECONDS_BETWEEN_PAGES), clock=clock.now),
-            registry=Registry(client("dynamodb"), self.settings.registry_table),
+            iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
+            registry=Registry(dynamodb, self.settings.registry_table),
+            journal=SweepJournal(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
+            announcer=Announcer(
+                client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
+            ),
             clock=clock.now,
-        ).run()
+        ).run(time_is_left=time_is_left)
 
     def _clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)

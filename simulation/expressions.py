@@ -4,7 +4,8 @@ A recursive descent over tokens, once for each text, into closures that are kept
 a ValidationException or NotModelled; nothing that is unknown is ever true. Values stay in DynamoDB's own form,
 `{"S": "x"}`, throughout. Reserved words are refused as bare names, since AWS does and it is easy to overlook.
 
-DynamoDB developer guide, "Using expressions in DynamoDB", and its appendix "Reserved words in DynamoDB".
+DynamoDB developer guide, "Using expressions in DynamoDB"; reserved_words.txt is the list on its page "Reserved words in
+DynamoDB".
 """
 
 import re

@@ -79,7 +79,7 @@ class ServiceError(Exception):
         self.fields = fields
 
 
-# What each service says; AWS IoT's throttle is HTTP 400 (facts §2), and so is everybody's here.
+# What each service says; AWS IoT's throttle is HTTP 400 (aws-facts §6), and so is everybody's here.
 _THROTTLED = {"sqs": "RequestThrottled", "cloudwatch": "Throttling"}
 _SERVER_ERROR = {
     "iot": "InternalFailureException",

@@ -1,8 +1,8 @@
 """Lambda, as far as an SQS event source goes: a batch in, the handler, and what becomes of the messages.
 
-Facts §9.4: with ReportBatchItemFailures the answer's messages stay hidden until their visibility timeout and all others
-are deleted; an exception, a timeout or a malformed answer fails the whole batch. The pollers are Lambda's own, so they
-receive and delete without a call of the account's, quota or fault.
+With ReportBatchItemFailures the answer's messages stay hidden until their visibility timeout and all others are
+deleted; an exception, a timeout or a malformed answer fails the whole batch (aws-facts §9). The pollers are Lambda's
+own, so they receive and delete without a call of the account's, quota or fault.
 """
 
 from collections.abc import Callable
@@ -133,7 +133,7 @@ class EventSourceMapping:
 
 
 def _failures(answer: Any, everything: frozenset[str]) -> frozenset[str]:
-    """The ids that the answer names; a malformed answer, or an id that is not the batch's, names all (facts §9.4)."""
+    """The ids that the answer names; a malformed answer, or an id that is not the batch's, names all (aws-facts §9)."""
     if answer is None or answer == {}:
         return frozenset()
     try:

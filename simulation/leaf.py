@@ -52,5 +52,5 @@ def parse(certificate: str | bytes) -> x509.Certificate:
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
-    """SHA-256 of the DER, which is what AWS uses as certificateId, for devices and CAs (facts §7)."""
+    """SHA-256 of the DER, which is what AWS uses as certificateId, for devices and CAs (aws-facts §4)."""
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()

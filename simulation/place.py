@@ -11,11 +11,11 @@ from simulation.clock import Clock
 class Undocumented:
     """Where nobody outside AWS knows, or AWS gives no figure; each default is the harder case for us."""
 
-    # Facts §5: not confirmed that UpdateCertificate refuses REVOKED → ACTIVE.
+    # Not confirmed that UpdateCertificate refuses REVOKED → ACTIVE (aws-facts §11).
     revoked_may_become_active: bool = True
-    # Facts §11 h: whether an expired leaf is registered at its first CONNECT, or refused.
+    # Whether an expired leaf is registered at its first CONNECT, or refused (aws-facts §11).
     registers_outside_validity: bool = True
-    # DetachThingPrincipal "takes several seconds to propagate" (facts §2.1).
+    # DetachThingPrincipal takes several seconds (aws-facts §5, §11).
     detach_seconds: float = 5.0
 
 
@@ -27,7 +27,7 @@ class Place:
     region: str
     clock: Clock
     undocumented: Undocumented
-    # CAs registered in DEFAULT mode in this Region → the account that did: there is at most one (facts §4.2).
+    # CAs registered in DEFAULT mode in this Region → the account that did: there is at most one (aws-facts §3).
     default_cas: dict[str, str]
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # for what needs one of its own
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from simulation.clock import Clock
 
-# Calls per second, facts §2.1 (Service Quotas defaults). ListThingPrincipals: 20 in one source, 10 in the other.
+# Calls per second, aws-facts §6 (Service Quotas defaults). ListThingPrincipals: 20 in one source, 10 in the other.
 IOT_CALLS_PER_SECOND: Mapping[str, float] = {
     "DescribeCertificate": 10,
     "DescribeCACertificate": 10,
@@ -44,8 +44,8 @@ IOT_CALLS_PER_SECOND: Mapping[str, float] = {
     "ListThings": 10,
 }
 
-# Not APIs, but limited too: MQTT CONNECTs (facts §1.5) and automatic registrations (facts §2.2: 15/s, which may or may
-# not bound them). They are set and counted like APIs, under these names.
+# Not APIs, but limited too: MQTT CONNECTs and automatic registrations (aws-facts §6: 15/s, which may or may not bound
+# them). They are set and counted like APIs, under these names.
 CONNECT = "Connect"
 AUTO_REGISTRATION = "AutoRegistration"
 CONNECTS_PER_SECOND, AUTO_REGISTRATIONS_PER_SECOND = 500.0, 15.0

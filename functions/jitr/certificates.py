@@ -56,7 +56,7 @@ _CURVES = {
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """The public key's kind: `RSA` with its modulus in bits, `EC` with its curve's name, or another algorithm's name."""
+    """The public key's kind: `RSA` with its modulus in bits, `EC` with its curve's name, or another's name."""
 
     algorithm: str
     bits: int

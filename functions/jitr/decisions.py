@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from jitr.errors import Reason
+from jitr.errors import Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.registrations import Status
 
@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     ACTIVATED = "activated"
     REJECTED = "rejected"  # for a final reason
     HELD = "held"  # for a curable reason; stays PENDING_ACTIVATION
+    REPLACED = "replaced"  # another certificate of the same thing followed it, and the overlap is over
     FOUND = "found"  # was not PENDING_ACTIVATION, by somebody else's doing; left alone
     DUPLICATE = "duplicate"  # settled by an earlier decision
     GONE = "gone"  # AWS does not know the certificate (any more)
@@ -51,6 +52,8 @@ class Decision:
     serial: str | None = None
     issuer: str | None = None
     subject: str | None = None
+    replaces: str | None = None  # the certificate id that owned the thing name before
+    replaced_by: str | None = None
     attempts: int = 1  # looks in a row that ended in the same reason
 
     @property
@@ -64,7 +67,7 @@ class Decision:
         """Whether this decided the registration of that time."""
         return abs(self.registered_at - registered_at) < _SAME_MOMENT
 
-    def is_held(self, now: datetime, *, rules_digest: str) -> bool:
+    def rests(self, now: datetime, *, rules_digest: str) -> bool:
         """Whether a held device need not be looked at yet; changed rules are a reason to look."""
         return self.next_look is not None and now < self.next_look and rules_digest == self.rules_digest
 
@@ -74,7 +77,7 @@ class Decision:
         `sent_at` is the queue's SentTimestamp: the payload's times can be anybody's.
         """
         if self.outcome is Outcome.HELD:
-            return self.is_held(now, rules_digest=rules_digest)
+            return self.rests(now, rules_digest=rules_digest)
         same_registration = event.registered_at is not None and self.is_for(event.registered_at)
         return same_registration or sent_at <= self.decided_at + UNDER_WAY
 
@@ -87,6 +90,42 @@ class Decision:
         )
 
 
+class Word(StrEnum):
+    """What an operator said about a certificate."""
+
+    APPROVED = "approved"
+    RELEASED = "released"  # to be judged again, whatever was decided before
+    DENIED = "denied"
+    DEACTIVATED = "deactivated"
+    REVOKED = "revoked"
+
+    @property
+    def allows_activation(self) -> bool:
+        return self in (Word.APPROVED, Word.RELEASED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """An operator's word, in force until the next one."""
+
+    word: Word
+    by: str  # the caller's ARN
+    at: datetime
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The certificate that a thing name belongs to, with what a rotation is recognized by."""
+
+    certificate_id: str
+    ca_certificate_id: str
+    serial: str  # lower-case hex
+    issued_at: datetime  # notBefore
+    ends_at: datetime  # notAfter
+    registered_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What the registry knows of a certificate."""
@@ -94,12 +133,45 @@ class Record:
     decision: Decision | None = None
     # A decision that was begun (claimed) and perhaps carried out, but never recorded: the function died in between.
     intent: Decision | None = None
-    # An operator's word against activation, in force until it is lifted.
-    denied_by: str | None = None
+    verdict: Verdict | None = None
+    replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
 
     @property
+    def is_held(self) -> bool:
+        """Whether the last decision left the certificate waiting for something."""
+        return self.decision is not None and self.decision.outcome is Outcome.HELD
+
+    def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
+        """Whether the event needs no look at AWS: it is decided, and no operator has spoken since."""
+        if self.decision is None:
+            return False
+        if self.verdict and self.verdict.at > self.decision.decided_at:
+            return False
+        return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
+
+    @property
     def was_taken_away(self) -> bool:
-        """Whether the certificate was REVOKED, or denied by an operator, when it was last known."""
-        revoked = self.decision is not None and self.decision.status is Status.REVOKED
-        return revoked or self.denied_by is not None
+        """Whether the certificate was REVOKED, or deactivated by somebody else than us, when it was last known."""
+        if self.verdict is not None and self.verdict.word in (Word.REVOKED, Word.DEACTIVATED):
+            return True
+        return self.decision is not None and (
+            self.decision.status is Status.REVOKED
+            or (self.decision.outcome is Outcome.FOUND and self.decision.status is Status.INACTIVE)
+            or self.decision.reason is Reason.WAS_REVOKED  # refused for it before, and back again
+        )
+
+    def refuse_activation(self) -> None:
+        """Refuse what was taken away before, and what an operator denies.
+
+        Raises Rejected (WAS_REVOKED, OPERATOR_VERDICT).
+        """
+        if self.was_taken_away:
+            raise Rejected(Reason.WAS_REVOKED, "this certificate was revoked or deactivated, deleted, and came back")
+        if self.is_denied:
+            raise Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether an operator's verdict stands against activation."""
+        return self.verdict is not None and not self.verdict.word.allows_activation

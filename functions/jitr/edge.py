@@ -6,6 +6,7 @@ error, whose text names the action.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 -- botocore's own name
@@ -13,7 +14,9 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  #
 from jitr.errors import Unavailable
 
 # Short timeouts, since a call that hangs holds a whole batch; retries beneath, since one 5xx is no news.
-CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
+# The longest that one call can take: every attempt times out, with back-offs of up to 1 and 2 s between them.
+SECONDS_OF_A_HANGING_CALL = 3 * (2 + 3) + 3
 
 # The IoT control plane and DynamoDB answer these with HTTP 400; everything with 5xx is retryable anyway.
 _RETRYABLE = frozenset(
@@ -25,11 +28,15 @@ _RETRYABLE = frozenset(
         "InternalFailureException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "InternalServerError",
         "TransactionConflictException",
         "TransactionInProgressException",
         "InternalException",
     }
+)
+_THROTTLED = frozenset(
+    {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
 )
 _SERVER_ERROR = 500
 
@@ -50,3 +57,8 @@ def calling(operation: str) -> Iterator[None]:
         raise
     except (ConnectionError, HTTPClientError) as error:
         raise Unavailable(f"{operation}: {type(error).__name__}") from error
+
+
+def is_throttle(response: tuple[object, dict[str, Any]] | None) -> bool:
+    """Whether an answer, as botocore's `needs-retry` event hands it over, asks for patience."""
+    return response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED

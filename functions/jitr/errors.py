@@ -71,7 +71,9 @@ class Reason(Enum):
     )
 
     # Provisioning.
-    THING_TAKEN = Kind.CURABLE, "The thing name belongs to another certificate."
+    THING_TAKEN = Kind.CURABLE, "A thing of that name exists that is not this fleet's to give."
+    NOT_A_ROTATION = Kind.CURABLE, "Another certificate owns the thing name, and nothing says that this one follows it."
+    REPLACEMENT_REFUSED = Kind.FINAL, "Another certificate owns the thing name, and the CA's rules allow no other."
     TARGET_MISSING = Kind.CURABLE, "A thing type, thing group or policy that the rules name does not exist."
     LIMIT_EXCEEDED = Kind.CURABLE, "An AWS IoT resource limit is reached."
     REQUEST_REFUSED = Kind.CURABLE, "AWS IoT refused a provisioning request as invalid."
@@ -95,6 +97,10 @@ class Reason(Enum):
     @property
     def final(self) -> bool:
         return self.kind is Kind.FINAL
+
+
+# Another certificate has the thing name.
+NAME_LOST = frozenset({Reason.NOT_A_ROTATION, Reason.REPLACEMENT_REFUSED})
 
 
 class JitrError(Exception):

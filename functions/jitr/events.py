@@ -17,7 +17,8 @@ from typing import Any, Self
 
 from jitr.errors import UnreadableEvent
 
-_CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")
+CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in jitr
+_LONGEST_TEXT = 64
 _MILLISECONDS = re.compile(r"[0-9]{1,15}")
 
 
@@ -99,18 +100,19 @@ def _id(fields: dict[str, Any], key: str) -> str:
     value = fields.get(key)
     if value is None:
         raise UnreadableEvent(f"{key} is missing")
-    if not isinstance(value, str) or not _CERTIFICATE_ID.fullmatch(value.lower()):
+    if not isinstance(value, str) or not CERTIFICATE_ID.fullmatch(value.lower()):
         raise UnreadableEvent(f"{key} is not 64 hexadecimal digits")
     return value.lower()
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """Short ASCII or nothing: it is only compared and logged, and can be anybody's."""
+    return value if isinstance(value, str) and value.isascii() and len(value) <= _LONGEST_TEXT else None
 
 
 def _moment(value: object) -> datetime | None:
     """Epoch milliseconds to a time; anything else is no time, which is allowed, since nothing is decided on it."""
-    if isinstance(value, bool) or not _MILLISECONDS.fullmatch(str(value)):
+    if not _MILLISECONDS.fullmatch(str(value)):
         return None
     try:
         return datetime.fromtimestamp(int(str(value)) / 1000, UTC)

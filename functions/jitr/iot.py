@@ -7,7 +7,8 @@ ClientError, whose text names the action.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from jitr.provisioning import (
     AttachPolicy,
     AttachThingPrincipal,
     CreateThing,
+    DetachPolicy,
+    DetachThingPrincipal,
     IotStep,
     SetStatus,
 )
@@ -32,11 +35,26 @@ if TYPE_CHECKING:
 
 # The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9); the rest allow 100.
 _PACED = frozenset(
-    {"DescribeCertificate", "AttachPolicy", "UpdateCertificate", "ListThingPrincipals", "ListCertificatesByCA"}
+    {
+        "DescribeCertificate",
+        "AttachPolicy",
+        "DetachPolicy",
+        "UpdateCertificate",
+        "ListThingPrincipals",
+        "ListCertificatesByCA",
+    }
 )
 
 _CA_CACHE = timedelta(seconds=60)
 _PAGE = 250  # the most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a CA's certificates, and the marker of the next, if there is one."""
+
+    certificates: tuple[ListedCertificate, ...]
+    next_marker: str | None
 
 
 class AwsIot:
@@ -104,22 +122,31 @@ class AwsIot:
             case CreateThing():
                 self._create_thing(step)
             case AddThingToThingGroup(thing_name=thing, thing_group=group):
-                with self._calling("AddThingToThingGroup", missing=f"thing group {group}"):
+                with self._provisioning("AddThingToThingGroup", missing=f"thing group {group}"):
                     self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
             case AttachThingPrincipal(thing_name=thing, certificate_arn=arn):
-                with self._calling("AttachThingPrincipal", missing=f"thing {thing}"):
+                with self._provisioning("AttachThingPrincipal", missing=f"thing {thing}"):
                     self._client.attach_thing_principal(
                         thingName=thing, principal=arn, thingPrincipalType="EXCLUSIVE_THING"
                     )
             case AttachPolicy(policy=policy, certificate_arn=arn):
-                with self._calling("AttachPolicy", missing=f"policy {policy}"):
+                with self._provisioning("AttachPolicy", missing=f"policy {policy}"):
                     self._client.attach_policy(policyName=policy, target=arn)
+            case DetachPolicy(policy=policy, certificate_arn=arn):
+                with self._provisioning("DetachPolicy"), suppress(self._client.exceptions.ResourceNotFoundException):
+                    self._client.detach_policy(policyName=policy, target=arn)
+            case DetachThingPrincipal(thing_name=thing, certificate_arn=arn):
+                with (
+                    self._provisioning("DetachThingPrincipal"),
+                    suppress(self._client.exceptions.ResourceNotFoundException),
+                ):
+                    self._client.detach_thing_principal(thingName=thing, principal=arn)
             case SetStatus(certificate_id=certificate_id, status=status):
                 self._set_status(certificate_id, status)
 
     def _create_thing(self, step: CreateThing) -> None:
         attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes)}
-        with self._calling("CreateThing", missing=f"thing type {step.thing_type}"):
+        with self._provisioning("CreateThing", missing=f"thing type {step.thing_type}"):
             try:
                 if step.thing_type is None:
                     self._client.create_thing(thingName=step.thing_name, attributePayload=attributes)
@@ -132,8 +159,9 @@ class AwsIot:
             else:
                 return
         # It exists with another type or other attributes: made by somebody else, or by us under other rules.
-        self._refuse_another_owner(step)
-        with self._calling("UpdateThing", missing=f"thing type {step.thing_type}"):
+        if not step.is_ours:
+            self._refuse_another_owner(step)
+        with self._provisioning("UpdateThing", missing=f"thing type {step.thing_type}"):
             if step.thing_type is None:
                 self._client.update_thing(thingName=step.thing_name, attributePayload={**attributes, "merge": True})
             else:
@@ -145,7 +173,7 @@ class AwsIot:
 
     def _refuse_another_owner(self, step: CreateThing) -> None:
         """Adopt a thing that no certificate is attached to, or only this one."""
-        with self._calling("ListThingPrincipals", missing=f"thing {step.thing_name}"):
+        with self._provisioning("ListThingPrincipals", missing=f"thing {step.thing_name}"):
             principals = self._client.list_thing_principals(thingName=step.thing_name)["principals"]
         if set(principals) - {step.certificate_arn}:
             raise Rejected(
@@ -153,7 +181,7 @@ class AwsIot:
             )
 
     def _set_status(self, certificate_id: str, status: Status) -> None:
-        with self._calling("UpdateCertificate"):
+        with self._provisioning("UpdateCertificate"):
             try:
                 self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
             except self._client.exceptions.ResourceNotFoundException as error:
@@ -161,12 +189,11 @@ class AwsIot:
             except self._client.exceptions.CertificateStateException as error:
                 raise Overtaken(f"UpdateCertificate to {status} is refused in the certificate's state") from error
 
-    def certificates_of(self, ca_certificate_id: str) -> Iterator[list[ListedCertificate]]:
-        """The certificates that a CA issued, newest first, page by page; one call for each page.
+    def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> Iterator[Page]:
+        """The certificates that a CA issued, newest first, page by page from a marker on; one call for each page.
 
         Raises Unavailable.
         """
-        marker: str | None = None
         while True:
             with self._calling("ListCertificatesByCA"):
                 answer = self._client.list_certificates_by_ca(
@@ -175,36 +202,48 @@ class AwsIot:
                     ascendingOrder=False,
                     **({"marker": marker} if marker else {}),
                 )
-            yield [
-                ListedCertificate(
-                    certificate_id=one["certificateId"], status=Status(one["status"]), created_at=one["creationDate"]
-                )
-                for one in answer["certificates"]
-            ]
             marker = answer.get("nextMarker")
+            yield Page(
+                certificates=tuple(
+                    ListedCertificate(
+                        certificate_id=one["certificateId"],
+                        status=Status(one["status"]),
+                        created_at=one["creationDate"],
+                    )
+                    for one in answer["certificates"]
+                ),
+                next_marker=marker,
+            )
             if not marker:
                 return
 
     @contextmanager
-    def _calling(self, operation: str, *, missing: str | None = None) -> Iterator[None]:
-        """Pace one call and sort its errors; `missing` names what a ResourceNotFoundException speaks of."""
+    def _calling(self, operation: str) -> Iterator[None]:
+        """Pace one call and sort its errors."""
         if operation in _PACED:
             self._pacer.wait(operation)
+        with calling(operation):
+            yield
+
+    @contextmanager
+    def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:
+        """A call of a step, whose refusals are answers about the device; `missing` names what may not exist."""
         try:
-            with calling(operation):
+            with self._calling(operation):
                 yield
         except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "LimitExceededException":
-                raise Rejected(Reason.LIMIT_EXCEEDED, f"{operation}: {_message(error)}") from error
-            if code == "InvalidRequestException":
-                raise Rejected(Reason.REQUEST_REFUSED, f"{operation}: {_message(error)}") from error
-            if code == "ResourceNotFoundException" and missing:
-                raise Rejected(
-                    Reason.TARGET_MISSING, f"{operation}: {missing} is missing, or the certificate is"
-                ) from error
-            raise
+            reason = _REFUSALS.get(error.response["Error"]["Code"])
+            if reason is None:
+                raise
+            said = error.response["Error"].get("Message", "no message")
+            if reason is Reason.TARGET_MISSING:
+                said = f"{missing} is missing, or the certificate is"
+            raise Rejected(reason, f"{operation}: {said}") from error
 
 
-def _message(error: ClientError) -> str:
-    return error.response["Error"].get("Message", "no message")
+# What AWS IoT answers to a provisioning call that no retry can help.
+_REFUSALS = {
+    "LimitExceededException": Reason.LIMIT_EXCEEDED,
+    "InvalidRequestException": Reason.REQUEST_REFUSED,
+    "ResourceNotFoundException": Reason.TARGET_MISSING,
+}

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 from jitr.edge import calling
 from jitr.errors import Unavailable
 from jitr.events import published
-from jitr.registrations import ListedCertificate
 from jitr.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 REASON_ATTRIBUTE = "jitr_reason"
 _REASON_LENGTH = 500
@@ -64,6 +64,17 @@ class RegistrationsQueue:
             VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
         )
 
+    def forget(self, messages: Sequence[Message]) -> None:
+        """Delete messages that are done with, before something risky; at most a batch of ten."""
+        if messages:
+            self._client.delete_message_batch(
+                QueueUrl=self._queue_url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message.receipt_handle}
+                    for number, message in enumerate(messages)
+                ],
+            )
+
     def dead_letter(self, message: Message, reason: str) -> None:
         """Send the whole message to the dead-letter queue, with the reason; the caller then lets it be deleted."""
         self._client.send_message(
@@ -73,6 +84,15 @@ class RegistrationsQueue:
                 REASON_ATTRIBUTE: {"DataType": "String", "StringValue": reason[:_REASON_LENGTH] or "unknown"}
             },
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """A certificate whose event is sent again."""
+
+    certificate_id: str
+    ca_certificate_id: str
+    registered_at: datetime
 
 
 class SweepQueue:
@@ -101,31 +121,28 @@ class SweepQueue:
         points = sorted(answer["Datapoints"], key=lambda point: point["Timestamp"])
         return timedelta(seconds=points[-1]["Maximum"]) if points else timedelta(0)
 
-    def send(self, certificates: Sequence[ListedCertificate], ca_certificate_id: str, now: datetime) -> None:
+    def send(self, forgotten: Sequence[Forgotten], now: datetime) -> None:
         """Send each certificate's event, as AWS IoT would publish it, ten at a time.
 
         Raises Unavailable when SQS does not take one; those before it are sent.
         """
-        for start in range(0, len(certificates), 10):  # SendMessageBatch's most
-            entries = [
+        for start in range(0, len(forgotten), 10):  # SendMessageBatch's most
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {
                     "Id": str(number),
                     "MessageBody": json.dumps(
                         published(
                             certificate_id=one.certificate_id,
-                            ca_certificate_id=ca_certificate_id,
+                            ca_certificate_id=one.ca_certificate_id,
                             account_id=self._settings.account_id,
                             published_at=now,
-                            registered_at=one.created_at,
+                            registered_at=one.registered_at,
                         )
                     ),
                 }
-                for number, one in enumerate(certificates[start : start + 10])
+                for number, one in enumerate(forgotten[start : start + 10])
             ]
             with calling("SendMessageBatch"):
-                answer = self._sqs.send_message_batch(
-                    QueueUrl=self._settings.registrations_queue_url,
-                    Entries=entries,  # type: ignore[arg-type]  # plain dicts
-                )
+                answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)
             if answer.get("Failed"):
                 raise Unavailable(f"SendMessageBatch: {answer['Failed'][0].get('Code')}")

@@ -26,6 +26,14 @@ class Pacer:
         self._sleep = sleep
         self._next: dict[str, float] = {}
 
+    def try_turn(self, name: str, *, turns: int = 1) -> bool:
+        """Take a turn if it is free now, without waiting; the next one is free after `turns` intervals."""
+        now = self._clock()
+        if now < self._next.get(name, now):
+            return False
+        self._next[name] = now + turns * self._interval
+        return True
+
     def wait(self, name: str) -> None:
         """Return when the next call of this name may be made."""
         now = self._clock()

@@ -14,9 +14,10 @@ from jitr.admission import Identity
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import OnReject
 
-# One attribute of ours on every thing that jitr makes: CreateThing succeeds for a thing that exists with the same
-# attributes, so without it a thing that somebody else made would pass for ours.
-OWNER_ATTRIBUTE = "jitr_fleet"
+# One attribute of ours on every thing that jitr makes, the certificate's id. CreateThing succeeds for a thing that
+# exists with the same attributes; with it, a thing of anybody else's conflicts, be it another tool's or, should the
+# registry be lost, another certificate's.
+OWNER_ATTRIBUTE = "jitr_certificate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class CreateThing:
     thing_type: str | None
     attributes: Mapping[str, str]
     certificate_arn: str  # whose thing it is, should one of that name exist already
+    is_ours: bool = False  # the registry says that a thing of that name is this device's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,22 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetachPolicy:
+    """The certificate is not under the policy."""
+
+    policy: str
+    certificate_arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachThingPrincipal:
+    """The certificate is not the thing's; AWS IoT does this asynchronously, within seconds."""
+
+    thing_name: str
+    certificate_arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetStatus:
     """The certificate has this status."""
 
@@ -69,20 +87,32 @@ class SetStatus:
 
 
 # What AWS IoT makes so; the claim is the registry's.
-IotStep = CreateThing | AddThingToThingGroup | AttachThingPrincipal | AttachPolicy | SetStatus
+IotStep = (
+    CreateThing
+    | AddThingToThingGroup
+    | AttachThingPrincipal
+    | AttachPolicy
+    | SetStatus
+    | DetachPolicy
+    | DetachThingPrincipal
+)
 Step = IotStep | Claim
 
 _ON_REJECT = {OnReject.DEACTIVATE: Status.INACTIVE, OnReject.REVOKE: Status.REVOKED}
 
 
-def plan(identity: Identity, device: DeviceRegistration, *, fleet: str) -> tuple[Step, ...]:
-    """The steps that activate a device: five IoT calls, one more per thing group, and one claim."""
+def plan(identity: Identity, device: DeviceRegistration, *, is_ours: bool = False) -> tuple[Step, ...]:
+    """The steps that activate a device: five IoT calls, one more per thing group, and one claim.
+
+    `is_ours` says that a thing of that name, should there be one, is this device's to bring in line.
+    """
     return (
         CreateThing(
             thing_name=identity.thing_name,
             thing_type=identity.thing_type,
-            attributes={**identity.attributes, OWNER_ATTRIBUTE: fleet},
+            attributes={**identity.attributes, OWNER_ATTRIBUTE: device.certificate_id},
             certificate_arn=device.arn,
+            is_ours=is_ours,
         ),
         *(AddThingToThingGroup(thing_name=identity.thing_name, thing_group=group) for group in identity.thing_groups),
         AttachThingPrincipal(thing_name=identity.thing_name, certificate_arn=device.arn),
@@ -96,3 +126,21 @@ def plan_rejection(on_reject: OnReject, device: DeviceRegistration) -> tuple[Set
     """The steps after a final refusal; none when the rules leave the certificate as it is."""
     status = _ON_REJECT.get(on_reject)
     return (SetStatus(certificate_id=device.certificate_id, status=status),) if status else ()
+
+
+def plan_retirement(thing_name: str, policy: str | None, device: DeviceRegistration) -> tuple[IotStep, ...]:
+    """The steps that end a replaced certificate: INACTIVE first, since an ACTIVE one is never without its policy."""
+    deactivate = (SetStatus(certificate_id=device.certificate_id, status=Status.INACTIVE),)
+    return (
+        *(deactivate if device.status is Status.ACTIVE else ()),
+        *((DetachPolicy(policy=policy, certificate_arn=device.arn),) if policy else ()),
+        DetachThingPrincipal(thing_name=thing_name, certificate_arn=device.arn),
+    )
+
+
+def plan_withdrawal(identity: Identity, device: DeviceRegistration) -> tuple[IotStep, ...]:
+    """The steps that take back what a lost race for a thing name attached; the certificate is not ACTIVE."""
+    return (
+        DetachPolicy(policy=identity.policy, certificate_arn=device.arn),
+        DetachThingPrincipal(thing_name=identity.thing_name, certificate_arn=device.arn),
+    )

@@ -2,7 +2,7 @@
 
     1 recall    the certificate's record (read for a whole batch at once, by the handler); a settled event ends here
     2 observe   what AWS IoT says of the certificate, and of its CA
-    3 admit     pure: admission.py
+    3 admit     pure: admission.py, replacement.py
     4 plan      pure: provisioning.py
     5 apply     each step is "make it so"; the claim, then ACTIVE, are the last two
     6 announce  EventBridge, at least once
@@ -13,23 +13,47 @@ written before the status was set, and finishes from there: announced again with
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jitr.admission import Examination, examine
-from jitr.decisions import Decision, Outcome, Record
-from jitr.errors import Overtaken, Reason, Rejected
+from jitr.decisions import Decision, Outcome, Owner, Record
+from jitr.errors import NAME_LOST, CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
-from jitr.provisioning import Claim, SetStatus, plan, plan_rejection
+from jitr.pacing import Pacer
+from jitr.provisioning import Claim, IotStep, SetStatus, plan, plan_rejection, plan_withdrawal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
-from jitr.rules import OnReject, Rules
+from jitr.replacement import refuse_wrong_owner
+from jitr.rules import CaRules, OnReject, OnReplacement, Rules
 from jitr.settings import Settings
 from jitr.telemetry import CONTRADICTIONS, Announcer
 
 # An observation older than this is made again before the status is set (the sixth IoT call).
 _FRESH = timedelta(seconds=5)
+# Looks at held devices take every fifth turn at most, so that new devices are not kept waiting by those that wait.
+_TURNS_PER_LOOK = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One certificate on its way to a decision: what was recalled, observed and examined."""
+
+    device: DeviceRegistration
+    record: Record
+    rules: CaRules | None  # none for a CA that fleet.toml does not list
+    examination: Examination
+    observed_at: datetime
+    time_is_left: Callable[[], bool]
+
+    def refuse_late(self) -> None:
+        """Stop before the function's deadline does, between two calls.
+
+        Raises Unavailable.
+        """
+        if not self.time_is_left():
+            raise Unavailable("the function's deadline is near")
 
 
 class Registration:
@@ -43,6 +67,7 @@ class Registration:
         iot: AwsIot,
         registry: Registry,
         announcer: Announcer,
+        pacer: Pacer,
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -51,6 +76,7 @@ class Registration:
         self._iot = iot
         self._registry = registry
         self._announcer = announcer
+        self._pacer = pacer
         self._clock = clock
 
     def recall(self, certificate_ids: set[str]) -> dict[str, Record]:
@@ -60,18 +86,23 @@ class Registration:
         """
         return self._registry.recall(certificate_ids) if certificate_ids else {}
 
-    def decide(self, event: RegistrationEvent, record: Record, *, sent_at: datetime) -> tuple[Outcome, Decision | None]:
+    def decide(
+        self, event: RegistrationEvent, record: Record, *, sent_at: datetime, time_is_left: Callable[[], bool]
+    ) -> tuple[Outcome, Decision | None]:
         """Take one event to its outcome; the decision is there unless the event was settled before.
 
-        `sent_at` is when the event entered the queue.
+        `sent_at` is when the event entered the queue; `time_is_left` says whether one more call can be made, should it
+        be the slowest.
 
         Raises CertificateUnknown, Overtaken and Unavailable, after which the same event can be decided again.
         """
         now = self._clock()
         # Step 1
-        if record.decision and record.decision.settles(
-            event, sent_at=sent_at, now=now, rules_digest=self._rules_digest
-        ):
+        if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
+            return Outcome.DUPLICATE, None
+        if record.is_held and not self._pacer.try_turn(
+            "look at a held device", turns=_TURNS_PER_LOOK
+        ):  # it knocks again, or the sweep sends it
             return Outcome.DUPLICATE, None
         # Step 2
         device = self._iot.describe(event.certificate_id)
@@ -79,12 +110,20 @@ class Registration:
         if device.status is not Status.PENDING_ACTIVATION:
             return self._already_left_pending(device, record)
         # Steps 3 to 5
-        decision = self._judge(device, record, observed_at=now)
+        decision = self._judge(device, record, observed_at=now, time_is_left=time_is_left)
         # Steps 6 and 7
         if not decision.repeats(record.decision):
             self._announcer.announce(decision)
-        self._registry.record(decision)
+        self._registry.record(decision, record)
         return decision.outcome, decision
+
+    def give_up(self, certificate_id: str, record: Record) -> None:
+        """AWS IoT does not know the certificate any more: nothing is due with it.
+
+        Raises Unavailable.
+        """
+        if record.is_held:
+            self._registry.nothing_due(certificate_id)
 
     def _compare(self, event: RegistrationEvent, device: DeviceRegistration) -> None:
         """Report an event that says something else than AWS; the certificate decides."""
@@ -105,96 +144,159 @@ class Registration:
         if intent and intent.is_for(device.created_at) and intent.status is device.status:
             # We set this status and died before saying so.
             self._announcer.announce(intent)
-            self._registry.record(intent)
+            self._registry.record(intent, record)
             return intent.outcome, intent
         found = self._decision(device, Outcome.FOUND, device.status)
-        if record.decision is None:
-            self._registry.record(found)
+        if record.decision is None or record.is_held:
+            self._registry.record(found, record)
         return Outcome.FOUND, found
 
-    def _judge(self, device: DeviceRegistration, record: Record, *, observed_at: datetime) -> Decision:
-        """Admit and activate, or find the reason why not and do what the rules say about it."""
-        ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
-        examination = examine(device, ca, self._rules, now=self._clock())
-        try:
-            self._refuse_what_was_taken_away(record)
-            return self._activate(device, examination, observed_at=observed_at)
-        except Rejected as refusal:
-            return self._refuse(device, examination, refusal, record, observed_at=observed_at)
-
-    def _refuse_what_was_taken_away(self, record: Record) -> None:
-        if record.denied_by:
-            raise Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
-        if record.was_taken_away:
-            raise Rejected(Reason.WAS_REVOKED, "this certificate was revoked, deleted and came back")
-
-    def _activate(self, device: DeviceRegistration, examination: Examination, *, observed_at: datetime) -> Decision:
-        identity = examination.admit()
-        owner = self._registry.owner(identity.thing_name)
-        if owner not in (None, device.certificate_id):
-            raise Rejected(Reason.THING_TAKEN, f"thing name {identity.thing_name} belongs to another certificate")
-        decision = replace(
-            self._decision(device, Outcome.ACTIVATED, Status.ACTIVE, examination),
-            thing_name=identity.thing_name,
-        )
-        for step in plan(identity, device, fleet=self._settings.fleet):
-            match step:
-                case Claim():
-                    self._registry.claim(decision)
-                case SetStatus():
-                    self._refuse_stale(device, observed_at)
-                    self._iot.apply(step)
-                case _:
-                    self._iot.apply(step)
-        return replace(decision, decided_at=self._clock())
-
-    def _refuse(
+    def _judge(
         self,
         device: DeviceRegistration,
-        examination: Examination,
-        refusal: Rejected,
         record: Record,
         *,
         observed_at: datetime,
+        time_is_left: Callable[[], bool],
     ) -> Decision:
-        ca_rules = self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
-        on_reject = ca_rules.on_reject if ca_rules else OnReject.LEAVE
-        steps = plan_rejection(on_reject, device) if refusal.reason.final else ()
-        status = steps[-1].status if steps else Status.PENDING_ACTIVATION
-        outcome = Outcome.REJECTED if refusal.reason.final else Outcome.HELD
+        """Admit and activate, or find the reason why not and do what the rules say about it."""
+        ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
+        case = _Case(
+            device=device,
+            record=record,
+            rules=self._rules_of(device),
+            examination=examine(device, ca, self._rules, now=self._clock()),
+            observed_at=observed_at,
+            time_is_left=time_is_left,
+        )
+        try:
+            record.refuse_activation()
+            return self._activate(case)
+        except Rejected as refusal:
+            return self._refuse(case, refusal)
+
+    def _activate(self, case: _Case) -> Decision:
+        identity = case.examination.admit()
+        certificate, rules = case.examination.certificate, case.rules
+        assert certificate is not None  # noqa: S101 -- admitted: it could be read
+        assert rules is not None  # noqa: S101 -- admitted: its CA is known
+        owner = self._registry.owner(identity.thing_name)
+        try:
+            refuse_wrong_owner(
+                identity.thing_name,
+                owner=owner,
+                device=case.device,
+                certificate=certificate,
+                rules=rules,
+                now=self._clock(),
+            )
+            gone = None
+        except Rejected:
+            if owner is None or self._exists(owner.certificate_id):
+                raise
+            gone = owner.certificate_id  # nobody's name any more
+        share = rules.on_replacement is OnReplacement.SHARE
+        replaces = owner.certificate_id if owner and not share and not gone else None
         decision = replace(
-            self._decision(device, outcome, status, examination),
+            self._decision(case.device, Outcome.ACTIVATED, Status.ACTIVE, case.examination),
+            thing_name=identity.thing_name,
+            replaces=None if replaces == case.device.certificate_id else replaces,
+        )
+        for step in plan(identity, case.device, is_ours=owner is not None):
+            case.refuse_late()
+            match step:
+                case Claim():
+                    self._registry.claim(
+                        decision,
+                        case.record,
+                        Owner(
+                            certificate_id=case.device.certificate_id,
+                            ca_certificate_id=rules.certificate_id,
+                            serial=certificate.serial,
+                            issued_at=certificate.not_before,
+                            ends_at=certificate.not_after,
+                            registered_at=case.device.created_at,
+                        ),
+                        share=share,
+                        gone=gone,
+                        retire_at=decision.decided_at + timedelta(seconds=rules.overlap),
+                    )
+                case SetStatus():
+                    self._refuse_stale(case)
+                    self._iot.apply(step)
+                case _:
+                    self._apply(step, case.device)
+        return replace(decision, decided_at=self._clock())
+
+    def _apply(self, step: IotStep, device: DeviceRegistration) -> None:
+        """Apply one step; when what it names is missing, see whether that is the certificate itself.
+
+        Raises as AwsIot.apply, and CertificateUnknown.
+        """
+        try:
+            self._iot.apply(step)
+        except Rejected as refusal:
+            if refusal.reason is Reason.TARGET_MISSING:
+                self._iot.describe(device.certificate_id)
+            raise
+
+    def _exists(self, certificate_id: str) -> bool:
+        try:
+            self._iot.describe(certificate_id)
+        except CertificateUnknown:
+            return False
+        return True
+
+    def _refuse(self, case: _Case, refusal: Rejected) -> Decision:
+        on_reject = case.rules.on_reject if case.rules else OnReject.LEAVE
+        steps = plan_rejection(on_reject, case.device) if refusal.reason.final else ()
+        decision = replace(
+            self._decision(
+                case.device,
+                Outcome.REJECTED if refusal.reason.final else Outcome.HELD,
+                steps[-1].status if steps else Status.PENDING_ACTIVATION,
+                case.examination,
+            ),
             reason=refusal.reason,
             detail=refusal.detail,
         )
+        earlier = case.record.decision
+        repeated = earlier is not None and decision.repeats(earlier)
+        if refusal.reason in NAME_LOST and not repeated and case.examination.identity:
+            for withdrawal in plan_withdrawal(case.examination.identity, case.device):
+                self._iot.apply(withdrawal)
         if steps:
-            self._registry.intend(decision)
-        for step in steps:
-            self._refuse_stale(device, observed_at)
-            self._iot.apply(step)
-        if decision.repeats(record.decision) and record.decision:
-            return replace(decision, attempts=record.decision.attempts + 1)
-        return decision
+            self._registry.intend(decision, case.record)
+        try:
+            for step in steps:
+                case.refuse_late()
+                self._refuse_stale(case)
+                self._iot.apply(step)
+        except Rejected as undone:
+            # AWS does not take the status. The reason stays, so that what was revoked stays known as such.
+            detail = f"{refusal.detail}; it stays pending, since {undone.detail}"
+            decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
+        claimed = case.record.intent.thing_name if case.record.intent else None
+        if claimed and refusal.reason.final:
+            # An earlier attempt got as far as the claim, under other rules.
+            self._registry.disown(claimed, case.device.certificate_id)
+        return replace(decision, attempts=earlier.attempts + 1) if earlier and repeated else decision
 
-    def _refuse_stale(self, device: DeviceRegistration, observed_at: datetime) -> None:
+    def _refuse_stale(self, case: _Case) -> None:
         """Look again when the first look is old: somebody may have acted meanwhile, and is not to be overruled.
 
         Raises Overtaken.
         """
-        if self._clock() - observed_at <= _FRESH:
+        if self._clock() - case.observed_at <= _FRESH:
             return
-        again = self._iot.describe(device.certificate_id)
-        if again.status is not Status.PENDING_ACTIVATION or again.created_at != device.created_at:
+        again = self._iot.describe(case.device.certificate_id)
+        if again.status is not Status.PENDING_ACTIVATION or again.created_at != case.device.created_at:
             raise Overtaken(f"the certificate became {again.status} while it was provisioned")
 
     def _decision(
-        self,
-        device: DeviceRegistration,
-        outcome: Outcome,
-        status: Status,
-        examination: Examination | None = None,
+        self, device: DeviceRegistration, outcome: Outcome, status: Status, examination: Examination | None = None
     ) -> Decision:
-        ca_rules = self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+        rules = self._rules_of(device)
         certificate = examination.certificate if examination else None
         return Decision(
             certificate_id=device.certificate_id,
@@ -204,9 +306,12 @@ class Registration:
             decided_at=self._clock(),
             rules_digest=self._rules_digest,
             ca_certificate_id=device.ca_certificate_id,
-            ca=ca_rules.name if ca_rules else None,
+            ca=rules.name if rules else None,
             would_reject=examination.would_reject if examination else (),
             serial=certificate.serial if certificate else None,
             issuer=certificate.issuer if certificate else None,
             subject=certificate.subject if certificate else None,
         )
+
+    def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
+        return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None

@@ -2,34 +2,43 @@
 
 One table, one string key `id`:
 
-    certificate#<certificateId>   the decision on one certificate, the intent before it, an operator's verdict
+    certificate#<certificateId>   decision; the intent before it; an operator's verdict; what is due, and when
     thing#<thingName>             the certificate that owns the name
+    sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweeping.py)
+    lease#sweep                   which sweep runs
 
-Every item carries a schema version. A record never makes a certificate ACTIVE; losing one costs calls, never safety.
-Nothing here is secret, and no PEM is kept.
+and one sparse index, `due`: (due, due_at), of the items with which something is to be done.
+
+Every write that rests on an earlier read says so in its condition: a decision is begun only while the record is still
+the one that it was made on. A record never makes a certificate ACTIVE; losing one costs calls and holds, never safety.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeDeserializer
 
-from jitr.decisions import Decision, Outcome, Record
+from jitr import claims
+from jitr.claims import Due, key, values
+from jitr.decisions import Decision, Outcome, Owner, Record, Verdict
 from jitr.edge import calling
-from jitr.errors import Reason, Rejected, Unavailable
-from jitr.registrations import Status
+from jitr.errors import Overtaken, Reason, Rejected, Unavailable
+from jitr.items import (
+    SCHEMA,
+    certificate_key,
+    from_verdict,
+    milliseconds,
+    thing_key,
+    to_owner,
+    to_record,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
-SCHEMA = 1
-
+DUE_INDEX = "due"
 _BATCH_GET_TRIES = 4
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 class Registry:
@@ -48,188 +57,222 @@ class Registry:
         """
         ids = sorted(set(certificate_ids))
         records = {certificate_id: Record() for certificate_id in ids}
-        keys: list[Mapping[str, Any]] = [{"id": {"S": _certificate(certificate_id)}} for certificate_id in ids]
+        keys: list[Mapping[str, Any]] = [key(certificate_key(certificate_id)) for certificate_id in ids]
         for _ in range(_BATCH_GET_TRIES):
             if not keys:
                 return records
             with calling("BatchGetItem"):
                 answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
             for item in answer["Responses"].get(self._table, []):
-                fields = {name: _deserialize(value) for name, value in item.items()}
-                records[fields["id"].removeprefix("certificate#")] = _record(fields)
+                fields = _plain(item)
+                records[fields["id"].removeprefix("certificate#")] = to_record(fields)
             unprocessed = answer["UnprocessedKeys"]
             keys = list(unprocessed[self._table]["Keys"]) if self._table in unprocessed else []
         raise Unavailable("BatchGetItem: UnprocessedKeys")
 
-    def owner(self, thing_name: str) -> str | None:
-        """The id of the certificate that owns a thing name.
+    def owner(self, thing_name: str) -> Owner | None:
+        """Who owns a thing name.
 
         Raises Unavailable.
         """
         with calling("GetItem"):
-            answer = self._client.get_item(
-                TableName=self._table, Key={"id": {"S": _thing(thing_name)}}, ConsistentRead=True
-            )
-        item = answer.get("Item")
-        return item["certificate_id"]["S"] if item else None
+            answer = self._client.get_item(TableName=self._table, Key=key(thing_key(thing_name)), ConsistentRead=True)
+        return to_owner(_plain(answer["Item"])) if "Item" in answer else None
 
-    def claim(self, intent: Decision) -> None:
+    def claim(
+        self,
+        intent: Decision,
+        record: Record,
+        owner: Owner,
+        *,
+        share: bool,
+        gone: str | None,
+        retire_at: datetime,
+    ) -> None:
         """Right before ACTIVE: write down what is about to be done, and settle the name's owner in the same breath.
 
-        Raises Rejected (OPERATOR_VERDICT when a verdict stands against it, THING_TAKEN when the name is another
-        certificate's), Unavailable.
+        `record` is what the decision was made on, `owner` the one to be. With `intent.replaces` the name goes over from
+        that certificate, which is due to be retired at `retire_at`; from one that is `gone` it just goes over; with
+        `share` an owner stays.
+
+        Raises Rejected (OPERATOR_VERDICT when a verdict stands against it, NOT_A_ROTATION when the name has become
+        another certificate's), Overtaken when the record has changed, Unavailable.
         """
         assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
-        claimed = self._intent_update(intent)
-        claimed["ConditionExpression"] = "attribute_not_exists(denied_by)"
-        owned: UpdateTypeDef = {
-            "TableName": self._table,
-            "Key": {"id": {"S": _thing(intent.thing_name)}},
-            "UpdateExpression": "SET certificate_id = :id, #schema = :schema",
-            "ConditionExpression": "attribute_not_exists(certificate_id) OR certificate_id = :id",
-            "ExpressionAttributeNames": {"#schema": "schema"},
-            "ExpressionAttributeValues": {":id": {"S": intent.certificate_id}, ":schema": _serialize(SCHEMA)},
-        }
+        updates = [
+            claims.begin(self._table, intent, record),
+            claims.own(self._table, intent, owner, share=share, gone=gone),
+        ]
+        if intent.replaces:
+            updates.append(
+                claims.hand_over(self._table, intent.replaces, by=intent.certificate_id, retire_at=retire_at)
+            )
         try:
             with calling("TransactWriteItems"):
-                self._client.transact_write_items(TransactItems=[{"Update": claimed}, {"Update": owned}])
+                self._client.transact_write_items(TransactItems=[{"Update": update} for update in updates])
         except self._client.exceptions.TransactionCanceledException as error:
-            verdict, taken = (reason.get("Code") for reason in error.response["CancellationReasons"])
-            if verdict == "ConditionalCheckFailed":
+            begun, owned, *_ = (reason.get("Code") for reason in error.response["CancellationReasons"])
+            if begun == "ConditionalCheckFailed":
+                raise self._why_not_begun(intent.certificate_id) from error
+            if owned == "ConditionalCheckFailed":
                 raise Rejected(
-                    Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation"
+                    Reason.NOT_A_ROTATION, f"thing name {intent.thing_name} has just become another certificate's"
                 ) from error
-            if taken == "ConditionalCheckFailed":
-                raise Rejected(
-                    Reason.THING_TAKEN, f"thing name {intent.thing_name} belongs to another certificate"
-                ) from error
-            raise Unavailable(f"TransactWriteItems: {verdict}, {taken}") from error
+            raise Unavailable(f"TransactWriteItems: {begun}, {owned}") from error
 
-    def intend(self, intent: Decision) -> None:
+    def intend(self, intent: Decision, record: Record) -> None:
         """Write down a rejection before it is carried out, so that a crash in between loses neither it nor its reason.
 
+        Raises Overtaken when the record is not the one that it was made on any more, Unavailable.
+        """
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(**claims.begin(self._table, intent, record, whatever_the_verdict=True))
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            raise Overtaken("another decision on the certificate was made meanwhile") from error
+
+    def disown(self, thing_name: str, certificate_id: str) -> None:
+        """Give up a thing name that a certificate claimed, and was then refused.
+
         Raises Unavailable.
         """
-        with calling("UpdateItem"):
-            self._client.update_item(**self._intent_update(intent))
+        try:
+            with calling("DeleteItem"):
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=key(thing_key(thing_name)),
+                    ConditionExpression="certificate_id = :id",
+                    ExpressionAttributeValues=values(id=certificate_id),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
 
-    def record(self, decision: Decision) -> None:
+    def record(self, decision: Decision, seen: Record | None = None) -> None:
         """Write down a decision; from now on it settles duplicates.
 
-        What was merely found never replaces what was decided here.
+        What was merely found never replaces what was decided here, save a hold; nor an intent, save the one that was
+        `seen`: its run is dead or was overtaken.
 
         Raises Unavailable.
         """
-        update: dict[str, Any] = {
-            "TableName": self._table,
-            "Key": {"id": {"S": _certificate(decision.certificate_id)}},
-            "UpdateExpression": "SET #decision = :decision, #schema = :schema REMOVE intent",
-            "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
-            "ExpressionAttributeValues": {
-                ":decision": _serialize(_to_item(decision)),
-                ":schema": _serialize(SCHEMA),
-            },
-        }
-        if decision.outcome is Outcome.FOUND:
-            update["ConditionExpression"] = "attribute_not_exists(#decision) AND attribute_not_exists(intent)"
-        with calling("UpdateItem"):
+        # What is due follows from the decision, unless an operator's verdict stands: then that is in the index.
+        for denied in (False, True):
+            update = claims.decided(self._table, decision, denied=denied)
+            if decision.outcome is Outcome.FOUND:
+                claims.only_over_a_hold(update, seen.intent if seen else None)
             try:
-                self._client.update_item(**update)
+                with calling("UpdateItem"):
+                    self._client.update_item(**update)
             except self._client.exceptions.ConditionalCheckFailedException:
-                return
+                continue
+            return
 
     def note_sweep(self, certificate_id: str, swept_at: datetime) -> None:
         """Write down that the sweep sent this certificate to the queue.
 
         Raises Unavailable.
         """
+        self._set(certificate_id, swept_at=milliseconds(swept_at))
+
+    def postpone(self, certificate_id: str, until: datetime) -> None:
+        """Let what is due with a certificate be due later.
+
+        Raises Unavailable.
+        """
+        self._set(certificate_id, due_at=milliseconds(until))
+
+    def nothing_due(self, certificate_id: str) -> None:
+        """Take a certificate out of the index.
+
+        Raises Unavailable.
+        """
         with calling("UpdateItem"):
             self._client.update_item(
                 TableName=self._table,
-                Key={"id": {"S": _certificate(certificate_id)}},
-                UpdateExpression="SET swept_at = :swept_at, #schema = :schema",
-                ExpressionAttributeNames={"#schema": "schema"},
-                ExpressionAttributeValues={
-                    ":swept_at": _serialize(_milliseconds(swept_at)),
-                    ":schema": _serialize(SCHEMA),
-                },
+                Key=key(certificate_key(certificate_id)),
+                UpdateExpression="REMOVE due, due_at",
             )
 
-    def _intent_update(self, intent: Decision) -> "UpdateTypeDef":
-        return {
+    def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
+        """The certificate ids with which something is due, the longest overdue first, at most `most`.
+
+        Raises Unavailable.
+        """
+        ids: list[str] = []
+        start: dict[str, Any] = {}
+        while len(ids) < most:
+            with calling("Query"):
+                answer = self._client.query(
+                    TableName=self._table,
+                    IndexName=DUE_INDEX,
+                    KeyConditionExpression="due = :due AND due_at <= :by",
+                    ExpressionAttributeValues=values(due=what.value, by=milliseconds(by)),
+                    Limit=most - len(ids),
+                    **start,
+                )
+            ids += [item["id"]["S"].removeprefix("certificate#") for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                break
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        return ids
+
+    def give_verdict(self, certificate_id: str, verdict: Verdict, *, forget_decision: bool = False) -> Record:
+        """Write down an operator's word; the record as it stood before.
+
+        With `forget_decision` the certificate will be judged as if it were new.
+
+        Raises Unavailable.
+        """
+        due = Due.LOOK if verdict.word.allows_activation else Due.DENIED
+        update: dict[str, Any] = {
             "TableName": self._table,
-            "Key": {"id": {"S": _certificate(intent.certificate_id)}},
-            "UpdateExpression": "SET intent = :intent, #schema = :schema",
+            "Key": key(certificate_key(certificate_id)),
+            "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at",
             "ExpressionAttributeNames": {"#schema": "schema"},
-            "ExpressionAttributeValues": {
-                ":intent": _serialize(_to_item(intent)),
-                ":schema": _serialize(SCHEMA),
-            },
+            "ExpressionAttributeValues": values(
+                verdict=from_verdict(verdict), schema=SCHEMA, due=due.value, due_at=milliseconds(verdict.at)
+            ),
+            "ReturnValues": "ALL_OLD",
         }
+        if forget_decision:
+            update["UpdateExpression"] += " REMOVE #decision, intent, swept_at, replaced_by"
+            update["ExpressionAttributeNames"]["#decision"] = "decision"
+        with calling("UpdateItem"):
+            answer = self._client.update_item(**update)
+        return to_record(_plain(answer.get("Attributes", {})))
+
+    def adopt(self, thing_name: str, owner: Owner) -> bool:
+        """Make a certificate the owner of a thing name that nobody owns; whether it is now.
+
+        Raises Unavailable.
+        """
+        update = claims.own_if_free(self._table, thing_name, owner)
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(**update)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _why_not_begun(self, certificate_id: str) -> Rejected | Overtaken:
+        if self.recall([certificate_id])[certificate_id].is_denied:
+            return Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
+        return Overtaken("another decision on the certificate was made meanwhile")
+
+    def _set(self, certificate_id: str, **fields: Any) -> None:
+        fields = {**fields, "schema": SCHEMA}
+        with calling("UpdateItem"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=key(certificate_key(certificate_id)),
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+                ExpressionAttributeNames={f"#{name}": name for name in fields},
+                ExpressionAttributeValues=values(**fields),
+            )
 
 
-def _certificate(certificate_id: str) -> str:
-    return f"certificate#{certificate_id}"
+_deserialize = TypeDeserializer().deserialize
 
 
-def _thing(thing_name: str) -> str:
-    return f"thing#{thing_name}"
-
-
-def _to_item(decision: Decision) -> dict[str, Any]:
-    """A decision as plain strings, numbers and lists; what is None is left out."""
-    fields = {
-        "certificate_id": decision.certificate_id,
-        "outcome": decision.outcome.value,
-        "status": decision.status.value,
-        "registered_at": _milliseconds(decision.registered_at),
-        "decided_at": _milliseconds(decision.decided_at),
-        "rules_digest": decision.rules_digest,
-        "ca_certificate_id": decision.ca_certificate_id,
-        "ca": decision.ca,
-        "thing_name": decision.thing_name,
-        "reason": decision.reason.name if decision.reason else None,
-        "detail": decision.detail,
-        "would_reject": [reason.name for reason in decision.would_reject] or None,
-        "serial": decision.serial,
-        "issuer": decision.issuer,
-        "subject": decision.subject,
-        "attempts": decision.attempts,
-        "next_look": _milliseconds(decision.next_look) if decision.next_look else None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _from_item(fields: Mapping[str, Any]) -> Decision:
-    known = {name: value for name, value in fields.items() if name in Decision.__dataclass_fields__}
-    reason = known.get("reason")
-    return Decision(
-        **known
-        | {
-            "outcome": Outcome(known["outcome"]),
-            "status": Status(known["status"]),
-            "registered_at": _moment(known["registered_at"]),
-            "decided_at": _moment(known["decided_at"]),
-            "reason": Reason[reason] if reason else None,
-            "would_reject": tuple(Reason[name] for name in known.get("would_reject", ())),
-            "attempts": int(known["attempts"]),
-        }
-    )
-
-
-def _record(fields: Mapping[str, Any]) -> Record:
-    decision, intent, swept_at = fields.get("decision"), fields.get("intent"), fields.get("swept_at")
-    return Record(
-        decision=_from_item(decision) if decision else None,
-        intent=_from_item(intent) if intent else None,
-        denied_by=fields.get("denied_by"),
-        swept_at=_moment(swept_at) if swept_at else None,
-    )
-
-
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
-def _moment(milliseconds: Any) -> datetime:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _deserialize(value) for name, value in item.items()}

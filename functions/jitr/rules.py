@@ -59,6 +59,14 @@ class OnReject(StrEnum):
     LEAVE = "leave"
 
 
+class OnReplacement(StrEnum):
+    """What a new certificate may do that asks for a thing name which another certificate owns."""
+
+    ROTATE = "rotate"  # follow it, when there is a sign that it is a rotation
+    REJECT = "reject"
+    SHARE = "share"  # be a second certificate of the same thing
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaRules:
     """What the devices of one CA must be, and what they become."""
@@ -74,6 +82,10 @@ class CaRules:
     attributes: Mapping[str, str] = field(default_factory=dict)
     policy: str  # the IoT policy's name
     on_reject: OnReject = OnReject.DEACTIVATE
+    on_replacement: OnReplacement = OnReplacement.ROTATE
+    rotation_window: int = 5_184_000  # seconds before its end in which a certificate may be followed by another
+    overlap: int = 604_800  # seconds that both work
+    succeeds: str | None = None  # certificate id of the CA whose certificates this one's may follow
     checks: Mapping[str, CheckMode] = field(default_factory=dict)
     minimum_remaining_life: int = 0  # seconds
     rsa_bits: tuple[int, int] = (2048, 8192)  # least and greatest modulus, inclusive
@@ -141,6 +153,7 @@ def _ca_rules(document: dict[str, Any]) -> CaRules:
     return CaRules(
         certificate_mode=CertificateMode(document.pop("certificate_mode")),
         on_reject=OnReject(document.pop("on_reject")),
+        on_replacement=OnReplacement(document.pop("on_replacement")),
         checks={name: CheckMode(mode) for name, mode in document.pop("checks").items()},
         thing_groups=tuple(document.pop("thing_groups")),
         rsa_bits=(least, greatest),

@@ -1,92 +1,257 @@
-"""The sweep: PENDING_ACTIVATION certificates that the queue has forgotten are sent to it again.
+"""The sweep: what the events did not bring about, on a schedule.
+
+    1 look back     PENDING_ACTIVATION certificates, newest first down to the horizon: those that wait
+                    without a decision are sent to the queue again
+    2 look again    held devices whose time has come, found by index; all of them when the rules have changed
+    3 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
+    4 count         once a day, every certificate of every CA, resumed across sweeps: counts per status, and ACTIVE
+                    certificates against which an operator's verdict stands
 
 AWS IoT publishes an event only while the device knocks. When an event is lost (the rule was disabled, a queue purged, a
-stack broken) and the device has given up, nobody would ever take it up. The sweep decides which certificates have
-waited without a decision; `register` decides on them, as on any other event.
+stack broken) and the device has given up, nobody would ever take it up. The sweep decides which certificates were
+forgotten; `register` decides on them, as on any other event. It sends nothing while the queue is behind: what is in the
+queue is not forgotten.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from jitr.decisions import Outcome, Record
+from jitr.claims import Due
+from jitr.decisions import Decision, Outcome, Record
+from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot import AwsIot
-from jitr.messages import SweepQueue
-from jitr.registrations import ListedCertificate, Status
+from jitr.journal import Journal, Pass
+from jitr.messages import Forgotten, SweepQueue
+from jitr.provisioning import plan_retirement
+from jitr.registrations import DeviceRegistration, ListedCertificate, Status
 from jitr.registry import Registry
-from jitr.rules import Rules
+from jitr.rules import CaRules, Rules
+from jitr.telemetry import DISAGREEMENTS, Announcer
 
 # A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
 _SENT_RECENTLY = timedelta(hours=1)
+_COUNTED_EVERY = timedelta(days=1)
+# One sweep's share of what is due; the next one takes the rest.
+_MOST_DUE = 500
+_MOST_HELD = 20_000
+_RETIRE_LATER = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Swept:
     """What one sweep did."""
 
-    looked_at: int  # certificates listed
-    pending: int  # of those, PENDING_ACTIVATION for longer than pending_after
-    sent: int
-    queue_is_behind: bool = False  # nothing was done: the queue still holds what it has not forgotten
+    looked_at: int = 0  # certificates listed
+    sent: int = 0
+    retired: int = 0
+    disagreements: int = 0  # ACTIVE certificates against which an operator's verdict stands
+    queue_is_behind: bool = False  # nothing was sent
+    unfinished: list[str] = field(default_factory=list)  # CAs whose list the next sweep goes on with
 
 
 class Sweep:
     """Sweeps one account and Region."""
 
     def __init__(
-        self, *, rules: Rules, iot: AwsIot, registry: Registry, queue: SweepQueue, clock: Callable[[], datetime]
+        self,
+        *,
+        rules: Rules,
+        iot: AwsIot,
+        registry: Registry,
+        journal: Journal,
+        queue: SweepQueue,
+        announcer: Announcer,
+        clock: Callable[[], datetime],
     ) -> None:
         self._rules = rules
         self._rules_digest = rules.digest
         self._iot = iot
         self._registry = registry
+        self._journal = journal
         self._queue = queue
+        self._announcer = announcer
         self._clock = clock
 
-    def run(self) -> Swept:
-        """Look at every CA's certificates, newest first, back to the horizon.
+    def run(self, *, time_is_left: Callable[[], bool]) -> Swept:
+        """Sweep until everything is done, or time is not left any more; the next sweep goes on from there.
 
         Raises Unavailable.
         """
+        swept = Swept()
         now = self._clock()
-        pending_after = timedelta(seconds=self._rules.pending_after)
-        if self._queue.age_of_oldest(now) > pending_after:
-            return Swept(looked_at=0, pending=0, sent=0, queue_is_behind=True)
-        looked_at = pending = sent = 0
+        swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        if not swept.queue_is_behind:
+            self._look_again(swept, now)
+            for ca in self._rules.cas:
+                self._look_back(ca, swept, now, time_is_left)
+        self._retire(swept, now, time_is_left)
         for ca in self._rules.cas:
-            for page in self._iot.certificates_of(ca.certificate_id):
-                recent = [one for one in page if now - one.created_at <= timedelta(seconds=self._rules.horizon)]
-                waiting = [
-                    one
-                    for one in recent
-                    if one.status is Status.PENDING_ACTIVATION and now - one.created_at > pending_after
-                ]
-                looked_at += len(recent)
-                pending += len(waiting)
-                sent += self._send(waiting, ca.certificate_id, now)
-                if len(recent) < len(page):
-                    break
-        return Swept(looked_at=looked_at, pending=pending, sent=sent)
+            self._count(ca, swept, now, time_is_left)
+        return swept
 
-    def _send(self, waiting: list[ListedCertificate], ca_certificate_id: str, now: datetime) -> int:
-        """Send those without a decision, or held and due; how many."""
+    def _look_back(self, ca: CaRules, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
+        horizon = now - timedelta(seconds=self._rules.horizon)
+        waiting_since = now - timedelta(seconds=self._rules.pending_after)
+        marker = self._journal.look_back_marker(ca.certificate_id)
+        for page in self._iot.certificates_of(ca.certificate_id, marker):
+            recent = [one for one in page.certificates if one.created_at >= horizon]
+            waiting = [
+                one for one in recent if one.status is Status.PENDING_ACTIVATION and one.created_at < waiting_since
+            ]
+            swept.looked_at += len(recent)
+            swept.sent += self._send_forgotten(ca, waiting, now)
+            if len(recent) < len(page.certificates):
+                break
+            if page.next_marker and not time_is_left():
+                self._journal.keep_look_back_marker(ca.certificate_id, page.next_marker)
+                swept.unfinished.append(ca.name)
+                return
+        if marker:
+            self._journal.keep_look_back_marker(ca.certificate_id, None)
+
+    def _send_forgotten(self, ca: CaRules, waiting: list[ListedCertificate], now: datetime) -> int:
         sent = 0
         for start in range(0, len(waiting), 100):  # BatchGetItem's most
             some = waiting[start : start + 100]
             records = self._registry.recall(one.certificate_id for one in some)
-            forgotten = [one for one in some if self._is_forgotten(one, records[one.certificate_id], now)]
-            self._queue.send(forgotten, ca_certificate_id, now)
-            for one in forgotten:
-                self._registry.note_sweep(one.certificate_id, now)
-            sent += len(forgotten)
+            sent += self._send(
+                [
+                    Forgotten(
+                        certificate_id=one.certificate_id,
+                        ca_certificate_id=ca.certificate_id,
+                        registered_at=one.created_at,
+                    )
+                    for one in some
+                    if self._is_forgotten(one, records[one.certificate_id], now)
+                ],
+                now,
+            )
         return sent
 
     def _is_forgotten(self, listed: ListedCertificate, record: Record, now: datetime) -> bool:
-        if record.swept_at and now - record.swept_at < _SENT_RECENTLY:
+        if _was_sent_recently(record, now):
             return False
         decision = record.decision
-        if decision is None or not decision.is_for(listed.created_at):
-            return True
-        if decision.outcome is Outcome.HELD:
-            return not decision.is_held(now, rules_digest=self._rules_digest)
-        return False
+        # What is decided is not forgotten; held devices are found by their index.
+        return decision is None or not decision.is_for(listed.created_at)
+
+    def _look_again(self, swept: Swept, now: datetime) -> None:
+        """Send held devices that are due; every one of them after the rules changed."""
+        rules_changed = self._journal.rules_digest() != self._rules_digest
+        by = now + timedelta(days=2) if rules_changed else now
+        due = self._registry.due(Due.LOOK, by, most=_MOST_HELD if rules_changed else _MOST_DUE)
+        for start in range(0, len(due), 100):
+            records = self._registry.recall(due[start : start + 100])
+            swept.sent += self._send(list(self._due_again(records, now)), now)
+        if rules_changed:
+            self._journal.keep_rules_digest(self._rules_digest)
+
+    def _due_again(self, records: dict[str, Record], now: datetime) -> Iterable[Forgotten]:
+        for certificate_id, record in records.items():
+            decision = record.decision
+            if decision is None or decision.outcome is not Outcome.HELD or not decision.ca_certificate_id:
+                self._registry.nothing_due(certificate_id)  # it was decided, or released, since
+            elif not _was_sent_recently(record, now):
+                # Should it not be looked at, the others still have their turn.
+                self._registry.postpone(certificate_id, now + _SENT_RECENTLY)
+                yield Forgotten(
+                    certificate_id=certificate_id,
+                    ca_certificate_id=decision.ca_certificate_id,
+                    registered_at=decision.registered_at,
+                )
+
+    def _send(self, forgotten: list[Forgotten], now: datetime) -> int:
+        self._queue.send(forgotten, now)
+        for one in forgotten:
+            self._registry.note_sweep(one.certificate_id, now)
+        return len(forgotten)
+
+    def _retire(self, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
+        due = self._registry.due(Due.RETIRE, now, most=_MOST_DUE)
+        for start in range(0, len(due), 100):
+            for certificate_id, record in self._registry.recall(due[start : start + 100]).items():
+                if not time_is_left():
+                    return
+                swept.retired += self._retire_one(certificate_id, record, now)
+
+    def _retire_one(self, certificate_id: str, record: Record, now: datetime) -> bool:
+        """End one replaced certificate, if what replaced it works; whether it is ended."""
+        decision = record.decision
+        if decision is None or decision.thing_name is None:
+            self._registry.nothing_due(certificate_id)
+            return False
+        owner = self._registry.owner(decision.thing_name)
+        follower = self._described(owner.certificate_id) if owner else None
+        if owner is None or owner.certificate_id == certificate_id:
+            self._registry.nothing_due(certificate_id)  # it has the name (again)
+            return False
+        if follower is None or follower.status is not Status.ACTIVE:
+            self._registry.postpone(certificate_id, now + _RETIRE_LATER)
+            return False
+        device = self._described(certificate_id)
+        if device is None:
+            self._registry.nothing_due(certificate_id)
+            return False
+        ca = self._rules.ca(decision.ca_certificate_id or "")
+        try:
+            for step in plan_retirement(decision.thing_name, ca.policy if ca else None, device):
+                self._iot.apply(step)
+        except (Rejected, Overtaken, CertificateUnknown) as refusal:
+            self._announcer.failure("certificate cannot be retired", certificate_id=certificate_id, why=str(refusal))
+            self._registry.postpone(certificate_id, now + _RETIRE_LATER)
+            return False
+        status = Status.INACTIVE if device.status is Status.ACTIVE else device.status
+        self._replaced(replace(decision, status=status), owner.certificate_id, now)
+        return True
+
+    def _replaced(self, decision: Decision, by: str, now: datetime) -> None:
+        replaced = replace(
+            decision,
+            outcome=Outcome.REPLACED,
+            decided_at=now,
+            replaced_by=by,
+            attempts=1,
+        )
+        self._announcer.announce(replaced)
+        self._registry.record(replaced)
+        self._announcer.outcome(Outcome.REPLACED, replaced.certificate_id, replaced)
+
+    def _described(self, certificate_id: str) -> DeviceRegistration | None:
+        try:
+            return self._iot.describe(certificate_id)
+        except CertificateUnknown:
+            return None
+
+    def _count(self, ca: CaRules, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
+        """Go on with the day's full pass, or begin it when the last one is a day old."""
+        going = self._journal.full_pass(ca.certificate_id)
+        if going.finished_at and now - going.finished_at < _COUNTED_EVERY:
+            return
+        if going.finished_at or going.began_at is None:
+            going = Pass(began_at=now)
+        denied = set(self._registry.due(Due.DENIED, now, most=10_000))
+        counts = Counter(going.counts)
+        for page in self._iot.certificates_of(ca.certificate_id, going.marker):
+            counts.update(one.status.value for one in page.certificates)
+            for one in page.certificates:
+                if one.status is Status.ACTIVE and one.certificate_id in denied:
+                    swept.disagreements += 1
+                    self._announcer.warn(
+                        "a certificate is ACTIVE against an operator's verdict",
+                        DISAGREEMENTS,
+                        certificate_id=one.certificate_id,
+                        ca=ca.name,
+                    )
+            if page.next_marker and not time_is_left():
+                self._journal.keep_pass(ca.certificate_id, replace(going, marker=page.next_marker, counts=dict(counts)))
+                swept.unfinished.append(ca.name)
+                return
+        self._journal.keep_pass(
+            ca.certificate_id, Pass(began_at=going.began_at, finished_at=self._clock(), counts=dict(counts))
+        )
+
+
+def _was_sent_recently(record: Record, now: datetime) -> bool:
+    return record.swept_at is not None and now - record.swept_at < _SENT_RECENTLY

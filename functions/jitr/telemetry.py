@@ -6,15 +6,16 @@ a key or a token.
 
 import hashlib
 import json
+from collections import defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from jitr.decisions import Decision, Outcome
 from jitr.edge import calling
-from jitr.errors import Unavailable
+from jitr.errors import NAME_LOST, Unavailable
 from jitr.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,15 +26,19 @@ METRICS_NAMESPACE = "jitr"
 EVENT_SOURCE = "jitr"
 EVENT_VERSION = "1"
 
-_DETAIL_TYPES = {
+DETAIL_TYPES = {
     Outcome.ACTIVATED: "Device Activated",
     Outcome.REJECTED: "Device Rejected",
     Outcome.HELD: "Device Held",
+    Outcome.REPLACED: "Device Replaced",
 }
+# A second device under a known name is worth an alarm of its own.
+DUPLICATE_DETAIL_TYPE = "Device Duplicate"
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
     Outcome.REJECTED: "Rejected",
     Outcome.HELD: "Held",
+    Outcome.REPLACED: "Replaced",
     Outcome.FOUND: "Found",
     Outcome.DUPLICATE: "Duplicates",
     Outcome.GONE: "Gone",
@@ -45,32 +50,65 @@ FAILURES = "Failures"  # attempts that ended in an error of ours or of the deplo
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
+THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
+DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
+_IN_SECONDS = frozenset({SECONDS_TO_ACTIVE})
+NO_CA = "none"
+
 METRIC_NAMES = (
     *_METRIC_OF.values(),
     CONTRADICTIONS,
     UNREADABLE_MESSAGES,
     PUT_OFF,
     FAILURES,
+    SWEPT,
+    THROTTLES,
+    DISAGREEMENTS,
     SECONDS_TO_ACTIVE,
 )
+
+
+class Counts:
+    """The metrics of one invocation, by CA; what concerns no CA has the CA `none`."""
+
+    def __init__(self, *, fleet: str) -> None:
+        self._fleet = fleet
+        self._by_ca: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, metric: str, number: int = 1, *, ca: str = NO_CA) -> None:
+        self._by_ca[ca][metric].append(number)
+
+    def measure(self, metric: str, seconds: float, *, ca: str = NO_CA) -> None:
+        self._by_ca[ca][metric].append(seconds)
+
+    def flush(self) -> None:
+        """Write one EMF line for each CA, with dimensions fleet and ca; nothing when nothing was counted."""
+        for ca, metrics in self._by_ca.items():
+            line = EphemeralMetrics(namespace=METRICS_NAMESPACE)
+            line.set_default_dimensions(fleet=self._fleet, ca=ca)
+            for metric, values in metrics.items():
+                unit = MetricUnit.Seconds if metric in _IN_SECONDS else MetricUnit.Count
+                for value in values if unit is MetricUnit.Seconds else [sum(values)]:
+                    line.add_metric(metric, unit, value)
+            line.flush_metrics()
+        self._by_ca.clear()
 
 
 class Announcer:
     """Tells of decisions: EventBridge (at least once), metrics and logs."""
 
-    def __init__(self, events: "EventBridgeClient", settings: Settings, logger: Logger, metrics: Metrics) -> None:
+    def __init__(self, events: "EventBridgeClient", settings: Settings, logger: Logger, counts: Counts) -> None:
         self._events = events
         self._settings = settings
         self._logger = logger
-        self._metrics = metrics
-        metrics.set_default_dimensions(fleet=settings.fleet)
+        self._counts = counts
 
     def announce(self, decision: Decision) -> None:
         """Publish one decision's event; its id is the same however often it is sent.
 
         Raises Unavailable when EventBridge does not take it.
         """
-        detail_type = _DETAIL_TYPES.get(decision.outcome)
+        detail_type = _detail_type(decision)
         if detail_type is None:
             return
         entry: PutEventsRequestEntryTypeDef = {
@@ -98,27 +136,28 @@ class Announcer:
         if decision:
             fields |= decision_fields(decision)
         self._logger.info("device %s", outcome.value, extra=fields)
-        self.count(_METRIC_OF[outcome])
+        ca = (decision.ca if decision else None) or NO_CA
+        self._counts.add(_METRIC_OF[outcome], ca=ca)
         if decision and outcome is Outcome.ACTIVATED and sent_at:
             seconds = max((decision.decided_at - sent_at).total_seconds(), 0)
-            self._metrics.add_metric(SECONDS_TO_ACTIVE, MetricUnit.Seconds, seconds)
+            self._counts.measure(SECONDS_TO_ACTIVE, seconds, ca=ca)
 
     def count(self, metric: str) -> None:
-        self._metrics.add_metric(metric, MetricUnit.Count, 1)
+        self._counts.add(metric)
 
     def warn(self, happening: str, metric: str, **fields: Any) -> None:
         """Log and count what somebody should look at, if it goes on."""
         self._logger.warning(happening, extra=fields)
-        self.count(metric)
+        self._counts.add(metric)
 
     def failure(self, happening: str, **fields: Any) -> None:
         """Log, with the traceback, and count an error that is nobody's answer about a device."""
         self._logger.exception(happening, extra=fields)  # noqa: LOG004 -- called from handlers' except blocks only
-        self.count(FAILURES)
+        self._counts.add(FAILURES)
 
     def flush(self) -> None:
-        """Write the metrics of one invocation (EMF, one line)."""
-        self._metrics.flush_metrics()
+        """Write the metrics of one invocation (EMF, a line for each CA)."""
+        self._counts.flush()
 
 
 def event_detail(decision: Decision, settings: Settings) -> dict[str, Any]:
@@ -143,11 +182,17 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         "reason": decision.reason.name if decision.reason else None,
         "detail": decision.detail,
         "thing_name": decision.thing_name,
+        "replaces": decision.replaces,
+        "replaced_by": decision.replaced_by,
         "status": decision.status.value,
         "would_reject": [reason.name for reason in decision.would_reject] or None,
         "decided_at": decision.decided_at.isoformat(timespec="milliseconds"),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _detail_type(decision: Decision) -> str | None:
+    return DUPLICATE_DETAIL_TYPE if decision.reason in NAME_LOST else DETAIL_TYPES.get(decision.outcome)
 
 
 def _event_id(decision: Decision, settings: Settings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from jitrctl.local.device import Device, Endpoint
 from jitrctl.local.errors import LocalAwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fleet.model import Fleet
     from jitr.decisions import Decision
@@ -87,6 +88,27 @@ class LocalStage:
         if decision := _awaited(lambda: self.decision(certificate_id), seconds=seconds):
             return decision
         raise LocalAwsError(f"no decision on {certificate_id[:16]}… in {self.name} after {seconds:.0f} s{self.said()}")
+
+    def sweep(self) -> dict[str, Any]:
+        """Run the deployed sweep now, as its schedule would; what it did.
+
+        Raises LocalAwsError when it fails.
+        """
+        answer = self.account.client("lambda").invoke(FunctionName=self.names.sweep_function, Payload=b"{}")
+        said: dict[str, Any] = json.loads(answer["Payload"].read())
+        if answer.get("FunctionError"):
+            raise LocalAwsError(f"the sweep failed in {self.name}: {said.get('errorMessage')}")
+        return said
+
+    @contextmanager
+    def rule_disabled(self) -> Iterator[None]:
+        """The CA's topic rule disabled, as by an accident: devices that knock meanwhile cause no event."""
+        rule = self.names.rule(self.place.account.cas[0].ca.name)
+        self.iot.disable_topic_rule(ruleName=rule)
+        try:
+            yield
+        finally:
+            self.iot.enable_topic_rule(ruleName=rule)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """The structured lines of the function's log, oldest first."""

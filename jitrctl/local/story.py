@@ -23,9 +23,11 @@ from jitrctl.local.stage import UNKNOWN, LocalStage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fleet.model import Fleet
     from jitrctl.local.workspace import Workspace
 
 _PATIENCE = 30.0  # seconds for a device to be accepted, or a decision to be recorded, before the story fails
+_POLL = 0.2  # seconds
 _SHORT = 16  # digits of an id that are enough to recognize it
 
 
@@ -46,7 +48,7 @@ class Step:
 
 
 class Story:
-    """The eight steps, in order; each builds on those before.
+    """The steps, in order; each builds on those before.
 
     Once it has played, `first`, `second` and `ca` are there to go on with (until the accounts are stopped).
     """
@@ -54,9 +56,11 @@ class Story:
     first: LocalStage
     second: LocalStage
     ca: IssuingCa
+    example: Fleet  # the checkout's, as it is written
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self.example = workspace.example()
         self._places = workspace.places()
         self._sensor: DeviceFiles
         self._summary: list[dict[str, str]] = []
@@ -71,6 +75,8 @@ class Story:
             Step(f"The same device, the same certificate, moves to {second}", self._move),
             Step(f"A device of the same CA connects to {second} without SNI", self._without_sni),
             Step("Devices that must not get in", self._refused),
+            Step("An event is lost, and the sweep takes the device up", self._lost_event),
+            Step("A device rotates its certificate, without a gap", self._rotation),
             Step("The end: what became of every device", self._end),
         )
 
@@ -241,6 +247,73 @@ class Story:
         )
         self._summary.append(_summed("sensor-0003", stage, "not registered (unknown CA)", "-"))
         return Detail(rows=rows)
+
+    def _lost_event(self) -> Detail:
+        stage, name = self.second, "sensor-0005"
+        files = self.ca.issue(self._workspace.devices, name)
+        with stage.rule_disabled():
+            answer = stage_answer(stage, files, name)
+        status = stage.status(files.certificate_id)
+        _expect(status == "PENDING_ACTIVATION", f"{name} is {status} although its event was lost")
+        began = time.monotonic()
+        swept = self._swept(stage, lambda: stage.decision(files.certificate_id) is not None)
+        decision = stage.awaited_decision(files.certificate_id, seconds=_PATIENCE)
+        _expect(decision.outcome is Outcome.ACTIVATED, f"{name} was {decision.outcome}: {decision.detail}")
+        self._accepted(stage, files, name)[0].close()
+        seconds = f"{time.monotonic() - began:.2f}"
+        self._summary.append(_summed(name, stage, "activated, by the sweep", "-"))
+        return Detail(
+            rows=[
+                _row("", "CONNECT, topic rule disabled", f"{answer}; no event; certificate {status}"),
+                _row("", "gives up", f"the sweep sends {swept} forgotten certificate to the queue"),
+                _row(seconds, "CONNECT, later", f"CONNACK: accepted, as thing {decision.thing_name}"),
+            ],
+            note=f"The sweep was run at once here; its schedule is every {self.example.sweep.every // 60} minutes.",
+        )
+
+    def _rotation(self) -> Detail:
+        stage, name = self.first, "sensor-0006"
+        # Within the rotation window (60 days), and long enough to be let in (30 days).
+        old = self.ca.issue(self._workspace.devices / "old", name, days=45)
+        new = self.ca.issue(self._workspace.devices / "new", name)
+        with self._accepted(stage, old, name)[0] as connection:
+            _expect(connection.publish(f"devices/{name}/state", "{}"), "the old certificate does not work")
+            refused = stage_answer(stage, new, name)
+            follows = stage.awaited_decision(new.certificate_id, seconds=_PATIENCE)
+            _expect(
+                follows.replaces == old.certificate_id, f"the new certificate was {follows.outcome}: {follows.detail}"
+            )
+            _expect(connection.publish(f"devices/{name}/state", "{}"), "there was a gap before the new one worked")
+        with self._accepted(stage, new, name)[0] as connection:
+            self._swept(stage, lambda: stage.status(old.certificate_id) == "INACTIVE")
+            _expect(connection.publish(f"devices/{name}/state", "{}"), "the new certificate stopped working")
+        status = stage.status(old.certificate_id)
+        _expect(status == "INACTIVE", f"the old certificate is {status} after the overlap")
+        self._summary.append(_summed(name, stage, "rotated", "-"))
+        return Detail(
+            rows=[
+                _row("", "old certificate, 45 days left", "works"),
+                _row("", "new certificate, first CONNECT", f"{refused}; activated, for thing {follows.thing_name}"),
+                _row("", "old certificate, still connected", "publishes on: no gap"),
+                _row("", "new certificate, CONNECT again", "CONNACK: accepted"),
+                _row(
+                    "",
+                    f"after the overlap ({self.example.cas[0].overlap // 86_400} days)",
+                    f"the sweep retires the old certificate: {status}",
+                ),
+            ],
+            note="The overlap was cut to one second here.",
+        )
+
+    def _swept(self, stage: LocalStage, done: Callable[[], bool]) -> int:
+        """Run the sweep until it has done what is waited for; how many certificates it sent."""
+        sent, deadline = 0, time.monotonic() + _PATIENCE
+        while True:
+            sent += int(stage.sweep().get("sent", 0))
+            if done() or sent:
+                return sent
+            _expect(time.monotonic() < deadline, f"the sweep did nothing in {_PATIENCE:.0f} s{stage.said()}")
+            time.sleep(_POLL)
 
     def _end(self) -> Detail:
         return Detail(rows=self._summary, note="seconds: from the first CONNECT to the accepted CONNACK")

@@ -1,11 +1,12 @@
 """Where the local AWS keeps its things in a checkout, and the example fleet with local values filled in.
 
-fleet.toml is taken over word for word. Its paths are relative to the file, so a copy below .local/ finds other
-certificates there: those of a CA whose key is at hand.
+fleet.toml is taken over word for word, but for two times that nobody wants to wait for. Its paths are relative to the
+file, so a copy below .local/ finds other certificates there: those of a CA whose key is at hand.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from jitrctl.local.account import LocalAccount
 
 CHECKOUT = Path(__file__).parents[2]
+
+# What is written in days or minutes for the field, and would be waited for here.
+_HURRIED = {"pending_after": "1s", "overlap": "1s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,21 @@ class Workspace:
     def cloud_assembly(self) -> Path:
         return self.directory / "cdk.out"
 
+    def example(self) -> Fleet:
+        """The checkout's fleet, as it is written.
+
+        Raises FleetError.
+        """
+        return load(self.checkout / "fleet.toml")
+
     def places(self) -> tuple[Place, Place]:
         """The two accounts that the local AWS runs, one in DEFAULT and one in SNI_ONLY mode, in a Region of both.
 
         Raises FleetError when the checkout's fleet.toml is wrong, LocalAwsError when it holds no such pair.
         """
-        fleet = load(self.checkout / "fleet.toml")
-        for first in fleet.accounts:
-            for second in fleet.accounts:
+        accounts = self.example().accounts
+        for first in accounts:
+            for second in accounts:
                 shared = [region for region in first.regions if region in second.regions]
                 modes = (first.cas[0].mode, second.cas[0].mode)
                 if shared and modes == (CertificateMode.DEFAULT, CertificateMode.SNI_ONLY):
@@ -91,7 +102,7 @@ class Workspace:
 
         Raises LocalAwsError, FleetError.
         """
-        example = load(self.checkout / "fleet.toml")
+        example = self.example()
         for ca in example.cas[1:]:
             raise LocalAwsError(f"the local AWS plays one CA, fleet.toml has also {ca.name}: leave one in it")
         made = IssuingCa.create(self.directory / "ca", example.cas[0].name)
@@ -103,7 +114,7 @@ class Workspace:
         self._counterpart(example.cas[0].certificate_path).write_text(made.pem, encoding="utf-8")
         if example.cas[0].policy:
             shutil.copyfile(example.cas[0].policy, self._counterpart(example.cas[0].policy))
-        shutil.copyfile(example.path, self.fleet_file)
+        self.fleet_file.write_text(_hurried(example.path.read_text(encoding="utf-8")), encoding="utf-8")
         return load(self.fleet_file), made
 
     def fleet(self) -> Fleet:
@@ -130,3 +141,12 @@ class Workspace:
         counterpart = self.directory / relative
         counterpart.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return counterpart
+
+
+def _hurried(text: str) -> str:
+    """The fleet file with the times that a person would have to wait for cut short."""
+    for key, value in _HURRIED.items():
+        text, count = re.subn(rf'(?m)^({key}\s*=\s*)"[^"]*"', rf'\1"{value}"', text)
+        if not count:
+            raise LocalAwsError(f"fleet.toml does not say {key}: add it, so that the local AWS can cut it short")
+    return text

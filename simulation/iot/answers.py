@@ -14,7 +14,7 @@ def invalid(why: str) -> ServiceError:
     return ServiceError("InvalidRequestException", why)
 
 
-_MOST_PER_PAGE, _DEFAULT_PER_PAGE = 250, 25  # facts §2.2
+_MOST_PER_PAGE, _DEFAULT_PER_PAGE = 250, 25  # aws-facts §7
 
 
 def page(everything: Sequence[Any], params: dict[str, Any], *, size: str, token: str) -> tuple[list[Any], str | None]:

@@ -1,6 +1,6 @@
 """The device's side: an MQTT CONNECT, what it registers, what it publishes, and whether it is accepted.
 
-Facts §1.1 and §1.2. The event is delivered at once; to have it late, twice or out of order, see simulation/sqs.py.
+Aws-facts §1, §2. The event is delivered at once; to have it late, twice or out of order, see simulation/queue.py.
 Only CONNECT counts (a TLS handshake alone registers nothing); sessions are not kept.
 """
 
@@ -49,7 +49,7 @@ class RegistrationMessage:
                 "timestamp": round(self._published_at.timestamp() * 1000),
                 "certificateStatus": "PENDING_ACTIVATION",
                 "awsAccountId": self._certificate.arn.split(":")[4],
-                # Null in the event of the CONNECT that registers, afterwards a string (facts §1.1).
+                # Null in the event of the CONNECT that registers, afterwards a string (aws-facts §1).
                 "certificateRegistrationTimestamp": None if self._first else str(registered_at),
             }
         )
@@ -71,7 +71,7 @@ class Broker:
     def connect(
         self, given: Leaf | str | bytes, *, client_id: str, sni: bool, admits: Callable[[str], bool]
     ) -> Literal["accepted", "refused"]:
-        """One CONNECT; a refused device sees the connection close and no CONNACK, whatever the cause (facts §1.2)."""
+        """One CONNECT; a refused device sees the connection close and no CONNACK, whatever the cause (aws-facts §2)."""
         if not admits(CONNECT):
             return "refused"
         leaf = given if isinstance(given, Leaf) else self._leaf(given)
@@ -81,11 +81,11 @@ class Broker:
         if certificate is None:
             self._auto_register(leaf, sni=sni, admits=admits)
             return "refused"
-        # Routing without SNI finds only what is in DEFAULT mode (facts §1.4).
+        # Routing without SNI finds only what is in DEFAULT mode (aws-facts §2).
         if not sni and certificate.mode != "DEFAULT":
             return "refused"
         if certificate.status == "PENDING_ACTIVATION":
-            # Every attempt publishes again, not just the first (facts §1.2).
+            # Every attempt publishes again, not just the first (aws-facts §1).
             self._publish(certificate, first=False)
         active = certificate.status == "ACTIVE" and leaf.is_valid_at(self._place.clock.now())
         return "accepted" if active and self._may_connect(certificate, client_id) else "refused"
@@ -116,7 +116,7 @@ class Broker:
     def _may_connect(self, certificate: DeviceCertificate, client_id: str) -> bool:
         """Some attached policy allows it; not evaluated further than that a policy with thing variables needs a thing.
 
-        A thing is the connection's if the certificate is exclusively its own, or the client id is its name (facts §6).
+        A thing is the connection's if the certificate is exclusively its, or the client id is its name (aws-facts §5).
         """
         things = self._iot.things.of_principal(certificate.arn)
         policies = self._iot.policies.of_target(certificate.arn)

@@ -14,7 +14,7 @@ from simulation.iot.answers import invalid, missing, page
 from simulation.leaf import fingerprint, parse
 from simulation.place import Place
 
-_MOST_WITH_SAME_SUBJECT = 10  # facts §2.2, L-A26060BE
+_MOST_WITH_SAME_SUBJECT = 10  # aws-facts §3, L-A26060BE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,26 +48,26 @@ class Cas:
 
     @property
     def registration_code(self) -> str:
-        """One per account, stable (facts §4.1); per Region, as is assumed there."""
+        """One per account, stable (aws-facts §3); per Region, as is assumed there."""
         return hashlib.sha256(f"{self._place.account_id}{self._place.region}".encode()).hexdigest()
 
     def get_registration_code(self, _params: Params) -> Answer:
         return {"registrationCode": self.registration_code}
 
     def register_ca_certificate(self, params: Params) -> Answer:
-        """Register a CA: DEFAULT needs proof of its key, SNI_ONLY must come without (facts §4.1)."""
+        """Register a CA: DEFAULT needs proof of its key, SNI_ONLY must come without (aws-facts §3)."""
         if "registrationConfig" in params:
             raise NotModelled("provisioning templates")
         parsed = parse(params["caCertificate"])
         now = self._place.clock.now()
-        # Facts §5: well-formed and within its validity.
+        # Well-formed, and within its validity (aws-facts §3).
         if not parsed.not_valid_before_utc <= now <= parsed.not_valid_after_utc:
             raise ServiceError("CertificateValidationException", "The CA certificate is not valid now")
         certificate_id = fingerprint(parsed)
         arn = self._place.arn("iot", f"cacert/{certificate_id}")
         mode = params.get("certificateMode", "DEFAULT")
         self._verify(mode, params.get("verificationCertificate"), parsed)
-        # That a second account in DEFAULT mode gets this same error is likely, not documented (facts §4.2).
+        # That a second account in DEFAULT mode gets this same error is likely, not documented (aws-facts §3).
         if certificate_id in self.by_id or (mode == "DEFAULT" and certificate_id in self._place.default_cas):
             raise ServiceError(
                 "ResourceAlreadyExistsException",
@@ -109,7 +109,7 @@ class Cas:
         return {"certificateDescription": description}
 
     def update_ca_certificate(self, params: Params) -> Answer:
-        """Change status and auto-registration; the mode has no way to be changed (facts §4.2)."""
+        """Change status and auto-registration; the mode has no way to be changed (aws-facts §3)."""
         ca = self._ca(params)
         if "registrationConfig" in params:
             raise NotModelled("provisioning templates")

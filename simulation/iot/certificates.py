@@ -13,7 +13,7 @@ from simulation.leaf import Leaf
 from simulation.place import Place
 
 # UpdateCertificate: "PENDING_TRANSFER or PENDING_ACTIVATION will result in an exception being thrown" (IoT API
-# reference; facts §1.2), which one is not said. REGISTER_INACTIVE is deprecated.
+# reference; aws-facts §4), which one is not said. REGISTER_INACTIVE is deprecated.
 _SETTABLE = ("ACTIVE", "INACTIVE", "REVOKED")
 
 
@@ -98,7 +98,7 @@ class Certificates:
         return {"certificateDescription": description}
 
     def update_certificate(self, params: Params) -> Answer:
-        """Set a status; idempotent, and no condition can be put on it (facts §5)."""
+        """Set a status; idempotent, and no condition can be put on it (aws-facts §4)."""
         certificate, status = self._certificate(params), params["newStatus"]
         if status not in _SETTABLE:
             raise invalid(f"status {status} cannot be set")
@@ -110,7 +110,7 @@ class Certificates:
         return {}
 
     def delete_certificate(self, params: Params) -> Answer:
-        """Delete what is not ACTIVE and attached to nothing; forced, policies go along if it is INACTIVE (facts §5)."""
+        """Delete what is not ACTIVE nor attached; forced, policies go along if it is INACTIVE (aws-facts §4)."""
         certificate = self._certificate(params)
         if certificate.status == "ACTIVE":
             raise ServiceError("CertificateStateException", "An ACTIVE certificate cannot be deleted")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from simulation.iot.certificates import Certificates
     from simulation.iot.things import Things
 
-_MOST_PER_CERTIFICATE, _MOST_PER_GROUP = 10, 2  # facts §2.2
+_MOST_PER_CERTIFICATE, _MOST_PER_GROUP = 10, 2  # aws-facts §7
 _NAME = re.compile(r"[\w+=,.@-]{1,128}")
 _LONGEST_DOCUMENT = 2048  # white space not counted
 
@@ -29,7 +29,7 @@ class Policy:
 
     @property
     def needs_thing(self) -> bool:
-        """Thing policy variables do not resolve without a thing, and the policy then allows nothing (facts §6)."""
+        """Thing policy variables do not resolve without a thing, and the policy then allows nothing (aws-facts §5)."""
         return "iot:Connection.Thing." in self.document
 
 
@@ -86,7 +86,7 @@ class Policies:
         return {}
 
     def attach_policy(self, params: Params) -> Answer:
-        """Attach; again is fine (facts §6), an eleventh is not (facts §2.2)."""
+        """Attach; again is fine (aws-facts §5), an eleventh is not (aws-facts §7)."""
         policy, target = self._policy(params), params["target"]
         most = self._most(target)
         attached = self._attached.setdefault(target, {})

@@ -13,7 +13,7 @@ from simulation.place import Place
 if TYPE_CHECKING:
     from simulation.iot.certificates import Certificates
 
-# IoT API reference; facts §2.2.
+# IoT API reference; aws-facts §7.
 _NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.,@/:#-]{1,128}")
 _ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
@@ -69,7 +69,7 @@ class Things:
     # Things
 
     def create_thing(self, params: Params) -> Answer:
-        """Create; the same again is fine, the same name with another type or attributes is not (facts §6)."""
+        """Create; the same again is fine, the same name with another type or attributes is not (aws-facts §5)."""
         name, type_name = params["thingName"], params.get("thingTypeName")
         if "billingGroupName" in params:
             raise NotModelled("billing groups")
@@ -178,7 +178,7 @@ class Things:
     def attach_thing_principal(self, params: Params) -> Answer:
         """Attach a certificate; exclusively, it may be on no other thing, and no other thing may then have it.
 
-        Which error a conflict gives is not documented; InvalidRequestException is what the model leaves (facts §6).
+        Which error a conflict gives is not documented; InvalidRequestException is what the model leaves (aws-facts §5).
         Attaching again in another way is a conflict too here, which is a guess.
         """
         thing, arn = self._thing(params), params["principal"]
@@ -195,7 +195,7 @@ class Things:
         return {}
 
     def detach_thing_principal(self, params: Params) -> Answer:
-        """Begin to detach: asynchronous, several seconds until it shows (facts §2.1)."""
+        """Begin to detach: asynchronous, several seconds until it shows (aws-facts §5)."""
         thing, arn = self._thing(params), params["principal"]
         attachment = thing.principals.get(arn)
         if attachment is None:

@@ -14,6 +14,8 @@ from jitrctl.local.errors import LocalAwsError
 from jitrctl.local.story import Detail, Step, Story
 from jitrctl.local.workspace import CHECKOUT, Workspace
 
+DEVICE_COMMANDS = [["device"], *(["device", order] for order in ("release", "deactivate", "revoke", "adopt"))]
+
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
@@ -24,13 +26,15 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return workspace
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["replay"], ["local"], ["local", "up"], ["local", "connect"]])
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["replay"], ["local"], ["local", "up"], ["local", "connect"], *DEVICE_COMMANDS]
+)
 def test_every_command_has_help_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
 
     shown = capsys.readouterr().out
     assert "Usage" in shown
-    if command not in ([], ["local"]):
+    if command not in ([], ["local"], ["device"]):
         assert "Example: jitrctl" in shown
 
 
@@ -188,3 +192,9 @@ def test_an_old_node_is_one_sentence_with_what_to_do(
 def test_a_missing_cdk_cli_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(LocalAwsError, match="run `make setup`"):
         deployment.check_tools(Workspace(directory=tmp_path, checkout=tmp_path))
+
+
+@pytest.mark.parametrize("order", ["release", "deactivate", "revoke"])
+def test_what_is_no_certificate_is_explained(order: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["device", order, "no-such.pem", "--account", "dev", "--fleet", str(CHECKOUT / "fleet.toml")]) == 1
+    assert "neither a certificate id (64 hex digits) nor a readable file" in capsys.readouterr().err

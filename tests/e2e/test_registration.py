@@ -1,6 +1,9 @@
 """Devices and operators against the deployed stack: real CDK app, real Lambda asset, real MQTT over mutual TLS."""
 
 import json
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +71,7 @@ def dead_letters(stage: LocalStage) -> dict[str, str]:
 def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]]) -> None:
     _, told = played
 
-    assert len(told) == 8
+    assert len(told) == 10
     outcomes = [row["outcome"] for row in list(told.values())[-1].rows]
     assert outcomes == [
         "activated",
@@ -77,6 +80,8 @@ def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]
         "rejected: COMMON_NAME_REFUSED",
         "rejected: EXPIRES_TOO_SOON",
         "not registered (unknown CA)",
+        "activated, by the sweep",
+        "rotated",
     ]
 
 
@@ -161,7 +166,7 @@ def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: Loc
         registered_at=None,
     )
 
-    with paused_rule(default_stage):
+    with default_stage.rule_disabled():
         refused(default_stage, files, "sensor-0105")
         send(default_stage, json.dumps(forged))
         decision = default_stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
@@ -173,19 +178,6 @@ def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: Loc
         if line["message"] == "event contradicts the certificate" and line["certificate_id"] == files.certificate_id
     ]
     assert line["said"] == {"account": "999999999999", "ca_certificate_id": "f" * 64}
-
-
-class paused_rule:  # noqa: N801 -- reads as a sentence
-    """The CA's topic rule disabled, as by an accident; devices that knock meanwhile cause no event."""
-
-    def __init__(self, stage: LocalStage) -> None:
-        self._iot, self._rule = stage.iot, stage.names.rule("factory")
-
-    def __enter__(self) -> None:
-        self._iot.disable_topic_rule(ruleName=self._rule)
-
-    def __exit__(self, *_: object) -> None:
-        self._iot.enable_topic_rule(ruleName=self._rule)
 
 
 @pytest.fixture
@@ -205,7 +197,7 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     files = new_device("sensor-0106")
-    with paused_rule(default_stage):
+    with default_stage.rule_disabled():
         refused(default_stage, files, "sensor-0106")
     event = tmp_path / "lost.json"
     event.write_text(
@@ -262,3 +254,127 @@ def test_an_account_that_is_not_the_fleet_files_is_refused_before_anything_is_do
 
     assert code == 2
     assert "acme-prod is account 222222222222" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("in_local_aws")
+def test_a_revoked_certificate_that_is_deleted_stays_out_when_it_comes_back(
+    default_stage: LocalStage, new_device: NewDevice, workspace: Workspace
+) -> None:
+    files = new_device("sensor-0108")
+    connected(default_stage, files, "sensor-0108").close()
+    common = ["--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
+    iot, certificate_id = default_stage.iot, files.certificate_id
+
+    assert main(["device", "revoke", str(files.certificate), "--note", "stolen", *common]) == 0
+    assert default_stage.status(certificate_id) == "REVOKED"
+    iot.detach_policy(policyName="jitr-acme--factory", target=_arn(default_stage, certificate_id))
+    iot.detach_thing_principal(thingName="sensor-0108", principal=_arn(default_stage, certificate_id))
+    iot.delete_certificate(certificateId=certificate_id)
+
+    assert refused(default_stage, files, "sensor-0108").how == "closed"
+    decision = awaited(lambda: _refusal(default_stage, certificate_id), "the refusal")
+    assert decision.reason is Reason.WAS_REVOKED
+    assert default_stage.status(certificate_id) == "INACTIVE"
+
+    assert main(["device", "release", certificate_id, *common]) == 1, "only with --revoked"
+    assert main(["device", "release", certificate_id, "--revoked", *common]) == 0
+    connected(default_stage, files, "sensor-0108").close()
+
+
+def _arn(stage: LocalStage, certificate_id: str) -> str:
+    return f"arn:aws:iot:{stage.account.region}:{stage.account.id}:cert/{certificate_id}"
+
+
+def _refusal(stage: LocalStage, certificate_id: str) -> Any:
+    decision = stage.decision(certificate_id)
+    return decision if decision and decision.reason else None
+
+
+def test_a_second_device_under_a_known_name_is_held_and_the_first_one_left_alone(
+    default_stage: LocalStage, new_device: NewDevice, story: Story, tmp_path: Path
+) -> None:
+    first, clone = new_device("sensor-0109"), story.ca.issue(tmp_path / "clone", "sensor-0109")
+    connected(default_stage, first, "sensor-0109").close()
+
+    refused(default_stage, clone, "sensor-0109")
+    decision = default_stage.awaited_decision(clone.certificate_id, seconds=PATIENCE)
+
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
+    assert default_stage.status(clone.certificate_id) == "PENDING_ACTIVATION"
+    connected(default_stage, first, "sensor-0109").close()
+
+
+@pytest.mark.usefixtures("in_local_aws")
+def test_a_thing_that_somebody_made_is_adopted_when_nobody_is_attached_and_left_alone_otherwise(
+    default_stage: LocalStage, new_device: NewDevice, workspace: Workspace
+) -> None:
+    free, taken, foreign = new_device("sensor-0110"), new_device("sensor-0111"), new_device("toaster-0111")
+    default_stage.iot.create_thing(thingName="sensor-0110", attributePayload={"attributes": {"colour": "red"}})
+    default_stage.iot.create_thing(thingName="sensor-0111")
+    refused(default_stage, foreign, "toaster-0111")
+    default_stage.awaited_decision(foreign.certificate_id, seconds=PATIENCE)
+    default_stage.iot.attach_thing_principal(
+        thingName="sensor-0111", principal=_arn(default_stage, foreign.certificate_id)
+    )
+
+    connected(default_stage, free, "sensor-0110").close()
+    refused(default_stage, taken, "sensor-0111")
+    decision = default_stage.awaited_decision(taken.certificate_id, seconds=PATIENCE)
+
+    adopted = default_stage.iot.describe_thing(thingName="sensor-0110")["attributes"]
+    assert adopted == {"colour": "red", "model": "S1", "jitr_fleet": "acme"}
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.THING_TAKEN)
+    common = ["--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
+    assert main(["device", "adopt", "sensor-0111", *common]) == 0
+    owner = default_stage.registry.owner("sensor-0111")
+    assert owner
+    assert owner.certificate_id == foreign.certificate_id
+
+
+def _workers(stage: LocalStage) -> list[int]:
+    """The processes that run the account's Lambda functions: the local AWS's process group, without itself."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,pgid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    return [pid for pid, group in pairs if group == stage.account.pid and pid != group]
+
+
+def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind(
+    sni_only_stage: LocalStage, new_device: NewDevice, story: Story
+) -> None:
+    stage = sni_only_stage
+    names = [f"sensor-{number:04}" for number in range(200, 210)]
+    devices = {name: new_device(name) for name in names}
+    with stage.rule_disabled():
+        for name, files in devices.items():
+            refused(stage, files, name)
+    sqs = stage.account.client("sqs")
+    url = sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
+    # The stack's is six minutes; the messages of the killed function are to come again while we wait.
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "5"})
+
+    send(
+        stage,
+        *(
+            json.dumps(
+                published(
+                    certificate_id=files.certificate_id,
+                    ca_certificate_id=story.ca.certificate_id,
+                    account_id=stage.account.id,
+                    published_at=None,
+                    registered_at=None,
+                )
+            )
+            for files in devices.values()
+        ),
+    )
+    awaited(lambda: any(stage.status(files.certificate_id) == "ACTIVE" for files in devices.values()), "the first one")
+    killed = _workers(stage)
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    left = [name for name, files in devices.items() if stage.status(files.certificate_id) != "ACTIVE"]
+
+    assert killed
+    assert left, "the batch was done already: nothing was killed in its middle"
+    for name in names:
+        connected(stage, devices[name], name).close()
+    assert not dead_letters(stage)

@@ -7,7 +7,7 @@ AWS describes and moto does not is filled in here, from what the test registered
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,18 +17,19 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
 
 from jitr.handlers.register import Register
 from jitr.iot import AwsIot
+from jitr.journal import Journal
 from jitr.messages import RegistrationsQueue, SweepQueue
 from jitr.pacing import Pacer
 from jitr.registration import Registration
-from jitr.registry import Registry
+from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr.sweeping import Sweep
-from jitr.telemetry import METRICS_NAMESPACE, Announcer
+from jitr.sweeping import Sweep, Swept
+from jitr.telemetry import Announcer, Counts
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Wire:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self._answered = False  # by a script, not by moto
         self._scripts: dict[str, list[Mapping[str, Any] | BaseException]] = {}
+        self._services: dict[str, Callable[[dict[str, Any]], Mapping[str, Any]]] = {}
 
     def forget(self) -> None:
         self.calls.clear()
@@ -58,6 +60,7 @@ class Wire:
     def reset(self) -> None:
         self.calls.clear()
         self._scripts.clear()
+        self._services.clear()
 
     def of(self, operation: str) -> list[dict[str, Any]]:
         """The parameters of each call of one operation."""
@@ -84,6 +87,10 @@ class Wire:
         """Let the next call get no answer at all."""
         self._scripts.setdefault(operation, []).append(error)
 
+    def serve(self, operation: str, answer: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+        """Give every call of an operation, unless it is scripted, the answer to its parameters."""
+        self._services[operation] = answer
+
     def listen(self, session: boto3.Session) -> None:
         session.events.register("provide-client-params", self._note)
         session.events.register("before-call", self._scripted)  # type: ignore[arg-type]  # whose stub forgets answers
@@ -95,10 +102,14 @@ class Wire:
 
     def _scripted(self, *, model: Any, **_: Any) -> tuple[SimpleNamespace, Mapping[str, Any]] | None:
         script = self._scripts.get(model.name)
-        self._answered = bool(script)
-        if not script:
+        service = self._services.get(model.name)
+        self._answered = bool(script or service)
+        if script:
+            answer = script.pop(0)
+        elif service:
+            answer = service(self.calls[-1][2])
+        else:
             return None
-        answer = script.pop(0)
         if isinstance(answer, BaseException):
             raise answer
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 200)
@@ -128,6 +139,7 @@ class Cloud:
     now: datetime = NOW
     authority: Authority = field(default_factory=factory)
     log: StringIO = field(default_factory=StringIO)
+    seconds_between_calls: float = 0  # nothing waits here; only looks at held devices are refused a turn
 
     def __post_init__(self) -> None:
         self.iot: IoTClient = client(self.session, "iot")
@@ -151,7 +163,21 @@ class Cloud:
         self.dynamodb.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            AttributeDefinitions=[
+                {"AttributeName": "id", "AttributeType": "S"},
+                {"AttributeName": "due", "AttributeType": "S"},
+                {"AttributeName": "due_at", "AttributeType": "N"},
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": DUE_INDEX,
+                    "KeySchema": [
+                        {"AttributeName": "due", "KeyType": "HASH"},
+                        {"AttributeName": "due_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
         self.iot.register_ca_certificate(
@@ -159,22 +185,25 @@ class Cloud:
         )
         self.iot.create_thing_type(thingTypeName="sensor")
         self.iot.create_policy(policyName="jitr-acme-factory", policyDocument="{}")
-        self.metrics = Metrics(namespace=METRICS_NAMESPACE, service="register")
+        self.counts = Counts(fleet="acme")
         self.put_together()
         self.wire.forget()
 
     def put_together(self) -> None:
         """Make the functions' parts, as a new execution environment does."""
         logger = Logger(service=f"test-{next(LOGGERS)}", stream=self.log)
-        self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.metrics)
-        self.aws_iot = AwsIot(self.iot, Pacer(0), clock=self.clock)
+        self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.counts)
+        self.pacer = Pacer(self.seconds_between_calls, clock=self.seconds, sleep=lambda _: None)
+        self.aws_iot = AwsIot(self.iot, self.pacer, clock=self.clock)
         self.registry = Registry(self.dynamodb, TABLE)
+        self.journal = Journal(self.dynamodb, TABLE)
         self.registration = Registration(
             settings=self.settings,
             rules=self.rules,
             iot=self.aws_iot,
             registry=self.registry,
             announcer=self.announcer,
+            pacer=self.pacer,
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)
@@ -183,12 +212,17 @@ class Cloud:
             rules=self.rules,
             iot=self.aws_iot,
             registry=self.registry,
+            journal=self.journal,
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
+            announcer=self.announcer,
             clock=self.clock,
         )
 
     def clock(self) -> datetime:
         return self.now
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
 
     def under(self, rules: Rules) -> None:
         """Deploy other rules."""
@@ -237,11 +271,16 @@ class Cloud:
             },
         }
 
-    def batch(self, *records: Mapping[str, Any], milliseconds: int = 60_000) -> list[str]:
+    def batch(self, *records: Mapping[str, Any], time_is_left: Callable[[], bool] = lambda: True) -> list[str]:
         """Have a batch decided; the ids of the messages that are to come again."""
         self.wire.forget()
-        answer = self.register.batch(list(records), lambda: milliseconds)
+        answer = self.register.batch(list(records), time_is_left)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def swept(self, time_is_left: Callable[[], bool] = lambda: True) -> Swept:
+        """Sweep once; what was done."""
+        self.wire.forget()
+        return self.sweep.run(time_is_left=time_is_left)
 
     def dead_letters(self) -> list[tuple[str, str]]:
         """The body and the reason of each dead-lettered message."""
@@ -258,7 +297,10 @@ class Cloud:
 
     def counted(self) -> Counter[str]:
         """The metrics of this invocation so far."""
-        return Counter({name: round(sum(metric["Value"])) for name, metric in self.metrics.metric_set.items()})
+        counted: Counter[str] = Counter()
+        for metrics in self.counts._by_ca.values():
+            counted.update({name: round(sum(values)) for name, values in metrics.items()})
+        return counted
 
     def logged(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from aws_lambda_powertools import Metrics
 from moto import mock_aws
 
 from tests.cases.issuing import REGION
@@ -50,9 +49,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, session: boto3.Session, wire: Wire) -> 
     with mock_aws(config={"iot": {"use_valid_cert": True}}):
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)  # which moto has taken away
         yield
-    # Powertools keep metrics in the class, and loggers are the process's.
-    for state in (Metrics._metrics, Metrics._dimensions, Metrics._metadata, Metrics._default_dimensions):
-        state.clear()
+    # Loggers are the process's.
     for service in ("register", "sweep"):
         logger = logging.getLogger(service)
         logger.handlers.clear()

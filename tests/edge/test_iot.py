@@ -1,6 +1,7 @@
 """AWS IoT: each step as it goes over the wire, and where each error of AWS ends."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,8 @@ from jitr.provisioning import (
     AttachPolicy,
     AttachThingPrincipal,
     CreateThing,
+    DetachPolicy,
+    DetachThingPrincipal,
     IotStep,
     SetStatus,
 )
@@ -30,12 +33,14 @@ from tests.edge.cloud import Cloud, Wire
 
 ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "ab" * 32
 OTHER_ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "cd" * 32
-ATTRIBUTES = {"model": "Mark-2", "jitr_fleet": "acme"}
+ATTRIBUTES = {"model": "Mark-2", "jitr_certificate": "ab" * 32}
 
 CREATE = CreateThing(thing_name="sensor-0001", thing_type="sensor", attributes=ATTRIBUTES, certificate_arn=ARN)
 ADD = AddThingToThingGroup(thing_name="sensor-0001", thing_group="factory-1")
 ATTACH = AttachThingPrincipal(thing_name="sensor-0001", certificate_arn=ARN)
 ATTACH_POLICY = AttachPolicy(policy="jitr-acme-factory", certificate_arn=ARN)
+DETACH_POLICY = DetachPolicy(policy="jitr-acme-factory", certificate_arn=ARN)
+DETACH = DetachThingPrincipal(thing_name="sensor-0001", certificate_arn=ARN)
 ACTIVATE = SetStatus(certificate_id="ab" * 32, status=Status.ACTIVE)
 
 # Each step with the one call that makes it so, and that call's parameters.
@@ -52,6 +57,8 @@ STEPS: list[tuple[IotStep, str, dict[str, Any]]] = [
         {"thingName": "sensor-0001", "principal": ARN, "thingPrincipalType": "EXCLUSIVE_THING"},
     ),
     (ATTACH_POLICY, "AttachPolicy", {"policyName": "jitr-acme-factory", "target": ARN}),
+    (DETACH_POLICY, "DetachPolicy", {"policyName": "jitr-acme-factory", "target": ARN}),
+    (DETACH, "DetachThingPrincipal", {"thingName": "sensor-0001", "principal": ARN}),
     (ACTIVATE, "UpdateCertificate", {"certificateId": "ab" * 32, "newStatus": "ACTIVE"}),
 ]
 OPERATIONS = [operation for _, operation, _ in STEPS]
@@ -129,6 +136,36 @@ def test_a_thing_that_exists_otherwise_is_adopted(
         {"thingName": "sensor-0001", "attributePayload": {"attributes": ATTRIBUTES, "merge": True}}
         | ({"thingTypeName": thing_type} if thing_type else {})
     ]
+
+
+@pytest.mark.parametrize("thing_type", ["sensor", None])
+def test_a_thing_that_the_registry_says_is_this_devices_is_brought_in_line_whoever_is_attached(
+    cloud: Cloud, wire: Wire, thing_type: str | None
+) -> None:
+    wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
+    wire.answer("UpdateThing", EMPTY)
+    cloud.aws_iot.apply(replace(CREATE, thing_type=thing_type, is_ours=True))
+    assert wire.operations("iot") == ["CreateThing", "UpdateThing"]
+    assert wire.of("UpdateThing") == [
+        {"thingName": "sensor-0001", "attributePayload": {"attributes": ATTRIBUTES, "merge": True}}
+        | ({"thingTypeName": thing_type} if thing_type else {})
+    ]
+
+
+@pytest.mark.parametrize("step", [DETACH_POLICY, DETACH], ids=["policy", "principal"])
+def test_what_is_detached_already_is_detached(cloud: Cloud, wire: Wire, step: IotStep) -> None:
+    operation = type(step).__name__
+    wire.fail(operation, "ResourceNotFoundException", status=404)
+    cloud.aws_iot.apply(step)
+    assert wire.operations("iot") == [operation]
+
+
+def test_a_thing_that_vanishes_in_a_conflict_is_missing(cloud: Cloud, wire: Wire) -> None:
+    wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
+    wire.fail("ListThingPrincipals", "ResourceNotFoundException", status=404)
+    with pytest.raises(Rejected, match="thing sensor-0001") as refusal:
+        cloud.aws_iot.apply(CREATE)
+    assert refusal.value.reason is Reason.TARGET_MISSING
 
 
 @pytest.mark.parametrize("principals", [[OTHER_ARN], [ARN, OTHER_ARN], ["arn:aws:iot:::identity/x"]])
@@ -350,12 +387,13 @@ def test_the_certificates_of_a_ca_come_page_by_page_newest_first(cloud: Cloud, w
         {"certificates": [listed(3)]},
     )
     pages = list(cloud.aws_iot.certificates_of("cd" * 32))
-    assert [[one.certificate_id for one in page] for page in pages] == [
+    assert [[one.certificate_id for one in page.certificates] for page in pages] == [
         [f"{1:064x}", f"{2:064x}"],
         [],
         [f"{3:064x}"],
     ]
-    assert pages[0][1] == ListedCertificate(
+    assert [page.next_marker for page in pages] == ["more", "still more", None]
+    assert pages[0].certificates[1] == ListedCertificate(
         certificate_id=f"{2:064x}", status=Status.ACTIVE, created_at=NOW - 2 * SECOND
     )
     asked = {"caCertificateId": "cd" * 32, "pageSize": 250, "ascendingOrder": False}
@@ -366,16 +404,23 @@ def test_the_certificates_of_a_ca_come_page_by_page_newest_first(cloud: Cloud, w
     ]
 
 
+def test_the_certificates_of_a_ca_go_on_from_a_marker(cloud: Cloud, wire: Wire) -> None:
+    wire.answer("ListCertificatesByCA", {"certificates": [listed(1)]})
+    (page,) = cloud.aws_iot.certificates_of("cd" * 32, "from here")
+    assert page.next_marker is None
+    assert wire.of("ListCertificatesByCA")[0]["marker"] == "from here"
+
+
 def test_a_page_is_asked_for_only_when_it_is_wanted(cloud: Cloud, wire: Wire) -> None:
     wire.answer("ListCertificatesByCA", {"certificates": [listed(1)], "nextMarker": "more"})
-    assert next(iter(cloud.aws_iot.certificates_of("cd" * 32)))
+    assert next(iter(cloud.aws_iot.certificates_of("cd" * 32))).certificates
     assert len(wire.of("ListCertificatesByCA")) == 1
 
 
 def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wire) -> None:
     waits: list[float] = []
     iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: datetime.now(UTC))
-    few = ["DescribeCertificate", "AttachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
+    few = ["DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
     for operation, do in DO.items():
         wire.fail(operation, "AccessDeniedException", times=2)
         for _ in range(2):

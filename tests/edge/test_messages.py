@@ -9,8 +9,7 @@ import pytest
 
 from jitr.errors import Unavailable
 from jitr.events import RegistrationEvent
-from jitr.messages import Message, RegistrationsQueue, SweepQueue
-from jitr.registrations import ListedCertificate, Status
+from jitr.messages import Forgotten, Message, RegistrationsQueue, SweepQueue
 from tests.cases.issuing import ACCOUNT, NOW, SECOND
 from tests.edge.cloud import QUEUE, Cloud, Wire, client
 
@@ -18,10 +17,8 @@ MINUTE = timedelta(minutes=1)
 BATCH = Path(__file__).parents[2] / "events" / "sqs-batch.json"
 
 
-def listed(number: int) -> ListedCertificate:
-    return ListedCertificate(
-        certificate_id=f"{number:064x}", status=Status.PENDING_ACTIVATION, created_at=NOW - number * SECOND
-    )
+def forgotten(number: int) -> Forgotten:
+    return Forgotten(certificate_id=f"{number:064x}", ca_certificate_id="cd" * 32, registered_at=NOW - number * SECOND)
 
 
 @pytest.fixture
@@ -62,6 +59,25 @@ def test_a_dead_letter_is_the_whole_message_with_the_reason(cloud: Cloud, queue:
     assert cloud.dead_letters() == [('{"a": "ä"}', "unreadable: because")]
 
 
+@pytest.mark.parametrize("count", [1, 10])
+def test_messages_that_are_done_with_are_forgotten_with_one_call(
+    cloud: Cloud, wire: Wire, queue: RegistrationsQueue, count: int
+) -> None:
+    messages = [Message.from_record(cloud.record(f"{number}")) for number in range(count)]
+    queue.forget(messages)
+    (call,) = wire.of("DeleteMessageBatch")
+    assert [entry["ReceiptHandle"] for entry in call["Entries"]] == [message.receipt_handle for message in messages]
+    url = cloud.settings.registrations_queue_url
+    left = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert left["ApproximateNumberOfMessagesNotVisible"] == left["ApproximateNumberOfMessages"] == "0"
+
+
+def test_to_forget_nothing_is_no_call(wire: Wire, queue: RegistrationsQueue) -> None:
+    wire.forget()
+    queue.forget([])
+    assert wire.calls == []
+
+
 @pytest.mark.parametrize(("reason", "kept"), [("x" * 501, "x" * 500), ("", "unknown")])
 def test_a_dead_letters_reason_is_neither_endless_nor_empty(
     cloud: Cloud, queue: RegistrationsQueue, reason: str, kept: str
@@ -71,7 +87,7 @@ def test_a_dead_letters_reason_is_neither_endless_nor_empty(
 
 
 def test_the_sweep_sends_what_aws_would_have_published(cloud: Cloud, sweep_queue: SweepQueue) -> None:
-    sweep_queue.send([listed(1)], "cd" * 32, NOW)
+    sweep_queue.send([forgotten(1)], NOW)
     received = cloud.sqs.receive_message(QueueUrl=cloud.settings.registrations_queue_url)["Messages"]
     assert RegistrationEvent.parse(received[0]["Body"]) == RegistrationEvent(
         certificate_id=f"{1:064x}",
@@ -87,7 +103,7 @@ def test_the_sweep_sends_what_aws_would_have_published(cloud: Cloud, sweep_queue
 def test_the_sweep_sends_ten_at_a_time_and_everything_once(
     wire: Wire, sweep_queue: SweepQueue, count: int, batches: list[int]
 ) -> None:
-    sweep_queue.send([listed(number) for number in range(count)], "cd" * 32, NOW)
+    sweep_queue.send([forgotten(number) for number in range(count)], NOW)
     sent = [one["Entries"] for one in wire.of("SendMessageBatch")]
     assert [len(entries) for entries in sent] == batches
     ids = [json.loads(entry["MessageBody"])["certificateId"] for entries in sent for entry in entries]
@@ -98,7 +114,7 @@ def test_the_sweep_sends_ten_at_a_time_and_everything_once(
 def test_a_message_that_the_queue_does_not_take_is_unavailable(wire: Wire, sweep_queue: SweepQueue) -> None:
     wire.answer("SendMessageBatch", {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError"}]})
     with pytest.raises(Unavailable, match="InternalError"):
-        sweep_queue.send([listed(1)], "cd" * 32, NOW)
+        sweep_queue.send([forgotten(1)], NOW)
 
 
 def points(*ages: tuple[int, float]) -> dict[str, Any]:
@@ -124,7 +140,7 @@ def test_the_age_of_the_oldest_message_is_the_latest_that_is_known(
 def test_a_queue_that_throttles_is_unavailable(wire: Wire, sweep_queue: SweepQueue) -> None:
     wire.fail("SendMessageBatch", "ThrottlingException")
     with pytest.raises(Unavailable, match="SendMessageBatch"):
-        sweep_queue.send([listed(1)], "cd" * 32, NOW)
+        sweep_queue.send([forgotten(1)], NOW)
 
 
 def test_a_metric_that_throttles_is_unavailable(wire: Wire, sweep_queue: SweepQueue) -> None:

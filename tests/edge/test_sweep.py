@@ -1,48 +1,71 @@
-"""The sweep: which certificates the queue has forgotten, and that they then come up."""
+"""The sweep: what the queue has forgotten, what is due again, what is retired, and what is counted."""
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from jitr.decisions import Outcome
-from jitr.errors import Misconfigured, Reason, Unavailable
+from jitr import sweeping
+from jitr.claims import Due
+from jitr.decisions import Decision, Outcome, Word
+from jitr.errors import Misconfigured, Reason, Rejected, Unavailable
 from jitr.handlers import sweep
+from jitr.journal import Pass
+from jitr.provisioning import IotStep, SetStatus
+from jitr.registrations import Status
 from jitr.rules import Rules
 from jitr.sweeping import Swept
-from tests.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, rules_for
+from jitrctl.operating import Operator
+from tests.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
 from tests.edge.cloud import Cloud, Wire
-from tests.edge.test_registry import ACTIVATION
+from tests.unit.examples import ACTIVATION, HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
 
 
 def listed(number: int, age: timedelta = HOUR, status: str = "PENDING_ACTIVATION") -> dict[str, Any]:
     return {"certificateId": f"{number:064x}", "status": status, "creationDate": NOW - age}
 
 
+@dataclass
+class Listing:
+    """What AWS lists of each CA, in pages, and how old the queue's oldest message is."""
+
+    of: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    page: int = 250
+    age: float | None = None
+
+    def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        certificates = self.of.get(asked["caCertificateId"], [])
+        start = int(asked.get("marker", 0))
+        end = start + self.page
+        return {"certificates": certificates[start:end]} | ({"nextMarker": str(end)} if end < len(certificates) else {})
+
+    def points(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"Datapoints": [{"Timestamp": NOW - MINUTE, "Maximum": self.age}] if self.age is not None else []}
+
+    def __call__(self, *certificates: dict[str, Any]) -> None:
+        """Let the factory's CA have these, newest first."""
+        self.of[factory().certificate_id] = list(certificates)
+
+
 @pytest.fixture
-def pages(wire: Wire) -> Callable[..., None]:
-    """Let AWS list these certificates, page by page, and the queue be empty."""
-
-    def answer(*some: list[dict[str, Any]], sweeps: int = 1) -> None:
-        wire.forget()
-        for _ in range(sweeps):
-            wire.answer("GetMetricStatistics", {"Datapoints": []})
-            for number, page in enumerate(some, 1):
-                more = {"nextMarker": str(number)} if number < len(some) else {}
-                wire.answer("ListCertificatesByCA", {"certificates": page, **more})
-
-    return answer
+def listing(wire: Wire) -> Listing:
+    listing = Listing()
+    wire.serve("ListCertificatesByCA", listing.answer)
+    wire.serve("GetMetricStatistics", listing.points)
+    return listing
 
 
-Pages = Callable[..., None]
+@pytest.fixture
+def counted(cloud: Cloud) -> None:
+    """The day's full pass has been made."""
+    cloud.journal.keep_pass(factory().certificate_id, Pass(began_at=NOW, finished_at=NOW))
 
 
 def sent(wire: Wire) -> list[str]:
@@ -51,18 +74,27 @@ def sent(wire: Wire) -> list[str]:
     return [json.loads(entry["MessageBody"])["certificateId"] for entry in entries]
 
 
-def test_a_forgotten_certificate_is_sent_and_noted(cloud: Cloud, wire: Wire, pages: Pages) -> None:
-    pages([listed(1)])
-    assert cloud.sweep.run() == Swept(looked_at=1, pending=1, sent=1)
+def after(calls: int) -> Callable[[], bool]:
+    """Let time run out after it was asked for so often."""
+    left = iter([True] * calls)
+    return lambda: next(left, False)
+
+
+# 1 look back
+
+
+def test_a_forgotten_certificate_is_sent_and_noted(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(listed(1))
+    assert cloud.swept() == Swept(looked_at=1, sent=1)
     assert sent(wire) == [f"{1:064x}"]
     record = cloud.registry.recall([f"{1:064x}"])[f"{1:064x}"]
     assert (record.swept_at, record.decision) == (NOW, None)
 
 
-def test_a_forgotten_device_comes_up(cloud: Cloud, pages: Pages) -> None:
+def test_a_forgotten_device_comes_up(cloud: Cloud, listing: Listing) -> None:
     device = cloud.knock()
-    pages([listed(1) | {"certificateId": device}])
-    assert cloud.sweep.run().sent == 1
+    listing(listed(1) | {"certificateId": device})
+    assert cloud.swept().sent == 1
     (message,) = cloud.sqs.receive_message(QueueUrl=cloud.settings.registrations_queue_url)["Messages"]
     assert cloud.batch(cloud.record(message["Body"])) == []
     assert cloud.status(device) == "ACTIVE"
@@ -73,54 +105,57 @@ def test_a_forgotten_device_comes_up(cloud: Cloud, pages: Pages) -> None:
     ("age", "is_sent"), [(10 * MINUTE, False), (10 * MINUTE + SECOND, True), (0 * SECOND, False), (-MINUTE, False)]
 )
 def test_the_ordinary_path_comes_first_for_pending_after(
-    cloud: Cloud, pages: Pages, age: timedelta, *, is_sent: bool
+    cloud: Cloud, listing: Listing, age: timedelta, *, is_sent: bool
 ) -> None:
-    pages([listed(1, age)])
-    assert cloud.sweep.run() == Swept(looked_at=1, pending=int(is_sent), sent=int(is_sent))
+    listing(listed(1, age))
+    assert cloud.swept() == Swept(looked_at=1, sent=int(is_sent))
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED", "PENDING_TRANSFER", "REGISTER_INACTIVE"])
-def test_only_pending_certificates_are_sent(cloud: Cloud, wire: Wire, pages: Pages, status: str) -> None:
-    pages([listed(1, status=status), listed(2)])
-    assert cloud.sweep.run() == Swept(looked_at=2, pending=1, sent=1)
+def test_only_pending_certificates_are_sent(cloud: Cloud, wire: Wire, listing: Listing, status: str) -> None:
+    listing(listed(1, status=status), listed(2))
+    assert cloud.swept() == Swept(looked_at=2, sent=1)
     assert sent(wire) == [f"{2:064x}"]
 
 
+@pytest.mark.usefixtures("counted")
 def test_the_sweep_looks_back_to_the_horizon_and_asks_for_no_page_beyond(
-    cloud: Cloud, wire: Wire, pages: Pages
+    cloud: Cloud, wire: Wire, listing: Listing
 ) -> None:
-    pages([listed(1), listed(2, 7 * DAY)], [listed(3, 7 * DAY), listed(4, 7 * DAY + SECOND)], [listed(5, 8 * DAY)])
-    assert cloud.sweep.run() == Swept(looked_at=3, pending=3, sent=3)
+    listing.page = 2
+    listing(listed(1), listed(2, 7 * DAY), listed(3, 7 * DAY), listed(4, 7 * DAY + SECOND), listed(5, 8 * DAY))
+    assert cloud.swept() == Swept(looked_at=3, sent=3)
     assert len(wire.of("ListCertificatesByCA")) == 2
 
 
-def test_every_ca_of_the_account_is_swept(cloud: Cloud, wire: Wire, pages: Pages) -> None:
+@pytest.mark.usefixtures("counted")
+def test_every_ca_of_the_account_is_swept(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     other = issue_ca("Acme other CA", key=ec_key(owner="other ca"))
     cloud.under(replace(cloud.rules, cas=(*cloud.rules.cas, *rules_for(other, name="other").cas)))
-    pages([listed(1)])
-    wire.answer("ListCertificatesByCA", {"certificates": [listed(2)]})
-    assert cloud.sweep.run().sent == 2
-    assert [one["caCertificateId"] for one in wire.of("ListCertificatesByCA")] == [
-        factory().certificate_id,
-        other.certificate_id,
-    ]
+    listing(listed(1))
+    listing.of[other.certificate_id] = [listed(2)]
+    assert cloud.swept().sent == 2
+    cas = [factory().certificate_id, other.certificate_id]
+    assert [one["caCertificateId"] for one in wire.of("ListCertificatesByCA")][:2] == cas
     bodies = [json.loads(entry["MessageBody"]) for one in wire.of("SendMessageBatch") for entry in one["Entries"]]
-    assert [body["caCertificateId"] for body in bodies] == [factory().certificate_id, other.certificate_id]
+    assert [body["caCertificateId"] for body in bodies] == cas
 
 
-def decided(cloud: Cloud, *, at: datetime, **changes: Any) -> None:
+def decided(cloud: Cloud, *, at: datetime, number: int = 1, **changes: Any) -> Decision:
     decision = replace(
         ACTIVATION,
-        certificate_id=f"{1:064x}",
+        certificate_id=f"{number:064x}",
         registered_at=NOW - HOUR,
         decided_at=at,
         rules_digest=cloud.rules.digest,
         attempts=1,
     )
-    cloud.registry.record(replace(decision, **changes))
+    decision = replace(decision, **changes)
+    cloud.registry.record(decision)
+    return decision
 
 
-HELD = {"outcome": Outcome.HELD, "reason": Reason.CA_INACTIVE}
+HELD: dict[str, Any] = {"outcome": Outcome.HELD, "status": Status.PENDING_ACTIVATION, "reason": Reason.CA_INACTIVE}
 
 
 @pytest.mark.parametrize(
@@ -133,76 +168,479 @@ HELD = {"outcome": Outcome.HELD, "reason": Reason.CA_INACTIVE}
         (NOW - 5 * MINUTE, HELD, True),
         (NOW - 15 * MINUTE + SECOND, HELD | {"attempts": 2}, False),
         (NOW - 15 * MINUTE, HELD | {"attempts": 2}, True),
-        (NOW, HELD | {"rules_digest": "other rules"}, True),
         # decided on an earlier registration of the same certificate
         (NOW, {"outcome": Outcome.REJECTED, "registered_at": NOW - DAY}, True),
         (NOW, HELD | {"registered_at": NOW - DAY}, True),
     ],
 )
 def test_what_is_decided_is_not_forgotten_unless_it_is_due_again(
-    cloud: Cloud, pages: Pages, at: datetime, changes: dict[str, Any], *, is_sent: bool
+    cloud: Cloud, listing: Listing, at: datetime, changes: dict[str, Any], *, is_sent: bool
 ) -> None:
+    cloud.journal.keep_rules_digest(cloud.rules.digest)
     decided(cloud, at=at, **changes)
-    pages([listed(1)])
-    assert cloud.sweep.run() == Swept(looked_at=1, pending=1, sent=int(is_sent))
+    listing(listed(1))
+    assert cloud.swept() == Swept(looked_at=1, sent=int(is_sent))
 
 
-def test_what_was_sent_is_not_sent_again_within_the_hour(cloud: Cloud, pages: Pages) -> None:
-    pages([listed(1)], sweeps=3)
-    assert cloud.sweep.run().sent == 1
+def test_what_was_sent_is_not_sent_again_within_the_hour(cloud: Cloud, listing: Listing) -> None:
+    listing(listed(1))
+    assert cloud.swept().sent == 1
     cloud.now = NOW + HOUR - SECOND
-    assert cloud.sweep.run().sent == 0
+    assert cloud.swept().sent == 0
     cloud.now = NOW + HOUR
-    assert cloud.sweep.run().sent == 1
+    assert cloud.swept().sent == 1
 
 
 @pytest.mark.parametrize(("age", "behind"), [(600, False), (601, True)])
-def test_nothing_is_swept_while_the_queue_still_holds_what_it_has_not_forgotten(
-    cloud: Cloud, wire: Wire, age: int, *, behind: bool
+def test_nothing_is_sent_while_the_queue_still_holds_what_it_has_not_forgotten(
+    cloud: Cloud, wire: Wire, listing: Listing, age: int, *, behind: bool
 ) -> None:
-    wire.forget()
-    wire.answer("GetMetricStatistics", {"Datapoints": [{"Timestamp": NOW - MINUTE, "Maximum": float(age)}]})
-    wire.answer("ListCertificatesByCA", {"certificates": []})
-    assert cloud.sweep.run() == Swept(looked_at=0, pending=0, sent=0, queue_is_behind=behind)
-    assert bool(wire.operations("iot")) is not behind
+    listing.age = age
+    decided(cloud, at=NOW - DAY, number=2, **HELD)
+    listing(listed(1))
+    swept = cloud.swept()
+    assert swept.queue_is_behind is behind
+    assert sent(wire) == ([] if behind else [f"{2:064x}", f"{1:064x}"])
 
 
-def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(cloud: Cloud, wire: Wire, pages: Pages) -> None:
-    pages([listed(number) for number in range(1, 251)])
-    assert cloud.sweep.run() == Swept(looked_at=250, pending=250, sent=250)
+def test_what_does_not_go_through_the_queue_is_done_while_it_is_behind(cloud: Cloud, listing: Listing) -> None:
+    listing.age = 601
+    first, _ = rotated(cloud)
+    cloud.now = NOW + 7 * DAY
+    listing(listed(1, status="ACTIVE"))
+    assert cloud.swept().retired == 1
+    assert cloud.status(first) == "INACTIVE"
+    assert cloud.journal.full_pass(factory().certificate_id).counts == {"ACTIVE": 1}
+
+
+def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
+    cloud: Cloud, wire: Wire, listing: Listing
+) -> None:
+    listing(*(listed(number) for number in range(1, 251)))
+    assert cloud.swept() == Swept(looked_at=250, sent=250)
     asked = [len(next(iter(one["RequestItems"].values()))["Keys"]) for one in wire.of("BatchGetItem")]
     assert asked == [100, 100, 50]
     assert [len(one["Entries"]) for one in wire.of("SendMessageBatch")] == [10] * 25
     assert len(set(sent(wire))) == 250
 
 
-def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wire, pages: Pages) -> None:
-    pages([listed(1)])
+def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(listed(1))
     wire.answer("SendMessageBatch", {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError"}]})
     with pytest.raises(Unavailable):
-        cloud.sweep.run()
-    assert cloud.items() == {}
+        cloud.swept()
+    assert not [key for key in cloud.items() if key.startswith("certificate#")]
 
 
-@pytest.mark.parametrize("operation", ["GetMetricStatistics", "ListCertificatesByCA", "BatchGetItem", "UpdateItem"])
-def test_a_sweep_that_is_throttled_is_unavailable(cloud: Cloud, wire: Wire, operation: str) -> None:
-    if operation != "GetMetricStatistics":
-        wire.answer("GetMetricStatistics", {"Datapoints": []})
-    if operation != "ListCertificatesByCA":
-        wire.answer("ListCertificatesByCA", {"certificates": [listed(1)]})
+@pytest.mark.parametrize(
+    "operation", ["GetMetricStatistics", "ListCertificatesByCA", "BatchGetItem", "UpdateItem", "Query", "GetItem"]
+)
+def test_a_sweep_that_is_throttled_is_unavailable(cloud: Cloud, wire: Wire, listing: Listing, operation: str) -> None:
+    listing(listed(1))
     wire.fail(operation, "ThrottlingException")
     with pytest.raises(Unavailable, match=operation):
-        cloud.sweep.run()
+        cloud.swept()
 
 
-def test_an_account_without_certificates_has_nothing_to_sweep(cloud: Cloud, wire: Wire, pages: Pages) -> None:
-    pages([])
-    assert cloud.sweep.run() == Swept(looked_at=0, pending=0, sent=0)
-    assert wire.operations("sqs") == wire.operations("dynamodb") == []
+def test_an_account_without_certificates_has_nothing_to_sweep(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing()
+    assert cloud.swept() == Swept()
+    assert not wire.operations("sqs")
+    assert not wire.of("BatchGetItem")
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_look_back_that_time_ran_out_for_goes_on_where_it_stopped_and_then_begins_anew(
+    cloud: Cloud, wire: Wire, listing: Listing
+) -> None:
+    listing.page = 1
+    listing(*(listed(number) for number in range(1, 5)))
+    assert cloud.swept(after(1)) == Swept(looked_at=2, sent=2, unfinished=["factory"])
+    assert sent(wire) == [f"{1:064x}", f"{2:064x}"]
+    assert cloud.swept() == Swept(looked_at=2, sent=2)
+    assert sent(wire) == [f"{3:064x}", f"{4:064x}"]
+    assert cloud.swept() == Swept(looked_at=4, sent=0)
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_sweep_without_time_does_one_page_all_the_same_so_that_it_gets_on(cloud: Cloud, listing: Listing) -> None:
+    listing.page = 1
+    listing(listed(1), listed(2))
+    assert [cloud.swept(after(0)).sent for _ in range(3)] == [1, 1, 0]
+
+
+# 2 look again
 
 
 @pytest.fixture
-def scheduled(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], dict[str, Any]]:
+def same_rules(cloud: Cloud) -> None:
+    """Held devices were looked at under these rules."""
+    cloud.journal.keep_rules_digest(cloud.rules.digest)
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_held_devices_that_are_due_are_found_by_index_beyond_the_horizon_too(cloud: Cloud, wire: Wire) -> None:
+    due = decided(cloud, at=NOW - 30 * DAY, attempts=9, registered_at=NOW - 90 * DAY, **HELD)
+    decided(cloud, at=NOW, number=2, **HELD)
+    decided(cloud, at=NOW - DAY, number=3)
+    assert cloud.swept() == Swept(sent=1)
+    ((entry,),) = (one["Entries"] for one in wire.of("SendMessageBatch"))
+    body = json.loads(entry["MessageBody"])
+    assert (body["certificateId"], body["caCertificateId"]) == (due.certificate_id, due.ca_certificate_id)
+    assert body["certificateRegistrationTimestamp"] == str(round(due.registered_at.timestamp() * 1000))
+    assert "Scan" not in wire.operations("dynamodb")
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_held_devices_that_are_due_are_sent_longest_overdue_first(cloud: Cloud, wire: Wire) -> None:
+    for number in (2, 1, 3):
+        decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD)
+    cloud.swept()
+    assert sent(wire) == [f"{number:064x}" for number in (1, 2, 3)]
+
+
+@pytest.mark.usefixtures("listing")
+def test_every_held_device_is_sent_once_when_the_rules_have_changed(cloud: Cloud) -> None:
+    for number in range(3):
+        decided(cloud, at=NOW - MINUTE, number=number, attempts=number + 1, **HELD | {"rules_digest": "other"})
+    assert cloud.swept().sent == 3
+    assert cloud.journal.rules_digest() == cloud.rules.digest
+    cloud.now += HOUR - MINUTE
+    assert cloud.swept().sent == 0
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+@pytest.mark.parametrize("word", [Word.APPROVED, Word.RELEASED])
+def test_a_held_device_is_sent_at_once_after_an_operators_word(cloud: Cloud, wire: Wire, word: Word) -> None:
+    held = decided(cloud, at=NOW, **HELD | {"reason": Reason.OPERATOR_VERDICT})
+    assert cloud.swept().sent == 0
+    cloud.registry.give_verdict(held.certificate_id, said(word, NOW))
+    assert cloud.swept().sent == 1
+    assert sent(wire) == [held.certificate_id]
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_what_was_decided_since_leaves_the_index(cloud: Cloud) -> None:
+    decision = decided(cloud, at=NOW - DAY)
+    cloud.registry.give_verdict(decision.certificate_id, said(Word.APPROVED, NOW))
+    assert cloud.swept().sent == 0
+    assert cloud.registry.due(Due.LOOK, NOW, most=9) == []
+
+
+MOST_DUE = 2
+
+
+def held_again(cloud: Cloud, *numbers: int) -> None:
+    """What `register` records of those that were sent."""
+    for number in numbers:
+        decided(cloud, at=cloud.now, number=number, attempts=4, **HELD)
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_a_held_device_that_was_sent_and_not_looked_at_lets_the_others_have_their_turn(
+    cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    for number in range(5):
+        decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD)
+    rounds = []
+    for _ in range(3):
+        cloud.swept()
+        rounds.append(sent(wire))
+    assert [len(one) for one in rounds] == [2, 2, 1]
+    assert len({one for some in rounds for one in some}) == 5
+
+
+@pytest.mark.usefixtures("listing")
+def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
+    cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    for number in range(5):
+        decided(cloud, at=NOW - MINUTE, number=number, attempts=4, **HELD | {"rules_digest": "other"})
+    rounds = []
+    for _ in range(6):
+        cloud.swept()
+        rounds.append(sent(wire))
+        held_again(cloud, *(int(one, 16) for one in sent(wire)))
+        cloud.now += HOUR
+    assert sorted(one for some in rounds for one in some) == [f"{number:064x}" for number in range(5)]
+    assert cloud.journal.rules_digest() == cloud.rules.digest
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_verdicts_on_devices_that_never_came_do_not_keep_others_from_being_looked_at(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    for number in range(MOST_DUE):
+        cloud.registry.give_verdict(f"{9 - number:064x}", said(Word.APPROVED, NOW - DAY))
+    decided(cloud, at=NOW - HOUR, **HELD)
+    assert sum(cloud.swept().sent for _ in range(3)) == 1
+
+
+# 3 retire
+
+
+def rotated(cloud: Cloud, name: str = "sensor-0001") -> tuple[str, str]:
+    """A device that has changed its certificate: the old one and the new one."""
+    first = cloud.knock(factory().leaf(named(name), begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    second = cloud.knock(factory().leaf(named(name)))
+    for device in (first, second):
+        assert cloud.batch(cloud.record(cloud.event(device))) == []
+        assert cloud.status(device) == "ACTIVE"
+    return first, second
+
+
+def policies(cloud: Cloud, device: str) -> list[str]:
+    arn = cloud.aws_iot.describe(device).arn
+    return [one["policyName"] for one in cloud.iot.list_attached_policies(target=arn)["policies"]]
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_replaced_certificate_is_ended_after_the_overlap_and_not_before(cloud: Cloud, wire: Wire) -> None:
+    first, second = rotated(cloud)
+    cloud.now = NOW + 7 * DAY - SECOND
+    assert cloud.swept().retired == 0
+    assert cloud.status(first) == "ACTIVE"
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 1
+    (entry,) = (entry for one in wire.of("PutEvents") for entry in one["Entries"])
+    assert (cloud.status(first), policies(cloud, first)) == ("INACTIVE", [])
+    assert (cloud.status(second), policies(cloud, second)) == ("ACTIVE", ["jitr-acme-factory"])
+    arn = cloud.aws_iot.describe(second).arn
+    assert cloud.iot.list_thing_principals(thingName="sensor-0001")["principals"] == [arn]
+    assert entry["DetailType"] == "Device Replaced"
+    assert json.loads(entry["Detail"])["replaced_by"] == second
+    decision = cloud.registry.recall([first])[first].decision
+    assert decision
+    assert (decision.outcome, decision.status, decision.replaced_by) == (Outcome.REPLACED, Status.INACTIVE, second)
+    assert cloud.counted()["Replaced"] == 1
+    assert cloud.swept().retired == 0
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_replaced_certificate_is_inactive_before_its_policy_is_taken_away(cloud: Cloud, wire: Wire) -> None:
+    rotated(cloud)
+    cloud.now = NOW + 7 * DAY
+    cloud.swept()
+    changes = [name for name in wire.operations("iot") if not name.startswith(("Describe", "List"))]
+    assert changes == ["UpdateCertificate", "DetachPolicy", "DetachThingPrincipal"]
+
+
+@pytest.mark.usefixtures("listing")
+def test_an_overlap_can_be_nothing(cloud: Cloud) -> None:
+    cloud.under(rules_for(factory(), thing_groups=(), overlap=0))
+    first, second = rotated(cloud)
+    assert cloud.swept().retired == 1
+    assert (cloud.status(first), cloud.status(second)) == ("INACTIVE", "ACTIVE")
+
+
+@pytest.mark.usefixtures("listing")
+@pytest.mark.parametrize("status", [Status.INACTIVE, Status.REVOKED, None])
+def test_a_certificate_is_retired_only_while_the_one_that_follows_it_is_active(
+    cloud: Cloud, status: Status | None
+) -> None:
+    first, second = rotated(cloud)
+    arn = cloud.aws_iot.describe(second).arn
+    cloud.aws_iot.apply(SetStatus(certificate_id=second, status=status or Status.INACTIVE))
+    if status is None:
+        cloud.iot.detach_policy(policyName="jitr-acme-factory", target=arn)
+        cloud.iot.detach_thing_principal(thingName="sensor-0001", principal=arn)
+        cloud.iot.delete_certificate(certificateId=second)
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 0
+    assert (cloud.status(first), policies(cloud, first)) == ("ACTIVE", ["jitr-acme-factory"])
+    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY + HOUR, most=9) == [first]
+    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY + HOUR - SECOND, most=9) == []
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_certificate_that_has_its_name_again_is_not_retired(cloud: Cloud) -> None:
+    first, second = rotated(cloud)
+    cloud.registry.disown("sensor-0001", second)
+    cloud.registry.adopt("sensor-0001", replace(OWNER, certificate_id=first))
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 0
+    assert cloud.status(first) == "ACTIVE"
+    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_replaced_certificate_that_was_deleted_needs_no_end(cloud: Cloud, wire: Wire) -> None:
+    first, _ = rotated(cloud)
+    cloud.iot.update_certificate(certificateId=first, newStatus="INACTIVE")
+    arn = cloud.aws_iot.describe(first).arn
+    cloud.iot.detach_policy(policyName="jitr-acme-factory", target=arn)
+    cloud.iot.detach_thing_principal(thingName="sensor-0001", principal=arn)
+    cloud.iot.delete_certificate(certificateId=first)
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 0
+    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert wire.of("PutEvents") == []
+
+
+RETIRING = ["UpdateCertificate", "DetachPolicy", "DetachThingPrincipal", "PutEvents", "UpdateItem"]
+
+
+@pytest.mark.usefixtures("listing")
+@pytest.mark.parametrize("operation", RETIRING)
+def test_a_crash_while_a_certificate_is_retired_is_made_good_by_the_next_sweep(
+    cloud: Cloud, wire: Wire, operation: str
+) -> None:
+    cloud.journal.keep_rules_digest(cloud.rules.digest)
+    cloud.under(rules_for(factory(), thing_groups=(), overlap=0))
+    cloud.journal.keep_rules_digest(cloud.rules.digest)
+    first, _ = rotated(cloud)
+    wire.break_down(operation, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        cloud.swept()
+    assert cloud.swept().retired == 1
+    assert (cloud.status(first), policies(cloud, first)) == ("INACTIVE", [])
+    decision = cloud.registry.recall([first])[first].decision
+    assert decision
+    assert decision.outcome is Outcome.REPLACED
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_replaced_certificate_that_was_revoked_stays_known_as_revoked(cloud: Cloud) -> None:
+    first, _ = rotated(cloud)
+    cloud.iot.update_certificate(certificateId=first, newStatus="REVOKED")
+    cloud.now = NOW + 7 * DAY
+    cloud.swept()
+    assert cloud.status(first) == "REVOKED"
+    assert cloud.registry.recall([first])[first].was_taken_away
+
+
+@pytest.mark.usefixtures("listing")
+def test_an_adopted_certificate_is_retired_like_any_other(cloud: Cloud) -> None:
+    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
+    cloud.iot.create_thing(thingName="sensor-0001")
+    arn = cloud.aws_iot.describe(first).arn
+    cloud.iot.attach_thing_principal(thingName="sensor-0001", principal=arn)
+    Operator(client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=cloud.clock).adopt("sensor-0001")
+    second = cloud.knock()
+    cloud.batch(cloud.record(cloud.event(second)))
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 1
+    assert (cloud.status(first), cloud.status(second)) == ("INACTIVE", "ACTIVE")
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_certificate_that_aws_does_not_let_retire_does_not_stop_the_others(cloud: Cloud) -> None:
+    (first, _), (other, _) = rotated(cloud), rotated(cloud, "sensor-0002")
+    apply = cloud.aws_iot.apply
+
+    def refuse(step: IotStep) -> None:
+        if isinstance(step, SetStatus) and step.certificate_id == first:
+            raise Rejected(Reason.REQUEST_REFUSED, "no")
+        apply(step)
+
+    cloud.aws_iot.apply = refuse  # type: ignore[method-assign]
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 1
+    assert (cloud.status(first), cloud.status(other)) == ("ACTIVE", "INACTIVE")
+
+
+@pytest.mark.usefixtures("listing")
+def test_no_certificate_is_retired_after_time_ran_out(cloud: Cloud) -> None:
+    for number in (1, 2, 3):
+        rotated(cloud, f"sensor-000{number}")
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept(after(0)).retired <= 1
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_certificate_that_was_taken_away_and_then_replaced_is_retired_once(cloud: Cloud, wire: Wire) -> None:
+    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    cloud.batch(cloud.record(cloud.event(first)))
+    cloud.registry.give_verdict(first, said(Word.DEACTIVATED))
+    cloud.iot.update_certificate(certificateId=first, newStatus="INACTIVE")
+    second = cloud.knock()
+    cloud.batch(cloud.record(cloud.event(second)))
+    cloud.now = NOW + 7 * DAY
+    announced = []
+    for _ in range(3):
+        cloud.swept()
+        announced += wire.of("PutEvents")
+    assert len(announced) == 1
+    assert cloud.status(first) == "INACTIVE"
+
+
+# 4 count
+
+
+def counts(cloud: Cloud) -> dict[str, int]:
+    return dict(cloud.journal.full_pass(factory().certificate_id).counts)
+
+
+def some(*statuses: str) -> Iterable[dict[str, Any]]:
+    return (listed(number, 30 * DAY, status) for number, status in enumerate(statuses, 1))
+
+
+def test_the_counts_of_each_status_are_kept(cloud: Cloud, listing: Listing) -> None:
+    listing(*some("ACTIVE", "REVOKED", "ACTIVE", "INACTIVE"))
+    cloud.swept()
+    assert counts(cloud) == {"ACTIVE": 2, "REVOKED": 1, "INACTIVE": 1}
+    finished = cloud.journal.full_pass(factory().certificate_id)
+    assert (finished.began_at, finished.finished_at, finished.marker) == (NOW, NOW, None)
+
+
+def test_everything_is_counted_once_a_day(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(*some("ACTIVE"))
+    asked = []
+    for _ in range(4):
+        cloud.swept()
+        asked.append(len(wire.of("ListCertificatesByCA")))
+        cloud.now += DAY / 2
+    assert asked == [2, 1, 2, 1]
+    assert counts(cloud) == {"ACTIVE": 1}
+
+
+def test_a_count_that_time_ran_out_for_goes_on_where_it_stopped_and_counts_nothing_twice(
+    cloud: Cloud, listing: Listing
+) -> None:
+    listing.page = 2
+    listing(*some("ACTIVE", "ACTIVE", "REVOKED", "ACTIVE", "INACTIVE"))
+    assert cloud.swept(after(0)).unfinished == ["factory"]
+    cloud.now += 15 * MINUTE
+    assert cloud.swept(after(0)).unfinished == ["factory"]
+    going = cloud.journal.full_pass(factory().certificate_id)
+    assert (going.began_at, going.finished_at, going.marker) == (NOW, None, "4")
+    cloud.now += 15 * MINUTE
+    assert cloud.swept().unfinished == []
+    finished = cloud.journal.full_pass(factory().certificate_id)
+    assert finished.counts == {"ACTIVE": 3, "REVOKED": 1, "INACTIVE": 1}
+    assert (finished.began_at, finished.finished_at) == (NOW, NOW + 30 * MINUTE)
+
+
+@pytest.mark.parametrize("word", Word)
+@pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED"])
+def test_an_active_certificate_against_which_a_verdict_stands_is_reported(
+    cloud: Cloud, listing: Listing, word: Word, status: str
+) -> None:
+    listing(*some(status, "ACTIVE"))
+    cloud.registry.give_verdict(f"{1:064x}", said(word))
+    disagrees = status == "ACTIVE" and not word.allows_activation
+    assert cloud.swept().disagreements == int(disagrees)
+    assert cloud.counted()["Disagreements"] == int(disagrees)
+    warnings = [line for line in cloud.logged() if line["level"] == "WARNING"]
+    assert [line["certificate_id"] for line in warnings] == [f"{1:064x}"] * disagrees
+
+
+def test_the_sweep_reports_and_overrules_nobody(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(*some("ACTIVE"))
+    cloud.registry.give_verdict(f"{1:064x}", said(Word.REVOKED))
+    cloud.swept()
+    assert set(wire.operations("iot")) == {"ListCertificatesByCA"}
+
+
+# The function
+
+
+@pytest.fixture
+def scheduled(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """The handler itself, with its own clients, as the scheduler invokes it; the time is the tests'."""
     for name, value in cloud.settings.to_environ().items():
         monkeypatch.setenv(name, value)
@@ -210,16 +648,26 @@ def scheduled(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     load = Rules.load
     monkeypatch.setattr(Rules, "load", lambda: load(tmp_path))
     monkeypatch.setattr(sweep, "_now", cloud.clock)
+    monkeypatch.setattr(sweep, "SECONDS_BETWEEN_CALLS", 0)
     sweep._built.cache_clear()
     event = json.loads((EVENTS / "scheduled.json").read_text())
-    return lambda: sweep.handler(event, None)  # type: ignore[arg-type]  # which it does not look at
+    invocations = iter("abcdef")
+
+    def invoke(milliseconds: int = 900_000) -> dict[str, Any]:
+        context = SimpleNamespace(aws_request_id=next(invocations), get_remaining_time_in_millis=lambda: milliseconds)
+        return sweep.handler(event, context)  # type: ignore[arg-type]
+
+    return invoke
+
+
+Scheduled = Callable[..., dict[str, Any]]
 
 
 def test_the_scheduled_event_from_a_file_sweeps(
-    wire: Wire, pages: Pages, scheduled: Callable[[], dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    wire: Wire, listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pages([listed(1), listed(2, status="ACTIVE")])
-    assert scheduled() == {"looked_at": 2, "pending": 1, "sent": 1, "queue_is_behind": False}
+    listing(listed(1), listed(2, status="ACTIVE"))
+    assert scheduled() == asdict(Swept(looked_at=2, sent=1))
     assert sent(wire) == [f"{1:064x}"]
     line, emf = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (line["message"], line["sent"], line["service"]) == ("swept", 1, "sweep")
@@ -227,17 +675,41 @@ def test_the_scheduled_event_from_a_file_sweeps(
 
 
 def test_a_sweep_that_sends_nothing_is_counted_too(
-    pages: Pages, scheduled: Callable[[], dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pages([])
+    listing()
     assert scheduled()["sent"] == 0
     assert '"Swept":[0.0]' in capsys.readouterr().out.replace(" ", "")
 
 
-def test_a_sweep_that_fails_fails_for_its_scheduler(wire: Wire, scheduled: Callable[[], dict[str, Any]]) -> None:
+def test_one_sweep_runs_at_a_time(
+    cloud: Cloud, wire: Wire, listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing(listed(1))
+    cloud.journal.take_lease("another", NOW, seconds=60)
+    assert scheduled() == {"another_sweep_is_under_way": True}
+    assert sent(wire) == []
+    assert "another sweep is under way" in capsys.readouterr().out
+    cloud.now += 61 * SECOND
+    assert scheduled()["sent"] == 1
+    assert scheduled()["sent"] == 0  # the lease was given back
+
+
+def test_a_sweep_stops_when_its_time_is_nearly_over(listing: Listing, scheduled: Scheduled) -> None:
+    listing.page = 1
+    listing(listed(1), listed(2))
+    assert scheduled(milliseconds=30_000)["unfinished"] == ["factory", "factory"]
+    assert scheduled(milliseconds=30_001)["unfinished"] == []
+
+
+def test_a_sweep_that_fails_fails_for_its_scheduler_and_gives_its_lease_back(
+    wire: Wire, listing: Listing, scheduled: Scheduled
+) -> None:
+    listing(listed(1))
     wire.fail("GetMetricStatistics", "Throttling")
     with pytest.raises(Unavailable):
         scheduled()
+    assert scheduled()["sent"] == 1
 
 
 def test_a_sweep_without_settings_does_not_start() -> None:

@@ -163,3 +163,12 @@ def test_a_ca_is_only_in_the_rules_of_accounts_that_register_it(draft: Draft) ->
     assert [ca.name for ca in fleet.cas] == ["factory", "second"]
     assert [ca.name for ca in fleet.rules(dev, "eu-central-1").cas] == ["factory"]
     assert [ca.name for ca in fleet.rules(prod, "us-east-1").cas] == ["factory", "second"]
+
+
+def test_a_ca_knows_the_certificate_id_of_the_one_that_it_succeeds(draft: Draft) -> None:
+    draft.write("second.pem", Issuer("Second CA").certificate())
+    draft.text += 'ca.second = { mode = "SNI_ONLY" }\n[ca.second]\ncertificate = "second.pem"\ncommon_name = "x"\n'
+    draft.text += 'succeeds = "factory"\n'
+    fleet: Fleet = draft.load()
+    assert [ca.succeeds for ca in fleet.cas] == [None, fleet.cas[0].certificate_id]
+    assert fleet.rules(fleet.accounts[1], "us-east-1").cas[1].succeeds == fleet.cas[0].certificate_id

@@ -9,6 +9,7 @@ from fleet.model import Fleet
 from fleet.resources import ResourceNames
 from infra.registration import max_concurrency
 from infra.target import LocalDifference
+from jitr.registry import DUE_INDEX
 from jitr.rules import Rules
 from jitr.settings import Settings
 
@@ -147,6 +148,15 @@ def test_the_registry_can_be_restored_to_a_point_in_time(production: Any) -> Non
     assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
+def test_what_is_due_is_found_by_a_sparse_index(production: Any) -> None:
+    table = production.one("AWS::DynamoDB::GlobalTable", TableName=NAMES.registry_table)
+
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == DUE_INDEX
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["due", "due_at"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
 def test_functions_run_on_arm64_and_python_3_13(production: Any) -> None:
     for function in production.of_type("AWS::Lambda::Function"):
         assert function["Properties"]["Architectures"] == ["arm64"]
@@ -172,6 +182,7 @@ def test_the_sweep_runs_on_the_fleets_schedule(production: Any) -> None:
 ROLE_ACTIONS = {
     "Register": {
         "dynamodb:BatchGetItem",
+        "dynamodb:DeleteItem",
         "dynamodb:GetItem",
         "dynamodb:UpdateItem",
         "events:PutEvents",
@@ -181,6 +192,8 @@ ROLE_ACTIONS = {
         "iot:CreateThing",
         "iot:DescribeCACertificate",
         "iot:DescribeCertificate",
+        "iot:DetachPolicy",
+        "iot:DetachThingPrincipal",
         "iot:ListThingPrincipals",
         "iot:UpdateCertificate",
         "iot:UpdateThing",
@@ -195,8 +208,16 @@ ROLE_ACTIONS = {
     "SweepingSweep": {
         "cloudwatch:GetMetricStatistics",
         "dynamodb:BatchGetItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:Query",
         "dynamodb:UpdateItem",
+        "events:PutEvents",
+        "iot:DescribeCertificate",
+        "iot:DetachPolicy",
+        "iot:DetachThingPrincipal",
         "iot:ListCertificatesByCA",
+        "iot:UpdateCertificate",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
         "sqs:SendMessage",
@@ -238,10 +259,9 @@ def test_cas_are_read_one_by_one(production: Any, fleet: Fleet) -> None:
 
 
 def test_production_has_nothing_of_the_local_aws(production: Any, on_local_aws: Any) -> None:
-    sid = LocalDifference.OTHER_ARNS_CHECKED.value
-
-    assert production.statements(sid) == []
-    assert len(on_local_aws.statements(sid)) == 1
+    for sid in (LocalDifference.OTHER_ARNS_CHECKED.value, LocalDifference.BATCH_ACTIONS_CHECKED.value):
+        assert production.statements(sid) == []
+        assert len(on_local_aws.statements(sid)) == 2, "one for each function"
 
 
 def test_arns_are_partition_safe(production: Any) -> None:

@@ -1,4 +1,4 @@
-"""The device's side: facts §1.1 and §1.2."""
+"""The device's side: docs/aws-facts.md §1 and §2."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""CAs and device certificates, as boto3 sees them; facts §4 and §5."""
+"""CAs and device certificates, as boto3 sees them; docs/aws-facts.md §3 and §4."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ def test_a_ca_is_default_in_one_account_of_a_region_and_sni_only_in_many(aws: Aw
     )
     ids = {register(one, authority, "DEFAULT"), register(two, authority, "SNI_ONLY")}
     ids |= {register(three, authority, "SNI_ONLY"), register(elsewhere, authority, "DEFAULT")}
-    assert ids == {authority.certificate_id}  # the same everywhere (facts §7)
+    assert ids == {authority.certificate_id}  # the same everywhere (aws-facts §4)
     two.update_ca_certificate(certificateId=authority.certificate_id, newStatus="INACTIVE")
     two.delete_ca_certificate(certificateId=authority.certificate_id)
     with pytest.raises(two.exceptions.ResourceAlreadyExistsException):

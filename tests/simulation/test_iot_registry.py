@@ -1,4 +1,4 @@
-"""Things, groups, policies and attachments, as boto3 sees them; facts §2.2 and §6."""
+"""Things, groups, policies and attachments, as boto3 sees them; docs/aws-facts.md §5 and §7."""
 
 from typing import TYPE_CHECKING
 

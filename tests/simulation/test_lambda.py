@@ -1,4 +1,4 @@
-"""The poller in front of a function: facts §9.4."""
+"""The poller in front of a function: docs/aws-facts.md §9."""
 
 from typing import Any
 

@@ -19,6 +19,8 @@ from tests.cases.reading import as_pem, der_of
 FOUND_ELSEWHERE = {
     Reason.WAS_REVOKED,
     Reason.THING_TAKEN,
+    Reason.NOT_A_ROTATION,
+    Reason.REPLACEMENT_REFUSED,
     Reason.TARGET_MISSING,
     Reason.LIMIT_EXCEEDED,
     Reason.REQUEST_REFUSED,

@@ -1,13 +1,13 @@
 """Decisions: which events they settle, and when a held device is looked at again."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome, Record, Verdict, Word
 from jitr.errors import Reason
 from jitr.events import RegistrationEvent
 from jitr.registrations import Status
@@ -30,7 +30,12 @@ FIRST_EVENT = RegistrationEvent(certificate_id="ab" * 32, ca_certificate_id="cd"
 REPEATED = replace(FIRST_EVENT, registered_at=DECISION.registered_at)
 OF_ANOTHER_REGISTRATION = replace(FIRST_EVENT, registered_at=NOW + 60 * MINUTE)
 
-DONE = [Outcome.ACTIVATED, Outcome.REJECTED, Outcome.FOUND]
+
+def said(word: Word, at: datetime = NOW) -> Verdict:
+    return Verdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
+
+
+DONE = [Outcome.ACTIVATED, Outcome.REJECTED, Outcome.FOUND, Outcome.REPLACED]
 
 
 @pytest.mark.parametrize("outcome", DONE)
@@ -79,15 +84,15 @@ def test_a_held_device_is_looked_at_again_after_5_15_60_minutes_and_then_daily(
 
 def test_a_held_device_is_looked_at_at_once_under_other_rules() -> None:
     assert not HELD.settles(REPEATED, sent_at=NOW, now=NOW, rules_digest="other rules")
-    assert HELD.is_held(NOW, rules_digest="rules")
-    assert not HELD.is_held(NOW, rules_digest="other rules")
+    assert HELD.rests(NOW, rules_digest="rules")
+    assert not HELD.rests(NOW, rules_digest="other rules")
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.HELD])
 def test_only_what_is_held_has_a_next_look(outcome: Outcome) -> None:
     decision = replace(DECISION, outcome=outcome)
     assert decision.next_look is None
-    assert not decision.is_held(NOW, rules_digest="rules")
+    assert not decision.rests(NOW, rules_digest="rules")
 
 
 @given(st.timedeltas(timedelta(days=-365), timedelta(days=365)), st.booleans())
@@ -130,16 +135,78 @@ def test_the_first_decision_repeats_nothing() -> None:
         (Record(decision=replace(DECISION, outcome=Outcome.REJECTED, status=Status.INACTIVE)), False),
         (Record(decision=replace(DECISION, outcome=Outcome.REJECTED, status=Status.REVOKED)), True),
         (Record(decision=replace(DECISION, outcome=Outcome.FOUND, status=Status.REVOKED)), True),
-        (Record(denied_by="operator"), True),
-        (Record(decision=DECISION, denied_by="operator"), True),
+        (Record(decision=replace(DECISION, outcome=Outcome.FOUND, status=Status.INACTIVE)), True),
+        (Record(decision=replace(DECISION, outcome=Outcome.FOUND)), False),
+        (Record(decision=replace(DECISION, outcome=Outcome.REPLACED, status=Status.INACTIVE)), False),
+        (Record(verdict=said(Word.REVOKED)), True),
+        (Record(verdict=said(Word.DEACTIVATED)), True),
+        (Record(verdict=said(Word.DENIED)), False),  # it was never a device: is_denied holds it
+        (Record(verdict=said(Word.APPROVED)), False),
+        (Record(verdict=said(Word.RELEASED)), False),
+        (Record(decision=DECISION, verdict=said(Word.DEACTIVATED)), True),
+        # a release lifts what it forgets, not what was decided since
+        (Record(decision=replace(DECISION, status=Status.REVOKED), verdict=said(Word.RELEASED)), True),
+        (Record(intent=replace(DECISION, status=Status.REVOKED)), False),
     ],
 )
 def test_a_record_says_whether_the_certificate_was_taken_away(record: Record, *, taken_away: bool) -> None:
     assert record.was_taken_away is taken_away
 
 
-@pytest.mark.xfail(strict=True, reason="was_taken_away forgets a comeback that was refused: reported")
 @pytest.mark.parametrize("status", [Status.INACTIVE, Status.PENDING_ACTIVATION])
 def test_a_certificate_that_was_refused_as_taken_away_stays_taken_away(status: Status) -> None:
     refused = replace(DECISION, outcome=Outcome.REJECTED, status=status, reason=Reason.WAS_REVOKED)
     assert Record(decision=refused).was_taken_away
+
+
+@pytest.mark.parametrize(
+    ("word", "denied"),
+    [
+        (None, False),
+        (Word.APPROVED, False),
+        (Word.RELEASED, False),
+        (Word.DENIED, True),
+        (Word.DEACTIVATED, True),
+        (Word.REVOKED, True),
+    ],
+)
+def test_a_verdict_stands_against_activation_until_a_kinder_one(word: Word | None, *, denied: bool) -> None:
+    assert Record(decision=DECISION, verdict=said(word) if word else None).is_denied is denied
+
+
+def test_every_word_of_an_operator_is_for_or_against_activation() -> None:
+    assert {word for word in Word if word.allows_activation} == {Word.APPROVED, Word.RELEASED}
+
+
+@pytest.mark.parametrize(
+    ("record", "held"),
+    [
+        (Record(), False),
+        (Record(decision=HELD), True),
+        (Record(decision=DECISION), False),
+        (Record(intent=HELD), False),
+    ],
+)
+def test_a_record_is_held_when_its_decision_is(record: Record, *, held: bool) -> None:
+    assert record.is_held is held
+
+
+def test_a_record_without_a_decision_settles_nothing() -> None:
+    record = Record(intent=DECISION, verdict=said(Word.APPROVED, NOW - DAY), swept_at=NOW)
+    assert not record.settles(REPEATED, sent_at=NOW, now=NOW, rules_digest="rules")
+
+
+@pytest.mark.parametrize("word", Word)
+@pytest.mark.parametrize("decision", [DECISION, HELD], ids=["decided", "held"])
+@pytest.mark.parametrize(("later", "settled"), [(-MOMENT, True), (0 * MOMENT, True), (MOMENT, False)])
+def test_an_operators_word_after_the_decision_unsettles_it(
+    word: Word, decision: Decision, later: timedelta, *, settled: bool
+) -> None:
+    record = Record(decision=decision, verdict=said(word, NOW + later))
+    assert record.settles(REPEATED, sent_at=NOW, now=NOW, rules_digest="rules") is settled
+
+
+def test_without_an_operator_a_record_settles_what_its_decision_settles() -> None:
+    for event, sent_at in [(REPEATED, NOW), (FIRST_EVENT, NOW + DAY), (OF_ANOTHER_REGISTRATION, NOW + DAY)]:
+        arguments = {"sent_at": sent_at, "now": sent_at, "rules_digest": "rules"}
+        assert Record(decision=DECISION).settles(event, **arguments) is DECISION.settles(event, **arguments)  # type: ignore[arg-type]

@@ -12,11 +12,15 @@ from jitr.provisioning import (
     AttachThingPrincipal,
     Claim,
     CreateThing,
+    DetachPolicy,
+    DetachThingPrincipal,
     IotStep,
     SetStatus,
     Step,
     plan,
     plan_rejection,
+    plan_retirement,
+    plan_withdrawal,
 )
 from jitr.registrations import Status
 from jitr.rules import OnReject
@@ -28,7 +32,7 @@ GROUPS = [(), ("a",), ("a", "b", "c")]
 
 
 def steps_with(groups: tuple[str, ...]) -> tuple[Step, ...]:
-    return plan(replace(IDENTITY, thing_groups=groups), DEVICE, fleet="acme")
+    return plan(replace(IDENTITY, thing_groups=groups), DEVICE)
 
 
 @pytest.mark.parametrize("groups", GROUPS, ids=len)
@@ -63,7 +67,7 @@ def test_every_step_speaks_of_this_device_alone() -> None:
         CreateThing(
             thing_name="sensor-0001",
             thing_type="sensor",
-            attributes={"model": "Mark-2", OWNER_ATTRIBUTE: "acme"},
+            attributes={"model": "Mark-2", OWNER_ATTRIBUTE: DEVICE.certificate_id},
             certificate_arn=DEVICE.arn,
         ),
         AddThingToThingGroup(thing_name="sensor-0001", thing_group="factory-1"),
@@ -75,9 +79,9 @@ def test_every_step_speaks_of_this_device_alone() -> None:
 
 
 def test_our_attribute_cannot_be_the_certificates() -> None:
-    create, *_ = plan(replace(IDENTITY, attributes={OWNER_ATTRIBUTE: "mine"}), DEVICE, fleet="acme")
+    create, *_ = plan(replace(IDENTITY, attributes={OWNER_ATTRIBUTE: "mine"}), DEVICE)
     assert isinstance(create, CreateThing)
-    assert create.attributes == {OWNER_ATTRIBUTE: "acme"}
+    assert create.attributes == {OWNER_ATTRIBUTE: DEVICE.certificate_id}
 
 
 def test_the_same_question_has_the_same_plan() -> None:
@@ -101,11 +105,53 @@ def test_no_rejection_activates(on_reject: OnReject) -> None:
     assert all(step.status is not Status.ACTIVE for step in plan_rejection(on_reject, DEVICE))
 
 
-@pytest.mark.parametrize("step", steps_with(("a",)), ids=lambda step: type(step).__name__)
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_a_plan_says_whether_the_thing_is_this_devices_to_bring_in_line(*, is_ours: bool) -> None:
+    create, *_ = plan(IDENTITY, DEVICE, is_ours=is_ours)
+    assert isinstance(create, CreateThing)
+    assert create.is_ours is is_ours
+
+
+def test_two_certificates_never_agree_on_a_things_attributes() -> None:
+    (mine, *_), (other, *_) = (plan(IDENTITY, device) for device in (DEVICE, applying().device))
+    assert isinstance(mine, CreateThing)
+    assert isinstance(other, CreateThing)
+    assert mine.attributes != other.attributes
+
+
+DETACH_POLICY = DetachPolicy(policy="jitr-acme-factory", certificate_arn=DEVICE.arn)
+DETACH_THING = DetachThingPrincipal(thing_name="sensor-0001", certificate_arn=DEVICE.arn)
+DEACTIVATE = SetStatus(certificate_id=DEVICE.certificate_id, status=Status.INACTIVE)
+
+
+def test_a_replaced_certificate_is_inactive_before_its_policy_is_taken_away() -> None:
+    device = replace(DEVICE, status=Status.ACTIVE)
+    assert plan_retirement("sensor-0001", "jitr-acme-factory", device) == (DEACTIVATE, DETACH_POLICY, DETACH_THING)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.ACTIVE])
+def test_a_replaced_certificate_that_is_not_active_keeps_its_status(status: Status) -> None:
+    device = replace(DEVICE, status=status)
+    assert plan_retirement("sensor-0001", "jitr-acme-factory", device) == (DETACH_POLICY, DETACH_THING)
+
+
+def test_a_replaced_certificate_of_a_ca_that_is_gone_from_the_rules_is_deactivated_all_the_same() -> None:
+    device = replace(DEVICE, status=Status.ACTIVE)
+    assert plan_retirement("sensor-0001", None, device) == (DEACTIVATE, DETACH_THING)
+
+
+def test_a_withdrawal_takes_back_what_was_attached_and_sets_no_status() -> None:
+    assert plan_withdrawal(IDENTITY, DEVICE) == (DETACH_POLICY, DETACH_THING)
+
+
+EVERY_KIND = (*steps_with(("a",)), *plan_withdrawal(IDENTITY, DEVICE))
+
+
+@pytest.mark.parametrize("step", EVERY_KIND, ids=lambda step: type(step).__name__)
 def test_steps_are_frozen(step: Step) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(step, fields(step)[0].name, "other")
 
 
 def test_there_is_no_kind_of_step_that_no_plan_takes() -> None:
-    assert {type(step) for step in steps_with(("a",))} == set(get_args(Step))
+    assert {type(step) for step in EVERY_KIND} == set(get_args(Step))

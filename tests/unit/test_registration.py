@@ -8,23 +8,26 @@ from unittest.mock import Mock, call, create_autospec
 
 import pytest
 
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
+from jitr.pacing import Pacer
 from jitr.provisioning import (
     AddThingToThingGroup,
     AttachPolicy,
     AttachThingPrincipal,
     CreateThing,
+    DetachPolicy,
     IotStep,
     SetStatus,
     plan,
+    plan_withdrawal,
 )
 from jitr.registration import Registration
-from jitr.registrations import Status
+from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
-from jitr.rules import CheckMode, OnReject
+from jitr.rules import CheckMode, OnReject, OnReplacement
 from jitr.telemetry import CONTRADICTIONS, Announcer
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.unit.test_settings import SETTINGS
@@ -39,6 +42,7 @@ class World:
     application: Application
     now: datetime = NOW
     calls: Mock = field(default_factory=Mock)
+    calls_left: int = 1000  # before the deadline
 
     def __post_init__(self) -> None:
         self.iot = create_autospec(AwsIot, instance=True)
@@ -49,6 +53,7 @@ class World:
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
         self.registry.owner.return_value = None
+        self.pacer = Pacer(0, clock=self.seconds)
 
     @property
     def event(self) -> RegistrationEvent:
@@ -65,14 +70,29 @@ class World:
             iot=self.iot,
             registry=self.registry,
             announcer=self.announcer,
+            pacer=self.pacer,
             clock=lambda: self.now,
         )
 
     def decide(self, record: Record | None = None, event: RegistrationEvent | None = None) -> Decision:
-        outcome, decision = self.registration().decide(event or self.event, record or Record(), sent_at=self.now)
+        outcome, decision = self.outcome(record, event)
         assert decision
         assert outcome is decision.outcome
         return decision
+
+    def outcome(
+        self, record: Record | None = None, event: RegistrationEvent | None = None
+    ) -> tuple[Outcome, Decision | None]:
+        return self.registration().decide(
+            event or self.event, record or Record(), sent_at=self.now, time_is_left=self.time_is_left
+        )
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+    def time_is_left(self) -> bool:
+        self.calls_left -= 1
+        return self.calls_left >= 0
 
     @property
     def names(self) -> list[str]:
@@ -145,7 +165,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
     ]
     assert world.statuses_set == [Status.ACTIVE]
     world.announcer.announce.assert_called_once_with(decision)
-    world.registry.record.assert_called_once_with(decision)
+    world.registry.record.assert_called_once_with(decision, Record())
 
 
 def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
@@ -170,20 +190,35 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
 
 def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
     world.decide()
-    steps = plan(world.application.admit(), world.application.device, fleet=SETTINGS.fleet)
+    steps = plan(world.application.admit(), world.application.device)
     assert world.iot.apply.call_args_list == [call(step) for step in steps if isinstance(step, IotStep)]
     world.registry.owner.assert_called_once_with("sensor-0001")
 
 
 def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
     decision = world.decide()
-    assert world.registry.claim.call_args == call(decision)
+    device = world.application.device
+    assert world.registry.claim.call_args == call(
+        decision,
+        Record(),
+        Owner(
+            certificate_id=device.certificate_id,
+            ca_certificate_id=factory().certificate_id,
+            serial=decision.serial or "",
+            issued_at=NOW - DAY,
+            ends_at=NOW + 365 * DAY,
+            registered_at=device.created_at,
+        ),
+        share=False,
+        gone=None,
+        retire_at=NOW + 7 * DAY,
+    )
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ACTIVATED, Outcome.REJECTED, Outcome.FOUND, Outcome.HELD])
 def test_a_settled_event_costs_no_call(world: World, outcome: Outcome) -> None:
     record = Record(decision=world.recorded(outcome=outcome))
-    assert world.registration().decide(world.event, record, sent_at=NOW) == (Outcome.DUPLICATE, None)
+    assert world.outcome(record) == (Outcome.DUPLICATE, None)
     assert world.names == []
 
 
@@ -216,8 +251,9 @@ def test_a_status_that_we_set_before_we_died_is_announced_and_recorded_as_ours(
 ) -> None:
     world.application = world.application.with_device(status=status)
     intent = world.recorded(outcome=outcome, status=status)
-    assert world.decide(Record(intent=intent)) == intent
-    assert world.calls.mock_calls[1:] == [call.announcer.announce(intent), call.registry.record(intent)]
+    record = Record(intent=intent)
+    assert world.decide(record) == intent
+    assert world.calls.mock_calls[1:] == [call.announcer.announce(intent), call.registry.record(intent, record)]
 
 
 @pytest.mark.parametrize("change", [{"status": Status.INACTIVE}, {"registered_at": NOW - DAY}])
@@ -249,7 +285,7 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     assert "gateway-0001" in decision.detail
     assert refused.names[2:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
     assert refused.statuses_set == [status]
-    refused.registry.intend.assert_called_once_with(decision)
+    refused.registry.intend.assert_called_once_with(decision, Record())
 
 
 def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> None:
@@ -309,10 +345,46 @@ def test_what_checks_only_observe_is_recorded(refused: World) -> None:
     assert (decision.outcome, decision.would_reject) == (Outcome.ACTIVATED, (Reason.COMMON_NAME_REFUSED,))
 
 
+def said(word: Word, at: datetime = NOW) -> Verdict:
+    return Verdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
+
+
 def test_an_operators_verdict_stands_against_the_activation(world: World) -> None:
-    decision = world.decide(Record(denied_by="operator"))
+    decision = world.decide(Record(verdict=said(Word.DENIED)))
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.OPERATOR_VERDICT)
     assert world.iot.apply.call_count == 0
+
+
+@pytest.mark.parametrize("word", [Word.DEACTIVATED, Word.REVOKED])
+def test_a_certificate_that_an_operator_took_away_and_comes_back_is_refused_for_good(world: World, word: Word) -> None:
+    decision = world.decide(Record(verdict=said(word, NOW - 9 * DAY)))
+    assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.WAS_REVOKED)
+    assert world.statuses_set == [Status.INACTIVE]
+
+
+def test_a_certificate_that_somebody_deactivated_by_hand_and_comes_back_is_refused_for_good(world: World) -> None:
+    found = world.recorded(
+        outcome=Outcome.FOUND, status=Status.INACTIVE, registered_at=NOW - 9 * DAY, decided_at=NOW - 8 * DAY
+    )
+    assert world.decide(Record(decision=found)).reason is Reason.WAS_REVOKED
+
+
+def test_a_certificate_that_we_deactivated_and_that_comes_back_is_judged_anew(world: World) -> None:
+    rejected = world.recorded(
+        outcome=Outcome.REJECTED,
+        status=Status.INACTIVE,
+        reason=Reason.COMMON_NAME_REFUSED,
+        registered_at=NOW - 9 * DAY,
+        decided_at=NOW - 8 * DAY,
+    )
+    assert world.decide(Record(decision=rejected)).outcome is Outcome.ACTIVATED
+
+
+@pytest.mark.parametrize("word", [Word.APPROVED, Word.RELEASED])
+def test_a_held_device_is_looked_at_at_once_after_an_operators_word(world: World, word: Word) -> None:
+    held = world.recorded(outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, reason=Reason.OPERATOR_VERDICT)
+    world.now += SECOND
+    assert world.decide(Record(decision=held, verdict=said(word, world.now))).outcome is Outcome.ACTIVATED
 
 
 def test_an_operators_verdict_that_comes_while_we_work_stands_against_the_activation(world: World) -> None:
@@ -347,17 +419,7 @@ def test_a_certificate_that_was_revoked_and_comes_back_under_a_ca_without_rules_
     assert world.statuses_set == []
 
 
-FORGOTTEN = pytest.mark.xfail(strict=True, reason="the record of the first refusal no longer says revoked: reported")
-
-
-@pytest.mark.parametrize(
-    "on_reject",
-    [
-        pytest.param(OnReject.DEACTIVATE, marks=FORGOTTEN),
-        pytest.param(OnReject.LEAVE, marks=FORGOTTEN),
-        OnReject.REVOKE,
-    ],
-)
+@pytest.mark.parametrize("on_reject", OnReject)
 def test_a_certificate_that_was_revoked_is_refused_however_often_it_comes_back(
     world: World, on_reject: OnReject
 ) -> None:
@@ -370,23 +432,229 @@ def test_a_certificate_that_was_revoked_is_refused_however_often_it_comes_back(
         assert known.reason is Reason.WAS_REVOKED
 
 
-def test_a_thing_name_that_another_certificate_owns_is_taken(world: World) -> None:
-    world.registry.owner.return_value = "f" * 64
-    decision = world.decide()
-    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.THING_TAKEN)
-    assert world.iot.apply.call_count == 0
+def owner(**changes: Any) -> Owner:
+    """Another certificate of the same thing, which may be followed by the one that every test begins with."""
+    another = Owner(
+        certificate_id="f" * 64,
+        ca_certificate_id=factory().certificate_id,
+        serial="0a",
+        issued_at=NOW - 360 * DAY,
+        ends_at=NOW + 5 * DAY,
+        registered_at=NOW - 360 * DAY,
+    )
+    return replace(another, **changes)
 
 
-def test_a_thing_name_that_is_claimed_while_we_work_is_taken(world: World) -> None:
-    world.registry.claim.side_effect = Rejected(Reason.THING_TAKEN, "taken")
+NO_ROTATION = {"ends_at": NOW + 300 * DAY}
+
+
+def test_a_thing_name_that_another_certificate_owns_is_not_given_away(world: World) -> None:
+    world.registry.owner.return_value = owner(**NO_ROTATION)
     decision = world.decide()
-    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.THING_TAKEN)
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert world.statuses_set == []
+    world.registry.claim.assert_not_called()
+
+
+def test_a_thing_name_that_is_claimed_while_we_work_is_lost_and_what_was_attached_is_taken_back(world: World) -> None:
+    world.registry.claim.side_effect = Rejected(Reason.NOT_A_ROTATION, "taken")
+    decision = world.decide()
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
+    assert world.statuses_set == []
+    assert world.names[-5:] == [
+        "registry.claim",
+        "apply DetachPolicy",
+        "apply DetachThingPrincipal",
+        "announcer.announce",
+        "registry.record",
+    ]
+    withdrawn = plan_withdrawal(world.application.admit(), world.application.device)
+    assert [one.args[0] for one in world.iot.apply.call_args_list[-2:]] == list(withdrawn)
+
+
+def test_what_was_taken_back_once_is_not_taken_back_at_every_look(world: World) -> None:
+    world.registry.owner.return_value = owner(**NO_ROTATION)
+    first = world.decide()
+    world.now += DAY
+    calls = world.iot.apply.call_count
+    again = world.decide(Record(decision=first))
+    assert again.attempts == 2
+    assert world.iot.apply.call_count == calls
+
+
+def test_a_withdrawal_that_fails_leaves_no_decision_behind(world: World) -> None:
+    world.registry.claim.side_effect = Rejected(Reason.NOT_A_ROTATION, "taken")
+    world.fails_at(DetachPolicy, Unavailable("throttled"))
+    with pytest.raises(Unavailable):
+        world.decide()
+    world.registry.record.assert_not_called()
 
 
 def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> None:
-    world.registry.owner.return_value = world.application.device.certificate_id
-    assert world.decide().outcome is Outcome.ACTIVATED
+    device_id = world.application.device.certificate_id
+    world.registry.owner.return_value = owner(certificate_id=device_id, **NO_ROTATION)
+    decision = world.decide()
+    assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
+    assert world.registry.claim.call_args.kwargs["gone"] is None
+
+
+@pytest.mark.parametrize(("owned", "is_ours"), [(None, False), (owner(), True)])
+def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_devices(
+    world: World, owned: Owner | None, *, is_ours: bool
+) -> None:
+    world.registry.owner.return_value = owned
+    world.decide()
+    create = world.iot.apply.call_args_list[0].args[0]
+    assert isinstance(create, CreateThing)
+    assert create.is_ours is is_ours
+
+
+@pytest.mark.parametrize("overlap", [0, 604_800])
+def test_a_rotation_replaces_the_old_certificate_and_says_when_it_ends(world: World, overlap: int) -> None:
+    world.application = world.application.with_rules(overlap=overlap)
+    world.registry.owner.return_value = owner()
+    decision = world.decide()
+    assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, "f" * 64)
+    claim = world.registry.claim.call_args
+    assert claim.args[0] == decision
+    assert claim.kwargs == {"share": False, "gone": None, "retire_at": NOW + overlap * SECOND}
+    assert world.iot.describe.call_count == 1  # the old one is asked for only when it stands in the way
+
+
+def test_a_shared_thing_keeps_its_first_owner_and_nothing_is_replaced(world: World) -> None:
+    world.application = world.application.with_rules(on_replacement=OnReplacement.SHARE)
+    world.registry.owner.return_value = owner(**NO_ROTATION)
+    decision = world.decide()
+    assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
+    assert world.registry.claim.call_args.kwargs["share"] is True
+
+
+def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
+    world.application = world.application.with_rules(on_replacement=OnReplacement.REJECT)
+    world.registry.owner.return_value = owner()
+    decision = world.decide()
+    assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REPLACEMENT_REFUSED)
+    assert world.statuses_set == [Status.INACTIVE]
+    assert world.names[3:] == [
+        "iot.describe",  # is the owner still there?
+        "apply DetachPolicy",
+        "apply DetachThingPrincipal",
+        "registry.intend",
+        "apply SetStatus",
+        "announcer.announce",
+        "registry.record",
+    ]
+
+
+def gone(world: World, certificate_id: str) -> None:
+    """Let a certificate be deleted."""
+
+    def describe(asked: str) -> DeviceRegistration:
+        if asked == certificate_id:
+            raise CertificateUnknown(asked)
+        return world.application.device
+
+    world.iot.describe.side_effect = describe
+
+
+@pytest.mark.parametrize("on_replacement", [OnReplacement.ROTATE, OnReplacement.REJECT])
+def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_replacement: OnReplacement) -> None:
+    world.application = world.application.with_rules(on_replacement=on_replacement)
+    world.registry.owner.return_value = owner(**NO_ROTATION)
+    gone(world, "f" * 64)
+    decision = world.decide()
+    assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
+    assert world.registry.claim.call_args.kwargs["gone"] == "f" * 64
+
+
+def test_an_owner_that_cannot_be_described_is_not_gone(world: World) -> None:
+    world.registry.owner.return_value = owner(**NO_ROTATION)
+
+    def describe(asked: str) -> DeviceRegistration:
+        if asked == "f" * 64:
+            raise Unavailable("DescribeCertificate: ThrottlingException")
+        return world.application.device
+
+    world.iot.describe.side_effect = describe
+    with pytest.raises(Unavailable):
+        world.decide()
+    world.registry.claim.assert_not_called()
+
+
+@pytest.mark.parametrize("kind", [AddThingToThingGroup, AttachThingPrincipal, AttachPolicy])
+def test_a_certificate_that_is_deleted_while_it_is_provisioned_is_unknown_and_no_decision_is_left(
+    world: World, kind: type[IotStep]
+) -> None:
+    def apply(step: IotStep) -> None:
+        if isinstance(step, kind):
+            gone(world, world.application.device.certificate_id)
+            raise Rejected(Reason.TARGET_MISSING, "it is missing, or the certificate is")
+
+    world.iot.apply.side_effect = apply
+    with pytest.raises(CertificateUnknown):
+        world.decide()
+    assert "announcer.announce" not in world.names
+    assert not any(name in world.names for name in ("registry.claim", "registry.record", "registry.intend"))
+
+
+@pytest.mark.parametrize("calls_left", range(6))
+def test_the_deadline_stops_the_work_between_two_calls(world: World, calls_left: int) -> None:
+    world.calls_left = calls_left
+    with pytest.raises(Unavailable, match="deadline"):
+        world.decide()
+    made = [name for name in world.names if name.startswith("apply") or name == "registry.claim"]
+    assert len(made) == calls_left
+    assert world.statuses_set == []
+    assert "registry.record" not in world.names
+
+
+def test_the_deadline_stops_a_refusal_too(refused: World) -> None:
+    refused.calls_left = 0
+    with pytest.raises(Unavailable, match="deadline"):
+        refused.decide()
+    assert refused.statuses_set == []
+    assert "registry.record" not in refused.names
+
+
+def test_looks_at_held_devices_take_every_fifth_turn_at_most(held: World) -> None:
+    held.pacer = Pacer(1.5, clock=held.seconds, sleep=lambda _: None)
+    known = Record(decision=held.recorded(outcome=Outcome.HELD, decided_at=NOW - 2 * DAY))
+    outcomes = []
+    for _ in range(16):
+        outcomes.append(held.outcome(known)[0])
+        held.now += 1.5 * SECOND
+    assert [number for number, outcome in enumerate(outcomes) if outcome is Outcome.HELD] == [0, 5, 10, 15]
+    assert set(outcomes) == {Outcome.HELD, Outcome.DUPLICATE}
+    assert held.iot.describe.call_count == 4
+
+
+def test_new_devices_are_not_kept_waiting_by_held_ones(world: World) -> None:
+    world.pacer = Pacer(1.5, clock=world.seconds, sleep=lambda _: None)
+    known = Record(
+        decision=world.recorded(outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, decided_at=NOW - 2 * DAY)
+    )
+    assert world.outcome(known)[0] is Outcome.ACTIVATED
+    assert world.outcome(known) == (Outcome.DUPLICATE, None)
+    assert world.outcome()[0] is Outcome.ACTIVATED
+
+
+def test_a_final_refusal_gives_up_the_name_that_an_earlier_attempt_claimed(refused: World) -> None:
+    claimed = refused.recorded(thing_name="sensor-0001")
+    decision = refused.decide(Record(intent=claimed))
+    assert decision.outcome is Outcome.REJECTED
+    refused.registry.disown.assert_called_once_with("sensor-0001", claimed.certificate_id)
+    assert refused.names.index("registry.disown") < refused.names.index("registry.record")
+
+
+def test_a_curable_refusal_keeps_the_name_that_an_earlier_attempt_claimed(held: World) -> None:
+    held.decide(Record(intent=held.recorded(thing_name="sensor-0001")))
+    held.registry.disown.assert_not_called()
+
+
+def test_a_refusal_without_an_earlier_claim_gives_up_nothing(refused: World) -> None:
+    refused.decide()
+    refused.decide(Record(intent=refused.recorded(outcome=Outcome.REJECTED)))
+    refused.registry.disown.assert_not_called()
 
 
 @pytest.mark.parametrize("kind", IOT_STEPS)
@@ -440,11 +708,17 @@ def test_a_refusal_that_cannot_be_written_down_is_not_carried_out(refused: World
     assert refused.statuses_set == []
 
 
-@pytest.mark.xfail(strict=True, raises=Rejected, reason="Rejected escapes from _refuse: reported")
 @pytest.mark.parametrize("reason", [Reason.LIMIT_EXCEEDED, Reason.REQUEST_REFUSED])
-def test_a_refusal_that_aws_refuses_to_carry_out_is_an_outcome_too(refused: World, reason: Reason) -> None:
-    refused.fails_at(SetStatus, Rejected(reason, "no"))
-    assert refused.decide().outcome in (Outcome.HELD, Outcome.REJECTED)
+def test_a_refusal_that_aws_refuses_to_carry_out_is_held_for_the_refusals_reason(
+    refused: World, reason: Reason
+) -> None:
+    refused.fails_at(SetStatus, Rejected(reason, "AWS said no"))
+    decision = refused.decide()
+    assert (decision.outcome, decision.status) == (Outcome.HELD, Status.PENDING_ACTIVATION)
+    assert decision.reason is Reason.COMMON_NAME_REFUSED
+    assert decision.detail
+    assert decision.detail.endswith("it stays pending, since AWS said no")
+    assert refused.names[-2:] == ["announcer.announce", "registry.record"]
 
 
 def slow(world: World, took: timedelta, then: Callable[[], None] = lambda: None) -> None:
@@ -494,7 +768,7 @@ def test_somebody_who_acted_while_we_were_slow_is_not_overruled(world: World, ch
 
 
 def test_a_slow_refusal_looks_again_too(refused: World) -> None:
-    def intend(_: Decision) -> None:
+    def intend(_decision: Decision, _record: Record) -> None:
         refused.now += 6 * SECOND
         refused.application = refused.application.with_device(status=Status.ACTIVE)
 

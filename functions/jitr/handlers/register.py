@@ -8,6 +8,7 @@ What happens to a message (the rest is registration.py's):
     throttled, unavailable, overtaken   put off for seconds; never counted
     any other failure                   put off for longer; dead-lettered at the tenth receive
     not reached before the deadline     put off
+    received more than three times      last, and alone: its neighbours are deleted or put off before it is touched
 
 The batch's answer names the messages that are to come again; all others are deleted by Lambda
 (`ReportBatchItemFailures`). The function itself never fails for a message's sake, since that fails the whole batch.
@@ -16,14 +17,15 @@ The batch's answer names the messages that are to come again; all others are del
 import functools
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
 
 from jitr.decisions import Outcome, Record
-from jitr.edge import CLIENT_CONFIG
+from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL, is_throttle
 from jitr.errors import CertificateUnknown, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
@@ -33,15 +35,17 @@ from jitr.registration import Registration
 from jitr.registry import Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr.telemetry import METRICS_NAMESPACE, PUT_OFF, UNREADABLE_MESSAGES, Announcer, decision_fields
+from jitr.telemetry import PUT_OFF, THROTTLES, UNREADABLE_MESSAGES, Announcer, Counts, decision_fields
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _RECEIVES_UNTIL_DEAD = 10
 _RECEIVES_UNTIL_GONE = 3
-# One device takes about a second; what is begun with less than this left could be cut off between two calls.
-_DEADLINE_MILLISECONDS = 10_000
+_RECEIVES_UNTIL_ALONE = 3
+_LONGEST_PUT_OFF = 900  # seconds
+# No call is begun with less than this left, so that none is cut off, however slow.
+DEADLINE_MILLISECONDS = (SECONDS_OF_A_HANGING_CALL + 2) * 1000
 
 
 class Register:
@@ -60,25 +64,13 @@ class Register:
         self._announcer = announcer
         self._clock = clock
 
-    def batch(self, records: list[Mapping[str, Any]], remaining_milliseconds: Callable[[], int]) -> dict[str, Any]:
+    def batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on every message of an SQS batch; the answer names those that are to come again."""
-        again: list[str] = []
-        readable = self._readable([Message.from_record(record) for record in records], again)
-        known: dict[str, Record] = {}
-        try:
-            known = self._registration.recall({event.certificate_id for _, event in readable})
-        except Unavailable as error:
-            for message, _ in readable:
-                self._put_off(message, again, str(error))
-            readable = []
-        for message, event in readable:
-            if remaining_milliseconds() < _DEADLINE_MILLISECONDS:
-                self._put_off(message, again, "the function's deadline is near", most=5)
-            elif not self._settle(message, event, known):
-                again.append(message.id)
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
+        batch = _Batch(self._registration, self._queue, self._announcer, time_is_left)
+        batch.take([Message.from_record(record) for record in records])
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in batch.again]}
 
-    def single(self, document: Mapping[str, Any]) -> dict[str, Any]:
+    def single(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on one event that was sent to the function directly (replay); its outcome, in words.
 
         Raises UnreadableEvent, CertificateUnknown, Overtaken and Unavailable to the caller, who can send it again.
@@ -86,12 +78,49 @@ class Register:
         event = RegistrationEvent.parse(document)
         record = self._registration.recall({event.certificate_id})[event.certificate_id]
         now = self._clock()
-        outcome, decision = self._registration.decide(event, record, sent_at=now)
+        outcome, decision = self._registration.decide(event, record, sent_at=now, time_is_left=time_is_left)
         self._announcer.outcome(outcome, event.certificate_id, decision)
         settled = decision or record.decision
         return {"outcome": outcome.value, "decision": decision_fields(settled) if settled else None}
 
-    def _readable(self, messages: list[Message], again: list[str]) -> list[tuple[Message, RegistrationEvent]]:
+
+class _Batch:
+    """One batch on its way: what is known of its certificates, and which messages are to come again."""
+
+    def __init__(
+        self,
+        registration: Registration,
+        queue: RegistrationsQueue,
+        announcer: Announcer,
+        time_is_left: Callable[[], bool],
+    ) -> None:
+        self._registration = registration
+        self._queue = queue
+        self._announcer = announcer
+        self._time_is_left = time_is_left
+        self._known: dict[str, Record] = {}
+        self.again: list[str] = []  # message ids
+
+    def take(self, messages: list[Message]) -> None:
+        """Take every message to its end, or see to it that it comes again."""
+        readable = self._readable(messages)
+        if not self._recall(readable):
+            return
+        ordinary = [(message, event) for message, event in readable if message.receives <= _RECEIVES_UNTIL_ALONE]
+        suspects = [(message, event) for message, event in readable if message.receives > _RECEIVES_UNTIL_ALONE]
+        for message, event in ordinary:
+            self._settle(message, event)
+        if suspects:
+            waiting = [message for message, _ in suspects]
+            # One of them may have killed the function before. It comes last, and its neighbours are out of its way:
+            # done with and deleted, or put off.
+            done = [message for message in messages if message.id not in self.again and message not in waiting]
+            self._guarded(lambda: self._queue.forget(done))
+            for message, _ in suspects[1:]:
+                self._put_off(message, "received often, so it is processed alone")
+            self._settle(*suspects[0])
+
+    def _readable(self, messages: list[Message]) -> list[tuple[Message, RegistrationEvent]]:
         readable = []
         for message in messages:
             try:
@@ -100,50 +129,72 @@ class Register:
                 self._announcer.warn(
                     "message is unreadable", UNREADABLE_MESSAGES, message_id=message.id, why=str(error)
                 )
-                self._dead_letter(message, again, f"unreadable: {error}")
+                self._dead_letter(message, f"unreadable: {error}")
         return readable
 
-    def _settle(self, message: Message, event: RegistrationEvent, known: dict[str, Record]) -> bool:
-        """Take one message to its end; False when it is to come again."""
-        certificate_id = event.certificate_id
-        again: list[str] = []
+    def _recall(self, readable: list[tuple[Message, RegistrationEvent]]) -> bool:
+        """Read all records at once; False when that failed, and every message comes again."""
         try:
-            outcome, decision = self._registration.decide(event, known[certificate_id], sent_at=message.sent_at)
+            self._known = self._registration.recall({event.certificate_id for _, event in readable})
+        except Unavailable as error:
+            for message, _ in readable:
+                self._put_off(message, str(error))
+        except Exception as error:  # noqa: BLE001 -- the boundary: the batch's answer must still be given
+            for message, event in readable:
+                self._fail(message, event, error)
+        else:
+            return True
+        return False
+
+    def _settle(self, message: Message, event: RegistrationEvent) -> None:
+        """Take one message to its end, or see to it that it comes again."""
+        if not self._time_is_left():
+            self._put_off(message, "the function's deadline is near", most=5)
+            return
+        certificate_id = event.certificate_id
+        try:
+            outcome, decision = self._registration.decide(
+                event, self._known[certificate_id], sent_at=message.sent_at, time_is_left=self._time_is_left
+            )
         except CertificateUnknown:
             if message.receives < _RECEIVES_UNTIL_GONE:
-                self._put_off(message, again, "AWS IoT does not know the certificate", least=5)
+                self._put_off(message, "AWS IoT does not know the certificate", least=5)
             else:
+                self._guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
                 self._announcer.outcome(Outcome.GONE, certificate_id)
         except (Unavailable, Overtaken) as error:
-            self._put_off(message, again, str(error), most=30)
+            self._put_off(message, str(error), most=30)
         except Exception as error:  # noqa: BLE001 -- the boundary: one message's failure is not its neighbours'
-            self._announcer.failure("message failed", message_id=message.id, certificate_id=certificate_id)
-            if message.receives >= _RECEIVES_UNTIL_DEAD:
-                self._dead_letter(message, again, f"failed {message.receives} times: {error}")
-            else:
-                self._put_off(message, again, f"failed: {type(error).__name__}", most=5 * 2**message.receives)
+            self._fail(message, event, error)
         else:
             if decision:
                 # A second event of the same certificate in this batch is a duplicate of this decision.
-                known[certificate_id] = Record(decision=decision)
+                self._known[certificate_id] = replace(self._known[certificate_id], decision=decision, intent=None)
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
-        return not again
 
-    def _put_off(self, message: Message, again: list[str], why: str, *, least: int = 1, most: int = 15) -> None:
+    def _fail(self, message: Message, event: RegistrationEvent, error: Exception) -> None:
+        """Give a message that failed for a reason of ours another chance, nine times; called where it is caught."""
+        self._announcer.failure("message failed", message_id=message.id, certificate_id=event.certificate_id)
+        if message.receives >= _RECEIVES_UNTIL_DEAD:
+            self._dead_letter(message, f"failed {message.receives} times: {error}")
+        else:
+            self._put_off(message, f"failed: {type(error).__name__}", most=5 * 2**message.receives)
+
+    def _put_off(self, message: Message, why: str, *, least: int = 1, most: int = 15) -> None:
         self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, receives=message.receives)
-        again.append(message.id)
-        self._guarded(lambda: self._queue.put_off(message, least=least, most=min(most, 900)))
+        self.again.append(message.id)
+        self._guarded(lambda: self._queue.put_off(message, least=least, most=min(most, _LONGEST_PUT_OFF)))
 
-    def _dead_letter(self, message: Message, again: list[str], reason: str) -> None:
+    def _dead_letter(self, message: Message, reason: str) -> None:
         if not self._guarded(lambda: self._queue.dead_letter(message, reason)):
-            again.append(message.id)  # it stays in the queue, so nothing is lost
+            self.again.append(message.id)  # it stays in the queue, so nothing is lost
 
     def _guarded(self, action: Callable[[], None]) -> bool:
-        """Do something with the queue; if that fails the message simply comes back at its visibility timeout."""
+        """Do something beside the decision; if it fails, the message or the sweep brings it up again."""
         try:
             action()
         except Exception:  # noqa: BLE001 -- whatever it was, the batch's answer must still be given
-            self._announcer.failure("queue call failed")
+            self._announcer.failure("a call beside the decision failed")
             return False
         return True
 
@@ -157,14 +208,20 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     rules = Rules.load()
     logger = Logger(service="register")
     logger.remove_keys(["location"])  # it would always say telemetry.py
-    metrics = Metrics(namespace=METRICS_NAMESPACE, service="register")
-    announcer = Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, metrics)
+    counts = Counts(fleet=settings.fleet)
+    announcer = Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, counts)
+    iot = boto3.client("iot", config=CLIENT_CONFIG)
+    iot.meta.events.register(
+        "needs-retry.iot", lambda response, **_: counts.add(THROTTLES) if is_throttle(response) else None
+    )
+    pacer = Pacer(settings.seconds_between_calls)
     registration = Registration(
         settings=settings,
         rules=rules,
-        iot=AwsIot(boto3.client("iot", config=CLIENT_CONFIG), Pacer(settings.seconds_between_calls), clock=_now),
+        iot=AwsIot(iot, pacer, clock=_now),
         registry=Registry(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.registry_table),
         announcer=announcer,
+        pacer=pacer,
         clock=_now,
     )
     queue = RegistrationsQueue(boto3.client("sqs", config=CLIENT_CONFIG), settings)
@@ -177,10 +234,14 @@ _built = functools.cache(lambda: build(os.environ))
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Lambda's entry: an SQS batch, or one registration event (direct invocation)."""
     register, announcer = _built()
+
+    def time_is_left() -> bool:
+        return context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS
+
     try:
         if "Records" in event:
-            return register.batch(event["Records"], context.get_remaining_time_in_millis)
-        return register.single(event)
+            return register.batch(event["Records"], time_is_left)
+        return register.single(event, time_is_left)
     finally:
         announcer.flush()
 

@@ -1,4 +1,4 @@
-"""The `sweep` function, run by EventBridge Scheduler: pending certificates that the queue has forgotten."""
+"""The `sweep` function, run by EventBridge Scheduler; one at a time."""
 
 import functools
 import os
@@ -8,61 +8,90 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 
 from jitr.edge import CLIENT_CONFIG
 from jitr.iot import AwsIot
+from jitr.journal import Journal
 from jitr.messages import SweepQueue
 from jitr.pacing import Pacer
 from jitr.registry import Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep
-from jitr.telemetry import METRICS_NAMESPACE, SWEPT
+from jitr.telemetry import SWEPT, Announcer, Counts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# ListCertificatesByCA allows 10 calls/s (Service Quotas L-5A0AFD83); operators' tools need some of them.
-_SECONDS_BETWEEN_PAGES = 0.2
+# ListCertificatesByCA, DescribeCertificate and UpdateCertificate allow 10 calls/s each; `register` needs most of them.
+SECONDS_BETWEEN_CALLS = 0.5
+# What is begun with less than this left is left to the next sweep.
+_DEADLINE_MILLISECONDS = 30_000
 
 
-def build(environ: Mapping[str, str]) -> tuple[Sweep, Logger, Metrics]:
+class SweepFunction:
+    """A sweep under a lease, with its log line and metrics."""
+
+    def __init__(self, sweep: Sweep, journal: Journal, logger: Logger, counts: Counts) -> None:
+        self._sweep = sweep
+        self._journal = journal
+        self._logger = logger
+        self._counts = counts
+
+    def run(self, context: "LambdaContext") -> dict[str, Any]:
+        """Sweep, unless another sweep is under way; what was done, in numbers.
+
+        Raises Unavailable; Lambda then tries again, and the next sweep does what is left.
+        """
+        who, seconds = context.aws_request_id, context.get_remaining_time_in_millis() / 1000
+        if not self._journal.take_lease(who, _now(), seconds=seconds):
+            self._logger.info("another sweep is under way")
+            return {"another_sweep_is_under_way": True}
+        try:
+            swept = self._sweep.run(
+                time_is_left=lambda: context.get_remaining_time_in_millis() > _DEADLINE_MILLISECONDS
+            )
+        finally:
+            self._journal.give_back_lease(who)
+            self._counts.flush()
+        self._logger.info("swept", extra=asdict(swept))
+        self._counts.add(SWEPT, swept.sent)
+        self._counts.flush()
+        return asdict(swept)
+
+
+def build(environ: Mapping[str, str]) -> SweepFunction:
     """Put the function together from its environment and rules.
 
     Raises Misconfigured.
     """
     settings = Settings.from_environ(environ)
     logger = Logger(service="sweep")
-    metrics = Metrics(namespace=METRICS_NAMESPACE, service="sweep")
-    metrics.set_default_dimensions(fleet=settings.fleet)
+    logger.remove_keys(["location"])
+    counts = Counts(fleet=settings.fleet)
+    dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    journal = Journal(dynamodb, settings.registry_table)
     sweep = Sweep(
         rules=Rules.load(),
-        iot=AwsIot(boto3.client("iot", config=CLIENT_CONFIG), Pacer(_SECONDS_BETWEEN_PAGES), clock=_now),
-        registry=Registry(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.registry_table),
+        iot=AwsIot(boto3.client("iot", config=CLIENT_CONFIG), Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
+        registry=Registry(dynamodb, settings.registry_table),
+        journal=journal,
         queue=SweepQueue(
             boto3.client("sqs", config=CLIENT_CONFIG), boto3.client("cloudwatch", config=CLIENT_CONFIG), settings
         ),
+        announcer=Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, counts),
         clock=_now,
     )
-    return sweep, logger, metrics
+    return SweepFunction(sweep, journal, logger, counts)
 
 
 _built = functools.cache(lambda: build(os.environ))
 
 
-def handler(_event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
-    """Lambda's entry; the event says nothing that matters, the schedule is the message.
-
-    Raises Unavailable, so that the scheduler tries again.
-    """
-    sweep, logger, metrics = _built()
-    swept = asdict(sweep.run())
-    logger.info("swept", extra=swept)
-    metrics.add_metric(SWEPT, MetricUnit.Count, swept["sent"])
-    metrics.flush_metrics()
-    return swept
+def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
+    """Lambda's entry; the event says nothing that matters, the schedule is the message."""
+    return _built().run(context)
 
 
 def _now() -> datetime:

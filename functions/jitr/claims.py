@@ -1,0 +1,154 @@
+"""The conditional writes of a claim, as data: what must still be true for a decision to be carried out.
+
+`begin` is the lock on the certificate: the record is still the one that the decision was made on, no operator's verdict
+stands against it, and no other run is about to do something else. `own` is the lock on the thing name. A claim makes
+both in one transaction; in a rotation the old certificate's end is written down in the same breath.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeSerializer
+
+from jitr.decisions import Decision, Outcome, Owner, Record
+from jitr.items import SCHEMA, certificate_key, from_decision, from_owner, milliseconds, thing_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
+
+# An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
+STALE_INTENT = timedelta(seconds=90)
+
+_serialize = TypeSerializer().serialize
+# No operator's verdict stands against activation; what such a verdict is, decisions.Word says.
+NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
+_FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
+
+
+class Due(StrEnum):
+    """What is to be done with a certificate, the index's partition key."""
+
+    LOOK = "look"  # held: judge it again
+    RETIRE = "retire"  # replaced: deactivate it
+    DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
+
+
+def values(**fields: Any) -> dict[str, Any]:
+    """Expression attribute values."""
+    return {f":{name}": _serialize(value) for name, value in fields.items()}
+
+
+def key(of: str) -> dict[str, Any]:
+    return {"id": {"S": of}}
+
+
+def begin(table: str, intent: Decision, record: Record, *, whatever_the_verdict: bool = False) -> "UpdateTypeDef":
+    """Write the intent, if the record is still the one seen and no other run is about to do something else."""
+    fields = values(
+        intent=from_decision(intent),
+        schema=SCHEMA,
+        outcome=intent.outcome.value,
+        stale=milliseconds(intent.decided_at - STALE_INTENT),
+    )
+    conditions = ["(attribute_not_exists(intent) OR intent.outcome = :outcome OR intent.decided_at < :stale)"]
+    if record.decision is None:
+        conditions.append("attribute_not_exists(#decision)")
+    else:
+        conditions.append("#decision.decided_at = :seen")
+        fields |= values(seen=milliseconds(record.decision.decided_at))
+    if not whatever_the_verdict:
+        conditions.append(NOT_DENIED)
+        fields |= values(true=True)
+    return {
+        "TableName": table,
+        "Key": key(certificate_key(intent.certificate_id)),
+        "UpdateExpression": "SET intent = :intent, #schema = :schema",
+        "ConditionExpression": " AND ".join(conditions),
+        "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
+        "ExpressionAttributeValues": fields,
+    }
+
+
+def own(table: str, intent: Decision, owner: Owner, *, share: bool, gone: str | None) -> "UpdateTypeDef":
+    """Make the intent's certificate the owner of its thing name, or see to it that there is one."""
+    assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
+    thing = intent.thing_name
+    if share:
+        # The first certificate stays the owner; the update only sees to it that there is one.
+        return _own(table, thing, owner, None, keep=True)
+    if earlier := gone or intent.replaces:
+        return _own(table, thing, owner, "certificate_id IN (:certificate_id, :earlier)", earlier=earlier)
+    return _own(table, thing, owner, _FREE)
+
+
+def _own(
+    table: str, thing_name: str, owner: Owner, condition: str | None, *, keep: bool = False, **more: str
+) -> "UpdateTypeDef":
+    fields = from_owner(owner) | {"schema": SCHEMA}
+    sets = [f"#{name} = if_not_exists(#{name}, :{name})" if keep else f"#{name} = :{name}" for name in fields]
+    update: UpdateTypeDef = {
+        "TableName": table,
+        "Key": key(thing_key(thing_name)),
+        "UpdateExpression": f"SET {', '.join(sets)}",
+        "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+        "ExpressionAttributeValues": values(**fields, **more),
+    }
+    if condition:
+        update["ConditionExpression"] = condition
+    return update
+
+
+def hand_over(table: str, certificate_id: str, *, by: str, retire_at: datetime) -> "UpdateTypeDef":
+    """Write down who follows a certificate, and when that one ends."""
+    return {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "SET replaced_by = :by, due = :due, due_at = :due_at, #schema = :schema",
+        "ExpressionAttributeNames": {"#schema": "schema"},
+        "ExpressionAttributeValues": values(by=by, due=Due.RETIRE.value, due_at=milliseconds(retire_at), schema=SCHEMA),
+    }
+
+
+def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
+    """Make a certificate the owner of a thing name that nobody owns, or that it owns."""
+    return _own(table, thing_name, owner, _FREE)
+
+
+def decided(table: str, decision: Decision, *, denied: bool) -> dict[str, Any]:
+    """Write down a decision, and what is to be done next; `denied` says that an operator's verdict stands."""
+    sets, removes, more = "#decision = :decision, #schema = :schema", "intent", {}
+    next_look = decision.decided_at if denied else decision.next_look
+    if next_look is None:
+        removes += ", due, due_at"
+    else:
+        sets += ", due = :due, due_at = :due_at"
+        more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_look))
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(decision.certificate_id)),
+        "UpdateExpression": f"SET {sets} REMOVE {removes}",
+        "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
+        "ExpressionAttributeValues": values(decision=from_decision(decision), schema=SCHEMA) | more,
+    }
+    if not denied:
+        _demand(update, NOT_DENIED, true=True)
+    return update
+
+
+def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
+    """Let a write happen only where nothing was decided but a hold, and no intent stands but the one that was seen."""
+    _demand(
+        update,
+        "(attribute_not_exists(#decision) OR #decision.outcome = :held) "
+        "AND (attribute_not_exists(intent) OR intent.decided_at = :seen)",
+        held=Outcome.HELD.value,
+        seen=milliseconds(seen.decided_at) if seen else 0,
+    )
+
+
+def _demand(update: dict[str, Any], condition: str, **more: Any) -> None:
+    """Add a condition to an update."""
+    earlier = update.get("ConditionExpression")
+    update["ConditionExpression"] = f"{earlier} AND {condition}" if earlier else condition
+    update["ExpressionAttributeValues"] |= values(**more)

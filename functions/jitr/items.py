@@ -1,0 +1,131 @@
+"""Registry items: decisions, owners and verdicts as DynamoDB attributes, and back.
+
+Every item carries a schema version. Version N reads what N-1 wrote and the reverse, so that neither a deployment nor a
+rollback loses anything: attributes that are not known are ignored, and a decision with an outcome or status that this
+version does not know is no decision, so the certificate is looked at again. Times are epoch milliseconds. Nothing here
+is secret.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.errors import Reason
+from jitr.registrations import Status
+
+SCHEMA = 1
+
+
+def certificate_key(certificate_id: str) -> str:
+    return f"certificate#{certificate_id}"
+
+
+def thing_key(thing_name: str) -> str:
+    return f"thing#{thing_name}"
+
+
+def milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def moment(value: Any) -> datetime:
+    return datetime.fromtimestamp(int(value) / 1000, UTC)
+
+
+def from_decision(decision: Decision) -> dict[str, Any]:
+    """A decision as strings, numbers and lists; what is None is left out."""
+    fields = {
+        "certificate_id": decision.certificate_id,
+        "outcome": decision.outcome.value,
+        "status": decision.status.value,
+        "registered_at": milliseconds(decision.registered_at),
+        "decided_at": milliseconds(decision.decided_at),
+        "rules_digest": decision.rules_digest,
+        "ca_certificate_id": decision.ca_certificate_id,
+        "ca": decision.ca,
+        "thing_name": decision.thing_name,
+        "reason": decision.reason.name if decision.reason else None,
+        "detail": decision.detail,
+        "would_reject": [reason.name for reason in decision.would_reject] or None,
+        "serial": decision.serial,
+        "issuer": decision.issuer,
+        "subject": decision.subject,
+        "replaces": decision.replaces,
+        "replaced_by": decision.replaced_by,
+        "attempts": decision.attempts,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def to_decision(fields: Mapping[str, Any]) -> Decision | None:
+    """Read `from_decision` back; None for a decision that this version has no words for."""
+    known = {name: value for name, value in fields.items() if name in Decision.__dataclass_fields__}
+    try:
+        known |= {
+            "outcome": Outcome(known["outcome"]),
+            "status": Status(known["status"]),
+            "reason": Reason.__members__.get(known.get("reason", "")),
+            "would_reject": tuple(Reason[name] for name in known.get("would_reject", ()) if name in Reason.__members__),
+            "registered_at": moment(known["registered_at"]),
+            "decided_at": moment(known["decided_at"]),
+            "attempts": int(known.get("attempts", 1)),
+        }
+        return Decision(**known)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def from_owner(owner: Owner) -> dict[str, Any]:
+    return {
+        "certificate_id": owner.certificate_id,
+        "ca_certificate_id": owner.ca_certificate_id,
+        "serial": owner.serial,
+        "issued_at": milliseconds(owner.issued_at),
+        "ends_at": milliseconds(owner.ends_at),
+        "registered_at": milliseconds(owner.registered_at),
+    }
+
+
+def to_owner(fields: Mapping[str, Any]) -> Owner:
+    return Owner(
+        certificate_id=fields["certificate_id"],
+        ca_certificate_id=fields["ca_certificate_id"],
+        serial=fields.get("serial", ""),
+        issued_at=moment(fields["issued_at"]),
+        ends_at=moment(fields["ends_at"]),
+        registered_at=moment(fields["registered_at"]),
+    )
+
+
+def from_verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "word": verdict.word.value,
+        "by": verdict.by,
+        "at": milliseconds(verdict.at),
+        "note": verdict.note,
+        "allows": verdict.word.allows_activation,
+    }
+
+
+def to_record(fields: Mapping[str, Any]) -> Record:
+    """What is known of one certificate, from its item's attributes."""
+    decision, intent, verdict = (fields.get(name) for name in ("decision", "intent", "verdict"))
+    return Record(
+        decision=to_decision(decision) if decision else None,
+        intent=to_decision(intent) if intent else None,
+        verdict=_to_verdict(verdict) if verdict is not None else None,
+        replaced_by=fields.get("replaced_by"),
+        swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
+    )
+
+
+def _to_verdict(fields: Mapping[str, Any]) -> Verdict:
+    """A word that this version does not know stands against activation: an operator is never overruled."""
+    words = {word.value: word for word in Word}
+    return Verdict(
+        word=words.get(fields.get("word", ""), Word.DENIED),
+        by=fields.get("by", ""),
+        at=moment(fields.get("at", 0)),
+        note=fields.get("note", ""),
+    )

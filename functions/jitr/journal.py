@@ -1,0 +1,151 @@
+"""The sweep's own notes in the registry table: who sweeps, how far it got, what it counted, under which rules.
+
+lease#sweep               one sweep at a time: who, and until when
+sweep#<caCertificateId>   where the look back goes on, the full pass, and its counts
+sweep#rules               the rules under which held devices were last looked at
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from jitr.edge import calling
+from jitr.items import SCHEMA, milliseconds, moment
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_LEASE = "lease#sweep"
+_RULES = "sweep#rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """A pass over every certificate of a CA: going on from `marker` unless it is finished."""
+
+    began_at: datetime | None = None
+    finished_at: datetime | None = None
+    marker: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)  # status → certificates
+
+
+class Journal:
+    """The notes of one fleet's sweep in one account and Region."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def take_lease(self, who: str, now: datetime, *, seconds: float) -> bool:
+        """Be the one that sweeps, for so long; False while somebody else is.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"id": {"S": _LEASE}},
+                    UpdateExpression="SET holder = :who, #until = :until, #schema = :schema",
+                    ConditionExpression="attribute_not_exists(#until) OR #until < :now OR holder = :who",
+                    ExpressionAttributeNames={"#until": "until", "#schema": "schema"},
+                    ExpressionAttributeValues=_values(
+                        who=who,
+                        now=milliseconds(now),
+                        until=milliseconds(now + timedelta(seconds=seconds)),
+                        schema=SCHEMA,
+                    ),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def give_back_lease(self, who: str) -> None:
+        """Let the next sweep begin at once.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("DeleteItem"):
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key={"id": {"S": _LEASE}},
+                    ConditionExpression="holder = :who",
+                    ExpressionAttributeValues=_values(who=who),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def look_back_marker(self, ca_certificate_id: str) -> str | None:
+        """Where an interrupted look back goes on, ListCertificatesByCA's marker."""
+        return self._read(_ca(ca_certificate_id)).get("look_back_marker")
+
+    def keep_look_back_marker(self, ca_certificate_id: str, marker: str | None) -> None:
+        self._write(_ca(ca_certificate_id), {"look_back_marker": marker})
+
+    def full_pass(self, ca_certificate_id: str) -> Pass:
+        """The full pass that is going on, or the last finished one."""
+        item = self._read(_ca(ca_certificate_id))
+        return _to_pass(item.get("full_pass") or item.get("last_pass") or {})
+
+    def last_pass(self, ca_certificate_id: str) -> Pass:
+        """The last finished full pass, with its counts; empty when there was none yet."""
+        return _to_pass(self._read(_ca(ca_certificate_id)).get("last_pass") or {})
+
+    def keep_pass(self, ca_certificate_id: str, going: Pass) -> None:
+        fields = {
+            "began_at": milliseconds(going.began_at) if going.began_at else None,
+            "finished_at": milliseconds(going.finished_at) if going.finished_at else None,
+            "marker": going.marker,
+            "counts": dict(going.counts),
+        }
+        if going.finished_at:
+            self._write(_ca(ca_certificate_id), {"full_pass": None, "last_pass": fields})
+        else:
+            self._write(_ca(ca_certificate_id), {"full_pass": fields})
+
+    def rules_digest(self) -> str | None:
+        return self._read(_RULES).get("digest")
+
+    def keep_rules_digest(self, digest: str) -> None:
+        self._write(_RULES, {"digest": digest})
+
+    def _read(self, key: str) -> dict[str, Any]:
+        with calling("GetItem"):
+            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
+        return {name: _deserialize(value) for name, value in answer.get("Item", {}).items()}
+
+    def _write(self, key: str, fields: dict[str, Any]) -> None:
+        fields = {**fields, "schema": SCHEMA}
+        with calling("UpdateItem"):
+            self._client.update_item(
+                TableName=self._table,
+                Key={"id": {"S": key}},
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+                ExpressionAttributeNames={f"#{name}": name for name in fields},
+                ExpressionAttributeValues=_values(**fields),
+            )
+
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def _to_pass(fields: Mapping[str, Any]) -> Pass:
+    return Pass(
+        began_at=moment(fields["began_at"]) if fields.get("began_at") else None,
+        finished_at=moment(fields["finished_at"]) if fields.get("finished_at") else None,
+        marker=fields.get("marker"),
+        counts={status: int(count) for status, count in fields.get("counts", {}).items()},
+    )
+
+
+def _ca(certificate_id: str) -> str:
+    return f"sweep#{certificate_id}"
+
+
+def _values(**fields: Any) -> dict[str, Any]:
+    return {f":{name}": _serialize(value) for name, value in fields.items()}

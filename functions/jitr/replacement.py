@@ -1,0 +1,61 @@
+"""Same thing name, new certificate: may the new one follow the old one?
+
+A rotation looks the same from every side: the new certificate was issued later, under the same CA or one that succeeds
+it, and the old one is near its end. Anything else with a known name is a second device that claims to be the first: a
+clone, a factory that counts twice, a test rig. It is held and announced, and the first device is left alone.
+"""
+
+from datetime import datetime, timedelta
+
+from jitr.certificates import Certificate
+from jitr.decisions import Owner
+from jitr.errors import Reason, Rejected
+from jitr.registrations import DeviceRegistration
+from jitr.rules import CaRules, OnReplacement
+
+
+def refuse_wrong_owner(
+    thing_name: str,
+    *,
+    owner: Owner | None,
+    device: DeviceRegistration,
+    certificate: Certificate,
+    rules: CaRules,
+    now: datetime,
+) -> None:
+    """Let the certificate have the thing name: nobody owns it, it does itself, it may follow or share.
+
+    Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
+    """
+    if owner is None or owner.certificate_id == device.certificate_id:
+        return
+    if (owner.ca_certificate_id, owner.serial) == (rules.certificate_id, certificate.serial):
+        # An ECDSA signature has a second encoding, which whoever holds the certificate can make: another certificate
+        # id, the same certificate. Nobody gets a second chance that way.
+        raise Rejected(
+            Reason.NOT_A_ROTATION,
+            f"it is certificate {owner.certificate_id[:16]}… with its signature written differently",
+        )
+    owned = f"thing name {thing_name} belongs to certificate {owner.certificate_id[:16]}…"
+    match rules.on_replacement:
+        case OnReplacement.SHARE:
+            return
+        case OnReplacement.REJECT:
+            raise Rejected(Reason.REPLACEMENT_REFUSED, f"{owned}, and the rules allow no other")
+        case OnReplacement.ROTATE:
+            if why_not := _why_no_rotation(owner, device, certificate, rules, now):
+                raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this one is no rotation: {why_not}")
+
+
+def _why_no_rotation(
+    owner: Owner, device: DeviceRegistration, certificate: Certificate, rules: CaRules, now: datetime
+) -> str | None:
+    # A factory line may issue both within one second; then the later registration is the later certificate.
+    if (certificate.not_before, device.created_at) <= (owner.issued_at, owner.registered_at):
+        return "it was not issued later"
+    if owner.ca_certificate_id not in (rules.certificate_id, rules.succeeds):
+        return "it is under another CA, which does not succeed the old one's"
+    if owner.ends_at - now > timedelta(seconds=rules.rotation_window):
+        days = (owner.ends_at - now).days
+        return f"the old one is good for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
+    return None

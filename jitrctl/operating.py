@@ -1,0 +1,188 @@
+"""What an operator does to one device in one account, so that `register` never overrules it.
+
+UpdateCertificate knows no condition, so we bring one. The operator's word goes into the registry first: from then on no
+claim succeeds against it. A claim that was made just before may still be on its way to UpdateCertificate, so it is
+waited out, and the status is set again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jitr.claims import STALE_INTENT
+from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.errors import CertificateUnknown
+from jitr.provisioning import SetStatus
+from jitr.registrations import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from jitr.iot import AwsIot
+    from jitr.registry import Registry
+
+_STATUS_OF = {Word.DEACTIVATED: Status.INACTIVE, Word.DENIED: Status.INACTIVE, Word.REVOKED: Status.REVOKED}
+_POLL = 0.5  # seconds
+# DetachThingPrincipal is asynchronous: "it can take several seconds to propagate" (IoT API reference).
+_SECONDS_TO_DETACH = 60.0
+
+
+class OperatingError(Exception):
+    """An operator's order cannot be carried out; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Who orders it, and why."""
+
+    by: str  # the caller's ARN
+    note: str = ""
+
+
+class Operator:
+    """Orders about devices, in one account and Region."""
+
+    def __init__(
+        self,
+        *,
+        client: Any,
+        iot: AwsIot,
+        registry: Registry,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client  # boto3's, for what only operators call
+        self._iot = iot
+        self._registry = registry
+        self._clock = clock
+        self._sleep = sleep
+
+    def take_away(self, certificate_id: str, word: Word, order: Order) -> Status | None:
+        """Deny, deactivate or revoke a certificate; the status that it has now, None when it is not registered here.
+
+        Works before the certificate is registered here: then it will be refused when it comes.
+
+        Raises OperatingError, Unavailable.
+        """
+        status = _STATUS_OF[word]
+        before = self._registry.give_verdict(certificate_id, self._verdict(word, order))
+        try:
+            self._set_status(certificate_id, status)
+            if before.intent is not None:
+                self._wait_for_claim(certificate_id, before)
+                self._set_status(certificate_id, status)
+        except CertificateUnknown:
+            return None
+        return status
+
+    def release(self, certificate_id: str, order: Order, *, revoked: bool = False) -> None:
+        """Let a refused certificate be judged again at its next connect.
+
+        No API sets PENDING_ACTIVATION, so the registration is deleted, and AWS IoT makes it anew.
+
+        Raises OperatingError when the certificate is ACTIVE, or was revoked and `revoked` does not say that this is
+        meant; Unavailable.
+        """
+        record = self._registry.recall([certificate_id])[certificate_id]
+        try:
+            device = self._iot.describe(certificate_id)
+        except CertificateUnknown:
+            device = None
+        if device and device.status is Status.ACTIVE:
+            raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
+        if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
+            raise OperatingError(
+                "the certificate was revoked, or taken away by an operator: say --revoked if that is to be undone"
+            )
+        self._registry.give_verdict(certificate_id, self._verdict(Word.RELEASED, order), forget_decision=True)
+        if device:
+            self._delete(certificate_id, device.arn)
+
+    def adopt(self, thing_name: str) -> str:
+        """Take an existing thing and its certificate into the registry; the certificate's id.
+
+        Raises OperatingError when the thing is unknown, has no certificate or several, or the name is another's;
+        Rejected when its certificate cannot be read; Unavailable.
+        """
+        from jitr.certificates import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
+
+        try:
+            principals = self._client.list_thing_principals(thingName=thing_name)["principals"]
+        except self._client.exceptions.ResourceNotFoundException as error:
+            raise OperatingError(f"there is no thing {thing_name} here") from error
+        arns = [principal for principal in principals if ":cert/" in principal]
+        if len(arns) != 1:
+            raise OperatingError(f"thing {thing_name} has {len(arns)} certificates: leave one attached to it")
+        device = self._iot.describe(arns[0].rpartition("/")[2])
+        certificate = Certificate.from_pem(device.pem)
+        owner = Owner(
+            certificate_id=device.certificate_id,
+            ca_certificate_id=device.ca_certificate_id or "",
+            serial=certificate.serial,
+            issued_at=certificate.not_before,
+            ends_at=certificate.not_after,
+            registered_at=device.created_at,
+        )
+        if not self._registry.adopt(thing_name, owner):
+            raise OperatingError(f"thing name {thing_name} belongs to another certificate in the registry")
+        if device.status is not Status.PENDING_ACTIVATION:  # else it is judged, like any other
+            self._registry.record(
+                Decision(
+                    certificate_id=device.certificate_id,
+                    outcome=Outcome.FOUND,
+                    status=device.status,
+                    registered_at=device.created_at,
+                    decided_at=self._clock(),
+                    rules_digest="",
+                    ca_certificate_id=device.ca_certificate_id,
+                    thing_name=thing_name,
+                    serial=certificate.serial,
+                    issuer=certificate.issuer,
+                    subject=certificate.subject,
+                )
+            )
+        return device.certificate_id
+
+    def _verdict(self, word: Word, order: Order) -> Verdict:
+        return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
+
+    def _set_status(self, certificate_id: str, status: Status) -> None:
+        """Set a status, whatever the certificate is now; a REVOKED one stays REVOKED.
+
+        Raises CertificateUnknown, Unavailable.
+        """
+        now = self._iot.describe(certificate_id).status
+        if now not in (status, Status.REVOKED):
+            self._iot.apply(SetStatus(certificate_id=certificate_id, status=status))
+
+    def _wait_for_claim(self, certificate_id: str, before: Record) -> None:
+        """Until the claim that was under way is recorded, or so old that its function is dead."""
+        assert before.intent is not None  # noqa: S101 -- the caller looked
+        while self._clock() - before.intent.decided_at < STALE_INTENT:
+            record = self._registry.recall([certificate_id])[certificate_id]
+            if record.intent is None or record.intent.decided_at != before.intent.decided_at:
+                return
+            self._sleep(_POLL)
+
+    def _delete(self, certificate_id: str, arn: str) -> None:
+        for policy in self._client.list_attached_policies(target=arn)["policies"]:
+            self._client.detach_policy(policyName=policy["policyName"], target=arn)
+        for thing in self._client.list_principal_things(principal=arn)["things"]:
+            self._client.detach_thing_principal(thingName=thing, principal=arn)
+        deadline = self._clock().timestamp() + _SECONDS_TO_DETACH
+        while True:
+            try:
+                self._client.delete_certificate(certificateId=certificate_id)
+            except self._client.exceptions.ResourceNotFoundException:
+                return
+            except self._client.exceptions.DeleteConflictException as error:
+                if self._clock().timestamp() > deadline:
+                    raise OperatingError(
+                        "AWS IoT still shows the certificate attached to a thing: try again"
+                    ) from error
+                self._sleep(_POLL)
+            else:
+                return

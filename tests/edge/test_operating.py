@@ -1,0 +1,357 @@
+"""What an operator does to one device, and that `register` never overrules it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from jitr.claims import STALE_INTENT, Due
+from jitr.decisions import Outcome, Record, Word
+from jitr.errors import Overtaken, Reason, Rejected, Unavailable
+from jitr.provisioning import IotStep, SetStatus
+from jitr.registrations import Status
+from jitrctl.operating import OperatingError, Operator, Order
+from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
+from tests.edge.cloud import Cloud, Wire
+from tests.unit.examples import ANN, ID, OWNER
+
+ORDER = Order(by=ANN, note="stolen")
+STATUS_OF = {Word.DENIED: "INACTIVE", Word.DEACTIVATED: "INACTIVE", Word.REVOKED: "REVOKED"}
+
+
+class Desk:
+    """An operator in the account; waiting moves the time, and lets something happen meanwhile."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.slept: list[float] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.operator = Operator(
+            client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=cloud.clock, sleep=self.sleep
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.cloud.now += timedelta(seconds=seconds)
+        self.meanwhile()
+
+
+@pytest.fixture
+def desk(cloud: Cloud) -> Desk:
+    return Desk(cloud)
+
+
+def active(cloud: Cloud) -> str:
+    device = cloud.knock()
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) == "ACTIVE"
+    return device
+
+
+def verdict(cloud: Cloud, device: str) -> tuple[Word, str, str] | None:
+    said = cloud.registry.recall([device])[device].verdict
+    return (said.word, said.by, said.note) if said else None
+
+
+@pytest.mark.parametrize("word", STATUS_OF)
+@pytest.mark.parametrize("make", [active, Cloud.knock], ids=["active", "pending"])
+def test_a_certificate_is_taken_away_after_the_verdict_is_written(
+    cloud: Cloud, wire: Wire, desk: Desk, word: Word, make: Callable[[Cloud], str]
+) -> None:
+    device = make(cloud)
+    wire.forget()
+    assert desk.operator.take_away(device, word, ORDER) == STATUS_OF[word]
+    operations = [operation for _, operation, _ in wire.calls]
+    assert operations == ["UpdateItem", "DescribeCertificate", "UpdateCertificate"]
+    assert cloud.status(device) == STATUS_OF[word]
+    assert verdict(cloud, device) == (word, ANN, "stolen")
+    assert desk.slept == []
+
+
+@pytest.mark.parametrize("word", STATUS_OF)
+def test_what_was_taken_away_stays_away_when_the_device_knocks(cloud: Cloud, desk: Desk, word: Word) -> None:
+    device = cloud.knock()
+    desk.operator.take_away(device, word, ORDER)
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) == STATUS_OF[word]
+
+
+@pytest.mark.parametrize("word", STATUS_OF)
+def test_a_certificate_can_be_taken_away_before_it_comes(cloud: Cloud, desk: Desk, word: Word) -> None:
+    pem = factory().leaf()
+    (device,) = (cloud.knock(pem),)
+    cloud.iot.update_certificate(certificateId=device, newStatus="INACTIVE")
+    cloud.iot.delete_certificate(certificateId=device)
+    assert desk.operator.take_away(device, word, ORDER) is None
+    cloud.knock(pem)
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) != "ACTIVE"
+    assert cloud.counted()["Activated"] == 0
+
+
+@pytest.mark.parametrize("word", [Word.DENIED, Word.DEACTIVATED])
+def test_a_revoked_certificate_stays_revoked(cloud: Cloud, wire: Wire, desk: Desk, word: Word) -> None:
+    device = active(cloud)
+    desk.operator.take_away(device, Word.REVOKED, ORDER)
+    wire.forget()
+    desk.operator.take_away(device, word, ORDER)
+    assert cloud.status(device) == "REVOKED"
+    assert wire.of("UpdateCertificate") == []
+
+
+def test_a_verdict_that_cannot_be_written_changes_nothing(cloud: Cloud, wire: Wire, desk: Desk) -> None:
+    device = active(cloud)
+    wire.fail("UpdateItem", "ThrottlingException")
+    with pytest.raises(Unavailable):
+        desk.operator.take_away(device, Word.REVOKED, ORDER)
+    assert cloud.status(device) == "ACTIVE"
+
+
+@pytest.mark.parametrize("word", STATUS_OF)
+def test_a_claim_that_was_made_just_before_is_waited_out_and_the_status_set_again(
+    cloud: Cloud, desk: Desk, word: Word
+) -> None:
+    """The order comes between the claim and UpdateCertificate, which then activates what was taken away."""
+    device = cloud.knock()
+    apply = cloud.aws_iot.apply
+    asked = []
+
+    def slow(step: IotStep) -> None:
+        if isinstance(step, SetStatus) and step.status is Status.ACTIVE:
+            cloud.aws_iot.apply = apply  # type: ignore[method-assign]
+            asked.append(step)
+            raise Unavailable("UpdateCertificate is on its way")
+        apply(step)
+
+    cloud.aws_iot.apply = slow  # type: ignore[method-assign]
+    cloud.batch(cloud.record(cloud.event(device)))
+    intent = cloud.registry.recall([device])[device].intent
+    assert intent
+
+    def arrive() -> None:
+        if len(desk.slept) == 3:
+            cloud.iot.update_certificate(certificateId=device, newStatus="ACTIVE")
+            cloud.registry.record(intent)
+
+    desk.meanwhile = arrive
+    desk.operator.take_away(device, word, ORDER)
+    assert cloud.status(device) == STATUS_OF[word]
+    assert asked
+    assert len(desk.slept) == 3
+
+
+def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(cloud: Cloud, desk: Desk) -> None:
+    device, record = cloud.knock(), Record()
+    intent = replace(
+        cloud.registration._decision(cloud.aws_iot.describe(device), Outcome.ACTIVATED, Status.ACTIVE),
+        thing_name="sensor-0001",
+    )
+    owner = replace(OWNER, certificate_id=device)
+    cloud.registry.claim(intent, record, owner, share=False, gone=None, retire_at=NOW)
+    desk.operator.take_away(device, Word.DEACTIVATED, ORDER)
+    assert cloud.now - NOW == STALE_INTENT
+    assert cloud.status(device) == "INACTIVE"
+
+
+def test_a_claim_that_stands_when_the_order_comes_cannot_be_made_again(cloud: Cloud, desk: Desk) -> None:
+    device = cloud.knock()
+    desk.operator.take_away(device, Word.DENIED, ORDER)
+    intent = replace(
+        cloud.registration._decision(cloud.aws_iot.describe(device), Outcome.ACTIVATED, Status.ACTIVE),
+        thing_name="sensor-0001",
+    )
+    with pytest.raises(Rejected) as refusal:
+        cloud.registry.claim(
+            intent, Record(), replace(OWNER, certificate_id=device), share=False, gone=None, retire_at=NOW
+        )
+    assert refusal.value.reason is Reason.OPERATOR_VERDICT
+
+
+def gone(cloud: Cloud, device: str) -> bool:
+    return device not in {one["certificateId"] for one in cloud.iot.list_certificates()["certificates"]}
+
+
+def refused(cloud: Cloud) -> str:
+    cloud.under(rules_for(factory(), common_name="gateway-[0-9]+", thing_groups=()))
+    device = cloud.knock()
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) == "INACTIVE"
+    return device
+
+
+def test_a_refused_certificate_is_released_to_be_judged_anew(cloud: Cloud, desk: Desk) -> None:
+    device = refused(cloud)
+    pem = cloud.aws_iot.describe(device).pem
+    cloud.under(rules_for(factory(), thing_groups=()))
+    cloud.now += SECOND
+    desk.operator.release(device, ORDER)
+    assert gone(cloud, device)
+    assert verdict(cloud, device) == (Word.RELEASED, ANN, "stolen")
+    cloud.knock(pem)
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) == "ACTIVE"
+
+
+def test_an_active_certificate_is_not_released(cloud: Cloud, desk: Desk) -> None:
+    device = active(cloud)
+    with pytest.raises(OperatingError, match="deactivate it first"):
+        desk.operator.release(device, ORDER)
+    assert cloud.status(device) == "ACTIVE"
+    assert verdict(cloud, device) is None
+
+
+@pytest.mark.parametrize("word", [Word.DEACTIVATED, Word.REVOKED])
+def test_what_was_taken_away_is_released_only_when_that_is_meant(cloud: Cloud, desk: Desk, word: Word) -> None:
+    device = active(cloud)
+    pem = cloud.aws_iot.describe(device).pem
+    desk.operator.take_away(device, word, ORDER)
+    with pytest.raises(OperatingError, match="--revoked"):
+        desk.operator.release(device, ORDER)
+    assert cloud.status(device) == STATUS_OF[word]
+    assert verdict(cloud, device) == (word, ANN, "stolen")
+    desk.operator.release(device, ORDER, revoked=True)
+    assert gone(cloud, device)
+    cloud.knock(pem)
+    cloud.now += SECOND
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) == "ACTIVE"
+
+
+def test_a_certificate_that_somebody_revoked_by_hand_is_released_only_when_that_is_meant(
+    cloud: Cloud, desk: Desk
+) -> None:
+    device = cloud.knock()
+    cloud.iot.update_certificate(certificateId=device, newStatus="REVOKED")
+    with pytest.raises(OperatingError, match="--revoked"):
+        desk.operator.release(device, ORDER)
+    desk.operator.release(device, ORDER, revoked=True)
+    assert gone(cloud, device)
+
+
+def test_a_certificate_that_was_denied_before_it_came_is_released(cloud: Cloud, desk: Desk) -> None:
+    desk.operator.take_away(ID, Word.DENIED, ORDER)
+    desk.operator.release(ID, ORDER)
+    assert verdict(cloud, ID) == (Word.RELEASED, ANN, "stolen")
+    assert cloud.registry.due(Due.DENIED, NOW + DAY, most=9) == []
+
+
+def test_a_release_takes_away_policies_and_things_first(cloud: Cloud, wire: Wire, desk: Desk) -> None:
+    device = active(cloud)
+    desk.operator.take_away(device, Word.DEACTIVATED, ORDER)
+    wire.forget()
+    desk.operator.release(device, ORDER, revoked=True)
+    operations = wire.operations("iot")
+    assert operations[-1] == "DeleteCertificate"
+    assert {"DetachPolicy", "DetachThingPrincipal"} <= set(operations)
+
+
+def test_a_release_waits_until_the_thing_is_detached(cloud: Cloud, wire: Wire, desk: Desk) -> None:
+    device = refused(cloud)
+    wire.fail("DeleteCertificate", "DeleteConflictException", status=409, times=4)
+    desk.operator.release(device, ORDER)
+    assert len(desk.slept) == 4
+    assert gone(cloud, device)
+
+
+def test_a_release_does_not_wait_for_ever(cloud: Cloud, wire: Wire, desk: Desk) -> None:
+    device = refused(cloud)
+    wire.fail("DeleteCertificate", "DeleteConflictException", status=409, times=1000)
+    with pytest.raises(OperatingError, match="try again"):
+        desk.operator.release(device, ORDER)
+    assert timedelta(seconds=60) <= cloud.now - NOW <= timedelta(seconds=61)
+
+
+def test_a_certificate_that_somebody_else_deletes_meanwhile_is_released(cloud: Cloud, wire: Wire, desk: Desk) -> None:
+    device = refused(cloud)
+    wire.fail("DeleteCertificate", "ResourceNotFoundException", status=404)
+    desk.operator.release(device, ORDER)
+    assert verdict(cloud, device) == (Word.RELEASED, ANN, "stolen")
+
+
+def thing(cloud: Cloud, *devices: str) -> None:
+    """A thing that was there before jitr."""
+    cloud.iot.create_thing(thingName="sensor-0001")
+    for device in devices:
+        arn = cloud.aws_iot.describe(device).arn
+        cloud.iot.attach_thing_principal(thingName="sensor-0001", principal=arn)
+
+
+def test_an_existing_thing_is_adopted_with_its_certificate(cloud: Cloud, desk: Desk) -> None:
+    device = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    thing(cloud, device)
+    assert desk.operator.adopt("sensor-0001") == device
+    described = cloud.aws_iot.describe(device)
+    owner = cloud.registry.owner("sensor-0001")
+    assert owner
+    assert owner == replace(
+        OWNER,
+        certificate_id=device,
+        ca_certificate_id=factory().certificate_id,
+        serial=owner.serial,
+        issued_at=NOW - 360 * DAY,
+        ends_at=NOW + 30 * DAY,
+        registered_at=described.created_at,
+    )
+
+
+def test_an_adopted_device_can_change_its_certificate(cloud: Cloud, desk: Desk) -> None:
+    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    thing(cloud, first)
+    desk.operator.adopt("sensor-0001")
+    second = cloud.knock()
+    cloud.batch(cloud.record(cloud.event(second)))
+    assert cloud.status(second) == "ACTIVE"
+    assert cloud.registry.recall([first])[first].replaced_by == second
+
+
+def test_an_adopted_certificate_that_is_still_pending_comes_up(cloud: Cloud, desk: Desk) -> None:
+    device = cloud.knock()
+    thing(cloud, device)
+    desk.operator.adopt("sensor-0001")
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) == "ACTIVE"
+
+
+def test_a_thing_can_be_adopted_twice(cloud: Cloud, desk: Desk) -> None:
+    thing(cloud, cloud.knock())
+    assert desk.operator.adopt("sensor-0001") == desk.operator.adopt("sensor-0001")
+
+
+def test_a_thing_whose_name_is_anothers_is_not_adopted(cloud: Cloud, desk: Desk) -> None:
+    thing(cloud, cloud.knock())
+    cloud.registry.adopt("sensor-0001", OWNER)
+    with pytest.raises(OperatingError, match="belongs to another certificate"):
+        desk.operator.adopt("sensor-0001")
+    assert cloud.registry.owner("sensor-0001") == OWNER
+
+
+def test_a_thing_that_is_not_there_is_not_adopted(cloud: Cloud, desk: Desk) -> None:
+    with pytest.raises(OperatingError, match="no thing sensor-0001"):
+        desk.operator.adopt("sensor-0001")
+    assert cloud.items() == {}
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_thing_with_none_or_several_certificates_is_not_adopted(cloud: Cloud, desk: Desk, count: int) -> None:
+    thing(cloud, *(cloud.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(count)))
+    with pytest.raises(OperatingError, match=f"has {count} certificates"):
+        desk.operator.adopt("sensor-0001")
+    assert cloud.items() == {}
+
+
+def test_the_same_order_twice_is_one(cloud: Cloud, desk: Desk) -> None:
+    device = active(cloud)
+    for _ in range(2):
+        assert desk.operator.take_away(device, Word.DEACTIVATED, ORDER) is Status.INACTIVE
+    assert cloud.status(device) == "INACTIVE"
+
+
+def test_a_refusal_that_was_under_way_does_not_outlive_a_release(cloud: Cloud, desk: Desk) -> None:
+    """What was read before the release rests on a record that is no more."""
+    device = refused(cloud)
+    seen = cloud.registry.recall([device])[device]
+    assert seen.decision
+    desk.operator.release(device, ORDER)
+    with pytest.raises(Overtaken):
+        cloud.registry.intend(seen.decision, seen)

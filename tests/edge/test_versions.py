@@ -1,0 +1,302 @@
+"""Versions: what version 1 wrote is read and written by the present code, and what a later one writes is read too."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitr.claims import Due
+from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.errors import Reason
+from jitr.events import RegistrationEvent
+from jitr.items import SCHEMA
+from jitr.journal import Pass
+from jitr.messages import Message
+from jitr.registrations import Status
+from tests.cases.issuing import ACCOUNT
+from tests.edge.cloud import TABLE, Cloud
+from tests.unit.examples import ANN
+
+VERSIONS = Path(__file__).parent / "versions"
+ONE = VERSIONS / "1"
+ID, OTHER_ID, CA_ID = "ab" * 32, "cd" * 32, "ef" * 32
+THEN = datetime(2026, 11, 1, 12, 0, 0, 285_000, tzinfo=UTC)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+ACTIVATED = Decision(
+    certificate_id=ID,
+    outcome=Outcome.ACTIVATED,
+    status=Status.ACTIVE,
+    registered_at=THEN - SECOND,
+    decided_at=THEN,
+    rules_digest="0123456789abcdef",
+    ca_certificate_id=CA_ID,
+    ca="factory",
+    thing_name="sensor-0001",
+    would_reject=(Reason.EXPIRES_TOO_SOON,),
+    serial="0a1b",
+    issuer="CN=Acme factory CA,O=Acme",
+    subject="CN=sensor-0001,OU=Mark-2,O=Acme",
+    replaces=OTHER_ID,
+)
+REJECTED = replace(
+    ACTIVATED,
+    outcome=Outcome.REJECTED,
+    status=Status.INACTIVE,
+    thing_name=None,
+    would_reject=(),
+    replaces=None,
+    reason=Reason.EXPIRED,
+    detail="not valid after 2026-10-31T12:00:00Z, now 2026-11-01T12:00:00Z",
+)
+HELD = replace(
+    REJECTED,
+    outcome=Outcome.HELD,
+    status=Status.PENDING_ACTIVATION,
+    reason=Reason.CA_INACTIVE,
+    detail="CA factory is INACTIVE in this account; activate it",
+    attempts=3,
+)
+REPLACED = replace(
+    ACTIVATED,
+    outcome=Outcome.REPLACED,
+    status=Status.INACTIVE,
+    decided_at=THEN + 7 * DAY,
+    would_reject=(),
+    replaces=None,
+    replaced_by=OTHER_ID,
+)
+FOUND = Decision(
+    certificate_id=ID,
+    outcome=Outcome.FOUND,
+    status=Status.REVOKED,
+    registered_at=THEN - SECOND,
+    decided_at=THEN,
+    rules_digest="0123456789abcdef",
+)
+VERDICT = Verdict(word=Word.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
+OWNER = Owner(
+    certificate_id=ID,
+    ca_certificate_id=CA_ID,
+    serial="0a1b",
+    issued_at=datetime(2026, 10, 31, 12, tzinfo=UTC),
+    ends_at=datetime(2027, 11, 1, 12, tzinfo=UTC),
+    registered_at=THEN - SECOND,
+)
+FULL_PASS = Pass(began_at=THEN, finished_at=THEN + 60 * SECOND, counts={"ACTIVE": 100_000, "PENDING_ACTIVATION": 12})
+
+RECORDS: dict[str, Record] = {
+    "decision-activated": Record(decision=ACTIVATED),
+    "decision-rejected": Record(decision=REJECTED),
+    "decision-held": Record(decision=HELD),
+    "decision-replaced": Record(decision=REPLACED),
+    "decision-found": Record(decision=FOUND),
+    "intent": Record(intent=replace(ACTIVATED, replaces=None), swept_at=THEN - SECOND),
+    "verdict": Record(decision=HELD, verdict=VERDICT),
+    "handed-over": Record(decision=replace(ACTIVATED, replaces=None), replaced_by=OTHER_ID),
+}
+
+
+def handed_over(cloud: Cloud) -> None:
+    cloud.registry.record(replace(ACTIVATED, replaces=None))
+    cloud.registry.adopt("sensor-0001", OWNER)
+    follower = replace(ACTIVATED, certificate_id=OTHER_ID, replaces=ID)
+    owner = replace(OWNER, certificate_id=OTHER_ID)
+    cloud.registry.claim(follower, Record(), owner, share=False, gone=None, retire_at=THEN + 7 * DAY)
+
+
+def intent(cloud: Cloud) -> None:
+    cloud.registry.note_sweep(ID, THEN - SECOND)
+    decision = replace(ACTIVATED, replaces=None)
+    cloud.registry.claim(decision, Record(), OWNER, share=False, gone=None, retire_at=THEN + 7 * DAY)
+
+
+def verdict(cloud: Cloud) -> None:
+    cloud.registry.record(HELD)
+    cloud.registry.give_verdict(ID, VERDICT)
+
+
+def full_pass(cloud: Cloud) -> None:
+    cloud.journal.keep_pass(CA_ID, FULL_PASS)
+    cloud.journal.keep_look_back_marker(CA_ID, "marker")
+
+
+# How the present code comes to write each item.
+WRITE: dict[str, Callable[[Cloud], object]] = {
+    "decision-activated": lambda cloud: cloud.registry.record(ACTIVATED),
+    "decision-rejected": lambda cloud: cloud.registry.record(REJECTED),
+    "decision-held": lambda cloud: cloud.registry.record(HELD),
+    "decision-replaced": lambda cloud: cloud.registry.record(REPLACED),
+    "decision-found": lambda cloud: cloud.registry.record(FOUND),
+    "intent": intent,
+    "verdict": verdict,
+    "handed-over": handed_over,
+    "owner": lambda cloud: cloud.registry.adopt("sensor-0001", OWNER),
+    "sweep-of-a-ca": full_pass,
+    "sweep-rules": lambda cloud: cloud.journal.keep_rules_digest("0123456789abcdef"),
+    "lease": lambda cloud: cloud.journal.take_lease("one", THEN, seconds=900),
+}
+MESSAGES = ["message", "dead-letter"]
+
+
+def kept(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((ONE / f"{name}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def later(item: dict[str, Any]) -> dict[str, Any]:
+    """The item as a later version could have written it: more attributes at every level, another schema."""
+
+    def more(value: dict[str, Any]) -> dict[str, Any]:
+        if "M" not in value:
+            return value
+        inside = {name: more(one) for name, one in value["M"].items()}
+        return {"M": {**inside, "newer": {"L": [{"BOOL": True}]}}}
+
+    changed = {name: more(value) for name, value in item.items()}
+    # A set of counts by status has no room for attributes, only for statuses.
+    if "last_pass" in changed:
+        changed["last_pass"]["M"]["counts"] = item["last_pass"]["M"]["counts"]
+    return {**changed, "schema": {"N": str(SCHEMA + 1)}, "newer": {"SS": ["a", "b"]}}
+
+
+VERSIONED = pytest.mark.parametrize(
+    "as_of", [dict, later], ids=["as it was written", "with a later version's additions"]
+)
+
+
+def put(cloud: Cloud, name: str, as_of: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> None:
+    cloud.dynamodb.put_item(TableName=TABLE, Item=as_of(kept(name)))
+
+
+def recalled(cloud: Cloud) -> Record:
+    return cloud.registry.recall([ID])[ID]
+
+
+@VERSIONED
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_is_read(cloud: Cloud, name: str, as_of: Callable[..., dict[str, Any]]) -> None:
+    put(cloud, name, as_of)
+    assert recalled(cloud) == RECORDS[name]
+
+
+@VERSIONED
+def test_an_owner_is_read(cloud: Cloud, as_of: Callable[..., dict[str, Any]]) -> None:
+    put(cloud, "owner", as_of)
+    assert cloud.registry.owner("sensor-0001") == OWNER
+
+
+@VERSIONED
+def test_the_sweeps_notes_are_read(cloud: Cloud, as_of: Callable[..., dict[str, Any]]) -> None:
+    for name in ("sweep-of-a-ca", "sweep-rules", "lease"):
+        put(cloud, name, as_of)
+    assert cloud.journal.full_pass(CA_ID) == FULL_PASS
+    assert cloud.journal.look_back_marker(CA_ID) == "marker"
+    assert cloud.journal.rules_digest() == "0123456789abcdef"
+    assert not cloud.journal.take_lease("another", THEN + 900 * SECOND, seconds=1)
+    assert cloud.journal.take_lease("another", THEN + 901 * SECOND, seconds=1)
+
+
+@VERSIONED
+@pytest.mark.parametrize(
+    ("name", "what"), [("decision-held", Due.LOOK), ("handed-over", Due.RETIRE), ("verdict", Due.DENIED)]
+)
+def test_what_is_due_is_found(cloud: Cloud, name: str, what: Due, as_of: Callable[..., dict[str, Any]]) -> None:
+    put(cloud, name, as_of)
+    assert cloud.registry.due(what, THEN + 30 * DAY, most=9) == [ID]
+
+
+@pytest.mark.parametrize("name", WRITE)
+def test_the_present_code_writes_its_own_version_as_it_always_did(cloud: Cloud, name: str) -> None:
+    item = kept(name)
+    assert SCHEMA == 1, "a new version needs a folder of its own, and this test its name"
+    WRITE[name](cloud)
+    assert cloud.items()[item["id"]["S"]] == item
+
+
+def test_every_kind_of_item_and_message_is_kept() -> None:
+    assert {path.stem for path in ONE.glob("*.json")} == {*WRITE, *MESSAGES}
+    outcomes = {record.decision.outcome for record in RECORDS.values() if record.decision}
+    assert outcomes == set(Outcome) - {Outcome.DUPLICATE, Outcome.GONE}  # which are never recorded
+
+
+def test_an_intent_of_the_version_before_is_finished(cloud: Cloud) -> None:
+    put(cloud, "intent")
+    cloud.registry.record(ACTIVATED)
+    assert recalled(cloud) == Record(decision=ACTIVATED, swept_at=THEN - SECOND)
+
+
+def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) -> None:
+    """A rollback loses nothing."""
+    put(cloud, "decision-held", later)
+    cloud.registry.note_sweep(ID, THEN)
+    cloud.registry.give_verdict(ID, VERDICT)
+    cloud.registry.postpone(ID, THEN)
+    cloud.registry.record(ACTIVATED)
+    item = cloud.items()[f"certificate#{ID}"]
+    assert item["newer"] == {"SS": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "read"),
+    [
+        ("decision-held", ("decision", "outcome"), Record()),
+        ("decision-held", ("decision", "status"), Record()),
+        ("decision-held", ("decision", "reason"), Record(decision=replace(HELD, reason=None))),
+        ("intent", ("intent", "outcome"), Record(swept_at=THEN - SECOND)),
+        (
+            "verdict",
+            ("verdict", "word"),
+            Record(decision=HELD, verdict=replace(VERDICT, word=Word.DENIED)),
+        ),
+    ],
+)
+def test_a_later_versions_words_are_read_on_the_safe_side(
+    cloud: Cloud, name: str, path: tuple[str, str], read: Record
+) -> None:
+    item = kept(name)
+    item[path[0]]["M"][path[1]] = {"S": "quarantined"}
+    cloud.dynamodb.put_item(TableName=TABLE, Item=item)
+    put(cloud, "owner")
+    assert recalled(cloud) == read
+    assert recalled(cloud).is_denied is (name == "verdict")
+
+
+EVENT = RegistrationEvent(
+    certificate_id=ID,
+    ca_certificate_id=CA_ID,
+    account_id=ACCOUNT,
+    certificate_status="PENDING_ACTIVATION",
+    published_at=THEN,
+    registered_at=THEN - SECOND,
+)
+
+
+@pytest.mark.parametrize("more", [{}, {"newer": {"of": ["any", "kind"]}}], ids=["as it was", "with additions"])
+def test_a_message_is_read(more: dict[str, Any]) -> None:
+    message = Message.from_record(kept("message") | more)
+    assert (message.receives, message.sent_at) == (2, THEN)
+    assert RegistrationEvent.parse(json.loads(message.body) | more) == EVENT
+
+
+@pytest.mark.parametrize("more", [{}, {"newer": {"of": ["any", "kind"]}}], ids=["as it was", "with additions"])
+def test_a_dead_letter_is_read(more: dict[str, Any]) -> None:
+    letter = kept("dead-letter") | more
+    assert letter["MessageAttributes"]["jitr_reason"]["StringValue"].startswith("failed 10 times: ")
+    assert RegistrationEvent.parse(letter["Body"]) == EVENT
+
+
+def test_the_sweep_and_register_write_messages_as_they_always_did(cloud: Cloud) -> None:
+    body = json.loads(kept("message")["body"])
+    assert list(body) == list(cloud.event(ID))
+    message = Message.from_record(cloud.record(kept("message")["body"]))
+    cloud.register._queue.dead_letter(message, kept("dead-letter")["MessageAttributes"]["jitr_reason"]["StringValue"])
+    received = cloud.sqs.receive_message(QueueUrl=cloud.settings.dead_letter_queue_url, MessageAttributeNames=["All"])[
+        "Messages"
+    ][0]
+    for name in ("Body", "MessageAttributes"):
+        assert received[name] == kept("dead-letter")[name]

@@ -1,0 +1,215 @@
+"""Items: what is written is read back, and what another version wrote is read without an exception."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.errors import Reason
+from jitr.items import (
+    certificate_key,
+    from_decision,
+    from_owner,
+    from_verdict,
+    milliseconds,
+    moment,
+    thing_key,
+    to_decision,
+    to_owner,
+    to_record,
+)
+from jitr.registrations import Status
+from tests.cases.issuing import NOW
+from tests.unit.examples import ACTIVATION, ANN, ID, LEAST, MOST, OWNER, said
+
+moments = st.datetimes(datetime(2015, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
+    lambda drawn: drawn.replace(microsecond=drawn.microsecond // 1000 * 1000)
+)
+texts = st.none() | st.text()
+decisions = st.builds(
+    Decision,
+    certificate_id=st.text(),
+    outcome=st.sampled_from(Outcome),
+    status=st.sampled_from(Status),
+    registered_at=moments,
+    decided_at=moments,
+    rules_digest=st.text(),
+    ca_certificate_id=texts,
+    ca=texts,
+    thing_name=texts,
+    reason=st.none() | st.sampled_from(Reason),
+    detail=texts,
+    would_reject=st.lists(st.sampled_from(Reason)).map(tuple),
+    serial=texts,
+    issuer=texts,
+    subject=texts,
+    replaces=texts,
+    replaced_by=texts,
+    attempts=st.integers(1, 10**6),
+)
+owners = st.builds(
+    Owner,
+    certificate_id=st.text(),
+    ca_certificate_id=st.text(),
+    serial=st.text(),
+    issued_at=moments,
+    ends_at=moments,
+    registered_at=moments,
+)
+verdicts = st.builds(Verdict, word=st.sampled_from(Word), by=st.text(), at=moments, note=st.text())
+
+
+def through_the_table(plain: dict[str, Any]) -> dict[str, Any]:
+    """As DynamoDB gives it back."""
+    stored = TypeSerializer().serialize(plain)
+    return TypeDeserializer().deserialize(stored)  # type: ignore[no-any-return]
+
+
+@given(decisions)
+def test_any_decision_survives_the_tables_types(decision: Decision) -> None:
+    assert to_decision(through_the_table(from_decision(decision))) == decision
+
+
+@given(owners)
+def test_any_owner_survives_the_tables_types(owner: Owner) -> None:
+    assert to_owner(through_the_table(from_owner(owner))) == owner
+
+
+@given(st.none() | decisions, st.none() | decisions, st.none() | verdicts, texts, st.none() | moments)
+def test_any_record_survives_the_tables_types(
+    decision: Decision | None,
+    intent: Decision | None,
+    verdict: Verdict | None,
+    replaced_by: str | None,
+    swept_at: datetime | None,
+) -> None:
+    record = Record(decision=decision, intent=intent, verdict=verdict, replaced_by=replaced_by, swept_at=swept_at)
+    item = {
+        "decision": from_decision(decision) if decision else None,
+        "intent": from_decision(intent) if intent else None,
+        "verdict": from_verdict(verdict) if verdict else None,
+        "replaced_by": replaced_by,
+        "swept_at": milliseconds(swept_at) if swept_at else None,
+    }
+    known = {name: value for name, value in item.items() if value is not None}
+    assert to_record(through_the_table({"id": "certificate#x", "schema": 1, **known})) == record
+
+
+@pytest.mark.parametrize("decision", [LEAST, MOST, ACTIVATION], ids=["least", "most", "activation"])
+def test_what_is_none_is_left_out_of_an_item(decision: Decision) -> None:
+    assert None not in from_decision(decision).values()
+
+
+def test_a_decisions_item_has_every_field_that_a_decision_has() -> None:
+    assert set(from_decision(MOST)) == {one.name for one in fields(Decision)}
+
+
+def test_nothing_is_a_record_too() -> None:
+    assert to_record({}) == Record()
+
+
+def test_keys_do_not_meet() -> None:
+    assert certificate_key("x") != thing_key("x")
+
+
+@given(st.integers(0, 4_102_444_800_000))
+def test_times_are_whole_milliseconds_of_the_epoch(number: int) -> None:
+    assert milliseconds(moment(number)) == number
+    assert milliseconds(moment(number).astimezone(timezone(timedelta(hours=5)))) == number
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "certificate_id",
+        "outcome",
+        "status",
+        "registered_at",
+        "decided_at",
+        "rules_digest",
+    ],
+)
+@pytest.mark.parametrize("decision", [LEAST, MOST], ids=["least", "most"])
+def test_without_what_a_decision_must_have_there_is_none(decision: Decision, name: str) -> None:
+    item = from_decision(decision)
+    del item[name]
+    assert to_decision(item) is None
+    assert to_record({"decision": item, "intent": item}) == Record()
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(set(from_decision(MOST)) - {one.name for one in fields(Decision) if one.name in from_decision(LEAST)}),
+)
+def test_what_a_decision_can_have_may_be_missing(name: str) -> None:
+    item = from_decision(MOST)
+    del item[name]
+    default: Any = {one.name: one.default for one in fields(Decision)}[name]
+    changes: dict[str, Any] = {name: default}
+    assert to_decision(item) == replace(MOST, **changes)
+
+
+def test_a_decision_without_attempts_is_the_first() -> None:
+    item = from_decision(LEAST)
+    del item["attempts"]
+    assert to_decision(item) == LEAST
+
+
+@pytest.mark.parametrize(
+    "broken", [{"outcome": "newer"}, {"status": "NEWER"}, {"decided_at": "soon"}, {"attempts": {}}]
+)
+def test_a_decision_in_words_of_a_newer_version_is_none_so_the_certificate_is_looked_at_again(
+    broken: dict[str, Any],
+) -> None:
+    assert to_decision(from_decision(MOST) | broken) is None
+
+
+def test_what_a_newer_version_adds_is_not_known_and_the_rest_is() -> None:
+    item = from_decision(MOST) | {"newer": {"of": ["any", "kind"]}}
+    assert to_decision(item) == MOST
+    assert to_owner(from_owner(OWNER) | {"newer": 1, "schema": 2, "id": "thing#x"}) == OWNER
+    verdict = from_verdict(said(Word.DENIED)) | {"newer": 1}
+    assert to_record({"decision": item, "verdict": verdict, "newer": 1, "schema": 2}) == Record(
+        decision=MOST, verdict=said(Word.DENIED)
+    )
+
+
+def test_a_reason_of_a_newer_version_is_not_known_and_the_decision_is() -> None:
+    item = from_decision(MOST) | {"reason": "NEWER", "would_reject": ["NEWER", "EXPIRED"]}
+    assert to_decision(item) == replace(MOST, reason=None, would_reject=(Reason.EXPIRED,))
+
+
+@pytest.mark.parametrize("word", ["quarantined", "", "DENIED"])
+def test_an_operators_word_of_a_newer_version_stands_against_activation(word: str) -> None:
+    record = to_record({"verdict": {"word": word, "by": ANN, "at": milliseconds(NOW), "note": "because"}})
+    assert record.is_denied
+    assert record.verdict == said(Word.DENIED, note="because")
+
+
+def test_a_verdict_without_who_and_why_is_a_verdict() -> None:
+    record = to_record({"verdict": {"word": "approved", "at": milliseconds(NOW)}})
+    assert record.verdict == Verdict(word=Word.APPROVED, by="", at=NOW)
+
+
+def test_an_owner_without_a_serial_is_an_owner() -> None:
+    item = from_owner(OWNER)
+    del item["serial"]
+    assert to_owner(item) == replace(OWNER, serial="")
+
+
+def test_an_item_says_nothing_but_strings_numbers_and_lists() -> None:
+    assert {type(value) for value in from_decision(MOST).values()} == {str, int, list}
+    assert from_decision(LEAST) == {
+        "certificate_id": ID,
+        "outcome": "found",
+        "status": "ACTIVE",
+        "registered_at": 1793534400000,
+        "decided_at": 1793534400285,
+        "rules_digest": "0123456789abcdef",
+        "attempts": 1,
+    }
