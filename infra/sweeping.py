@@ -49,7 +49,8 @@ class Sweeping(Construct):
             environment=registration.settings.to_environ(),
             statements=self._statements(registration, registry),
         )
-        schedule_arn = stack.format_arn(service="scheduler", resource=f"schedule/default/{names.sweep_schedule}")
+        # EventBridge Scheduler user guide, "Confused deputy prevention": the schedule group, never a single schedule.
+        schedule_group_arn = stack.format_arn(service="scheduler", resource="schedule-group/default")
         role = iam.Role(
             self,
             "ScheduleRole",
@@ -57,7 +58,7 @@ class Sweeping(Construct):
                 "scheduler.amazonaws.com",
                 conditions={
                     "StringEquals": {"aws:SourceAccount": stack.account},
-                    "ArnEquals": {"aws:SourceArn": schedule_arn},
+                    "ArnEquals": {"aws:SourceArn": schedule_group_arn},
                 },
             ),
             inline_policies={

@@ -70,10 +70,10 @@ class Operator:
         status = _STATUS_OF[word]
         before = self._registry.give_verdict(certificate_id, self._verdict(word, order))
         try:
-            self._set_status(certificate_id, status)
+            status = self._set_status(certificate_id, status)
             if before.intent is not None:
                 self._wait_for_claim(certificate_id, before)
-                self._set_status(certificate_id, status)
+                status = self._set_status(certificate_id, status)
         except CertificateUnknown:
             return None
         return status
@@ -97,6 +97,9 @@ class Operator:
             raise OperatingError(
                 "the certificate was revoked, or taken away by an operator: say --revoked if that is to be undone"
             )
+        if device and device.status is Status.PENDING_ACTIVATION:
+            # A delivery may be under way, between attaching and ACTIVE.
+            self.take_away(certificate_id, Word.DENIED, order)
         self._registry.give_verdict(certificate_id, self._verdict(Word.RELEASED, order), forget_decision=True)
         if device:
             self._delete(certificate_id, device.arn)
@@ -149,14 +152,16 @@ class Operator:
     def _verdict(self, word: Word, order: Order) -> Verdict:
         return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
 
-    def _set_status(self, certificate_id: str, status: Status) -> None:
-        """Set a status, whatever the certificate is now; a REVOKED one stays REVOKED.
+    def _set_status(self, certificate_id: str, status: Status) -> Status:
+        """Set a status, whatever the certificate is now, and say what it is then; a REVOKED one stays REVOKED.
 
         Raises CertificateUnknown, Unavailable.
         """
         now = self._iot.describe(certificate_id).status
-        if now not in (status, Status.REVOKED):
-            self._iot.apply(SetStatus(certificate_id=certificate_id, status=status))
+        if now in (status, Status.REVOKED):
+            return now
+        self._iot.apply(SetStatus(certificate_id=certificate_id, status=status))
+        return status
 
     def _wait_for_claim(self, certificate_id: str, before: Record) -> None:
         """Until the claim that was under way is recorded, or so old that its function is dead."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeSerializer
 
-from jitr.decisions import Decision, Outcome, Owner, Record
+from jitr.decisions import Decision, Outcome, Owner, Record, Word
 from jitr.items import SCHEMA, certificate_key, from_decision, from_owner, milliseconds, thing_key
+from jitr.registrations import Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
@@ -43,20 +44,32 @@ def key(of: str) -> dict[str, Any]:
     return {"id": {"S": of}}
 
 
-def begin(table: str, intent: Decision, record: Record, *, whatever_the_verdict: bool = False) -> "UpdateTypeDef":
-    """Write the intent, if the record is still the one seen and no other run is about to do something else."""
+def begin(
+    table: str, intent: Decision, record: Record, *, run: str, whatever_the_verdict: bool = False
+) -> "UpdateTypeDef":
+    """Write the intent, if the record is still the one seen and no other run is on its way to doing something.
+
+    `run` names the message: its own redelivery may begin again at once, since SQS never hands it out twice at a time.
+    """
     fields = values(
-        intent=from_decision(intent),
+        intent=from_decision(intent) | {"run": run},
         schema=SCHEMA,
-        outcome=intent.outcome.value,
+        run=run,
         stale=milliseconds(intent.decided_at - STALE_INTENT),
     )
-    conditions = ["(attribute_not_exists(intent) OR intent.outcome = :outcome OR intent.decided_at < :stale)"]
+    names = {"#schema": "schema", "#decision": "decision"}
+    conditions = ["(attribute_not_exists(intent) OR intent.run = :run OR intent.decided_at < :stale)"]
     if record.decision is None:
         conditions.append("attribute_not_exists(#decision)")
     else:
         conditions.append("#decision.decided_at = :seen")
         fields |= values(seen=milliseconds(record.decision.decided_at))
+    if record.verdict is None:
+        conditions.append("attribute_not_exists(verdict)")
+    else:
+        conditions.append("verdict.#at = :heard")
+        fields |= values(heard=milliseconds(record.verdict.at))
+        names["#at"] = "at"
     if not whatever_the_verdict:
         conditions.append(NOT_DENIED)
         fields |= values(true=True)
@@ -65,7 +78,7 @@ def begin(table: str, intent: Decision, record: Record, *, whatever_the_verdict:
         "Key": key(certificate_key(intent.certificate_id)),
         "UpdateExpression": "SET intent = :intent, #schema = :schema",
         "ConditionExpression": " AND ".join(conditions),
-        "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
+        "ExpressionAttributeNames": names,
         "ExpressionAttributeValues": fields,
     }
 
@@ -117,17 +130,22 @@ def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
 
 def decided(table: str, decision: Decision, *, denied: bool) -> dict[str, Any]:
     """Write down a decision, and what is to be done next; `denied` says that an operator's verdict stands."""
-    sets, removes, more = "#decision = :decision, #schema = :schema", "intent", {}
+    sets, removes = ["#decision = :decision", "#schema = :schema"], []
+    more = {}
     next_look = decision.decided_at if denied else decision.next_look
-    if next_look is None:
-        removes += ", due, due_at"
-    else:
-        sets += ", due = :due, due_at = :due_at"
+    if next_look is not None:
+        sets += ["due = :due", "due_at = :due_at"]
         more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_look))
+    elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED):
+        # Others leave what is due: a replaced certificate's end is not ours to forget. The sweep clears old looks.
+        removes += ["due", "due_at"]
+    if decision.status is not Status.PENDING_ACTIVATION:
+        # A hold ends no intent: it can be another run's, whose call is still under way.
+        removes.append("intent")
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(decision.certificate_id)),
-        "UpdateExpression": f"SET {sets} REMOVE {removes}",
+        "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
         "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
         "ExpressionAttributeValues": values(decision=from_decision(decision), schema=SCHEMA) | more,
     }
@@ -141,10 +159,14 @@ def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
     _demand(
         update,
         "(attribute_not_exists(#decision) OR #decision.outcome = :held) "
-        "AND (attribute_not_exists(intent) OR intent.decided_at = :seen)",
+        "AND (attribute_not_exists(intent) OR intent.decided_at = :seen) "
+        # While an operator releases it, what is found is on its way out.
+        "AND (attribute_not_exists(verdict) OR NOT verdict.#word = :released)",
         held=Outcome.HELD.value,
         seen=milliseconds(seen.decided_at) if seen else 0,
+        released=Word.RELEASED.value,
     )
+    update["ExpressionAttributeNames"]["#word"] = "word"
 
 
 def _demand(update: dict[str, Any], condition: str, **more: Any) -> None:

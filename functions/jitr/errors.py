@@ -5,6 +5,7 @@
     ├── UnreadableEvent      a message that is no registration event; goes whole to the dead-letter queue
     ├── CertificateUnknown   AWS IoT does not know the certificate id
     ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, never counted
+    ├── NotItsTurn           a held device waits to be looked at again
     ├── Overtaken            the certificate left PENDING_ACTIVATION while we worked; look at it again
     └── Misconfigured        settings or rules of this deployment are unusable
 
@@ -126,6 +127,10 @@ class CertificateUnknown(JitrError):
 
 class Unavailable(JitrError):
     """AWS throttles, fails or cannot be reached; trying again later can succeed."""
+
+
+class NotItsTurn(JitrError):
+    """A held device waits for its turn to be looked at, so that new devices are not kept waiting."""
 
 
 class Overtaken(JitrError):

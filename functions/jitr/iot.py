@@ -172,13 +172,24 @@ class AwsIot:
                 )
 
     def _refuse_another_owner(self, step: CreateThing) -> None:
-        """Adopt a thing that no certificate is attached to, or only this one."""
+        """Adopt a thing that nothing is attached to but this certificate, and what a refusal of its maker's left."""
         with self._provisioning("ListThingPrincipals", missing=f"thing {step.thing_name}"):
             principals = self._client.list_thing_principals(thingName=step.thing_name)["principals"]
-        if set(principals) - {step.certificate_arn}:
+        others = set(principals) - {step.certificate_arn}
+        if not all(self._was_refused(arn, step.ca_certificate_id) for arn in others):
             raise Rejected(
                 Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
             )
+
+    def _was_refused(self, arn: str, ca_certificate_id: str | None) -> bool:
+        """Whether a principal is a certificate under the same CA that is not ACTIVE: attached, then refused."""
+        if ":cert/" not in arn:
+            return False
+        try:
+            other = self.describe(arn.rpartition("/")[2])
+        except CertificateUnknown:
+            return False
+        return other.status is not Status.ACTIVE and other.ca_certificate_id == ca_certificate_id
 
     def _set_status(self, certificate_id: str, status: Status) -> None:
         with self._provisioning("UpdateCertificate"):

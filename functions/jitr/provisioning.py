@@ -28,6 +28,7 @@ class CreateThing:
     thing_type: str | None
     attributes: Mapping[str, str]
     certificate_arn: str  # whose thing it is, should one of that name exist already
+    ca_certificate_id: str | None = None
     is_ours: bool = False  # the registry says that a thing of that name is this device's
 
 
@@ -112,6 +113,7 @@ def plan(identity: Identity, device: DeviceRegistration, *, is_ours: bool = Fals
             thing_type=identity.thing_type,
             attributes={**identity.attributes, OWNER_ATTRIBUTE: device.certificate_id},
             certificate_arn=device.arn,
+            ca_certificate_id=device.ca_certificate_id,
             is_ours=is_ours,
         ),
         *(AddThingToThingGroup(thing_name=identity.thing_name, thing_group=group) for group in identity.thing_groups),

@@ -17,15 +17,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jitr.admission import Examination, examine
+from jitr.claims import Due
 from jitr.decisions import Decision, Outcome, Owner, Record
-from jitr.errors import NAME_LOST, CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
+from jitr.errors import NAME_LOST, CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.provisioning import Claim, IotStep, SetStatus, plan, plan_rejection, plan_withdrawal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
-from jitr.replacement import refuse_wrong_owner
+from jitr.replacement import is_twin, refuse_wrong_owner
 from jitr.rules import CaRules, OnReject, OnReplacement, Rules
 from jitr.settings import Settings
 from jitr.telemetry import CONTRADICTIONS, Announcer
@@ -42,6 +43,7 @@ class _Case:
 
     device: DeviceRegistration
     record: Record
+    run: str  # names the message
     rules: CaRules | None  # none for a CA that fleet.toml does not list
     examination: Examination
     observed_at: datetime
@@ -87,30 +89,34 @@ class Registration:
         return self._registry.recall(certificate_ids) if certificate_ids else {}
 
     def decide(
-        self, event: RegistrationEvent, record: Record, *, sent_at: datetime, time_is_left: Callable[[], bool]
+        self,
+        event: RegistrationEvent,
+        record: Record,
+        *,
+        run: str,
+        sent_at: datetime,
+        time_is_left: Callable[[], bool],
     ) -> tuple[Outcome, Decision | None]:
         """Take one event to its outcome; the decision is there unless the event was settled before.
 
-        `sent_at` is when the event entered the queue; `time_is_left` says whether one more call can be made, should it
-        be the slowest.
+        `run` names the message, `sent_at` is when it entered the queue; `time_is_left` says whether one more call can
+        be made, should it be the slowest.
 
-        Raises CertificateUnknown, Overtaken and Unavailable, after which the same event can be decided again.
+        Raises CertificateUnknown, NotItsTurn, Overtaken and Unavailable; the same event can be decided again then.
         """
         now = self._clock()
         # Step 1
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
-        if record.is_held and not self._pacer.try_turn(
-            "look at a held device", turns=_TURNS_PER_LOOK
-        ):  # it knocks again, or the sweep sends it
-            return Outcome.DUPLICATE, None
+        if record.is_held and not self._pacer.try_turn("look at a held device", turns=_TURNS_PER_LOOK):
+            raise NotItsTurn("held devices take every fifth turn")
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)
         if device.status is not Status.PENDING_ACTIVATION:
             return self._already_left_pending(device, record)
         # Steps 3 to 5
-        decision = self._judge(device, record, observed_at=now, time_is_left=time_is_left)
+        decision = self._judge(device, record, run=run, observed_at=now, time_is_left=time_is_left)
         # Steps 6 and 7
         if not decision.repeats(record.decision):
             self._announcer.announce(decision)
@@ -123,7 +129,7 @@ class Registration:
         Raises Unavailable.
         """
         if record.is_held:
-            self._registry.nothing_due(certificate_id)
+            self._registry.nothing_due(certificate_id, Due.LOOK)
 
     def _compare(self, event: RegistrationEvent, device: DeviceRegistration) -> None:
         """Report an event that says something else than AWS; the certificate decides."""
@@ -156,6 +162,7 @@ class Registration:
         device: DeviceRegistration,
         record: Record,
         *,
+        run: str,
         observed_at: datetime,
         time_is_left: Callable[[], bool],
     ) -> Decision:
@@ -164,6 +171,7 @@ class Registration:
         case = _Case(
             device=device,
             record=record,
+            run=run,
             rules=self._rules_of(device),
             examination=examine(device, ca, self._rules, now=self._clock()),
             observed_at=observed_at,
@@ -192,7 +200,7 @@ class Registration:
             )
             gone = None
         except Rejected:
-            if owner is None or self._exists(owner.certificate_id):
+            if owner is None or is_twin(owner, certificate, rules) or self._exists(owner.certificate_id):
                 raise
             gone = owner.certificate_id  # nobody's name any more
         share = rules.on_replacement is OnReplacement.SHARE
@@ -217,6 +225,7 @@ class Registration:
                             ends_at=certificate.not_after,
                             registered_at=case.device.created_at,
                         ),
+                        run=case.run,
                         share=share,
                         gone=gone,
                         retire_at=decision.decided_at + timedelta(seconds=rules.overlap),
@@ -262,11 +271,15 @@ class Registration:
         )
         earlier = case.record.decision
         repeated = earlier is not None and decision.repeats(earlier)
-        if refusal.reason in NAME_LOST and not repeated and case.examination.identity:
-            for withdrawal in plan_withdrawal(case.examination.identity, case.device):
+        identity = case.examination.identity
+        if identity and not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT):
+            # What was attached is taken back, under the lock: another run may be about to activate just this.
+            self._registry.intend(decision, case.record, run=case.run)
+            for withdrawal in plan_withdrawal(identity, case.device):
                 self._iot.apply(withdrawal)
+            self._registry.end_intent(case.device.certificate_id, run=case.run)
         if steps:
-            self._registry.intend(decision, case.record)
+            self._registry.intend(decision, case.record, run=case.run)
         try:
             for step in steps:
                 case.refuse_late()

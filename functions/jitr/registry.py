@@ -85,6 +85,7 @@ class Registry:
         record: Record,
         owner: Owner,
         *,
+        run: str,
         share: bool,
         gone: str | None,
         retire_at: datetime,
@@ -100,7 +101,7 @@ class Registry:
         """
         assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
         updates = [
-            claims.begin(self._table, intent, record),
+            claims.begin(self._table, intent, record, run=run),
             claims.own(self._table, intent, owner, share=share, gone=gone),
         ]
         if intent.replaces:
@@ -120,16 +121,35 @@ class Registry:
                 ) from error
             raise Unavailable(f"TransactWriteItems: {begun}, {owned}") from error
 
-    def intend(self, intent: Decision, record: Record) -> None:
+    def intend(self, intent: Decision, record: Record, *, run: str) -> None:
         """Write down a rejection before it is carried out, so that a crash in between loses neither it nor its reason.
 
         Raises Overtaken when the record is not the one that it was made on any more, Unavailable.
         """
         try:
             with calling("UpdateItem"):
-                self._client.update_item(**claims.begin(self._table, intent, record, whatever_the_verdict=True))
+                self._client.update_item(
+                    **claims.begin(self._table, intent, record, run=run, whatever_the_verdict=True)
+                )
         except self._client.exceptions.ConditionalCheckFailedException as error:
             raise Overtaken("another decision on the certificate was made meanwhile") from error
+
+    def end_intent(self, certificate_id: str, *, run: str) -> None:
+        """Give the certificate free again, if this run still has it.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=key(certificate_key(certificate_id)),
+                    UpdateExpression="REMOVE intent",
+                    ConditionExpression="intent.run = :run",
+                    ExpressionAttributeValues=values(run=run),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
 
     def disown(self, thing_name: str, certificate_id: str) -> None:
         """Give up a thing name that a certificate claimed, and was then refused.
@@ -181,17 +201,22 @@ class Registry:
         """
         self._set(certificate_id, due_at=milliseconds(until))
 
-    def nothing_due(self, certificate_id: str) -> None:
-        """Take a certificate out of the index.
+    def nothing_due(self, certificate_id: str, what: Due) -> None:
+        """Take a certificate out of the index, if that is still what is due with it.
 
         Raises Unavailable.
         """
-        with calling("UpdateItem"):
-            self._client.update_item(
-                TableName=self._table,
-                Key=key(certificate_key(certificate_id)),
-                UpdateExpression="REMOVE due, due_at",
-            )
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=key(certificate_key(certificate_id)),
+                    UpdateExpression="REMOVE due, due_at",
+                    ConditionExpression="due = :what",
+                    ExpressionAttributeValues=values(what=what.value),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
 
     def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
         """The certificate ids with which something is due, the longest overdue first, at most `most`.

@@ -29,14 +29,14 @@ def refuse_wrong_owner(
     """
     if owner is None or owner.certificate_id == device.certificate_id:
         return
-    if (owner.ca_certificate_id, owner.serial) == (rules.certificate_id, certificate.serial):
+    if is_twin(owner, certificate, rules):
         # An ECDSA signature has a second encoding, which whoever holds the certificate can make: another certificate
         # id, the same certificate. Nobody gets a second chance that way.
         raise Rejected(
             Reason.NOT_A_ROTATION,
-            f"it is certificate {owner.certificate_id[:16]}… with its signature written differently",
+            f"it is certificate {owner.certificate_id[:16]} with its signature written differently",
         )
-    owned = f"thing name {thing_name} belongs to certificate {owner.certificate_id[:16]}…"
+    owned = f"thing name {thing_name} belongs to certificate {owner.certificate_id[:16]}"
     match rules.on_replacement:
         case OnReplacement.SHARE:
             return
@@ -59,3 +59,8 @@ def _why_no_rotation(
         days = (owner.ends_at - now).days
         return f"the old one is good for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
     return None
+
+
+def is_twin(owner: Owner, certificate: Certificate, rules: CaRules) -> bool:
+    """Whether both are one certificate: the same CA gave the same serial (RFC 5280 §4.1.2.2: unique per CA)."""
+    return (owner.ca_certificate_id, owner.serial) == (rules.certificate_id, certificate.serial)

@@ -13,13 +13,14 @@ forgotten; `register` decides on them, as on any other event. It sends nothing w
 queue is not forgotten.
 """
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Outcome, Record
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot import AwsIot
 from jitr.journal import Journal, Pass
@@ -73,6 +74,7 @@ class Sweep:
         self._queue = queue
         self._announcer = announcer
         self._clock = clock
+        self._run = f"sweep {uuid.uuid4()}"
 
     def run(self, *, time_is_left: Callable[[], bool]) -> Swept:
         """Sweep until everything is done, or time is not left any more; the next sweep goes on from there.
@@ -152,7 +154,7 @@ class Sweep:
         for certificate_id, record in records.items():
             decision = record.decision
             if decision is None or decision.outcome is not Outcome.HELD or not decision.ca_certificate_id:
-                self._registry.nothing_due(certificate_id)  # it was decided, or released, since
+                self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided, or released, since
             elif not _was_sent_recently(record, now):
                 # Should it not be looked at, the others still have their turn.
                 self._registry.postpone(certificate_id, now + _SENT_RECENTLY)
@@ -176,47 +178,49 @@ class Sweep:
                     return
                 swept.retired += self._retire_one(certificate_id, record, now)
 
-    def _retire_one(self, certificate_id: str, record: Record, now: datetime) -> bool:
+    def _retire_one(self, certificate_id: str, record: Record, now: datetime) -> bool:  # noqa: PLR0911 -- each way out is a case
         """End one replaced certificate, if what replaced it works; whether it is ended."""
         decision = record.decision
+        if decision is None and record.intent is not None:
+            self._registry.postpone(certificate_id, now + _RETIRE_LATER)  # its decision is still to be recorded
+            return False
         if decision is None or decision.thing_name is None:
-            self._registry.nothing_due(certificate_id)
+            self._registry.nothing_due(certificate_id, Due.RETIRE)
             return False
         owner = self._registry.owner(decision.thing_name)
         follower = self._described(owner.certificate_id) if owner else None
         if owner is None or owner.certificate_id == certificate_id:
-            self._registry.nothing_due(certificate_id)  # it has the name (again)
+            self._registry.nothing_due(certificate_id, Due.RETIRE)  # it has the name (again)
             return False
         if follower is None or follower.status is not Status.ACTIVE:
             self._registry.postpone(certificate_id, now + _RETIRE_LATER)
             return False
         device = self._described(certificate_id)
         if device is None:
-            self._registry.nothing_due(certificate_id)
+            self._registry.nothing_due(certificate_id, Due.RETIRE)
             return False
         ca = self._rules.ca(decision.ca_certificate_id or "")
+        replaced = replace(
+            decision,
+            outcome=Outcome.REPLACED,
+            status=Status.INACTIVE if device.status is Status.ACTIVE else device.status,
+            decided_at=now,
+            replaced_by=owner.certificate_id,
+            attempts=1,
+        )
         try:
+            # As for every change of a status, written down first: an operator's word is neither missed nor undone.
+            self._registry.intend(replaced, record, run=self._run)
             for step in plan_retirement(decision.thing_name, ca.policy if ca else None, device):
                 self._iot.apply(step)
         except (Rejected, Overtaken, CertificateUnknown) as refusal:
             self._announcer.failure("certificate cannot be retired", certificate_id=certificate_id, why=str(refusal))
             self._registry.postpone(certificate_id, now + _RETIRE_LATER)
             return False
-        status = Status.INACTIVE if device.status is Status.ACTIVE else device.status
-        self._replaced(replace(decision, status=status), owner.certificate_id, now)
-        return True
-
-    def _replaced(self, decision: Decision, by: str, now: datetime) -> None:
-        replaced = replace(
-            decision,
-            outcome=Outcome.REPLACED,
-            decided_at=now,
-            replaced_by=by,
-            attempts=1,
-        )
         self._announcer.announce(replaced)
-        self._registry.record(replaced)
-        self._announcer.outcome(Outcome.REPLACED, replaced.certificate_id, replaced)
+        self._registry.record(replaced, record)
+        self._announcer.outcome(Outcome.REPLACED, certificate_id, replaced)
+        return True
 
     def _described(self, certificate_id: str) -> DeviceRegistration | None:
         try:

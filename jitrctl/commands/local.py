@@ -92,7 +92,8 @@ def connect(
 
 
 def _show(workspace: Workspace, alive: tuple[LocalAccount, ...]) -> None:
-    out.print(table([_described(account) for account in alive]))
+    shown = ("account", "id", "Region", "API", "MQTT")
+    out.print(table([{name: _described(account)[name] for name in shown} for account in alive]))
     for account in alive:
         out.print(f"\n# {account.name}", markup=False)
         for line in _lines(workspace, account):
@@ -110,6 +111,18 @@ def _described(account: LocalAccount) -> dict[str, str]:
         "pid": str(account.pid),
         "log": str(account.log),
     }
+
+
+def _register_ca(workspace: Workspace, account: LocalAccount) -> str:
+    """The article's command, in the mode that the fleet file declares."""
+    fleet_account = next(one for one in workspace.fleet().accounts if one.name == account.name)
+    registration = fleet_account.cas[0]
+    verified = registration.verification_certificate_path
+    proof = f"--verification-certificate file://{verified}" if verified else "--certificate-mode SNI_ONLY"
+    return (
+        f"aws iot register-ca-certificate --ca-certificate file://{registration.ca.certificate_path} {proof} "
+        "--set-as-active --allow-auto-registration"
+    )
 
 
 def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
@@ -132,6 +145,7 @@ def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
         "aws iot list-ca-certificates",
         f"node_modules/.bin/cdk bootstrap aws://{account.id}/{account.region} {context}",
         f"node_modules/.bin/cdk deploy {account.name}/{account.region} {context}",
+        _register_ca(workspace, account),
         f".venv/bin/jitrctl local connect sensor-0042 --account {account.name}",
         "# any other client: 127.0.0.1 is the address, and the endpoint's name must be the SNI",
         s_client,

@@ -93,7 +93,7 @@ def test_the_thing_carries_what_the_fleet_file_says(default_stage: LocalStage, n
     groups = default_stage.iot.list_thing_groups_for_thing(thingName="sensor-0100")["thingGroups"]
 
     assert thing["thingTypeName"] == "sensor"
-    assert thing["attributes"] == {"model": "S1", "jitr_fleet": "acme"}
+    assert thing["attributes"] == {"model": "S1", "jitr_certificate": files.certificate_id}
     assert [group["groupName"] for group in groups] == ["factory-1"]
 
 
@@ -308,11 +308,10 @@ def test_a_second_device_under_a_known_name_is_held_and_the_first_one_left_alone
 def test_a_thing_that_somebody_made_is_adopted_when_nobody_is_attached_and_left_alone_otherwise(
     default_stage: LocalStage, new_device: NewDevice, workspace: Workspace
 ) -> None:
-    free, taken, foreign = new_device("sensor-0110"), new_device("sensor-0111"), new_device("toaster-0111")
+    free, taken, foreign = new_device("sensor-0110"), new_device("sensor-0111"), new_device("sensor-0112")
     default_stage.iot.create_thing(thingName="sensor-0110", attributePayload={"attributes": {"colour": "red"}})
     default_stage.iot.create_thing(thingName="sensor-0111")
-    refused(default_stage, foreign, "toaster-0111")
-    default_stage.awaited_decision(foreign.certificate_id, seconds=PATIENCE)
+    connected(default_stage, foreign, "sensor-0112").close()
     default_stage.iot.attach_thing_principal(
         thingName="sensor-0111", principal=_arn(default_stage, foreign.certificate_id)
     )
@@ -322,7 +321,7 @@ def test_a_thing_that_somebody_made_is_adopted_when_nobody_is_attached_and_left_
     decision = default_stage.awaited_decision(taken.certificate_id, seconds=PATIENCE)
 
     adopted = default_stage.iot.describe_thing(thingName="sensor-0110")["attributes"]
-    assert adopted == {"colour": "red", "model": "S1", "jitr_fleet": "acme"}
+    assert adopted == {"colour": "red", "model": "S1", "jitr_certificate": free.certificate_id}
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.THING_TAKEN)
     common = ["--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
     assert main(["device", "adopt", "sensor-0111", *common]) == 0

@@ -148,7 +148,7 @@ def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(c
         thing_name="sensor-0001",
     )
     owner = replace(OWNER, certificate_id=device)
-    cloud.registry.claim(intent, record, owner, share=False, gone=None, retire_at=NOW)
+    cloud.registry.claim(intent, record, owner, share=False, gone=None, retire_at=NOW, run="run")
     desk.operator.take_away(device, Word.DEACTIVATED, ORDER)
     assert cloud.now - NOW == STALE_INTENT
     assert cloud.status(device) == "INACTIVE"
@@ -163,7 +163,7 @@ def test_a_claim_that_stands_when_the_order_comes_cannot_be_made_again(cloud: Cl
     )
     with pytest.raises(Rejected) as refusal:
         cloud.registry.claim(
-            intent, Record(), replace(OWNER, certificate_id=device), share=False, gone=None, retire_at=NOW
+            intent, Record(), replace(OWNER, certificate_id=device), share=False, gone=None, retire_at=NOW, run="run"
         )
     assert refusal.value.reason is Reason.OPERATOR_VERDICT
 
@@ -354,4 +354,4 @@ def test_a_refusal_that_was_under_way_does_not_outlive_a_release(cloud: Cloud, d
     assert seen.decision
     desk.operator.release(device, ORDER)
     with pytest.raises(Overtaken):
-        cloud.registry.intend(seen.decision, seen)
+        cloud.registry.intend(seen.decision, seen, run="run")

@@ -54,7 +54,7 @@ def claim(
     gone: str | None = None,
 ) -> None:
     owner = owner or replace(OWNER, certificate_id=intent.certificate_id)
-    registry.claim(intent, record, owner, share=share, gone=gone, retire_at=RETIRE_AT)
+    registry.claim(intent, record, owner, share=share, gone=gone, retire_at=RETIRE_AT, run="run")
 
 
 def refused(cloud: Cloud, *arguments: Any, **more: Any) -> Rejected:
@@ -86,19 +86,33 @@ def test_a_decision_reads_back_with_every_field(cloud: Cloud, decision: Decision
 
 @pytest.mark.parametrize("decision", [LEAST, MOST], ids=["least", "most"])
 def test_an_intent_reads_back_with_every_field(cloud: Cloud, decision: Decision) -> None:
-    cloud.registry.intend(decision, Record())
+    cloud.registry.intend(decision, Record(), run="run")
     assert recalled(cloud) == Record(intent=decision)
 
 
 def test_a_decision_takes_the_place_of_its_intent(cloud: Cloud) -> None:
-    cloud.registry.intend(MOST, Record())
+    cloud.registry.intend(REJECTION, Record(), run="run")
+    cloud.registry.record(REJECTION)
+    assert recalled(cloud) == Record(decision=REJECTION)
+
+
+def test_a_hold_leaves_an_intent_that_can_be_another_runs(cloud: Cloud) -> None:
+    cloud.registry.intend(REJECTION, Record(), run="run")
     cloud.registry.record(MOST)
-    assert recalled(cloud) == Record(decision=MOST)
+    assert recalled(cloud) == Record(decision=MOST, intent=REJECTION)
+
+
+def test_a_run_ends_its_own_intent_alone(cloud: Cloud) -> None:
+    cloud.registry.intend(REJECTION, Record(), run="run")
+    cloud.registry.end_intent(ID, run="another")
+    assert recalled(cloud).intent == REJECTION
+    cloud.registry.end_intent(ID, run="run")
+    assert recalled(cloud) == Record()
 
 
 def test_an_intent_leaves_the_decision_before_it(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
-    cloud.registry.intend(replace(MOST, outcome=Outcome.REJECTED), Record(decision=MOST))
+    cloud.registry.intend(replace(MOST, outcome=Outcome.REJECTED), Record(decision=MOST), run="run")
     assert recalled(cloud) == Record(decision=MOST, intent=replace(MOST, outcome=Outcome.REJECTED))
 
 
@@ -117,17 +131,18 @@ def test_what_was_found_never_replaces_a_decision(cloud: Cloud) -> None:
 
 
 def test_what_was_found_never_replaces_an_intent(cloud: Cloud) -> None:
-    cloud.registry.intend(ACTIVATION, Record())
+    cloud.registry.intend(ACTIVATION, Record(), run="run")
     cloud.registry.record(LEAST)
     assert recalled(cloud) == Record(intent=ACTIVATION)
 
 
 def test_an_operators_verdict_outlives_decisions_and_sweeps(cloud: Cloud) -> None:
     deny(cloud)
-    cloud.registry.intend(MOST, Record())
-    cloud.registry.record(MOST)
+    cloud.registry.intend(REJECTION, Record(verdict=said(Word.DENIED)), run="run")
+    cloud.registry.record(REJECTION)
     cloud.registry.note_sweep(ID, NOW)
-    assert recalled(cloud) == Record(decision=MOST, verdict=said(Word.DENIED), swept_at=NOW)
+    assert recalled(cloud) == Record(decision=REJECTION, verdict=said(Word.DENIED), swept_at=NOW)
+    assert due(cloud, Due.DENIED) == [ID]
 
 
 def test_a_verdict_alone_is_a_record(cloud: Cloud) -> None:
@@ -143,7 +158,7 @@ def test_a_sweep_is_noted_to_the_millisecond(cloud: Cloud) -> None:
 
 def test_every_item_carries_the_schema_version(cloud: Cloud) -> None:
     cloud.registry.record(replace(MOST, certificate_id="record"))
-    cloud.registry.intend(replace(MOST, certificate_id="intend"), Record())
+    cloud.registry.intend(replace(MOST, certificate_id="intend"), Record(), run="run")
     cloud.registry.note_sweep("sweep", NOW)
     cloud.registry.adopt("sensor-0001", replace(OWNER, certificate_id="old"))
     claim(cloud.registry, replace(ACTIVATION, certificate_id="claim", replaces="old"))
@@ -290,7 +305,7 @@ def test_a_claim_against_an_operators_verdict_is_refused_and_writes_nothing(clou
 @pytest.mark.parametrize("word", [word for word in Word if word.allows_activation])
 def test_a_claim_that_an_operator_allows_is_made(cloud: Cloud, word: Word) -> None:
     deny(cloud, word=word)
-    claim(cloud.registry)
+    claim(cloud.registry, record=Record(verdict=said(word)))
     assert recalled(cloud) == Record(intent=ACTIVATION, verdict=said(word))
 
 
@@ -307,13 +322,20 @@ def test_a_claim_against_a_verdict_in_a_newer_versions_words_is_refused(cloud: C
 
 def test_a_verdict_does_not_stand_against_a_rejection(cloud: Cloud) -> None:
     deny(cloud)
-    cloud.registry.intend(REJECTION, Record())
+    cloud.registry.intend(REJECTION, Record(verdict=said(Word.DENIED)), run="run")
     assert recalled(cloud).intent == REJECTION
+
+
+def test_a_rejection_that_was_begun_before_an_operator_spoke_is_overtaken(cloud: Cloud) -> None:
+    deny(cloud, word=Word.REVOKED)
+    with pytest.raises(Overtaken):
+        cloud.registry.intend(REJECTION, Record(), run="run")
+    assert recalled(cloud) == Record(verdict=said(Word.REVOKED))
 
 
 BEGIN: dict[str, Callable[[Registry, Record], None]] = {
     "claim": lambda registry, seen: claim(registry, record=seen),
-    "intend": lambda registry, seen: registry.intend(REJECTION, seen),
+    "intend": lambda registry, seen: registry.intend(REJECTION, seen, run="run"),
 }
 
 
@@ -342,7 +364,7 @@ def test_what_rests_on_a_record_that_is_gone_is_overtaken(cloud: Cloud, begin: s
 def test_another_runs_intent_stands_against_a_claim_until_its_function_must_be_dead(
     cloud: Cloud, later: timedelta, *, is_overtaken: bool
 ) -> None:
-    cloud.registry.intend(REJECTION, Record())
+    cloud.registry.intend(REJECTION, Record(), run="another")
     intent = replace(ACTIVATION, decided_at=REJECTION.decided_at + later)
     if is_overtaken:
         overtaken(cloud, intent)
@@ -359,16 +381,16 @@ def test_another_runs_claim_stands_against_a_rejection_until_its_function_must_b
     intent = replace(REJECTION, decided_at=ACTIVATION.decided_at + later)
     if is_overtaken:
         with pytest.raises(Overtaken):
-            cloud.registry.intend(intent, Record())
+            cloud.registry.intend(intent, Record(), run="another")
         assert recalled(cloud).intent == ACTIVATION
     else:
-        cloud.registry.intend(intent, Record())
+        cloud.registry.intend(intent, Record(), run="another")
         assert recalled(cloud).intent == intent
 
 
-def test_another_run_that_is_about_to_do_the_same_is_no_obstacle(cloud: Cloud) -> None:
-    cloud.registry.intend(REJECTION, Record())
-    cloud.registry.intend(replace(REJECTION, decided_at=NOW + SECOND), Record())
+def test_a_messages_own_redelivery_may_begin_again_at_once(cloud: Cloud) -> None:
+    cloud.registry.intend(REJECTION, Record(), run="run")
+    cloud.registry.intend(replace(REJECTION, decided_at=NOW + SECOND), Record(), run="run")
     assert recalled(cloud).intent == replace(REJECTION, decided_at=NOW + SECOND)
 
 
@@ -507,8 +529,8 @@ def test_a_held_device_is_due_at_its_next_look(cloud: Cloud) -> None:
     assert due(cloud, Due.RETIRE) == due(cloud, Due.DENIED) == []
 
 
-@pytest.mark.parametrize("decision", [ACTIVATION, REJECTION, replace(ACTIVATION, outcome=Outcome.REPLACED), LEAST])
-def test_what_is_decided_is_not_due_any_more(cloud: Cloud, decision: Decision) -> None:
+@pytest.mark.parametrize("decision", [REJECTION, replace(ACTIVATION, outcome=Outcome.REPLACED)])
+def test_what_is_ended_is_not_due_any_more(cloud: Cloud, decision: Decision) -> None:
     cloud.registry.record(MOST)
     cloud.registry.record(decision)
     assert due(cloud, Due.LOOK) == []
@@ -598,19 +620,19 @@ def test_what_is_postponed_is_due_later(cloud: Cloud) -> None:
 
 def test_what_is_not_due_any_more_keeps_its_record(cloud: Cloud) -> None:
     cloud.registry.record(HELD_AGAIN)
-    cloud.registry.nothing_due(ID)
+    cloud.registry.nothing_due(ID, Due.LOOK)
     assert due(cloud, Due.LOOK) == []
     assert recalled(cloud) == Record(decision=HELD_AGAIN)
 
 
 def test_nothing_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
-    cloud.registry.nothing_due(ID)
+    cloud.registry.nothing_due(ID, Due.LOOK)
     assert due(cloud, Due.LOOK) == []
 
 
 def test_a_verdict_returns_the_record_as_it_stood_and_keeps_it(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
-    cloud.registry.intend(REJECTION, Record(decision=MOST))
+    cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     before = cloud.registry.give_verdict(ID, said(Word.REVOKED, note="stolen"))
     assert before == Record(decision=MOST, intent=REJECTION)
     assert recalled(cloud) == replace(before, verdict=said(Word.REVOKED, note="stolen"))
@@ -622,7 +644,7 @@ def test_a_verdict_on_what_is_not_known_returns_an_empty_record(cloud: Cloud) ->
 
 def test_a_verdict_can_make_a_certificate_as_good_as_new(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
-    cloud.registry.intend(REJECTION, Record(decision=MOST))
+    cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     cloud.registry.note_sweep(ID, NOW)
     cloud.registry.give_verdict(ID, said(Word.RELEASED), forget_decision=True)
     assert recalled(cloud) == Record(verdict=said(Word.RELEASED))
@@ -634,19 +656,18 @@ def test_what_was_found_is_recorded_over_nothing_and_over_a_hold(cloud: Cloud, e
         cloud.registry.record(earlier)
     cloud.registry.record(LEAST, seen=recalled(cloud))
     assert recalled(cloud) == Record(decision=LEAST)
-    assert due(cloud, Due.LOOK) == []
 
 
 def test_what_was_found_replaces_the_intent_that_was_seen(cloud: Cloud) -> None:
-    cloud.registry.intend(ACTIVATION, Record())
+    cloud.registry.intend(ACTIVATION, Record(), run="run")
     cloud.registry.record(LEAST, seen=recalled(cloud))
     assert recalled(cloud) == Record(decision=LEAST)
 
 
 def test_what_was_found_never_replaces_an_intent_that_came_meanwhile(cloud: Cloud) -> None:
-    cloud.registry.intend(ACTIVATION, Record())
+    cloud.registry.intend(ACTIVATION, Record(), run="run")
     seen = recalled(cloud)
-    cloud.registry.intend(replace(ACTIVATION, decided_at=NOW + SECOND), seen)
+    cloud.registry.intend(replace(ACTIVATION, decided_at=NOW + SECOND), seen, run="run")
     cloud.registry.record(LEAST, seen=seen)
     assert recalled(cloud).decision is None
 
@@ -662,10 +683,10 @@ DO: dict[str, Callable[[Registry], object]] = {
 WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.record(MOST),
     lambda registry: registry.record(LEAST),
-    lambda registry: registry.intend(MOST, Record()),
+    lambda registry: registry.intend(MOST, Record(), run="run"),
     lambda registry: registry.note_sweep(ID, NOW),
     lambda registry: registry.postpone(ID, NOW),
-    lambda registry: registry.nothing_due(ID),
+    lambda registry: registry.nothing_due(ID, Due.LOOK),
     lambda registry: registry.give_verdict(ID, said(Word.DENIED)),
     lambda registry: registry.adopt("sensor-0001", OWNER),
 ]

@@ -132,7 +132,7 @@ def test_the_device_policy_names_this_account_and_leaves_iots_own_variables(prod
 
 def test_what_devices_depend_on_outlives_the_stack(production: Any) -> None:
     kept = {
-        "AWS::DynamoDB::GlobalTable": {"Retain"},
+        "AWS::DynamoDB::GlobalTable": {"RetainExceptOnCreate"},
         "AWS::IoT::Policy": {"RetainExceptOnCreate"},
         "AWS::IoT::ThingType": {"RetainExceptOnCreate"},
         "AWS::IoT::ThingGroup": {"RetainExceptOnCreate"},
@@ -170,6 +170,17 @@ def test_logs_are_not_kept_for_ever(production: Any) -> None:
 
     assert set(groups) == {NAMES.log_group(NAMES.register_function), NAMES.log_group(NAMES.sweep_function)}
     assert {group["RetentionInDays"] for group in groups.values()} == {90}
+
+
+def test_only_this_accounts_schedules_may_take_the_schedules_role(production: Any) -> None:
+    (trust,) = [
+        role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+        for role in production.of_type("AWS::IAM::Role")
+        if "scheduler.amazonaws.com" in json.dumps(role["Properties"]["AssumeRolePolicyDocument"])
+    ]
+
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": "222222222222"}
+    assert "schedule-group/default" in json.dumps(trust["Condition"]["ArnEquals"]["aws:SourceArn"])
 
 
 def test_the_sweep_runs_on_the_fleets_schedule(production: Any) -> None:

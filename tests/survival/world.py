@@ -10,7 +10,7 @@ raised, since the code under test has an `except Exception` at its boundary.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -815,7 +815,7 @@ class World:
         """A certificate's status changed: nothing is lifted, save while an operator is still at it."""
         if before in ("REVOKED", "INACTIVE") and not site.running[slot.id] and status != "REVOKED":
             self._break(call, f"{slot} was {before}, and is {status}")
-        if status == "ACTIVE" and slot.id in site.revoked:
+        if status == "ACTIVE" and slot.id in site.revoked and not site.running[slot.id]:
             self._break(call, f"{slot} was recorded as revoked, deleted, and is ACTIVE")
         if status == "ACTIVE":
             self._became_active(site, slot, call)
@@ -880,14 +880,14 @@ class World:
                     self.together([TakeAway(order.site, slot, Word.DEACTIVATED)], [])
         # Beyond pending_after, the sweep's hour of patience, the hour until a retirement is tried again, a daily look.
         for number, seconds in enumerate((400, 1000, 4000, 4000, 90_000, 4000, 4000)):
-            self._drain(busy)
+            self.drain(busy)
             self.clock.advance(seconds)
             if number == 3:
                 self._check_swept()
             if number > 3:
                 self._knock(busy)
             self.together([Sweeping(site) for site in busy], [])
-        self._drain(busy)
+        self.drain(busy)
         self.check_rest()
         for site in self.sites:
             self._check_settled(site)
@@ -918,10 +918,11 @@ class World:
                 certificate = self.sites[number].certificates.get(slot.id)
                 if certificate and certificate.status == "PENDING_ACTIVATION":
                     self.together([Connect(number, slot)], [])
-                    self._drain(busy)
+                    self.drain(busy)
                     self.clock.advance(3)
 
-    def _drain(self, busy: list[int]) -> None:
+    def drain(self, busy: Sequence[int] = (0, 1)) -> None:
+        """Deliver, and let time pass, until the queues are empty."""
         for _ in range(100):
             waits = [
                 wait

@@ -69,6 +69,7 @@ def test_every_step_speaks_of_this_device_alone() -> None:
             thing_type="sensor",
             attributes={"model": "Mark-2", OWNER_ATTRIBUTE: DEVICE.certificate_id},
             certificate_arn=DEVICE.arn,
+            ca_certificate_id=DEVICE.ca_certificate_id,
         ),
         AddThingToThingGroup(thing_name="sensor-0001", thing_group="factory-1"),
         AttachThingPrincipal(thing_name="sensor-0001", certificate_arn=DEVICE.arn),

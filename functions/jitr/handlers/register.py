@@ -6,6 +6,7 @@ What happens to a message (the rest is registration.py's):
     decided, or settled before          deleted
     certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then gone
     throttled, unavailable, overtaken   put off for seconds; never counted
+    held, and not its turn              put off for minutes
     any other failure                   put off for longer; dead-lettered at the tenth receive
     not reached before the deadline     put off
     received more than three times      last, and alone: its neighbours are deleted or put off before it is touched
@@ -16,6 +17,7 @@ The batch's answer names the messages that are to come again; all others are del
 
 import functools
 import os
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +28,7 @@ from aws_lambda_powertools import Logger
 
 from jitr.decisions import Outcome, Record
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL, is_throttle
-from jitr.errors import CertificateUnknown, Overtaken, Unavailable, UnreadableEvent
+from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
 from jitr.messages import Message, RegistrationsQueue
@@ -78,7 +80,9 @@ class Register:
         event = RegistrationEvent.parse(document)
         record = self._registration.recall({event.certificate_id})[event.certificate_id]
         now = self._clock()
-        outcome, decision = self._registration.decide(event, record, sent_at=now, time_is_left=time_is_left)
+        outcome, decision = self._registration.decide(
+            event, record, run=str(uuid.uuid4()), sent_at=now, time_is_left=time_is_left
+        )
         self._announcer.outcome(outcome, event.certificate_id, decision)
         settled = decision or record.decision
         return {"outcome": outcome.value, "decision": decision_fields(settled) if settled else None}
@@ -154,7 +158,11 @@ class _Batch:
         certificate_id = event.certificate_id
         try:
             outcome, decision = self._registration.decide(
-                event, self._known[certificate_id], sent_at=message.sent_at, time_is_left=self._time_is_left
+                event,
+                self._known[certificate_id],
+                run=message.id,
+                sent_at=message.sent_at,
+                time_is_left=self._time_is_left,
             )
         except CertificateUnknown:
             if message.receives < _RECEIVES_UNTIL_GONE:
@@ -162,6 +170,8 @@ class _Batch:
             else:
                 self._guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
                 self._announcer.outcome(Outcome.GONE, certificate_id)
+        except NotItsTurn as error:
+            self._put_off(message, str(error), least=30, most=300)
         except (Unavailable, Overtaken) as error:
             self._put_off(message, str(error), most=30)
         except Exception as error:  # noqa: BLE001 -- the boundary: one message's failure is not its neighbours'
