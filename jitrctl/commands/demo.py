@@ -11,7 +11,8 @@ import typer
 
 from jitrctl.local import accounts
 from jitrctl.local.errors import LocalAwsError
-from jitrctl.local.story import Detail, Step, Story
+from jitrctl.local.scenes.cast import Detail
+from jitrctl.local.story import Step, Story
 from jitrctl.local.workspace import Workspace
 from jitrctl.terminal import Exit, err, out, print_json, table
 

@@ -30,7 +30,7 @@ def up() -> None:
     workspace = Workspace()
     started = accounts.up(workspace.directory, [place.to_start() for place in workspace.places()])
     try:
-        workspace.prepare(started[0])
+        workspace.prepare(started)
     except BaseException:
         accounts.down(workspace.directory)
         raise
@@ -67,6 +67,9 @@ def down() -> None:
 def connect(
     name: Annotated[str, typer.Argument(help="The device's common name, for instance sensor-0042.")],
     account: Annotated[str, typer.Option(help="The account to connect to.")],
+    ca: Annotated[
+        str | None, typer.Option(help="The CA that issues its certificate; the fleet's first, if none.")
+    ] = None,
     patience: Annotated[float, typer.Option(help="Seconds to try for.")] = 15.0,
 ) -> None:
     """Connect a device, with a certificate made for it on first use, until it is accepted.
@@ -80,8 +83,11 @@ def connect(
     if account not in alive:
         raise LocalAwsError(f"account {account} is not running here: `jitrctl local status` shows which are")
     fleet = workspace.fleet()
-    ca = workspace.issuing_ca(fleet.cas[0])
-    files = ca.issued(workspace.devices, name) or ca.issue(workspace.devices, name)
+    named = next((one for one in fleet.cas if ca in (None, one.name)), None)
+    if named is None:
+        raise LocalAwsError(f"the fleet has no CA {ca}: it has {', '.join(one.name for one in fleet.cas)}")
+    issuing = workspace.issuing_ca(named)
+    files = issuing.issued(workspace.devices, name) or issuing.issue(workspace.devices, name)
     place = next(place for place in workspace.places() if place.account.name == account)
     stage = LocalStage(alive[account], place, fleet)
     connection, attempts = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
@@ -113,16 +119,18 @@ def _described(account: LocalAccount) -> dict[str, str]:
     }
 
 
-def _register_ca(workspace: Workspace, account: LocalAccount) -> str:
-    """The article's command, in the mode that the fleet file declares."""
+def _register_cas(workspace: Workspace, account: LocalAccount) -> list[str]:
+    """The article's command for each CA, in the mode that the fleet file declares."""
     fleet_account = next(one for one in workspace.fleet().accounts if one.name == account.name)
-    registration = fleet_account.cas[0]
-    verified = registration.verification_certificate_path
-    proof = f"--verification-certificate file://{verified}" if verified else "--certificate-mode SNI_ONLY"
-    return (
-        f"aws iot register-ca-certificate --ca-certificate file://{registration.ca.certificate_path} {proof} "
-        "--set-as-active --allow-auto-registration"
-    )
+    lines = []
+    for registration in fleet_account.cas:
+        verified = registration.verification_certificate_path
+        proof = f"--verification-certificate file://{verified}" if verified else "--certificate-mode SNI_ONLY"
+        lines.append(
+            f"aws iot register-ca-certificate --ca-certificate file://{registration.ca.certificate_path} {proof} "
+            "--set-as-active --allow-auto-registration"
+        )
+    return lines
 
 
 def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
@@ -145,7 +153,7 @@ def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
         "aws iot list-ca-certificates",
         f"node_modules/.bin/cdk bootstrap aws://{account.id}/{account.region} {context}",
         f"node_modules/.bin/cdk deploy {account.name}/{account.region} {context}",
-        _register_ca(workspace, account),
+        *_register_cas(workspace, account),
         f".venv/bin/jitrctl local connect sensor-0042 --account {account.name}",
         "# any other client: 127.0.0.1 is the address, and the endpoint's name must be the SNI",
         s_client,

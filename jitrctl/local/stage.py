@@ -52,12 +52,12 @@ class LocalStage:
     def endpoint(self) -> Endpoint:
         return Endpoint.of(self.account)
 
-    def register_ca(self, ca: IssuingCa) -> dict[str, Any]:
-        """Register the CA in the mode that the fleet file declares; AWS's description of it."""
-        registration = self.place.account.cas[0]
+    def register_ca(self, name: str, ca: IssuingCa) -> dict[str, Any]:
+        """Register the CA of that name in the mode that the fleet file declares; AWS's description of it."""
+        account = next(account for account in self.fleet.accounts if account.name == self.name)
+        registration = next(registration for registration in account.cas if registration.ca.name == name)
         parameters: dict[str, Any] = {"certificateMode": registration.mode.value}
-        fleet_account = next(account for account in self.fleet.accounts if account.name == self.name)
-        if pem := fleet_account.cas[0].verification_certificate_pem:
+        if pem := registration.verification_certificate_pem:
             parameters["verificationCertificate"] = pem
         self.iot.register_ca_certificate(
             caCertificate=ca.pem, setAsActive=True, allowAutoRegistration=True, **parameters
@@ -102,7 +102,7 @@ class LocalStage:
 
     @contextmanager
     def rule_disabled(self) -> Iterator[None]:
-        """The CA's topic rule disabled, as by an accident: devices that knock meanwhile cause no event."""
+        """The first CA's topic rule disabled, as by an accident: its devices that knock meanwhile cause no event."""
         rule = self.names.rule(self.place.account.cas[0].ca.name)
         self.iot.disable_topic_rule(ruleName=rule)
         try:

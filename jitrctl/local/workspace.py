@@ -19,6 +19,8 @@ from jitrctl.local.errors import LocalAwsError
 from jitrctl.local.issuing import IssuingCa
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fleet.model import Account as FleetAccount
     from fleet.model import Ca, Fleet
     from jitrctl.local.account import LocalAccount
@@ -38,7 +40,11 @@ class Place:
 
     @property
     def mode(self) -> CertificateMode:
+        """The mode of the fleet's first CA."""
         return self.account.cas[0].mode
+
+    def mode_of(self, ca: str) -> CertificateMode:
+        return next(registration.mode for registration in self.account.cas if registration.ca.name == ca)
 
     @property
     def stack(self) -> str:
@@ -97,23 +103,24 @@ class Workspace:
             "other: the local AWS shows both, so take such a pair into it"
         )
 
-    def prepare(self, default_account: LocalAccount) -> tuple[Fleet, IssuingCa]:
-        """Make a CA with its key, the DEFAULT account's verification certificate, and the fleet file that names them.
+    def prepare(self, started: Sequence[LocalAccount]) -> tuple[Fleet, dict[str, IssuingCa]]:
+        """Make the CAs with their keys, the verification certificates, and the fleet file that names them.
 
         Raises LocalAwsError, FleetError.
         """
         example = self.example()
-        for ca in example.cas[1:]:
-            raise LocalAwsError(f"the local AWS plays one CA, fleet.toml has also {ca.name}: leave one in it")
-        made = IssuingCa.create(self.directory / "ca", example.cas[0].name)
-        code = default_account.client("iot").get_registration_code()["registrationCode"]
+        made = {ca.name: IssuingCa.create(self.directory / "ca", ca.name) for ca in example.cas}
+        for ca in example.cas:
+            self._counterpart(ca.certificate_path).write_text(made[ca.name].pem, encoding="utf-8")
+            if ca.policy:
+                shutil.copyfile(ca.policy, self._counterpart(ca.policy))
+        codes = {one.name: one.client("iot").get_registration_code()["registrationCode"] for one in started}
         for account in example.accounts:
-            path = account.cas[0].verification_certificate_path
-            if path:
-                made.verification_certificate(code, self._counterpart(path))
-        self._counterpart(example.cas[0].certificate_path).write_text(made.pem, encoding="utf-8")
-        if example.cas[0].policy:
-            shutil.copyfile(example.cas[0].policy, self._counterpart(example.cas[0].policy))
+            for registration in account.cas:
+                if path := registration.verification_certificate_path:
+                    # An account that does not run here has no code, and nobody will ask for its proof.
+                    code = codes.get(account.name, "0" * 64)
+                    made[registration.ca.name].verification_certificate(code, self._counterpart(path))
         self.fleet_file.write_text(_hurried(example.path.read_text(encoding="utf-8")), encoding="utf-8")
         return load(self.fleet_file), made
 

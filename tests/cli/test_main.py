@@ -11,7 +11,8 @@ from jitrctl.__main__ import main
 from jitrctl.commands import demo
 from jitrctl.local import accounts, deployment
 from jitrctl.local.errors import LocalAwsError
-from jitrctl.local.story import Detail, Step, Story
+from jitrctl.local.scenes.cast import Detail
+from jitrctl.local.story import Step, Story
 from jitrctl.local.workspace import CHECKOUT, Workspace
 
 DEVICE_COMMANDS = [["device"], *(["device", order] for order in ("release", "deactivate", "revoke", "adopt"))]

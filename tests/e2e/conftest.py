@@ -7,8 +7,9 @@ import pytest
 
 from jitrctl.local import accounts
 from jitrctl.local.issuing import DeviceFiles
+from jitrctl.local.scenes.cast import Detail
 from jitrctl.local.stage import LocalStage
-from jitrctl.local.story import Detail, Story
+from jitrctl.local.story import Story
 from jitrctl.local.workspace import Workspace
 
 NewDevice = Callable[..., DeviceFiles]
@@ -36,12 +37,12 @@ def story(played: tuple[Story, dict[str, Detail]]) -> Story:
 @pytest.fixture(scope="session")
 def default_stage(story: Story) -> LocalStage:
     """The account that holds the CA in DEFAULT mode."""
-    return story.first
+    return story.cast.first
 
 
 @pytest.fixture(scope="session")
 def sni_only_stage(story: Story) -> LocalStage:
-    return story.second
+    return story.cast.second
 
 
 @pytest.fixture
@@ -49,6 +50,6 @@ def new_device(story: Story, tmp_path: Path) -> NewDevice:
     """Issue a device certificate: `new_device("sensor-0100", days=365)`."""
 
     def issue(common_name: str, *, days: int = 365) -> DeviceFiles:
-        return story.ca.issue(tmp_path, common_name, days=days)
+        return story.cast.ca.issue(tmp_path, common_name, days=days)
 
     return issue

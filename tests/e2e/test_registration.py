@@ -18,8 +18,9 @@ from jitr.messages import REASON_ATTRIBUTE
 from jitrctl.__main__ import main
 from jitrctl.local.device import Connection, Refusal
 from jitrctl.local.issuing import DeviceFiles
+from jitrctl.local.scenes.cast import Detail
 from jitrctl.local.stage import LocalStage
-from jitrctl.local.story import Detail, Story
+from jitrctl.local.story import Story
 from jitrctl.local.workspace import Workspace
 
 PATIENCE = 60.0  # seconds to wait for a condition before a test gives up; nothing waits that long when all is well
@@ -141,7 +142,7 @@ def test_an_unreadable_message_goes_whole_to_the_dead_letters_and_its_neighbours
 def test_a_forged_event_for_an_unknown_certificate_leaves_no_item(default_stage: LocalStage, story: Story) -> None:
     forged = published(
         certificate_id="0" * 64,
-        ca_certificate_id=story.ca.certificate_id,
+        ca_certificate_id=story.cast.ca.certificate_id,
         account_id=default_stage.account.id,
         published_at=None,
         registered_at=None,
@@ -204,7 +205,7 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
         json.dumps(
             published(
                 certificate_id=files.certificate_id,
-                ca_certificate_id=story.ca.certificate_id,
+                ca_certificate_id=story.cast.ca.certificate_id,
                 account_id=default_stage.account.id,
                 published_at=None,
                 registered_at=None,
@@ -293,7 +294,7 @@ def _refusal(stage: LocalStage, certificate_id: str) -> Any:
 def test_a_second_device_under_a_known_name_is_held_and_the_first_one_left_alone(
     default_stage: LocalStage, new_device: NewDevice, story: Story, tmp_path: Path
 ) -> None:
-    first, clone = new_device("sensor-0109"), story.ca.issue(tmp_path / "clone", "sensor-0109")
+    first, clone = new_device("sensor-0109"), story.cast.ca.issue(tmp_path / "clone", "sensor-0109")
     connected(default_stage, first, "sensor-0109").close()
 
     refused(default_stage, clone, "sensor-0109")
@@ -357,7 +358,7 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
             json.dumps(
                 published(
                     certificate_id=files.certificate_id,
-                    ca_certificate_id=story.ca.certificate_id,
+                    ca_certificate_id=story.cast.ca.certificate_id,
                     account_id=stage.account.id,
                     published_at=None,
                     registered_at=None,
