@@ -55,6 +55,7 @@ class Decision:
     replaces: str | None = None  # the certificate id that owned the thing name before
     replaced_by: str | None = None
     attempts: int = 1  # looks in a row that ended in the same reason
+    after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
 
     @property
     def next_look(self) -> datetime | None:
@@ -136,6 +137,11 @@ class Record:
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+
+    @property
+    def decided_at(self) -> datetime | None:
+        """When the last decision was made, which a new one follows."""
+        return self.decision.decided_at if self.decision else None
 
     @property
     def is_held(self) -> bool:

@@ -54,6 +54,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "replaces": decision.replaces,
         "replaced_by": decision.replaced_by,
         "attempts": decision.attempts,
+        "after": milliseconds(decision.after) if decision.after else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -70,6 +71,7 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
             "registered_at": moment(known["registered_at"]),
             "decided_at": moment(known["decided_at"]),
             "attempts": int(known.get("attempts", 1)),
+            "after": moment(known["after"]) if "after" in known else None,
         }
         return Decision(**known)
     except (KeyError, ValueError, TypeError):

@@ -209,6 +209,7 @@ class Registration:
             self._decision(case.device, Outcome.ACTIVATED, Status.ACTIVE, case.examination),
             thing_name=identity.thing_name,
             replaces=None if replaces == case.device.certificate_id else replaces,
+            after=case.record.decided_at,
         )
         for step in plan(identity, case.device, is_ours=owner is not None):
             case.refuse_late()
@@ -268,6 +269,7 @@ class Registration:
             ),
             reason=refusal.reason,
             detail=refusal.detail,
+            after=case.record.decided_at,
         )
         earlier = case.record.decision
         repeated = earlier is not None and decision.repeats(earlier)
@@ -293,7 +295,9 @@ class Registration:
         if claimed and refusal.reason.final:
             # An earlier attempt got as far as the claim, under other rules.
             self._registry.disown(claimed, case.device.certificate_id)
-        return replace(decision, attempts=earlier.attempts + 1) if earlier and repeated else decision
+        if earlier and repeated:
+            return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
+        return decision
 
     def _refuse_stale(self, case: _Case) -> None:
         """Look again when the first look is old: somebody may have acted meanwhile, and is not to be overruled.

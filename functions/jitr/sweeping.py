@@ -207,6 +207,7 @@ class Sweep:
             decided_at=now,
             replaced_by=owner.certificate_id,
             attempts=1,
+            after=decision.decided_at,
         )
         try:
             # As for every change of a status, written down first: an operator's word is neither missed nor undone.

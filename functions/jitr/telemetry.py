@@ -16,6 +16,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from jitr.decisions import Decision, Outcome
 from jitr.edge import calling
 from jitr.errors import NAME_LOST, Unavailable
+from jitr.items import milliseconds
 from jitr.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 METRICS_NAMESPACE = "jitr"
 EVENT_SOURCE = "jitr"
 EVENT_VERSION = "1"
+# The log line of every outcome; which one it was is its field `outcome`.
+OUTCOME_EVENT = "device outcome"
 
 DETAIL_TYPES = {
     Outcome.ACTIVATED: "Device Activated",
@@ -132,10 +135,10 @@ class Announcer:
         sent_at: datetime | None = None,
     ) -> None:
         """Log and count one outcome."""
-        fields: dict[str, Any] = {"certificate_id": certificate_id}
+        fields: dict[str, Any] = {"certificate_id": certificate_id, "outcome": outcome.value}
         if decision:
             fields |= decision_fields(decision)
-        self._logger.info("device %s", outcome.value, extra=fields)
+        self._logger.info(OUTCOME_EVENT, extra=fields)
         ca = (decision.ca if decision else None) or NO_CA
         self._counts.add(_METRIC_OF[outcome], ca=ca)
         if decision and outcome is Outcome.ACTIVATED and sent_at:
@@ -196,7 +199,10 @@ def _detail_type(decision: Decision) -> str | None:
 
 
 def _event_id(decision: Decision, settings: Settings) -> str:
-    """Names one decision on one registration, so that a consumer can drop what it has seen."""
+    """Names one decision on one registration, so that a consumer can drop what it has seen.
+
+    The same verdict that comes back after another one is news: it follows another decision.
+    """
     parts = (
         settings.account_id,
         settings.region,
@@ -204,5 +210,6 @@ def _event_id(decision: Decision, settings: Settings) -> str:
         f"{decision.registered_at.timestamp():.0f}",
         decision.outcome.value,
         decision.reason.name if decision.reason else "",
+        *((str(milliseconds(decision.after)),) if decision.after else ()),
     )
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]

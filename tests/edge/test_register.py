@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
@@ -21,11 +21,11 @@ from jitr.decisions import Word
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
-from jitr.rules import Rules
+from jitr.rules import CertificateMode, Rules
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, pem_of, rules_for
 from tests.edge.cloud import TABLE, Cloud, Wire
 from tests.edge.test_registry import deny
-from tests.unit.examples import MINUTE, OWNER, said
+from tests.unit.examples import HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
 FIVE = ["DescribeCertificate", "CreateThing", "AttachThingPrincipal", "AttachPolicy", "UpdateCertificate"]
@@ -187,6 +187,28 @@ def test_a_held_device_comes_up_when_the_rules_are_deployed_anew(warm: Cloud) ->
     warm.under(rules_for(factory(), thing_groups=()))
     warm.batch(warm.record(warm.event(device)))
     assert warm.status(device) == "ACTIVE"
+
+
+def test_a_device_that_is_held_for_the_same_reason_again_after_another_is_announced_as_news(
+    warm: Cloud, wire: Wire
+) -> None:
+    device, rules = warm.knock(), warm.rules
+    (ca,) = rules.cas
+    wrong_mode = replace(rules, cas=(replace(ca, certificate_mode=CertificateMode.SNI_ONLY),))
+    announced = []
+    steps: list[tuple[Rules, Literal["ACTIVE", "INACTIVE"]]]
+    steps = [(wrong_mode, "ACTIVE"), (rules, "INACTIVE"), (wrong_mode, "ACTIVE")]
+    for deployed, status in steps:
+        warm.iot.update_ca_certificate(certificateId=factory().certificate_id, newStatus=status)
+        warm.under(deployed)
+        warm.batch(warm.record(warm.event(device)))
+        ((entry,),) = (one["Entries"] for one in wire.of("PutEvents"))
+        announced.append(json.loads(entry["Detail"]))
+        warm.now += HOUR
+        warm.batch(warm.record(warm.event(device)))
+        assert wire.of("PutEvents") == []  # the same again is no news
+    assert [one["reason"] for one in announced] == ["CA_WRONG_MODE", "CA_INACTIVE", "CA_WRONG_MODE"]
+    assert len({one["id"] for one in announced}) == 3
 
 
 def test_duplicates_in_one_batch_take_one_describe(warm: Cloud, wire: Wire) -> None:
@@ -850,7 +872,8 @@ def test_the_handler_decides_a_batch_and_writes_its_metrics_once(
     (emf,) = (line for line in lines if "_aws" in line)
     assert (emf["Activated"], emf["fleet"], emf["ca"]) == ([1.0], "acme", "factory")
     (line,) = (line for line in lines if "_aws" not in line)
-    assert (line["message"], line["certificate_id"], line["service"]) == ("device activated", device, "register")
+    assert (line["message"], line["certificate_id"], line["service"]) == ("device outcome", device, "register")
+    assert line["outcome"] == "activated"
     assert "location" not in line
 
 
@@ -906,7 +929,7 @@ def test_nothing_secret_and_no_certificate_is_ever_written(
     with pytest.raises(CertificateUnknown):
         warm.register.single(warm.event(NOBODY), always)
     written = "".join(capsys.readouterr()) + warm.log.getvalue()
-    assert "device rejected" in written
+    assert '"outcome":"rejected"' in written
     assert "message failed" in written
     assert "message is unreadable" in written
     assert "BEGIN" not in written

@@ -131,6 +131,7 @@ def test_an_events_id_is_the_same_however_often_it_is_sent(same: dict[str, Any])
         {"outcome": Outcome.REJECTED},
         {"reason": Reason.CA_INACTIVE},
         {"reason": None},
+        {"after": NOW + DAY},
     ],
 )
 def test_another_decision_has_another_id(other: dict[str, Any]) -> None:
@@ -164,7 +165,7 @@ def test_a_bus_that_throttles_is_unavailable(cloud: Cloud, wire: Wire) -> None:
 def test_every_outcome_is_one_line_and_one_count(cloud: Cloud, outcome: Outcome) -> None:
     cloud.announcer.outcome(outcome, "ab" * 32)
     (line,) = cloud.logged()
-    assert line["message"] == f"device {outcome.value}"
+    assert (line["message"], line["outcome"]) == ("device outcome", outcome.value)
     assert line["certificate_id"] == "ab" * 32
     assert sum(cloud.counted().values()) == 1
     assert set(cloud.counted()) <= set(METRIC_NAMES)

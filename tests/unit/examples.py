@@ -44,6 +44,7 @@ MOST = Decision(
     replaces="01" * 32,
     replaced_by="02" * 32,
     attempts=3,
+    after=NOW - DAY,
 )
 ACTIVATION = replace(
     MOST, outcome=Outcome.ACTIVATED, status=Status.ACTIVE, reason=None, detail=None, replaces=None, replaced_by=None

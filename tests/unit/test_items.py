@@ -51,6 +51,7 @@ decisions = st.builds(
     replaces=texts,
     replaced_by=texts,
     attempts=st.integers(1, 10**6),
+    after=st.none() | moments,
 )
 owners = st.builds(
     Owner,
