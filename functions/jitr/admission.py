@@ -11,22 +11,31 @@ The checks, in order (a CA's rules set each to enforce, observe or off, by its n
                   names chain and its key signed the certificate (X.509 v1 included)
     3  validity   not before, not after, minimum remaining life
     4  key        type, RSA modulus, curve
-    5  subject    one common name, fully matching; nothing that widens a policy
-    6  the names made from the subject are legal (they are what is provisioned; never off)
+    7  subject    one common name, fully matching; nothing that widens a policy
+       names      what the templates make of the certificate is legal (it is what is provisioned; never off)
 
-To add a check: a Reason in errors.py, its name in rules.CHECKS, a function below and a line in `_CHECKS`.
+To add a check: a Reason in errors.py, its name in rules.CHECKS, a function in checks.py and a line in `_CHECKS`.
 
 What it leaves to its caller: that the certificate is PENDING_ACTIVATION, and what its record says.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from jitr import naming
 from jitr.certificates import Certificate
+from jitr.checks import (
+    Application,
+    Check,
+    check_identity,
+    check_issuance,
+    check_key,
+    check_subject,
+    check_validity,
+    read_certificate,
+)
 from jitr.errors import Reason, Rejected
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.rules import CHECKS, CaRules, CheckMode, Rules
@@ -92,17 +101,6 @@ class Examination:
         return tuple(f.refusal.reason for f in self.findings if f.verdict is Verdict.OBSERVE and f.refusal)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Application:
-    """All that a check may look at."""
-
-    device: DeviceRegistration
-    certificate: Certificate
-    ca: CaRegistration | None
-    rules: CaRules
-    now: datetime
-
-
 def admit(device: DeviceRegistration, ca: CaRegistration | None, rules: Rules, *, now: datetime) -> Identity:
     """Decide on one certificate.
 
@@ -116,36 +114,48 @@ def admit(device: DeviceRegistration, ca: CaRegistration | None, rules: Rules, *
 def examine(device: DeviceRegistration, ca: CaRegistration | None, rules: Rules, *, now: datetime) -> Examination:
     """Run every check that can be run, also after a failure, and report each one."""
     # (0) The CA brings the rules; without it there is nothing to judge by.
-    ca_rules = rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+    ca_rules = _rules_of(device, rules)
     if ca_rules is None:
         named = device.ca_certificate_id or "none"
         refusal = Rejected(Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {named} for this account")
-        return _nothing_to_examine("ca", refusal)
+        return _nothing_to_examine((), "ca", refusal)
+    known = Finding(check="ca", verdict=Verdict.PASS)
 
     # (1, first half) Nothing can be said of a certificate that cannot be read.
     try:
-        certificate = Certificate.from_pem(device.pem)
+        certificate = read_certificate(device.pem)
     except Rejected as refusal:
-        return _nothing_to_examine("identity", refusal)
+        return _nothing_to_examine((known,), "identity", refusal)
 
-    # (1) to (5)
-    application = _Application(device=device, certificate=certificate, ca=ca, rules=ca_rules, now=now)
-    findings = [_finding(name, check, application) for name, check in _CHECKS.items()]
-
-    # (6) Names are made even when a check failed, so that one run reports everything.
-    identity = None
-    try:
-        identity = _identity(application)
-        findings.append(Finding(check="names", verdict=Verdict.PASS))
-    except Rejected as refusal:
-        findings.append(Finding(check="names", verdict=Verdict.REJECT, refusal=refusal))
-
+    # (1) to (7); names are made even when a check failed, so that one run reports everything.
+    application = Application(device=device, certificate=certificate, ca=ca, rules=ca_rules, now=now)
+    findings = (known, *(_finding(name, check, application) for name, check in _CHECKS.items()))
     rejected = any(finding.verdict is Verdict.REJECT for finding in findings)
-    return Examination(findings=tuple(findings), certificate=certificate, identity=None if rejected else identity)
+    return Examination(
+        findings=findings, certificate=certificate, identity=None if rejected else _identity(ca_rules, certificate)
+    )
 
 
-def _finding(name: str, check: Callable[[_Application], None], application: _Application) -> Finding:
-    mode = application.rules.mode_of(name)
+def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
+    """The name of the thing that the certificate asks to be, admitted or not.
+
+    None when it makes no legal name, or has no CA of this account: it is refused then, whatever else is known of it.
+    """
+    ca_rules = _rules_of(device, rules)
+    if ca_rules is None:
+        return None
+    try:
+        return naming.thing_name(ca_rules.thing_name, read_certificate(device.pem))
+    except Rejected:
+        return None
+
+
+def _rules_of(device: DeviceRegistration, rules: Rules) -> CaRules | None:
+    return rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+
+
+def _finding(name: str, check: Check, application: Application) -> Finding:
+    mode = CheckMode.ENFORCE if name in _NEVER_OFF else application.rules.mode_of(name)
     if mode is CheckMode.OFF:
         return Finding(check=name, verdict=Verdict.OFF)
     try:
@@ -156,98 +166,19 @@ def _finding(name: str, check: Callable[[_Application], None], application: _App
     return Finding(check=name, verdict=Verdict.PASS)
 
 
-def _nothing_to_examine(failed: str, refusal: Rejected) -> Examination:
-    names = ("ca", *CHECKS, "names")
-    after = names[names.index(failed) + 1 :]
+def _nothing_to_examine(before: tuple[Finding, ...], failed: str, refusal: Rejected) -> Examination:
+    after = ORDER[ORDER.index(failed) + 1 :]
     rejected = Finding(check=failed, verdict=Verdict.REJECT, refusal=refusal)
     rest = (Finding(check=name, verdict=Verdict.NOT_EVALUATED) for name in after)
-    return Examination(findings=(rejected, *rest), certificate=None, identity=None)
+    return Examination(findings=(*before, rejected, *rest), certificate=None, identity=None)
 
 
-def _check_identity(application: _Application) -> None:
-    """(1) AWS does not document that the id is the fingerprint, so a difference is curable, and loud."""
-    if application.certificate.fingerprint != application.device.certificate_id:
-        raise Rejected(
-            Reason.FINGERPRINT_MISMATCH,
-            f"AWS IoT describes certificate {application.certificate.fingerprint} under another id",
-        )
+def _check_names(application: Application) -> None:
+    """(7, names) What provisioning will use can be made, and is legal."""
+    _identity(application.rules, application.certificate)
 
 
-def _check_issuance(application: _Application) -> None:
-    """(2) The CA as it stands in this account, then its signature."""
-    rules, registered = application.rules, application.ca
-    if registered is None:
-        raise Rejected(Reason.CA_UNKNOWN, f"CA {rules.name} is not registered in this account and Region any more")
-    fleet_ca = Certificate.from_pem(rules.certificate_pem)
-    try:
-        differs = Certificate.from_pem(registered.pem).fingerprint != fleet_ca.fingerprint
-    except Rejected:
-        differs = True
-    if differs:
-        raise Rejected(
-            Reason.CA_DIFFERS,
-            f"the registered CA certificate is not the one that fleet.toml names {rules.name}",
-        )
-    if not fleet_ca.is_ca():
-        raise Rejected(
-            Reason.CA_DIFFERS, f"the certificate of CA {rules.name} does not say CA:TRUE in basicConstraints"
-        )
-    if not fleet_ca.not_before <= application.now.replace(microsecond=0) <= fleet_ca.not_after:
-        raise Rejected(
-            Reason.CA_NOT_VALID_NOW,
-            f"CA {rules.name} is valid from {fleet_ca.not_before:%Y-%m-%d} to {fleet_ca.not_after:%Y-%m-%d}",
-        )
-    if not registered.active:
-        raise Rejected(Reason.CA_INACTIVE, f"CA {rules.name} is INACTIVE in this account; activate it")
-    if registered.mode != rules.certificate_mode:
-        raise Rejected(
-            Reason.CA_WRONG_MODE,
-            f"CA {rules.name} is registered in mode {registered.mode}, fleet.toml declares {rules.certificate_mode}",
-        )
-    if not application.certificate.is_issued_by(fleet_ca):
-        raise Rejected(Reason.NOT_ISSUED_BY_CA, f"CA {rules.name} did not issue this certificate")
-
-
-def _check_validity(application: _Application) -> None:
-    """(3) RFC 5280 §4.1.2.5: notBefore and notAfter are both inclusive, in whole seconds; so is our clock here."""
-    certificate, now = application.certificate, application.now.replace(microsecond=0)
-    if now < certificate.not_before:
-        raise Rejected(Reason.NOT_YET_VALID, f"not valid before {_time(certificate.not_before)}, now {_time(now)}")
-    if now > certificate.not_after:
-        raise Rejected(Reason.EXPIRED, f"not valid after {_time(certificate.not_after)}, now {_time(now)}")
-    minimum = timedelta(seconds=application.rules.minimum_remaining_life)
-    if certificate.not_after - now < minimum:
-        raise Rejected(
-            Reason.EXPIRES_TOO_SOON,
-            f"not valid after {_time(certificate.not_after)}, the rules ask for {_duration(minimum)} of remaining life",
-        )
-
-
-def _check_key(application: _Application) -> None:
-    """(4) What NIST SP 800-57 and AWS IoT both take: RSA from 2048 bits, the three NIST prime curves."""
-    key, rules = application.certificate.key, application.rules
-    if key.algorithm == "RSA":
-        least, greatest = rules.rsa_bits
-        if not least <= key.bits <= greatest:
-            raise Rejected(Reason.KEY_SIZE_REFUSED, f"an RSA key of {key.bits} bits, allowed are {least} to {greatest}")
-    elif key.algorithm != "EC" or key.curve not in rules.curves:
-        raise Rejected(Reason.KEY_TYPE_REFUSED, f"a key of type {key}, allowed are RSA, {', '.join(rules.curves)}")
-
-
-def _check_subject(application: _Application) -> None:
-    """(5) One common name that the CA's pattern matches in full."""
-    naming.refuse_policy_wildcards(application.certificate)
-    common_name = naming.only_common_name(application.certificate)
-    if not re.fullmatch(application.rules.common_name, common_name):
-        raise Rejected(
-            Reason.COMMON_NAME_REFUSED,
-            f"common name {common_name!a} does not match {application.rules.common_name!r}",
-        )
-
-
-def _identity(application: _Application) -> Identity:
-    """(6) The names that provisioning will use."""
-    rules, certificate = application.rules, application.certificate
+def _identity(rules: CaRules, certificate: Certificate) -> Identity:
     return Identity(
         ca=rules.name,
         thing_name=naming.thing_name(rules.thing_name, certificate),
@@ -260,20 +191,14 @@ def _identity(application: _Application) -> Identity:
     )
 
 
-def _duration(span: timedelta) -> str:
-    days, seconds = span.days, span.seconds
-    return f"{days} days" if not seconds else f"{days} days and {seconds} s" if days else f"{seconds} s"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-_CHECKS: Mapping[str, Callable[[_Application], None]] = {
-    "identity": _check_identity,
-    "issuance": _check_issuance,
-    "validity": _check_validity,
-    "key": _check_key,
-    "subject": _check_subject,
+_CHECKS: Mapping[str, Check] = {
+    "identity": check_identity,
+    "issuance": check_issuance,
+    "validity": check_validity,
+    "key": check_key,
+    "subject": check_subject,
+    "names": _check_names,
 }
-assert tuple(_CHECKS) == CHECKS  # noqa: S101 -- fleet.toml offers exactly the checks that exist
+_NEVER_OFF = ("names",)  # they are what is provisioned
+ORDER = ("ca", *_CHECKS)  # of the findings
+assert tuple(name for name in _CHECKS if name not in _NEVER_OFF) == CHECKS  # noqa: S101 -- fleet.toml offers these

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from jitr import admission
-from jitr.admission import Identity, Verdict
+from jitr.admission import ORDER, Identity, Verdict, thing_name_of
 from jitr.errors import Reason, Rejected
 from jitr.rules import CHECKS, CheckMode
 from tests.cases.catalogue import CASES, Case
@@ -84,7 +84,7 @@ def test_the_rules_are_those_of_the_ca_that_aws_names() -> None:
 def test_an_enforced_check_refuses(check: str) -> None:
     examination = FAILING[check]().examine()
     assert {finding.check: finding.verdict for finding in examination.findings} == {
-        **dict.fromkeys([*CHECKS, "names"], Verdict.PASS),
+        **dict.fromkeys(ORDER, Verdict.PASS),
         check: Verdict.REJECT,
     }
     assert examination.identity is None
@@ -147,6 +147,7 @@ def test_every_check_is_reported_also_after_a_failure() -> None:
     application = applying(pem).with_device(certificate_id="0" * 64).with_ca(active=False)
     examination = application.examine()
     assert [(finding.check, finding.refusal and finding.refusal.reason) for finding in examination.findings] == [
+        ("ca", None),
         ("identity", Reason.FINGERPRINT_MISMATCH),
         ("issuance", Reason.CA_INACTIVE),
         ("validity", Reason.EXPIRED),
@@ -170,7 +171,7 @@ def test_the_first_enforced_failure_is_the_answer_and_the_observed_ones_are_note
 def test_an_admitted_device_passes_every_check() -> None:
     examination = applying().examine()
     assert [(finding.check, finding.verdict) for finding in examination.findings] == [
-        (check, Verdict.PASS) for check in (*CHECKS, "names")
+        (check, Verdict.PASS) for check in ORDER
     ]
     assert examination.certificate
 
@@ -182,10 +183,23 @@ def test_an_admitted_device_passes_every_check() -> None:
 def test_what_cannot_be_evaluated_is_said_to_be_so(application: Application, first: str) -> None:
     examination = application.examine()
     assert examination.certificate is None
-    assert examination.findings[0].check == first
-    assert {finding.verdict for finding in examination.findings[1:]} == {Verdict.NOT_EVALUATED}
-    order = ["ca", *CHECKS, "names"]
-    assert [finding.check for finding in examination.findings] == order[order.index(first) :]
+    failed = ORDER.index(first)
+    assert [(finding.check, finding.verdict) for finding in examination.findings] == [
+        *((check, Verdict.PASS) for check in ORDER[:failed]),
+        (first, Verdict.REJECT),
+        *((check, Verdict.NOT_EVALUATED) for check in ORDER[failed + 1 :]),
+    ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_thing_name_is_known_before_admission_if_there_is_one(case: Case) -> None:
+    application = case.make()
+    examination = application.examine()
+    names = next(finding for finding in examination.findings if finding.check == "names")
+    early = thing_name_of(application.device, application.rules)
+    if examination.identity:
+        assert early == examination.identity.thing_name
+    assert early is not None or names.verdict is not Verdict.PASS
 
 
 def single_bit_flips(der: bytes) -> Iterator[bytes]:
