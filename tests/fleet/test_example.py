@@ -23,14 +23,24 @@ def fleet() -> Fleet:
     return load(ROOT / "fleet.toml")
 
 
-def test_it_is_one_ca_in_both_modes(fleet: Fleet) -> None:
+def test_one_ca_is_in_both_modes_and_the_other_in_sni_only_alone(fleet: Fleet) -> None:
     assert fleet.name == "acme"
     assert [
         (account.name, account.id, account.regions, [(it.ca.name, it.mode) for it in account.cas])
         for account in fleet.accounts
     ] == [
-        ("dev", "111111111111", ("eu-central-1",), [("factory", CertificateMode.DEFAULT)]),
-        ("prod", "222222222222", ("eu-central-1", "us-east-1"), [("factory", CertificateMode.SNI_ONLY)]),
+        (
+            "dev",
+            "111111111111",
+            ("eu-central-1",),
+            [("factory", CertificateMode.DEFAULT), ("partner", CertificateMode.SNI_ONLY)],
+        ),
+        (
+            "prod",
+            "222222222222",
+            ("eu-central-1", "us-east-1"),
+            [("factory", CertificateMode.SNI_ONLY), ("partner", CertificateMode.SNI_ONLY)],
+        ),
     ]
     assert fleet.cas[0].minimum_remaining_life == 30 * 86_400
 

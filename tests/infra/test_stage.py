@@ -122,7 +122,7 @@ def test_each_stages_asset_holds_that_stages_rules(stacks: dict[str, Any], fleet
 
 
 def test_the_device_policy_names_this_account_and_leaves_iots_own_variables(production: Any) -> None:
-    policy = json.dumps(production.one("AWS::IoT::Policy")["PolicyDocument"])
+    policy = json.dumps(production.one("AWS::IoT::Policy", PolicyName="jitr-acme--factory")["PolicyDocument"])
 
     assert "222222222222" in policy
     assert "eu-central-1" in policy
