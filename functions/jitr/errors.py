@@ -2,6 +2,7 @@
 
     JitrError
     ├── Rejected             the answer "no" to a device, with a Reason; an outcome, never a failed message
+    ├── UnusableCrl          a list of revoked certificates that must not be relied upon
     ├── UnreadableEvent      a message that is no registration event; goes whole to the dead-letter queue
     ├── CertificateUnknown   AWS IoT does not know the certificate id
     ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, never counted
@@ -115,6 +116,10 @@ class Rejected(JitrError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class UnusableCrl(JitrError):
+    """A list of revoked certificates cannot be relied upon; the text says why, without naming whose it is."""
 
 
 class UnreadableEvent(JitrError):
