@@ -7,7 +7,7 @@ Every check works on what could be read and stays silent about the rest, so that
 from collections.abc import Iterator
 
 from fleet.keys import Draft
-from fleet.names import partition_of
+from fleet.names import ROLE_ARN, partition_of
 from fleet.problems import Place, meant, nearest, shown
 from fleet.values import written_duration
 from jitr.rules import CertificateMode
@@ -24,6 +24,7 @@ def check_agreement(fleet: Draft, root: Place) -> None:
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_successions(fleet, root)
     _check_account_ids(fleet, root)
+    _check_roles(fleet, root)
     _check_partitions(fleet, root)
     _check_registrations(fleet, root)
     _check_single_default(fleet, root)
@@ -90,6 +91,15 @@ def _check_account_ids(fleet: Draft, root: Place) -> None:
             root.at("account", name, "id").problem(
                 f"is {shown(account['id'])}, the id of account.{other} too",
                 "correct one of them, or put the Regions of both into one account",
+            )
+
+
+def _check_roles(fleet: Draft, root: Place) -> None:
+    for name, account in fleet.get("account", {}).items():
+        match = ROLE_ARN.fullmatch(account.get("role_arn") or "")
+        if match and match[1] != account.get("id", match[1]):
+            root.at("account", name, "role_arn").problem(
+                f"is a role of account {match[1]}, and the id is {account['id']}", "correct one of them"
             )
 
 

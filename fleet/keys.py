@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.names import account_id, attributes, own_name, region, thing_name, thing_word
+from fleet.names import account_id, attributes, own_name, region, role_arn, thing_name, thing_word
 from fleet.problems import Place, meant, nearest
-from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of
+from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of, url
 from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject, OnReplacement
 
 REQUIRED = object()
@@ -130,6 +130,8 @@ ACCOUNT: Keys = {
     "id": Key(kind="12 digits in quotes", read=account_id, example='id = "111111111111"'),
     "regions": Key(kind="list of Regions", read=each(region, least=1), example='regions = ["eu-central-1"]'),
     "profile": Key(kind="text", read=text, default=None),
+    "role_arn": Key(kind="ARN of a role", read=role_arn, default=None),
+    "endpoint_url": Key(kind="URL", read=url, default=None),
     "activations_per_second": Key(kind="number", read=rate(greatest=MAX_ACTIVATIONS), default=10),
     "ca": Key(
         kind="table",

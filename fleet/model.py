@@ -57,6 +57,8 @@ class Account:
     id: str  # 12 digits
     regions: tuple[str, ...]
     profile: str | None  # an ordinary AWS profile
+    role_arn: str | None  # a role of the account, to be assumed with the profile's credentials
+    endpoint_url: str | None  # where every AWS call goes instead of AWS
     activations_per_second: float  # in each Region
     cas: tuple[CaRegistration, ...]
 

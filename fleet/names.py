@@ -16,6 +16,8 @@ OWN_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 OWN_NAME_LENGTH = 31
 
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
+# IAM user guide, "IAM ARNs": a role's path and name.
+ROLE_ARN = re.compile(r"arn:aws(?:-cn|-us-gov)?:iam::([0-9]{12}):role/[\w+=,.@/-]{1,576}", re.ASCII)
 
 # Shape and partition of a Region, offline: (partition, pattern). New Regions of these partitions fit by themselves.
 _DIRECTION = "(?:north|south|east|west|central|northeast|northwest|southeast|southwest)"
@@ -76,6 +78,17 @@ def region(value: object, place: Place) -> str | None:
             f"is {shown(written)}, which is no Region of {', '.join(PARTITIONS)}",
             'write it like "eu-central-1", without an availability zone',
         )
+        return None
+    return written
+
+
+def role_arn(value: object, place: Place) -> str | None:
+    """Read the ARN of an IAM role; that it is the account's own, checks.py sees to."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if not ROLE_ARN.fullmatch(written):
+        place.problem(f"is {shown(written)}, which is no ARN of a role", 'write "arn:aws:iam::111111111111:role/NAME"')
         return None
     return written
 

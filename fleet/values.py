@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fleet.problems import Place, nearest, shown
 
@@ -54,6 +55,22 @@ def path(value: object, place: Place) -> Path | None:
         place.problem("holds a NUL character", "no path can; remove it")
         return None
     return Path(written)
+
+
+def url(value: object, place: Place) -> str | None:
+    """Read the http or https URL of an endpoint."""
+    written = text(value, place)
+    if written is None:
+        return None
+    try:
+        parts = urlsplit(written)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        place.problem(f"is {shown(written)}, which is no URL", 'write it like "http://127.0.0.1:4566"')
+        return None
+    return written
 
 
 def pattern(value: object, place: Place) -> str | None:

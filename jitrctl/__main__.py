@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.problems import FleetError
 from jitr.errors import JitrError
-from jitrctl.access import AccessError
+from jitrctl.across import in_a_sentence
 from jitrctl.commands import demo, device, local, replay
+from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.local.errors import LocalAwsError
-from jitrctl.operating import OperatingError
 from jitrctl.terminal import Exit, print_error
 
 app = typer.Typer(
     name="jitrctl",
     help="Operate a jitr fleet: just-in-time registration of AWS IoT devices across accounts.",
+    epilog="Exit codes: 0 done; 1 tried, and failed somewhere; 2 unusable input, nothing was done; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -25,6 +27,18 @@ app.command()(replay.replay)
 app.add_typer(device.app, name="device")
 app.add_typer(local.app, name="local")
 
+# The first that fits.
+_EXITS: dict[type[Exception], Exit] = {
+    FleetError: Exit.UNUSABLE,
+    Unusable: Exit.UNUSABLE,
+    Interrupted: Exit.INTERRUPTED,
+    LocalAwsError: Exit.FAILED,
+    JitrctlError: Exit.FAILED,
+    JitrError: Exit.FAILED,
+    ClientError: Exit.FAILED,
+    BotoCoreError: Exit.FAILED,
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code (see terminal.Exit)."""
@@ -32,12 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         app(args=arguments)
     except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C
         return done.code if isinstance(done.code, int) else Exit.DONE
-    except (FleetError, AccessError) as error:
-        print_error(str(error))
-        return Exit.UNUSABLE
-    except (LocalAwsError, OperatingError, JitrError) as error:
-        print_error(str(error))
-        return Exit.FAILED
+    except tuple(_EXITS) as error:
+        print_error(str(error) if isinstance(error, FleetError) else in_a_sentence(error))
+        return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
     return Exit.DONE
 
 

@@ -16,6 +16,7 @@ from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
 from jitr.errors import CertificateUnknown
 from jitr.provisioning import SetStatus
 from jitr.registrations import Status
+from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ _POLL = 0.5  # seconds
 _SECONDS_TO_DETACH = 60.0
 
 
-class OperatingError(Exception):
+class OperatingError(Refused):
     """An operator's order cannot be carried out; the text says what to do."""
 
 

@@ -7,34 +7,34 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet.resources import ResourceNames
 from jitr.admission import examine
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
 from jitr.events import RegistrationEvent, published
-from jitr.iot import AwsIot
-from jitr.pacing import Pacer
 from jitr.provisioning import plan, plan_rejection
 from jitr.registrations import Status
-from jitr.registry import Registry
 from jitr.replacement import refuse_wrong_owner
+from jitrctl.clock import now as present
+from jitrctl.errors import JitrctlError
 
 if TYPE_CHECKING:
-    import boto3
+    from datetime import datetime
 
-    from fleet.model import Account, Fleet
     from jitr.admission import Examination
     from jitr.registrations import DeviceRegistration
+    from jitrctl.stages import Stage
 
 SCHEDULED = "aws.scheduler"
+# Longer than the longest function may take: the sweep's ten minutes.
+_PATIENT = Config(read_timeout=620, retries={"mode": "standard", "total_max_attempts": 1})
 
 
-class ReplayError(Exception):
+class ReplayError(JitrctlError):
     """A file or an event cannot be replayed; the text says what to do."""
 
 
@@ -60,12 +60,13 @@ def documents_in(text: str) -> list[dict[str, Any]]:
 class Replay:
     """Replays into one account and Region."""
 
-    def __init__(self, session: boto3.Session, fleet: Fleet, account: Account, region: str) -> None:
-        self._names = ResourceNames(fleet.name)
-        self._rules = fleet.rules(account, region)
-        self._lambda = session.client("lambda")
-        self._iot = AwsIot(session.client("iot"), Pacer(0), clock=_now)
-        self._registry = Registry(session.client("dynamodb"), self._names.registry_table)
+    def __init__(self, stage: Stage) -> None:
+        self._names = stage.names
+        self._rules = stage.rules
+        # A whole batch, or a sweep, is waited for; and never sent a second time because the first took long.
+        self._lambda = stage.access.client("lambda", _PATIENT)
+        self._iot = stage.aws_iot
+        self._registry = stage.registry
 
     def send(self, document: dict[str, Any]) -> dict[str, Any]:
         """Have the deployed function decide on one event; its answer.
@@ -93,7 +94,7 @@ class Replay:
             raise ReplayError(str(error)) from error
 
     def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
-        now = _now()
+        now = present()
         record = self._registry.recall([event.certificate_id])[event.certificate_id]
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
@@ -163,7 +164,3 @@ def _as_published(event: RegistrationEvent) -> dict[str, Any]:
 def _in_words(step: Any) -> str:
     details = ", ".join(f"{name}={value}" for name, value in asdict(step).items() if value is not None)
     return f"{type(step).__name__} {details}"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

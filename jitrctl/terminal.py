@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import sys
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -22,12 +25,12 @@ class Exit(IntEnum):
     """What a command's exit code says."""
 
     DONE = 0
-    FAILED = 1  # it was tried, and did not succeed
-    UNUSABLE = 2  # the input or the fleet file cannot be used; nothing was tried
-    INTERRUPTED = 130
+    FAILED = 1  # it was tried, and did not succeed, or not in every stage
+    UNUSABLE = 2  # the input, the fleet file or the credentials cannot be used, or the answer was no; nothing was done
+    INTERRUPTED = 130  # Ctrl-C
 
 
-def table(rows: list[dict[str, str]]) -> Table:
+def table(rows: Sequence[Mapping[str, str]]) -> Table:
     """Rows with the same keys, as a table with those as headings."""
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in rows[0]:
@@ -35,6 +38,17 @@ def table(rows: list[dict[str, str]]) -> Table:
     for row in rows:
         shown.add_row(*(Text(value) for value in row.values()))
     return shown
+
+
+def can_ask() -> bool:
+    """Whether there is somebody to ask: a terminal to show the question on, and one to answer from."""
+    return err.is_terminal and sys.stdin.isatty()
+
+
+def confirmed(question: str) -> bool:
+    """Ask a yes-or-no question on the terminal; anything but y or yes is no."""
+    err.print(f"{question} [y/N] ", end="", markup=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def print_json(document: Any) -> None:

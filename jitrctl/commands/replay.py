@@ -7,20 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet.parse import load
-from jitrctl import access
 from jitrctl.replaying import Replay, ReplayError, documents_in
+from jitrctl.scope import Scope, over_stages
 from jitrctl.terminal import Exit, out, print_json
 
 
+@over_stages
 def replay(
+    scope: Scope,
     files: Annotated[list[Path], typer.Argument(help="Files with one event, error-action message or SQS batch each.")],
-    account: Annotated[str | None, typer.Option(help="The account, as fleet.toml calls it.")] = None,
-    region: Annotated[str | None, typer.Option(help="The Region, if the account has several.")] = None,
-    fleet: Annotated[Path, typer.Option("--fleet", help="The fleet file.")] = Path("fleet.toml"),
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the decision and the plan; change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Send stored events to an account's handler again; each outcome is shown.
 
@@ -28,11 +25,9 @@ def replay(
 
     Example: jitrctl replay events/first-connection.json --account dev --dry-run
     """
-    loaded = load(fleet)
-    target, in_region = access.find(loaded, account, region)
-    into = Replay(access.session(target, in_region), loaded, target, in_region)
+    into = Replay(scope.only_stage())
     results = [result for path in files for result in _replayed(path, into, dry_run=dry_run)]
-    if as_json:
+    if scope.as_json:
         print_json({"ok": all("error" not in result for result in results), "results": results})
     else:
         for result in results:

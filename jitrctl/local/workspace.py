@@ -1,7 +1,8 @@
 """Where the local AWS keeps its things in a checkout, and the example fleet with local values filled in.
 
-fleet.toml is taken over word for word, but for two times that nobody wants to wait for. Its paths are relative to the
-file, so a copy below .local/ finds other certificates there: those of a CA whose key is at hand.
+fleet.toml is taken over word for word, but for two times that nobody wants to wait for, and what does not run here.
+Its paths are relative to the file, so a copy below .local/ finds other certificates there: those of a CA whose key is
+at hand.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[2]
 
+# What the fleet file says of an account: a section each, and in it where the account is.
+_SECTION = re.compile(r"(?m)^(?=\[)")
+_ACCOUNT = re.compile(r"\[account\.([a-z0-9-]+)")
+_REGIONS = re.compile(r"(?m)^regions\s*=\s*\[[^\]]*\]")
+_ELSEWHERE = re.compile(r"(?m)^(?:endpoint_url|role_arn)\s*=.*\n")
 # What is written in days or minutes for the field, and would be waited for here.
 _HURRIED = {"pending_after": "1s", "overlap": "1s"}
 
@@ -106,6 +112,8 @@ class Workspace:
     def prepare(self, started: Sequence[LocalAccount]) -> tuple[Fleet, dict[str, IssuingCa]]:
         """Make the CAs with their keys, the verification certificates, and the fleet file that names them.
 
+        `started` are the accounts of `places`, which run; the fleet file says of each where it is.
+
         Raises LocalAwsError, FleetError.
         """
         example = self.example()
@@ -121,7 +129,8 @@ class Workspace:
                     # An account that does not run here has no code, and nobody will ask for its proof.
                     code = codes.get(account.name, "0" * 64)
                     made[registration.ca.name].verification_certificate(code, self._counterpart(path))
-        self.fleet_file.write_text(_hurried(example.path.read_text(encoding="utf-8")), encoding="utf-8")
+        text = _hurried(example.path.read_text(encoding="utf-8"))
+        self.fleet_file.write_text(_located(text, started), encoding="utf-8")
         return load(self.fleet_file), made
 
     def fleet(self) -> Fleet:
@@ -148,6 +157,23 @@ class Workspace:
         counterpart = self.directory / relative
         counterpart.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return counterpart
+
+
+def _located(text: str, started: Sequence[LocalAccount]) -> str:
+    """The fleet file with the accounts and Regions that run here alone, and where each is.
+
+    So nothing that is told to work on this file ever calls AWS, where the accounts may be real.
+    """
+    kept = []
+    for section in _SECTION.split(text):
+        header = _ACCOUNT.match(section)
+        here = next((one for one in started if header and one.name == header[1]), None)
+        if header is None:
+            kept.append(section)
+        elif here:
+            where = f'regions = ["{here.region}"]\nendpoint_url = "{here.endpoint_url}"'
+            kept.append(_REGIONS.sub(where, _ELSEWHERE.sub("", section)))
+    return "".join(kept)
 
 
 def _hurried(text: str) -> str:

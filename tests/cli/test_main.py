@@ -10,10 +10,11 @@ import pytest
 from jitrctl.__main__ import main
 from jitrctl.commands import demo
 from jitrctl.local import accounts, deployment
+from jitrctl.local.account import LocalAccount
 from jitrctl.local.errors import LocalAwsError
 from jitrctl.local.scenes.cast import Detail
 from jitrctl.local.story import Step, Story
-from jitrctl.local.workspace import CHECKOUT, Workspace
+from jitrctl.local.workspace import CHECKOUT, Workspace, _located
 
 DEVICE_COMMANDS = [["device"], *(["device", order] for order in ("release", "deactivate", "revoke", "adopt"))]
 
@@ -80,7 +81,7 @@ def test_a_missing_profile_is_explained(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
 
     assert main(["replay", "event.json", "--fleet", str(CHECKOUT / "fleet.toml"), "--account", "dev"]) == 2
-    assert "cannot be reached through profile acme-dev" in capsys.readouterr().err
+    assert "account dev cannot be opened with profile acme-dev" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("workspace")
@@ -197,5 +198,50 @@ def test_a_missing_cdk_cli_is_one_sentence_with_what_to_do(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("order", ["release", "deactivate", "revoke"])
 def test_what_is_no_certificate_is_explained(order: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["device", order, "no-such.pem", "--account", "dev", "--fleet", str(CHECKOUT / "fleet.toml")]) == 1
+    assert main(["device", order, "no-such.pem", "--account", "dev", "--fleet", str(CHECKOUT / "fleet.toml")]) == 2
     assert "neither a certificate id (64 hex digits) nor a readable file" in capsys.readouterr().err
+
+
+def test_the_local_fleet_file_names_what_runs_here_and_nothing_else(workspace: Workspace) -> None:
+    text = """\
+[fleet]
+name = "acme"
+[account.dev]
+id = "111111111111"
+regions = [
+  "eu-central-1",  # first
+  "us-east-1",
+]
+role_arn = "arn:aws:iam::111111111111:role/x"
+[account.dev.ca.factory]
+mode = "DEFAULT"
+[account.prod]
+regions = ["eu-west-1"]
+[sweep]
+every = "15m"
+"""
+    here = LocalAccount(
+        name="dev",
+        id="111111111111",
+        region="eu-central-1",
+        profile="acme-dev",
+        gateway_port=8,
+        mqtt_port=9,
+        pid=1,
+        log=workspace.directory / "dev.log",
+    )
+    assert (
+        _located(text, [here])
+        == """\
+[fleet]
+name = "acme"
+[account.dev]
+id = "111111111111"
+regions = ["eu-central-1"]
+endpoint_url = "http://127.0.0.1:8"
+[account.dev.ca.factory]
+mode = "DEFAULT"
+[sweep]
+every = "15m"
+"""
+    )

@@ -1,0 +1,95 @@
+"""AWS's errors in one sentence each, with the next thing to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 -- botocore's own name
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+_ACTION = "JitrctlAction"
+_IAM_NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
+_NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9]+)")
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException", "UnauthorizedOperation"})
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_UNKNOWN_KEYS = frozenset(
+    {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"}
+)
+_THROTTLED = frozenset(
+    {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
+)
+_STACK_MISSING = frozenset(
+    {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist"}
+)
+_RENEW = "renew them the way you got them, for instance `aws sso login`"
+
+
+def name_the_action(**event: Any) -> None:
+    """For botocore's `after-call`: keep with an error which IAM action failed, which a ClientError does not know."""
+    parsed, model = event["parsed"], event["model"]
+    if "Error" in parsed:
+        action = f"{model.service_model.signing_name}:{model.name}"
+        parsed["Error"][_ACTION] = _IAM_NAMES.get(action, action)
+
+
+def explain(error: Exception) -> str:
+    """An error of botocore's as one sentence, without a full stop."""
+    if isinstance(error, ClientError):
+        return _refused(error)
+    said = _one_line(error)
+    match error:
+        case ProfileNotFound():
+            said = f"{said}: add the profile to your AWS configuration, or correct it in the fleet file"
+        case NoCredentialsError() | PartialCredentialsError():
+            said = "there are no credentials: name a profile in the fleet file, or set them in the environment"
+        case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
+            said = f"the credentials cannot be had ({said}): {_RENEW}"
+        case ConnectionError() | HTTPClientError():
+            said = f"it cannot be reached ({said}): see to the network or the endpoint, then try again"
+        case BotoCoreError():
+            pass
+        case _:
+            said = f"a fault of jitrctl itself ({type(error).__name__}: {said}): please report it"
+    return said
+
+
+def is_missing(error: ClientError) -> bool:
+    """Whether AWS answers that what was asked for does not exist."""
+    code = error.response["Error"].get("Code", "")
+    return code in _STACK_MISSING or code in ("ResourceNotFoundException", "NoSuchEntity")
+
+
+def _refused(error: ClientError) -> str:
+    code = error.response["Error"].get("Code", "")
+    said = error.response["Error"].get("Message") or code
+    action = str(error.response["Error"].get(_ACTION, error.operation_name))
+    if code in _DENIED:
+        named = _NOT_AUTHORIZED.search(said)
+        return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"
+    if code in _EXPIRED:
+        return f"the credentials have expired: {_RENEW}"
+    if code in _UNKNOWN_KEYS:
+        return f"AWS does not know the credentials ({code}): {_RENEW}"
+    if code in _THROTTLED:
+        return f"AWS throttles {action}, after several attempts: try again in a minute"
+    if code in _STACK_MISSING or (
+        code == "ResourceNotFoundException" and action.partition(":")[0] in ("dynamodb", "lambda")
+    ):
+        return f"what the stack makes is not there ({action}: {_one_line(said)}): deploy it first"
+    return f"{action}: {_one_line(said)}"
+
+
+def _one_line(said: object) -> str:
+    return " ".join(str(said).split())

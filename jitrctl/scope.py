@@ -1,0 +1,178 @@
+"""What every command about the fleet takes, typed once: --account, --region, --fleet and --json.
+
+    @app.command()
+    @over_stages
+    def where(scope: Scope, certificate: Certificate) -> None:
+        results = scope.across(lambda stage: ..., doing="asking AWS IoT")
+        scope.report(results, rows=lambda stage, value: [{"status": value}], fields=lambda value: {"status": value})
+
+`over_stages` puts the four options in the place of the parameter `scope`, and loads the fleet file before the command
+begins. Options that several commands have, and not all, stand below it, to be named in a signature: `yes: Yes = False`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from fleet.parse import load
+from jitrctl.across import Failed, Results, across, open_all
+from jitrctl.errors import Unusable
+from jitrctl.stages import Stage, choose, only
+from jitrctl.terminal import Exit, can_ask, confirmed, err, out, print_error, print_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fleet.model import Fleet
+
+T = TypeVar("T")
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; for scripts.")]
+Note = Annotated[str, typer.Option(help="Why; kept with the verdict.", metavar="TEXT")]
+
+_Accounts = Annotated[
+    list[str] | None,
+    typer.Option("--account", metavar="NAME", help="Only this account of the fleet file; may be repeated."),
+]
+_Regions = Annotated[
+    list[str] | None, typer.Option("--region", metavar="REGION", help="Only this Region; may be repeated.")
+]
+_FleetFile = Annotated[Path, typer.Option("--fleet", metavar="FILE", help="The fleet file.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+_OPTIONS = [
+    inspect.Parameter("account", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Accounts),
+    inspect.Parameter("region", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Regions),
+    inspect.Parameter("fleet", inspect.Parameter.KEYWORD_ONLY, default=Path("fleet.toml"), annotation=_FleetFile),
+    inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Json),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The stages that a command is about, and how it is to answer."""
+
+    fleet: Fleet
+    stages: tuple[Stage, ...]
+    as_json: bool
+    _told: set[Stage] = field(default_factory=set)  # the stages of which it was said that they are not AWS
+
+    def only_stage(self) -> Stage:
+        """The one stage, for commands that cannot work on several.
+
+        Raises AccessError when several are meant.
+        """
+        return only(self.stages)
+
+    def across(self, work: Callable[[Stage], T], *, doing: str, stages: Sequence[Stage] | None = None) -> Results[T]:
+        """Do the work in all of the scope's stages, or in these of them; see `jitrctl.across.across`."""
+        results = across(self.stages if stages is None else stages, work, doing=doing)
+        self._say_where(results)
+        return results
+
+    def opened(self) -> tuple[tuple[Stage, ...], tuple[Failed, ...]]:
+        """Open every stage before anything is changed: those that are open, and those that cannot be.
+
+        Raises WrongAccount, Unusable.
+        """
+        results = open_all(self.stages)
+        self._say_where(results)
+        return tuple(done.stage for done in results.done), results.failed
+
+    def confirm(self, plan: Sequence[str], *, yes: bool) -> None:
+        """Show what would be done, a line each, and ask whether to; `yes` is --yes, and asks nobody.
+
+        Raises typer.Exit (UNUSABLE) when the answer is no; Unusable when there is nobody to ask.
+        """
+        for line in plan:
+            err.print(line, markup=False, soft_wrap=True)
+        if yes:
+            return
+        if not can_ask():
+            raise Unusable("this changes things, and there is nobody to ask: look at the plan above, and say --yes")
+        if not confirmed("Do it?"):
+            err.print("Nothing was done.")
+            raise typer.Exit(Exit.UNUSABLE)
+
+    def report(
+        self,
+        results: Results[T],
+        *,
+        rows: Callable[[Stage, T], Sequence[Mapping[str, str]]],
+        fields: Callable[[T], Mapping[str, Any]],
+        failed: Sequence[Failed] = (),
+        **top: Any,
+    ) -> None:
+        """Print what became of each stage, and end with exit code 1 when one failed.
+
+        For people: a table with the columns account, Region and those of `rows`, and below it the stages that failed,
+        with why; `failed` are such that failed before. With --json, one document:
+
+            {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
+                                           {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
+
+        Raises typer.Exit (FAILED).
+        """
+        not_done = (*failed, *results.failed)
+        if self.as_json:
+            print_json({"ok": not not_done, **top, "stages": self._documents(results, fields, not_done)})
+        else:
+            shown = [
+                {"account": done.stage.account.name, "Region": done.stage.region, **row}
+                for done in results.done
+                for row in rows(done.stage, done.value)
+            ]
+            if shown:
+                out.print(table(shown))
+            if not_done and shown:
+                err.print()
+            for one in not_done:
+                print_error(f"{one.stage}: {one.error}")
+        if not_done:
+            raise typer.Exit(Exit.FAILED)
+
+    def _documents(
+        self, results: Results[T], fields: Callable[[T], Mapping[str, Any]], failed: Sequence[Failed]
+    ) -> list[dict[str, Any]]:
+        """Each stage's part of the JSON document, in the fleet file's order."""
+        told: dict[Stage, dict[str, Any]] = {done.stage: {"ok": True, **fields(done.value)} for done in results.done}
+        told |= {one.stage: {"ok": False, "error": one.error} for one in failed}
+        return [
+            {"account": stage.account.name, "region": stage.region, **told[stage]}
+            for stage in self.stages
+            if stage in told
+        ]
+
+    def _say_where(self, results: Results[Any]) -> None:
+        """Name the stages whose calls do not go to AWS, once."""
+        for stage in (done.stage for done in results.done):
+            if stage.is_open and stage.access.elsewhere and stage not in self._told:
+                self._told.add(stage)
+                err.print(f"{stage} is at {stage.access.elsewhere}, not AWS", style="dim", soft_wrap=True)
+
+
+def over_stages(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command with a parameter `scope` one with the options that choose the stages."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "scope"
+    ]
+
+    @functools.wraps(command)
+    def with_scope(**arguments: Any) -> None:
+        chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
+        fleet = load(chosen["fleet"])
+        stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
+        command(scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"]), **arguments)
+
+    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *_OPTIONS]
+    with_scope.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
+    with_scope.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_scope

@@ -1,0 +1,129 @@
+"""The stages of a fleet, one account in one Region each, as commands work on them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fleet.resources import ResourceNames
+from jitr.iot import AwsIot
+from jitr.journal import Journal
+from jitr.pacing import Pacer
+from jitr.registry import Registry
+from jitrctl.access import Access, open_access
+from jitrctl.clock import now
+from jitrctl.errors import AccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet.model import Account, Fleet
+    from jitr.rules import Rules
+
+
+@dataclass(kw_only=True, eq=False)
+class Stage:
+    """One account in one Region; what needs AWS is opened when it is first asked for, and kept.
+
+    One thread works on a stage at a time.
+    """
+
+    fleet: Fleet
+    account: Account
+    region: str
+
+    def __str__(self) -> str:
+        """The stage as the CDK calls it: dev/eu-central-1."""
+        return f"{self.account.name}/{self.region}"
+
+    @property
+    def names(self) -> ResourceNames:
+        return ResourceNames(self.fleet.name)
+
+    @cached_property
+    def rules(self) -> Rules:
+        return self.fleet.rules(self.account, self.region)
+
+    @cached_property
+    def access(self) -> Access:
+        """The way in; raises AccessError, WrongAccount, Unusable."""
+        return open_access(self.account, self.region)
+
+    @property
+    def is_open(self) -> bool:
+        return "access" in self.__dict__
+
+    @property
+    def caller(self) -> str:
+        """The ARN of who we are there."""
+        return self.access.caller
+
+    @cached_property
+    def iot(self) -> Any:
+        return self.access.client("iot")
+
+    @cached_property
+    def aws_iot(self) -> AwsIot:
+        """AWS IoT in jitr's own words; unpaced, since a person's calls are few."""
+        return AwsIot(self.iot, Pacer(0), clock=now)
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        return self.access.client("dynamodb")
+
+    @cached_property
+    def sqs(self) -> Any:
+        return self.access.client("sqs")
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.dynamodb, self.names.registry_table)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.dynamodb, self.names.registry_table)
+
+
+def choose(fleet: Fleet, accounts: Sequence[str], regions: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of these accounts and Regions, in the fleet file's order; none named is all of them.
+
+    Raises AccessError when an account or a Region is not the fleet's.
+    """
+    known = [account.name for account in fleet.accounts]
+    for name in accounts:
+        if name not in known:
+            raise AccessError(f"the fleet has no account {name}: {_nearest(name, known)}")
+    chosen = [account for account in fleet.accounts if not accounts or account.name in accounts]
+    stages = tuple(
+        Stage(fleet=fleet, account=account, region=region)
+        for account in chosen
+        for region in account.regions
+        if not regions or region in regions
+    )
+    for region in regions:
+        if not any(stage.region == region for stage in stages):
+            whose = f"account {chosen[0].name} has" if len(chosen) == 1 else "the accounts have"
+            there = sorted({region for account in chosen for region in account.regions})
+            raise AccessError(f"{whose} no stage in {region}: {_nearest(region, there)}")
+    return stages
+
+
+def only(stages: Sequence[Stage]) -> Stage:
+    """The one stage that was chosen.
+
+    Raises AccessError when there are several, with what to say to choose one.
+    """
+    if len(stages) == 1:
+        return stages[0]
+    accounts = list(dict.fromkeys(stage.account.name for stage in stages))
+    if len(accounts) > 1:
+        raise AccessError(f"the fleet has accounts {', '.join(accounts)}: say which one with --account")
+    regions = ", ".join(stage.region for stage in stages)
+    raise AccessError(f"account {accounts[0]} has Regions {regions}: say which with --region")
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
