@@ -6,6 +6,7 @@ place, so that what was read stays what it was. Capacity, streams, scans, TTL an
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import gt, lt
 from typing import Any
 
 from simulation import expressions
@@ -31,7 +32,7 @@ class Index:
 
 
 class Table:
-    """One table; keys and index keys are strings or numbers."""
+    """One table; partition keys are strings, other keys strings or numbers."""
 
     def __init__(
         self, name: str, *, partition: str, sort: str | None = None, indexes: Mapping[str, Index] | None = None
@@ -51,11 +52,22 @@ class Table:
     def key(self, given: Item) -> Key:
         """An item's key as one value.
 
-        Raises ServiceError when the key attributes are not exactly there.
+        Raises ServiceError when the key attributes are not there, or the partition key is no text.
         """
         if any(name not in given or not next(iter(given[name].values())) for name in self.key_names):
             raise invalid("The provided key element does not match the schema")
+        if "S" not in given[self.partition]:
+            raise invalid("The provided key element does not match the schema")
         return tuple(next(iter(given[name].values())) for name in self.key_names)
+
+    def exact_key(self, given: Item) -> Key:
+        """A key that is given as such, as one value.
+
+        Raises ServiceError when it is not exactly the key's attributes.
+        """
+        if given.keys() != set(self.key_names):
+            raise invalid("The provided key element does not match the schema")
+        return self.key(given)
 
     def put(self, key: Key, item: Item | None) -> None:
         """Replace an item, or remove it."""
@@ -78,11 +90,17 @@ class Table:
             found = [item for key, item in self.items.items() if key[0] == value] if self.sort else []
             if not self.sort and (value,) in self.items:
                 found = [self.items[(value,)]]
-            sort = self.sort
         else:
             found = [self.items[key] for key in self._indexed[index_name].get(value, {})]
-            sort = self.indexes[index_name].sort
-        return sorted(found, key=lambda item: order(item[sort])) if sort else found
+        return sorted(found, key=lambda item: self.position(index_name, item))
+
+    def position(self, index_name: str | None, item: Item) -> tuple[Any, Key]:
+        """Where an item stands in its partition, or did: a page may begin after one that is no longer there.
+
+        By the key where the sort key is the same.
+        """
+        sort = self.indexes[index_name].sort if index_name else self.sort
+        return order(item[sort]) if sort else None, self.key(item)
 
 
 class DynamoDb:
@@ -101,7 +119,7 @@ class DynamoDb:
     def get_item(self, params: Params) -> Answer:
         _check_placeholders(params, "ProjectionExpression")
         table = self._table(params)
-        item = table.items.get(table.key(params["Key"]))
+        item = table.items.get(table.exact_key(params["Key"]))
         return {"Item": _projected(item, params)} if item else {}
 
     def batch_get_item(self, params: Params) -> Answer:
@@ -111,7 +129,7 @@ class DynamoDb:
         responses: dict[str, list[Item]] = {}
         for name, request in params["RequestItems"].items():
             table = self._table({"TableName": name})
-            keys = [table.key(key) for key in request["Keys"]]
+            keys = [table.exact_key(key) for key in request["Keys"]]
             if len(set(keys)) < len(keys):
                 raise invalid("Provided list of item keys contains duplicates")
             _check_placeholders(request, "ProjectionExpression")
@@ -176,8 +194,8 @@ class DynamoDb:
         if not params.get("ScanIndexForward", True):
             items.reverse()
         if start := params.get("ExclusiveStartKey"):
-            keys = [table.key(item) for item in items]
-            items = items[keys.index(table.key(start)) + 1 :] if table.key(start) in keys else items
+            ended, after = table.position(index_name, start), gt if params.get("ScanIndexForward", True) else lt
+            items = [item for item in items if after(table.position(index_name, item), ended)]
         read = items[: params.get("Limit", len(items))]
         shown = [item for item in read if self._holds(params.get("FilterExpression"), item, params)]
         answer: Answer = {"Count": len(shown), "ScannedCount": len(read)}
@@ -249,9 +267,7 @@ class DynamoDb:
         table = self._table(params)
         if kind == "Put":
             return table.key(params["Item"])
-        if params["Key"].keys() != set(table.key_names):
-            raise invalid("The provided key element does not match the schema")
-        return table.key(params["Key"])
+        return table.exact_key(params["Key"])
 
     def _table(self, params: Params) -> Table:
         name = params["TableName"].rpartition("/")[2]

@@ -36,6 +36,7 @@ class Message:
     original: int  # the number of the message that this is a copy of, or its own
     visible_at: float = 0.0
     receives: int = 0
+    received_at: float = 0.0
     first_received_at: float = 0.0
     gone: bool = False
 
@@ -100,6 +101,7 @@ class Queue:
                 self._redrive(message, self.dead_letters)
                 continue
             message.receives += 1
+            message.received_at = now
             message.first_received_at = message.first_received_at or now
             self._received[message.number] = message
             self._hide(message, now + (self.visibility if visibility is None else visibility))
@@ -113,16 +115,20 @@ class Queue:
             self._drop(message)
 
     def change_visibility(self, receipt_handle: str, seconds: float) -> None:
-        """Hide a message for that long from now.
+        """Hide a message for that long from now; twelve hours at most since it was received (SQS API).
 
-        Raises ServiceError when it is visible again, or was received again.
+        Raises ServiceError when it is visible again, or was received again, or would be hidden longer.
         """
         now = self.clock.monotonic()
         message = self._of_handle(receipt_handle)
         if message is None or message.receipt_handle != receipt_handle or message.visible_at <= now:
             raise ServiceError("MessageNotInflight", "The message referred to isn't in flight")
-        if not 0 <= seconds <= _LONGEST_VISIBILITY:
-            raise ServiceError("InvalidParameterValueException", f"VisibilityTimeout {seconds}", status=400)
+        if not 0 <= seconds <= _LONGEST_VISIBILITY - (now - message.received_at):
+            raise ServiceError(
+                "InvalidParameterValueException",
+                f"Total VisibilityTimeout for the message is beyond the limit [{_LONGEST_VISIBILITY} seconds]",
+                status=400,
+            )
         self._hide(message, now + seconds)
 
     def duplicate(self, message: Message) -> Message:

@@ -36,7 +36,7 @@ Handler = Callable[..., None]
 
 _ATTEMPT = re.compile(r"attempt=(\d+)")
 # What SQS called these before its JSON protocol, and botocore still puts into `Error.Code`.
-_QUERY_CODES = {
+_QUERY_CODES = {"InvalidParameterValueException": "InvalidParameterValue"} | {
     code: f"AWS.SimpleQueueService.{old}"
     for code, old in {
         "QueueDoesNotExist": "NonExistentQueue",
