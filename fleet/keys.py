@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.names import account_id, attributes, own_name, region, role_arn, thing_name, thing_word
+from fleet.names import account_id, attributes, fleet_name, own_name, region, role_arn, thing_name, thing_word
 from fleet.problems import Place, meant, nearest
 from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of, url
 from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject, OnReplacement
@@ -89,7 +89,7 @@ def named(keys: Keys, example: str) -> Reader:
 
 
 FLEET: Keys = {
-    "name": Key(kind="name", read=own_name, example='name = "acme"'),
+    "name": Key(kind="name", read=fleet_name, example='name = "acme"'),
 }
 
 CHECK_MODES: Keys = {

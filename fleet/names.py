@@ -14,6 +14,8 @@ from jitr.rules import TEMPLATE_FIELDS
 # is allowed here) IoT rule names. The tightest is Lambda's 64 characters for all parts together.
 OWN_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 OWN_NAME_LENGTH = 31
+# The fleet's stands in a bucket's name too, of 63 characters: jitr-<fleet>-crl-<12 digits>-<a Region of up to 14>.
+FLEET_NAME_LENGTH = 26
 
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
 # IAM user guide, "IAM ARNs": a role's path and name.
@@ -40,15 +42,20 @@ RESERVED_PREFIX = "jitr"
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
-def own_name(value: object, place: Place) -> str | None:
-    """Read the fleet's own name, or judge the name of a CA or an account."""
+def fleet_name(value: object, place: Place) -> str | None:
+    """Read the fleet's own name."""
+    return own_name(value, place, most=FLEET_NAME_LENGTH)
+
+
+def own_name(value: object, place: Place, *, most: int = OWN_NAME_LENGTH) -> str | None:
+    """Judge the name of a CA or an account."""
     written = text(value, place)
     if written is None:
         return None
-    if not OWN_NAME.fullmatch(written) or len(written) > OWN_NAME_LENGTH:
+    if not OWN_NAME.fullmatch(written) or len(written) > most:
         place.problem(
             f"has the name {shown(written)}, which cannot be part of AWS resource names",
-            f"use lower-case letters, digits and single hyphens, a letter first, at most {OWN_NAME_LENGTH} characters",
+            f"use lower-case letters, digits and single hyphens, a letter first, at most {most} characters",
         )
         return None
     return written

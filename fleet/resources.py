@@ -21,6 +21,10 @@ class ResourceNames:
     def registry_table(self) -> str:
         return f"jitr-{self.fleet}-registry"
 
+    def crl_bucket(self, account_id: str, region: str) -> str:
+        """A bucket's name: 63 characters at most, and the only one of all AWS customers (S3 user guide)."""
+        return f"jitr-{self.fleet}-crl-{account_id}-{region}"
+
     @property
     def registrations_queue(self) -> str:
         return f"jitr-{self.fleet}-registrations"

@@ -17,6 +17,7 @@ from constructs import Construct
 from fleet.model import CaRegistration
 from fleet.resources import ResourceNames
 from infra.asset import Asset
+from infra.crls import CrlBucket
 from infra.function import JitrFunction
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
@@ -55,6 +56,7 @@ class RegistrationPath(Construct):
         thing_groups: tuple[str, ...],
         activations_per_second: float,
         registry: RegistryTable,
+        crls: CrlBucket,
         target: Target,
         code: Asset,
         layer: lambda_.ILayerVersion,
@@ -78,6 +80,7 @@ class RegistrationPath(Construct):
             account_id=stack.account,
             region=stack.region,
             registry_table=registry.table.table_name,
+            crl_bucket=crls.bucket.bucket_name,
             registrations_queue_url=self.registrations.queue_url,
             dead_letter_queue_url=self.dead_letters.queue_url,
             event_bus="default",
@@ -94,7 +97,7 @@ class RegistrationPath(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=self.settings.to_environ(),
-            statements=self._statements(cas, thing_groups, registry, target),
+            statements=[*self._statements(cas, thing_groups, registry, target), *crls.reading()],
         )
         lambda_.EventSourceMapping(
             self,

@@ -10,6 +10,7 @@ from constructs import Construct
 from fleet.model import Account, Fleet
 from fleet.resources import ResourceNames
 from infra.asset import ROOT, function_asset, layer_asset
+from infra.crls import CrlBucket
 from infra.device_policy import DevicePolicy
 from infra.registration import RegistrationPath
 from infra.registry import RegistryTable
@@ -66,6 +67,7 @@ class RegionStack(cdk.Stack):
             description="What jitr's functions import besides the runtime's boto3",
         )
         registry = RegistryTable(self, "Registry", table_name=names.registry_table)
+        crls = CrlBucket(self, "Crls", bucket_name=names.crl_bucket(account.id, region), target=target)
         code = function_asset(fleet.rules(account, region), target)
         registration = RegistrationPath(
             self,
@@ -75,6 +77,7 @@ class RegionStack(cdk.Stack):
             thing_groups=tuple(thing_groups),
             activations_per_second=account.activations_per_second,
             registry=registry,
+            crls=crls,
             target=target,
             code=code,
             layer=layer,

@@ -41,13 +41,14 @@ from simulation.quotas import (
     IOT_CALLS_PER_SECOND,
     TokenBucket,
 )
+from simulation.s3 import S3
 from simulation.sqs import Sqs
 from simulation.wire import attach
 
 if TYPE_CHECKING:
     from simulation.leaf import Leaf
 
-ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch"]
+ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3"]
 
 _READ_TIMEOUT = 5
 DEFAULT_CONFIG = Config(read_timeout=_READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3})
@@ -117,6 +118,7 @@ class Account:
         self.sqs = Sqs(place)
         self.dynamodb = DynamoDb(place)
         self.events = EventBridge(place)
+        self.s3 = S3(place)
         self.cloudwatch = CloudWatch(place, self.sqs)
         self.iot = Iot(place, self.sqs)
         self.quotas: dict[str, TokenBucket] = {}  # by call name ("iot:CreateThing"), or CONNECT, AUTO_REGISTRATION

@@ -117,12 +117,14 @@ class Deployment:
             account_id=account.id,
             region=account.region,
             registry_table=names.registry_table,
+            crl_bucket=names.crl_bucket(account.id, account.region),
             registrations_queue_url=self.registrations.url,
             dead_letter_queue_url=self.dead_letters.url,
             event_bus="default",
             activations_per_second=activations_per_second,
             max_concurrency=max_concurrency,
         )
+        account.s3.create(self.settings.crl_bucket)
         for ca in rules.cas:
             self._prepare(ca)
 

@@ -80,18 +80,21 @@ class ServiceError(Exception):
 
 
 # What each service says; AWS IoT's throttle is HTTP 400 (aws-facts §6), and so is everybody's here.
-_THROTTLED = {"sqs": "RequestThrottled", "cloudwatch": "Throttling"}
+_THROTTLED = {"sqs": "RequestThrottled", "cloudwatch": "Throttling", "s3": "SlowDown"}
 _SERVER_ERROR = {
     "iot": "InternalFailureException",
     "dynamodb": "InternalServerError",
     "sqs": "InternalFailure",
     "events": "InternalException",
     "cloudwatch": "InternalServiceFault",
+    "s3": "InternalError",
 }
 
 
 def throttled(service: str) -> ServiceError:
-    return ServiceError(_THROTTLED.get(service, "ThrottlingException"), "Rate exceeded", status=400)
+    # S3 says it with 503, all others with 400.
+    status = 503 if service == "s3" else 400
+    return ServiceError(_THROTTLED.get(service, "ThrottlingException"), "Rate exceeded", status=status)
 
 
 def server_error(service: str) -> ServiceError:

@@ -6,6 +6,8 @@ name; how its parameters lie in path, query, headers and body is read from botoc
 
 `attach` also takes over the sleep between retries. botocore asks the `needs-retry` handlers for a delay and sleeps that
 long itself; here its own standard handler is asked, the delay is slept on the virtual clock, and botocore is told 0.
+
+S3 alone speaks XML, with parameters and answers in headers and an object as the body; wire_s3.py knows how.
 """
 
 import json
@@ -19,11 +21,11 @@ from botocore.awsrequest import AWSResponse
 from botocore.retries import standard
 
 from simulation.faults import Answer, ModelBroken, NotModelled, Params, ServiceError
+from simulation.http import header, response
+from simulation.wire_s3 import S3Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from botocore.awsrequest import AWSPreparedRequest, HTTPHeaders
+    from botocore.awsrequest import AWSPreparedRequest
     from botocore.client import BaseClient
     from botocore.model import OperationModel, ServiceModel, Shape
 
@@ -61,15 +63,13 @@ def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
     def answer(request: "AWSPreparedRequest", event_name: str, **_: Any) -> AWSResponse:
         name = event_name.rpartition(".")[2]
         operation = _operation(service, name)
-        attempt = _ATTEMPT.search(_header(request, "amz-sdk-request"))
-        invocation = _header(request, "amz-sdk-invocation-id")
+        attempt = _ATTEMPT.search(header(request, "amz-sdk-request"))
+        invocation = header(request, "amz-sdk-invocation-id")
         try:
-            body = operation.body(
-                serve(name, operation.parameters(request), int(attempt[1]) if attempt else 1, invocation)
-            )
+            served = serve(name, operation.parameters(request), int(attempt[1]) if attempt else 1, invocation)
         except ServiceError as error:
             return operation.error(request.url, error)
-        return _response(request.url, 200, body)
+        return operation.answer(request.url, served)
 
     client.meta.events.register(f"before-send.{service.service_id.hyphenize()}", cast("Handler", answer))
     _wait_virtually(client, clock)
@@ -94,16 +94,6 @@ def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
         return delay
 
     client.meta.events.register(event, cast("Handler", needs_retry))
-
-
-class _Raw:
-    """The body, as urllib3's response gives it."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **_: Any) -> "Iterator[bytes]":
-        yield self._body
 
 
 class _Operation:
@@ -149,14 +139,14 @@ class _Operation:
             parameters[member] = _FROM_TEXT[shape.type_name](text)
         for wire_name, member in self._headers.items():
             if wire_name in request.headers:
-                parameters[member] = _header(request, wire_name)
+                parameters[member] = header(request, wire_name)
         return parameters
 
-    def body(self, answer: Answer) -> bytes:
+    def answer(self, url: str, answer: Answer) -> AWSResponse:
         if not answer.keys() <= self._answer_members:
             unknown = answer.keys() - self._answer_members
             raise ModelBroken(f"{self._model.name} does not answer {', '.join(unknown)}")
-        return json.dumps(answer, default=_epoch).encode()
+        return response(url, 200, json.dumps(answer, default=_epoch).encode())
 
     def error(self, url: str, error: ServiceError) -> AWSResponse:
         # The stubs have the code an int, and the shape always there; neither is so.
@@ -168,26 +158,17 @@ class _Operation:
             # SQS and CloudWatch keep the codes of their old protocol for those who look for them.
             headers["x-amzn-query-error"] = f"{_QUERY_CODES.get(error.code, error.code)};Sender"
         body = {"__type": error.code, "message": error.message, **error.fields}
-        return _response(url, status, json.dumps(body, default=_epoch).encode(), **headers)
+        return response(url, status, json.dumps(body, default=_epoch).encode(), **headers)
 
 
-def _header(request: "AWSPreparedRequest", name: str) -> str:
-    value = request.headers[name]
-    return value.decode() if isinstance(value, bytes) else str(value)
+_operations: dict[tuple[str, str], _Operation | S3Operation] = {}
 
 
-def _response(url: str, status: int, body: bytes, **headers: str) -> AWSResponse:
-    # A plain dict is what botocore's own stubber gives too.
-    return AWSResponse(url, status, cast("HTTPHeaders", {"x-amzn-requestid": "simulated", **headers}), _Raw(body))
-
-
-_operations: dict[tuple[str, str], _Operation] = {}
-
-
-def _operation(service: "ServiceModel", name: str) -> _Operation:
+def _operation(service: "ServiceModel", name: str) -> _Operation | S3Operation:
     key = service.service_name, name
     if key not in _operations:
-        _operations[key] = _Operation(service.operation_model(name))
+        make = S3Operation if service.service_name == "s3" else _Operation
+        _operations[key] = make(service.operation_model(name))
     return _operations[key]
 
 

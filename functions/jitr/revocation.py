@@ -108,8 +108,7 @@ class RevocationList:
 
         Raises UnusableCrl, saying why.
         """
-        if len(data) > GREATEST_SIZE:
-            raise UnusableCrl(f"it has {len(data)} bytes, and {GREATEST_SIZE} is the most; split the CA's devices")
+        refuse_size(len(data))
         try:
             return cls._read(data if data[:1] == bytes([_SEQUENCE]) else _from_pem(data), ca)
         except _DAMAGED as error:
@@ -153,6 +152,26 @@ class RevocationList:
         RFC 5280 §6.3.3 (b) (2) (i). Such a list is one of many parts, or merely says where it is published.
         """
         return not self.distribution_points or bool(self.distribution_points & _named_by(certificate))
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """In place of a list: what is published cannot be used, and why."""
+
+    why: str
+
+
+# What is published for a CA: nothing, a list, or something that is none.
+Revocations = RevocationList | Unusable | None
+
+
+def refuse_size(size: int) -> None:
+    """Refuse a CRL of so many bytes before it is read, when the function's memory would not hold it.
+
+    Raises UnusableCrl.
+    """
+    if size > GREATEST_SIZE:
+        raise UnusableCrl(f"it has {size} bytes, and {GREATEST_SIZE} is the most that is read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ class Settings:
     account_id: str
     region: str
     registry_table: str
+    crl_bucket: str
     registrations_queue_url: str
     dead_letter_queue_url: str
     event_bus: str

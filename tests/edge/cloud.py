@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 TABLE = "jitr-acme-registry"
+CRLS = f"jitr-acme-crl-{ACCOUNT}-{REGION}"
 QUEUE = "jitr-acme-registrations"
 DEAD_LETTERS = "jitr-acme-dead-letters"
 
@@ -153,6 +154,7 @@ class Cloud:
             account_id=ACCOUNT,
             region=REGION,
             registry_table=TABLE,
+            crl_bucket=CRLS,
             registrations_queue_url=queue_url,
             dead_letter_queue_url=dead_letter_url,
             event_bus="default",

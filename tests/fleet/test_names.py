@@ -9,15 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.names import (
+    FLEET_NAME_LENGTH,
     OWN_NAME_LENGTH,
     VALUE_CHARACTERS,
     VALUE_LENGTH,
+    fleet_name,
     partition_of,
     template,
     thing_name,
     thing_word,
 )
 from fleet.problems import Place, Report
+from fleet.resources import ResourceNames
 from fleet.values import written_duration
 from jitr.naming import ATTRIBUTE_VALUE, THING_NAME
 from jitr.rules import TEMPLATE_FIELDS
@@ -65,12 +68,24 @@ def test_durations_are_written_in_their_greatest_unit(seconds: int, written: str
     assert written_duration(seconds) == written
 
 
+def test_the_longest_fleet_name_still_fits_a_buckets_name() -> None:
+    name = fleet_name("a" * FLEET_NAME_LENGTH, place())
+    assert name
+    assert len(ResourceNames(name).crl_bucket("111111111111", "ap-northeast-1")) == 63
+    here = place()
+    assert fleet_name("a" * (FLEET_NAME_LENGTH + 1), here) is None
+    (problem,) = here.report.problems
+    assert "at most 26 characters" in str(problem)
+
+
 def test_the_longest_names_still_fit_a_policy_name(draft: Draft) -> None:
     longest = "a" * OWN_NAME_LENGTH
     draft.text = draft.text.replace("factory =", f"{longest} =").replace("ca.factory", f"ca.{longest}")
-    draft.text = draft.text.replace(f"ca.{longest}{longest[7:]}", f"ca.{longest}").replace('"acme"', f'"{longest}"')
+    draft.text = draft.text.replace(f"ca.{longest}{longest[7:]}", f"ca.{longest}").replace(
+        '"acme"', f'"{longest[:FLEET_NAME_LENGTH]}"'
+    )
     fleet = draft.load()
-    assert fleet.policy_name(fleet.cas[0]) == f"jitr-{longest}--{longest}"
+    assert fleet.policy_name(fleet.cas[0]) == f"jitr-{longest[:FLEET_NAME_LENGTH]}--{longest}"
     assert len(fleet.policy_name(fleet.cas[0])) <= 128
 
 

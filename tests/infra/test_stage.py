@@ -134,6 +134,7 @@ def test_what_devices_depend_on_outlives_the_stack(production: Any) -> None:
     kept = {
         "AWS::DynamoDB::GlobalTable": {"RetainExceptOnCreate"},
         "AWS::IoT::Policy": {"RetainExceptOnCreate"},
+        "AWS::S3::Bucket": {"RetainExceptOnCreate"},
         "AWS::IoT::ThingType": {"RetainExceptOnCreate"},
         "AWS::IoT::ThingGroup": {"RetainExceptOnCreate"},
     }
@@ -155,6 +156,29 @@ def test_what_is_due_is_found_by_a_sparse_index(production: Any) -> None:
     assert index["IndexName"] == DUE_INDEX
     assert [key["AttributeName"] for key in index["KeySchema"]] == ["due", "due_at"]
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_the_crls_bucket_is_closed_encrypted_versioned_and_speaks_tls_only(production: Any) -> None:
+    bucket = production.one("AWS::S3::Bucket", BucketName="jitr-acme-crl-222222222222-eu-central-1")
+    (policy,) = production.of_type("AWS::S3::BucketPolicy")
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert {(statement["Effect"], json.dumps(statement["Condition"])) for statement in statements} == {
+        ("Deny", '{"Bool": {"aws:SecureTransport": "false"}}'),
+        ("Deny", '{"NumericLessThan": {"s3:TlsVersion": 1.2}}'),
+    }
+
+
+def test_register_reads_crls_and_nothing_else_of_s3(production: Any) -> None:
+    (read,), (see,) = production.statements("ReadCrls"), production.statements("SeeThatNoCrlIsThere")
+
+    assert "/crl/*" in json.dumps(read["Resource"])
+    assert (read["Action"], see["Action"]) == ("s3:GetObject", "s3:ListBucket")
 
 
 def test_functions_run_on_arm64_and_python_3_13(production: Any) -> None:
@@ -210,6 +234,8 @@ ROLE_ACTIONS = {
         "iot:UpdateThing",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
+        "s3:GetObject",
+        "s3:ListBucket",
         "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",

@@ -1,0 +1,101 @@
+"""CRLs in S3: one object for each CA in the stack's bucket, looked at at most once a minute, read when it changed.
+
+`jitrctl crl put` writes them, and the functions may only read. An object that is not there and one that cannot be used
+are answers, on which admission.py decides; S3 not answering is Unavailable, and the message is put off.
+
+The client is made when the first CA asks for it: S3's model is botocore's largest, and without CRLs nobody needs it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError, FlexibleChecksumError, IncompleteReadError
+
+from jitr.certificates import Certificate
+from jitr.edge import calling
+from jitr.errors import Unavailable, UnusableCrl
+from jitr.revocation import RevocationList, Revocations, Unusable, refuse_size
+from jitr.rules import CaRules
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+FOLDER = "crl"
+_LOOK_EVERY = timedelta(seconds=60)
+
+
+def object_key(ca_certificate_id: str) -> str:
+    """Where a CA's CRL is in the bucket; by the certificate's id, since a name may come to mean another CA."""
+    return f"{FOLDER}/{ca_certificate_id}.crl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What is published for one CA."""
+
+    version: str  # the object's ETag; empty when there is none
+    revocations: Revocations
+
+
+NOTHING = Published(version="", revocations=None)
+
+
+class Crls:
+    """The CRLs of one account and Region, as one execution environment knows them."""
+
+    def __init__(
+        self, client: Callable[[], "S3Client"], bucket: str, account_id: str, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._make_client = client
+        self._client: S3Client | None = None
+        self._bucket = bucket
+        self._account_id = account_id
+        self._clock = clock
+        self._known: dict[str, tuple[datetime, Published]] = {}  # CA's certificate id → when it was looked at, and what
+
+    def of(self, ca: CaRules) -> Published:
+        """What is published for a CA; as it was up to a minute ago.
+
+        Raises Unavailable.
+        """
+        looked_at, known = self._known.get(ca.certificate_id, (None, NOTHING))
+        now = self._clock()
+        if looked_at is None or now - looked_at >= _LOOK_EVERY:
+            known = self._look(ca, known)
+            self._known[ca.certificate_id] = now, known
+        return known
+
+    def _look(self, ca: CaRules, known: Published) -> Published:
+        if self._client is None:
+            self._client = self._make_client()
+        condition = {"IfNoneMatch": known.version} if known.version else {}
+        try:
+            with calling("GetObject"):
+                answer = self._client.get_object(
+                    Bucket=self._bucket,
+                    Key=object_key(ca.certificate_id),
+                    # The bucket's name can be guessed; one of somebody else's is no place to read from.
+                    ExpectedBucketOwner=self._account_id,
+                    **condition,  # type: ignore[arg-type]  # mypy takes it for any parameter
+                )
+                return Published(version=answer["ETag"], revocations=_read(answer, ca))
+        except (IncompleteReadError, FlexibleChecksumError) as error:
+            raise Unavailable(f"GetObject: {type(error).__name__}") from error
+        except ClientError as error:
+            match error.response["Error"]["Code"]:
+                case "304":
+                    return known
+                case "NoSuchKey":
+                    return NOTHING
+            raise
+
+
+def _read(answer: "GetObjectOutputTypeDef", ca: CaRules) -> Revocations:
+    try:
+        refuse_size(answer["ContentLength"])
+        return RevocationList.read(answer["Body"].read(), Certificate.from_pem(ca.certificate_pem))
+    except UnusableCrl as error:
+        return Unusable(str(error))

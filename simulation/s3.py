@@ -1,0 +1,52 @@
+"""S3: buckets that exist, objects with their ETags, and reading them if they changed.
+
+Not modelled: versions, writing in parts, access. Whoever asks for an object that is not there may list the bucket, and
+is told so.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from simulation.faults import Answer, NotModelled, Params, ServiceError
+from simulation.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """One object."""
+
+    body: bytes
+    etag: str
+    at: datetime
+
+
+class S3:
+    """The buckets of one account and Region."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.buckets: dict[str, dict[str, StoredObject]] = {}
+
+    def create(self, bucket: str) -> None:
+        self.buckets[bucket] = {}
+
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        """Write an object, without a call."""
+        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        self.buckets[bucket][key] = StoredObject(body=body, etag=etag, at=self._place.clock.now())
+
+    def get_object(self, params: Params) -> Answer:
+        unknown = params.keys() - {"Bucket", "Key", "IfNoneMatch", "ExpectedBucketOwner", "ChecksumMode"}
+        if unknown:
+            raise NotModelled(f"GetObject with {', '.join(unknown)}")
+        if params.get("ExpectedBucketOwner", self._place.account_id) != self._place.account_id:
+            raise ServiceError("AccessDenied", "Access Denied", status=403)
+        if params["Bucket"] not in self.buckets:
+            raise ServiceError("NoSuchBucket", "The specified bucket does not exist", status=404)
+        stored = self.buckets[params["Bucket"]].get(params["Key"])
+        if stored is None:
+            raise ServiceError("NoSuchKey", "The specified key does not exist.", status=404)
+        if params.get("IfNoneMatch") == stored.etag:
+            raise ServiceError("304", "Not Modified", status=304)
+        return {"Body": stored.body, "ETag": stored.etag, "ContentLength": len(stored.body), "LastModified": stored.at}
