@@ -84,7 +84,7 @@ BREAKS = [
     ('name = "acme"', 'name = "acme-"', "", "which cannot be part of AWS"),
     ('name = "acme"', 'name = "a--b"', "", "which cannot be part of AWS"),
     ('name = "acme"', 'name = "acme\\n"', "", "which cannot be part of AWS"),
-    ('name = "acme"', f'name = "{"a" * 32}"', "", "at most 31 characters"),
+    ('name = "acme"', f'name = "{"a" * 27}"', "", "at most 26 characters"),
     ("[account.prod]", "[account.Prod]", "[account.Prod]", "account.Prod has the name"),
     # Accounts.
     ('"111111111111"', '"11111111111"', "", "which is no AWS account id; write its 12 digits"),
@@ -223,7 +223,7 @@ def test_one_slip_is_one_problem_on_its_line(draft: Draft, old: str, new: str, s
         ('line = "A:1"', f'line = "{"a" * 800}"'),
         ('line = "A:1"', f'{"a" * 128} = "x"'),
         ('"factory-1", "sensors"', ",".join(f'"g{number}"' for number in range(10))),
-        ('name = "acme"', f'name = "{"a" * 31}"'),
+        ('name = "acme"', f'name = "{"a" * 26}"'),
         ('"us-east-1"', '"mx-central-1"'),
     ],
 )
