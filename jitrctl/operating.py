@@ -35,6 +35,10 @@ class OperatingError(Refused):
     """An operator's order cannot be carried out; the text says what to do."""
 
 
+class NoSuchThing(OperatingError):
+    """The account has no thing of that name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """Who orders it, and why."""
@@ -79,6 +83,25 @@ class Operator:
             return None
         return status
 
+    def approve(self, certificate_id: str, order: Order) -> Status | None:
+        """Let a certificate in that waits for it, or will when it comes: judged again at its next event or sweep.
+
+        The status that the certificate has now; None when it is not registered here.
+
+        Raises OperatingError when there is nothing to approve, or it was taken away; Unavailable.
+        """
+        record = self._registry.recall([certificate_id])[certificate_id]
+        status = self._status(certificate_id)
+        if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
+            raise OperatingError(
+                f"the certificate is {status or 'not registered here'}, and was taken away or refused for good: "
+                "`jitrctl device release` lets it be judged again"
+            )
+        if status is Status.ACTIVE:
+            raise OperatingError("the certificate is ACTIVE already")
+        self._registry.give_verdict(certificate_id, self._verdict(Word.APPROVED, order))
+        return status
+
     def release(self, certificate_id: str, order: Order, *, revoked: bool = False) -> None:
         """Let a refused certificate be judged again at its next connect.
 
@@ -116,7 +139,7 @@ class Operator:
         try:
             principals = self._client.list_thing_principals(thingName=thing_name)["principals"]
         except self._client.exceptions.ResourceNotFoundException as error:
-            raise OperatingError(f"there is no thing {thing_name} here") from error
+            raise NoSuchThing(f"there is no thing {thing_name} here") from error
         arns = [principal for principal in principals if ":cert/" in principal]
         if len(arns) != 1:
             raise OperatingError(f"thing {thing_name} has {len(arns)} certificates: leave one attached to it")
@@ -152,6 +175,12 @@ class Operator:
 
     def _verdict(self, word: Word, order: Order) -> Verdict:
         return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
+
+    def _status(self, certificate_id: str) -> Status | None:
+        try:
+            return self._iot.describe(certificate_id).status
+        except CertificateUnknown:
+            return None
 
     def _set_status(self, certificate_id: str, status: Status) -> Status:
         """Set a status, whatever the certificate is now, and say what it is then; a REVOKED one stays REVOKED.

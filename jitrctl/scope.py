@@ -103,15 +103,16 @@ class Scope:
         self,
         results: Results[T],
         *,
-        rows: Callable[[Stage, T], Sequence[Mapping[str, str]]],
+        rows: Callable[[Stage, T], Sequence[Mapping[str, str]]] | None = None,
+        show: Callable[[], None] | None = None,
         fields: Callable[[T], Mapping[str, Any]],
         failed: Sequence[Failed] = (),
         **top: Any,
     ) -> None:
         """Print what became of each stage, and end with exit code 1 when one failed.
 
-        For people: a table with the columns account, Region and those of `rows`, and below it the stages that failed,
-        with why; `failed` are such that failed before. With --json, one document:
+        For people: a table with the stage (account/Region) and the columns of `rows`, or what `show` prints, and below
+        it the stages that failed, with why; `failed` are such that failed before. With --json, one document:
 
             {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
                                            {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
@@ -122,14 +123,16 @@ class Scope:
         if self.as_json:
             print_json({"ok": not not_done, **top, "stages": self._documents(results, fields, not_done)})
         else:
+            if show and results.done:
+                show()
             shown = [
-                {"account": done.stage.account.name, "Region": done.stage.region, **row}
+                {"stage": str(done.stage), **row}
                 for done in results.done
-                for row in rows(done.stage, done.value)
+                for row in (rows(done.stage, done.value) if rows else ())
             ]
             if shown:
                 out.print(table(shown))
-            if not_done and shown:
+            if not_done and results.done:
                 err.print()
             for one in not_done:
                 print_error(f"{one.stage}: {one.error}")

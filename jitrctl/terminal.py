@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+_LONGEST_WORD = 24  # characters of a word that are kept together
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -31,13 +35,25 @@ class Exit(IntEnum):
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> Table:
-    """Rows with the same keys, as a table with those as headings."""
+    """Rows with the same keys, as a table with those as headings; where it is too wide, cells wrap between words."""
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in rows[0]:
-        shown.add_column(heading, overflow="fold")
+        words = [word for row in rows for word in (heading, *row[heading].split())]
+        longest = max(len(word) for word in words)
+        shown.add_column(heading, overflow="fold", min_width=min(longest, _LONGEST_WORD))
     for row in rows:
         shown.add_row(*(Text(value) for value in row.values()))
     return shown
+
+
+def short(certificate_id: str) -> str:
+    """Enough of a certificate's id to recognize it by."""
+    return f"{certificate_id[:16]}…"
+
+
+def at(moment: datetime) -> str:
+    """A time for people, to the minute, in UTC as in AWS's own logs."""
+    return f"{moment.astimezone(UTC):%F %R}Z"
 
 
 def can_ask() -> bool:

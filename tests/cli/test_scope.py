@@ -80,9 +80,9 @@ def test_a_table_says_what_became_of_each_stage_and_the_exit_code_that_one_faile
 
     shown = capsys.readouterr()
     assert [line.split() for line in shown.out.splitlines()] == [
-        ["account", "Region", "said"],
-        ["dev", "eu-central-1", "EU-CENTRAL-1"],
-        ["prod", "eu-central-1", "EU-CENTRAL-1"],
+        ["stage", "said"],
+        ["dev/eu-central-1", "EU-CENTRAL-1"],
+        ["prod/eu-central-1", "EU-CENTRAL-1"],
     ]
     assert shown.err == "\nprod/us-east-1: it is closed: come tomorrow\n"
 

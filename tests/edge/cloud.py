@@ -131,6 +131,30 @@ def client(session: boto3.Session, service: str) -> Any:
     return session.client(service)  # type: ignore[call-overload]
 
 
+def create_registry(dynamodb: "DynamoDBClient", table: str) -> None:
+    """Make the table that the stack makes."""
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[
+            {"AttributeName": "id", "AttributeType": "S"},
+            {"AttributeName": "due", "AttributeType": "S"},
+            {"AttributeName": "due_at", "AttributeType": "N"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": DUE_INDEX,
+                "KeySchema": [
+                    {"AttributeName": "due", "KeyType": "HASH"},
+                    {"AttributeName": "due_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 @dataclass
 class Cloud:
     """One account with a registered CA, the stack's resources, and the functions' parts put together for it."""
@@ -162,26 +186,7 @@ class Cloud:
             max_concurrency=15,
         )
         self.rules: Rules = rules_for(self.authority, thing_groups=())
-        self.dynamodb.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[
-                {"AttributeName": "id", "AttributeType": "S"},
-                {"AttributeName": "due", "AttributeType": "S"},
-                {"AttributeName": "due_at", "AttributeType": "N"},
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": DUE_INDEX,
-                    "KeySchema": [
-                        {"AttributeName": "due", "KeyType": "HASH"},
-                        {"AttributeName": "due_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "KEYS_ONLY"},
-                }
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_registry(self.dynamodb, TABLE)
         self.iot.register_ca_certificate(
             caCertificate=self.authority.pem, setAsActive=True, allowAutoRegistration=True, certificateMode="DEFAULT"
         )
