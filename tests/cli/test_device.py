@@ -25,8 +25,6 @@ DAY = timedelta(days=1)
 DEV, PROD, FAR = "dev/eu-central-1", "prod/eu-central-1", "prod/us-east-1"
 SCHEMA = json.loads((CHECKOUT / "docs/events/operator-verdict.v1.schema.json").read_text(encoding="utf-8"))
 
-pytestmark = pytest.mark.usefixtures("aws")
-
 
 class Fleet:
     """The accounts with their registries, and devices put into them."""
@@ -111,7 +109,7 @@ def _issued(pem: str) -> datetime:
 
 
 @pytest.fixture
-def fleet(stages: tuple[Stage, ...], ca: Authority) -> Fleet:
+def fleet(aws: None, stages: tuple[Stage, ...], ca: Authority) -> Fleet:  # noqa: ARG001 -- which it needs first
     return Fleet(stages, ca)
 
 

@@ -199,7 +199,7 @@ def test_a_missing_cdk_cli_is_one_sentence_with_what_to_do(tmp_path: Path) -> No
 @pytest.mark.parametrize("order", ["release", "deactivate", "revoke"])
 def test_what_is_no_certificate_is_explained(order: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["device", order, "no-such.pem", "--account", "dev", "--fleet", str(CHECKOUT / "fleet.toml")]) == 2
-    assert "neither a certificate id (64 hex digits) nor a readable file" in capsys.readouterr().err
+    assert "is no file, no certificate id (64 hex digits) and no thing name" in capsys.readouterr().err
 
 
 def test_the_local_fleet_file_names_what_runs_here_and_nothing_else(workspace: Workspace) -> None:
