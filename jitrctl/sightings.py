@@ -1,8 +1,8 @@
 """One device as each stage sees it: its certificates in AWS IoT and in the registry, and what hangs together.
 
 A device is more than one certificate in more than one place: a rotation gives it a new one, and an account that it has
-not visited since still knows the old one. So a search goes back and forth: every stage says which certificates and things
-hang together with those that are known, until no stage has a new one to tell; only then each looks at all of them.
+not visited since still knows the old one. So a search goes back and forth: every stage says which certificates and
+things hang together with those that are known, until no stage has a new one to tell; only then each looks at all.
 """
 
 from __future__ import annotations
