@@ -21,6 +21,8 @@ def check_agreement(fleet: Draft, root: Place) -> None:
     """Report every contradiction in a read document; `root` is the place of the whole file."""
     for name, ca in fleet.get("ca", {}).items():
         _check_attributes(ca, root.at("ca", name))
+        _check_names(ca, root.at("ca", name))
+        _check_lives(ca, root.at("ca", name))
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_successions(fleet, root)
     _check_account_ids(fleet, root)
@@ -47,6 +49,28 @@ def _check_attributes(ca: Draft, place: Place) -> None:
         remedy = "" if ca["thing_type"] else f"; with a thing_type there may be {MAX_ATTRIBUTES_TYPED}"
         place.at("attributes").problem(
             f"holds {count} attributes", f"keep {allowed}, AWS IoT allows one more and jitr uses it{remedy}"
+        )
+
+
+def _check_names(ca: Draft, place: Place) -> None:
+    if not ca.keys() >= {"common_name", "san_uri", "thing_name"} or ca["common_name"] is not None:
+        return
+    if ca["san_uri"] is None:
+        place.at("common_name").problem(
+            "is missing", 'add common_name = "sensor-[0-9]{4,}", or san_uri for devices that are named by a URI'
+        )
+    elif "{common_name}" in ca["thing_name"]:
+        place.at("thing_name").problem(
+            "uses {common_name}, for which the CA has no pattern", 'write thing_name = "{san_uri}", or add common_name'
+        )
+
+
+def _check_lives(ca: Draft, place: Place) -> None:
+    least, greatest = ca.get("minimum_remaining_life"), ca.get("maximum_life")
+    if least is not None and greatest is not None and greatest < least:
+        place.at("maximum_life").problem(
+            "is shorter than minimum_remaining_life, so that no certificate would pass",
+            f'write at least "{written_duration(least)}"',
         )
 
 

@@ -61,7 +61,8 @@ def table(keys: Keys) -> Reader:
                 if name not in misspelled:
                     here.problem("is missing", f"add {key.example}")
             elif written is None:
-                draft[name] = None
+                if name not in misspelled:
+                    draft[name] = None
             elif (read_value := key.read(written, here)) is not None:
                 draft[name] = read_value
         return draft
@@ -98,7 +99,8 @@ CHECK_MODES: Keys = {
 
 CA: Keys = {
     "certificate": Key(kind="path", read=path, example='certificate = "certs/factory.pem"'),
-    "common_name": Key(kind="pattern", read=pattern, example='common_name = "sensor-[0-9]{4,}"'),
+    "common_name": Key(kind="pattern", read=pattern, default=None),
+    "san_uri": Key(kind="pattern", read=pattern, default=None),
     "thing_name": Key(kind="template", read=thing_name, default="{common_name}"),
     "thing_type": Key(kind="text", read=thing_word, default=None),
     "thing_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_GROUPS), default=[]),
@@ -110,6 +112,7 @@ CA: Keys = {
     "overlap": Key(kind="duration", read=duration(), default="7d"),
     "succeeds": Key(kind="name of a CA", read=text, default=None),
     "minimum_remaining_life": Key(kind="duration", read=duration(), default="0s"),
+    "maximum_life": Key(kind="duration", read=duration(least=1), default=None),
     "rsa_bits": Key(kind="two integers", read=integers(least=2048, greatest=MAX_RSA_BITS), default=[2048, 8192]),
     "curves": Key(kind="list of P-256, P-384, P-521", read=each(one_of(CURVES)), default=CURVES),
     "checks": Key(kind="table", read=table(CHECK_MODES), default={}),

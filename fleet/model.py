@@ -22,7 +22,8 @@ class Ca:
     certificate_pem: str  # the certificate alone, whatever else its file holds
     certificate_id: str  # lower-case hex SHA-256 of the DER; the same in every account
     certificate_path: Path
-    common_name: str  # regular expression, full match
+    common_name: str | None  # regular expression, full match; one of the two is there
+    san_uri: str | None
     thing_name: str  # template
     thing_type: str | None
     thing_groups: tuple[str, ...]
@@ -35,6 +36,7 @@ class Ca:
     succeeds: str | None  # certificate id of the CA that this one succeeds
     checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.rules.CHECKS
     minimum_remaining_life: int  # seconds
+    maximum_life: int | None  # seconds
     rsa_bits: tuple[int, int]  # least and greatest modulus, inclusive
     curves: tuple[str, ...]
 
@@ -108,6 +110,7 @@ class Fleet:
             certificate_pem=ca.certificate_pem,
             certificate_mode=registration.mode,
             common_name=ca.common_name,
+            san_uri=ca.san_uri,
             thing_name=ca.thing_name,
             thing_type=ca.thing_type,
             thing_groups=ca.thing_groups,
@@ -120,6 +123,7 @@ class Fleet:
             succeeds=ca.succeeds,
             checks=dict(ca.checks),
             minimum_remaining_life=ca.minimum_remaining_life,
+            maximum_life=ca.maximum_life,
             rsa_bits=ca.rsa_bits,
             curves=ca.curves,
         )

@@ -9,9 +9,11 @@ The checks, in order (a CA's rules set each to enforce, observe or off, by its n
     1  identity   the PEM holds one readable certificate, and the certificate id is the SHA-256 of its DER
     2  issuance   the registered CA is the fleet's, is a CA, within its validity, ACTIVE, in the declared mode;
                   names chain and its key signed the certificate (X.509 v1 included)
-    3  validity   not before, not after, minimum remaining life
-    4  key        type, RSA modulus, curve
-    7  subject    one common name, fully matching; nothing that widens a policy
+    3  validity   not before, not after, minimum remaining life, maximum life
+    4  key        type, RSA modulus, curve; no key that is known to be weak (ROCA), nor the CA's own
+    5  signature  SHA-256 or better
+    6  extensions when present: no CA, digital signature, client authentication, nothing critical that is unknown
+    7  subject    one common name (or URI), fully matching; nothing that widens a policy
        names      what the templates make of the certificate is legal (it is what is provisioned; never off)
 
 To add a check: a Reason in errors.py, its name in rules.CHECKS, a function in checks.py and a line in `_CHECKS`.
@@ -29,9 +31,11 @@ from jitr.certificates import Certificate
 from jitr.checks import (
     Application,
     Check,
+    check_extensions,
     check_identity,
     check_issuance,
     check_key,
+    check_signature,
     check_subject,
     check_validity,
     read_certificate,
@@ -196,6 +200,8 @@ _CHECKS: Mapping[str, Check] = {
     "issuance": check_issuance,
     "validity": check_validity,
     "key": check_key,
+    "signature": check_signature,
+    "extensions": check_extensions,
     "subject": check_subject,
     "names": _check_names,
 }

@@ -1,37 +1,34 @@
 """A device or CA certificate as a value: what it says of itself, read once, without judging it.
 
-X.509 is read by pyca/cryptography, which parses lazily and raises five kinds of error for a damaged certificate, some
-only when a field is touched. Here every field that jitr uses is touched once, inside one place that turns all of
-them into Rejected(UNREADABLE).
+X.509 is read by cryptography, which parses lazily: damage shows when a field is first touched. Here every field that
+jitr uses is touched once, inside one place that turns whatever comes out of the library into Rejected(UNREADABLE).
 
 Version 1 certificates are real devices: `openssl x509 -req` without extensions makes them, in AWS's own walk-throughs
-too. pyca's path verifier refuses every one, so issuance is verified directly.
+too. cryptography's path verifier refuses every one, so issuance is verified directly.
 """
 
 import hashlib
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import Reason, Rejected
+from jitr.extensions import Extensions
 
-# What pyca raises for damaged input, measured over mutated certificates. InvalidVersion is not in x509's stubs' tree of
-# ValueError, the others come from parsing fields on first use.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    InvalidSignature,
-    OverflowError,
-)
+_Read = TypeVar("_Read")
+
+_BLOCK = re.compile(r"-----BEGIN (?P<label>[^-]*)")
+_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 
 _SUBJECT_FIELDS = {
     "common_name": NameOID.COMMON_NAME,
@@ -42,6 +39,15 @@ _SUBJECT_FIELDS = {
     "organization": NameOID.ORGANIZATION_NAME,
     "organizational_unit": NameOID.ORGANIZATIONAL_UNIT_NAME,
     "dn_qualifier": NameOID.DN_QUALIFIER,
+}
+# What policies can name besides (developer guide, "X.509 certificate policy variables"), and templates cannot.
+_POLICY_FIELDS = {
+    "title": NameOID.TITLE,
+    "surname": NameOID.SURNAME,
+    "given_name": NameOID.GIVEN_NAME,
+    "initials": NameOID.INITIALS,
+    "pseudonym": NameOID.PSEUDONYM,
+    "generation_qualifier": NameOID.GENERATION_QUALIFIER,
 }
 
 # RFC 5480 names in the form that fleet.toml and NIST use.
@@ -63,7 +69,15 @@ class KeyFacts:
     curve: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.algorithm} {self.curve or self.bits}"
+        return f"{self.algorithm} {self.curve or self.bits or ''}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureFacts:
+    """How the certificate was signed: the algorithm's name, and every hash in it, the mask's of RSASSA-PSS too."""
+
+    algorithm: str  # the name of its OID, or the OID
+    hashes: tuple[str, ...]  # lower-case names; none for an algorithm that cryptography does not know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +86,16 @@ class Certificate:
 
     parsed: x509.Certificate
     fingerprint: str  # lower-case hex SHA-256 of the DER; in practice AWS IoT's certificateId
-    serial: str  # lower-case hex, no prefix
+    serial: str  # lower-case hex, no prefix; a minus sign before a negative one
     subject: str  # RFC 4514
     issuer: str  # RFC 4514
     not_before: datetime
     not_after: datetime
+    public_key: CertificatePublicKeyTypes
     key: KeyFacts
-    subject_fields: Mapping[str, tuple[str, ...]]  # template field name → its values, in the certificate's order
+    signature: SignatureFacts
+    extensions: Extensions
+    subject_fields: Mapping[str, tuple[str, ...]]  # field name → its values, in the certificate's order
 
     @classmethod
     def from_pem(cls, pem: str) -> Self:
@@ -86,21 +103,21 @@ class Certificate:
 
         Raises Rejected(UNREADABLE) when the text does not hold exactly one certificate, or the certificate is damaged.
         """
-        try:
-            certificates = x509.load_pem_x509_certificates(pem.encode())
-            if len(certificates) != 1:
-                raise Rejected(Reason.UNREADABLE, f"the PEM holds {len(certificates)} certificates, not one")
-            return cls._read(certificates[0])
-        except UNREADABLE as error:
-            raise Rejected(Reason.UNREADABLE, f"not a certificate that X.509 allows: {_first_line(error)}") from error
+        labels = _BLOCK.findall(pem)
+        if len(labels) != 1:
+            raise Rejected(Reason.UNREADABLE, f"it is PEM of {len(labels) or 'no'} blocks, and not of one certificate")
+        if labels[0] not in _LABELS:
+            raise Rejected(Reason.UNREADABLE, "it is PEM of something else than a certificate")
+        return _reading(lambda: cls._read(x509.load_pem_x509_certificate(pem.encode())))
 
     @classmethod
     def _read(cls, certificate: x509.Certificate) -> Self:
         subject = certificate.subject
         fields = {
             name: tuple(_as_text(attribute) for attribute in subject.get_attributes_for_oid(oid))
-            for name, oid in _SUBJECT_FIELDS.items()
+            for name, oid in (_SUBJECT_FIELDS | _POLICY_FIELDS).items()
         }
+        key = certificate.public_key()
         return cls(
             parsed=certificate,
             fingerprint=hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
@@ -109,41 +126,110 @@ class Certificate:
             issuer=certificate.issuer.rfc4514_string(),
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
-            key=_key_facts(certificate),
+            public_key=key,
+            key=_key_facts(key),
+            signature=_signature_facts(certificate),
+            extensions=_extensions(certificate),
             subject_fields=fields,
         )
 
     def field_values(self, name: str) -> tuple[str, ...]:
         """The values of a template field (rules.TEMPLATE_FIELDS), none, one or many."""
-        if name == "certificate_serial":
-            return (self.serial,)
-        if name == "certificate_id":
-            return (self.fingerprint,)
+        match name:
+            case "certificate_serial":
+                return (self.serial,)
+            case "certificate_id":
+                return (self.fingerprint,)
+            case "san_uri":
+                return self.extensions.alternative_uris
+            case "san_dns":
+                return self.extensions.alternative_dns_names
         return self.subject_fields[name]
+
+    def policy_values(self) -> Mapping[str, tuple[str, ...]]:
+        """What an IoT policy's variables can be filled with: field name → values."""
+        return {
+            **self.subject_fields,
+            "alternative names": (
+                *self.extensions.alternative_uris,
+                *self.extensions.alternative_dns_names,
+                *self.extensions.other_alternative_names,
+            ),
+        }
 
     def is_ca(self) -> bool:
         """Whether basicConstraints says CA:TRUE (RFC 5280 §4.2.1.9); a v1 certificate cannot say so."""
-        try:
-            return self.parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except (x509.ExtensionNotFound, x509.DuplicateExtension, *UNREADABLE):
-            return False
+        return self.extensions.is_ca is True
 
     def is_issued_by(self, ca: "Certificate") -> bool:
         """Whether the names chain and the CA's key made the signature (RFC 5280 §6.1.3 (a)(1) and (a)(4))."""
         try:
-            self.parsed.verify_directly_issued_by(ca.parsed)
-        except UNREADABLE:
+            _quietly(lambda: self.parsed.verify_directly_issued_by(ca.parsed))
+        except _Foreign:
             return False
         return True
 
 
-def _key_facts(certificate: x509.Certificate) -> KeyFacts:
-    key = certificate.public_key()
+class _Foreign(Exception):
+    """Something that cryptography raised; the text is one line."""
+
+
+def _quietly(read: Callable[[], _Read]) -> _Read:
+    """Have cryptography read something.
+
+    What it raises for damage is documented for few functions, and is of five classes and more; its Rust part panics
+    with a BaseException of its own. All of that says the same here. Its warnings, of odd lengths and numbers that are
+    no positive integers, would be nobody's to read.
+
+    Raises _Foreign.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read()
+    except Exception as error:
+        raise _Foreign(_first_line(error)) from error
+    except BaseException as error:
+        if type(error).__module__ != "pyo3_runtime":
+            raise
+        raise _Foreign(_first_line(error)) from error
+
+
+def _reading(read: Callable[[], _Read]) -> _Read:
+    try:
+        return _quietly(read)
+    except _Foreign as error:
+        raise Rejected(Reason.UNREADABLE, f"not a certificate that X.509 allows: {error}") from error
+
+
+def _key_facts(key: CertificatePublicKeyTypes) -> KeyFacts:
     if isinstance(key, rsa.RSAPublicKey):
         return KeyFacts("RSA", key.key_size)
     if isinstance(key, ec.EllipticCurvePublicKey):
         return KeyFacts("EC", key.key_size, _CURVES.get(key.curve.name, key.curve.name))
     return KeyFacts(type(key).__name__.removesuffix("PublicKey").removeprefix("_"), getattr(key, "key_size", 0))
+
+
+def _signature_facts(certificate: x509.Certificate) -> SignatureFacts:
+    oid = certificate.signature_algorithm_oid
+    name = oid.dotted_string if oid._name == "Unknown OID" else oid._name  # noqa: SLF001 -- it has no other name
+    try:
+        hashed = certificate.signature_hash_algorithm
+        parameters = certificate.signature_algorithm_parameters
+    except UnsupportedAlgorithm:
+        return SignatureFacts(algorithm=name, hashes=())
+    hashes = [hashed.name] if hashed else []
+    if isinstance(parameters, padding.PSS):
+        hashes.append(parameters.mgf._algorithm.name)  # noqa: SLF001 -- it is told nowhere else
+    return SignatureFacts(algorithm=name, hashes=tuple(hashes))
+
+
+def _extensions(certificate: x509.Certificate) -> Extensions:
+    """Damaged extensions are told as such: a certificate can be judged without them, where its rules say so."""
+    try:
+        return _quietly(lambda: Extensions.of(certificate))
+    except _Foreign as error:
+        return Extensions(problem=str(error))
 
 
 def _as_text(attribute: x509.NameAttribute[str | bytes]) -> str:
@@ -152,4 +238,6 @@ def _as_text(attribute: x509.NameAttribute[str | bytes]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+    """Its first line, as far as it can be shown: what cryptography says may quote the certificate."""
+    line = (str(error).splitlines() or [""])[0].encode("ascii", "backslashreplace").decode()
+    return "".join(filter(str.isprintable, line))[:200] or type(error).__name__

@@ -4,17 +4,26 @@ Decides what each numbered check asks. It refuses to know in which order they ru
 admission.py, where the list of checks stands.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
 from jitr import naming
 from jitr.certificates import Certificate
-from jitr.errors import Reason, Rejected
+from jitr.errors import Misconfigured, Reason, Rejected
+from jitr.extensions import UNDERSTOOD
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.rules import CaRules
+from jitr.weak_keys import why_weak
+
+_STRONG_HASHES = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
+_CLIENT_PURPOSES = frozenset(
+    oid.dotted_string for oid in (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +49,16 @@ def read_certificate(pem: str) -> Certificate:
     return Certificate.from_pem(pem)
 
 
+def _fleet_ca(rules: CaRules) -> Certificate:
+    try:
+        return read_certificate(rules.certificate_pem)
+    except Rejected as error:
+        # Nothing of this may fall upon the device.
+        raise Misconfigured(
+            f"the certificate of CA {rules.name} in the rules cannot be read: {error.detail}"
+        ) from error
+
+
 def check_identity(application: Application) -> None:
     """(1) AWS does not document that the id is the fingerprint, so a difference is curable, and loud."""
     if application.certificate.fingerprint != application.device.certificate_id:
@@ -54,7 +73,7 @@ def check_issuance(application: Application) -> None:
     rules, registered = application.rules, application.ca
     if registered is None:
         raise Rejected(Reason.CA_UNKNOWN, f"CA {rules.name} is not registered in this account and Region any more")
-    fleet_ca = read_certificate(rules.certificate_pem)
+    fleet_ca = _fleet_ca(rules)
     try:
         differs = read_certificate(registered.pem).fingerprint != fleet_ca.fingerprint
     except Rejected:
@@ -81,44 +100,111 @@ def check_issuance(application: Application) -> None:
             f"CA {rules.name} is registered in mode {registered.mode}, fleet.toml declares {rules.certificate_mode}",
         )
     if not application.certificate.is_issued_by(fleet_ca):
+        if application.certificate.issuer == fleet_ca.subject:
+            _refuse_weak_signature(application.certificate)  # MD5 and SHA-1 are not even verified
         raise Rejected(Reason.NOT_ISSUED_BY_CA, f"CA {rules.name} did not issue this certificate")
 
 
 def check_validity(application: Application) -> None:
-    """(3) RFC 5280 §4.1.2.5: notBefore and notAfter are both inclusive, in whole seconds; so is our clock here."""
-    certificate, now = application.certificate, application.now.replace(microsecond=0)
+    """(3) RFC 5280 §4.1.2.5: notBefore and notAfter are both inclusive, in whole seconds; so is our clock here.
+
+    Lives are differences: a year from noon to noon is `365d`, as `openssl -days 365` means it. Counting the last second
+    too, as the CA/Browser Forum does, would refuse it under maximum_life = "365d".
+    """
+    certificate, rules, now = application.certificate, application.rules, application.now.replace(microsecond=0)
     if now < certificate.not_before:
         raise Rejected(Reason.NOT_YET_VALID, f"not valid before {_time(certificate.not_before)}, now {_time(now)}")
     if now > certificate.not_after:
         raise Rejected(Reason.EXPIRED, f"not valid after {_time(certificate.not_after)}, now {_time(now)}")
-    minimum = timedelta(seconds=application.rules.minimum_remaining_life)
+    minimum = timedelta(seconds=rules.minimum_remaining_life)
     if certificate.not_after - now < minimum:
         raise Rejected(
             Reason.EXPIRES_TOO_SOON,
             f"not valid after {_time(certificate.not_after)}, the rules ask for {_duration(minimum)} of remaining life",
         )
+    life = certificate.not_after - certificate.not_before
+    if rules.maximum_life is not None and life > timedelta(seconds=rules.maximum_life):
+        raise Rejected(
+            Reason.LIVES_TOO_LONG,
+            f"it lives {_duration(life)}, the rules allow {_duration(timedelta(seconds=rules.maximum_life))}",
+        )
 
 
 def check_key(application: Application) -> None:
-    """(4) What NIST SP 800-57 and AWS IoT both take: RSA from 2048 bits, the three NIST prime curves."""
-    key, rules = application.certificate.key, application.rules
-    if key.algorithm == "RSA":
+    """(4) What NIST SP 800-57 and AWS IoT both take: RSA from 2048 bits, the three NIST prime curves; and its own."""
+    certificate, rules = application.certificate, application.rules
+    key = certificate.key
+    if isinstance(certificate.public_key, RSAPublicKey):
         least, greatest = rules.rsa_bits
         if not least <= key.bits <= greatest:
             raise Rejected(Reason.KEY_SIZE_REFUSED, f"an RSA key of {key.bits} bits, allowed are {least} to {greatest}")
+        if why := why_weak(certificate.public_key.public_numbers().n):
+            raise Rejected(Reason.KEY_WEAK, f"the RSA key is worthless: {why}")
     elif key.algorithm != "EC" or key.curve not in rules.curves:
-        raise Rejected(Reason.KEY_TYPE_REFUSED, f"a key of type {key}, allowed are RSA, {', '.join(rules.curves)}")
+        allowed = ", ".join(("RSA", *rules.curves))
+        raise Rejected(Reason.KEY_TYPE_REFUSED, f"a key of type {key}, allowed are {allowed}")
+    if certificate.public_key == _fleet_ca(rules).public_key:
+        raise Rejected(
+            Reason.KEY_OF_THE_CA, f"the public key is that of CA {rules.name}; a device has a key of its own"
+        )
+
+
+def check_signature(application: Application) -> None:
+    """(5) NIST SP 800-131A: SHA-1 is disallowed for signatures, SHA-224 too weak for what 128 bits are asked of.
+
+    For RSASSA-PSS the mask's hash counts as well. The CA's signature on itself proves nothing, and is not looked at.
+    """
+    _refuse_weak_signature(application.certificate)
+
+
+def _refuse_weak_signature(certificate: Certificate) -> None:
+    signature = certificate.signature
+    weak = [name for name in signature.hashes if name not in _STRONG_HASHES]
+    if weak or not signature.hashes:
+        what = f"{signature.algorithm} with {weak[0]}" if weak else signature.algorithm
+        raise Rejected(Reason.SIGNATURE_ALGORITHM_REFUSED, f"signed by {what}, SHA-256 or better is asked for")
+
+
+def check_extensions(application: Application) -> None:
+    """(6) RFC 5280 §4.2, for the extensions that are there; a certificate without any passes, version 1 included.
+
+    anyExtendedKeyUsage passes as client authentication: its CA says that it restricts nothing (§4.2.1.12), and what is
+    to be kept out are certificates made for something else.
+    """
+    extensions = application.certificate.extensions
+    if extensions.problem:
+        raise Rejected(Reason.EXTENSIONS_UNREADABLE, f"the extensions cannot be read: {extensions.problem}")
+    if extensions.is_ca:
+        raise Rejected(Reason.IS_A_CA, "basicConstraints says CA:TRUE: with this certificate others can be issued")
+    if extensions.signs is False:
+        raise Rejected(Reason.KEY_USAGE_REFUSED, "keyUsage has no digitalSignature, which TLS asks of a client")
+    if extensions.purposes is not None and not extensions.purposes & _CLIENT_PURPOSES:
+        raise Rejected(
+            Reason.EXTENDED_KEY_USAGE_REFUSED,
+            f"extKeyUsage has no clientAuth, only {', '.join(sorted(extensions.purposes)[:5])}",
+        )
+    unknown = [oid for oid in extensions.critical if oid not in UNDERSTOOD]
+    if unknown:
+        raise Rejected(
+            Reason.CRITICAL_EXTENSION_UNKNOWN, f"extension {unknown[0]} is critical, and not understood here"
+        )
 
 
 def check_subject(application: Application) -> None:
-    """(7) One common name that the CA's pattern matches in full."""
-    naming.refuse_policy_wildcards(application.certificate)
-    common_name = naming.only_common_name(application.certificate)
-    if not re.fullmatch(application.rules.common_name, common_name):
-        raise Rejected(
-            Reason.COMMON_NAME_REFUSED,
-            f"common name {common_name!a} does not match {application.rules.common_name!r}",
-        )
+    """(7) One common name or one URI, as the rules say, that the CA's pattern matches in full; nothing unsafe."""
+    certificate, rules = application.certificate, application.rules
+    naming.refuse_policy_wildcards(certificate)
+    if rules.common_name is not None:
+        common_name = naming.only_common_name(certificate)
+        if not naming.matches(rules.common_name, common_name):
+            raise Rejected(
+                Reason.COMMON_NAME_REFUSED,
+                f"common name {naming.shown(common_name)} does not match {rules.common_name!a}",
+            )
+    if rules.san_uri is not None:
+        uri = naming.only_uri(certificate)
+        if not naming.matches(rules.san_uri, uri):
+            raise Rejected(Reason.SAN_URI_REFUSED, f"URI {naming.shown(uri)} does not match {rules.san_uri!a}")
 
 
 def _duration(span: timedelta) -> str:

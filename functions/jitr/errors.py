@@ -53,20 +53,40 @@ class Reason(Enum):
     NOT_YET_VALID = Kind.CURABLE, "The certificate's notBefore lies ahead."
     EXPIRED = Kind.FINAL, "The certificate's notAfter has passed."
     EXPIRES_TOO_SOON = Kind.FINAL, "Less than minimum_remaining_life is left."
+    LIVES_TOO_LONG = Kind.FINAL, "From notBefore to notAfter is longer than maximum_life."
 
     # The key.
     KEY_TYPE_REFUSED = Kind.FINAL, "The public key is of a type or curve that the CA's rules do not allow."
     KEY_SIZE_REFUSED = Kind.FINAL, "The RSA modulus is outside the CA's rsa_bits."
+    KEY_WEAK = Kind.FINAL, "The private key can be worked out from the public one (ROCA, CVE-2017-15361, among others)."
+    KEY_OF_THE_CA = Kind.FINAL, "The public key is the CA's own."
+
+    # The signature.
+    SIGNATURE_ALGORITHM_REFUSED = Kind.FINAL, "The certificate is signed with a hash weaker than SHA-256."
+
+    # The extensions.
+    EXTENSIONS_UNREADABLE = Kind.FINAL, "An extension is damaged, or stands there twice."
+    IS_A_CA = Kind.FINAL, "The certificate is a CA's: basicConstraints says CA:TRUE."
+    KEY_USAGE_REFUSED = (
+        Kind.FINAL,
+        "The key usage does not allow digital signatures, with which a TLS client proves itself.",
+    )
+    EXTENDED_KEY_USAGE_REFUSED = Kind.FINAL, "The extended key usage does not include client authentication."
+    CRITICAL_EXTENSION_UNKNOWN = Kind.FINAL, "An extension that nobody here understands is marked as critical."
 
     # The subject, and the names made from it.
     COMMON_NAME_MISSING = Kind.FINAL, "The subject holds no common name."
     COMMON_NAME_AMBIGUOUS = Kind.FINAL, "The subject holds more than one common name."
     COMMON_NAME_REFUSED = Kind.FINAL, "The common name does not fully match the CA's pattern."
+    SAN_URI_REFUSED = (
+        Kind.FINAL,
+        "The subjectAltName does not hold exactly one URI that fully matches the CA's pattern.",
+    )
     SUBJECT_UNSAFE = (
         Kind.FINAL,
-        "A subject value holds a character that would widen an IoT policy (* $ + ? #).",
+        "A value of the subject or subjectAltName holds a character that would widen an IoT policy (* $ + ? #).",
     )
-    SUBJECT_FIELD_MISSING = Kind.FINAL, "A template names a subject field that the certificate does not hold."
+    SUBJECT_FIELD_MISSING = Kind.FINAL, "A template names a field that the certificate does not hold exactly once."
     NAME_NOT_LEGAL = (
         Kind.FINAL,
         "A thing name, attribute or group made from the certificate is not legal in AWS IoT.",

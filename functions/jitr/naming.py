@@ -17,13 +17,18 @@ ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 # topic filter, widens it.
 POLICY_WILDCARDS = frozenset("*$+?#")
 
+# What a pattern is tried on. A common name has at most 64 characters (RFC 5280, ub-common-name), a thing name 128; with
+# fleet/patterns.py, which refuses patterns that backtrack without end, this bounds the work.
+MATCHED_LENGTH = 256
+_SHOWN = 130  # characters of a certificate's value in a detail: a thing name that is a little too long stays whole
+
 
 def refuse_policy_wildcards(certificate: Certificate) -> None:
     """Refuse a subject value that an IoT policy variable must not carry.
 
     Raises Rejected(SUBJECT_UNSAFE).
     """
-    for field, values in certificate.subject_fields.items():
+    for field, values in certificate.policy_values().items():
         if any(POLICY_WILDCARDS & set(value) for value in values):
             raise Rejected(
                 Reason.SUBJECT_UNSAFE,
@@ -44,6 +49,29 @@ def only_common_name(certificate: Certificate) -> str:
     return names[0]
 
 
+def only_uri(certificate: Certificate) -> str:
+    """The one URI in the certificate's subjectAltName.
+
+    Raises Rejected(SAN_URI_REFUSED).
+    """
+    uris = certificate.field_values("san_uri")
+    if len(uris) != 1:
+        raise Rejected(
+            Reason.SAN_URI_REFUSED, f"subjectAltName holds {len(uris) or 'no'} URIs; issue the certificate with one"
+        )
+    return uris[0]
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether a CA's pattern matches the whole value; one that is longer than any name is not even tried."""
+    return len(value) <= MATCHED_LENGTH and re.fullmatch(pattern, value) is not None
+
+
+def shown(value: str) -> str:
+    """A certificate's value in a detail: ASCII, in quotes, and no longer than a line."""
+    return ascii(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...")
+
+
 def thing_name(template: str, certificate: Certificate) -> str:
     """The thing's name.
 
@@ -53,7 +81,7 @@ def thing_name(template: str, certificate: Certificate) -> str:
     if not THING_NAME.fullmatch(name):
         raise Rejected(
             Reason.NAME_NOT_LEGAL,
-            f"the thing name {name!a} is not 1 to 128 of the characters a-z A-Z 0-9 : _ -",
+            f"the thing name {shown(name)} is not 1 to 128 of the characters a-z A-Z 0-9 : _ -",
         )
     return name
 
@@ -67,7 +95,7 @@ def attribute_value(attribute: str, template: str, certificate: Certificate) -> 
     if not ATTRIBUTE_VALUE.fullmatch(value):
         raise Rejected(
             Reason.NAME_NOT_LEGAL,
-            f"the value {value!a} of attribute {attribute} is not up to 800 of a-z A-Z 0-9 _ . , @ / : # = [ ] -",
+            f"the value {shown(value)} of attribute {attribute} is not up to 800 of a-z A-Z 0-9 _ . , @ / : # = [ ] -",
         )
     return value
 

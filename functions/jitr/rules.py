@@ -28,12 +28,14 @@ TEMPLATE_FIELDS = (
     "organization",
     "organizational_unit",
     "dn_qualifier",
+    "san_uri",
+    "san_dns",
     "certificate_serial",
     "certificate_id",
 )
 
 # The checks of admission.py that a CA's rules can set to observe or off, in the order in which they run.
-CHECKS = ("identity", "issuance", "validity", "key", "subject")
+CHECKS = ("identity", "issuance", "validity", "key", "signature", "extensions", "subject")
 
 
 class CertificateMode(StrEnum):
@@ -75,7 +77,8 @@ class CaRules:
     certificate_id: str  # lower-case hex SHA-256 of the CA certificate's DER
     certificate_pem: str
     certificate_mode: CertificateMode
-    common_name: str  # regular expression, full match
+    common_name: str | None = None  # regular expression, full match; None: the common name is not looked at
+    san_uri: str | None = None  # the same for the URI in subjectAltName
     thing_name: str = "{common_name}"
     thing_type: str | None = None
     thing_groups: tuple[str, ...] = ()
@@ -88,6 +91,7 @@ class CaRules:
     succeeds: str | None = None  # certificate id of the CA whose certificates this one's may follow
     checks: Mapping[str, CheckMode] = field(default_factory=dict)
     minimum_remaining_life: int = 0  # seconds
+    maximum_life: int | None = None  # seconds from notBefore to notAfter
     rsa_bits: tuple[int, int] = (2048, 8192)  # least and greatest modulus, inclusive
     curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
 

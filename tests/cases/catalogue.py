@@ -1,7 +1,31 @@
 """The catalogue of certificates: every case there is, in files by what they are about."""
 
 # Importing a file lists its cases.
-from tests.cases import issuance, keys, names, ordinary, reading, subject, validity
+from tests.cases import (
+    issuance,
+    keys,
+    names,
+    ordinary,
+    reading,
+    signatures,
+    subject,
+    usage,
+    validity,
+    weakness,
+)
 from tests.cases.case import CASES, Case
 
-__all__ = ["CASES", "Case", "issuance", "keys", "names", "ordinary", "reading", "subject", "validity"]
+__all__ = [
+    "CASES",
+    "Case",
+    "issuance",
+    "keys",
+    "names",
+    "ordinary",
+    "reading",
+    "signatures",
+    "subject",
+    "usage",
+    "validity",
+    "weakness",
+]

@@ -9,6 +9,7 @@ from cryptography.x509.oid import NameOID
 
 from jitr.errors import Reason
 from tests.cases.case import admitted, refused
+from tests.cases.der import as_pem, der_of, signed, tbs_with
 from tests.cases.issuing import (
     DAY,
     NOW,
@@ -26,7 +27,6 @@ from tests.cases.issuing import (
     rsa_key,
     rules_for,
 )
-from tests.cases.reading import as_pem, der_of
 
 
 @refused(Reason.CA_UNKNOWN)
@@ -161,6 +161,13 @@ def signed_by_itself() -> Application:
 def changed_after_signing() -> Application:
     """The common name was changed after the CA had signed."""
     return applying(as_pem(der_of(factory().leaf()).replace(b"sensor-0001", b"sensor-0002")))
+
+
+@refused(Reason.NOT_ISSUED_BY_CA)
+def two_signature_algorithms() -> Application:
+    """The part that is signed names SHA-256, the certificate around it SHA-384 (RFC 5280 §4.1.1.2)."""
+    ecdsa_with_sha384 = bytes.fromhex("300a06082a8648ce3d040303")
+    return applying(as_pem(signed(tbs_with(), algorithm=ecdsa_with_sha384)))
 
 
 @refused(Reason.NOT_ISSUED_BY_CA)

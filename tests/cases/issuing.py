@@ -16,6 +16,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PSS, PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -30,6 +31,7 @@ ACCOUNT = "111111111111"
 REGION = "eu-central-1"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | dsa.DSAPrivateKey
+Digest = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 # Attributes of a subject: a pair for each, in order.
@@ -96,6 +98,9 @@ class Authority:
         issuer: x509.Name | None = None,
         signer: SigningKey | None = None,
         extensions: Sequence[x509.ExtensionType] = (),
+        critical: Sequence[x509.ExtensionType] = (),
+        digest: Digest | None = None,
+        padding: PKCS1v15 | PSS | None = None,
     ) -> str:
         """A device's certificate in PEM; as it stands a valid one."""
         builder = (
@@ -107,9 +112,9 @@ class Authority:
             .not_valid_before(begins)
             .not_valid_after(ends)
         )
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=False)
-        return pem_of(builder.sign(signer or self.key, hashes.SHA256()))
+        for extension in (*extensions, *critical):
+            builder = builder.add_extension(extension, critical=extension in critical)
+        return pem_of(builder.sign(signer or self.key, digest or hashes.SHA256(), rsa_padding=padding))
 
 
 def issue_ca(

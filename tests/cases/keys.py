@@ -3,9 +3,11 @@
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitr.errors import Reason
-from tests.cases.case import refused
+from tests.cases.case import admitted, refused
+from tests.cases.der import P_192, P_256, ec_key_of, issued_with, rsa_key_of
 from tests.cases.issuing import Application, applying, ec_key, factory, rsa_key
 
 
@@ -25,6 +27,25 @@ def rsa_a_bit_too_short() -> Application:
 def rsa_too_long() -> Application:
     """An RSA key one bit longer than the rules allow."""
     return applying(factory().leaf(key=rsa_key())).with_rules(rsa_bits=(1024, 2047))
+
+
+@refused(Reason.KEY_SIZE_REFUSED)
+def rsa_16384() -> Application:
+    """An RSA key of 16384 bits, the greatest that OpenSSL verifies."""
+    return issued_with(key=rsa_key_of(1 << 16_383 | 1))
+
+
+@refused(Reason.UNREADABLE)
+def p_192() -> Application:
+    """A key on P-192, which cryptography does not know any more."""
+    return issued_with(key=ec_key_of(P_192, b"\4" + bytes(48)))
+
+
+@admitted
+def compressed_point() -> Application:
+    """A key on P-256 whose point is written in its compressed form."""
+    point = ec_key().public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    return issued_with(key=ec_key_of(P_256, point))
 
 
 @refused(Reason.KEY_TYPE_REFUSED)

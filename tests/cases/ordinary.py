@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.cases.case import admitted
+from tests.cases.der import BIT_STRING, SEQUENCE, as_pem, tlv
 from tests.cases.issuing import (
     Application,
     Authority,
@@ -22,7 +23,6 @@ from tests.cases.issuing import (
     openssl,
     rsa_key,
 )
-from tests.cases.reading import as_pem
 
 P_256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # SEC 2, §2.4.2
 ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
@@ -144,27 +144,21 @@ def the_other_signature() -> Application:
     r, s = decode_dss_signature(signature)
     other = encode_dss_signature(r, P_256_ORDER - s)
     signed = x509.load_pem_x509_certificate(pem.encode()).tbs_certificate_bytes
-    return applying(as_pem(sequence(signed, ECDSA_WITH_SHA256, bit_string(other))))
+    return applying(as_pem(tlv(SEQUENCE, signed, ECDSA_WITH_SHA256, tlv(BIT_STRING, b"\0", other))))
 
 
-def sequence(*parts: bytes) -> bytes:
-    return b"\x30\x82" + len(b"".join(parts)).to_bytes(2) + b"".join(parts)
-
-
-def bit_string(content: bytes) -> bytes:
-    return bytes((0x03, len(content) + 1, 0)) + content
-
-
-def applying_by_openssl(folder: Path) -> Application:
+def applying_by_openssl(folder: Path, *options: str) -> Application:
     """A device whose certificate has no extensions, hence version 1, under the root in the folder.
+
+    `options` say how it is signed, by default with SHA-256.
 
     It knocks in the first second of its life, since openssl 3.0 cannot be told another one.
     """
     openssl(folder, "genrsa", "-out", "device.key", "2048")
     subject = "/O=Acme/OU=Mark-2/CN=sensor-0001"
     openssl(folder, "req", "-new", "-key", "device.key", "-out", "device.csr", "-subj", subject)
-    sign = "x509 -req -in device.csr -CA rootCA.pem -CAkey rootCA.key -CAcreateserial -out device.pem -days 500 -sha256"
-    openssl(folder, *sign.split())
+    sign = "x509 -req -in device.csr -CA rootCA.pem -CAkey rootCA.key -CAcreateserial -out device.pem -days 500"
+    openssl(folder, *sign.split(), *(options or ("-sha256",)))
     key = load_pem_private_key((folder / "rootCA.key").read_bytes(), None)
     assert isinstance(key, SigningKey)
     authority = Authority((folder / "rootCA.pem").read_text(), key)

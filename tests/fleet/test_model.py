@@ -129,6 +129,7 @@ def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
                 on_reject=OnReject.REVOKE,
                 checks=dict.fromkeys(CHECKS, CheckMode.ENFORCE) | {"subject": CheckMode.OBSERVE},
                 minimum_remaining_life=2_592_000,
+                maximum_life=None,
                 rsa_bits=(3072, 4096),
                 curves=("P-256",),
             ),

@@ -30,6 +30,10 @@ BREAKS = [
     ("subject =", "subjekt =", "subjekt", "ca.factory.checks.subjekt is no key of fleet.toml; did you mean subject?"),
     ("profile =", '"pro file" =', '"pro file"', 'account.dev."pro file" is no key'),
     (VERIFICATION, f"{VERIFICATION}, extra = 1", "extra", "account.dev.ca.factory.extra is no key"),
+    # A CA's devices are named by something.
+    ('common_name = "sensor-[0-9]{4,}"', 'san_uri = "urn:.*"', "thing_name =", 'write thing_name = "{san_uri}"'),
+    ('common_name = "sensor-[0-9]{4,}"', 'sanuri = "urn:.*"', "sanuri", "did you mean san_uri?"),
+    ('"30d"', '"30d"\nmaximum_life = "29d"', "maximum_life", 'no certificate would pass; write at least "30d"'),
     # Missing keys are shown at their table.
     ('name = "acme"', "", "[fleet]", 'fleet.name is missing; add name = "acme"'),
     ('certificate = "factory.pem"', "", "[ca.factory]\n", "ca.factory.certificate is missing; add certificate = "),
@@ -218,6 +222,12 @@ def test_one_slip_is_one_problem_on_its_line(draft: Draft, old: str, new: str, s
         ("[3072, 4096]", "[4096, 4096]"),
         ('["P-256"]', "[]"),
         ('"30d"', '"0s"'),
+        ('"30d"', '"30d"\nmaximum_life = "30d"'),
+        (
+            'common_name = "sensor-[0-9]{4,}"\nthing_name = "{common_name}"',
+            'san_uri = "u:.*"\nthing_name = "{san_uri}"',
+        ),
+        ('common_name = "sensor-[0-9]{4,}"', 'common_name = ".*"\nsan_uri = "urn:.*"'),
         ('thing_type = "sensor"', f'thing_type = "{"a" * 128}"'),
         ('"{common_name}"', f'"{"a" * 128}{{common_name}}"'),
         ('line = "A:1"', f'line = "{"a" * 800}"'),
@@ -274,6 +284,12 @@ def test_forty_nine_attributes_are_allowed_with_a_thing_type_and_fifty_are_not(d
     draft.load()
     draft.replace('a0 = "x"', 'a0 = "x", one-more = "x"')
     assert "holds 50 attributes; keep 49" in draft.problem()[1]
+
+
+def test_a_ca_whose_devices_are_named_by_a_uri_needs_no_common_name(draft: Draft) -> None:
+    draft.replace('common_name = "sensor-[0-9]{4,}"', 'san_uri = "urn:acme:.*"')
+    draft.replace('"{common_name}"', '"{san_uri}"')
+    assert (draft.load().cas[0].common_name, draft.load().cas[0].san_uri) == (None, "urn:acme:.*")
 
 
 def test_a_ca_that_no_account_uses_is_a_problem(draft: Draft) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from jitr import admission
 from jitr.admission import ORDER, Identity, Verdict, thing_name_of
 from jitr.errors import Reason, Rejected
 from jitr.rules import CHECKS, CheckMode
 from tests.cases.catalogue import CASES, Case
+from tests.cases.der import as_pem, der_of
 from tests.cases.issuing import DAY, NOW, SENSOR, Application, applying, factory, named, rsa_key
-from tests.cases.reading import as_pem, der_of
 
 # What admission cannot find, for it sees neither records nor AWS's answers to provisioning: found by edge tests.
 FOUND_ELSEWHERE = {
@@ -33,6 +34,8 @@ FAILING: dict[str, Callable[[], Application]] = {
     "issuance": lambda: applying().with_ca(active=False),
     "validity": lambda: applying(factory().leaf(ends=NOW - DAY / 2)),
     "key": lambda: applying(factory().leaf(key=rsa_key(1024))),
+    "signature": lambda: applying(factory().leaf(digest=hashes.SHA224())),
+    "extensions": lambda: applying(factory().leaf(critical=[x509.BasicConstraints(ca=True, path_length=None)])),
     "subject": lambda: applying(factory().leaf(named("gateway-0001"))),
 }
 
@@ -143,7 +146,10 @@ def test_the_ca_the_reading_and_the_names_cannot_be_switched_off(
 
 
 def test_every_check_is_reported_also_after_a_failure() -> None:
-    pem = factory().leaf((SENSOR[0],), key=rsa_key(1024), ends=NOW - DAY / 2)
+    ca_true = x509.BasicConstraints(ca=True, path_length=None)
+    pem = factory().leaf(
+        (SENSOR[0],), key=rsa_key(1024), ends=NOW - DAY / 2, critical=[ca_true], digest=hashes.SHA224()
+    )
     application = applying(pem).with_device(certificate_id="0" * 64).with_ca(active=False)
     examination = application.examine()
     assert [(finding.check, finding.refusal and finding.refusal.reason) for finding in examination.findings] == [
@@ -152,6 +158,8 @@ def test_every_check_is_reported_also_after_a_failure() -> None:
         ("issuance", Reason.CA_INACTIVE),
         ("validity", Reason.EXPIRED),
         ("key", Reason.KEY_SIZE_REFUSED),
+        ("signature", Reason.SIGNATURE_ALGORITHM_REFUSED),
+        ("extensions", Reason.IS_A_CA),
         ("subject", Reason.COMMON_NAME_MISSING),
         ("names", Reason.SUBJECT_FIELD_MISSING),
     ]

@@ -1,21 +1,38 @@
 """Certificates as values: what they say of themselves."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import NoReturn, cast
+from unittest.mock import Mock
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.name import _ASN1Type
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jitr.certificates import Certificate, KeyFacts
 from jitr.errors import Reason, Rejected
+from jitr.extensions import Extensions
 from jitr.rules import TEMPLATE_FIELDS
-from tests.cases.issuing import DAY, NOW, SENSOR, PrivateKey, ec_key, factory, issue_ca, pem_of, rsa_key
+from tests.cases.der import as_pem, integer, signed, tbs_with
+from tests.cases.issuing import DAY, NOW, SENSOR, PrivateKey, ec_key, factory, issue_ca, name, pem_of, rsa_key
+from tests.cases.usage import damaged_extension
+
+ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+
+
+def panic(text: str) -> BaseException:
+    """What cryptography's Rust part raises when it panics: no Exception, and importable from nowhere."""
+    return cast("BaseException", type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})(text))
+
+
+def raise_it(error: BaseException, *_: object) -> NoReturn:
+    raise error
 
 
 def test_every_field_is_read() -> None:
@@ -115,6 +132,67 @@ def test_a_refusal_does_not_repeat_the_certificate() -> None:
     assert "\n" not in refusal.value.detail
     assert len(refusal.value.detail) < 300
     assert not any(line in str(refusal.value) for line in pem.splitlines() if line)
+
+
+@pytest.mark.parametrize(
+    "raised", [ValueError("x"), TypeError(), KeyError("x"), RecursionError(), UserWarning("x"), panic("range end out")]
+)
+def test_whatever_cryptography_raises_makes_the_certificate_unreadable(
+    raised: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = factory().leaf()
+    monkeypatch.setattr("jitr.certificates._key_facts", partial(raise_it, raised))
+    with pytest.raises(Rejected) as refusal:
+        Certificate.from_pem(pem)
+    assert refusal.value.reason is Reason.UNREADABLE
+
+
+@pytest.mark.parametrize("raised", [ValueError("x"), panic("called `unwrap()` on a `None` value")])
+def test_whatever_cryptography_raises_over_a_signature_is_no_issuance(raised: BaseException) -> None:
+    leaf, ca = Certificate.from_pem(factory().leaf()), Certificate.from_pem(factory().pem)
+    parsed = Mock(verify_directly_issued_by=partial(raise_it, raised))
+    assert not replace(leaf, parsed=parsed).is_issued_by(ca)
+    assert leaf.is_issued_by(ca)
+
+
+def test_an_interruption_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jitr.certificates._key_facts", partial(raise_it, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        Certificate.from_pem(factory().leaf())
+
+
+def test_no_warning_of_cryptography_comes_out() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        certificate = Certificate.from_pem(as_pem(signed(tbs_with(serial=integer(-5)))))
+    assert certificate.serial == "-5"
+
+
+def test_extensions_that_are_not_there_say_nothing() -> None:
+    assert Certificate.from_pem(factory().leaf()).extensions == Extensions()
+
+
+def test_extensions_are_read() -> None:
+    names = [x509.UniformResourceIdentifier("urn:a"), x509.DNSName("b"), x509.RFC822Name("c@d"), x509.DNSName("a")]
+    extensions: list[x509.ExtensionType] = [
+        x509.SubjectAlternativeName([*names, x509.DirectoryName(name(SENSOR[:1])), x509.RegisteredID(ANY)]),
+        x509.ExtendedKeyUsage([ANY]),
+    ]
+    pem = factory().leaf(extensions=extensions, critical=[x509.BasicConstraints(ca=False, path_length=None)])
+    assert Certificate.from_pem(pem).extensions == Extensions(
+        is_ca=False,
+        purposes=frozenset({ANY.dotted_string}),
+        critical=("2.5.29.19",),
+        alternative_uris=("urn:a",),
+        alternative_dns_names=("b", "a"),
+        other_alternative_names=("c@d", "O=Acme"),
+    )
+
+
+def test_damaged_extensions_leave_the_rest_readable_and_say_why() -> None:
+    certificate = Certificate.from_pem(damaged_extension().device.pem)
+    assert certificate.extensions.problem
+    assert certificate.field_values("common_name") == ("sensor-0001",)
 
 
 def test_a_certificate_is_frozen() -> None:

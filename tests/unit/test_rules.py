@@ -29,7 +29,8 @@ ca_rules = st.builds(
     certificate_id=texts,
     certificate_pem=texts,
     certificate_mode=st.sampled_from(CertificateMode),
-    common_name=texts,
+    common_name=st.none() | texts,
+    san_uri=st.none() | texts,
     thing_name=texts,
     thing_type=st.none() | texts,
     thing_groups=st.lists(texts).map(tuple),
@@ -38,6 +39,7 @@ ca_rules = st.builds(
     on_reject=st.sampled_from(OnReject),
     checks=st.dictionaries(st.sampled_from(CHECKS), st.sampled_from(CheckMode)),
     minimum_remaining_life=st.integers(0),
+    maximum_life=st.none() | st.integers(0),
     rsa_bits=st.tuples(st.integers(), st.integers()),
     curves=st.lists(texts).map(tuple),
 )
