@@ -25,18 +25,29 @@ from functools import lru_cache
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
-from jitr.certificates import UNREADABLE, Certificate
+from jitr.certificates import Certificate
 from jitr.errors import UnusableCrl
 
 # A function of 512 MB reads this much with room to spare (bench/crl.py); it is 1.6 million entries of the usual size.
 GREATEST_SIZE = 64 * 2**20
 
-_DAMAGED = (*UNREADABLE, IndexError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+# What cryptography raises for damaged CRLs, some of it when a field is first touched.
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 # Extensions of a CRL that change nothing of what its entries mean, so they may be critical.
 _HARMLESS = frozenset(
