@@ -7,6 +7,8 @@
     4 count         once a day, every certificate of every CA, resumed across sweeps: counts per status, and ACTIVE
                     certificates against which an operator's verdict stands
 
+Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
+
 AWS IoT publishes an event only while the device knocks. When an event is lost (the rule was disabled, a queue purged, a
 stack broken) and the device has given up, nobody would ever take it up. The sweep decides which certificates were
 forgotten; `register` decides on them, as on any other event. It sends nothing while the queue is behind: what is in the
@@ -19,6 +21,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from cryptography import x509
+
 from jitr.claims import Due
 from jitr.decisions import Outcome, Record
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
@@ -29,7 +33,7 @@ from jitr.provisioning import plan_retirement
 from jitr.registrations import DeviceRegistration, ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.rules import CaRules, Rules
-from jitr.telemetry import DISAGREEMENTS, Announcer
+from jitr.telemetry import CA_DAYS_LEFT, DISAGREEMENTS, WAITING, Announcer
 
 # A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
 _SENT_RECENTLY = timedelta(hours=1)
@@ -91,17 +95,20 @@ class Sweep:
         self._retire(swept, now, time_is_left)
         for ca in self._rules.cas:
             self._count(ca, swept, now, time_is_left)
+            self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
         return swept
 
     def _look_back(self, ca: CaRules, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
         horizon = now - timedelta(seconds=self._rules.horizon)
         waiting_since = now - timedelta(seconds=self._rules.pending_after)
         marker = self._journal.look_back_marker(ca.certificate_id)
+        waiting_in_all = 0
         for page in self._iot.certificates_of(ca.certificate_id, marker):
             recent = [one for one in page.certificates if one.created_at >= horizon]
             waiting = [
                 one for one in recent if one.status is Status.PENDING_ACTIVATION and one.created_at < waiting_since
             ]
+            waiting_in_all += len(waiting)
             swept.looked_at += len(recent)
             swept.sent += self._send_forgotten(ca, waiting, now)
             if len(recent) < len(page.certificates):
@@ -112,6 +119,8 @@ class Sweep:
                 return
         if marker:
             self._journal.keep_look_back_marker(ca.certificate_id, None)
+        else:  # a part of the list would be told as the whole
+            self._announcer.count(WAITING, waiting_in_all, ca=ca.name)
 
     def _send_forgotten(self, ca: CaRules, waiting: list[ListedCertificate], now: datetime) -> int:
         sent = 0
@@ -260,3 +269,9 @@ class Sweep:
 
 def _was_sent_recently(record: Record, now: datetime) -> bool:
     return record.swept_at is not None and now - record.swept_at < _SENT_RECENTLY
+
+
+def _days_left(ca: CaRules, now: datetime) -> float:
+    """Days until a CA's certificate expires, negative after it."""
+    not_after = x509.load_pem_x509_certificate(ca.certificate_pem.encode()).not_valid_after_utc
+    return (not_after - now) / timedelta(days=1)

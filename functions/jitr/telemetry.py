@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from jitr.decisions import Decision, Outcome
-from jitr.edge import calling
+from jitr.edge import calling, is_throttle
 from jitr.errors import NAME_LOST, Unavailable
 from jitr.items import milliseconds
 from jitr.settings import Settings
@@ -22,6 +22,7 @@ from jitr.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+    from mypy_boto3_iot import IoTClient
 
 METRICS_NAMESPACE = "jitr"
 EVENT_SOURCE = "jitr"
@@ -55,8 +56,28 @@ SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
 DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
-_IN_SECONDS = frozenset({SECONDS_TO_ACTIVE})
+# 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
+# metric math, which an alarm on a search or a quotient would need.
+REJECTED_SHARE = "RejectedShare"
+WAITING = "Waiting"  # certificates that the sweep found pending for longer than the ordinary path takes
+CA_DAYS_LEFT = "CaDaysLeft"  # until the CA's certificate expires; told by every sweep
+# Calls, each attempt, of the APIs whose quotas bound activation.
+CALLS_OF = {
+    "DescribeCertificate": "DescribeCertificateCalls",
+    "UpdateCertificate": "UpdateCertificateCalls",
+    "AttachPolicy": "AttachPolicyCalls",
+}
+
+# Metrics whose every value counts, with their units; of all others the sum over an invocation does.
+_MEASURED = {
+    SECONDS_TO_ACTIVE: MetricUnit.Seconds,
+    REJECTED_SHARE: MetricUnit.Percent,
+    WAITING: MetricUnit.Count,
+    CA_DAYS_LEFT: MetricUnit.NoUnit,
+}
 NO_CA = "none"
+# Metrics of one CA; a certificate of which no CA is known counts under NO_CA, as everything else does.
+BY_CA = frozenset({*_METRIC_OF.values(), SECONDS_TO_ACTIVE, REJECTED_SHARE, WAITING, CA_DAYS_LEFT})
 
 METRIC_NAMES = (
     *_METRIC_OF.values(),
@@ -67,7 +88,8 @@ METRIC_NAMES = (
     SWEPT,
     THROTTLES,
     DISAGREEMENTS,
-    SECONDS_TO_ACTIVE,
+    *_MEASURED,
+    *CALLS_OF.values(),
 )
 
 
@@ -78,11 +100,17 @@ class Counts:
         self._fleet = fleet
         self._by_ca: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
-    def add(self, metric: str, number: int = 1, *, ca: str = NO_CA) -> None:
-        self._by_ca[ca][metric].append(number)
+    def add(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
+        """Count, or measure; the CA is a dimension of those metrics alone that are of one (BY_CA)."""
+        self._by_ca[ca if metric in BY_CA else NO_CA][metric].append(number)
 
-    def measure(self, metric: str, seconds: float, *, ca: str = NO_CA) -> None:
-        self._by_ca[ca][metric].append(seconds)
+    def count_calls(self, client: "IoTClient") -> None:
+        """Count what a client does to AWS's quotas: attempts, and answers that ask for patience."""
+        for operation, metric in CALLS_OF.items():
+            client.meta.events.register(f"request-created.iot.{operation}", lambda metric=metric, **_: self.add(metric))
+        client.meta.events.register(
+            "needs-retry.iot", lambda response, **_: self.add(THROTTLES) if is_throttle(response) else None
+        )
 
     def flush(self) -> None:
         """Write one EMF line for each CA, with dimensions fleet and ca; nothing when nothing was counted."""
@@ -90,9 +118,8 @@ class Counts:
             line = EphemeralMetrics(namespace=METRICS_NAMESPACE)
             line.set_default_dimensions(fleet=self._fleet, ca=ca)
             for metric, values in metrics.items():
-                unit = MetricUnit.Seconds if metric in _IN_SECONDS else MetricUnit.Count
-                for value in values if unit is MetricUnit.Seconds else [sum(values)]:
-                    line.add_metric(metric, unit, value)
+                for value in values if metric in _MEASURED else [sum(values)]:
+                    line.add_metric(metric, _MEASURED.get(metric, MetricUnit.Count), value)
             line.flush_metrics()
         self._by_ca.clear()
 
@@ -143,10 +170,12 @@ class Announcer:
         self._counts.add(_METRIC_OF[outcome], ca=ca)
         if decision and outcome is Outcome.ACTIVATED and sent_at:
             seconds = max((decision.decided_at - sent_at).total_seconds(), 0)
-            self._counts.measure(SECONDS_TO_ACTIVE, seconds, ca=ca)
+            self._counts.add(SECONDS_TO_ACTIVE, seconds, ca=ca)
+        if decision and outcome in (Outcome.ACTIVATED, Outcome.REJECTED):
+            self._counts.add(REJECTED_SHARE, 100 if outcome is Outcome.REJECTED else 0, ca=ca)
 
-    def count(self, metric: str) -> None:
-        self._counts.add(metric)
+    def count(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
+        self._counts.add(metric, number, ca=ca)
 
     def warn(self, happening: str, metric: str, **fields: Any) -> None:
         """Log and count what somebody should look at, if it goes on."""

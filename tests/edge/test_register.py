@@ -22,6 +22,7 @@ from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, Unreadab
 from jitr.handlers import register
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
+from jitr.telemetry import CALLS_OF
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, pem_of, rules_for
 from tests.edge.cloud import TABLE, Cloud, Wire
 from tests.edge.test_registry import deny
@@ -114,7 +115,7 @@ def test_an_activated_device_has_its_thing_its_policy_and_its_record(warm: Cloud
         "jitr-acme-factory"
     ]
     assert set(warm.items()) == {f"certificate#{device}", "thing#sensor-0001"}
-    assert warm.counted() == {"Activated": 1, "SecondsToActive": 1}
+    assert warm.counted() == {"Activated": 1, "SecondsToActive": 1, "RejectedShare": 0}
 
 
 def test_a_certificate_is_never_active_before_thing_and_policy_are_attached(warm: Cloud) -> None:
@@ -215,14 +216,14 @@ def test_duplicates_in_one_batch_take_one_describe(warm: Cloud, wire: Wire) -> N
     device = warm.knock()
     assert warm.batch(*(warm.record(warm.event(device)) for _ in range(5))) == []
     assert wire.operations("iot") == FIVE
-    assert warm.counted() == {"Activated": 1, "SecondsToActive": 1, "Duplicates": 4}
+    assert warm.counted() == {"Activated": 1, "SecondsToActive": 1, "RejectedShare": 0, "Duplicates": 4}
 
 
 def test_refused_duplicates_in_one_batch_take_one_describe(warm: Cloud, wire: Wire) -> None:
     device = warm.knock(factory().leaf(named("gateway-0001")))
     assert warm.batch(*(warm.record(warm.event(device)) for _ in range(3))) == []
     assert wire.operations("iot") == ["DescribeCertificate", "UpdateCertificate"]
-    assert warm.counted() == {"Rejected": 1, "Duplicates": 2}
+    assert warm.counted() == {"Rejected": 1, "RejectedShare": 100, "Duplicates": 2}
     assert warm.status(device) == "INACTIVE"
 
 
@@ -869,8 +870,10 @@ def test_the_handler_decides_a_batch_and_writes_its_metrics_once(
     assert deployed({"Records": [warm.record(warm.event(device))]}) == {"batchItemFailures": []}
     assert warm.status(device) == "ACTIVE"
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (emf,) = (line for line in lines if "_aws" in line)
-    assert (emf["Activated"], emf["fleet"], emf["ca"]) == ([1.0], "acme", "factory")
+    emf = {line["ca"]: line for line in lines if "_aws" in line}
+    assert (emf["factory"]["Activated"], emf["factory"]["fleet"]) == ([1.0], "acme")
+    assert [emf["none"][name] for name in CALLS_OF.values()] == [[1.0], [1.0], [1.0]]
+    assert len(emf) == len([line for line in lines if "_aws" in line]) == 2
     (line,) = (line for line in lines if "_aws" not in line)
     assert (line["message"], line["certificate_id"], line["service"]) == ("device outcome", device, "register")
     assert line["outcome"] == "activated"

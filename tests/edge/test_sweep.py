@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from jitr import sweeping
 from jitr.claims import Due
@@ -669,9 +670,36 @@ def test_the_scheduled_event_from_a_file_sweeps(
     listing(listed(1), listed(2, status="ACTIVE"))
     assert scheduled() == asdict(Swept(looked_at=2, sent=1))
     assert sent(wire) == [f"{1:064x}"]
-    line, emf = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = (line for line in lines if "_aws" not in line)
     assert (line["message"], line["sent"], line["service"]) == ("swept", 1, "sweep")
-    assert (emf["Swept"], emf["fleet"]) == ([1.0], "acme")
+    emf = {line["ca"]: line for line in lines if "_aws" in line}
+    assert (emf["none"]["Swept"], emf["none"]["fleet"]) == ([1.0], "acme")
+    assert (emf["factory"]["Waiting"], emf["factory"]["fleet"]) == ([1.0], "acme")
+
+
+def test_a_sweep_tells_how_many_certificates_wait(cloud: Cloud, listing: Listing) -> None:
+    listing(listed(1), listed(2), listed(3, 5 * MINUTE), listed(4, status="ACTIVE"), listed(5, 8 * DAY))
+    cloud.swept()
+    assert cloud.counts._by_ca["factory"]["Waiting"] == [2]
+
+
+def test_a_part_of_the_list_is_not_told_as_the_whole(cloud: Cloud, listing: Listing) -> None:
+    listing.page = 1
+    listing(listed(1), listed(2), listed(3))
+    assert cloud.swept(after(1)).unfinished == ["factory", "factory"]
+    cloud.swept()
+    assert "Waiting" not in cloud.counted()
+    cloud.swept()
+    assert cloud.counted()["Waiting"] == 3
+
+
+@pytest.mark.parametrize("days", [400, 1, 0, -3])
+def test_a_sweep_tells_how_long_each_ca_lasts(cloud: Cloud, listing: Listing, days: int) -> None:
+    listing()
+    cloud.now = x509.load_pem_x509_certificate(factory().pem.encode()).not_valid_after_utc - days * DAY
+    cloud.swept()
+    assert cloud.counts._by_ca["factory"]["CaDaysLeft"] == [days]
 
 
 def test_a_sweep_that_sends_nothing_is_counted_too(

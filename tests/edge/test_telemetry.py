@@ -265,7 +265,7 @@ def test_each_measured_second_is_kept_for_its_percentiles(cloud: Cloud, capsys: 
     assert line["SecondsToActive"] == [1.0, 2.0, 2.0]
     (metrics,) = line["_aws"]["CloudWatchMetrics"]
     units = {metric["Name"]: metric["Unit"] for metric in metrics["Metrics"]}
-    assert units == {"Activated": "Count", "SecondsToActive": "Seconds"}
+    assert units == {"Activated": "Count", "SecondsToActive": "Seconds", "RejectedShare": "Percent"}
 
 
 def test_a_batch_of_many_activations_loses_no_measurement(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
@@ -283,6 +283,22 @@ def test_the_next_invocation_counts_anew_under_the_fleet_too(cloud: Cloud, capsy
         cloud.announcer.count(telemetry.PUT_OFF)
         cloud.announcer.flush()
     assert [(line["fleet"], line["PutOff"]) for line in emf(capsys.readouterr().out)] == [("acme", [1.0])] * 2
+
+
+def test_the_average_of_the_rejected_share_is_the_rejection_rate(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for decision in (ACTIVATION, REJECTION, ACTIVATION, ACTIVATION, MOST):  # a held device is neither
+        cloud.announcer.outcome(decision.outcome, decision.certificate_id, replace(decision, ca="factory"))
+    cloud.announcer.flush()
+    (line,) = emf(capsys.readouterr().out)
+    assert line["RejectedShare"] == [0, 100, 0, 0]
+
+
+@pytest.mark.parametrize("name", METRIC_NAMES)
+def test_only_a_metric_of_one_ca_has_the_ca_as_its_dimension(cloud: Cloud, name: str) -> None:
+    cloud.announcer.count(name, 1, ca="factory")
+    assert set(cloud.counts._by_ca) == {"factory" if name in telemetry.BY_CA else telemetry.NO_CA}
 
 
 def test_an_invocation_that_counted_nothing_writes_nothing(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr.decisions import Outcome, Record
-from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL, is_throttle
+from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
@@ -37,7 +37,7 @@ from jitr.registration import Registration
 from jitr.registry import Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr.telemetry import PUT_OFF, THROTTLES, UNREADABLE_MESSAGES, Announcer, Counts, decision_fields
+from jitr.telemetry import PUT_OFF, UNREADABLE_MESSAGES, Announcer, Counts, decision_fields
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -221,9 +221,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     counts = Counts(fleet=settings.fleet)
     announcer = Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, counts)
     iot = boto3.client("iot", config=CLIENT_CONFIG)
-    iot.meta.events.register(
-        "needs-retry.iot", lambda response, **_: counts.add(THROTTLES) if is_throttle(response) else None
-    )
+    counts.count_calls(iot)
     pacer = Pacer(settings.seconds_between_calls)
     registration = Registration(
         settings=settings,

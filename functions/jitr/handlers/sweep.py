@@ -70,11 +70,13 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
     logger = Logger(service="sweep")
     logger.remove_keys(["location"])
     counts = Counts(fleet=settings.fleet)
+    iot = boto3.client("iot", config=CLIENT_CONFIG)
+    counts.count_calls(iot)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     journal = Journal(dynamodb, settings.registry_table)
     sweep = Sweep(
         rules=Rules.load(),
-        iot=AwsIot(boto3.client("iot", config=CLIENT_CONFIG), Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
+        iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
         registry=Registry(dynamodb, settings.registry_table),
         journal=journal,
         queue=SweepQueue(
