@@ -7,7 +7,7 @@ Every check works on what could be read and stays silent about the rest, so that
 from collections.abc import Iterator
 
 from fleet.keys import Draft
-from fleet.names import ROLE_ARN, partition_of
+from fleet.names import ROLE_ARN, TOPIC, partition_of
 from fleet.problems import Place, meant, nearest, shown
 from fleet.values import written_duration
 from jitr.rules import CertificateMode
@@ -24,6 +24,7 @@ def check_agreement(fleet: Draft, root: Place) -> None:
         _check_names(ca, root.at("ca", name))
         _check_lives(ca, root.at("ca", name))
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
+    _check_topic(fleet, root)
     _check_successions(fleet, root)
     _check_account_ids(fleet, root)
     _check_roles(fleet, root)
@@ -84,6 +85,20 @@ def _check_sweep(sweep: Draft, place: Place) -> None:
             )
     if sweep.get("every", 0) % 60:
         place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
+
+
+def _check_topic(fleet: Draft, root: Place) -> None:
+    """Alarms tell topics of their own Region alone (CloudWatch, PutMetricAlarm, AlarmActions)."""
+    written = fleet.get("alarms", {}).get("topic")
+    match = TOPIC.fullmatch(written) if written else None
+    if match is None or match["region"] == "<region>":
+        return
+    others = {region for account in fleet.get("account", {}).values() for region in account.get("regions", ())}
+    if elsewhere := sorted(others - {match["region"]}):
+        root.at("alarms", "topic").problem(
+            f"lies in {match['region']}, and alarms in {', '.join(elsewhere)} cannot tell it",
+            "write <region> in its place, and have a topic of that name in each Region",
+        )
 
 
 def _check_successions(fleet: Draft, root: Place) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.names import account_id, attributes, fleet_name, own_name, region, role_arn, thing_name, thing_word
+from fleet.names import account_id, attributes, fleet_name, own_name, region, role_arn, thing_name, thing_word, topic
 from fleet.problems import Place, meant, nearest
 from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of, url
 from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject, OnReplacement
@@ -124,6 +124,13 @@ SWEEP: Keys = {
     "horizon": Key(kind="duration", read=duration(least=60), default="7d"),
 }
 
+ALARMS: Keys = {
+    "topic": Key(kind="ARN of an SNS topic", read=topic, default=None),
+    "backlog": Key(kind="duration", read=duration(least=60), default="15m"),
+    "rejection_rate": Key(kind="number", read=rate(greatest=100), default=20),
+    "ca_expiry": Key(kind="duration", read=duration(least=86_400), default="90d"),
+}
+
 REGISTRATION: Keys = {
     "mode": Key(kind="DEFAULT or SNI_ONLY", read=choice(CertificateMode), example='mode = "SNI_ONLY"'),
     "verification_certificate": Key(kind="path", read=path, default=None),
@@ -147,6 +154,7 @@ DOCUMENT: Keys = {
     "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
     "ca": Key(kind="table", read=named(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
+    "alarms": Key(kind="table", read=table(ALARMS), default={}),
     "account": Key(kind="table", read=named(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"),
 }
 
@@ -156,6 +164,7 @@ TABLES: Mapping[str, Keys] = {
     "ca.<name>": CA,
     "ca.<name>.checks": CHECK_MODES,
     "sweep": SWEEP,
+    "alarms": ALARMS,
     "account.<name>": ACCOUNT,
     "account.<name>.ca.<ca>": REGISTRATION,
 }

@@ -75,6 +75,16 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alarms:
+    """Whom alarms tell, and from when on."""
+
+    topic: str | None  # ARN of an SNS topic, with the placeholders of policies
+    backlog: int  # seconds that the oldest registration may wait
+    rejection_rate: float  # percent
+    ca_expiry: int  # seconds before the end of a CA's certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """One fleet.toml; CAs and accounts in the order in which they are written."""
 
@@ -82,6 +92,7 @@ class Fleet:
     cas: tuple[Ca, ...]
     accounts: tuple[Account, ...]
     sweep: Sweep
+    alarms: Alarms
     path: Path
 
     def policy_name(self, ca: Ca) -> str:

@@ -29,6 +29,11 @@ PARTITIONS = {
     "aws-us-gov": re.compile(rf"us-gov-{_DIRECTION}-[1-9]"),
 }
 
+# CreateTopic Name; alarms tell standard topics only (CloudWatch guide, "Using Amazon CloudWatch alarms").
+TOPIC = re.compile(
+    r"arn:(?:<partition>|aws|aws-cn|aws-us-gov):sns:(?P<region><region>|[a-z0-9-]+):(?:<account>|[0-9]{12}):[a-zA-Z0-9_-]{1,256}"
+)
+
 # CreateThing thingName, CreateThingType thingTypeName, CreateThingGroup thingGroupName.
 THING_CHARACTERS = "a-zA-Z0-9:_-"
 THING_LENGTH = 128
@@ -103,6 +108,21 @@ def role_arn(value: object, place: Place) -> str | None:
 def partition_of(name: str) -> str | None:
     """Tell the partition of a Region's name, or None if it is the name of none."""
     return next((partition for partition, shape in PARTITIONS.items() if shape.fullmatch(name)), None)
+
+
+def topic(value: object, place: Place) -> str | None:
+    """Read the ARN of an SNS topic, which may leave partition, Region and account to the stack."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if not TOPIC.fullmatch(written):
+        place.problem(
+            f"is {shown(written)}, which is no ARN of an SNS topic that alarms can tell",
+            'write it like "arn:<partition>:sns:<region>:<account>:on-call", with these very words in angle brackets '
+            "where stages differ; FIFO topics take no alarms",
+        )
+        return None
+    return written
 
 
 def thing_word(value: object, place: Place) -> str | None:

@@ -56,5 +56,13 @@ class ResourceNames:
         """
         return f"jitr_{self.fleet}__{ca}".replace("-", "_")
 
+    def alarm(self, what: str, ca: str | None = None) -> str:
+        """An alarm's name; no part holds two hyphens in a row."""
+        return "--".join([f"jitr-{self.fleet}", what, *([ca] if ca else [])])
+
+    def dashboard(self, region: str) -> str:
+        """A dashboard's name; dashboards, unlike all else here, are one list for all Regions of an account."""
+        return f"jitr-{self.fleet}--{region}"
+
     def log_group(self, function: str) -> str:
         return f"/aws/lambda/{function}"

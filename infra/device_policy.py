@@ -6,8 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iot as iot
 from constructs import Construct
 
-# What a policy file may leave to the stack. IoT's own variables look like ${iot:…}, so these look different.
-_PARTITION, _REGION, _ACCOUNT = "<partition>", "<region>", "<account>"
+from infra.placeholders import filled
 
 
 class DevicePolicy(Construct):
@@ -15,9 +14,7 @@ class DevicePolicy(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, policy_name: str, document: str) -> None:
         super().__init__(scope, construct_id)
-        stack = cdk.Stack.of(self)
-        for placeholder, value in ((_PARTITION, stack.partition), (_REGION, stack.region), (_ACCOUNT, stack.account)):
-            document = document.replace(placeholder, value)
+        document = filled(document, cdk.Stack.of(self))
         policy = iot.CfnPolicy(self, "Policy", policy_name=policy_name, policy_document=json.loads(document))
         # Attached to every device: deleting it with the stack would fail, or cut the fleet off.
         policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

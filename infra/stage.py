@@ -9,8 +9,10 @@ from constructs import Construct
 
 from fleet.model import Account, Fleet
 from fleet.resources import ResourceNames
+from infra.alarms import StageAlarms
 from infra.asset import ROOT, function_asset, layer_asset
 from infra.crls import CrlBucket
+from infra.dashboard import StageDashboard
 from infra.device_policy import DevicePolicy
 from infra.registration import RegistrationPath
 from infra.registry import RegistryTable
@@ -81,6 +83,18 @@ class RegionStack(cdk.Stack):
             target=target,
             code=code,
             layer=layer,
+        )
+        ca_names = [ca.name for ca in cas]
+        alarms = StageAlarms(
+            self, "Alarms", names=names, cas=ca_names, sweep_every=fleet.sweep.every, limits=fleet.alarms
+        )
+        StageDashboard(
+            self,
+            "Dashboard",
+            names=names,
+            cas=ca_names,
+            alarm_names=alarms.names,
+            activations_per_second=account.activations_per_second,
         )
         Sweeping(
             self,

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from fleet.parse import load
 from infra.asset import ROOT
 from infra.stage import AccountStage
 from infra.target import AWS, Target, local
+from tests.fleet.drafts import Draft, Issuer
 
 
 class Synthesized:
@@ -62,7 +63,7 @@ def fleet() -> Fleet:
     return load(ROOT / "fleet.toml")
 
 
-def _synthesized(fleet: Fleet, target: Target) -> dict[str, Synthesized]:
+def synthesized(fleet: Fleet, target: Target) -> dict[str, Synthesized]:
     """Every stack of the fleet by its name on the CDK command line, all in one app, as app.py makes them."""
     app = cdk.App()
     stages = [AccountStage(app, fleet=fleet, account=account, target=target) for account in fleet.accounts]
@@ -77,7 +78,7 @@ def _synthesized(fleet: Fleet, target: Target) -> dict[str, Synthesized]:
 
 @pytest.fixture(scope="session")
 def stacks(fleet: Fleet) -> dict[str, Synthesized]:
-    return _synthesized(fleet, AWS)
+    return synthesized(fleet, AWS)
 
 
 @pytest.fixture(scope="session")
@@ -87,4 +88,21 @@ def production(stacks: dict[str, Synthesized]) -> Synthesized:
 
 @pytest.fixture(scope="session")
 def on_local_aws(fleet: Fleet) -> Synthesized:
-    return _synthesized(fleet, local())["prod/eu-central-1"]
+    return synthesized(fleet, local())["prod/eu-central-1"]
+
+
+@pytest.fixture
+def draft(tmp_path: Path) -> Draft:
+    """A fleet file of its own, to change one thing in: accounts dev and prod, one CA."""
+    return Draft(tmp_path, Issuer())
+
+
+@pytest.fixture
+def changed(draft: Draft) -> Callable[[str], dict[str, Synthesized]]:
+    """The stacks of a fleet file with more in it."""
+
+    def synthesize(more: str) -> dict[str, Synthesized]:
+        draft.text += f"\n{more}"
+        return synthesized(draft.load(), AWS)
+
+    return synthesize

@@ -1,0 +1,214 @@
+"""What wakes someone: one alarm for each thing that does not cure itself.
+
+Every alarm watches one metric with its exact dimensions; there is no metric math, so what is a rate is emitted as one.
+A quiet fleet emits little, so a missing value is good news everywhere but at the sweep, which always has something to
+say.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from fleet.model import Alarms
+from fleet.resources import ResourceNames
+from infra.metrics import Metric, emitted, of_function, of_queue, of_rule
+from infra.placeholders import filled
+from jitr.telemetry import CA_DAYS_LEFT, CONTRADICTIONS, DISAGREEMENTS, FAILURES, REJECTED_SHARE, SWEPT
+
+_MINUTES = 60
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """One alarm: breaching when `datapoints` of the last `periods` values reach the threshold."""
+
+    name: str
+    meaning: str
+    metric: Metric
+    statistic: str = "Sum"
+    reaches: float = 1
+    below: bool = False  # breaching under the threshold or at it, not over it or at it
+    seconds: int = 5 * _MINUTES
+    periods: int = 1
+    datapoints: int = 1
+    missing: str = "notBreaching"
+
+
+def watches(names: ResourceNames, *, cas: Iterable[str], sweep_every: int, limits: Alarms) -> list[Watch]:
+    """Every alarm of a stage; `sweep_every` is in seconds."""
+    return [
+        *_of_queues(names, limits),
+        *_of_function(names, names.register_function, "register"),
+        *_of_function(names, names.sweep_function, "sweep"),
+        *_of_decisions(names),
+        _of_schedule(names, sweep_every),
+        *(watch for ca in cas for watch in _of_ca(names, ca, limits)),
+    ]
+
+
+class StageAlarms(Construct):
+    """The alarms of one stage, all with the same action: to tell the fleet's SNS topic, when it has one."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: ResourceNames,
+        cas: Iterable[str],
+        sweep_every: int,
+        limits: Alarms,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        actions = [filled(limits.topic, cdk.Stack.of(self))] if limits.topic else None
+        self.names: list[str] = []
+        for watch in watches(names, cas=cas, sweep_every=sweep_every, limits=limits):
+            self.names.append(watch.name)
+            cloudwatch.CfnAlarm(
+                self,
+                watch.name,
+                alarm_name=watch.name,
+                alarm_description=watch.meaning,
+                namespace=watch.metric.namespace,
+                metric_name=watch.metric.name,
+                dimensions=[{"name": name, "value": value} for name, value in watch.metric.dimensions],
+                statistic=watch.statistic,
+                comparison_operator=f"{'Less' if watch.below else 'Greater'}ThanOrEqualToThreshold",
+                threshold=watch.reaches,
+                period=watch.seconds,
+                evaluation_periods=watch.periods,
+                datapoints_to_alarm=watch.datapoints,
+                treat_missing_data=watch.missing,
+                alarm_actions=actions,
+                ok_actions=actions,
+            )
+
+
+def _of_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm("dead-letters"),
+            meaning="Registrations that could not be read or failed ten times; each message says why in jitr_reason.",
+            metric=of_queue("ApproximateNumberOfMessagesVisible", names.dead_letter_queue),
+            statistic="Maximum",
+        ),
+        Watch(
+            name=names.alarm("undelivered"),
+            meaning="AWS IoT could not send events to the queue; each message names the failure.",
+            metric=of_queue("ApproximateNumberOfMessagesVisible", names.undelivered_queue),
+            statistic="Maximum",
+        ),
+        Watch(
+            name=names.alarm("backlog"),
+            meaning="Devices wait to be activated: more arrive than activations_per_second lets through, or AWS fails.",
+            metric=of_queue("ApproximateAgeOfOldestMessage", names.registrations_queue),
+            statistic="Maximum",
+            reaches=limits.backlog,
+            periods=3,
+            datapoints=3,
+        ),
+    ]
+
+
+def _of_function(names: ResourceNames, function: str, short: str) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm(f"{short}-errors"),
+            meaning=f"The function {function} failed as a whole: it could not start, or ran into its timeout.",
+            metric=of_function("Errors", function),
+        ),
+        Watch(
+            name=names.alarm(f"{short}-throttles"),
+            meaning=f"The account's Lambda concurrency leaves {function} no room, for a quarter of an hour.",
+            metric=of_function("Throttles", function),
+            periods=3,
+            datapoints=3,
+        ),
+    ]
+
+
+def _of_decisions(names: ResourceNames) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm("failures"),
+            meaning="Registrations fail for a reason of the deployment, such as a permission; the log has tracebacks.",
+            metric=emitted(names.fleet, FAILURES),
+            periods=3,
+            datapoints=2,
+        ),
+        Watch(
+            name=names.alarm("contradictions"),
+            meaning="Events say something else than their certificates: somebody publishes to the rule who should not.",
+            metric=emitted(names.fleet, CONTRADICTIONS),
+        ),
+        Watch(
+            name=names.alarm("disagreements"),
+            meaning="Certificates are ACTIVE that an operator had shut out; the sweep's log names them.",
+            metric=emitted(names.fleet, DISAGREEMENTS),
+        ),
+    ]
+
+
+def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
+    """No sweep has finished for three times as long as it should take."""
+    # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
+    seconds = min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
+    return Watch(
+        name=names.alarm("sweep-not-run"),
+        meaning="No sweep has finished in three intervals of its schedule, so lost events are not made up for.",
+        metric=emitted(names.fleet, SWEPT),
+        statistic="SampleCount",
+        reaches=0,
+        below=True,
+        seconds=seconds,
+        periods=3,
+        datapoints=3,
+        missing="breaching",
+    )
+
+
+def _of_ca(names: ResourceNames, ca: str, limits: Alarms) -> list[Watch]:
+    rule = names.rule(ca)
+    return [
+        Watch(
+            name=names.alarm("rejections", ca),
+            meaning=f"Devices of CA {ca} were rejected in three quarters of an hour: wrong rules, or a wrong batch.",
+            metric=emitted(names.fleet, REJECTED_SHARE, ca=ca),
+            statistic="Average",
+            reaches=limits.rejection_rate,
+            seconds=15 * _MINUTES,
+            periods=4,
+            # A single odd device in a quiet hour is no reason to wake anybody.
+            datapoints=3,
+        ),
+        Watch(
+            name=names.alarm("ca-expiring", ca),
+            meaning=f"The certificate of CA {ca} ends soon: register its successor, and issue from that.",
+            metric=emitted(names.fleet, CA_DAYS_LEFT, ca=ca),
+            statistic="Minimum",
+            reaches=limits.ca_expiry / _DAY,
+            below=True,
+            seconds=_DAY,
+            missing="ignore",
+        ),
+        Watch(
+            name=names.alarm("rule-failures", ca),
+            meaning=f"The rule of CA {ca} could not send an event to the queue; see {names.undelivered_queue}.",
+            metric=of_rule("Failure", rule),
+        ),
+        Watch(
+            name=names.alarm("rule-losses", ca),
+            meaning=f"The rule of CA {ca} could reach neither queue: the sweep has to find the devices.",
+            metric=of_rule("ErrorActionFailure", rule),
+        ),
+        Watch(
+            name=names.alarm("rule-throttled", ca),
+            meaning=f"AWS IoT drops events of CA {ca}, since the account's rules run too often.",
+            metric=of_rule("RuleMessageThrottled", rule),
+        ),
+    ]

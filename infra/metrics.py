@@ -1,0 +1,67 @@
+"""The metrics that alarms and widgets name, each with exactly the dimensions under which it is emitted.
+
+CloudWatch takes any name: an alarm on a metric that nobody emits stays silent for ever. So a Metric is only made here,
+from the functions' own names and what AWS documents, and a test compares every template with the two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jitr.telemetry import BY_CA, METRIC_NAMES, METRICS_NAMESPACE, NO_CA
+
+# AWS's metrics that we name: namespace, name → names of the dimensions. Sources: AWS IoT guide, "AWS IoT metrics and
+# dimensions"; SQS guide, "Available CloudWatch metrics for Amazon SQS"; Lambda guide, "Types of metrics".
+AWS_METRICS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("QueueName",),
+    ("AWS/SQS", "ApproximateNumberOfMessagesNotVisible"): ("QueueName",),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("QueueName",),
+    ("AWS/Lambda", "Errors"): ("FunctionName",),
+    ("AWS/Lambda", "Throttles"): ("FunctionName",),
+    ("AWS/Lambda", "Duration"): ("FunctionName",),
+    ("AWS/IoT", "Failure"): ("RuleName", "ActionType"),
+    ("AWS/IoT", "ErrorActionFailure"): ("RuleName", "ActionType"),
+    ("AWS/IoT", "RuleMessageThrottled"): ("RuleName",),
+}
+_SQS_ACTION = "SQS"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of CloudWatch: its name and all of its dimensions."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+
+    def of_widget(self, **options: object) -> list[object]:
+        """As a dashboard's body writes it, with rendering options such as stat and label."""
+        flat = [part for dimension in self.dimensions for part in dimension]
+        return [self.namespace, self.name, *flat, options]
+
+
+def emitted(fleet: str, name: str, *, ca: str | None = None) -> Metric:
+    """A metric of the functions; `ca` is the CA's name, or NO_CA, for those that are of one, and None for the others.
+
+    Raises ValueError when the functions emit no such metric.
+    """
+    if name not in METRIC_NAMES or (ca is not None) is not (name in BY_CA):
+        raise ValueError(f"the functions emit no metric {name} of CA {ca}")
+    return Metric(METRICS_NAMESPACE, name, (("fleet", fleet), ("ca", ca or NO_CA)))
+
+
+def of_queue(name: str, queue: str) -> Metric:
+    return _of_aws("AWS/SQS", name, queue)
+
+
+def of_function(name: str, function: str) -> Metric:
+    return _of_aws("AWS/Lambda", name, function)
+
+
+def of_rule(name: str, rule: str) -> Metric:
+    """A metric of a topic rule or of its actions, which all send to SQS."""
+    values = (rule, _SQS_ACTION)[: len(AWS_METRICS["AWS/IoT", name])]
+    return _of_aws("AWS/IoT", name, *values)
+
+
+def _of_aws(namespace: str, name: str, *values: str) -> Metric:
+    return Metric(namespace, name, tuple(zip(AWS_METRICS[namespace, name], values, strict=True)))

@@ -1,0 +1,229 @@
+"""Alarms and dashboard: every metric that they name is one that somebody emits, and what breaks wakes somebody."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from fleet.model import Alarms
+from fleet.resources import ResourceNames
+from infra.alarms import watches
+from infra.metrics import AWS_METRICS, emitted, of_rule
+from infra.target import AWS
+from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts, decision_fields
+from tests.fleet.drafts import Draft, Issuer
+from tests.infra.conftest import synthesized
+from tests.unit.examples import MOST
+
+NAMES = ResourceNames("acme")
+LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000)
+RESOURCES = {
+    "QueueName": ("AWS::SQS::Queue", "QueueName"),
+    "FunctionName": ("AWS::Lambda::Function", "FunctionName"),
+    "RuleName": ("AWS::IoT::TopicRule", "RuleName"),
+}
+
+Named = tuple[str, str, frozenset[tuple[str, str]]]
+
+
+def named_by_alarms(stack: Any) -> Iterator[Named]:
+    for alarm in stack.of_type("AWS::CloudWatch::Alarm"):
+        properties = alarm["Properties"]
+        dimensions = {(one["Name"], one["Value"]) for one in properties["Dimensions"]}
+        yield properties["Namespace"], properties["MetricName"], frozenset(dimensions)
+
+
+def body(stack: Any) -> dict[str, Any]:
+    """The dashboard as CloudWatch gets it, with the partition's token filled in."""
+    written = stack.one("AWS::CloudWatch::Dashboard")["DashboardBody"]
+    if isinstance(written, dict):
+        written = "".join(part if isinstance(part, str) else "aws" for part in written["Fn::Join"][1])
+    return dict(json.loads(written))
+
+
+def named_by_widgets(stack: Any) -> Iterator[Named]:
+    for widget in body(stack)["widgets"]:
+        for namespace, name, *rest in widget["properties"].get("metrics", ()):
+            *dimensions, _options = rest
+            pairs = zip(dimensions[::2], dimensions[1::2], strict=True)
+            yield namespace, name, frozenset(pairs)
+
+
+def emitted_by_functions(capsys: pytest.CaptureFixture[str]) -> set[Named]:
+    """What CloudWatch makes of the EMF lines that the functions write."""
+    counts = Counts(fleet="acme")
+    for name in METRIC_NAMES:
+        for ca in ("factory", NO_CA):
+            counts.add(name, ca=ca)
+    counts.flush()
+    found = set()
+    for line in map(json.loads, capsys.readouterr().out.splitlines()):
+        for directive in line["_aws"]["CloudWatchMetrics"]:
+            for dimensions in directive["Dimensions"]:
+                values = frozenset((name, line[name]) for name in dimensions)
+                found |= {(directive["Namespace"], metric["Name"], values) for metric in directive["Metrics"]}
+    return found
+
+
+@pytest.mark.parametrize("source", [named_by_alarms, named_by_widgets])
+def test_every_metric_that_is_named_is_emitted_with_exactly_these_dimensions(
+    production: Any, source: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = emitted_by_functions(capsys)
+
+    for namespace, name, dimensions in source(production):
+        if namespace == "jitr":
+            assert (namespace, name, dimensions) in ours
+            continue
+        assert {dimension for dimension, _ in dimensions} == set(AWS_METRICS[namespace, name])
+        for dimension, value in dimensions - {("ActionType", "SQS")}:
+            resource_type, key = RESOURCES[dimension]
+            assert value in {one["Properties"][key] for one in production.of_type(resource_type)}
+
+
+def test_a_metric_that_nobody_emits_cannot_be_named() -> None:
+    with pytest.raises(ValueError, match="no metric Activatd"):
+        emitted("acme", "Activatd", ca="factory")
+    with pytest.raises(ValueError, match="no metric Activated of CA None"):
+        emitted("acme", "Activated")
+    with pytest.raises(ValueError, match="no metric Swept of CA factory"):
+        emitted("acme", SWEPT, ca="factory")
+    with pytest.raises(KeyError):
+        of_rule("Failures", "jitr_acme__factory")
+
+
+def test_the_rules_actions_are_all_of_the_type_that_the_alarms_name(production: Any) -> None:
+    for rule in production.of_type("AWS::IoT::TopicRule"):
+        payload = rule["Properties"]["TopicRulePayload"]
+        assert [list(action) for action in [*payload["Actions"], payload["ErrorAction"]]] == [["Sqs"], ["Sqs"]]
+
+
+def test_these_wake_someone(production: Any) -> None:
+    alarms = {one["Properties"]["AlarmName"] for one in production.of_type("AWS::CloudWatch::Alarm")}
+
+    assert alarms == {
+        "jitr-acme--dead-letters",
+        "jitr-acme--undelivered",
+        "jitr-acme--backlog",
+        "jitr-acme--register-errors",
+        "jitr-acme--register-throttles",
+        "jitr-acme--sweep-errors",
+        "jitr-acme--sweep-throttles",
+        "jitr-acme--failures",
+        "jitr-acme--contradictions",
+        "jitr-acme--disagreements",
+        "jitr-acme--sweep-not-run",
+        "jitr-acme--rejections--factory",
+        "jitr-acme--ca-expiring--factory",
+        "jitr-acme--rule-failures--factory",
+        "jitr-acme--rule-losses--factory",
+        "jitr-acme--rule-throttled--factory",
+    }
+
+
+def test_no_alarm_computes(production: Any) -> None:
+    assert not [one for one in production.of_type("AWS::CloudWatch::Alarm") if "Metrics" in one["Properties"]]
+
+
+def test_only_a_sweep_that_says_nothing_is_bad_news(production: Any) -> None:
+    breaching = {
+        one["Properties"]["AlarmName"]
+        for one in production.of_type("AWS::CloudWatch::Alarm")
+        if one["Properties"]["TreatMissingData"] == "breaching"
+    }
+
+    assert breaching == {"jitr-acme--sweep-not-run"}
+
+
+@pytest.mark.parametrize("every", [60, 900, 3600, 7200, 43_200, 86_400])
+def test_the_sweep_is_missed_after_three_intervals_that_cloudwatch_allows(every: int) -> None:
+    (watch,) = (
+        watch for watch in watches(NAMES, cas=(), sweep_every=every, limits=LIMITS) if "sweep-not-run" in watch.name
+    )
+
+    assert watch.seconds == every
+    assert (watch.periods, watch.datapoints) == (3, 3)
+    # PutMetricAlarm: a day at most with periods below an hour, else a week.
+    assert watch.seconds * watch.periods <= (86_400 if watch.seconds < 3600 else 604_800)
+    assert watch.seconds % 60 == 0
+
+
+def test_the_fleets_limits_are_the_alarms_thresholds() -> None:
+    limits = Alarms(topic=None, backlog=60, rejection_rate=1.5, ca_expiry=10 * 86_400)
+    thresholds = {
+        watch.name: (watch.reaches, watch.below)
+        for watch in watches(NAMES, cas=("factory",), sweep_every=900, limits=limits)
+    }
+
+    assert thresholds["jitr-acme--backlog"] == (60, False)
+    assert thresholds["jitr-acme--rejections--factory"] == (1.5, False)
+    assert thresholds["jitr-acme--ca-expiring--factory"] == (10, True)
+
+
+def test_alarms_tell_the_fleets_topic_in_the_stages_own_region(changed: Any) -> None:
+    stack = changed('[alarms]\ntopic = "arn:<partition>:sns:<region>:<account>:on-call"\n')["prod/us-east-1"]
+
+    for alarm in stack.of_type("AWS::CloudWatch::Alarm"):
+        for actions in (alarm["Properties"]["AlarmActions"], alarm["Properties"]["OKActions"]):
+            assert ":sns:us-east-1:222222222222:on-call" in json.dumps(actions)
+
+
+def test_without_a_topic_alarms_only_show(production: Any) -> None:
+    assert not [one for one in production.of_type("AWS::CloudWatch::Alarm") if "AlarmActions" in one["Properties"]]
+
+
+def test_the_dashboard_shows_every_alarm(production: Any) -> None:
+    (widget,) = (widget for widget in body(production)["widgets"] if widget["type"] == "alarm")
+
+    shown = {arn.rpartition(":alarm:")[2] for arn in widget["properties"]["alarms"]}
+    assert shown == {one["Properties"]["AlarmName"] for one in production.of_type("AWS::CloudWatch::Alarm")}
+
+
+def test_the_dashboards_of_two_regions_have_two_names(stacks: Mapping[str, Any]) -> None:
+    names = {stack.one("AWS::CloudWatch::Dashboard")["DashboardName"] for stack in stacks.values()}
+
+    assert names == {"jitr-acme--eu-central-1", "jitr-acme--us-east-1"}
+
+
+def test_widgets_do_not_overlap_and_fill_the_width(production: Any) -> None:
+    taken = set()
+    for widget in body(production)["widgets"]:
+        for x in range(widget["x"], widget["x"] + widget["width"]):
+            for y in range(widget["y"], widget["y"] + widget["height"]):
+                assert (x, y) not in taken
+                taken.add((x, y))
+
+    assert {x for x, _ in taken} == set(range(24))
+
+
+def test_the_reasons_are_asked_of_fields_that_the_function_logs(production: Any) -> None:
+    queries = [widget["properties"]["query"] for widget in body(production)["widgets"] if widget["type"] == "log"]
+    fields = {*decision_fields(MOST)}
+
+    assert len(queries) == 2
+    for query in queries:
+        assert "SOURCE '/aws/lambda/jitr-acme-register'" in query
+        used = set(re.findall(r"\b(outcome|certificate_id|detail|reason|ca|thing_name)\b", query))
+        assert used == {"outcome", "certificate_id", "detail", "reason", "ca"}
+        assert used <= fields
+
+
+def test_every_outcome_of_the_dashboard_is_one_that_a_decision_has(production: Any) -> None:
+    queries = [widget["properties"]["query"] for widget in body(production)["widgets"] if widget["type"] == "log"]
+
+    assert {re.findall(r"outcome = '([a-z]+)'", query)[0] for query in queries} == {"rejected", "held"}
+    assert MOST.outcome.value == "held"
+
+
+def test_metrics_of_one_ca_are_shown_for_each(draft: Draft) -> None:
+    draft.write("gateways.pem", Issuer("Gateway CA").certificate())
+    draft.text = draft.text.replace(
+        "[sweep]", '[ca.gateways]\ncertificate = "gateways.pem"\ncommon_name = ".*"\n\n[sweep]'
+    )
+    draft.text += 'ca.gateways = { mode = "SNI_ONLY" }\n'
+    stack = synthesized(draft.load(), AWS)["prod/eu-central-1"]
+
+    shown = {dict(dimensions).get("ca") for _, name, dimensions in named_by_widgets(stack) if name in BY_CA}
+    assert shown == {"factory", "gateways", NO_CA}
