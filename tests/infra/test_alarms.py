@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fleet.model import Alarms
+from fleet.model import Alarms, Fleet
 from fleet.resources import ResourceNames
 from infra.alarms import watches
 from infra.metrics import AWS_METRICS, emitted, of_rule
@@ -51,11 +51,11 @@ def named_by_widgets(stack: Any) -> Iterator[Named]:
             yield namespace, name, frozenset(pairs)
 
 
-def emitted_by_functions(capsys: pytest.CaptureFixture[str]) -> set[Named]:
+def emitted_by_functions(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> set[Named]:
     """What CloudWatch makes of the EMF lines that the functions write."""
     counts = Counts(fleet="acme")
     for name in METRIC_NAMES:
-        for ca in ("factory", NO_CA):
+        for ca in (*(ca.name for ca in fleet.cas), NO_CA):
             counts.add(name, ca=ca)
     counts.flush()
     found = set()
@@ -69,9 +69,9 @@ def emitted_by_functions(capsys: pytest.CaptureFixture[str]) -> set[Named]:
 
 @pytest.mark.parametrize("source", [named_by_alarms, named_by_widgets])
 def test_every_metric_that_is_named_is_emitted_with_exactly_these_dimensions(
-    production: Any, source: Any, capsys: pytest.CaptureFixture[str]
+    production: Any, fleet: Fleet, source: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ours = emitted_by_functions(capsys)
+    ours = emitted_by_functions(fleet, capsys)
 
     for namespace, name, dimensions in source(production):
         if namespace == "jitr":
@@ -100,7 +100,8 @@ def test_the_rules_actions_are_all_of_the_type_that_the_alarms_name(production: 
         assert [list(action) for action in [*payload["Actions"], payload["ErrorAction"]]] == [["Sqs"], ["Sqs"]]
 
 
-def test_these_wake_someone(production: Any) -> None:
+def test_these_wake_someone(changed: Any) -> None:
+    production = changed("")["prod/eu-central-1"]
     alarms = {one["Properties"]["AlarmName"] for one in production.of_type("AWS::CloudWatch::Alarm")}
 
     assert alarms == {

@@ -27,7 +27,6 @@ def _environment(out: Path) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT)]),
         "HOME": str(out / "home"),
-        "PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT))),
         # jsii unpacks aws-cdk-lib into a cache, 20 s long, unless it has one.
         "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"),
         "CDK_OUTDIR": str(out / "cdk.out"),
