@@ -59,6 +59,21 @@ def test_visibility_can_be_changed_while_in_flight_only(aws: Aws, sqs: "SQSClien
     assert len(queue.receive()) == 1
 
 
+def test_a_message_is_hidden_for_twelve_hours_in_all_since_it_was_received(
+    aws: Aws, sqs: "SQSClient", queue: Queue
+) -> None:
+    queue.retention = 1e6
+    queue.send("hello")
+    (message,) = queue.receive()
+    queue.change_visibility(message.receipt_handle, 12 * 3600)
+    aws.clock.advance(3600)
+    with pytest.raises(ClientError, match="beyond the limit"):
+        sqs.change_message_visibility(
+            QueueUrl=queue.url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=11 * 3600 + 1
+        )
+    queue.change_visibility(message.receipt_handle, 11 * 3600)
+
+
 def test_shortening_a_visibility_timeout_shows_the_message_once(aws: Aws, queue: Queue) -> None:
     queue.send("hello")
     (message,) = queue.receive()
