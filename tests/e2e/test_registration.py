@@ -56,6 +56,19 @@ def send(stage: LocalStage, *bodies: str) -> None:
     assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
 
 
+def event_of(stage: LocalStage, story: Story, files: DeviceFiles) -> str:
+    """The event that AWS IoT publishes when the device connects for the first time."""
+    return json.dumps(
+        published(
+            certificate_id=files.certificate_id,
+            ca_certificate_id=story.cast.ca.certificate_id,
+            account_id=stage.account.id,
+            published_at=None,
+            registered_at=None,
+        )
+    )
+
+
 def dead_letters(stage: LocalStage) -> dict[str, str]:
     """The bodies in the dead-letter queue, each with its reason."""
     sqs = stage.account.client("sqs")
@@ -127,16 +140,96 @@ def test_a_rejected_device_stays_out_however_often_it_knocks(default_stage: Loca
     assert default_stage.status(files.certificate_id) == "INACTIVE"
 
 
-def test_an_unreadable_message_goes_whole_to_the_dead_letters_and_its_neighbours_are_processed(
-    default_stage: LocalStage, new_device: NewDevice
+def test_a_poison_message_between_good_ones_goes_whole_to_the_dead_letters_and_they_are_processed(
+    default_stage: LocalStage, new_device: NewDevice, story: Story
 ) -> None:
-    files, poison = new_device("sensor-0104"), '{"certificateId": "not hex", "note": "whole"}'
+    stage = default_stage
+    good = {name: new_device(name) for name in ("sensor-0104", "sensor-0107")}
+    poison = '{"certificateId": "not hex", "note": "whole"}'
+    with stage.rule_disabled():
+        for name, files in good.items():
+            refused(stage, files, name)
 
-    send(default_stage, poison)
-    connected(default_stage, files, "sensor-0104").close()
+    before, after = (event_of(stage, story, files) for files in good.values())
+    send(stage, before, poison, after)
 
-    dead = awaited(lambda: dead_letters(default_stage), "the poison in the dead-letter queue")
+    for name, files in good.items():
+        connected(stage, files, name).close()
+    dead = awaited(lambda: dead_letters(stage), "the poison in the dead-letter queue")
     assert dead == {poison: "unreadable: certificateId is not 64 hexadecimal digits"}
+
+
+def test_an_event_that_is_delivered_again_and_again_after_the_decision_changes_nothing(
+    default_stage: LocalStage, new_device: NewDevice, story: Story
+) -> None:
+    stage, files = default_stage, new_device("sensor-0113")
+    connected(stage, files, "sensor-0113").close()
+    decided = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+
+    def dropped() -> int:
+        lines = (line for line in stage.log_lines() if line.get("certificate_id") == files.certificate_id)
+        return sum(line.get("outcome") == Outcome.DUPLICATE for line in lines)
+
+    earlier = dropped()
+    send(stage, *[event_of(stage, story, files)] * 5)
+
+    awaited(lambda: dropped() >= earlier + 5, "five duplicates dropped")
+    assert stage.decision(files.certificate_id) == decided
+    assert stage.status(files.certificate_id) == "ACTIVE"
+
+
+def test_the_sweep_takes_up_every_device_that_connected_while_the_rule_was_disabled(
+    sni_only_stage: LocalStage, new_device: NewDevice
+) -> None:
+    stage = sni_only_stage
+    devices = {name: new_device(name) for name in ("sensor-0114", "sensor-0115", "sensor-0116")}
+    with stage.rule_disabled():
+        for name, files in devices.items():
+            refused(stage, files, name)
+            refused(stage, files, name)
+    assert {stage.status(files.certificate_id) for files in devices.values()} == {"PENDING_ACTIVATION"}
+
+    def swept() -> bool:
+        stage.sweep()
+        return all(stage.decision(files.certificate_id) for files in devices.values())
+
+    awaited(swept, "a decision on each")
+    for name, files in devices.items():
+        connected(stage, files, name).close()
+
+
+def test_a_device_publishes_all_the_while_that_its_certificate_is_rotated(
+    sni_only_stage: LocalStage, new_device: NewDevice, story: Story, tmp_path: Path
+) -> None:
+    stage, name = sni_only_stage, "sensor-0117"
+    # Near its end, so that another one may follow, and long enough to be let in.
+    old, new = new_device(name, days=45), story.cast.ca.issue(tmp_path / "new", name)
+
+    def publishes(connection: Connection) -> bool:
+        return connection.publish(f"devices/{name}/state", "21.5")
+
+    with connected(stage, old, name) as connection:
+        refused(stage, new, name)
+
+        def followed() -> Any:
+            assert publishes(connection)
+            return stage.decision(new.certificate_id)
+
+        decision = awaited(followed, "the new certificate's decision")
+        assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, old.certificate_id)
+        assert stage.status(old.certificate_id) == "ACTIVE"
+        assert publishes(connection)
+    with connected(stage, new, name) as connection:
+
+        def retired() -> bool:
+            assert publishes(connection)
+            stage.sweep()
+            return stage.status(old.certificate_id) == "INACTIVE"
+
+        awaited(retired, "the old certificate's end")
+        assert publishes(connection)
+    assert refused(stage, old, name).how == "closed"
+    connected(stage, new, name).close()
 
 
 def test_a_forged_event_for_an_unknown_certificate_leaves_no_item(default_stage: LocalStage, story: Story) -> None:
@@ -202,15 +295,7 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
         refused(default_stage, files, "sensor-0106")
     event = tmp_path / "lost.json"
     event.write_text(
-        json.dumps(
-            published(
-                certificate_id=files.certificate_id,
-                ca_certificate_id=story.cast.ca.certificate_id,
-                account_id=default_stage.account.id,
-                published_at=None,
-                registered_at=None,
-            )
-        ),
+        event_of(default_stage, story, files),
         encoding="utf-8",
     )
     common = ["replay", str(event), "--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
@@ -354,18 +439,7 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
 
     send(
         stage,
-        *(
-            json.dumps(
-                published(
-                    certificate_id=files.certificate_id,
-                    ca_certificate_id=story.cast.ca.certificate_id,
-                    account_id=stage.account.id,
-                    published_at=None,
-                    registered_at=None,
-                )
-            )
-            for files in devices.values()
-        ),
+        *(event_of(stage, story, files) for files in devices.values()),
     )
     awaited(lambda: any(stage.status(files.certificate_id) == "ACTIVE" for files in devices.values()), "the first one")
     killed = _workers(stage)
