@@ -10,11 +10,8 @@ from fleet.keys import Draft
 from fleet.names import ROLE_ARN, TOPIC, partition_of
 from fleet.problems import Place, meant, nearest, shown
 from fleet.values import written_duration
+from jitr.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode
-
-# Attributes per thing, AWS IoT: 3 without a thing type, 50 (adjustable) with one. One of them is ours.
-MAX_ATTRIBUTES_UNTYPED = 3 - 1
-MAX_ATTRIBUTES_TYPED = 50 - 1
 
 
 def check_agreement(fleet: Draft, root: Place) -> None:
@@ -44,10 +41,10 @@ def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
 def _check_attributes(ca: Draft, place: Place) -> None:
     if "thing_type" not in ca:  # present but unreadable; without a type it is None
         return
-    allowed = MAX_ATTRIBUTES_TYPED if ca["thing_type"] else MAX_ATTRIBUTES_UNTYPED
+    allowed = MOST_ATTRIBUTES_TYPED if ca["thing_type"] else MOST_ATTRIBUTES_UNTYPED
     count = len(ca.get("attributes", {}))
     if count > allowed:
-        remedy = "" if ca["thing_type"] else f"; with a thing_type there may be {MAX_ATTRIBUTES_TYPED}"
+        remedy = "" if ca["thing_type"] else f"; with a thing_type there may be {MOST_ATTRIBUTES_TYPED}"
         place.at("attributes").problem(
             f"holds {count} attributes", f"keep {allowed}, AWS IoT allows one more and jitr uses it{remedy}"
         )

@@ -11,12 +11,13 @@ from typing import Any
 from fleet.names import account_id, attributes, fleet_name, own_name, region, role_arn, thing_name, thing_word, topic
 from fleet.problems import Place, meant, nearest
 from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of, url
-from jitr.rules import CHECKS, CertificateMode, CheckMode, OnReject, OnReplacement
+from jitr.naming import MOST_GROUPS
+from jitr.rules import CHECKS, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement
 
 REQUIRED = object()
 
 CURVES = ["P-256", "P-384", "P-521"]  # what AWS IoT accepts in device certificates
-MAX_GROUPS = 10  # thing groups per thing, AWS IoT quota, not adjustable
+MAX_EXTRAS = 20  # each group is an ARN in the function's role, whose policies have 10,240 characters (IAM quota)
 # AWS's own provisioning tool asks for quotas of 100 per second; ten times that is a slip.
 MAX_ACTIVATIONS = 1000
 MAX_RSA_BITS = 16_384  # cryptography and OpenSSL verify no greater modulus
@@ -103,9 +104,12 @@ CA: Keys = {
     "san_uri": Key(kind="pattern", read=pattern, default=None),
     "thing_name": Key(kind="template", read=thing_name, default="{common_name}"),
     "thing_type": Key(kind="text", read=thing_word, default=None),
-    "thing_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_GROUPS), default=[]),
+    "thing_groups": Key(kind="list of texts", read=each(thing_word, greatest=MOST_GROUPS), default=[]),
     "attributes": Key(kind="table of templates", read=attributes, default={}),
     "policy": Key(kind="path", read=path, default=None),
+    "enrollment": Key(kind="open, listed or approve", read=choice(EnrollmentRule), default="open"),
+    "extra_types": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
+    "extra_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
     "on_reject": Key(kind="deactivate, revoke or leave", read=choice(OnReject), default="deactivate"),
     "on_replacement": Key(kind="rotate, reject or share", read=choice(OnReplacement), default="rotate"),
     "rotation_window": Key(kind="duration", read=duration(), default="60d"),

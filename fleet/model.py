@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from jitr.rules import CaRules, CertificateMode, CheckMode, OnReject, OnReplacement, Rules
+from jitr.rules import CaRules, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement, Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,9 @@ class Ca:
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str] = field(hash=False)  # name → value template
     policy: Path | None  # None: the policy that jitr brings
+    enrollment: EnrollmentRule
+    extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
+    extra_groups: tuple[str, ...]
     on_reject: OnReject
     on_replacement: OnReplacement
     rotation_window: int  # seconds before its end in which a certificate may be followed by another
@@ -127,6 +130,9 @@ class Fleet:
             thing_groups=ca.thing_groups,
             attributes=dict(ca.attributes),  # a plain dict: asdict cannot copy a read-only view
             policy=self.policy_name(ca),
+            enrollment=ca.enrollment,
+            extra_types=ca.extra_types,
+            extra_groups=ca.extra_groups,
             on_reject=ca.on_reject,
             on_replacement=ca.on_replacement,
             rotation_window=ca.rotation_window,

@@ -8,6 +8,7 @@ import re
 
 from fleet.problems import Place, nearest, shown
 from fleet.values import Reader, text
+from jitr.naming import ATTRIBUTE_NAME, RESERVED_PREFIX
 from jitr.rules import TEMPLATE_FIELDS
 
 # Fleet, CA and account names become parts of queue, table, function, IoT policy and (hyphens as underscores, so none
@@ -37,12 +38,9 @@ TOPIC = re.compile(
 # CreateThing thingName, CreateThingType thingTypeName, CreateThingGroup thingGroupName.
 THING_CHARACTERS = "a-zA-Z0-9:_-"
 THING_LENGTH = 128
-# CreateThing attributePayload: attribute names and values.
-ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.,@/:#-]{1,128}")
+# CreateThing attributePayload: attribute values.
 VALUE_CHARACTERS = r"a-zA-Z0-9_.,@/:#=\[\]-"
 VALUE_LENGTH = 800
-# CreateThing carries an attribute of ours; names that begin like it are not for fleets.
-RESERVED_PREFIX = "jitr"
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 

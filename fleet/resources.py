@@ -26,6 +26,10 @@ class ResourceNames:
         return f"jitr-{self.fleet}-crl-{account_id}-{region}"
 
     @property
+    def enrollment_table(self) -> str:
+        return f"jitr-{self.fleet}-enrollment"
+
+    @property
     def registrations_queue(self) -> str:
         return f"jitr-{self.fleet}-registrations"
 

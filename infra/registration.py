@@ -18,6 +18,7 @@ from fleet.model import CaRegistration
 from fleet.resources import ResourceNames
 from infra.asset import Asset
 from infra.crls import CrlBucket
+from infra.enrollment import EnrollmentList
 from infra.function import JitrFunction
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
@@ -57,6 +58,7 @@ class RegistrationPath(Construct):
         activations_per_second: float,
         registry: RegistryTable,
         crls: CrlBucket,
+        enrollment: EnrollmentList,
         target: Target,
         code: Asset,
         layer: lambda_.ILayerVersion,
@@ -73,6 +75,7 @@ class RegistrationPath(Construct):
             visibility_timeout=_VISIBILITY,
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_RECEIVES),
         )
+        self.queues = (self.dead_letters, self.undelivered, self.registrations)
         stack = cdk.Stack.of(self)
         concurrency = max_concurrency(activations_per_second)
         self.settings = Settings(
@@ -81,6 +84,7 @@ class RegistrationPath(Construct):
             region=stack.region,
             registry_table=registry.table.table_name,
             crl_bucket=crls.bucket.bucket_name,
+            enrollment_table=enrollment.table.table_name,
             registrations_queue_url=self.registrations.queue_url,
             dead_letter_queue_url=self.dead_letters.queue_url,
             event_bus="default",
@@ -97,7 +101,11 @@ class RegistrationPath(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=self.settings.to_environ(),
-            statements=[*self._statements(cas, thing_groups, registry, target), *crls.reading()],
+            statements=[
+                *self._statements(cas, thing_groups, registry, target),
+                *crls.reading(),
+                enrollment.reading("dynamodb:BatchGetItem"),
+            ],
         )
         lambda_.EventSourceMapping(
             self,
@@ -111,7 +119,11 @@ class RegistrationPath(Construct):
         self._rules(names, cas)
 
     def _statements(
-        self, cas: tuple[CaRegistration, ...], thing_groups: tuple[str, ...], registry: RegistryTable, target: Target
+        self,
+        cas: tuple[CaRegistration, ...],
+        thing_groups: tuple[str, ...],
+        registry: RegistryTable,
+        target: Target,
     ) -> list[iam.PolicyStatement]:
         """What `register` may do; resources as narrow as the service authorization reference allows."""
 

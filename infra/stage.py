@@ -14,6 +14,7 @@ from infra.asset import ROOT, function_asset, layer_asset
 from infra.crls import CrlBucket
 from infra.dashboard import StageDashboard
 from infra.device_policy import DevicePolicy
+from infra.enrollment import EnrollmentList
 from infra.registration import RegistrationPath
 from infra.registry import RegistryTable
 from infra.sweeping import Sweeping
@@ -46,20 +47,23 @@ class RegionStack(cdk.Stack):
             synthesizer=target.synthesizer(),
         )
         cas = [registration.ca for registration in account.cas]
-        thing_groups = sorted({group for ca in cas for group in ca.thing_groups})
-        ThingCatalog(
+        thing_groups = sorted({group for ca in cas for group in (*ca.thing_groups, *ca.extra_groups)})
+        thing_types = {name for ca in cas for name in (ca.thing_type, *ca.extra_types) if name}
+        things = ThingCatalog(
             self,
             "Things",
-            thing_types=[ca.thing_type for ca in cas if ca.thing_type],
+            thing_types=thing_types,
             thing_groups=thing_groups,
         )
-        for ca in cas:
+        policies = [
             DevicePolicy(
                 self,
                 f"DevicePolicy-{ca.name}",
                 policy_name=fleet.policy_name(ca),
                 document=(ca.policy or BUILT_IN_POLICY).read_text(encoding="utf-8"),
             )
+            for ca in cas
+        ]
         layer = lambda_.LayerVersion(
             self,
             "Dependencies",
@@ -70,6 +74,7 @@ class RegionStack(cdk.Stack):
         )
         registry = RegistryTable(self, "Registry", table_name=names.registry_table)
         crls = CrlBucket(self, "Crls", bucket_name=names.crl_bucket(account.id, region), target=target)
+        enrollment = EnrollmentList(self, "Enrollment", table_name=names.enrollment_table)
         code = function_asset(fleet.rules(account, region), target)
         registration = RegistrationPath(
             self,
@@ -80,10 +85,12 @@ class RegionStack(cdk.Stack):
             activations_per_second=account.activations_per_second,
             registry=registry,
             crls=crls,
+            enrollment=enrollment,
             target=target,
             code=code,
             layer=layer,
         )
+        enrollment.make_after(things, *policies, registry, *registration.queues)
         ca_names = [ca.name for ca in cas]
         alarms = StageAlarms(
             self, "Alarms", names=names, cas=ca_names, sweep_every=fleet.sweep.every, limits=fleet.alarms
@@ -103,6 +110,7 @@ class RegionStack(cdk.Stack):
             every=fleet.sweep.every,
             registration=registration,
             registry=registry,
+            enrollment=enrollment,
             target=target,
             code=code,
             layer=layer,

@@ -8,6 +8,7 @@ from constructs import Construct
 
 from fleet.resources import ResourceNames
 from infra.asset import Asset
+from infra.enrollment import EnrollmentList
 from infra.function import JitrFunction
 from infra.registration import RegistrationPath
 from infra.registry import RegistryTable
@@ -30,6 +31,7 @@ class Sweeping(Construct):
         every: int,
         registration: RegistrationPath,
         registry: RegistryTable,
+        enrollment: EnrollmentList,
         target: Target,
         code: Asset,
         layer: lambda_.ILayerVersion,
@@ -47,7 +49,7 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=self._statements(registration, registry),
+            statements=self._statements(registration, registry, enrollment),
         )
         # EventBridge Scheduler user guide, "Confused deputy prevention": the schedule group, never a single schedule.
         schedule_group_arn = stack.format_arn(service="scheduler", resource="schedule-group/default")
@@ -88,7 +90,9 @@ class Sweeping(Construct):
             ),
         )
 
-    def _statements(self, registration: RegistrationPath, registry: RegistryTable) -> list[iam.PolicyStatement]:
+    def _statements(
+        self, registration: RegistrationPath, registry: RegistryTable, enrollment: EnrollmentList
+    ) -> list[iam.PolicyStatement]:
         stack = cdk.Stack.of(self)
         certificates = stack.format_arn(service="iot", resource="cert/*")
         statements = [
@@ -110,6 +114,7 @@ class Sweeping(Construct):
                 actions=["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
                 resources=[registry.table.table_arn],
             ),
+            enrollment.reading("dynamodb:BatchGetItem", "dynamodb:GetItem"),
             iam.PolicyStatement(
                 sid="FindWhatIsDue",
                 actions=["dynamodb:Query"],

@@ -6,16 +6,16 @@ Knows the envelopes that a stored event can be in. What is in them is judged by 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jitr.admission import examine
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
 from jitr.events import RegistrationEvent, published
+from jitr.examining import Examiner
 from jitr.provisioning import plan, plan_rejection
 from jitr.registrations import Status
 from jitr.replacement import refuse_wrong_owner
@@ -25,7 +25,7 @@ from jitrctl.errors import JitrctlError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.admission import Examination
+    from jitr.admission import Examination, Identity
     from jitr.registrations import DeviceRegistration
     from jitrctl.stages import Stage
 
@@ -67,6 +67,14 @@ class Replay:
         self._lambda = stage.access.client("lambda", _PATIENT)
         self._iot = stage.aws_iot
         self._registry = stage.registry
+        self._enrollment = stage.enrollment
+        self._examiner = Examiner(
+            account_id=stage.account.id,
+            rules=stage.rules,
+            iot=stage.aws_iot,
+            enrollment=stage.enrollment,
+            clock=present,
+        )
 
     def send(self, document: dict[str, Any]) -> dict[str, Any]:
         """Have the deployed function decide on one event; its answer.
@@ -96,17 +104,18 @@ class Replay:
     def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
         now = present()
         record = self._registry.recall([event.certificate_id])[event.certificate_id]
+        changed = bool(self._enrollment.changed_since({event.certificate_id: record}))
+        record = replace(record, entries_changed=changed)
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
         device = self._iot.describe(event.certificate_id)
         if device.status is not Status.PENDING_ACTIVATION:
             return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
-        ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
         try:
             record.refuse_activation()
-            examination = examine(device, ca, self._rules, now=now)
+            examination = self._examiner.examine(device, record).examination
             identity = examination.admit()
-            self._refuse_wrong_owner(identity.thing_name, device, examination, now)
+            self._refuse_wrong_owner(identity, device, examination, now)
         except Rejected as refusal:
             ca_rules = self._rules.ca(device.ca_certificate_id or "")
             undo = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
@@ -120,16 +129,17 @@ class Replay:
         }
 
     def _refuse_wrong_owner(
-        self, thing_name: str, device: DeviceRegistration, examination: Examination, now: datetime
+        self, identity: Identity, device: DeviceRegistration, examination: Examination, now: datetime
     ) -> None:
         rules = self._rules.ca(device.ca_certificate_id or "")
         if rules and examination.certificate:
             refuse_wrong_owner(
-                thing_name,
-                owner=self._registry.owner(thing_name),
+                identity.thing_name,
+                owner=self._registry.owner(identity.thing_name),
                 device=device,
                 certificate=examination.certificate,
                 rules=rules,
+                may_follow=identity.may_follow,
                 now=now,
             )
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fleet.resources import ResourceNames
+from jitr.enrollment_table import EnrollmentTable
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.pacing import Pacer
@@ -80,6 +81,10 @@ class Stage:
     @cached_property
     def registry(self) -> Registry:
         return Registry(self.dynamodb, self.names.registry_table)
+
+    @cached_property
+    def enrollment(self) -> EnrollmentTable:
+        return EnrollmentTable(self.dynamodb, self.names.enrollment_table)
 
     @cached_property
     def journal(self) -> Journal:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fleet.resources import ResourceNames
 from jitr.edge import CLIENT_CONFIG
+from jitr.enrollment_table import EnrollmentTable
 from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
 from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
 from jitr.iot import AwsIot
@@ -112,12 +113,14 @@ class Deployment:
         self.registry = account.dynamodb.create(
             names.registry_table, partition="id", indexes={DUE_INDEX: Index("due", "due_at")}
         )
+        self.enrollment = account.dynamodb.create(names.enrollment_table, partition="id")
         self.settings = Settings(
             fleet=rules.fleet,
             account_id=account.id,
             region=account.region,
             registry_table=names.registry_table,
             crl_bucket=names.crl_bucket(account.id, account.region),
+            enrollment_table=names.enrollment_table,
             registrations_queue_url=self.registrations.url,
             dead_letter_queue_url=self.dead_letters.url,
             event_bus="default",
@@ -140,6 +143,7 @@ class Deployment:
             rules=self.rules,
             iot=AwsIot(client("iot"), pacer, clock=clock.now),
             registry=Registry(client("dynamodb"), self.settings.registry_table),
+            enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
             announcer=announcer,
             pacer=pacer,
             clock=clock.now,
@@ -179,6 +183,7 @@ class Deployment:
             rules=self.rules,
             iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
             registry=Registry(dynamodb, self.settings.registry_table),
+            enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             journal=SweepJournal(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(

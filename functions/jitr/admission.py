@@ -15,6 +15,7 @@ The checks, in order (a CA's rules set each to enforce, observe or off, by its n
     6  extensions when present: no CA, digital signature, client authentication, nothing critical that is unknown
     7  subject    one common name (or URI), fully matching; nothing that widens a policy
        names      what the templates make of the certificate is legal (it is what is provisioned; never off)
+    9  enrollment any entry that denies blocks; else any that allows; else the CA's rule: open, listed or approve
 
 To add a check: a Reason in errors.py, its name in rules.CHECKS, a function in checks.py and a line in `_CHECKS`.
 
@@ -22,15 +23,18 @@ What it leaves to its caller: that the certificate is PENDING_ACTIVATION, and wh
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from jitr import naming
+from jitr.additions import Additions
 from jitr.certificates import Certificate
 from jitr.checks import (
     Application,
     Check,
+    check_enrollment,
     check_extensions,
     check_identity,
     check_issuance,
@@ -40,6 +44,7 @@ from jitr.checks import (
     check_validity,
     read_certificate,
 )
+from jitr.enrollment import NO_ENTRIES, Enrollment
 from jitr.errors import Reason, Rejected
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.rules import CHECKS, CaRules, CheckMode, Rules
@@ -55,6 +60,14 @@ class Identity:
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str]
     policy: str
+    may_follow: bool = False  # an entry says so: follow the certificate that has the name, before its end is near
+
+    def with_additions(self, more: Additions) -> Self:
+        """The same device, with more groups, with attributes and a thing type that win over its own."""
+        whole = more.over(
+            Additions(thing_type=self.thing_type, thing_groups=self.thing_groups, attributes=self.attributes)
+        )
+        return replace(self, thing_type=whole.thing_type, thing_groups=whole.thing_groups, attributes=whole.attributes)
 
 
 class Verdict(StrEnum):
@@ -105,17 +118,32 @@ class Examination:
         return tuple(f.refusal.reason for f in self.findings if f.verdict is Verdict.OBSERVE and f.refusal)
 
 
-def admit(device: DeviceRegistration, ca: CaRegistration | None, rules: Rules, *, now: datetime) -> Identity:
+def admit(
+    device: DeviceRegistration,
+    ca: CaRegistration | None,
+    rules: Rules,
+    *,
+    enrollment: Enrollment = NO_ENTRIES,
+    now: datetime,
+) -> Identity:
     """Decide on one certificate.
 
-    `ca` is what AWS says of the CA that the certificate names, or None when it knows no such CA.
+    `ca` is what AWS says of the CA that the certificate names, or None when it knows no such CA; `enrollment` is what
+    the entries of the certificate and of its thing name (`thing_name_of`) say.
 
     Raises Rejected with the reason of the first enforced check that fails.
     """
-    return examine(device, ca, rules, now=now).admit()
+    return examine(device, ca, rules, enrollment=enrollment, now=now).admit()
 
 
-def examine(device: DeviceRegistration, ca: CaRegistration | None, rules: Rules, *, now: datetime) -> Examination:
+def examine(
+    device: DeviceRegistration,
+    ca: CaRegistration | None,
+    rules: Rules,
+    *,
+    enrollment: Enrollment = NO_ENTRIES,
+    now: datetime,
+) -> Examination:
     """Run every check that can be run, also after a failure, and report each one."""
     # (0) The CA brings the rules; without it there is nothing to judge by.
     ca_rules = _rules_of(device, rules)
@@ -131,13 +159,18 @@ def examine(device: DeviceRegistration, ca: CaRegistration | None, rules: Rules,
     except Rejected as refusal:
         return _nothing_to_examine((known,), "identity", refusal)
 
-    # (1) to (7); names are made even when a check failed, so that one run reports everything.
-    application = Application(device=device, certificate=certificate, ca=ca, rules=ca_rules, now=now)
-    findings = (known, *(_finding(name, check, application) for name, check in _CHECKS.items()))
-    rejected = any(finding.verdict is Verdict.REJECT for finding in findings)
-    return Examination(
-        findings=findings, certificate=certificate, identity=None if rejected else _identity(ca_rules, certificate)
+    # (1) to (9); names are made even when a check failed, so that one run reports everything.
+    application = Application(
+        device=device, certificate=certificate, ca=ca, rules=ca_rules, enrollment=enrollment, now=now
     )
+    findings = (known, *(_finding(name, check, application) for name, check in _CHECKS.items()))
+    identity = None
+    if not any(finding.verdict is Verdict.REJECT for finding in findings):
+        identity = _identity(ca_rules, certificate)
+        # What the entries give goes to those whom they let in, not to those who were only observed.
+        if any(finding.check == "enrollment" and finding.verdict is Verdict.PASS for finding in findings):
+            identity = replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)
+    return Examination(findings=findings, certificate=certificate, identity=identity)
 
 
 def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
@@ -204,6 +237,7 @@ _CHECKS: Mapping[str, Check] = {
     "extensions": check_extensions,
     "subject": check_subject,
     "names": _check_names,
+    "enrollment": check_enrollment,
 }
 _NEVER_OFF = ("names",)  # they are what is provisioned
 ORDER = ("ca", *_CHECKS)  # of the findings

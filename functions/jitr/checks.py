@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jitr import naming
 from jitr.certificates import Certificate
+from jitr.enrollment import NO_ENTRIES, Enrollment
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.extensions import UNDERSTOOD
 from jitr.registrations import CaRegistration, DeviceRegistration
@@ -35,6 +36,7 @@ class Application:
     ca: CaRegistration | None  # what AWS says of the CA that the certificate names; None when it knows no such CA
     rules: CaRules
     now: datetime
+    enrollment: Enrollment = NO_ENTRIES
 
 
 Check = Callable[[Application], None]
@@ -205,6 +207,11 @@ def check_subject(application: Application) -> None:
         uri = naming.only_uri(certificate)
         if not naming.matches(rules.san_uri, uri):
             raise Rejected(Reason.SAN_URI_REFUSED, f"URI {naming.shown(uri)} does not match {rules.san_uri!a}")
+
+
+def check_enrollment(application: Application) -> None:
+    """(9) The entries of its thing name and of its certificate, else the CA's rule: see enrollment.py."""
+    application.enrollment.refuse_unlisted(application.rules)
 
 
 def _duration(span: timedelta) -> str:

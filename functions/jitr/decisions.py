@@ -54,6 +54,8 @@ class Decision:
     subject: str | None = None
     replaces: str | None = None  # the certificate id that owned the thing name before
     replaced_by: str | None = None
+    asks_for: str | None = None  # the thing name that its certificate makes, also where it is refused
+    enrollment: str | None = None  # names what its enrollment entries said (enrollment.digest); None: not read
     attempts: int = 1  # looks in a row that ended in the same reason
     after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
 
@@ -137,6 +139,7 @@ class Record:
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+    entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
 
     @property
     def decided_at(self) -> datetime | None:
@@ -149,10 +152,10 @@ class Record:
         return self.decision is not None and self.decision.outcome is Outcome.HELD
 
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
-        """Whether the event needs no look at AWS: it is decided, and no operator has spoken since."""
+        """Whether the event needs no look at AWS: it is decided, and neither operator nor entries have spoken since."""
         if self.decision is None:
             return False
-        if self.verdict and self.verdict.at > self.decision.decided_at:
+        if self.entries_changed or (self.verdict and self.verdict.at > self.decision.decided_at):
             return False
         return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
 
@@ -176,6 +179,11 @@ class Record:
             raise Rejected(Reason.WAS_REVOKED, "this certificate was revoked or deactivated, deleted, and came back")
         if self.is_denied:
             raise Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether an operator let this certificate in."""
+        return self.verdict is not None and self.verdict.word is Word.APPROVED
 
     @property
     def is_denied(self) -> bool:

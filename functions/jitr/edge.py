@@ -4,14 +4,17 @@ Every call of AWS leaves here as its answer, as Unavailable when trying again la
 error, whose text names the action.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 -- botocore's own name
 
 from jitr.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 # Short timeouts, since a call that hangs holds a whole batch; retries beneath, since one 5xx is no news.
 CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
@@ -39,6 +42,7 @@ _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
 )
 _SERVER_ERROR = 500
+_BATCH_GET_TRIES = 4
 
 
 @contextmanager
@@ -57,6 +61,26 @@ def calling(operation: str) -> Iterator[None]:
         raise
     except (ConnectionError, HTTPClientError) as error:
         raise Unavailable(f"{operation}: {type(error).__name__}") from error
+
+
+def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The items with these keys, read consistently; what DynamoDB leaves out at first is asked for again.
+
+    At most 100 distinct keys (BatchGetItem).
+
+    Raises Unavailable.
+    """
+    items: list[Mapping[str, Any]] = []
+    left = list(keys)
+    for _ in range(_BATCH_GET_TRIES):
+        if not left:
+            return items
+        with calling("BatchGetItem"):
+            answer = client.batch_get_item(RequestItems={table: {"Keys": left, "ConsistentRead": True}})
+        items += answer["Responses"].get(table, [])
+        unprocessed = answer["UnprocessedKeys"]
+        left = list(unprocessed[table]["Keys"]) if table in unprocessed else []
+    raise Unavailable("BatchGetItem: UnprocessedKeys")
 
 
 def is_throttle(response: tuple[object, dict[str, Any]] | None) -> bool:

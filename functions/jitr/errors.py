@@ -92,6 +92,15 @@ class Reason(Enum):
         "A thing name, attribute or group made from the certificate is not legal in AWS IoT.",
     )
 
+    # Enrollment: what entries, an operator, or the fleet's own hook say of the device.
+    ENTRY_DENIES = Kind.FINAL, "An enrollment entry denies the thing name or the certificate."
+    OTHER_ACCOUNT = Kind.CURABLE, "The device's enrollment entry names other accounts than this one."
+    ENTRY_UNUSABLE = Kind.CURABLE, "An enrollment entry cannot be read, or asks for what the CA's rules do not offer."
+    NOT_LISTED = Kind.CURABLE, "The CA admits listed devices only, and no entry allows this one."
+    AWAITING_APPROVAL = Kind.CURABLE, "The CA admits devices that an operator approves, and none has yet."
+    HOOK_REFUSED = Kind.CURABLE, "The CA's hook does not allow the device."
+    HOOK_FAILED = Kind.CURABLE, "The CA's hook did not answer, or not as agreed."
+
     # Provisioning.
     THING_TAKEN = Kind.CURABLE, "A thing of that name exists that is not this fleet's to give."
     NOT_A_ROTATION = Kind.CURABLE, "Another certificate owns the thing name, and nothing says that this one follows it."

@@ -53,6 +53,8 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "subject": decision.subject,
         "replaces": decision.replaces,
         "replaced_by": decision.replaced_by,
+        "asks_for": decision.asks_for,
+        "enrollment": decision.enrollment,
         "attempts": decision.attempts,
         "after": milliseconds(decision.after) if decision.after else None,
     }

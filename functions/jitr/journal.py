@@ -3,6 +3,7 @@
 lease#sweep               one sweep at a time: who, and until when
 sweep#<caCertificateId>   where the look back goes on, the full pass, and its counts
 sweep#rules               the rules under which held devices were last looked at
+sweep#enrollment          the version of the enrollment list with which held devices were last compared
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _LEASE = "lease#sweep"
 _RULES = "sweep#rules"
+_ENROLLMENT = "sweep#enrollment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,15 @@ class Pass:
     finished_at: datetime | None = None
     marker: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)  # status → certificates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """A walk over all held devices, to compare them with one version of the enrollment list."""
+
+    version: str
+    began_at: datetime
+    is_finished: bool = False
 
 
 class Journal:
@@ -112,6 +123,25 @@ class Journal:
 
     def keep_rules_digest(self, digest: str) -> None:
         self._write(_RULES, {"digest": digest})
+
+    def walk(self) -> Walk | None:
+        """The last walk over held devices, finished or not."""
+        item = self._read(_ENROLLMENT)
+        if "version" not in item:
+            return None
+        return Walk(
+            version=item["version"], began_at=moment(item["began_at"]), is_finished=bool(item.get("is_finished"))
+        )
+
+    def keep_walk(self, walk: Walk) -> None:
+        self._write(
+            _ENROLLMENT,
+            {
+                "version": walk.version,
+                "began_at": milliseconds(walk.began_at),
+                "is_finished": walk.is_finished,
+            },
+        )
 
     def _read(self, key: str) -> dict[str, Any]:
         with calling("GetItem"):

@@ -11,7 +11,16 @@ from jitr.errors import Reason, Rejected
 
 # IoT API reference: CreateThing thingName; AttributePayload attribute values (no spaces, "+", "*" or non-ASCII).
 THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.,@/:#-]{1,128}")
 ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
+
+# Every thing carries an attribute of ours; names that begin like it are nobody else's.
+RESERVED_PREFIX = "jitr"
+
+# Quotas: static thing groups per thing; attributes per thing, 3 without a thing type, 50 (adjustable) with one.
+MOST_GROUPS = 10
+MOST_ATTRIBUTES_UNTYPED = 3 - 1  # one is ours
+MOST_ATTRIBUTES_TYPED = 50 - 1
 
 # Developer guide, "X.509 certificate policy variables": a value with one of these is not substituted, or, inside a
 # topic filter, widens it.

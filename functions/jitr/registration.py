@@ -2,7 +2,7 @@
 
     1 recall    the certificate's record (read for a whole batch at once, by the handler); a settled event ends here
     2 observe   what AWS IoT says of the certificate, and of its CA
-    3 admit     pure: admission.py, replacement.py
+    3 admit     examining.py reads what the checks need; pure: admission.py, replacement.py
     4 plan      pure: provisioning.py
     5 apply     each step is "make it so"; the claim, then ACTIVE, are the last two
     6 announce  EventBridge, at least once
@@ -16,11 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from jitr.admission import Examination, examine
+from jitr.admission import Examination
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome, Owner, Record
+from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import NAME_LOST, CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
+from jitr.examining import Examined, Examiner
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.provisioning import Claim, IotStep, SetStatus, plan, plan_rejection, plan_withdrawal
@@ -45,9 +47,13 @@ class _Case:
     record: Record
     run: str  # names the message
     rules: CaRules | None  # none for a CA that fleet.toml does not list
-    examination: Examination
+    examined: Examined
     observed_at: datetime
     time_is_left: Callable[[], bool]
+
+    @property
+    def examination(self) -> Examination:
+        return self.examined.examination
 
     def refuse_late(self) -> None:
         """Stop before the function's deadline does, between two calls.
@@ -68,6 +74,7 @@ class Registration:
         rules: Rules,
         iot: AwsIot,
         registry: Registry,
+        enrollment: EnrollmentTable,
         announcer: Announcer,
         pacer: Pacer,
         clock: Callable[[], datetime],
@@ -77,16 +84,24 @@ class Registration:
         self._rules_digest = rules.digest
         self._iot = iot
         self._registry = registry
+        self._enrollment = enrollment
+        self._examiner = Examiner(
+            account_id=settings.account_id, rules=rules, iot=iot, enrollment=enrollment, clock=clock
+        )
         self._announcer = announcer
         self._pacer = pacer
         self._clock = clock
 
     def recall(self, certificate_ids: set[str]) -> dict[str, Record]:
-        """The records of a batch's certificates.
+        """The records of a batch's certificates; of held ones, whether their enrollment entries have changed since.
 
         Raises Unavailable.
         """
-        return self._registry.recall(certificate_ids) if certificate_ids else {}
+        if not certificate_ids:
+            return {}
+        records = self._registry.recall(certificate_ids)
+        changed = self._enrollment.changed_since(records)
+        return records | {one: replace(records[one], entries_changed=True) for one in changed}
 
     def decide(
         self,
@@ -167,13 +182,12 @@ class Registration:
         time_is_left: Callable[[], bool],
     ) -> Decision:
         """Admit and activate, or find the reason why not and do what the rules say about it."""
-        ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
         case = _Case(
             device=device,
             record=record,
             run=run,
             rules=self._rules_of(device),
-            examination=examine(device, ca, self._rules, now=self._clock()),
+            examined=self._examiner.examine(device, record),
             observed_at=observed_at,
             time_is_left=time_is_left,
         )
@@ -196,6 +210,7 @@ class Registration:
                 device=case.device,
                 certificate=certificate,
                 rules=rules,
+                may_follow=identity.may_follow,
                 now=self._clock(),
             )
             gone = None
@@ -206,7 +221,7 @@ class Registration:
         share = rules.on_replacement is OnReplacement.SHARE
         replaces = owner.certificate_id if owner and not share and not gone else None
         decision = replace(
-            self._decision(case.device, Outcome.ACTIVATED, Status.ACTIVE, case.examination),
+            self._decision(case.device, Outcome.ACTIVATED, Status.ACTIVE, case.examined),
             thing_name=identity.thing_name,
             replaces=None if replaces == case.device.certificate_id else replaces,
             after=case.record.decided_at,
@@ -265,7 +280,7 @@ class Registration:
                 case.device,
                 Outcome.REJECTED if refusal.reason.final else Outcome.HELD,
                 steps[-1].status if steps else Status.PENDING_ACTIVATION,
-                case.examination,
+                case.examined,
             ),
             reason=refusal.reason,
             detail=refusal.detail,
@@ -311,9 +326,10 @@ class Registration:
             raise Overtaken(f"the certificate became {again.status} while it was provisioned")
 
     def _decision(
-        self, device: DeviceRegistration, outcome: Outcome, status: Status, examination: Examination | None = None
+        self, device: DeviceRegistration, outcome: Outcome, status: Status, examined: Examined | None = None
     ) -> Decision:
         rules = self._rules_of(device)
+        examination = examined.examination if examined else None
         certificate = examination.certificate if examination else None
         return Decision(
             certificate_id=device.certificate_id,
@@ -328,6 +344,8 @@ class Registration:
             serial=certificate.serial if certificate else None,
             issuer=certificate.issuer if certificate else None,
             subject=certificate.subject if certificate else None,
+            asks_for=examined.thing_name if examined else None,
+            enrollment=examined.enrollment if examined else None,
         )
 
     def _rules_of(self, device: DeviceRegistration) -> CaRules | None:

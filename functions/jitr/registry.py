@@ -22,7 +22,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from jitr import claims
 from jitr.claims import Due, key, values
 from jitr.decisions import Decision, Outcome, Owner, Record, Verdict
-from jitr.edge import calling
+from jitr.edge import batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.items import (
     SCHEMA,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 DUE_INDEX = "due"
-_BATCH_GET_TRIES = 4
 
 
 class Registry:
@@ -57,18 +56,11 @@ class Registry:
         """
         ids = sorted(set(certificate_ids))
         records = {certificate_id: Record() for certificate_id in ids}
-        keys: list[Mapping[str, Any]] = [key(certificate_key(certificate_id)) for certificate_id in ids]
-        for _ in range(_BATCH_GET_TRIES):
-            if not keys:
-                return records
-            with calling("BatchGetItem"):
-                answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
-            for item in answer["Responses"].get(self._table, []):
-                fields = _plain(item)
-                records[fields["id"].removeprefix("certificate#")] = to_record(fields)
-            unprocessed = answer["UnprocessedKeys"]
-            keys = list(unprocessed[self._table]["Keys"]) if self._table in unprocessed else []
-        raise Unavailable("BatchGetItem: UnprocessedKeys")
+        keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
+        for item in batch_get(self._client, self._table, keys):
+            fields = _plain(item)
+            records[fields["id"].removeprefix("certificate#")] = to_record(fields)
+        return records
 
     def owner(self, thing_name: str) -> Owner | None:
         """Who owns a thing name.

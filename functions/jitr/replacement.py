@@ -21,9 +21,12 @@ def refuse_wrong_owner(
     device: DeviceRegistration,
     certificate: Certificate,
     rules: CaRules,
+    may_follow: bool = False,
     now: datetime,
 ) -> None:
     """Let the certificate have the thing name: nobody owns it, it does itself, it may follow or share.
+
+    `may_follow` says that an enrollment entry expects a new certificate, so the old one need not be near its end.
 
     Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
     """
@@ -43,19 +46,19 @@ def refuse_wrong_owner(
         case OnReplacement.REJECT:
             raise Rejected(Reason.REPLACEMENT_REFUSED, f"{owned}, and the rules allow no other")
         case OnReplacement.ROTATE:
-            if why_not := _why_no_rotation(owner, device, certificate, rules, now):
+            if why_not := _why_no_rotation(owner, device, certificate, rules, now, expected=may_follow):
                 raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this one is no rotation: {why_not}")
 
 
 def _why_no_rotation(
-    owner: Owner, device: DeviceRegistration, certificate: Certificate, rules: CaRules, now: datetime
+    owner: Owner, device: DeviceRegistration, certificate: Certificate, rules: CaRules, now: datetime, *, expected: bool
 ) -> str | None:
     # A factory line may issue both within one second; then the later registration is the later certificate.
     if (certificate.not_before, device.created_at) <= (owner.issued_at, owner.registered_at):
         return "it was not issued later"
     if owner.ca_certificate_id not in (rules.certificate_id, rules.succeeds):
         return "it is under another CA, which does not succeed the old one's"
-    if owner.ends_at - now > timedelta(seconds=rules.rotation_window):
+    if not expected and owner.ends_at - now > timedelta(seconds=rules.rotation_window):
         days = (owner.ends_at - now).days
         return f"the old one is good for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
     return None

@@ -35,7 +35,7 @@ TEMPLATE_FIELDS = (
 )
 
 # The checks of admission.py that a CA's rules can set to observe or off, in the order in which they run.
-CHECKS = ("identity", "issuance", "validity", "key", "signature", "extensions", "subject")
+CHECKS = ("identity", "issuance", "validity", "key", "signature", "extensions", "subject", "enrollment")
 
 
 class CertificateMode(StrEnum):
@@ -61,6 +61,14 @@ class OnReject(StrEnum):
     LEAVE = "leave"
 
 
+class EnrollmentRule(StrEnum):
+    """Who is let in where no enrollment entry speaks of the device."""
+
+    OPEN = "open"  # everybody who passes the other checks
+    LISTED = "listed"  # nobody: an entry has to allow the device
+    APPROVE = "approve"  # nobody, until an operator approves the device, or an entry allows it
+
+
 class OnReplacement(StrEnum):
     """What a new certificate may do that asks for a thing name which another certificate owns."""
 
@@ -84,6 +92,10 @@ class CaRules:
     thing_groups: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     policy: str  # the IoT policy's name
+    enrollment: EnrollmentRule = EnrollmentRule.OPEN
+    # What an enrollment entry or the hook may give a device besides; the stack makes them.
+    extra_types: tuple[str, ...] = ()
+    extra_groups: tuple[str, ...] = ()
     on_reject: OnReject = OnReject.DEACTIVATE
     on_replacement: OnReplacement = OnReplacement.ROTATE
     rotation_window: int = 5_184_000  # seconds before its end in which a certificate may be followed by another
@@ -156,6 +168,9 @@ def _ca_rules(document: dict[str, Any]) -> CaRules:
     least, greatest = document.pop("rsa_bits")
     return CaRules(
         certificate_mode=CertificateMode(document.pop("certificate_mode")),
+        enrollment=EnrollmentRule(document.pop("enrollment")),
+        extra_types=tuple(document.pop("extra_types")),
+        extra_groups=tuple(document.pop("extra_groups")),
         on_reject=OnReject(document.pop("on_reject")),
         on_replacement=OnReplacement(document.pop("on_replacement")),
         checks={name: CheckMode(mode) for name, mode in document.pop("checks").items()},

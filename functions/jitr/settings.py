@@ -22,6 +22,7 @@ class Settings:
     region: str
     registry_table: str
     crl_bucket: str
+    enrollment_table: str
     registrations_queue_url: str
     dead_letter_queue_url: str
     event_bus: str

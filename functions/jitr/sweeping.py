@@ -2,7 +2,8 @@
 
     1 look back     PENDING_ACTIVATION certificates, newest first down to the horizon: those that wait
                     without a decision are sent to the queue again
-    2 look again    held devices whose time has come, found by index; all of them when the rules have changed
+    2 look again    held devices whose time has come, found by index; all of them when the rules have changed; those
+                    whose enrollment entries have changed, when the list has
     3 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
     4 count         once a day, every certificate of every CA, resumed across sweeps: counts per status, and ACTIVE
                     certificates against which an operator's verdict stands
@@ -25,9 +26,10 @@ from cryptography import x509
 
 from jitr.claims import Due
 from jitr.decisions import Outcome, Record
+from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot import AwsIot
-from jitr.journal import Journal, Pass
+from jitr.journal import Journal, Pass, Walk
 from jitr.messages import Forgotten, SweepQueue
 from jitr.provisioning import plan_retirement
 from jitr.registrations import DeviceRegistration, ListedCertificate, Status
@@ -41,6 +43,8 @@ _COUNTED_EVERY = timedelta(days=1)
 # One sweep's share of what is due; the next one takes the rest.
 _MOST_DUE = 500
 _MOST_HELD = 20_000
+# Held devices that are compared with a changed enrollment list: 2,000 reads, half a minute.
+_MOST_COMPARED = 100_000
 _RETIRE_LATER = timedelta(hours=1)
 
 
@@ -65,6 +69,7 @@ class Sweep:
         rules: Rules,
         iot: AwsIot,
         registry: Registry,
+        enrollment: EnrollmentTable,
         journal: Journal,
         queue: SweepQueue,
         announcer: Announcer,
@@ -74,6 +79,7 @@ class Sweep:
         self._rules_digest = rules.digest
         self._iot = iot
         self._registry = registry
+        self._enrollment = enrollment
         self._journal = journal
         self._queue = queue
         self._announcer = announcer
@@ -90,6 +96,7 @@ class Sweep:
         swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
         if not swept.queue_is_behind:
             self._look_again(swept, now)
+            self._look_where_entries_changed(swept, now, time_is_left)
             for ca in self._rules.cas:
                 self._look_back(ca, swept, now, time_is_left)
         self._retire(swept, now, time_is_left)
@@ -159,6 +166,26 @@ class Sweep:
         if rules_changed:
             self._journal.keep_rules_digest(self._rules_digest)
 
+    def _look_where_entries_changed(self, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
+        """Send held devices whose enrollment entries say something else than when they were held."""
+        version, walk = self._enrollment.version(), self._journal.walk()
+        if version is None or (walk and walk.version == version and walk.is_finished):
+            return
+        if walk is None or walk.version != version:
+            walk = Walk(version=version, began_at=now)
+            self._journal.keep_walk(walk)
+        held = self._registry.due(Due.LOOK, now + timedelta(days=2), most=_MOST_COMPARED)
+        for start in range(0, len(held), 100):
+            if not time_is_left():
+                swept.unfinished.append("enrollment")
+                return
+            records = self._registry.recall(held[start : start + 100])
+            changed = self._enrollment.changed_since(records)
+            # What was sent for another cause since the walk began is judged by the list as it is.
+            again = [_held(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], walk.began_at)]
+            swept.sent += self._send(again, now)
+        self._journal.keep_walk(replace(walk, is_finished=True))
+
     def _due_again(self, records: dict[str, Record], now: datetime) -> Iterable[Forgotten]:
         for certificate_id, record in records.items():
             decision = record.decision
@@ -167,11 +194,7 @@ class Sweep:
             elif not _was_sent_recently(record, now):
                 # Should it not be looked at, the others still have their turn.
                 self._registry.postpone(certificate_id, now + _SENT_RECENTLY)
-                yield Forgotten(
-                    certificate_id=certificate_id,
-                    ca_certificate_id=decision.ca_certificate_id,
-                    registered_at=decision.registered_at,
-                )
+                yield _held(record)
 
     def _send(self, forgotten: list[Forgotten], now: datetime) -> int:
         self._queue.send(forgotten, now)
@@ -275,3 +298,17 @@ def _days_left(ca: CaRules, now: datetime) -> float:
     """Days until a CA's certificate expires, negative after it."""
     not_after = x509.load_pem_x509_certificate(ca.certificate_pem.encode()).not_valid_after_utc
     return (not_after - now) / timedelta(days=1)
+
+
+def _was_sent_after(record: Record, moment: datetime) -> bool:
+    return record.swept_at is not None and record.swept_at >= moment
+
+
+def _held(record: Record) -> Forgotten:
+    """The message about a held certificate."""
+    assert record.decision is not None  # noqa: S101 -- it is held
+    return Forgotten(
+        certificate_id=record.decision.certificate_id,
+        ca_certificate_id=record.decision.ca_certificate_id or "",
+        registered_at=record.decision.registered_at,
+    )

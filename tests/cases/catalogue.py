@@ -2,6 +2,7 @@
 
 # Importing a file lists its cases.
 from tests.cases import (
+    enrollment,
     issuance,
     keys,
     names,
@@ -18,6 +19,7 @@ from tests.cases.case import CASES, Case
 __all__ = [
     "CASES",
     "Case",
+    "enrollment",
     "issuance",
     "keys",
     "names",

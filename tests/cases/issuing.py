@@ -7,7 +7,7 @@ import hashlib
 import ssl
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from jitr.admission import Examination, Identity, admit, examine
+from jitr.enrollment import Enrollment, Entry
 from jitr.registrations import CaRegistration, DeviceRegistration, Status
 from jitr.rules import CaRules, CertificateMode, Rules
 
@@ -156,6 +157,7 @@ class Application:
     ca: CaRegistration | None
     rules: Rules
     now: datetime
+    enrollment: Enrollment = field(default_factory=lambda: Enrollment(account_id=ACCOUNT))
 
     @property
     def ca_rules(self) -> CaRules:
@@ -174,11 +176,15 @@ class Application:
         assert self.ca
         return replace(self, ca=replace(self.ca, **changes))
 
+    def with_enrollment(self, *entries: Entry, approved: bool = False) -> "Application":
+        """The same, where the enrollment table holds these entries."""
+        return replace(self, enrollment=replace(self.enrollment, entries=entries, approved=approved))
+
     def examine(self) -> Examination:
-        return examine(self.device, self.ca, self.rules, now=self.now)
+        return examine(self.device, self.ca, self.rules, enrollment=self.enrollment, now=self.now)
 
     def admit(self) -> Identity:
-        return admit(self.device, self.ca, self.rules, now=self.now)
+        return admit(self.device, self.ca, self.rules, enrollment=self.enrollment, now=self.now)
 
 
 def arn(device_certificate_id: str) -> str:

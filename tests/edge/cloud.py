@@ -8,7 +8,7 @@ AWS describes and moto does not is filled in here, from what the test registered
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from io import StringIO
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr.enrollment import Entry
+from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.handlers.register import Register
 from jitr.iot import AwsIot
 from jitr.journal import Journal
@@ -39,8 +41,10 @@ if TYPE_CHECKING:
 
 TABLE = "jitr-acme-registry"
 CRLS = f"jitr-acme-crl-{ACCOUNT}-{REGION}"
+ENROLLMENT = "jitr-acme-enrollment"
 QUEUE = "jitr-acme-registrations"
 DEAD_LETTERS = "jitr-acme-dead-letters"
+OPERATOR = "arn:aws:iam::111111111111:user/ann"
 
 # A logger of a name that was there before would write to where that one wrote.
 LOGGERS = count()
@@ -179,6 +183,7 @@ class Cloud:
             region=REGION,
             registry_table=TABLE,
             crl_bucket=CRLS,
+            enrollment_table=ENROLLMENT,
             registrations_queue_url=queue_url,
             dead_letter_queue_url=dead_letter_url,
             event_bus="default",
@@ -187,6 +192,12 @@ class Cloud:
         )
         self.rules: Rules = rules_for(self.authority, thing_groups=())
         create_registry(self.dynamodb, TABLE)
+        self.dynamodb.create_table(
+            TableName=ENROLLMENT,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
         self.iot.register_ca_certificate(
             caCertificate=self.authority.pem, setAsActive=True, allowAutoRegistration=True, certificateMode="DEFAULT"
         )
@@ -204,11 +215,13 @@ class Cloud:
         self.aws_iot = AwsIot(self.iot, self.pacer, clock=self.clock)
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = Journal(self.dynamodb, TABLE)
+        self.enrollment = EnrollmentTable(self.dynamodb, ENROLLMENT)
         self.registration = Registration(
             settings=self.settings,
             rules=self.rules,
             iot=self.aws_iot,
             registry=self.registry,
+            enrollment=self.enrollment,
             announcer=self.announcer,
             pacer=self.pacer,
             clock=self.clock,
@@ -219,6 +232,7 @@ class Cloud:
             rules=self.rules,
             iot=self.aws_iot,
             registry=self.registry,
+            enrollment=self.enrollment,
             journal=self.journal,
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
             announcer=self.announcer,
@@ -246,6 +260,15 @@ class Cloud:
         )
         self.wire.forget()
         return certificate_id(pem)
+
+    def enroll(self, *entries: Entry) -> None:
+        """An operator's order: these entries in place of what was said of their subjects before."""
+        seen = self.enrollment.entries(entry.subject for entry in entries)
+        changes = [
+            Change(entry=replace(entry, by=OPERATOR, at=self.now), replaces=seen.get(entry.subject))
+            for entry in entries
+        ]
+        self.enrollment.change(changes, by=OPERATOR, at=self.now)
 
     def status(self, device: str) -> str:
         return self.iot.describe_certificate(certificateId=device)["certificateDescription"]["status"]

@@ -24,7 +24,7 @@ from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetSt
 from jitr.rules import CertificateMode, Rules
 from jitr.telemetry import CALLS_OF
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, pem_of, rules_for
-from tests.edge.cloud import TABLE, Cloud, Wire
+from tests.edge.cloud import ENROLLMENT, TABLE, Cloud, Wire
 from tests.edge.test_registry import deny
 from tests.unit.examples import HOUR, MINUTE, OWNER, said
 
@@ -97,10 +97,10 @@ def test_a_ca_is_described_once_for_many_devices(cloud: Cloud, wire: Wire) -> No
     assert len(wire.operations("iot")) == 1 + 5 * 4
 
 
-def test_a_batch_is_recalled_with_one_call(warm: Cloud, wire: Wire) -> None:
+def test_a_batch_is_recalled_with_one_call_and_each_devices_entries_with_another(warm: Cloud, wire: Wire) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(3)]
     warm.batch(*(warm.record(warm.event(device)) for device in [*devices, devices[0]]))
-    assert len(wire.of("BatchGetItem")) == 1
+    assert [[*call["RequestItems"]] for call in wire.of("BatchGetItem")] == [[TABLE], *[[ENROLLMENT]] * 3]
 
 
 def test_an_activated_device_has_its_thing_its_policy_and_its_record(warm: Cloud) -> None:

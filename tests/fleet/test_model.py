@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import hashes
 
 from fleet.keys import CA, REQUIRED, SWEEP, Keys
 from fleet.model import Fleet, Sweep
-from fleet.names import RESERVED_PREFIX
 from fleet.parse import load
 from fleet.problems import Place, Report
+from jitr.naming import RESERVED_PREFIX
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import CHECKS, CaRules, CertificateMode, CheckMode, OnReject, Rules
 from tests.fleet.drafts import NOW, Draft, Issuer

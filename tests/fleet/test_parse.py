@@ -23,7 +23,7 @@ BREAKS = [
     ),
     ("[sweep]", "[swep]", "[swep]", "swep is no key of fleet.toml; did you mean sweep?"),
     ('name = "acme"', 'name = "acme"\nzzz = 1', "zzz", "fleet.zzz is no key of fleet.toml; known here: name"),
-    ("[sweep]", 'enrollment = "open"\n[sweep]', "enrollment", "ca.factory.checks.enrollment is no key"),
+    ("[sweep]", 'enrollment = "open"\n[sweep]', "enrollment", 'ca.factory.checks.enrollment is "open"'),
     ("rsa_bits", 'on_replacement = "keep"\nrsa_bits', "on_replacement", 'is "keep"; known here: rotate, reject, share'),
     ("rsa_bits", 'succeeds = "old"\nrsa_bits', "succeeds", 'is "old", which is no CA of this file'),
     ("rsa_bits", 'succeeds = "factory"\nrsa_bits', "succeeds", "goes round in a circle: factory, factory"),

@@ -132,7 +132,7 @@ def test_the_device_policy_names_this_account_and_leaves_iots_own_variables(prod
 
 def test_what_devices_depend_on_outlives_the_stack(production: Any) -> None:
     kept = {
-        "AWS::DynamoDB::GlobalTable": {"RetainExceptOnCreate"},
+        "AWS::DynamoDB::GlobalTable": {"Retain", "RetainExceptOnCreate"},
         "AWS::IoT::Policy": {"RetainExceptOnCreate"},
         "AWS::S3::Bucket": {"RetainExceptOnCreate"},
         "AWS::IoT::ThingType": {"RetainExceptOnCreate"},
@@ -141,6 +141,50 @@ def test_what_devices_depend_on_outlives_the_stack(production: Any) -> None:
 
     for resource_type, policies in kept.items():
         assert {resource["DeletionPolicy"] for resource in production.of_type(resource_type)} == policies
+
+
+def test_the_enrollment_table_is_kept_protected_and_restorable(production: Any) -> None:
+    (table,) = [
+        table
+        for table in production.of_type("AWS::DynamoDB::GlobalTable")
+        if table["Properties"]["TableName"] == NAMES.enrollment_table
+    ]
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    (replica,) = table["Properties"]["Replicas"]
+    assert replica["DeletionProtectionEnabled"]
+    assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_enrollment_table_is_made_after_what_a_first_deployment_may_fail_at(production: Any) -> None:
+    """It would stay behind, and its name would be taken at the next attempt."""
+    (table,) = [
+        table
+        for table in production.of_type("AWS::DynamoDB::GlobalTable")
+        if table["Properties"]["TableName"] == NAMES.enrollment_table
+    ]
+    resources = production.template.to_json()["Resources"]
+    first = {resources[logical_id]["Type"] for logical_id in table["DependsOn"]}
+    assert first == {
+        "AWS::DynamoDB::GlobalTable",
+        "AWS::IoT::Policy",
+        "AWS::IoT::ThingGroup",
+        "AWS::IoT::ThingType",
+        "AWS::SQS::Queue",
+        "AWS::SQS::QueuePolicy",
+    }
+
+
+def test_no_role_may_write_the_enrollment_table(production: Any) -> None:
+    statements = production.statements("ReadEnrollment")
+    assert [statement["Action"] for statement in statements] == [
+        "dynamodb:BatchGetItem",
+        ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
+    ]
+    for role in production.of_type("AWS::IAM::Role"):
+        for policy in role["Properties"].get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if "EnrollmentTable" in json.dumps(statement["Resource"]):
+                    assert statement["Sid"] == "ReadEnrollment"
 
 
 def test_the_registry_can_be_restored_to_a_point_in_time(production: Any) -> None:

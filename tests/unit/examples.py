@@ -43,6 +43,8 @@ MOST = Decision(
     subject="CN=sensor-0001",
     replaces="01" * 32,
     replaced_by="02" * 32,
+    asks_for="sensor-0001",
+    enrollment="fedcba9876543210",
     attempts=3,
     after=NOW - DAY,
 )

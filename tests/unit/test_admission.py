@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -14,6 +15,7 @@ from jitr.errors import Reason, Rejected
 from jitr.rules import CHECKS, CheckMode
 from tests.cases.catalogue import CASES, Case
 from tests.cases.der import as_pem, der_of
+from tests.cases.enrollment import entry_with_everything, listed
 from tests.cases.issuing import DAY, NOW, SENSOR, Application, applying, factory, named, rsa_key
 
 # What admission cannot find, for it sees neither records nor AWS's answers to provisioning: found by edge tests.
@@ -26,6 +28,8 @@ FOUND_ELSEWHERE = {
     Reason.LIMIT_EXCEEDED,
     Reason.REQUEST_REFUSED,
     Reason.OPERATOR_VERDICT,
+    Reason.HOOK_REFUSED,
+    Reason.HOOK_FAILED,
 }
 
 # One application for each check that fails it, and it alone.
@@ -37,6 +41,7 @@ FAILING: dict[str, Callable[[], Application]] = {
     "signature": lambda: applying(factory().leaf(digest=hashes.SHA224())),
     "extensions": lambda: applying(factory().leaf(critical=[x509.BasicConstraints(ca=True, path_length=None)])),
     "subject": lambda: applying(factory().leaf(named("gateway-0001"))),
+    "enrollment": listed,
 }
 
 
@@ -76,6 +81,28 @@ def test_an_admitted_device_is_named_by_the_rules_and_its_subject() -> None:
         attributes={"model": "Mark-2"},
         policy="jitr-acme-factory",
     )
+
+
+def test_what_entries_give_is_merged_into_the_identity_and_wins_over_the_cas_rules() -> None:
+    identity = entry_with_everything().admit()
+    assert identity == Identity(
+        ca="factory",
+        thing_name="sensor-0001",
+        thing_type="meter",
+        thing_groups=("factory-1", "beta"),
+        attributes={"model": "Mark-3", "site": "Ulm"},
+        policy="jitr-acme-factory",
+        may_follow=True,
+    )
+
+
+@pytest.mark.parametrize("mode", [CheckMode.OBSERVE, CheckMode.OFF])
+def test_a_device_that_is_let_in_although_its_entries_refuse_it_gets_nothing_of_them(mode: CheckMode) -> None:
+    application = entry_with_everything()
+    (entry,) = application.enrollment.entries
+    elsewhere = application.with_enrollment(replace(entry, accounts=("222222222222",)))
+    admitted = elsewhere.with_rules(checks={"enrollment": mode}).admit()
+    assert admitted == applying().admit()
 
 
 def test_the_rules_are_those_of_the_ca_that_aws_names() -> None:
@@ -162,6 +189,7 @@ def test_every_check_is_reported_also_after_a_failure() -> None:
         ("extensions", Reason.IS_A_CA),
         ("subject", Reason.COMMON_NAME_MISSING),
         ("names", Reason.SUBJECT_FIELD_MISSING),
+        ("enrollment", None),
     ]
     assert examination.refusal
     assert examination.refusal.reason is Reason.FINGERPRINT_MISMATCH

@@ -9,6 +9,8 @@ from unittest.mock import Mock, call, create_autospec
 import pytest
 
 from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.enrollment import NO_ENTRIES
+from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
@@ -48,7 +50,10 @@ class World:
         self.iot = create_autospec(AwsIot, instance=True)
         self.registry = create_autospec(Registry, instance=True)
         self.announcer = create_autospec(Announcer, instance=True)
-        for name in ("iot", "registry", "announcer"):
+        self.enrollment = create_autospec(EnrollmentTable, instance=True)
+        self.enrollment.of.side_effect = lambda *_: self.application.enrollment.entries
+        self.enrollment.changed_since.return_value = set()
+        for name in ("iot", "registry", "enrollment", "announcer"):
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
@@ -69,6 +74,7 @@ class World:
             rules=self.application.rules,
             iot=self.iot,
             registry=self.registry,
+            enrollment=self.enrollment,
             announcer=self.announcer,
             pacer=self.pacer,
             clock=lambda: self.now,
@@ -153,6 +159,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
     assert world.names == [
         "iot.describe",
         "iot.describe_ca",
+        "enrollment.of",
         "registry.owner",
         "apply CreateThing",
         "apply AddThingToThingGroup",
@@ -184,6 +191,8 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         serial=decision.serial,
         issuer="CN=Acme factory CA,O=Acme",
         subject="CN=sensor-0001,OU=Mark-2,O=Acme",
+        asks_for="sensor-0001",
+        enrollment=NO_ENTRIES.digest,
     )
     assert decision.serial
 
@@ -284,7 +293,7 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     )
     assert decision.detail
     assert "gateway-0001" in decision.detail
-    assert refused.names[2:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
+    assert refused.names[3:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
     assert refused.statuses_set == [status]
     refused.registry.intend.assert_called_once_with(decision, Record(), run="run")
 
@@ -293,7 +302,7 @@ def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> N
     refused.application = refused.application.with_rules(on_reject=OnReject.LEAVE)
     decision = refused.decide()
     assert (decision.outcome, decision.status) == (Outcome.REJECTED, Status.PENDING_ACTIVATION)
-    assert refused.names[2:] == ["announcer.announce", "registry.record"]
+    assert refused.names[3:] == ["announcer.announce", "registry.record"]
 
 
 def test_a_curable_refusal_changes_nothing_in_aws(held: World) -> None:
@@ -303,7 +312,7 @@ def test_a_curable_refusal_changes_nothing_in_aws(held: World) -> None:
         Status.PENDING_ACTIVATION,
         Reason.CA_INACTIVE,
     )
-    assert held.names[2:] == ["announcer.announce", "registry.record"]
+    assert held.names[3:] == ["announcer.announce", "registry.record"]
 
 
 def test_a_device_that_is_held_again_is_recorded_again_but_not_announced_again(held: World) -> None:
@@ -537,7 +546,7 @@ def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REPLACEMENT_REFUSED)
     assert world.statuses_set == [Status.INACTIVE]
-    assert world.names[3:] == [
+    assert world.names[4:] == [
         "iot.describe",  # is the owner still there?
         "registry.intend",
         "apply DetachPolicy",
@@ -691,7 +700,9 @@ def test_a_step_that_fails_leaves_no_decision_behind(world: World, kind: type[Io
     assert "registry.record" not in world.names
 
 
-@pytest.mark.parametrize("where", ["iot.describe", "iot.describe_ca", "registry.owner", "registry.claim"])
+@pytest.mark.parametrize(
+    "where", ["iot.describe", "iot.describe_ca", "enrollment.of", "registry.owner", "registry.claim"]
+)
 def test_a_question_that_fails_leaves_no_decision_and_no_status_behind(world: World, where: str) -> None:
     part, method = where.split(".")
     getattr(getattr(world, part), method).side_effect = Unavailable("throttled")

@@ -33,7 +33,9 @@ OLD = Owner(
 )
 
 
-def reason(owner: Owner | None, *, later: timedelta = 0 * SECOND, **rules: Any) -> Reason | None:
+def reason(
+    owner: Owner | None, *, later: timedelta = 0 * SECOND, may_follow: bool = False, **rules: Any
+) -> Reason | None:
     """Why the certificate may not have the name; None if it may."""
     try:
         refuse_wrong_owner(
@@ -42,6 +44,7 @@ def reason(owner: Owner | None, *, later: timedelta = 0 * SECOND, **rules: Any) 
             device=DEVICE,
             certificate=CERTIFICATE,
             rules=replace(RULES, **rules),
+            may_follow=may_follow,
             now=NOW + later,
         )
     except Rejected as refusal:
@@ -132,6 +135,17 @@ def test_a_successor_ca_is_not_enough_of_a_sign(changes: dict[str, Any]) -> None
 )
 def test_the_window_is_the_rules(window: int, left: int, expected: Reason | None) -> None:
     assert reason(replace(OLD, ends_at=NOW + left * SECOND), rotation_window=window) is expected
+
+
+def test_an_entry_stands_in_for_the_old_ones_near_end_and_for_nothing_else() -> None:
+    far_from_its_end = replace(OLD, ends_at=NOW + 999 * DAY)
+    assert reason(far_from_its_end) is Reason.NOT_A_ROTATION
+    assert reason(far_from_its_end, may_follow=True) is None
+    for changes in ({"issued_at": NOW}, {"ca_certificate_id": OTHER_CA}, {"serial": CERTIFICATE.serial}):
+        other = replace(far_from_its_end, **{"ca_certificate_id": RULES.certificate_id} | changes)
+        assert reason(other, may_follow=True) is Reason.NOT_A_ROTATION, changes
+    refused = reason(far_from_its_end, may_follow=True, on_replacement=OnReplacement.REJECT)
+    assert refused is Reason.REPLACEMENT_REFUSED
 
 
 def test_a_duplicate_becomes_a_rotation_when_the_window_opens() -> None:

@@ -15,6 +15,7 @@ SETTINGS = Settings(
     region="eu-central-1",
     registry_table="jitr-acme-registry",
     crl_bucket="jitr-acme-crl-111111111111-eu-central-1",
+    enrollment_table="jitr-acme-enrollment",
     registrations_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-registrations",
     dead_letter_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-dead-letters",
     event_bus="default",

@@ -28,6 +28,7 @@ from aws_lambda_powertools import Logger
 
 from jitr.decisions import Outcome, Record
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
+from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
 from jitr.iot import AwsIot
@@ -179,7 +180,9 @@ class _Batch:
         else:
             if decision:
                 # A second event of the same certificate in this batch is a duplicate of this decision.
-                self._known[certificate_id] = replace(self._known[certificate_id], decision=decision, intent=None)
+                self._known[certificate_id] = replace(
+                    self._known[certificate_id], decision=decision, intent=None, entries_changed=False
+                )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
     def _fail(self, message: Message, event: RegistrationEvent, error: Exception) -> None:
@@ -222,12 +225,14 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     announcer = Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, counts)
     iot = boto3.client("iot", config=CLIENT_CONFIG)
     counts.count_calls(iot)
+    dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     pacer = Pacer(settings.seconds_between_calls)
     registration = Registration(
         settings=settings,
         rules=rules,
         iot=AwsIot(iot, pacer, clock=_now),
-        registry=Registry(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.registry_table),
+        registry=Registry(dynamodb, settings.registry_table),
+        enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         announcer=announcer,
         pacer=pacer,
         clock=_now,

@@ -11,6 +11,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr.edge import CLIENT_CONFIG
+from jitr.enrollment_table import EnrollmentTable
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import SweepQueue
@@ -78,6 +79,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         rules=Rules.load(),
         iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
         registry=Registry(dynamodb, settings.registry_table),
+        enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         journal=journal,
         queue=SweepQueue(
             boto3.client("sqs", config=CLIENT_CONFIG), boto3.client("cloudwatch", config=CLIENT_CONFIG), settings

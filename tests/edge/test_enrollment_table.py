@@ -1,0 +1,140 @@
+"""The enrollment table: read in one call, written only over what was seen, and every change announced by a version."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from jitr.additions import Additions
+from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
+from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged, subjects_of
+from jitr.errors import Unavailable
+from tests.cases.issuing import NOW
+from tests.edge.cloud import ENROLLMENT, Cloud
+from tests.unit.examples import ANN, ID
+
+THING, CERTIFICATE = Subject(SubjectKind.THING, "sensor-0001"), Subject(SubjectKind.CERTIFICATE, ID)
+ALLOWED = Entry(
+    subject=THING,
+    rule=EntryRule.ALLOW,
+    accounts=("111111111111",),
+    additions=Additions(thing_type="meter", thing_groups=("beta",), attributes={"site": "Ulm"}),
+    may_follow=True,
+    by=ANN,
+    at=NOW,
+    note="batch 7",
+)
+DENIED = Entry(subject=CERTIFICATE, rule=EntryRule.DENY, by=ANN, at=NOW)
+
+
+@pytest.fixture
+def table(cloud: Cloud) -> EnrollmentTable:
+    return cloud.enrollment
+
+
+def write(table: EnrollmentTable, *changes: tuple[Entry, Entry | None]) -> None:
+    table.change([Change(entry=entry, replaces=replaces) for entry, replaces in changes], by=ANN, at=NOW)
+
+
+def test_what_is_written_is_read(table: EnrollmentTable) -> None:
+    write(table, (ALLOWED, None), (DENIED, None))
+    assert table.entries([THING, CERTIFICATE, THING]) == {THING: ALLOWED, CERTIFICATE: DENIED}
+    assert sorted(table.of(ID, "sensor-0001"), key=lambda entry: entry.subject) == [DENIED, ALLOWED]
+    assert {entry.subject: entry for entry in table.everything()} == {THING: ALLOWED, CERTIFICATE: DENIED}
+    assert table.digest() == digest([DENIED, ALLOWED])
+
+
+def test_a_devices_two_entries_take_one_consistent_call(cloud: Cloud) -> None:
+    cloud.wire.forget()
+    assert cloud.enrollment.of(ID, "sensor-0001") == ()
+    assert cloud.wire.operations("dynamodb") == ["BatchGetItem"]
+    (request,) = cloud.wire.of("BatchGetItem")[0]["RequestItems"].values()
+    assert request["ConsistentRead"]
+    assert [key["id"]["S"] for key in request["Keys"]] == [f"certificate#{ID}", "thing#sensor-0001"]
+
+
+def test_a_certificate_that_makes_no_name_has_one_subject() -> None:
+    assert subjects_of(ID, None) == (CERTIFICATE,)
+
+
+def test_more_than_a_hundred_subjects_take_more_calls(cloud: Cloud) -> None:
+    cloud.wire.forget()
+    cloud.enrollment.entries(Subject(SubjectKind.THING, str(number)) for number in range(201))
+    assert cloud.wire.operations("dynamodb") == ["BatchGetItem"] * 3
+
+
+def test_an_empty_list_has_no_version_and_every_change_gives_it_one(table: EnrollmentTable) -> None:
+    assert table.version() is None
+    assert list(table.everything()) == []
+    versions = []
+    for changes in ([(ALLOWED, None)], [], []):
+        write(table, *changes)
+        versions.append(table.version())
+    assert len({None, *versions}) == 4
+    assert len(list(table.everything())) == 1
+
+
+@pytest.mark.parametrize(
+    "seen", [None, replace(ALLOWED, at=NOW - timedelta(seconds=1)), replace(ALLOWED, at=None)], ids=repr
+)
+def test_an_entry_that_is_not_what_was_seen_is_not_written_nor_anything_beside_it(
+    table: EnrollmentTable, seen: Entry | None
+) -> None:
+    write(table, (ALLOWED, None))
+    version = table.version()
+    later = replace(ALLOWED, rule=EntryRule.DENY, at=NOW + timedelta(seconds=1))
+    with pytest.raises(EntryChanged):
+        write(table, (later, seen), (DENIED, None))
+    assert table.entries([THING, CERTIFICATE]) == {THING: ALLOWED}
+    assert table.version() == version
+    write(table, (later, ALLOWED))
+    assert table.entries([THING]) == {THING: later}
+
+
+def test_an_entry_that_somebody_wrote_by_hand_can_be_replaced(cloud: Cloud) -> None:
+    cloud.dynamodb.put_item(TableName=ENROLLMENT, Item={"id": {"S": "thing#sensor-0001"}, "rule": {"S": "deny"}})
+    (seen,) = cloud.enrollment.entries([THING]).values()
+    assert (seen.rule, seen.at, seen.by) == (EntryRule.DENY, None, "")
+    write(cloud.enrollment, (ALLOWED, seen))
+    assert cloud.enrollment.entries([THING]) == {THING: ALLOWED}
+
+
+def test_ninety_nine_entries_are_one_transaction(cloud: Cloud) -> None:
+    cloud.wire.forget()
+    many = [(replace(ALLOWED, subject=Subject(SubjectKind.THING, f"sensor-{number:04}")), None) for number in range(99)]
+    write(cloud.enrollment, *many)
+    assert cloud.wire.operations("dynamodb") == ["TransactWriteItems"]
+    assert len(list(cloud.enrollment.everything())) == 99
+
+
+@pytest.mark.parametrize(
+    ("operation", "ask"),
+    [
+        ("BatchGetItem", lambda table: table.of(ID, None)),
+        ("GetItem", lambda table: table.version()),
+        ("Scan", lambda table: list(table.everything())),
+        ("TransactWriteItems", lambda table: write(table, (ALLOWED, None))),
+    ],
+)
+def test_a_table_that_does_not_answer_is_unavailable(
+    cloud: Cloud, operation: str, ask: Callable[[EnrollmentTable], object]
+) -> None:
+    cloud.wire.fail(operation, "ThrottlingException")
+    with pytest.raises(Unavailable, match=operation):
+        ask(cloud.enrollment)
+
+
+def test_two_orders_at_the_same_moment_are_no_answer_about_an_entry(cloud: Cloud) -> None:
+    reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+    cloud.wire.fail("TransactWriteItems", "TransactionCanceledException", CancellationReasons=reasons)
+    with pytest.raises(Unavailable, match="TransactionConflict"):
+        write(cloud.enrollment, (ALLOWED, None))
+
+
+def test_a_list_of_several_pages_is_read_to_its_end(cloud: Cloud) -> None:
+    page = {"Items": [], "LastEvaluatedKey": {"id": {"S": "thing#a"}}}
+    write(cloud.enrollment, (ALLOWED, None))
+    cloud.wire.answer("Scan", page, page)
+    assert list(cloud.enrollment.everything()) == [ALLOWED]
+    assert [call.get("ExclusiveStartKey") for call in cloud.wire.of("Scan")] == [None, *[page["LastEvaluatedKey"]] * 2]
