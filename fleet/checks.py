@@ -14,8 +14,11 @@ from jitr.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode
 
 
-def check_agreement(fleet: Draft, root: Place) -> None:
-    """Report every contradiction in a read document; `root` is the place of the whole file."""
+def check_agreement(fleet: Draft, root: Place, *, proven: bool = True) -> None:
+    """Report every contradiction in a read document; `root` is the place of the whole file.
+
+    Not `proven` asks for no verification certificates.
+    """
     for name, ca in fleet.get("ca", {}).items():
         _check_attributes(ca, root.at("ca", name))
         _check_names(ca, root.at("ca", name))
@@ -26,7 +29,7 @@ def check_agreement(fleet: Draft, root: Place) -> None:
     _check_account_ids(fleet, root)
     _check_roles(fleet, root)
     _check_partitions(fleet, root)
-    _check_registrations(fleet, root)
+    _check_registrations(fleet, root, proven=proven)
     _check_single_default(fleet, root)
     _check_cas_used(fleet, root)
 
@@ -149,7 +152,7 @@ def _check_partitions(fleet: Draft, root: Place) -> None:
             )
 
 
-def _check_registrations(fleet: Draft, root: Place) -> None:
+def _check_registrations(fleet: Draft, root: Place, *, proven: bool) -> None:
     for account, ca, registration in registrations(fleet):
         place = root.at("account", account, "ca", ca)
         if "ca" in fleet and ca not in fleet["ca"]:
@@ -157,7 +160,7 @@ def _check_registrations(fleet: Draft, root: Place) -> None:
         if not registration.keys() >= {"mode", "verification_certificate"}:
             continue
         verified = registration["verification_certificate"] is not None
-        if registration["mode"] is CertificateMode.DEFAULT and not verified:
+        if proven and registration["mode"] is CertificateMode.DEFAULT and not verified:
             place.problem(
                 "is in DEFAULT mode without a verification_certificate",
                 "add one that the CA signed for this account's registration code, or use SNI_ONLY",

@@ -50,7 +50,7 @@ class CaRegistration:
 
     ca: Ca
     mode: CertificateMode
-    verification_certificate_pem: str | None  # exactly when the mode is DEFAULT
+    verification_certificate_pem: str | None  # when the mode is DEFAULT, unless the fleet was loaded without proof
     verification_certificate_path: Path | None
 
 

@@ -34,18 +34,19 @@ _SYNTAX_LINE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of documen
 Certificates = Mapping[tuple[str, ...], x509.Certificate]
 
 
-def load(path: Path, *, now: datetime | None = None) -> Fleet:
+def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fleet:
     """Read a fleet.toml and the files that it names, relative to its folder.
 
-    `now` (with a time zone; default: the present) is what certificates must be valid at.
+    `now` (with a time zone; default: the present) is what certificates must be valid at. Not `proven` leaves the
+    verification certificates aside, for those who are about to have them made; no registration then holds one.
     Raises FleetError with all problems when there are any.
     """
     text = _read_text(path)
     report = Report(path, text)
     root = Place(report)
     draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
-    certificates = _read_files(draft, root, now=now or datetime.now(UTC))
-    check_agreement(draft, root)
+    certificates = _read_files(draft, root, now=now or datetime.now(UTC), proven=proven)
+    check_agreement(draft, root, proven=proven)
     if report.problems:
         raise FleetError(report.problems)
     return _fleet(draft, path, certificates)
@@ -79,7 +80,7 @@ def _unusable(path: Path, line: int, message: str, cure: str) -> FleetError:
     return FleetError([Problem(file=path, line=line, message=f"the file {message}", cure=cure)])
 
 
-def _read_files(draft: Draft, root: Place, *, now: datetime) -> Certificates:
+def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Certificates:
     folder = root.report.file.parent
     certificates: dict[tuple[str, ...], x509.Certificate] = {}
     first: dict[x509.Certificate, str] = {}
@@ -96,7 +97,7 @@ def _read_files(draft: Draft, root: Place, *, now: datetime) -> Certificates:
             place.problem(f"is the same certificate as ca.{first[certificate]}", "remove one of the two CAs")
     for account, ca, registration in registrations(draft):
         written = registration.get("verification_certificate")
-        if written is None:
+        if written is None or not proven:
             continue
         place = root.at("account", account, "ca", ca, "verification_certificate")
         certificate = read_certificate(folder / written, place)

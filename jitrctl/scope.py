@@ -107,12 +107,14 @@ class Scope:
         show: Callable[[], None] | None = None,
         fields: Callable[[T], Mapping[str, Any]],
         failed: Sequence[Failed] = (),
+        ok: bool = True,
         **top: Any,
     ) -> None:
         """Print what became of each stage, and end with exit code 1 when one failed.
 
         For people: a table with the stage (account/Region) and the columns of `rows`, or what `show` prints, and below
-        it the stages that failed, with why; `failed` are such that failed before. With --json, one document:
+        it the stages that failed, with why; `failed` are such that failed before. Not `ok` says that not all is well
+        although none failed. With --json, one document:
 
             {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
                                            {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
@@ -121,7 +123,7 @@ class Scope:
         """
         not_done = (*failed, *results.failed)
         if self.as_json:
-            print_json({"ok": not not_done, **top, "stages": self._documents(results, fields, not_done)})
+            print_json({"ok": ok and not not_done, **top, "stages": self._documents(results, fields, not_done)})
         else:
             if show and results.done:
                 show()
@@ -136,7 +138,7 @@ class Scope:
                 err.print()
             for one in not_done:
                 print_error(f"{one.stage}: {one.error}")
-        if not_done:
+        if not_done or not ok:
             raise typer.Exit(Exit.FAILED)
 
     def _documents(
@@ -159,8 +161,16 @@ class Scope:
                 err.print(f"{stage} is at {stage.access.elsewhere}, not AWS", style="dim", soft_wrap=True)
 
 
-def over_stages(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a command with a parameter `scope` one with the options that choose the stages."""
+def over_unproven_stages(command: Callable[..., None]) -> Callable[..., None]:
+    """Like `over_stages`, for commands that work before there are verification certificates."""
+    return over_stages(command, proven=False)
+
+
+def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callable[..., None]:
+    """Make a command with a parameter `scope` one with the options that choose the stages.
+
+    Not `proven` loads a fleet file whose verification certificates are still to be made; see `fleet.parse.load`.
+    """
     hints = get_type_hints(command, include_extras=True)
     own = [
         parameter.replace(annotation=hints[name])
@@ -171,7 +181,7 @@ def over_stages(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_scope(**arguments: Any) -> None:
         chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
-        fleet = load(chosen["fleet"])
+        fleet = load(chosen["fleet"], proven=proven)
         stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
         command(scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"]), **arguments)
 

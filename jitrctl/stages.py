@@ -20,7 +20,7 @@ from jitrctl.errors import AccessError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet.model import Account, Fleet
+    from fleet.model import Account, CaRegistration, Fleet
     from jitr.rules import Rules
 
 
@@ -69,6 +69,10 @@ class Stage:
     def aws_iot(self) -> AwsIot:
         """AWS IoT in jitr's own words; unpaced, since a person's calls are few."""
         return AwsIot(self.iot, Pacer(0), clock=now)
+
+    @cached_property
+    def lambda_(self) -> Any:
+        return self.access.client("lambda")
 
     @cached_property
     def dynamodb(self) -> Any:
@@ -127,6 +131,18 @@ def only(stages: Sequence[Stage]) -> Stage:
         raise AccessError(f"the fleet has accounts {', '.join(accounts)}: say which one with --account")
     regions = ", ".join(stage.region for stage in stages)
     raise AccessError(f"account {accounts[0]} has Regions {regions}: say which with --region")
+
+
+def chosen_cas(stage: Stage, names: Sequence[str]) -> tuple[CaRegistration, ...]:
+    """The stage's CAs with these names, in the fleet file's order; none named is all of them.
+
+    Raises AccessError when a name is no CA of the fleet; one of another account's is just not among them.
+    """
+    known = [ca.name for ca in stage.fleet.cas]
+    for name in names:
+        if name not in known:
+            raise AccessError(f"the fleet has no CA {name}: {_nearest(name, known)}")
+    return tuple(one for one in stage.account.cas if not names or one.ca.name in names)
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

@@ -46,6 +46,17 @@ def table(rows: Sequence[Mapping[str, str]]) -> Table:
     return shown
 
 
+def grouped(told: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines for (place, text): what is said of several places is said once, with their names."""
+    places: dict[str, list[str]] = {}
+    for place, text in told:
+        places.setdefault(text, []).append(place)
+    return [
+        f"{named[0]}: {text}" if len(named) == 1 else f"{text}\n  in {', '.join(named)}"
+        for text, named in places.items()
+    ]
+
+
 def short(certificate_id: str) -> str:
     """Enough of a certificate's id to recognize it by."""
     return f"{certificate_id[:16]}…"

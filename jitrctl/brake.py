@@ -1,0 +1,51 @@
+"""The brake: while a stage's event source mapping is disabled, devices wait in the queue, and nothing is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jitrctl.errors import Refused
+
+if TYPE_CHECKING:
+    from jitrctl.stages import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """The way from the queue `registrations` to the function `register`."""
+
+    uuid: str
+    state: str  # Lambda's: Enabled, Disabled, and what is in between: Enabling, Disabling, Updating, Creating
+
+    @property
+    def is_on(self) -> bool:
+        return self.state not in ("Disabled", "Disabling")
+
+
+def mapping(stage: Stage) -> Mapping | None:
+    """The stage's mapping; None where there is none.
+
+    Raises botocore's errors.
+    """
+    try:
+        answer = stage.lambda_.list_event_source_mappings(FunctionName=stage.names.register_function)
+    except stage.lambda_.exceptions.ResourceNotFoundException:
+        return None
+    queue = f":{stage.names.registrations_queue}"
+    found = [one for one in answer["EventSourceMappings"] if one.get("EventSourceArn", "").endswith(queue)]
+    return Mapping(uuid=found[0]["UUID"], state=found[0]["State"]) if found else None
+
+
+def switch(stage: Stage, *, on: bool) -> Mapping:
+    """Enable or disable the stage's mapping, and say what it is then; Lambda takes a moment to carry it out.
+
+    Raises Refused where there is none, botocore's errors.
+    """
+    found = mapping(stage)
+    if found is None:
+        raise Refused("there is no function `register` with a queue: deploy the stack first")
+    if found.is_on is on:
+        return found
+    answer = stage.lambda_.update_event_source_mapping(UUID=found.uuid, Enabled=on)
+    return Mapping(uuid=found.uuid, state=answer["State"])

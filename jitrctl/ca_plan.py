@@ -1,0 +1,159 @@
+"""What has to be done to a registered CA to make it what the fleet file says, and how it differs in words.
+
+Pure: decides on what `ca_registry` saw. A mode cannot be changed in place, so a wrong one is told and left to
+`jitrctl ca switch-mode`; everything else is made so, and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fleet.model import CaRegistration
+    from jitr.rules import CertificateMode
+
+
+class Rule(StrEnum):
+    """The CA's topic rule in a stage; without it, or while it is disabled, a device's first connection is lost."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    ELSEWHERE = "another topic"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundCa:
+    """A CA as it is registered in a stage."""
+
+    mode: CertificateMode
+    active: bool
+    registers_automatically: bool
+    has_template: bool  # a provisioning template, which makes AWS IoT provision by itself and publish no event
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaState:
+    """What the fleet file says of a CA in a stage, and what is there."""
+
+    declared: CaRegistration
+    found: FoundCa | None
+    rule: Rule
+    registration_code: str | None = None  # the account's, where a CA in DEFAULT mode is still to be registered
+
+    @property
+    def name(self) -> str:
+        return self.declared.ca.name
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Register the CA in its mode, ACTIVE."""
+
+    automatically: bool  # devices register as they connect
+
+    def __str__(self) -> str:
+        return "register it" + (", with auto-registration" if self.automatically else ", without auto-registration")
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """Set the CA ACTIVE."""
+
+    def __str__(self) -> str:
+        return "set it ACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class EnableAutoRegistration:
+    """Let devices register as they connect."""
+
+    def __str__(self) -> str:
+        return "enable auto-registration"
+
+
+Step = Register | Activate | EnableAutoRegistration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaPlan:
+    """What is to be done about one CA in one stage, and what stands in the way of the rest."""
+
+    state: CaState
+    steps: tuple[Step, ...]
+    obstacles: tuple[str, ...]
+
+
+def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
+    """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
+    steps: list[Step] = []
+    obstacles: list[str] = []
+    may_register = anyway or state.rule is Rule.ENABLED
+    if not may_register and not (state.found and state.found.registers_automatically):
+        obstacles.append(
+            f"auto-registration waits: the topic rule is {state.rule}, and the event of a device's first connection "
+            "would be lost; deploy the stack first, or say --anyway"
+        )
+    if state.found is None:
+        if refusal := _no_proof(state):
+            return CaPlan(state=state, steps=(), obstacles=(refusal,))
+        steps.append(Register(automatically=may_register))
+        return CaPlan(state=state, steps=tuple(steps), obstacles=tuple(obstacles))
+    if state.found.mode is not state.declared.mode:
+        obstacles.append(
+            f"it is registered in mode {state.found.mode}, the fleet file says {state.declared.mode}: "
+            "`jitrctl ca switch-mode`, after reading what that does to the devices"
+        )
+    if state.found.has_template:
+        obstacles.append(
+            "a provisioning template is set, so AWS IoT provisions devices itself and tells nobody: "
+            "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
+        )
+    if not state.found.active:
+        steps.append(Activate())
+    if not state.found.registers_automatically and may_register:
+        steps.append(EnableAutoRegistration())
+    return CaPlan(state=state, steps=tuple(steps), obstacles=tuple(obstacles))
+
+
+def differences(state: CaState) -> tuple[str, ...]:
+    """How a CA differs from what the fleet file says, each in words; none is as it should be."""
+    found, told = state.found, []
+    if found is None:
+        told.append("it is not registered")
+    else:
+        if found.mode is not state.declared.mode:
+            told.append(f"its mode is {found.mode}, the fleet file says {state.declared.mode}")
+        if not found.active:
+            told.append("it is INACTIVE: no device can register")
+        if not found.registers_automatically:
+            told.append("auto-registration is off: unknown devices are turned away, and nobody is told")
+        if found.has_template:
+            told.append("a provisioning template is set: AWS IoT provisions by itself, and jitr hears of nothing")
+    if state.rule is Rule.DISABLED:
+        told.append("its topic rule is disabled: first connections are lost until the sweep")
+    elif state.rule is not Rule.ENABLED:
+        told.append(f"its topic rule is {state.rule}: deploy the stack")
+    return tuple(told)
+
+
+def _no_proof(state: CaState) -> str | None:
+    """Why AWS IoT would not take the verification certificate in this account; None when it would."""
+    pem = state.declared.verification_certificate_pem
+    if pem is None or state.registration_code is None:
+        return None
+    names = x509.load_pem_x509_certificate(pem.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if any(str(name.value).lower() == state.registration_code.lower() for name in names):
+        return None
+    return (
+        f"{state.declared.verification_certificate_path} is made for another registration code than this account's "
+        "in this Region: `jitrctl ca csr` makes the request for a new one"
+    )

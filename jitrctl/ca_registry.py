@@ -1,0 +1,124 @@
+"""CAs in AWS IoT: what is registered in a stage, and the steps of a plan; the only module that changes CAs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitr.rules import CertificateMode
+from jitrctl.ca_plan import Activate, CaState, EnableAutoRegistration, FoundCa, Register, Rule
+from jitrctl.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet.model import Ca, CaRegistration
+    from jitrctl.ca_plan import Step
+    from jitrctl.stages import Stage
+
+_TOPIC = "$aws/events/certificates/registered/"
+
+
+def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...]:
+    """Each of these CAs as it is in a stage.
+
+    Raises botocore's errors.
+    """
+    rules = _rules(stage)
+    states = []
+    for registration in declared:
+        found = _found(stage, registration.ca)
+        prove = found is None and registration.mode is CertificateMode.DEFAULT
+        states.append(
+            CaState(
+                declared=registration,
+                found=found,
+                rule=_rule(rules.get(stage.names.rule(registration.ca.name)), registration.ca),
+                registration_code=registration_code(stage) if prove else None,
+            )
+        )
+    return tuple(states)
+
+
+def apply(stage: Stage, registration: CaRegistration, step: Step) -> None:
+    """Make one step so.
+
+    Raises Refused with what AWS IoT has against a registration; botocore's errors.
+    """
+    certificate_id = registration.ca.certificate_id
+    match step:
+        case Register(automatically=automatically):
+            register(stage, registration, automatically=automatically)
+        case Activate():
+            stage.iot.update_ca_certificate(certificateId=certificate_id, newStatus="ACTIVE")
+        case EnableAutoRegistration():
+            stage.iot.update_ca_certificate(certificateId=certificate_id, newAutoRegistrationStatus="ENABLE")
+
+
+def register(stage: Stage, registration: CaRegistration, *, automatically: bool) -> None:
+    """Register a CA, ACTIVE, in the mode that the fleet file says.
+
+    Raises Refused with what AWS IoT has against it; botocore's errors.
+    """
+    proof = registration.verification_certificate_pem
+    exceptions = stage.iot.exceptions
+    try:
+        stage.iot.register_ca_certificate(
+            caCertificate=registration.ca.certificate_pem,
+            certificateMode=registration.mode.value,
+            setAsActive=True,
+            allowAutoRegistration=automatically,
+            tags=[
+                {"Key": "jitr-fleet", "Value": stage.fleet.name},
+                {"Key": "jitr-ca", "Value": registration.ca.name},
+            ],
+            **({"verificationCertificate": proof} if proof else {}),
+        )
+    except exceptions.ResourceAlreadyExistsException as error:
+        raise Refused(
+            f"AWS IoT says that {registration.ca.name} is registered already; in mode DEFAULT another account can be "
+            "the one that holds it in this Region: look there, or use SNI_ONLY"
+        ) from error
+    except exceptions.RegistrationCodeValidationException as error:
+        raise Refused(
+            f"{registration.verification_certificate_path} does not hold this account's registration code: "
+            "`jitrctl ca csr` makes the request for one that does"
+        ) from error
+    except exceptions.CertificateValidationException as error:
+        said = error.response["Error"].get("Message", "")
+        raise Refused(f"AWS IoT does not take the CA or its verification certificate: {said}") from error
+
+
+def registration_code(stage: Stage) -> str:
+    """The account's registration code in the Region: the common name of verification certificates."""
+    return str(stage.iot.get_registration_code()["registrationCode"])
+
+
+def _found(stage: Stage, ca: Ca) -> FoundCa | None:
+    try:
+        answer = stage.iot.describe_ca_certificate(certificateId=ca.certificate_id)
+    except stage.iot.exceptions.ResourceNotFoundException:
+        return None
+    described = answer["certificateDescription"]
+    return FoundCa(
+        # Absent for CAs that were registered before modes existed: those are DEFAULT.
+        mode=CertificateMode(described.get("certificateMode", "DEFAULT")),
+        active=described["status"] == "ACTIVE",
+        registers_automatically=described.get("autoRegistrationStatus") == "ENABLE",
+        has_template=bool((answer.get("registrationConfig") or {}).get("templateBody"))
+        or bool((answer.get("registrationConfig") or {}).get("templateName")),
+        ends_at=ca.certificate.not_valid_after_utc,
+    )
+
+
+def _rules(stage: Stage) -> dict[str, dict[str, Any]]:
+    """The account's topic rules by name. GetTopicRule would answer for a missing one that it is not allowed."""
+    pages = stage.iot.get_paginator("list_topic_rules").paginate()
+    return {rule["ruleName"]: rule for page in pages for rule in page["rules"]}
+
+
+def _rule(rule: dict[str, Any] | None, ca: Ca) -> Rule:
+    if rule is None:
+        return Rule.MISSING
+    if rule.get("topicPattern", "").strip("'") != f"{_TOPIC}{ca.certificate_id}":
+        return Rule.ELSEWHERE
+    return Rule.DISABLED if rule.get("ruleDisabled") else Rule.ENABLED

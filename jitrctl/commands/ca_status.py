@@ -1,0 +1,137 @@
+"""`jitrctl ca status`: each CA in each account, and how it differs from the fleet file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitr.registrations import Status
+from jitrctl import brake, ca_registry
+from jitrctl.ca_plan import CaState, differences
+from jitrctl.scope import Scope, over_stages
+from jitrctl.stages import chosen_cas
+from jitrctl.terminal import at, grouped, out, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitr.journal import Pass
+    from jitrctl.stages import Stage
+
+_NOW = "now"
+PAUSED = "paused, devices wait in the queue: `jitrctl ca resume`"
+
+Cas = Annotated[list[str] | None, typer.Option("--ca", metavar="CA", help="Only this CA; may be repeated.")]
+
+
+@over_stages
+def status(
+    scope: Scope,
+    ca: Cas = None,
+    *,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count the devices now, instead of taking the sweep's last full count.")
+    ] = False,
+) -> None:
+    """Show each CA in each account: mode, status, rule, devices, and how it differs from the fleet file.
+
+    Exit code 1 when a CA differs, so that a script can ask.
+
+    Example: jitrctl ca status
+    """
+    results = scope.across(lambda stage: _status(stage, ca, count=count), doing="asking AWS IoT")
+    differs = any(document["differences"] for done in results.done for document in done.value["cas"])
+
+    def shown() -> None:
+        for one in scope.fleet.cas:
+            if not ca or one.name in ca:
+                out.print(
+                    f"[bold]{one.name}[/bold]  until {one.certificate.not_valid_after_utc:%F}  {one.certificate_id}",
+                    soft_wrap=True,
+                )
+        out.print()
+        told = [(done.stage, one) for done in results.done for one in done.value["cas"]]
+        out.print(table([_row(stage, one) for stage, one in told]))
+        out.print(_counted_when([one["devices"] for _, one in told]), style="dim")
+        paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
+        differing = [(f"{stage} {one['ca']}", text) for stage, one in told for text in one["differences"]]
+        for line in grouped((*paused, *differing)):
+            out.print(line, markup=False)
+
+    scope.report(results, show=shown, fields=lambda document: document, ok=not differs)
+
+
+def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str, Any]:
+    mapping = brake.mapping(stage)
+    return {
+        "paused": mapping is not None and not mapping.is_on,
+        "mapping": mapping.state if mapping else None,
+        "cas": [
+            _state_document(state, _counted(stage, state) if count else _last_counted(stage, state))
+            for state in ca_registry.look(stage, chosen_cas(stage, cas or ()))
+        ],
+    }
+
+
+def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str, Any]:
+    found = state.found
+    return {
+        "ca": state.name,
+        "certificate_id": state.declared.ca.certificate_id,
+        "registered": found is not None,
+        "mode": found.mode if found else None,
+        "status": ("ACTIVE" if found.active else "INACTIVE") if found else None,
+        "auto_registration": found.registers_automatically if found else None,
+        "not_after": state.declared.ca.certificate.not_valid_after_utc.isoformat(),
+        "rule": state.rule,
+        "devices": devices,
+        "differences": list(differences(state)),
+    }
+
+
+def _last_counted(stage: Stage, state: CaState) -> dict[str, Any] | None:
+    """What the sweep's last full pass counted; None before there was one, or a stack."""
+    try:
+        last: Pass = stage.journal.last_pass(state.declared.ca.certificate_id)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return None
+    if last.finished_at is None:
+        return None
+    return {"counted_at": last.finished_at.isoformat(), "counts": dict(last.counts)}
+
+
+def _counted(stage: Stage, state: CaState) -> dict[str, Any] | None:
+    """Every certificate of the CA, counted now: a call for each 250."""
+    if state.found is None:
+        return None
+    counts: Counter[str] = Counter()
+    for page in stage.aws_iot.certificates_of(state.declared.ca.certificate_id):
+        counts.update(one.status.value for one in page.certificates)
+    return {"counted_at": _NOW, "counts": dict(counts)}
+
+
+def _row(stage: Stage, one: dict[str, Any]) -> dict[str, str]:
+    counts = one["devices"]["counts"] if one["devices"] else None
+    return {
+        "stage": str(stage),
+        "CA": one["ca"],
+        "mode": one["mode"] or "-",
+        "status": one["status"] or "not registered",
+        "rule": str(one["rule"]),
+        "active": "?" if counts is None else str(counts.get(Status.ACTIVE, 0)),
+        "pending": "?" if counts is None else str(counts.get(Status.PENDING_ACTIVATION, 0)),
+    }
+
+
+def _counted_when(devices: Sequence[dict[str, Any] | None]) -> str:
+    """From when the numbers of devices are."""
+    times = sorted({one["counted_at"] for one in devices if one})
+    if not times:
+        return "Devices were not counted yet: the sweep does once a day, and --count does now."
+    if times == [_NOW]:
+        return "Devices counted now."
+    shown = [at(datetime.fromisoformat(text)) for text in times]
+    return f"Devices as the sweep counted them, {shown[0]}" + (f" to {shown[-1]}." if len(shown) > 1 else ".")

@@ -1,0 +1,108 @@
+"""What is to be done about a CA in an account, and how it differs from the fleet file."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.parse import load
+from jitr.rules import CertificateMode
+from jitrctl.ca_plan import Activate, CaState, EnableAutoRegistration, FoundCa, Register, Rule, differences, plan
+from tests.cases.issuing import Authority, named
+
+CODE = "c0de" * 16
+GOOD = FoundCa(
+    mode=CertificateMode.SNI_ONLY, active=True, registers_automatically=True, has_template=False, ends_at=None
+)
+
+
+@pytest.fixture
+def state(fleet_file: Path) -> CaState:
+    """A CA that is as the fleet file says."""
+    return CaState(declared=load(fleet_file).accounts[0].cas[0], found=GOOD, rule=Rule.ENABLED)
+
+
+def found(state: CaState, **changes: Any) -> CaState:
+    return replace(state, found=replace(GOOD, **changes))
+
+
+def test_a_ca_that_is_as_the_fleet_file_says_is_left_alone(state: CaState) -> None:
+    assert not plan(state).steps
+    assert not plan(state).obstacles
+    assert not differences(state)
+
+
+def test_a_ca_that_is_missing_is_registered_with_auto_registration(state: CaState) -> None:
+    missing = replace(state, found=None)
+    assert plan(missing).steps == (Register(automatically=True),)
+    assert plan(missing).obstacles == ()
+    assert differences(missing) == ("it is not registered",)
+
+
+@pytest.mark.parametrize("rule", [Rule.MISSING, Rule.DISABLED, Rule.ELSEWHERE])
+def test_auto_registration_waits_for_the_rule_unless_it_is_wanted_anyway(state: CaState, rule: Rule) -> None:
+    for there in (None, replace(GOOD, registers_automatically=False)):
+        early = replace(state, found=there, rule=rule)
+        waiting = plan(early)
+        assert waiting.steps == ((Register(automatically=False),) if there is None else ())
+        (obstacle,) = waiting.obstacles
+        assert obstacle.startswith(f"auto-registration waits: the topic rule is {rule}")
+        wanted = plan(early, anyway=True)
+        assert wanted.steps == ((Register(automatically=True) if there is None else EnableAutoRegistration()),)
+        assert wanted.obstacles == ()
+
+
+@pytest.mark.parametrize("rule", [Rule.MISSING, Rule.DISABLED, Rule.ELSEWHERE])
+def test_a_missing_rule_is_a_difference_also_where_the_ca_registers_already(state: CaState, rule: Rule) -> None:
+    early = replace(state, rule=rule)
+    assert not plan(early).steps
+    assert not plan(early).obstacles
+    (told,) = differences(early)
+    assert "topic rule is" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "step", "word"),
+    [
+        ({"active": False}, Activate(), "INACTIVE"),
+        ({"registers_automatically": False}, EnableAutoRegistration(), "auto-registration is off"),
+    ],
+)
+def test_what_differs_is_made_so_and_told(state: CaState, change: Any, step: Any, word: str) -> None:
+    other = found(state, **change)
+    assert plan(other).steps == (step,)
+    (told,) = differences(other)
+    assert word in told
+
+
+def test_a_wrong_mode_is_told_and_never_changed_by_a_plan(state: CaState) -> None:
+    other = found(state, mode=CertificateMode.DEFAULT)
+    assert plan(other).steps == ()
+    assert "`jitrctl ca switch-mode`" in plan(other).obstacles[0]
+    assert differences(other) == ("its mode is DEFAULT, the fleet file says SNI_ONLY",)
+
+
+def test_a_provisioning_template_stands_in_the_way(state: CaState) -> None:
+    other = found(state, has_template=True)
+    assert "--remove-auto-registration" in plan(other).obstacles[0]
+    assert len(differences(other)) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "steps"),
+    [(CODE, (Register(automatically=True),)), (CODE.upper(), (Register(automatically=True),)), ("0" * 64, ())],
+)
+def test_a_proof_for_another_accounts_code_is_refused_before_it_is_tried(
+    write_fleet: Callable[..., Path], ca: Authority, tmp_path: Path, code: str, steps: Any
+) -> None:
+    (tmp_path / "dev.pem").write_text(ca.leaf(named(CODE)))
+    path = write_fleet(
+        'role/operator"\nca.factory = { mode = "SNI_ONLY" }\n\n[account.prod]',
+        'role/operator"\nca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" }\n\n[account.prod]',
+    )
+    declared = load(path).accounts[0].cas[0]
+    early = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=code))
+    assert early.steps == steps
+    assert bool(early.obstacles) is not bool(steps)

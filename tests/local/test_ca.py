@@ -1,0 +1,261 @@
+"""`jitrctl ca …` on two accounts of the local AWS, which knows modes, proofs and topic rules where moto does not."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from fleet.parse import load
+from fleet.resources import ResourceNames
+from jitrctl.__main__ import main
+from jitrctl.local.accounts import Account, LocalAccount, down, up
+from tests.local.authority import Authority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAMES = ResourceNames("acme")
+PLACES = [
+    Account(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev"),
+    Account(name="prod", id="222222222222", region="eu-central-1", profile="acme-prod"),
+]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAccount, ...]]:
+    directory = tmp_path_factory.mktemp("two-accounts")
+    try:
+        yield up(directory, PLACES)
+    finally:
+        down(directory)
+
+
+class Fleet:
+    """A fleet of two accounts with a CA that no account knows yet."""
+
+    def __init__(self, directory: Path, places: tuple[LocalAccount, ...], capsys: pytest.CaptureFixture[str]) -> None:
+        self.directory = directory
+        self.ca = Authority.new("Maker", directory)
+        self.places = {place.name: place for place in places}
+        self.file = directory / "fleet.toml"
+        self.capsys = capsys
+        (directory / "factory.pem").write_text(self.ca.pem)
+        (directory / "factory.key").write_bytes(
+            self.ca.key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        self.write(dev='{ mode = "DEFAULT", verification_certificate = "dev.pem" }')
+
+    def write(self, *, dev: str = '{ mode = "SNI_ONLY" }', prod: str = '{ mode = "SNI_ONLY" }') -> None:
+        """Write the fleet file, with the CA's registration in either account."""
+        text = '[fleet]\nname = "acme"\n[ca.factory]\ncertificate = "factory.pem"\ncommon_name = "sensor-[0-9]+"\n'
+        for name, registration in (("dev", dev), ("prod", prod)):
+            place = self.places[name]
+            text += f'[account.{name}]\nid = "{place.id}"\nregions = ["{place.region}"]\n'
+            text += f'endpoint_url = "{place.endpoint_url}"\nca.factory = {registration}\n'
+        self.file.write_text(text)
+
+    def iot(self, account: str) -> Any:
+        return self.places[account].client("iot")
+
+    def described(self, account: str) -> dict[str, Any] | None:
+        iot = self.iot(account)
+        ca_id = load(self.file, proven=False).cas[0].certificate_id
+        try:
+            return dict(iot.describe_ca_certificate(certificateId=ca_id)["certificateDescription"])
+        except iot.exceptions.ResourceNotFoundException:
+            return None
+
+    def deploy(self, account: str, *, topic: str | None = None) -> None:
+        """Make what the stack makes, as far as these commands look at it: the CA's topic rule."""
+        ca_id = load(self.file, proven=False).cas[0].certificate_id
+        self.iot(account).create_topic_rule(
+            ruleName=NAMES.rule("factory"),
+            topicRulePayload={
+                "sql": f"SELECT * FROM '{topic or f'$aws/events/certificates/registered/{ca_id}'}' "  # noqa: S608
+                "WHERE certificateStatus = 'PENDING_ACTIVATION'",
+                "actions": [],
+            },
+        )
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run a command; what it says, with single spaces."""
+        assert main([*arguments, "--fleet", str(self.file)]) == code
+        said = self.capsys.readouterr()
+        return " ".join((said.out + said.err).split())
+
+    def ask(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """Run a command with --json; what each account says of the CA."""
+        self.capsys.readouterr()
+        assert main([*arguments, "--json", "--fleet", str(self.file)]) == code
+        document = json.loads(self.capsys.readouterr().out)
+        return {stage["account"]: stage["cas"][0] if "cas" in stage else stage for stage in document["stages"]}
+
+    def prove(self) -> None:
+        """The registration code, a request, and what the holder of the CA's key makes of it."""
+        csr, key = self.directory / "dev.csr", self.directory / "factory.key"
+        self.run("ca", "csr", "--account", "dev", "-o", str(csr))
+        self.run("ca", "verification", "--csr", str(csr), "--ca-key", str(key), "-o", str(self.directory / "dev.pem"))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, places: tuple[LocalAccount, ...], capsys: pytest.CaptureFixture[str]) -> Iterator[Fleet]:
+    made = Fleet(tmp_path, places, capsys)
+    yield made
+    for name in made.places:
+        iot = made.iot(name)
+        iot.delete_topic_rule(ruleName=NAMES.rule("factory"))
+
+
+def test_the_articles_registration_is_five_commands(fleet: Fleet) -> None:
+    """Registration code, verification certificate, DEFAULT in dev, SNI_ONLY in prod, and a look at both."""
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    fleet.prove()
+    assert "dev/eu-central-1 factory: register it, with auto-registration" in fleet.run("ca", "plan")
+    assert fleet.described("dev") is fleet.described("prod") is None
+
+    fleet.run("ca", "apply", "--yes")
+
+    for account, mode in (("dev", "DEFAULT"), ("prod", "SNI_ONLY")):
+        described = fleet.described(account)
+        assert described
+        assert (described["certificateMode"], described["status"], described["autoRegistrationStatus"]) == (
+            mode,
+            "ACTIVE",
+            "ENABLE",
+        )
+        tags = fleet.iot(account).list_tags_for_resource(resourceArn=described["certificateArn"])["tags"]
+        assert {tag["Key"]: tag["Value"] for tag in tags} == {"jitr-fleet": "acme", "jitr-ca": "factory"}
+    assert "Nothing to do" in fleet.run("ca", "plan")
+    said = fleet.ask("ca", "status")
+    assert {name: (one["mode"], one["rule"], one["differences"]) for name, one in said.items()} == {
+        "dev": ("DEFAULT", "enabled", []),
+        "prod": ("SNI_ONLY", "enabled", []),
+    }
+
+
+def test_what_differs_is_shown_in_words_and_made_so_and_nothing_is_done_twice(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    fleet.run("ca", "apply", "--yes")
+    described = fleet.described("prod")
+    assert described
+    fleet.iot("prod").update_ca_certificate(
+        certificateId=described["certificateId"], newStatus="INACTIVE", newAutoRegistrationStatus="DISABLE"
+    )
+
+    said = fleet.ask("ca", "status", code=1)
+    assert said["dev"]["differences"] == []
+    assert [text.split(":")[0] for text in said["prod"]["differences"]] == [
+        "it is INACTIVE",
+        "auto-registration is off",
+    ]
+
+    done = fleet.ask("ca", "apply", "--yes")
+    assert (done["dev"]["steps"], done["prod"]["steps"]) == ([], ["set it ACTIVE", "enable auto-registration"])
+    assert fleet.ask("ca", "status")["prod"]["differences"] == []
+
+
+def test_auto_registration_is_refused_where_the_rule_is_not_there_yet(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.deploy("dev")
+    fleet.deploy("prod", topic="some/other/topic")
+
+    said = fleet.ask("ca", "apply", "--yes", code=1)
+
+    assert said["dev"]["obstacles"] == []
+    assert said["prod"]["steps"] == ["register it, without auto-registration"]
+    assert "the topic rule is another topic" in said["prod"]["obstacles"][0]
+    described = fleet.described("prod")
+    assert described
+    assert (described["status"], described["autoRegistrationStatus"]) == ("ACTIVE", "DISABLE")
+
+    assert fleet.ask("ca", "apply", "--anyway", "--yes")["prod"]["steps"] == ["enable auto-registration"]
+
+
+def test_a_plan_is_not_carried_out_unless_somebody_says_so(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    assert "say --yes" in fleet.run("ca", "apply", code=2)
+    assert fleet.described("dev") is None
+
+
+def test_a_wrong_mode_is_shown_and_left_alone(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    fleet.run("ca", "apply", "--yes")
+    fleet.prove()
+    fleet.write(dev='{ mode = "DEFAULT", verification_certificate = "dev.pem" }')
+
+    said = fleet.ask("ca", "apply", "--yes", code=1)
+
+    assert said["dev"]["steps"] == []
+    assert "switch-mode" in said["dev"]["obstacles"][0]
+    described = fleet.described("dev")
+    assert described
+    assert described["certificateMode"] == "SNI_ONLY"
+
+
+def test_a_verification_certificate_for_another_account_is_refused_before_it_is_tried(fleet: Fleet) -> None:
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    fleet.prove()
+    fleet.write(prod='{ mode = "DEFAULT", verification_certificate = "dev.pem" }')
+    said = fleet.ask("ca", "plan")
+    assert said["prod"]["steps"] == []
+    assert "made for another registration code" in said["prod"]["obstacles"][0]
+
+
+def test_one_account_that_is_down_does_not_hide_the_other(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    text = fleet.file.read_text()
+    fleet.file.write_text(text.replace(fleet.places["prod"].endpoint_url, "http://127.0.0.1:9"))
+    said = fleet.ask("ca", "apply", "--yes", code=1)
+    assert said["dev"]["steps"] == ["register it, with auto-registration"]
+    assert "account prod cannot be opened with the endpoint http://127.0.0.1:9" in said["prod"]["error"]
+
+
+def test_devices_wait_while_a_stage_is_paused_and_status_says_so(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    fleet.run("ca", "apply", "--yes")
+    dev = fleet.places["dev"]
+    queue = dev.client("sqs").create_queue(QueueName=NAMES.registrations_queue)["QueueUrl"]
+    lambda_ = dev.client("lambda")
+    role = dev.client("iam").create_role(RoleName="x", AssumeRolePolicyDocument="{}")["Role"]
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("f.py", "def handler(event, context): return {}")
+    lambda_.create_function(
+        FunctionName=NAMES.register_function,
+        Runtime="python3.13",
+        Role=role["Arn"],
+        Handler="f.handler",
+        Code={"ZipFile": code.getvalue()},
+    )
+    arn = f"arn:aws:sqs:{dev.region}:{dev.id}:{NAMES.registrations_queue}"
+    uuid = lambda_.create_event_source_mapping(FunctionName=NAMES.register_function, EventSourceArn=arn)["UUID"]
+    assert queue
+
+    fleet.run("ca", "pause", "--account", "dev", "--yes")
+
+    assert lambda_.get_event_source_mapping(UUID=uuid)["State"] == "Disabled"
+    assert "paused, devices wait in the queue" in fleet.run("ca", "status", "--account", "dev")
+    fleet.run("ca", "resume", "--account", "dev")
+    assert lambda_.get_event_source_mapping(UUID=uuid)["State"] == "Enabled"
+    assert "paused" not in fleet.run("ca", "status", "--account", "dev")
+    assert "deploy the stack first" in fleet.run("ca", "pause", "--account", "prod", "--yes", code=1)
