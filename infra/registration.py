@@ -5,8 +5,6 @@ rule ──► registrations ──► register
   └─ error action ──► undelivered
 """
 
-import math
-
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_iot as iot
@@ -22,6 +20,7 @@ from infra.enrollment import EnrollmentList
 from infra.function import JitrFunction
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
+from jitr.pacing import max_concurrency_for
 from jitr.settings import Settings
 
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
@@ -29,19 +28,9 @@ _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
 _VISIBILITY = cdk.Duration.seconds(6 * 60)
 # Only catches a function that cannot start; `register` itself decides on messages it can read.
 _RECEIVES = 1000
-_BATCH = 10
-
-# What one execution environment is given for one activation: five IoT calls and four others one after the other, at
-# 50 ms each, leave room; twice as slow, and the queue's backlog keeps all environments busy at the same rate.
-_SECONDS_PER_ACTIVATION = 0.5
-# Lambda's least for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
-_LEAST_CONCURRENCY, _GREATEST_CONCURRENCY = 2, 1000
-
-
-def max_concurrency(activations_per_second: float) -> int:
-    """Execution environments that together reach the rate: one activation each in half a second."""
-    wanted = math.ceil(activations_per_second * _SECONDS_PER_ACTIVATION)
-    return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
+# Not Lambda's default of ten: the messages of a batch are decided on one after the other, each at its turn, so the last
+# batches of a storm would take twice as long, with the other environments idle (docs/decisions/0006-pace.md).
+_BATCH = 5
 
 
 class RegistrationPath(Construct):
@@ -77,7 +66,7 @@ class RegistrationPath(Construct):
         )
         self.queues = (self.dead_letters, self.undelivered, self.registrations)
         stack = cdk.Stack.of(self)
-        concurrency = max_concurrency(activations_per_second)
+        concurrency = max_concurrency_for(activations_per_second)
         self.settings = Settings(
             fleet=names.fleet,
             account_id=stack.account,

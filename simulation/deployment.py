@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _VISIBILITY = 360.0
 _FUNCTION_TIMEOUT = 60.0
 _RECEIVES = 1000
+BATCH = 5
 _DAY = 86_400.0
 
 DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_text(encoding="utf-8")
@@ -95,7 +96,7 @@ class Deployment:
     """
 
     def __init__(
-        self, account: Account, rules: Rules, *, activations_per_second: float = 10, max_concurrency: int = 5
+        self, account: Account, rules: Rules, *, activations_per_second: float = 10, max_concurrency: int = 15
     ) -> None:
         self.account = account
         self.rules = rules
@@ -165,7 +166,7 @@ class Deployment:
 
         return handler
 
-    def mapping(self, *, batch_size: int = 10, caller: str = "register") -> EventSourceMapping:
+    def mapping(self, *, batch_size: int = BATCH, caller: str = "register") -> EventSourceMapping:
         """The registrations queue before `register`, one environment at a time."""
         return EventSourceMapping(
             self.registrations,

@@ -1,8 +1,8 @@
 """An SQS standard queue: visibility, receive counts, redrive, retention; and what a test may do to it.
 
 Messages come out in the order in which they went in, or became visible again. Real queues promise neither that nor
-single delivery: `reorder` and `duplicate` take both away, when a test wants it. Short polling's sampling, FIFO queues
-and policies are not modelled.
+single delivery: `shuffled`, `reorder` and `duplicate` take both away, when somebody wants it. Short polling's sampling,
+FIFO queues and policies are not modelled.
 """
 
 import heapq
@@ -75,6 +75,8 @@ class Queue:
         self._ready: deque[Message] = deque()
         self._hidden: list[tuple[float, int, Message]] = []
         self._received: dict[int, Message] = {}
+        self.shuffled: Random | None = None  # give out whatever is there, instead of the oldest
+        self.depth = 0  # messages, counted as they come and go; what only its retention ended counts until it is met
 
     def send(self, body: object, *, attributes: Params | None = None, delay: float = 0) -> Message:
         """Put a message in; anything whose `str` is the text will do."""
@@ -90,6 +92,9 @@ class Queue:
         self._reveal(now)
         received: list[Message] = []
         while self._ready and len(received) < most:
+            if self.shuffled:
+                chosen = self.shuffled.randrange(len(self._ready))
+                self._ready[0], self._ready[chosen] = self._ready[chosen], self._ready[0]
             message = self._ready.popleft()
             if self._is_gone(message, now):
                 continue
@@ -185,6 +190,7 @@ class Queue:
         return now - oldest.sent_at if oldest else 0.0
 
     def _put(self, message: Message) -> None:
+        self.depth += 1
         self._all.append(message)
         if message.visible_at > self.clock.monotonic():
             self._hide(message, message.visible_at)
@@ -210,6 +216,7 @@ class Queue:
         return message.gone
 
     def _drop(self, message: Message) -> None:
+        self.depth -= not message.gone
         message.gone = True
         self._received.pop(message.number, None)
         while self._all and self._all[0].gone:

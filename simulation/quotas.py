@@ -56,7 +56,7 @@ class TokenBucket:
 
     def __init__(self, clock: Clock, per_second: float, *, burst: float = 1.0) -> None:
         self._clock = clock
-        self._per_second = per_second
+        self.per_second = per_second
         self._capacity = max(per_second * burst, 1.0)
         self._tokens = self._capacity
         self._filled_at = clock.monotonic()
@@ -64,7 +64,7 @@ class TokenBucket:
     def take(self) -> bool:
         """Whether a call may be made now; a throttled one takes nothing."""
         now = self._clock.monotonic()
-        self._tokens = min(self._tokens + (now - self._filled_at) * self._per_second, self._capacity)
+        self._tokens = min(self._tokens + (now - self._filled_at) * self.per_second, self._capacity)
         self._filled_at = now
         # 0.1 s at 10/s must be one token, also when the clock's floating point makes it a hair less.
         if self._tokens < 1 - 1e-9:

@@ -12,7 +12,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from jitr.errors import UnreadableEvent
@@ -20,6 +20,8 @@ from jitr.errors import UnreadableEvent
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in jitr
 _LONGEST_TEXT = 64
 _MILLISECONDS = re.compile(r"[0-9]{1,15}")
+# No device is back earlier than that, and what is later meets a decision, or a registration event that was lost.
+_SOON_AFTER = (timedelta(seconds=0.5), timedelta(seconds=15))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,16 @@ class RegistrationEvent:
     certificate_status: str | None = None
     published_at: datetime | None = None
     registered_at: datetime | None = None  # null on the event of the registering CONNECT, set on repeats
+
+    @property
+    def is_right_behind_the_first(self) -> bool:
+        """Whether the device knocked again while the event of its registration was hardly on its way.
+
+        With times that say nothing, or the same, it is not: then this may be the first event itself.
+        """
+        if self.published_at is None or self.registered_at is None:
+            return False
+        return _SOON_AFTER[0] <= self.published_at - self.registered_at <= _SOON_AFTER[1]
 
     @classmethod
     def parse(cls, document: object) -> Self:

@@ -35,8 +35,8 @@ from jitr.telemetry import CONTRADICTIONS, Announcer
 
 # An observation older than this is made again before the status is set (the sixth IoT call).
 _FRESH = timedelta(seconds=5)
-# Looks at held devices take every fifth turn at most, so that new devices are not kept waiting by those that wait.
-_TURNS_PER_LOOK = 5
+# Looks at held devices take every tenth turn at most, so that new devices are not kept waiting by those that wait.
+_TURNS_PER_LOOK = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class Registration:
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
         if record.is_held and not self._pacer.try_turn("look at a held device", turns=_TURNS_PER_LOOK):
-            raise NotItsTurn("held devices take every fifth turn")
+            raise NotItsTurn("held devices take every tenth turn")
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)

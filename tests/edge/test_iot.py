@@ -419,7 +419,11 @@ def test_a_page_is_asked_for_only_when_it_is_wanted(cloud: Cloud, wire: Wire) ->
 
 def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wire) -> None:
     waits: list[float] = []
-    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: datetime.now(UTC))
+    iot = AwsIot(
+        cloud.iot,
+        Pacer(1.5, clock=lambda: 0.0, sleep=waits.append, offset=lambda: 0.0),
+        clock=lambda: datetime.now(UTC),
+    )
     few = ["DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
     for operation, do in DO.items():
         wire.fail(operation, "AccessDeniedException", times=2)
@@ -432,7 +436,7 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
 
 def test_looking_at_a_things_principals_is_paced(cloud: Cloud, wire: Wire) -> None:
     waits: list[float] = []
-    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: NOW)
+    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append, offset=lambda: 0.0), clock=lambda: NOW)
     for _ in range(2):
         wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
         wire.answer("ListThingPrincipals", {"principals": [OTHER_ARN]})

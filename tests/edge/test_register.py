@@ -626,7 +626,7 @@ def test_a_deadline_between_two_calls_puts_the_message_off_and_the_next_delivery
     assert warm.status(device) == "ACTIVE"
 
 
-def test_looks_at_held_devices_take_every_fifth_turn_and_new_devices_all_of_theirs(cloud: Cloud, wire: Wire) -> None:
+def test_looks_at_held_devices_take_every_tenth_turn_and_new_devices_all_of_theirs(cloud: Cloud, wire: Wire) -> None:
     cloud.seconds_between_calls = 1.5
     cloud.under(rules_for(factory(), common_name="nobody|sensor-9999", thing_groups=(), certificate_mode="SNI_ONLY"))
     held = [cloud.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(6)]
@@ -637,6 +637,41 @@ def test_looks_at_held_devices_take_every_fifth_turn_and_new_devices_all_of_thei
     assert cloud.counted()["PutOff"] == 5
     cloud.batch(*(cloud.record(cloud.event(cloud.knock(factory().leaf(named("sensor-9999"))))) for _ in range(2)))
     assert wire.operations("iot").count("DescribeCertificate") == 2
+
+
+def test_a_knock_right_behind_the_first_event_is_put_off_once_and_then_takes_its_place(warm: Cloud, wire: Wire) -> None:
+    device = warm.knock()
+    registered = round(warm.now.timestamp() * 1000)
+    soon = warm.record(
+        warm.event(device, certificateRegistrationTimestamp=str(registered), timestamp=registered + 2000)
+    )
+    calls = len(wire.operations("iot"))
+    assert warm.batch(soon) == [soon["messageId"]]
+    assert len(wire.operations("iot")) == calls
+    soon["attributes"]["ApproximateReceiveCount"] = "2"
+    assert warm.batch(soon) == []
+    assert warm.status(device) == "ACTIVE"
+
+
+def test_what_another_environment_decided_while_a_batch_waited_costs_no_iot_call(warm: Cloud, wire: Wire) -> None:
+    first, second = warm.knock(), warm.knock(factory().leaf(named("sensor-0002")))
+    theirs, ours = warm.record(warm.event(second)), [warm.record(warm.event(device)) for device in (first, second)]
+
+    turn = iter(("another environment's",))
+
+    def time_is_left() -> bool:
+        """At the first question, the batch is recalled, and another environment decides on the second device."""
+        if next(turn, None):
+            warm.register.batch([theirs], lambda: True)
+            warm.now += 2 * SECOND
+            wire.forget()
+        return True
+
+    assert warm.batch(*ours, time_is_left=time_is_left) == []
+    assert [call["certificateId"] for call in wire.of("DescribeCertificate")] == [first]
+    recalled = [call["RequestItems"] for call in wire.of("BatchGetItem") if TABLE in call["RequestItems"]]
+    assert [len(items[TABLE]["Keys"]) for items in recalled] == [1]
+    assert warm.status(first) == warm.status(second) == "ACTIVE"
 
 
 def test_a_device_that_claimed_and_is_then_refused_for_good_gives_its_name_up(warm: Cloud, wire: Wire) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from fleet.model import Fleet
 from fleet.resources import ResourceNames
-from infra.registration import max_concurrency
 from infra.target import LocalDifference
+from jitr.pacing import max_concurrency_for
 from jitr.registry import DUE_INDEX
 from jitr.rules import Rules
 from jitr.settings import Settings
@@ -86,13 +86,8 @@ def test_the_mapping_reports_single_failures_and_bounds_concurrency(production: 
     mapping = production.one("AWS::Lambda::EventSourceMapping")
 
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["BatchSize"] == 10
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": max_concurrency(50)}
-
-
-@pytest.mark.parametrize(("rate", "environments"), [(0.5, 2), (10, 5), (11, 6), (100, 50), (1000, 500)])
-def test_concurrency_follows_the_rate(rate: float, environments: int) -> None:
-    assert max_concurrency(rate) == environments
+    assert mapping["BatchSize"] == 5
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": max_concurrency_for(50)}
 
 
 def test_the_functions_environment_reads_back_as_its_settings(production: Any) -> None:
@@ -105,7 +100,7 @@ def test_the_functions_environment_reads_back_as_its_settings(production: Any) -
     assert settings.fleet == "acme"
     assert settings.account_id == "222222222222"
     assert settings.region == "eu-central-1"
-    assert (settings.activations_per_second, settings.max_concurrency) == (50, max_concurrency(50))
+    assert (settings.activations_per_second, settings.max_concurrency) == (50, max_concurrency_for(50))
 
 
 def test_each_stages_asset_holds_that_stages_rules(stacks: dict[str, Any], fleet: Fleet) -> None:

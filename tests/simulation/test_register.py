@@ -37,7 +37,7 @@ def test_a_device_is_refused_activated_by_five_calls_and_accepted(
     assert account.connect(second, client_id="sensor-0002") == "accepted"
 
 
-def test_ten_duplicates_of_a_decided_device_make_one_call(
+def test_a_batch_of_duplicates_of_a_decided_device_makes_one_call(
     aws: Aws, account: Account, authority: Authority, deployment: Deployment
 ) -> None:
     leaf, mapping = authority.issue("sensor-0001"), deployment.mapping()
@@ -45,7 +45,7 @@ def test_ten_duplicates_of_a_decided_device_make_one_call(
     (message,) = deployment.registrations.messages
     mapping.drain()
     aws.calls.clear()
-    for _ in range(10):
+    for _ in range(5):
         deployment.registrations.duplicate(message)
     mapping.drain()
     assert aws.made(caller="register") == ["BatchGetItem"]
@@ -170,7 +170,7 @@ def test_a_storm_stays_at_the_quota_without_a_throttle(
     aws.latency = lambda _call: 0.05
     for number in range(200):
         account.connect(authority.issue(f"sensor-{number:04}"), client_id="x")
-    for _ in range(5):
+    for _ in range(deployment.settings.max_concurrency):
         aws.clock.spawn(deployment.mapping().work)
     while deployment.journal.metrics["Activated"] < 200 and aws.clock.monotonic() < 60:
         aws.clock.advance(1)

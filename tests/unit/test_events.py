@@ -211,3 +211,15 @@ def test_what_is_published_has_the_types_that_aws_sends() -> None:
     )
     assert document.keys() == EVENT.keys()
     assert {key: type(value) for key, value in document.items()} == {key: type(value) for key, value in EVENT.items()}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "is_right_behind"),
+    [(None, False), (0, False), (499, False), (1000, True), (15_000, True), (15_001, False)],
+)
+def test_a_knock_is_right_behind_the_first_only_within_seconds_of_the_registration(
+    milliseconds: int | None, *, is_right_behind: bool
+) -> None:
+    registered = None if milliseconds is None else str(EVENT["timestamp"] - milliseconds)
+    event = RegistrationEvent.parse(EVENT | {"certificateRegistrationTimestamp": registered})
+    assert event.is_right_behind_the_first is is_right_behind

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.pacing import Pacer
+from jitr.pacing import Pacer, max_concurrency_for
 
 
 @dataclass
@@ -21,8 +22,8 @@ class Clock:
         self.now += seconds
 
 
-def paced(interval: float, clock: Clock) -> Pacer:
-    return Pacer(interval, clock=lambda: clock.now, sleep=clock.sleep)
+def paced(interval: float, clock: Clock, *, offset: float = 0.0) -> Pacer:
+    return Pacer(interval, clock=lambda: clock.now, sleep=clock.sleep, offset=lambda: offset)
 
 
 def test_the_first_call_of_each_name_is_let_through_at_once() -> None:
@@ -39,6 +40,19 @@ def test_the_next_call_of_a_name_waits_for_its_turn() -> None:
     for _ in range(3):
         pacer.wait("DescribeCertificate")
     assert clock.sleeps == [1.5, 1.5]
+
+
+def test_environments_that_began_together_do_not_go_on_in_step() -> None:
+    clock = Clock()
+    pacer = paced(1.5, clock, offset=0.5)
+    for _ in range(4):
+        pacer.wait("DescribeCertificate")
+    assert clock.sleeps == [2.25, 1.5, 1.5]
+
+
+@pytest.mark.parametrize(("rate", "environments"), [(0.5, 2), (10, 15), (50, 75), (5000, 1000)])
+def test_concurrency_follows_the_rate(rate: float, environments: int) -> None:
+    assert max_concurrency_for(rate) == environments
 
 
 def test_a_call_that_comes_late_enough_does_not_wait() -> None:

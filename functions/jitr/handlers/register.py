@@ -6,6 +6,7 @@ What happens to a message (the rest is registration.py's):
     decided, or settled before          deleted
     certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then gone
     throttled, unavailable, overtaken   put off for seconds; never counted
+    right behind the first event        put off for seconds, once, unless that one is decided
     held, and not its turn              put off for minutes
     any other failure                   put off for longer; dead-lettered at the tenth receive
     not reached before the deadline     put off
@@ -20,7 +21,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -47,6 +48,9 @@ _RECEIVES_UNTIL_DEAD = 10
 _RECEIVES_UNTIL_GONE = 3
 _RECEIVES_UNTIL_ALONE = 3
 _LONGEST_PUT_OFF = 900  # seconds
+# What was recalled longer ago is recalled again: in a storm, another environment decides on the next message's
+# certificate while this one waits for its turn, and a look at AWS IoT would be one of ten a second.
+_RECALL_HOLDS = timedelta(seconds=1)
 # No call is begun with less than this left, so that none is cut off, however slow.
 DEADLINE_MILLISECONDS = (SECONDS_OF_A_HANGING_CALL + 2) * 1000
 
@@ -69,7 +73,7 @@ class Register:
 
     def batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on every message of an SQS batch; the answer names those that are to come again."""
-        batch = _Batch(self._registration, self._queue, self._announcer, time_is_left)
+        batch = _Batch(self._registration, self._queue, self._announcer, time_is_left, self._clock)
         batch.take([Message.from_record(record) for record in records])
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in batch.again]}
 
@@ -98,12 +102,15 @@ class _Batch:
         queue: RegistrationsQueue,
         announcer: Announcer,
         time_is_left: Callable[[], bool],
+        clock: Callable[[], datetime],
     ) -> None:
         self._registration = registration
         self._queue = queue
         self._announcer = announcer
         self._time_is_left = time_is_left
+        self._clock = clock
         self._known: dict[str, Record] = {}
+        self._recalled_at = clock()
         self.again: list[str] = []  # message ids
 
     def take(self, messages: list[Message]) -> None:
@@ -113,7 +120,8 @@ class _Batch:
             return
         ordinary = [(message, event) for message, event in readable if message.receives <= _RECEIVES_UNTIL_ALONE]
         suspects = [(message, event) for message, event in readable if message.receives > _RECEIVES_UNTIL_ALONE]
-        for message, event in ordinary:
+        for number, (message, event) in enumerate(ordinary):
+            self._recall_again(ordinary[number:])
             self._settle(message, event)
         if suspects:
             waiting = [message for message, _ in suspects]
@@ -151,12 +159,27 @@ class _Batch:
             return True
         return False
 
+    def _recall_again(self, left: list[tuple[Message, RegistrationEvent]]) -> None:
+        """Read the records of what is left once more, if that is due; without an answer, the old ones are safe too."""
+        now = self._clock()
+        if now - self._recalled_at < _RECALL_HOLDS:
+            return
+        self._recalled_at = now
+        self._guarded(
+            lambda: self._known.update(self._registration.recall({event.certificate_id for _, event in left}))
+        )
+
     def _settle(self, message: Message, event: RegistrationEvent) -> None:
         """Take one message to its end, or see to it that it comes again."""
         if not self._time_is_left():
             self._put_off(message, "the function's deadline is near", most=5)
             return
         certificate_id = event.certificate_id
+        if message.receives == 1 and event.is_right_behind_the_first and self._known[certificate_id].decision is None:
+            # In a queue that keeps some order, another environment is at work on the first event, and both would make
+            # all calls. Should that event be lost, this one takes its place when it comes again.
+            self._put_off(message, "its certificate's first event is under way", least=10, most=20)
+            return
         try:
             outcome, decision = self._registration.decide(
                 event,

@@ -1,0 +1,56 @@
+"""Devices of a storm: each connects, is refused, backs off, and connects again until it is accepted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+from simulation import Account, Clock, Leaf
+
+
+class BackOff(StrEnum):
+    """How long a device waits before it connects again."""
+
+    FULL_JITTER = "full-jitter"  # as the AWS IoT device SDKs: at random up to 1 s, 2 s, 4 s … 60 s, and never under 1 s
+    IMPATIENT = "impatient"  # a loop of 5 s, as firmware has that was never tried against a refusal
+
+    def delay(self, attempt: int, rng: Random) -> float:
+        """Seconds after the attempt of that number, counted from 1."""
+        if self is BackOff.IMPATIENT:
+            return rng.uniform(4.5, 5.5)
+        return max(rng.uniform(0, min(60.0, 2.0**attempt)), 1.0)
+
+
+@dataclass(slots=True, eq=False)
+class Device:
+    """One device; `make` issues its certificate when it first connects, so that a hundred thousand cost little."""
+
+    name: str
+    make: Callable[[str], Leaf]
+    leaf: Leaf | None = None
+    attempts: int = 0
+    accepted_at: float | None = None
+
+
+class Knocking:
+    """Devices that connect to one account."""
+
+    def __init__(self, account: Account, clock: Clock, back_off: BackOff, rng: Random) -> None:
+        self._account = account
+        self._clock = clock
+        self._back_off = back_off
+        self._rng = rng
+        self.accepted = 0
+
+    def begin(self, device: Device, *, after: float) -> None:
+        """Have a device connect that many seconds from now, and go on until it is accepted."""
+        self._clock.call_later(after, lambda: self._connect(device))
+
+    def _connect(self, device: Device) -> None:
+        device.attempts += 1
+        device.leaf = device.leaf or device.make(device.name)
+        if self._account.connect(device.leaf, client_id=device.name) == "accepted":
+            device.accepted_at = self._clock.monotonic()
+            self.accepted += 1
+            return
+        self.begin(device, after=self._back_off.delay(device.attempts, self._rng))

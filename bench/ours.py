@@ -1,0 +1,94 @@
+"""jitr in a storm: the deployed code, with as many execution environments as its stack allows."""
+
+from datetime import timedelta
+from random import Random
+
+from bench.conditions import COLD_START, SECONDS_BETWEEN_BATCHES, Conditions
+from jitr.decisions import Decision, Outcome
+from jitr.errors import Reason
+from jitr.pacing import max_concurrency_for
+from jitr.registrations import Status
+from jitr.registry import Registry
+from simulation import Account, Authority, Deployment
+from simulation.deployment import BATCH, ca_rules, rules
+from simulation.iot.certificates import DeviceCertificate
+from simulation.lambda_ import EventSourceMapping, Handler
+
+# Lambda's pollers begin with five invocations at once, and add 300 a minute (aws-facts §9).
+_AT_ONCE, _MORE_PER_SECOND = 5, 5
+_SWEEP_EVERY = 900.0
+_HELD_FOR = timedelta(minutes=60)
+
+
+class Jitr:
+    """The stack of one account: queue, `register` and `sweep`."""
+
+    name = "jitr"
+
+    def __init__(self, *, activations_per_second: float = 10, max_concurrency: int | None = None) -> None:
+        self._rate = activations_per_second
+        self._concurrency = max_concurrency or max_concurrency_for(activations_per_second)
+        self.swept = 0
+
+    def deploy(self, account: Account, authority: Authority, conditions: Conditions) -> None:
+        self._clock = account.aws.clock
+        self._authority = authority
+        self._rules = rules(ca_rules(authority))
+        self.deployment = Deployment(
+            account, self._rules, activations_per_second=self._rate, max_concurrency=self._concurrency
+        )
+        self.deployment.journal.keep = False
+        if conditions.shuffled:
+            self.deployment.registrations.shuffled = Random(conditions.seed)  # noqa: S311 -- a simulation
+        self._registry = Registry(account.client("dynamodb"), self.deployment.settings.registry_table)
+
+    def hold(self, certificate: DeviceCertificate, rng: Random) -> None:
+        """Record it as held some time ago, so that some are due at any moment and most are not."""
+        self._registry.record(
+            Decision(
+                certificate_id=certificate.certificate_id,
+                outcome=Outcome.HELD,
+                status=Status.PENDING_ACTIVATION,
+                registered_at=certificate.created_at,
+                decided_at=self._clock.now() - rng.random() * _HELD_FOR,
+                rules_digest=self._rules.digest,
+                ca_certificate_id=self._authority.certificate_id,
+                ca="factory",
+                reason=Reason.NOT_YET_VALID,
+                attempts=3,
+            )
+        )
+
+    def start(self) -> None:
+        for number in range(self._concurrency):
+            after = max(number - _AT_ONCE + 1, 0) / _MORE_PER_SECOND
+            self._clock.call_later(after, lambda: self._clock.spawn(self._work))
+        self._clock.spawn(self._sweep)
+
+    @property
+    def backlog(self) -> int:
+        return self.deployment.registrations.depth
+
+    @property
+    def dead(self) -> int:
+        return self.deployment.dead_letters.depth
+
+    def _work(self) -> None:
+        mapping = EventSourceMapping(
+            self.deployment.registrations,
+            self.deployment.account.sqs,
+            self._cold_start,
+            batch_size=BATCH,
+        )
+        while True:
+            # A long poll answers as soon as something comes; a fifth of a second is what it takes here.
+            self._clock.sleep(0.2 if mapping.poll() is None else SECONDS_BETWEEN_BATCHES)
+
+    def _cold_start(self) -> Handler:
+        self._clock.sleep(COLD_START)
+        return self.deployment.environment()
+
+    def _sweep(self) -> None:
+        while True:
+            self._clock.sleep(_SWEEP_EVERY)
+            self.swept += self.deployment.sweep().sent

@@ -1,0 +1,186 @@
+"""A storm: many new devices at once, before the real handler, in a simulated AWS with its quotas, in virtual time.
+
+    python -m bench.storm --devices 10000 --latency 0.05 0.1 0.2 --plot build/storm.svg
+    python -m bench.storm --handler jitr aws-blog iot-dr softchef
+
+Every combination of the options that take several values is one storm. The handler, its boto3 clients and their retries
+are what is deployed; AWS is simulation/, which the failure matrix uses too. Times are virtual, and the same seed gives
+the same storm.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from bench.conditions import Conditions
+from bench.devices import BackOff
+from bench.ours import Jitr
+from bench.plot import Panel, svg
+from bench.table import markdown
+from bench.world import Registrar, Storm, weather
+
+_DEFAULT_RATE = 10.0
+
+HANDLERS: dict[str, Callable[[Conditions], Registrar]] = {
+    "jitr": lambda conditions: Jitr(activations_per_second=_DEFAULT_RATE * conditions.raised),
+}
+
+HEADER = (
+    "handler",
+    "devices",
+    "conditions",
+    "bound, s",
+    "all ACTIVE, s",
+    "times the bound",
+    "lost",
+    "dead-lettered",
+    "throttled",
+    "IoT calls per device",
+    "events",
+    "most waiting",
+)
+
+
+def table(storms: Sequence[Storm]) -> str:
+    """One line for each storm."""
+    return markdown(HEADER, [_row(storm) for storm in storms])
+
+
+def described(conditions: Conditions) -> str:
+    """What differs from storm to storm, in words."""
+    words = [conditions.back_off.value, f"{conditions.latency * 1000:.0f} ms", f"burst {conditions.burst:g} s"]
+    if conditions.raised != 1:
+        words.append(f"quotas times {conditions.raised:g}")
+    if not conditions.registrations_bound:
+        words.append("registrations unlimited")
+    if conditions.errors:
+        words.append(f"{conditions.errors:.0%} of calls fail")
+    if conditions.taken:
+        words.append(f"{conditions.taken:.0%} of the quota taken")
+    if conditions.held:
+        words.append(f"{conditions.held:,} held devices knock")
+    if conditions.shuffled:
+        words.append("queue in no order")
+    return ", ".join(words)
+
+
+def plot(title: str, storms: dict[str, Storm]) -> str:
+    """Devices ACTIVE against the quota's line, events waiting, events so far, throttled calls so far; an SVG."""
+    first = next(iter(storms.values())).conditions
+    return svg(
+        title,
+        [
+            Panel(
+                "devices ACTIVE (dashed: what the quota allows)",
+                _lines(storms, "active"),
+                ((0.0, 0.0), (first.bound, float(first.devices))),
+                "quota",
+            ),
+            Panel("events waiting", _lines(storms, "backlog")),
+            Panel("events published", _lines(storms, "events")),
+            Panel("IoT calls throttled", _lines(storms, "throttled")),
+        ],
+    )
+
+
+def _lines(storms: dict[str, Storm], quantity: str) -> dict[str, list[tuple[float, float]]]:
+    return {
+        name: [(sample.second, float(getattr(sample, quantity))) for sample in storm.samples]
+        for name, storm in storms.items()
+    }
+
+
+def _row(storm: Storm) -> list[str | float | None]:
+    conditions = storm.conditions
+    return [
+        storm.registrar,
+        conditions.devices,
+        described(conditions),
+        round(conditions.bound),
+        None if storm.all_active is None else round(storm.all_active),
+        None if storm.times_the_bound is None else round(storm.times_the_bound, 3),
+        storm.lost,
+        storm.dead,
+        f"{storm.throttled_share:.1%}",
+        round(storm.iot_calls / conditions.devices, 2),
+        storm.events,
+        storm.most_backlog,
+    ]
+
+
+def main() -> int:
+    """Run the storms that the command line asks for."""
+    options = _parser().parse_args()
+    storms = []
+    for handler, conditions in product(options.handler, list(_conditions(options))):
+        storm = weather(HANDLERS[handler](conditions), conditions, patience=options.patience)
+        sys.stderr.write(f"{handler}, {described(conditions)}: {storm.processor_seconds:.0f} s of processor time\n")
+        storms.append(storm)
+    if options.plot:
+        named = {f"{storm.registrar} {described(storm.conditions)}": storm for storm in storms}
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        options.plot.write_text(plot(f"{options.devices:,} devices", named), encoding="utf-8")
+    sys.stdout.write(
+        json.dumps([as_json(storm) for storm in storms], indent=2) + "\n" if options.json else table(storms)
+    )
+    return 0
+
+
+def as_json(storm: Storm) -> dict[str, Any]:
+    """Everything but the samples."""
+    fields = asdict(storm)
+    del fields["samples"]
+    return fields | {
+        "bound": storm.conditions.bound,
+        "times_the_bound": storm.times_the_bound,
+        "throttled_share": storm.throttled_share,
+    }
+
+
+def _conditions(options: argparse.Namespace) -> Iterator[Conditions]:
+    for back_off, latency, burst in product(options.back_off, options.latency, options.burst):
+        yield Conditions(
+            devices=options.devices,
+            within=options.within,
+            back_off=back_off,
+            latency=latency,
+            burst=burst,
+            errors=options.errors,
+            raised=options.raised,
+            taken=options.taken,
+            held=options.held,
+            registrations_bound=options.registrations,
+            shuffled=options.shuffled,
+            seed=options.seed,
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.storm", description=(__doc__ or "").splitlines()[0])
+    default = Conditions()
+    parser.add_argument("--handler", nargs="+", choices=sorted(HANDLERS), default=["jitr"])
+    parser.add_argument("--devices", type=int, default=default.devices)
+    parser.add_argument("--within", type=float, default=default.within, help="seconds in which they first connect")
+    parser.add_argument("--back-off", type=BackOff, nargs="+", choices=list(BackOff), default=[default.back_off])
+    parser.add_argument("--latency", type=float, nargs="+", default=[default.latency], help="an IoT call's median, s")
+    parser.add_argument("--burst", type=float, nargs="+", default=[default.burst], help="what a quota saves up, s")
+    parser.add_argument("--errors", type=float, default=default.errors, help="share of calls that fail with 5xx")
+    parser.add_argument("--raised", type=float, default=default.raised, help="quotas against the defaults")
+    parser.add_argument("--taken", type=float, default=default.taken, help="share of the quotas another tool takes")
+    parser.add_argument("--held", type=int, default=default.held, help="devices that wait for something, and knock")
+    parser.add_argument("--registrations", action=argparse.BooleanOptionalAction, default=True, help="15 a second")
+    parser.add_argument("--shuffled", action="store_true", help="the queue keeps no order")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--patience", type=float, default=4.0, help="times the bound after which a storm is ended")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, help="an SVG to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
