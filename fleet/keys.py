@@ -12,7 +12,16 @@ from fleet.names import account_id, attributes, fleet_name, own_name, region, ro
 from fleet.problems import Place, meant, nearest
 from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of, url
 from jitr.naming import MOST_GROUPS
-from jitr.rules import CHECKS, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement
+from jitr.rules import (
+    CHECKS,
+    CertificateMode,
+    CheckMode,
+    EnrollmentRule,
+    OnReject,
+    OnReplacement,
+    OnStaleCrl,
+    default_mode,
+)
 
 REQUIRED = object()
 
@@ -95,7 +104,8 @@ FLEET: Keys = {
 }
 
 CHECK_MODES: Keys = {
-    check: Key(kind="enforce, observe or off", read=choice(CheckMode), default="enforce") for check in CHECKS
+    check: Key(kind="enforce, observe or off", read=choice(CheckMode), default=default_mode(check).value)
+    for check in CHECKS
 }
 
 CA: Keys = {
@@ -112,6 +122,7 @@ CA: Keys = {
     "extra_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
     "on_reject": Key(kind="deactivate, revoke or leave", read=choice(OnReject), default="deactivate"),
     "on_replacement": Key(kind="rotate, reject or share", read=choice(OnReplacement), default="rotate"),
+    "on_stale_crl": Key(kind="hold or admit", read=choice(OnStaleCrl), default="hold"),
     "rotation_window": Key(kind="duration", read=duration(), default="60d"),
     "overlap": Key(kind="duration", read=duration(), default="7d"),
     "succeeds": Key(kind="name of a CA", read=text, default=None),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from jitr.rules import CaRules, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement, Rules
+from jitr.rules import CaRules, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement, OnStaleCrl, Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Ca:
     extra_groups: tuple[str, ...]
     on_reject: OnReject
     on_replacement: OnReplacement
+    on_stale_crl: OnStaleCrl
     rotation_window: int  # seconds before its end in which a certificate may be followed by another
     overlap: int  # seconds that both work
     succeeds: str | None  # certificate id of the CA that this one succeeds
@@ -135,6 +136,7 @@ class Fleet:
             extra_groups=ca.extra_groups,
             on_reject=ca.on_reject,
             on_replacement=ca.on_replacement,
+            on_stale_crl=ca.on_stale_crl,
             rotation_window=ca.rotation_window,
             overlap=ca.overlap,
             succeeds=ca.succeeds,

@@ -15,6 +15,7 @@ The checks, in order (a CA's rules set each to enforce, observe or off, by its n
     6  extensions when present: no CA, digital signature, client authentication, nothing critical that is unknown
     7  subject    one common name (or URI), fully matching; nothing that widens a policy
        names      what the templates make of the certificate is legal (it is what is provisioned; never off)
+    8  revocation the CA's CRL, in force now, does not list it (off by default: somebody has to publish CRLs)
     9  enrollment any entry that denies blocks; else any that allows; else the CA's rule: open, listed or approve
 
 To add a check: a Reason in errors.py, its name in rules.CHECKS, a function in checks.py and a line in `_CHECKS`.
@@ -39,15 +40,17 @@ from jitr.checks import (
     check_identity,
     check_issuance,
     check_key,
+    check_revocation,
     check_signature,
     check_subject,
     check_validity,
     read_certificate,
 )
 from jitr.enrollment import NO_ENTRIES, Enrollment
-from jitr.errors import Reason, Rejected
+from jitr.errors import CRL_LATE, Reason, Rejected
 from jitr.registrations import CaRegistration, DeviceRegistration
-from jitr.rules import CHECKS, CaRules, CheckMode, Rules
+from jitr.revocation import Revocations
+from jitr.rules import CHECKS, CaRules, CheckMode, OnStaleCrl, Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,17 +126,19 @@ def admit(
     ca: CaRegistration | None,
     rules: Rules,
     *,
+    revocations: Revocations = None,
     enrollment: Enrollment = NO_ENTRIES,
     now: datetime,
 ) -> Identity:
     """Decide on one certificate.
 
-    `ca` is what AWS says of the CA that the certificate names, or None when it knows no such CA; `enrollment` is what
-    the entries of the certificate and of its thing name (`thing_name_of`) say.
+    `ca` is what AWS says of the CA that the certificate names, or None when it knows no such CA; `revocations` is what
+    is published as that CA's CRL; `enrollment` is what the entries of the certificate and of its thing name
+    (`thing_name_of`) say.
 
     Raises Rejected with the reason of the first enforced check that fails.
     """
-    return examine(device, ca, rules, enrollment=enrollment, now=now).admit()
+    return examine(device, ca, rules, revocations=revocations, enrollment=enrollment, now=now).admit()
 
 
 def examine(
@@ -141,6 +146,7 @@ def examine(
     ca: CaRegistration | None,
     rules: Rules,
     *,
+    revocations: Revocations = None,
     enrollment: Enrollment = NO_ENTRIES,
     now: datetime,
 ) -> Examination:
@@ -161,7 +167,13 @@ def examine(
 
     # (1) to (9); names are made even when a check failed, so that one run reports everything.
     application = Application(
-        device=device, certificate=certificate, ca=ca, rules=ca_rules, enrollment=enrollment, now=now
+        device=device,
+        certificate=certificate,
+        ca=ca,
+        rules=ca_rules,
+        revocations=revocations,
+        enrollment=enrollment,
+        now=now,
     )
     findings = (known, *(_finding(name, check, application) for name, check in _CHECKS.items()))
     identity = None
@@ -198,7 +210,10 @@ def _finding(name: str, check: Check, application: Application) -> Finding:
     try:
         check(application)
     except Rejected as refusal:
-        verdict = Verdict.OBSERVE if mode is CheckMode.OBSERVE else Verdict.REJECT
+        tolerated = mode is CheckMode.OBSERVE or (
+            refusal.reason in CRL_LATE and application.rules.on_stale_crl is OnStaleCrl.ADMIT
+        )
+        verdict = Verdict.OBSERVE if tolerated else Verdict.REJECT
         return Finding(check=name, verdict=verdict, refusal=refusal)
     return Finding(check=name, verdict=Verdict.PASS)
 
@@ -237,6 +252,7 @@ _CHECKS: Mapping[str, Check] = {
     "extensions": check_extensions,
     "subject": check_subject,
     "names": _check_names,
+    "revocation": check_revocation,
     "enrollment": check_enrollment,
 }
 _NEVER_OFF = ("names",)  # they are what is provisioned

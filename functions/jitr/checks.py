@@ -18,6 +18,7 @@ from jitr.enrollment import NO_ENTRIES, Enrollment
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.extensions import UNDERSTOOD
 from jitr.registrations import CaRegistration, DeviceRegistration
+from jitr.revocation import Revocations, Unusable
 from jitr.rules import CaRules
 from jitr.weak_keys import why_weak
 
@@ -36,6 +37,7 @@ class Application:
     ca: CaRegistration | None  # what AWS says of the CA that the certificate names; None when it knows no such CA
     rules: CaRules
     now: datetime
+    revocations: Revocations = None  # what is published as the CA's CRL
     enrollment: Enrollment = NO_ENTRIES
 
 
@@ -207,6 +209,32 @@ def check_subject(application: Application) -> None:
         uri = naming.only_uri(certificate)
         if not naming.matches(rules.san_uri, uri):
             raise Rejected(Reason.SAN_URI_REFUSED, f"URI {naming.shown(uri)} does not match {rules.san_uri!a}")
+
+
+def check_revocation(application: Application) -> None:
+    """(8) RFC 5280 §6.3.3. What is revoked for good stays so, however old the list; all else takes a list in force."""
+    crl, name = application.revocations, application.rules.name
+    if crl is None:
+        raise Rejected(Reason.CRL_MISSING, f"no CRL of CA {name} is published in this account and Region")
+    if isinstance(crl, Unusable):
+        raise Rejected(Reason.CRL_UNUSABLE, f"the CRL of CA {name} cannot be used: {crl.why}")
+    reason = crl.reason_of(application.certificate.parsed.serial_number)
+    issued = f"the CRL of CA {name}, issued {_time(crl.this_update)},"
+    if reason and reason.is_for_good:
+        raise Rejected(Reason.REVOKED_BY_CA, f"{issued} lists the certificate: {reason.name}")
+    if reason:
+        raise Rejected(Reason.SUSPENDED_BY_CA, f"{issued} lists the certificate: {reason.name}")
+    if not crl.covers(application.certificate):
+        raise Rejected(
+            Reason.CRL_UNUSABLE,
+            f"the CRL of CA {name} is limited to {', '.join(sorted(crl.distribution_points))!a}, "
+            "and the certificate does not name that as its distribution point",
+        )
+    now = application.now.replace(microsecond=0)
+    if now > crl.next_update:
+        raise Rejected(Reason.CRL_STALE, f"{issued} was to be followed by another one at {_time(crl.next_update)}")
+    if now < crl.this_update:
+        raise Rejected(Reason.CRL_STALE, f"{issued} is not in force yet, now {_time(now)}")
 
 
 def check_enrollment(application: Application) -> None:

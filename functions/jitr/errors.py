@@ -92,6 +92,15 @@ class Reason(Enum):
         "A thing name, attribute or group made from the certificate is not legal in AWS IoT.",
     )
 
+    # Revocation: what the CA's CRL says, and whether there is one to ask.
+    REVOKED_BY_CA = Kind.FINAL, "The CA's CRL lists the certificate as revoked."
+    SUSPENDED_BY_CA = Kind.CURABLE, "The CA's CRL lists the certificate as on hold, which a later CRL can lift."
+    CRL_MISSING = Kind.CURABLE, "No CRL of the CA is published in this account and Region."
+    CRL_STALE = (
+        Kind.CURABLE,
+        "The CA's CRL is not in force now: its nextUpdate has passed, or its thisUpdate lies ahead.",
+    )
+    CRL_UNUSABLE = Kind.CURABLE, "What is published as the CA's CRL cannot be relied upon for this certificate."
     # Enrollment: what entries, an operator, or the fleet's own hook say of the device.
     ENTRY_DENIES = Kind.FINAL, "An enrollment entry denies the thing name or the certificate."
     OTHER_ACCOUNT = Kind.CURABLE, "The device's enrollment entry names other accounts than this one."
@@ -130,6 +139,10 @@ class Reason(Enum):
         return self.kind is Kind.FINAL
 
 
+# A CRL that is published can cure these.
+CRL_AWAITED = frozenset({Reason.SUSPENDED_BY_CA, Reason.CRL_MISSING, Reason.CRL_STALE, Reason.CRL_UNUSABLE})
+# There is no CRL to ask now; the rules can let devices in all the same (on_stale_crl).
+CRL_LATE = frozenset({Reason.CRL_MISSING, Reason.CRL_STALE})
 # Another certificate has the thing name.
 NAME_LOST = frozenset({Reason.NOT_A_ROTATION, Reason.REPLACEMENT_REFUSED})
 

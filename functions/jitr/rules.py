@@ -35,7 +35,17 @@ TEMPLATE_FIELDS = (
 )
 
 # The checks of admission.py that a CA's rules can set to observe or off, in the order in which they run.
-CHECKS = ("identity", "issuance", "validity", "key", "signature", "extensions", "subject", "enrollment")
+CHECKS = (
+    "identity",
+    "issuance",
+    "validity",
+    "key",
+    "signature",
+    "extensions",
+    "subject",
+    "revocation",
+    "enrollment",
+)
 
 
 class CertificateMode(StrEnum):
@@ -61,6 +71,13 @@ class OnReject(StrEnum):
     LEAVE = "leave"
 
 
+class OnStaleCrl(StrEnum):
+    """What becomes of a device while there is no CRL that is in force."""
+
+    HOLD = "hold"  # until there is one
+    ADMIT = "admit"  # it is let in, and recorded as one that would have been held
+
+
 class EnrollmentRule(StrEnum):
     """Who is let in where no enrollment entry speaks of the device."""
 
@@ -75,6 +92,16 @@ class OnReplacement(StrEnum):
     ROTATE = "rotate"  # follow it, when there is a sign that it is a rotation
     REJECT = "reject"
     SHARE = "share"  # be a second certificate of the same thing
+
+
+def default_mode(check: str) -> CheckMode:
+    """How a check is taken where the rules say nothing: enforced, unless somebody has to provide something first."""
+    return _DEFAULT_MODES.get(check, CheckMode.ENFORCE)
+
+
+_DEFAULT_MODES = {
+    "revocation": CheckMode.OFF,  # there is no CRL until somebody publishes one
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +128,7 @@ class CaRules:
     rotation_window: int = 5_184_000  # seconds before its end in which a certificate may be followed by another
     overlap: int = 604_800  # seconds that both work
     succeeds: str | None = None  # certificate id of the CA whose certificates this one's may follow
+    on_stale_crl: OnStaleCrl = OnStaleCrl.HOLD
     checks: Mapping[str, CheckMode] = field(default_factory=dict)
     minimum_remaining_life: int = 0  # seconds
     maximum_life: int | None = None  # seconds from notBefore to notAfter
@@ -108,7 +136,7 @@ class CaRules:
     curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
 
     def mode_of(self, check: str) -> CheckMode:
-        return self.checks.get(check, CheckMode.ENFORCE)
+        return self.checks.get(check, default_mode(check))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +201,7 @@ def _ca_rules(document: dict[str, Any]) -> CaRules:
         extra_groups=tuple(document.pop("extra_groups")),
         on_reject=OnReject(document.pop("on_reject")),
         on_replacement=OnReplacement(document.pop("on_replacement")),
+        on_stale_crl=OnStaleCrl(document.pop("on_stale_crl")),
         checks={name: CheckMode(mode) for name, mode in document.pop("checks").items()},
         thing_groups=tuple(document.pop("thing_groups")),
         rsa_bits=(least, greatest),

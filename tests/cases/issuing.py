@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from jitr.admission import Examination, Identity, admit, examine
 from jitr.enrollment import Enrollment, Entry
 from jitr.registrations import CaRegistration, DeviceRegistration, Status
-from jitr.rules import CaRules, CertificateMode, Rules
+from jitr.revocation import RevocationList, Revocations
+from jitr.rules import CaRules, CertificateMode, CheckMode, Rules
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -157,6 +158,7 @@ class Application:
     ca: CaRegistration | None
     rules: Rules
     now: datetime
+    revocations: Revocations = None
     enrollment: Enrollment = field(default_factory=lambda: Enrollment(account_id=ACCOUNT))
 
     @property
@@ -181,10 +183,24 @@ class Application:
         return replace(self, enrollment=replace(self.enrollment, entries=entries, approved=approved))
 
     def examine(self) -> Examination:
-        return examine(self.device, self.ca, self.rules, enrollment=self.enrollment, now=self.now)
+        return examine(
+            self.device,
+            self.ca,
+            self.rules,
+            revocations=self.revocations,
+            enrollment=self.enrollment,
+            now=self.now,
+        )
 
     def admit(self) -> Identity:
-        return admit(self.device, self.ca, self.rules, enrollment=self.enrollment, now=self.now)
+        return admit(
+            self.device,
+            self.ca,
+            self.rules,
+            revocations=self.revocations,
+            enrollment=self.enrollment,
+            now=self.now,
+        )
 
 
 def arn(device_certificate_id: str) -> str:
@@ -207,6 +223,18 @@ def rules_for(authority: Authority, **changes: Any) -> Rules:
     return Rules(fleet="acme", cas=(replace(ca, **changes),))
 
 
+def nobody_revoked(now: datetime) -> RevocationList:
+    """A list in force that lists nobody."""
+    return RevocationList(
+        this_update=now - DAY,
+        next_update=now + 7 * DAY,
+        number=1,
+        size=0,
+        distribution_points=frozenset(),
+        rows={},
+    )
+
+
 def applying(pem: str | None = None, *, authority: Authority | None = None, now: datetime = NOW) -> Application:
     """A device that knocks with this certificate, in an account where everything is as it should be."""
     authority = authority or factory()
@@ -214,7 +242,8 @@ def applying(pem: str | None = None, *, authority: Authority | None = None, now:
     return Application(
         device=device_registration(pem, ca_certificate_id=authority.certificate_id, created_at=now),
         ca=CaRegistration(certificate_id=authority.certificate_id, pem=authority.pem, active=True, mode="DEFAULT"),
-        rules=rules_for(authority),
+        rules=rules_for(authority, checks={"revocation": CheckMode.ENFORCE}),
+        revocations=nobody_revoked(now),
         now=now,
     )
 

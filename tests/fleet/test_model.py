@@ -14,7 +14,7 @@ from fleet.parse import load
 from fleet.problems import Place, Report
 from jitr.naming import RESERVED_PREFIX
 from jitr.provisioning import OWNER_ATTRIBUTE
-from jitr.rules import CHECKS, CaRules, CertificateMode, CheckMode, OnReject, Rules
+from jitr.rules import CHECKS, CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
 from tests.fleet.drafts import NOW, Draft, Issuer
 
 MINIMAL = """\
@@ -41,7 +41,7 @@ def test_everything_that_is_written_is_read(draft: Draft) -> None:
     assert ca.attributes == {"model": "{organizational_unit}", "line": "A:1"}
     assert (ca.policy, ca.certificate_path) == (draft.folder / "device.json", draft.folder / "factory.pem")
     assert ca.on_reject is OnReject.REVOKE
-    assert ca.checks == dict.fromkeys(CHECKS, CheckMode.ENFORCE) | {"subject": CheckMode.OBSERVE}
+    assert ca.checks == {check: default_mode(check) for check in CHECKS} | {"subject": CheckMode.OBSERVE}
     assert (ca.minimum_remaining_life, ca.rsa_bits, ca.curves) == (2_592_000, (3072, 4096), ("P-256",))
     assert (dev.name, dev.id, dev.profile, dev.regions) == ("dev", "111111111111", "acme-dev", ("eu-central-1",))
     assert (dev.activations_per_second, prod.activations_per_second, prod.profile) == (10, 50, None)
@@ -127,7 +127,7 @@ def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
                 attributes={"model": "{organizational_unit}", "line": "A:1"},
                 policy="jitr-acme--factory",
                 on_reject=OnReject.REVOKE,
-                checks=dict.fromkeys(CHECKS, CheckMode.ENFORCE) | {"subject": CheckMode.OBSERVE},
+                checks={check: default_mode(check) for check in CHECKS} | {"subject": CheckMode.OBSERVE},
                 minimum_remaining_life=2_592_000,
                 maximum_life=None,
                 rsa_bits=(3072, 4096),

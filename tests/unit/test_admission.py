@@ -41,6 +41,7 @@ FAILING: dict[str, Callable[[], Application]] = {
     "signature": lambda: applying(factory().leaf(digest=hashes.SHA224())),
     "extensions": lambda: applying(factory().leaf(critical=[x509.BasicConstraints(ca=True, path_length=None)])),
     "subject": lambda: applying(factory().leaf(named("gateway-0001"))),
+    "revocation": lambda: replace(applying(), revocations=None),
     "enrollment": listed,
 }
 
@@ -189,6 +190,7 @@ def test_every_check_is_reported_also_after_a_failure() -> None:
         ("extensions", Reason.IS_A_CA),
         ("subject", Reason.COMMON_NAME_MISSING),
         ("names", Reason.SUBJECT_FIELD_MISSING),
+        ("revocation", None),
         ("enrollment", None),
     ]
     assert examination.refusal

@@ -151,5 +151,8 @@ def test_the_order_of_attributes_does_not_change_the_digest() -> None:
 
 
 def test_a_check_is_enforced_unless_the_rules_say_otherwise() -> None:
-    assert all(CA.mode_of(check) is CheckMode.ENFORCE for check in CHECKS)
+    assert {check: CA.mode_of(check) for check in CHECKS} == {
+        **dict.fromkeys(CHECKS, CheckMode.ENFORCE),
+        "revocation": CheckMode.OFF,
+    }
     assert replace(CA, checks={"key": CheckMode.OFF}).mode_of("key") is CheckMode.OFF
