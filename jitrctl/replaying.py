@@ -67,11 +67,13 @@ class Replay:
         self._lambda = stage.access.client("lambda", _PATIENT)
         self._iot = stage.aws_iot
         self._registry = stage.registry
+        self._crls = stage.crls
         self._enrollment = stage.enrollment
         self._examiner = Examiner(
             account_id=stage.account.id,
             rules=stage.rules,
             iot=stage.aws_iot,
+            crls=stage.crls,
             enrollment=stage.enrollment,
             clock=present,
         )
@@ -104,8 +106,12 @@ class Replay:
     def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
         now = present()
         record = self._registry.recall([event.certificate_id])[event.certificate_id]
-        changed = bool(self._enrollment.changed_since({event.certificate_id: record}))
-        record = replace(record, entries_changed=changed)
+        records = {event.certificate_id: record}
+        record = replace(
+            record,
+            crl_changed=bool(self._crls.changed_since(records, self._rules)),
+            entries_changed=bool(self._enrollment.changed_since(records)),
+        )
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
         device = self._iot.describe(event.certificate_id)

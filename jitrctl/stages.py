@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fleet.resources import ResourceNames
+from jitr.crls import Crls
 from jitr.enrollment_table import EnrollmentTable
 from jitr.iot import AwsIot
 from jitr.journal import Journal
@@ -89,6 +90,18 @@ class Stage:
     @cached_property
     def enrollment(self) -> EnrollmentTable:
         return EnrollmentTable(self.dynamodb, self.names.enrollment_table)
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.access.client("s3")
+
+    @property
+    def crl_bucket(self) -> str:
+        return self.names.crl_bucket(self.account.id, self.region)
+
+    @cached_property
+    def crls(self) -> Crls:
+        return Crls(lambda: self.s3, self.crl_bucket, self.account.id, clock=now)
 
     @cached_property
     def journal(self) -> Journal:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fleet.resources import ResourceNames
+from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
 from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
@@ -144,6 +145,7 @@ class Deployment:
             rules=self.rules,
             iot=AwsIot(client("iot"), pacer, clock=clock.now),
             registry=Registry(client("dynamodb"), self.settings.registry_table),
+            crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
             announcer=announcer,
             pacer=pacer,

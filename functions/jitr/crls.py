@@ -6,7 +6,7 @@ are answers, on which admission.py decides; S3 not answering is Unavailable, and
 The client is made when the first CA asks for it: S3's model is botocore's largest, and without CRLs nobody needs it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError, FlexibleChecksumError, IncompleteReadError
 
 from jitr.certificates import Certificate
+from jitr.decisions import Record
 from jitr.edge import calling
-from jitr.errors import Unavailable, UnusableCrl
+from jitr.errors import CRL_AWAITED, Unavailable, UnusableCrl
 from jitr.revocation import RevocationList, Revocations, Unusable, refuse_size
-from jitr.rules import CaRules
+from jitr.rules import CaRules, Rules
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -67,6 +68,25 @@ class Crls:
             known = self._look(ca, known)
             self._known[ca.certificate_id] = now, known
         return known
+
+    def changed_since(self, records: Mapping[str, Record], rules: Rules) -> set[str]:
+        """The certificates, of these records by certificate id, for which something else is published than when held.
+
+        Only those that are held for want of a CRL. What cannot be asked for now is not said to have changed: they wait
+        on, and their neighbours need no CRL.
+        """
+        changed = set()
+        for certificate_id, record in records.items():
+            decision = record.decision
+            if decision is None or not record.is_held or decision.reason not in CRL_AWAITED:
+                continue
+            ca = rules.ca(decision.ca_certificate_id or "")
+            try:
+                if ca and self.of(ca).version != decision.crl:
+                    changed.add(certificate_id)
+            except Unavailable:
+                continue
+        return changed
 
     def _look(self, ca: CaRules, known: Published) -> Published:
         if self._client is None:

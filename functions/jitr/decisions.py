@@ -55,6 +55,7 @@ class Decision:
     replaces: str | None = None  # the certificate id that owned the thing name before
     replaced_by: str | None = None
     asks_for: str | None = None  # the thing name that its certificate makes, also where it is refused
+    crl: str | None = None  # names what was published as its CA's CRL (crls.Published.version); None: not asked for
     enrollment: str | None = None  # names what its enrollment entries said (enrollment.digest); None: not read
     attempts: int = 1  # looks in a row that ended in the same reason
     after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
@@ -139,6 +140,7 @@ class Record:
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+    crl_changed: bool = False  # something else is published than what it was held for; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
 
     @property
@@ -152,10 +154,10 @@ class Record:
         return self.decision is not None and self.decision.outcome is Outcome.HELD
 
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
-        """Whether the event needs no look at AWS: it is decided, and neither operator nor entries have spoken since."""
+        """Whether the event needs no look at AWS: it is decided, and nobody who bears on it has spoken since."""
         if self.decision is None:
             return False
-        if self.entries_changed or (self.verdict and self.verdict.at > self.decision.decided_at):
+        if self.crl_changed or self.entries_changed or (self.verdict and self.verdict.at > self.decision.decided_at):
             return False
         return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
 

@@ -54,6 +54,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "replaces": decision.replaces,
         "replaced_by": decision.replaced_by,
         "asks_for": decision.asks_for,
+        "crl": decision.crl,
         "enrollment": decision.enrollment,
         "attempts": decision.attempts,
         "after": milliseconds(decision.after) if decision.after else None,

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from jitr.admission import Examination
 from jitr.claims import Due
+from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome, Owner, Record
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import NAME_LOST, CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
@@ -74,6 +75,7 @@ class Registration:
         rules: Rules,
         iot: AwsIot,
         registry: Registry,
+        crls: Crls,
         enrollment: EnrollmentTable,
         announcer: Announcer,
         pacer: Pacer,
@@ -84,24 +86,28 @@ class Registration:
         self._rules_digest = rules.digest
         self._iot = iot
         self._registry = registry
+        self._crls = crls
         self._enrollment = enrollment
         self._examiner = Examiner(
-            account_id=settings.account_id, rules=rules, iot=iot, enrollment=enrollment, clock=clock
+            account_id=settings.account_id, rules=rules, iot=iot, crls=crls, enrollment=enrollment, clock=clock
         )
         self._announcer = announcer
         self._pacer = pacer
         self._clock = clock
 
     def recall(self, certificate_ids: set[str]) -> dict[str, Record]:
-        """The records of a batch's certificates; of held ones, whether their enrollment entries have changed since.
+        """The records of a batch's certificates; of held ones, whether what they wait for has changed since.
 
         Raises Unavailable.
         """
         if not certificate_ids:
             return {}
         records = self._registry.recall(certificate_ids)
-        changed = self._enrollment.changed_since(records)
-        return records | {one: replace(records[one], entries_changed=True) for one in changed}
+        listed, entered = self._crls.changed_since(records, self._rules), self._enrollment.changed_since(records)
+        return {
+            one: replace(record, crl_changed=one in listed, entries_changed=one in entered)
+            for one, record in records.items()
+        }
 
     def decide(
         self,
@@ -345,6 +351,7 @@ class Registration:
             issuer=certificate.issuer if certificate else None,
             subject=certificate.subject if certificate else None,
             asks_for=examined.thing_name if examined else None,
+            crl=examined.crl if examined else None,
             enrollment=examined.enrollment if examined else None,
         )
 

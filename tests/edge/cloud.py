@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr.crls import Crls
 from jitr.enrollment import Entry
 from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.handlers.register import Register
@@ -37,6 +38,7 @@ from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certifi
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_iot import IoTClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
 TABLE = "jitr-acme-registry"
@@ -174,6 +176,7 @@ class Cloud:
         self.iot: IoTClient = client(self.session, "iot")
         self.dynamodb: DynamoDBClient = client(self.session, "dynamodb")
         self.sqs: SQSClient = client(self.session, "sqs")
+        self.s3: S3Client = client(self.session, "s3")
         queue_url, dead_letter_url = (
             self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in (QUEUE, DEAD_LETTERS)
         )
@@ -192,6 +195,7 @@ class Cloud:
         )
         self.rules: Rules = rules_for(self.authority, thing_groups=())
         create_registry(self.dynamodb, TABLE)
+        self.s3.create_bucket(Bucket=CRLS, CreateBucketConfiguration={"LocationConstraint": REGION})
         self.dynamodb.create_table(
             TableName=ENROLLMENT,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -215,12 +219,14 @@ class Cloud:
         self.aws_iot = AwsIot(self.iot, self.pacer, clock=self.clock)
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = Journal(self.dynamodb, TABLE)
+        self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)
         self.enrollment = EnrollmentTable(self.dynamodb, ENROLLMENT)
         self.registration = Registration(
             settings=self.settings,
             rules=self.rules,
             iot=self.aws_iot,
             registry=self.registry,
+            crls=self.crls,
             enrollment=self.enrollment,
             announcer=self.announcer,
             pacer=self.pacer,

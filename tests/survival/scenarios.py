@@ -11,12 +11,17 @@ from datetime import timedelta
 from functools import cache, cached_property
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from jitr.claims import STALE_INTENT
+from jitr.crls import object_key
 from jitr.decisions import Decision, Outcome
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.registry import Registry
-from jitr.rules import OnReject
+from jitr.rules import CheckMode, OnReject
 from jitrctl.operating import Operator, Order
 from simulation import Authority, Aws, Call, Deployment, Leaf, Moment
 from simulation.deployment import ca_rules, rules
@@ -68,6 +73,14 @@ class World:
             not_before=now + validity.get("begins", timedelta(days=-1)),
             not_after=now + validity.get("ends", timedelta(days=365)),
         )
+
+    def publish_crl(self) -> None:
+        """An empty CRL, in force for a month."""
+        now = self.aws.clock.now().replace(microsecond=0)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(authority().certificate.subject)
+        dated = builder.last_update(now).next_update(now + timedelta(days=30))
+        crl = dated.sign(authority().key, hashes.SHA256()).public_bytes(Encoding.DER)
+        self.account.s3.put(self.deployment.settings.crl_bucket, object_key(authority().certificate_id), crl)
 
     def connect(self, leaf: Leaf | None = None) -> str:
         return self.account.connect(leaf or self.leaf, client_id="sensor-0001")
@@ -179,6 +192,15 @@ def _ca_switched_on(world: World) -> None:
     world.aws.clock.advance(2 * 3600)
 
 
+def _crl_is_published(world: World) -> None:
+    decision = world.decision()
+    assert decision
+    assert (decision.outcome, world.status()) == (Outcome.HELD, "PENDING_ACTIVATION")
+    world.publish_crl()
+    world.aws.clock.advance(60)
+    world.connect()
+
+
 def _old_one_works_new_one_knocks(world: World) -> None:
     old = world.issue("sensor-0001", begins=timedelta(days=-300), ends=timedelta(days=30))
     assert world.connect(old) == "refused"
@@ -261,6 +283,16 @@ SCENARIOS = (
         ends=_activated,
         ends_as="held; ACTIVE by itself once the CA is active again",
         changed_rules={"common_name": "other-[0-9]+"},
+    ),
+    Scenario(
+        name="hold for a CRL",
+        settings={"checks": {"revocation": CheckMode.ENFORCE}},
+        prepare=_first_connect,
+        act=_deliver,
+        cure=_crl_is_published,
+        ends=_activated,
+        ends_as="held; ACTIVE by itself once a CRL is published",
+        changed_rules={"attributes": {"model": "{common_name}"}},
     ),
     Scenario(
         name="replace",

@@ -44,6 +44,7 @@ MOST = Decision(
     replaces="01" * 32,
     replaced_by="02" * 32,
     asks_for="sensor-0001",
+    crl='"0123456789abcdef"',
     enrollment="fedcba9876543210",
     attempts=3,
     after=NOW - DAY,

@@ -8,6 +8,7 @@ from unittest.mock import Mock, call, create_autospec
 
 import pytest
 
+from jitr.crls import Crls, Published
 from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
 from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
@@ -53,7 +54,10 @@ class World:
         self.enrollment = create_autospec(EnrollmentTable, instance=True)
         self.enrollment.of.side_effect = lambda *_: self.application.enrollment.entries
         self.enrollment.changed_since.return_value = set()
-        for name in ("iot", "registry", "enrollment", "announcer"):
+        self.crls = create_autospec(Crls, instance=True)
+        self.crls.of.side_effect = lambda _: Published(version='"1"', revocations=self.application.revocations)
+        self.crls.changed_since.return_value = set()
+        for name in ("iot", "registry", "crls", "enrollment", "announcer"):
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
@@ -74,6 +78,7 @@ class World:
             rules=self.application.rules,
             iot=self.iot,
             registry=self.registry,
+            crls=self.crls,
             enrollment=self.enrollment,
             announcer=self.announcer,
             pacer=self.pacer,
@@ -159,6 +164,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
     assert world.names == [
         "iot.describe",
         "iot.describe_ca",
+        "crls.of",
         "enrollment.of",
         "registry.owner",
         "apply CreateThing",
@@ -192,6 +198,7 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         issuer="CN=Acme factory CA,O=Acme",
         subject="CN=sensor-0001,OU=Mark-2,O=Acme",
         asks_for="sensor-0001",
+        crl='"1"',
         enrollment=NO_ENTRIES.digest,
     )
     assert decision.serial
@@ -293,7 +300,7 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     )
     assert decision.detail
     assert "gateway-0001" in decision.detail
-    assert refused.names[3:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
+    assert refused.names[4:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
     assert refused.statuses_set == [status]
     refused.registry.intend.assert_called_once_with(decision, Record(), run="run")
 
@@ -302,7 +309,7 @@ def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> N
     refused.application = refused.application.with_rules(on_reject=OnReject.LEAVE)
     decision = refused.decide()
     assert (decision.outcome, decision.status) == (Outcome.REJECTED, Status.PENDING_ACTIVATION)
-    assert refused.names[3:] == ["announcer.announce", "registry.record"]
+    assert refused.names[4:] == ["announcer.announce", "registry.record"]
 
 
 def test_a_curable_refusal_changes_nothing_in_aws(held: World) -> None:
@@ -312,7 +319,7 @@ def test_a_curable_refusal_changes_nothing_in_aws(held: World) -> None:
         Status.PENDING_ACTIVATION,
         Reason.CA_INACTIVE,
     )
-    assert held.names[3:] == ["announcer.announce", "registry.record"]
+    assert held.names[4:] == ["announcer.announce", "registry.record"]
 
 
 def test_a_device_that_is_held_again_is_recorded_again_but_not_announced_again(held: World) -> None:
@@ -546,7 +553,7 @@ def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REPLACEMENT_REFUSED)
     assert world.statuses_set == [Status.INACTIVE]
-    assert world.names[4:] == [
+    assert world.names[5:] == [
         "iot.describe",  # is the owner still there?
         "registry.intend",
         "apply DetachPolicy",
@@ -701,7 +708,7 @@ def test_a_step_that_fails_leaves_no_decision_behind(world: World, kind: type[Io
 
 
 @pytest.mark.parametrize(
-    "where", ["iot.describe", "iot.describe_ca", "enrollment.of", "registry.owner", "registry.claim"]
+    "where", ["iot.describe", "iot.describe_ca", "crls.of", "enrollment.of", "registry.owner", "registry.claim"]
 )
 def test_a_question_that_fails_leaves_no_decision_and_no_status_behind(world: World, where: str) -> None:
     part, method = where.split(".")

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr.crls import Crls
 from jitr.decisions import Outcome, Record
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
@@ -204,7 +205,11 @@ class _Batch:
             if decision:
                 # A second event of the same certificate in this batch is a duplicate of this decision.
                 self._known[certificate_id] = replace(
-                    self._known[certificate_id], decision=decision, intent=None, entries_changed=False
+                    self._known[certificate_id],
+                    decision=decision,
+                    intent=None,
+                    crl_changed=False,
+                    entries_changed=False,
                 )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
@@ -255,6 +260,9 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         rules=rules,
         iot=AwsIot(iot, pacer, clock=_now),
         registry=Registry(dynamodb, settings.registry_table),
+        crls=Crls(
+            lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now
+        ),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         announcer=announcer,
         pacer=pacer,
