@@ -218,7 +218,7 @@ def check_revocation(application: Application) -> None:
         raise Rejected(Reason.CRL_MISSING, f"no CRL of CA {name} is published in this account and Region")
     if isinstance(crl, Unusable):
         raise Rejected(Reason.CRL_UNUSABLE, f"the CRL of CA {name} cannot be used: {crl.why}")
-    reason = crl.reason_of(application.certificate.parsed.serial_number)
+    reason = crl.reason_of(int(application.certificate.serial, 16))
     issued = f"the CRL of CA {name}, issued {_time(crl.this_update)},"
     if reason and reason.is_for_good:
         raise Rejected(Reason.REVOKED_BY_CA, f"{issued} lists the certificate: {reason.name}")
