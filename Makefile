@@ -20,7 +20,7 @@ check: setup
 	$(BIN)/codespell
 
 synth: setup
-	node_modules/.bin/cdk synth --quiet
+	node_modules/.bin/cdk synth --quiet -c nag=true
 	$(BIN)/cfn-lint 'cdk.out/assembly-*/*.template.json'
 
 # The state machine for longer, from other seeds each time.

@@ -3,6 +3,7 @@
 Context (`cdk -c key=value`):
     fleet    path of the fleet file (default: fleet.toml beside this file)
     target   aws (default), or local: for the local AWS of `jitrctl local`
+    nag      if set, check every stage with cdk-nag's AwsSolutions pack (`make synth` does)
 """
 
 import os
@@ -25,6 +26,10 @@ ROOT = Path(__file__).parent
 
 def main() -> int:
     app = cdk.App()
+    if app.node.try_get_context("nag"):
+        from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415 -- a test's dependency, and slow to load
+
+        cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     path = Path(app.node.try_get_context("fleet") or ROOT / "fleet.toml")
     target = {"aws": lambda: AWS, "local": local}.get(app.node.try_get_context("target") or "aws")
     if target is None:

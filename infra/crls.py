@@ -5,6 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.findings import acknowledge
 from infra.target import Target
 from jitr.crls import FOLDER
 
@@ -37,6 +38,9 @@ class CrlBucket(Construct):
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
 
+        acknowledge(self.bucket, "S1", "what is in it is public, and every version of it is kept")
+        self.objects = self.bucket.arn_for_objects(f"{FOLDER}/*")
+
     def reading(self) -> list[iam.PolicyStatement]:
         """What a function needs to read CRLs.
 
@@ -45,9 +49,7 @@ class CrlBucket(Construct):
         a GetObject's context, so the list cannot be narrowed for it; nothing else is in the bucket.
         """
         return [
-            iam.PolicyStatement(
-                sid="ReadCrls", actions=["s3:GetObject"], resources=[self.bucket.arn_for_objects(f"{FOLDER}/*")]
-            ),
+            iam.PolicyStatement(sid="ReadCrls", actions=["s3:GetObject"], resources=[self.objects]),
             iam.PolicyStatement(
                 sid="SeeThatNoCrlIsThere", actions=["s3:ListBucket"], resources=[self.bucket.bucket_arn]
             ),

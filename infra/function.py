@@ -9,11 +9,15 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.asset import Asset
+from infra.findings import acknowledge, acknowledge_wildcards
 from infra.target import Target
 
 
 class JitrFunction(Construct):
-    """A function whose role holds the given statements, and writing its own log, and nothing else."""
+    """A function whose role holds the given statements, and writing its own log, and nothing else.
+
+    `wildcards` says why: each resource of the statements that holds one, and why AWS leaves nothing narrower.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class JitrFunction(Construct):
         timeout: cdk.Duration,
         environment: Mapping[str, str],
         statements: Sequence[iam.PolicyStatement],
+        wildcards: Mapping[str, str],
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -37,14 +42,9 @@ class JitrFunction(Construct):
             retention=logs.RetentionDays.THREE_MONTHS,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
+        own_streams = f"{log_group.log_group_arn}:*"
         write_log = iam.PolicyStatement(
-            sid="WriteOwnLog",
-            actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-            resources=[
-                f"{log_group.log_group_arn}:*"
-                if not log_group.log_group_arn.endswith(":*")
-                else log_group.log_group_arn
-            ],
+            sid="WriteOwnLog", actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[own_streams]
         )
         role = iam.Role(
             self,
@@ -52,6 +52,7 @@ class JitrFunction(Construct):
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             inline_policies={"function": iam.PolicyDocument(statements=[write_log, *statements])},
         )
+        acknowledge_wildcards(role, {own_streams: "Lambda names the streams of the function's own log", **wildcards})
         self.function = lambda_.Function(
             self,
             "Function",
@@ -67,4 +68,7 @@ class JitrFunction(Construct):
             memory_size=512,
             environment=dict(environment),
             log_group=log_group,
+        )
+        acknowledge(
+            self.function, "L1", "the layer's wheels are made and tested for this runtime; AWS supports it until 2029"
         )

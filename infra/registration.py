@@ -17,6 +17,7 @@ from fleet.resources import ResourceNames
 from infra.asset import Asset
 from infra.crls import CrlBucket
 from infra.enrollment import EnrollmentList
+from infra.findings import acknowledge
 from infra.function import JitrFunction
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
@@ -55,6 +56,9 @@ class RegistrationPath(Construct):
         super().__init__(scope, construct_id)
         self.dead_letters = _queue(self, "DeadLetters", names.dead_letter_queue, days=14, tls_only=target.tls_only)
         self.undelivered = _queue(self, "Undelivered", names.undelivered_queue, days=14, tls_only=target.tls_only)
+        acknowledge(
+            self.undelivered, "SQS3", "it is where messages end that could not be delivered; an alarm watches it"
+        )
         self.registrations = _queue(
             self,
             "Registrations",
@@ -95,6 +99,11 @@ class RegistrationPath(Construct):
                 *crls.reading(),
                 enrollment.reading("dynamodb:BatchGetItem"),
             ],
+            wildcards={
+                stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
+                stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                crls.objects: "one object for each CA, named by the CA's certificate id",
+            },
         )
         lambda_.EventSourceMapping(
             self,

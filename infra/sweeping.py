@@ -50,6 +50,12 @@ class Sweeping(Construct):
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
             statements=self._statements(registration, registry, enrollment),
+            wildcards={
+                "*": "ListCertificatesByCA and GetMetricStatistics know no resources",
+                stack.format_arn(
+                    service="iot", resource="cert/*"
+                ): "the ids of replaced certificates are their devices'",
+            },
         )
         # EventBridge Scheduler user guide, "Confused deputy prevention": the schedule group, never a single schedule.
         schedule_group_arn = stack.format_arn(service="scheduler", resource="schedule-group/default")
