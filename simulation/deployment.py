@@ -3,6 +3,7 @@
 Everything is the real code; only the clients, the clock, the sleep of the pacer, and where logs and metrics go differ.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class Journal:
         self._write("warning", text, extra)
 
     def exception(self, text: str, *, extra: Mapping[str, Any]) -> None:
-        self._write("error", text, extra)
+        self._write("error", text, {**extra, "exception": str(sys.exception())})
 
     def add(self, metric: str, number: int = 1, *, ca: str = "") -> None:  # noqa: ARG002 -- as Counts
         self.metrics[metric] += number

@@ -1,0 +1,335 @@
+"""Least privilege, second proof: what our code calls, held against the roles of the production template.
+
+The functions run in the simulation, every call is allowed or denied by the very statements that the stack would deploy,
+and the resources are those that AWS checks (service authorization reference), which the local AWS does not in every
+case. So this is our reading of IAM, not IAM itself: actions and ARNs, no conditions, of which these roles have none.
+
+    enough       every path ends as it should under the roles as they are
+    no more      every action that a role allows is used by a path, by AWS itself, or by Lambda's log
+    needed       without any one of them, the path that uses it fails, and what fails it names the action
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.target import AWS
+from jitr.crls import Crls
+from jitr.events import published
+from jitr.journal import Journal
+from simulation import Call, Died, Fault, Moment
+from simulation.clock import START
+from simulation.faults import ServiceError
+from tests.fleet.drafts import Draft, Issuer
+from tests.infra.conftest import synthesized
+from tests.infra.test_permissions import listed, resolved
+from tests.survival.scenarios import SCENARIOS, Scenario, World, authority
+
+ACCOUNT, REGION = "111111111111", "eu-central-1"
+ROLES = {"register": "RegistrationRegisterRole", "sweep": "SweepingSweepRole"}
+# What AWS does in a function's role: the event source mapping (Lambda guide, "Amazon SQS permissions"), and the log.
+BY_AWS = {
+    "register": {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    },
+    "sweep": {"logs:CreateLogStream", "logs:PutLogEvents"},
+}
+
+Needed = tuple[str, str]  # action, ARN
+Allowed = Mapping[str, list[Needed]]  # caller → what its role allows
+
+
+def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case for each kind of call
+    """The permissions that AWS checks for one call."""
+    said, action = call.parameters, call.name
+    arn = f"arn:aws:{call.service}:{REGION}:{ACCOUNT}:"
+    match call.service, call.operation:
+        case "iot", "DescribeCertificate" | "UpdateCertificate":
+            yield action, f"{arn}cert/{said['certificateId']}"
+        case "iot", "CreateThing" | "UpdateThing" | "ListThingPrincipals":
+            yield action, f"{arn}thing/{said['thingName']}"
+        case "iot", "AddThingToThingGroup":
+            yield action, f"{arn}thing/{said['thingName']}"
+            yield action, f"{arn}thinggroup/{said['thingGroupName']}"
+        case "iot", "AttachThingPrincipal" | "DetachThingPrincipal":
+            yield action, said["principal"]
+        case "iot", "AttachPolicy" | "DetachPolicy":
+            yield action, said["target"]
+        case "iot", "DescribeCACertificate":
+            yield action, f"{arn}cacert/{said['certificateId']}"
+        case ("iot", "ListCertificatesByCA") | ("cloudwatch", "GetMetricStatistics"):
+            yield action, "*"
+        case "dynamodb", "BatchGetItem":
+            yield from ((action, f"{arn}table/{table}") for table in said["RequestItems"])
+        case "dynamodb", "TransactWriteItems":
+            for item in said["TransactItems"]:
+                ((kind, write),) = item.items()
+                yield f"dynamodb:{kind}Item", f"{arn}table/{write['TableName']}"
+        case "dynamodb", _:
+            index = f"/index/{said['IndexName']}" if "IndexName" in said else ""
+            yield action, f"{arn}table/{said['TableName']}{index}"
+        case "sqs", operation:
+            yield f"sqs:{operation.removesuffix('Batch')}", arn + said["QueueUrl"].rpartition("/")[2]
+        case "events", "PutEvents":
+            yield from ((action, f"{arn}event-bus/{entry['EventBusName']}") for entry in said["Entries"])
+        case "s3", "GetObject":
+            # Without s3:ListBucket, S3 does not say that an object is not there, but denies it.
+            yield "s3:ListBucket", f"arn:aws:s3:::{said['Bucket']}"
+            yield action, f"arn:aws:s3:::{said['Bucket']}/{said['Key']}"
+        case _:
+            raise AssertionError(f"{call.name} needs permissions that nobody has written down")
+
+
+@dataclass
+class Iam:
+    """Between the functions and AWS: denies what the roles do not allow, and notes what was used."""
+
+    allowed: Allowed
+    used: set[tuple[str, str]] = field(default_factory=set)  # caller, action
+    denied: list[str] = field(default_factory=list)
+    throttled: str = ""  # an operation that AWS throttles meanwhile
+
+    def __call__(self, call: Call, moment: Moment) -> Fault | None:
+        if moment == "after" or call.caller not in ROLES:
+            return None
+        for action, arn in needs(call):
+            self.used.add((call.caller, action))
+            if not any(action == one and fnmatchcase(arn, pattern) for one, pattern in self.allowed[call.caller]):
+                self.denied.append(f"{call.caller} {action} on {arn}")
+                text = f"{call.caller} is not authorized to perform: {action} on resource: {arn}"
+                raise ServiceError("AccessDeniedException", text, status=403)
+        return Fault.THROTTLED if call.operation == self.throttled else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way through the functions, for what it uses: prepared undisturbed, then gone."""
+
+    name: str
+    prepare: Callable[[World], None] = lambda _: None
+    go: Callable[[World, Iam], None]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def deliver_all(world: World, _: Iam) -> None:
+    world.mapping.drain(within=86_400)
+
+
+def send(world: World, body: str) -> None:
+    sqs = world.account.client("sqs", caller="admin")
+    sqs.send_message(QueueUrl=world.deployment.registrations.url, MessageBody=body)
+
+
+def event_of(certificate_id: str) -> str:
+    event = published(
+        certificate_id=certificate_id,
+        ca_certificate_id=authority().certificate_id,
+        account_id=ACCOUNT,
+        published_at=None,
+        registered_at=None,
+    )
+    return json.dumps(event)
+
+
+def somebody_made_the_thing(world: World) -> None:
+    world.admin.create_thing(thingName="sensor-0001", attributePayload={"attributes": {"colour": "red"}})
+    world.connect()
+
+
+def a_clone_knocks(world: World) -> None:
+    world.connect()
+    world.mapping.drain()
+    assert world.connect() == "accepted"
+    world.connect(world.issue("sensor-0001"))
+
+
+def claimed_under_other_rules(world: World) -> None:
+    def dies_after_the_claim(call: Call, moment: Moment) -> None:
+        if (call.operation, moment) == ("TransactWriteItems", "after"):
+            raise Died
+
+    world.aws.fault = dies_after_the_claim
+    world.connect()
+    world.mapping.poll()
+    world.aws.fault = None
+    world.deploy(common_name="other-[0-9]+")
+
+
+def suspected(world: World, iam: Iam) -> None:
+    """A message that was received often comes with another one, which is deleted before it is touched."""
+    world.connect()
+    iam.throttled = "DescribeCertificate"
+    for _ in range(4):
+        world.mapping.poll()
+        world.aws.clock.advance(900)
+    iam.throttled = ""
+    world.connect(world.issue("sensor-0002"))
+    world.mapping.drain(within=86_400)
+
+
+def forgotten(world: World) -> None:
+    rule = dict(world.account.iot.broker.rules)
+    world.account.iot.broker.rules.clear()
+    world.connect()
+    world.account.iot.broker.rules.update(rule)
+    world.aws.clock.advance(3600)
+
+
+def sweep(world: World, _: Iam) -> None:
+    world.deployment.sweep()
+
+
+def one_at_a_time(world: World, _: Iam) -> None:
+    journal = Journal(world.account.client("dynamodb", caller="sweep"), world.deployment.settings.registry_table)
+    assert journal.take_lease("one", world.aws.clock.now(), seconds=60)
+    journal.give_back_lease("one")
+
+
+def read_crl(world: World, _: Iam) -> None:
+    settings = world.deployment.settings
+    client = world.account.client("s3", caller="register")
+    crls = Crls(lambda: client, settings.crl_bucket, settings.account_id, clock=world.aws.clock.now)
+    crls.of(world.rules().cas[0])
+
+
+def acted(scenario: Scenario) -> Callable[[World, Iam], None]:
+    """One of the failure matrix's scenarios, undisturbed."""
+
+    def go(world: World, iam: Iam) -> None:
+        scenario.act(world)
+        deliver_all(world, iam)
+
+    return go
+
+
+WAYS = (
+    *(
+        Way(
+            name=one.name,
+            prepare=one.prepare,
+            go=acted(one),
+            settings=one.settings,
+        )
+        for one in SCENARIOS
+        if set(one.callers) <= ROLES.keys()
+    ),
+    Way(name="adopt", prepare=somebody_made_the_thing, go=deliver_all),
+    Way(name="take back", prepare=a_clone_knocks, go=deliver_all),
+    Way(name="disown", prepare=claimed_under_other_rules, go=deliver_all),
+    Way(name="unreadable", prepare=lambda world: send(world, "{}"), go=deliver_all),
+    Way(name="unknown", prepare=lambda world: send(world, event_of("0" * 64)), go=deliver_all),
+    Way(name="suspected", go=suspected),
+    Way(name="revocation list", go=read_crl),
+    Way(name="forgotten", prepare=forgotten, go=sweep),
+    Way(name="one sweep at a time", go=one_at_a_time),
+)
+
+
+def play(way: Way, allowed: Allowed) -> tuple[Iam, str]:
+    """Go a way under these roles; what was used, and all that was said of failures."""
+    world = World(**way.settings)
+    way.prepare(world)
+    world.aws.fault = iam = Iam(allowed)
+    said = []
+    try:
+        way.go(world, iam)
+    except ClientError as error:
+        said.append(str(error))
+    said += [str(fields) for level, _, fields in world.deployment.journal.lines if level == "error"]
+    for message in world.deployment.dead_letters.receive(10):
+        said += [str(value["StringValue"]) for value in message.attributes.values()]
+    return iam, "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def allowed(tmp_path_factory: pytest.TempPathFactory) -> Allowed:
+    """What the roles of the production template allow, for the fleet of the simulated account."""
+    draft = Draft(tmp_path_factory.mktemp("fleet"), Issuer())
+    draft.write("factory.pem", authority().pem.encode())
+    draft.replace('thing_groups = ["factory-1", "sensors"]', 'thing_groups = ["group"]')
+    draft.replace('{ mode = "DEFAULT", verification_certificate = "dev.pem" }', '{ mode = "SNI_ONLY" }')
+    stack = synthesized(draft.load(now=START), AWS)[f"dev/{REGION}"]
+    template = stack.template.to_json()
+    names = {
+        logical_id: resource["Properties"][key]
+        for kind, key in (
+            ("AWS::SQS::Queue", "QueueName"),
+            ("AWS::DynamoDB::GlobalTable", "TableName"),
+            ("AWS::S3::Bucket", "BucketName"),
+        )
+        for logical_id, resource in stack.template.find_resources(kind).items()
+    }
+    roles: dict[str, list[Needed]] = {}
+    for caller, prefix in ROLES.items():
+        (role,) = (
+            one for name, one in template["Resources"].items() if name.startswith(prefix) and "Role" in one["Type"]
+        )
+        roles[caller] = [
+            (action, _named(resolved(arn, template), names))
+            for policy in role["Properties"]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            for action in listed(statement["Action"])
+            for arn in listed(statement["Resource"])
+        ]
+    return roles
+
+
+def _named(arn: str, names: Mapping[str, str]) -> str:
+    """The ARN with physical names in place of logical ids, in the simulated account."""
+    for logical_id, name in names.items():
+        arn = arn.replace(logical_id, name)
+    return arn.replace("222222222222", ACCOUNT)
+
+
+@pytest.fixture(scope="module")
+def used(allowed: Allowed) -> dict[tuple[str, str], Way]:
+    """Every action that some way uses in a role, with the first way that does."""
+    found: dict[tuple[str, str], Way] = {}
+    for way in WAYS:
+        iam, said = play(way, allowed)
+        assert iam.denied == [], f"{way}: {said}"
+        for one in iam.used:
+            found.setdefault(one, way)
+    return found
+
+
+def test_no_role_allows_an_action_that_nothing_uses(allowed: Allowed, used: Mapping[tuple[str, str], Way]) -> None:
+    for caller in ROLES:
+        by_us = {action for one, action in used if one == caller}
+        assert {action for action, _ in allowed[caller]} == by_us | BY_AWS[caller], caller
+
+
+def test_without_any_one_action_the_way_that_uses_it_fails_and_names_it(
+    allowed: Allowed, used: Mapping[tuple[str, str], Way]
+) -> None:
+    for (caller, action), way in sorted(used.items(), key=lambda one: one[0]):
+        without = {**allowed, caller: [one for one in allowed[caller] if one[0] != action]}
+        iam, said = play(way, without)
+        assert iam.denied, f"{way} does not need {action} in {caller}"
+        assert {one.split(" on ")[0] for one in iam.denied} == {f"{caller} {action}"}
+        if (caller, action) != ("register", "s3:ListBucket"):
+            assert f"not authorized to perform: {action}" in said, f"{way}, {caller} without {action}: {said}"
+
+
+def test_a_resource_that_a_role_does_not_name_is_denied(allowed: Allowed) -> None:
+    narrower = {
+        **allowed,
+        "register": [(a, arn.replace("thinggroup/group", "thinggroup/other")) for a, arn in allowed["register"]],
+    }
+
+    iam, said = play(WAYS[0], narrower)
+
+    assert set(iam.denied) == {f"register iot:AddThingToThingGroup on arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/group"}
+    assert "not authorized to perform: iot:AddThingToThingGroup" in said
