@@ -1,0 +1,172 @@
+"""`jitrctl crl …`: publish the CAs' CRLs in every account, and look at what is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitr.revocation import RevocationList
+from jitr.revocation import Unusable as UnusableList
+from jitrctl.clock import now
+from jitrctl.errors import Refused, Unusable
+from jitrctl.publishing import NewCrl, is_published, publish, published_for, read_crl, why_not_after
+from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.terminal import at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet.model import Ca
+    from jitr.crls import Published
+    from jitrctl.stages import Stage
+
+app = typer.Typer(help="The CAs' lists of revoked certificates.", no_args_is_help=True)
+
+_Ca = Annotated[str | None, typer.Option("--ca", metavar="NAME", help="The CA, as the fleet file calls it.")]
+
+
+@app.command()
+@over_stages
+def put(
+    scope: Scope,
+    file: Annotated[Path, typer.Argument(help="An X.509 CRL, in DER or PEM, signed by the CA.")],
+    ca: _Ca = None,
+    *,
+    yes: Yes = False,
+) -> None:
+    """Publish a CRL in every account that has its CA; one that is older than a published one is refused everywhere.
+
+    Example: jitrctl crl put factory.crl --yes
+    """
+    new = read_crl(file, _cas(scope, ca), now=now())
+    stages, failed = scope.opened()
+    seen = scope.across(
+        lambda stage: published_for(stage, new.ca), doing="looking", stages=_with_ca(scope, new.ca, stages)
+    )
+    older = [f"in {done.stage} {why}" for done in seen.done if (why := why_not_after(new, done.value))]
+    if older:
+        raise Refused(f"{file} must not be published: {'; '.join(older)}; nothing was changed anywhere")
+    if any(not is_published(new, done.value) for done in seen.done):
+        scope.confirm(
+            [
+                f"CRL of CA {new.ca.name}, {_in_words(new.revocations)}, instead of",
+                *(f"  {done.stage}  {_state(done.value)}" for done in seen.done),
+            ],
+            yes=yes,
+        )
+    before = {done.stage: done.value for done in seen.done}
+
+    def put_there(stage: Stage) -> bool:
+        if is_published(new, before[stage]):
+            return False
+        publish(stage, new, before[stage])
+        return True
+
+    results = scope.across(put_there, doing="publishing", stages=list(before))
+    scope.report(
+        results,
+        rows=lambda _, changed: [
+            {"CA": new.ca.name, "now": "published" if changed else "was published before", **_columns(new)}
+        ],
+        fields=lambda changed: {"changed": changed},
+        failed=(*(one for one in failed if _has(one.stage, new.ca)), *seen.failed),
+        ca=new.ca.name,
+        crl=_fields(new.revocations),
+    )
+
+
+@app.command()
+@over_stages
+def show(scope: Scope, ca: _Ca = None) -> None:
+    """Show which CRL is published for each CA, and until when it is in force.
+
+    Example: jitrctl crl show --account prod
+    """
+    cas = _cas(scope, ca)
+    stages = [stage for stage in scope.stages if any(_has(stage, one) for one in cas)]
+    results = scope.across(
+        lambda stage: {one.name: published_for(stage, one) for one in cas if _has(stage, one)},
+        doing="looking",
+        stages=stages,
+    )
+    scope.report(
+        results,
+        rows=lambda stage, published: [
+            {"CA": name, "check": _mode(stage, name), "published": _state(one)} for name, one in published.items()
+        ],
+        fields=lambda published: {"cas": {name: _published_fields(one) for name, one in published.items()}},
+    )
+
+
+def _cas(scope: Scope, name: str | None) -> Sequence[Ca]:
+    """The CA of that name, or all.
+
+    Raises Unusable.
+    """
+    chosen = [ca for ca in scope.fleet.cas if name in (None, ca.name)]
+    if not chosen:
+        known = ", ".join(ca.name for ca in scope.fleet.cas)
+        raise Unusable(f"the fleet file has no CA {name}: it has {known}")
+    return chosen
+
+
+def _has(stage: Stage, ca: Ca) -> bool:
+    return stage.rules.ca(ca.certificate_id) is not None
+
+
+def _with_ca(scope: Scope, ca: Ca, stages: Sequence[Stage]) -> list[Stage]:
+    if not any(_has(stage, ca) for stage in scope.stages):
+        raise Unusable(f"none of the accounts that are meant has the CA {ca.name}")
+    return [stage for stage in stages if _has(stage, ca)]
+
+
+def _mode(stage: Stage, name: str) -> str:
+    """How the stage's rules take the check, as the fleet file says."""
+    return next(rules.mode_of("revocation").value for rules in stage.rules.cas if rules.name == name)
+
+
+def _state(published: Published) -> str:
+    """What is published, in words: nothing; number 4, 17 entries, in force until …; cannot be used: …."""
+    match published.revocations:
+        case None:
+            return "nothing"
+        case UnusableList(why):
+            return f"cannot be used: {why}"
+        case crl:
+            return _in_words(crl)
+
+
+def _in_words(crl: RevocationList) -> str:
+    number = f"number {crl.number}" if crl.number is not None else "without a number"
+    until = "stale since" if crl.next_update < now() else "in force until"
+    return f"{number}, {crl.size} {'entry' if crl.size == 1 else 'entries'}, {until} {at(crl.next_update)}"
+
+
+def _columns(new: NewCrl) -> dict[str, str]:
+    crl = new.revocations
+    return {
+        "number": "none" if crl.number is None else str(crl.number),
+        "entries": str(crl.size),
+        "until": at(crl.next_update),
+    }
+
+
+def _published_fields(published: Published) -> dict[str, Any]:
+    match published.revocations:
+        case None:
+            return {"state": "missing"}
+        case UnusableList(why):
+            return {"state": "unusable", "error": why}
+        case crl:
+            return {"state": "stale" if crl.next_update < now() else "in force", **_fields(crl)}
+
+
+def _fields(crl: RevocationList) -> dict[str, Any]:
+    return {
+        "number": crl.number,
+        "this_update": crl.this_update.isoformat(),
+        "next_update": crl.next_update.isoformat(),
+        "entries": crl.size,
+    }
