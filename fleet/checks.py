@@ -25,6 +25,7 @@ def check_agreement(fleet: Draft, root: Place, *, proven: bool = True) -> None:
         _check_lives(ca, root.at("ca", name))
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_topic(fleet, root)
+    _check_existing(fleet, root)
     _check_successions(fleet, root)
     _check_account_ids(fleet, root)
     _check_roles(fleet, root)
@@ -85,6 +86,22 @@ def _check_sweep(sweep: Draft, place: Place) -> None:
             )
     if sweep.get("every", 0) % 60:
         place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
+
+
+def _check_existing(fleet: Draft, root: Place) -> None:
+    """What two CAs share is there before the stack, or is not."""
+    first: dict[tuple[str, str], str] = {}
+    cas = fleet.get("ca", {})
+    for name, ca in cas.items():
+        types = [("thing type", one) for one in [ca.get("thing_type")] if one]
+        for shared in [*types, *(("thing group", one) for one in ca.get("thing_groups", ()))]:
+            other = first.setdefault(shared, name)
+            if "existing" in ca and cas[other].get("existing", ca["existing"]) != ca["existing"]:
+                root.at("ca", name, "existing").problem(
+                    f"contradicts ca.{other}, which has the {shared[0]} {shown(shared[1])} too",
+                    "write existing = true for both if it is there already, and for none if the stack is to create it",
+                )
+                break
 
 
 def _check_topic(fleet: Draft, root: Place) -> None:

@@ -8,9 +8,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.names import account_id, attributes, fleet_name, own_name, region, role_arn, thing_name, thing_word, topic
+from fleet.choices import IotLogging, RegisteredBy
+from fleet.names import (
+    account_id,
+    attributes,
+    boundary,
+    fleet_name,
+    own_name,
+    region,
+    role_arn,
+    tags,
+    thing_name,
+    thing_word,
+    topic,
+)
 from fleet.problems import Place, meant, nearest
-from fleet.values import Reader, choice, duration, each, integers, one_of, path, pattern, rate, text, type_of, url
+from fleet.values import (
+    Reader,
+    choice,
+    duration,
+    each,
+    flag,
+    integers,
+    one_of,
+    path,
+    pattern,
+    rate,
+    text,
+    type_of,
+    url,
+)
 from jitr.naming import MOST_GROUPS
 from jitr.rules import (
     CHECKS,
@@ -116,7 +143,9 @@ CA: Keys = {
     "thing_type": Key(kind="text", read=thing_word, default=None),
     "thing_groups": Key(kind="list of texts", read=each(thing_word, greatest=MOST_GROUPS), default=[]),
     "attributes": Key(kind="table of templates", read=attributes, default={}),
+    "existing": Key(kind="boolean", read=flag, default=False),
     "policy": Key(kind="path", read=path, default=None),
+    "registered_by": Key(kind="jitrctl or stack", read=choice(RegisteredBy), default="jitrctl"),
     "enrollment": Key(kind="open, listed or approve", read=choice(EnrollmentRule), default="open"),
     "extra_types": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
     "extra_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
@@ -137,6 +166,13 @@ SWEEP: Keys = {
     "every": Key(kind="duration", read=duration(least=60, greatest=86_400), default="15m"),
     "pending_after": Key(kind="duration", read=duration(least=1), default="10m"),
     "horizon": Key(kind="duration", read=duration(least=60), default="7d"),
+}
+
+STACK: Keys = {
+    "tags": Key(kind="table of texts", read=tags, default={}),
+    "permission_boundary": Key(kind="ARN of a managed policy", read=boundary, default=None),
+    "termination_protection": Key(kind="boolean", read=flag, default=False),
+    "iot_logging": Key(kind="off, error, warn, info or debug", read=choice(IotLogging), default=None),
 }
 
 ALARMS: Keys = {
@@ -169,6 +205,7 @@ DOCUMENT: Keys = {
     "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
     "ca": Key(kind="table", read=named(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
+    "stack": Key(kind="table", read=table(STACK), default={}),
     "alarms": Key(kind="table", read=table(ALARMS), default={}),
     "account": Key(kind="table", read=named(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"),
 }
@@ -179,6 +216,7 @@ TABLES: Mapping[str, Keys] = {
     "ca.<name>": CA,
     "ca.<name>.checks": CHECK_MODES,
     "sweep": SWEEP,
+    "stack": STACK,
     "alarms": ALARMS,
     "account.<name>": ACCOUNT,
     "account.<name>.ca.<ca>": REGISTRATION,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from fleet.choices import IotLogging, RegisteredBy
 from jitr.rules import CaRules, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement, OnStaleCrl, Rules
 
 
@@ -28,6 +29,8 @@ class Ca:
     thing_type: str | None
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str] = field(hash=False)  # name → value template
+    existing: bool  # the thing type and groups are there before the stack
+    registered_by: RegisteredBy
     policy: Path | None  # None: the policy that jitr brings
     enrollment: EnrollmentRule
     extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
@@ -79,6 +82,16 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """How the stacks are deployed."""
+
+    tags: Mapping[str, str] = field(hash=False)
+    permission_boundary: str | None  # ARN of a managed policy, with the placeholders of policies
+    termination_protection: bool
+    iot_logging: IotLogging | None  # None: the account's setting is left alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarms:
     """Whom alarms tell, and from when on."""
 
@@ -97,6 +110,7 @@ class Fleet:
     accounts: tuple[Account, ...]
     sweep: Sweep
     alarms: Alarms
+    stack: StackOptions
     path: Path
 
     def policy_name(self, ca: Ca) -> str:

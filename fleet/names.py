@@ -35,6 +35,15 @@ TOPIC = re.compile(
     r"arn:(?:<partition>|aws|aws-cn|aws-us-gov):sns:(?P<region><region>|[a-z0-9-]+):(?:<account>|[0-9]{12}):[a-zA-Z0-9_-]{1,256}"
 )
 
+# CreateRole PermissionsBoundary: a managed policy, of the account or of AWS.
+BOUNDARY = re.compile(
+    r"arn:(?:<partition>|aws|aws-cn|aws-us-gov):iam::(?:<account>|aws|[0-9]{12}):policy/[\w+=,.@/-]{1,512}", re.ASCII
+)
+# CloudFormation, "Tag": what most services take in keys and values.
+TAG_KEY = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}", re.ASCII | re.IGNORECASE)
+TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}", re.ASCII)
+MAX_TAGS = 40  # of 50 for each resource; CloudFormation adds three of its own, and others may
+
 # CreateThing thingName, CreateThingType thingTypeName, CreateThingGroup thingGroupName.
 THING_CHARACTERS = "a-zA-Z0-9:_-"
 THING_LENGTH = 128
@@ -121,6 +130,42 @@ def topic(value: object, place: Place) -> str | None:
         )
         return None
     return written
+
+
+def boundary(value: object, place: Place) -> str | None:
+    """Read the ARN of a managed policy, which may leave partition and account to the stack."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if not BOUNDARY.fullmatch(written):
+        place.problem(
+            f"is {shown(written)}, which is no ARN of a managed policy",
+            'write it like "arn:<partition>:iam::<account>:policy/boundary", with these very words in angle brackets '
+            "where stages differ",
+        )
+        return None
+    return written
+
+
+def tags(value: object, place: Place) -> dict[str, str] | None:
+    """Read a table of tags; returned are the good ones."""
+    if not isinstance(value, dict):
+        place.problem("is not a table", 'write { team = "iot" }')
+        return None
+    if len(value) > MAX_TAGS:
+        place.problem(f"holds {len(value)} tags", f"AWS allows 50, some of them its own: keep {MAX_TAGS}")
+    good: dict[str, str] = {}
+    for name, written in value.items():
+        here = place.at(name)
+        if not TAG_KEY.fullmatch(name):
+            here.problem(
+                "is no legal tag", "use 1 to 128 of a-z A-Z 0-9 space _ . : / = + @ -, not beginning with aws:"
+            )
+        elif not isinstance(written, str) or not TAG_VALUE.fullmatch(written):
+            here.problem("has no legal value", "use up to 256 of a-z A-Z 0-9 space _ . : / = + @ -, in quotes")
+        else:
+            good[name] = written
+    return good
 
 
 def thing_word(value: object, place: Place) -> str | None:

@@ -120,6 +120,14 @@ def written_duration(seconds: int) -> str:
     return f"{seconds // SECONDS[unit]}{unit}"
 
 
+def flag(value: object, place: Place) -> bool | None:
+    """Read true or false."""
+    if isinstance(value, bool):
+        return value
+    place.problem(f"is {type_of(value)}, a boolean is expected", "write true or false, without quotes")
+    return None
+
+
 def rate(*, greatest: float) -> Reader:
     """Read a number above zero, at most `greatest`; nan and inf are TOML, but no rate."""
 

@@ -4,21 +4,26 @@ So `cdk deploy 'prod/*'` is all of prod, and `cdk deploy '*/eu-central-1'` one R
 """
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from fleet.choices import RegisteredBy
 from fleet.model import Account, Fleet
 from fleet.resources import ResourceNames
 from infra.alarms import StageAlarms
 from infra.asset import ROOT, function_asset, layer_asset
+from infra.ca import RegisteredCa
 from infra.crls import CrlBucket
 from infra.dashboard import StageDashboard
 from infra.device_policy import DevicePolicy
 from infra.enrollment import EnrollmentList
+from infra.iot_logging import AwsIotLogging
+from infra.placeholders import filled
 from infra.registration import RegistrationPath
 from infra.registry import RegistryTable
 from infra.sweeping import Sweeping
-from infra.target import Target
+from infra.target import LocalDifference, Target
 from infra.things import ThingCatalog
 
 BUILT_IN_POLICY = ROOT / "policies" / "device.json"
@@ -45,15 +50,18 @@ class RegionStack(cdk.Stack):
             description=f"jitr: just-in-time registration of the fleet {fleet.name}",
             env=cdk.Environment(account=account.id, region=region),
             synthesizer=target.synthesizer(),
+            tags=dict(fleet.stack.tags),
+            termination_protection=fleet.stack.termination_protection,
         )
         cas = [registration.ca for registration in account.cas]
         thing_groups = sorted({group for ca in cas for group in (*ca.thing_groups, *ca.extra_groups)})
-        thing_types = {name for ca in cas for name in (ca.thing_type, *ca.extra_types) if name}
+        new = [ca for ca in cas if not ca.existing]
+        thing_types = {name for ca in new for name in (ca.thing_type, *ca.extra_types) if name}
         things = ThingCatalog(
             self,
             "Things",
             thing_types=thing_types,
-            thing_groups=thing_groups,
+            thing_groups={group for ca in new for group in (*ca.thing_groups, *ca.extra_groups)},
         )
         policies = [
             DevicePolicy(
@@ -91,6 +99,11 @@ class RegionStack(cdk.Stack):
             layer=layer,
         )
         enrollment.make_after(things, *policies, registry, *registration.queues)
+        for one in account.cas:
+            if one.ca.registered_by is RegisteredBy.STACK:
+                RegisteredCa(self, f"Ca-{one.ca.name}", registration=one, after=[registration, things, *policies])
+        if fleet.stack.iot_logging and LocalDifference.NO_IOT_LOGGING not in target.differences:
+            AwsIotLogging(self, "IotLogging", level=fleet.stack.iot_logging)
         ca_names = [ca.name for ca in cas]
         alarms = StageAlarms(
             self, "Alarms", names=names, cas=ca_names, sweep_every=fleet.sweep.every, limits=fleet.alarms
@@ -115,3 +128,8 @@ class RegionStack(cdk.Stack):
             code=code,
             layer=layer,
         )
+        if fleet.stack.permission_boundary:
+            boundary = filled(fleet.stack.permission_boundary, self)
+            iam.PermissionsBoundary.of(self).apply(
+                iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
+            )

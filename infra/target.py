@@ -23,6 +23,8 @@ class LocalDifference(StrEnum):
     BATCH_ACTIONS_CHECKED = "LocalAwsChecksBatchActions"
     # It speaks plain HTTP on the loopback interface, so a policy that demands TLS denies everything.
     PLAIN_HTTP = "PlainHttp"
+    # Its CloudFormation has no AWS::IoT::Logging.
+    NO_IOT_LOGGING = "NoIotLogging"
     # Its bootstrap roles cannot publish assets when IAM is enforced.
     CLI_CREDENTIALS = "CliCredentials"
 

@@ -1,0 +1,70 @@
+"""[stack], existing and registered_by: what people may write, and what they are told otherwise."""
+
+import pytest
+
+from fleet.choices import IotLogging, RegisteredBy
+from tests.fleet.drafts import Draft
+
+
+def test_without_the_table_nothing_is_chosen(draft: Draft) -> None:
+    stack = draft.load().stack
+
+    assert (dict(stack.tags), stack.permission_boundary, stack.termination_protection, stack.iot_logging) == (
+        {},
+        None,
+        False,
+        None,
+    )
+
+
+def test_what_is_chosen_is_read(draft: Draft) -> None:
+    draft.text += '\n[stack]\ntags = { team = "iot" }\niot_logging = "error"\ntermination_protection = true\n'
+    stack = draft.load().stack
+
+    assert dict(stack.tags) == {"team": "iot"}
+    assert (stack.iot_logging, stack.termination_protection) == (IotLogging.ERROR, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('tags = "iot"', "stack.tags is not a table"),
+        ('tags = { "aws:team" = "iot" }', "is no legal tag"),
+        ("tags = { team = 1 }", "stack.tags.team has no legal value"),
+        ('tags = { team = "ä" }', "stack.tags.team has no legal value"),
+        ('permission_boundary = "boundary"', "is no ARN of a managed policy"),
+        ('permission_boundary = "arn:aws:iam::<account>:role/x"', "is no ARN of a managed policy"),
+        ('termination_protection = "yes"', "is a text, a boolean is expected"),
+        ("termination_protection = 1", "is an integer, a boolean is expected"),
+        ('iot_logging = "loud"', "known here: off, error, warn, info, debug"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_line(draft: Draft, written: str, said: str) -> None:
+    draft.text += f"\n[stack]\n{written}\n"
+    line, problem = draft.problem()
+
+    assert line == draft.line(written)
+    assert said in problem
+
+
+def test_more_tags_than_aws_leaves_room_for_are_refused(draft: Draft) -> None:
+    draft.text += "\n[stack.tags]\n" + "\n".join(f't{number} = "x"' for number in range(41))
+
+    assert "holds 41 tags; AWS allows 50, some of them its own: keep 40" in draft.problem()[1]
+
+
+def test_a_ca_is_registered_by_jitrctl_unless_the_stack_is_asked_to(draft: Draft) -> None:
+    assert draft.load().cas[0].registered_by is RegisteredBy.JITRCTL
+    draft.replace('on_reject = "revoke"', 'on_reject = "revoke"\nregistered_by = "stack"')
+    assert draft.load().cas[0].registered_by is RegisteredBy.STACK
+
+
+def test_cas_that_share_a_group_agree_on_whether_it_exists(draft: Draft) -> None:
+    draft.write("other.pem", draft.issuer.__class__("Other CA").certificate())
+    other = '[ca.other]\ncertificate = "other.pem"\ncommon_name = ".*"\nthing_groups = ["sensors"]\nexisting = true\n'
+    draft.replace("[sweep]", f"{other}\n[sweep]")
+    draft.text += 'ca.other = { mode = "SNI_ONLY" }\n'
+    line, problem = draft.problem()
+
+    assert line == draft.line("existing = true")
+    assert 'contradicts ca.factory, which has the thing group "sensors" too' in problem

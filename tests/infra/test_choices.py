@@ -1,0 +1,215 @@
+"""What a fleet may choose for its stacks: [stack], existing types and groups, CAs that the stack registers."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from fleet.model import Fleet
+from infra.stage import AccountStage, RegionStack
+from infra.target import AWS, local
+from tests.fleet.drafts import Draft
+from tests.infra.conftest import Synthesized, synthesized
+from tests.infra.test_permissions import problems
+
+Changed = Callable[[str], dict[str, Synthesized]]
+
+EVERYTHING = """
+[stack]
+tags = { team = "iot", "cost centre" = "4711" }
+permission_boundary = "arn:<partition>:iam::<account>:policy/boundary"
+termination_protection = true
+iot_logging = "warn"
+"""
+
+
+def region_stacks(fleet: Fleet) -> list[RegionStack]:
+    app = cdk.App()
+    stages = [AccountStage(app, fleet=fleet, account=account, target=AWS) for account in fleet.accounts]
+    return [one for stage in stages for one in stage.node.children if isinstance(one, RegionStack)]
+
+
+def test_tags_and_termination_protection_are_the_stacks(draft: Draft) -> None:
+    draft.text += EVERYTHING
+    for stack in region_stacks(draft.load()):
+        assert stack.termination_protection
+        assert stack.tags.tag_values() == {"team": "iot", "cost centre": "4711"}
+
+
+def test_every_role_has_the_boundary_and_none_without_one(changed: Changed, production: Synthesized) -> None:
+    roles = changed(EVERYTHING)["prod/us-east-1"].of_type("AWS::IAM::Role")
+
+    assert len(roles) == 5
+    for role in roles:
+        assert ":iam::222222222222:policy/boundary" in json.dumps(role["Properties"]["PermissionsBoundary"])
+    assert not [one for one in production.of_type("AWS::IAM::Role") if "PermissionsBoundary" in one["Properties"]]
+
+
+def test_aws_iots_log_level_is_left_alone_unless_it_is_chosen(changed: Changed, production: Synthesized) -> None:
+    logging = changed(EVERYTHING)["prod/us-east-1"].one("AWS::IoT::Logging")
+
+    assert logging["DefaultLogLevel"] == "WARN"
+    assert not production.of_type("AWS::IoT::Logging")
+
+
+@pytest.mark.parametrize(("level", "said"), [("off", "DISABLED"), ("error", "ERROR"), ("debug", "DEBUG")])
+def test_a_log_level_is_written_as_aws_writes_it(changed: Changed, level: str, said: str) -> None:
+    stack = changed(f'[stack]\niot_logging = "{level}"\n')["dev/eu-central-1"]
+
+    assert stack.one("AWS::IoT::Logging")["DefaultLogLevel"] == said
+
+
+def test_the_local_aws_which_does_not_know_it_is_left_without_a_log_level(draft: Draft) -> None:
+    draft.text += EVERYTHING
+    assert not synthesized(draft.load(), local())["dev/eu-central-1"].of_type("AWS::IoT::Logging")
+
+
+def test_whatever_is_chosen_least_privilege_holds(changed: Changed) -> None:
+    for stack in changed(EVERYTHING).values():
+        assert problems(stack) == []
+
+
+def test_types_and_groups_that_are_there_already_are_not_created(draft: Draft) -> None:
+    draft.replace('thing_type = "sensor"', 'thing_type = "sensor"\nexisting = true')
+    stack = synthesized(draft.load(), AWS)["prod/us-east-1"]
+
+    assert not stack.of_type("AWS::IoT::ThingType")
+    assert not stack.of_type("AWS::IoT::ThingGroup")
+    (join,) = stack.statements("JoinGroups")
+    assert "thinggroup/sensors" in json.dumps(join["Resource"]), "devices join them all the same"
+
+
+def by_the_stack(draft: Draft) -> dict[str, Synthesized]:
+    draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
+    return synthesized(draft.load(), AWS)
+
+
+def test_by_default_no_stack_registers_a_ca(production: Synthesized) -> None:
+    assert not production.of_type("AWS::IoT::CACertificate")
+
+
+def test_sni_only_mode_needs_the_public_certificate_alone(draft: Draft) -> None:
+    ca = by_the_stack(draft)["prod/us-east-1"].one("AWS::IoT::CACertificate")
+
+    assert ca["CACertificatePem"] == draft.load().cas[0].certificate_pem
+    assert (ca["Status"], ca["AutoRegistrationStatus"]) == ("ACTIVE", "ENABLE")
+    assert "VerificationCertificatePem" not in ca
+
+
+def test_default_mode_proves_possession_of_the_key(draft: Draft) -> None:
+    ca = by_the_stack(draft)["dev/eu-central-1"].one("AWS::IoT::CACertificate")
+
+    assert ca["VerificationCertificatePem"] == draft.load().accounts[0].cas[0].verification_certificate_pem
+
+
+def test_a_ca_is_registered_after_its_rule_and_all_that_devices_need_and_outlives_the_stack(draft: Draft) -> None:
+    stack = by_the_stack(draft)["dev/eu-central-1"]
+    (ca,) = stack.of_type("AWS::IoT::CACertificate")
+
+    needed = (
+        "AWS::IoT::TopicRule",
+        "AWS::IoT::Policy",
+        "AWS::IoT::ThingType",
+        "AWS::IoT::ThingGroup",
+        "AWS::Lambda::EventSourceMapping",
+    )
+    for kind in needed:
+        assert set(stack.template.find_resources(kind)) <= set(ca["DependsOn"]), kind
+    assert ca["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert ca["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize(("stage", "mode"), [("dev/eu-central-1", "DEFAULT"), ("prod/us-east-1", "SNI_ONLY")])
+def test_another_mode_is_refused_before_anything_is_touched(draft: Draft, stage: str, mode: str) -> None:
+    """The CDK CLI hands the deployed stack's parameters on, and only this stage's mode is allowed."""
+    template = by_the_stack(draft)[stage].template.to_json()
+    ((name, parameter),) = (one for one in template["Parameters"].items() if "Mode" in one[0])
+    (ca,) = (one for one in template["Resources"].values() if one["Type"] == "AWS::IoT::CACertificate")
+
+    assert ca["Properties"]["CertificateMode"] == {"Ref": name}
+    assert (parameter["Default"], parameter["AllowedValues"]) == (mode, [mode])
+    assert 'registered_by = "jitrctl"' in parameter["ConstraintDescription"]
+
+
+CHINA_AND_GOVERNMENT = """
+[account.cn]
+id = "333333333333"
+regions = ["cn-north-1", "cn-northwest-1"]
+ca.factory = { mode = "SNI_ONLY" }
+
+[account.gov]
+id = "444444444444"
+regions = ["us-gov-west-1"]
+ca.factory = { mode = "SNI_ONLY" }
+"""
+
+
+@pytest.mark.parametrize(("stage", "partition"), [("cn/cn-north-1", "aws-cn"), ("gov/us-gov-west-1", "aws-us-gov")])
+def test_other_partitions_arns_are_right(draft: Draft, stage: str, partition: str) -> None:
+    draft.text += CHINA_AND_GOVERNMENT + EVERYTHING
+    stack = synthesized(draft.load(), AWS)[stage]
+
+    assert "arn:aws" not in json.dumps(stack.template.to_json()), "the partition is always CloudFormation's own"
+    assert problems(stack) == []
+    trusts = json.dumps([one["Properties"]["AssumeRolePolicyDocument"] for one in stack.of_type("AWS::IAM::Role")])
+    assert set(json.loads(f"[{','.join(_services(trusts))}]")) == {
+        "iot.amazonaws.com",
+        "lambda.amazonaws.com",
+        "scheduler.amazonaws.com",
+    }, partition
+
+
+def _services(trusts: str) -> list[str]:
+    return [json.dumps(one["Principal"]["Service"]) for trust in json.loads(trusts) for one in trust["Statement"]]
+
+
+# Properties that name a resource within its account and Region (a dashboard: within its account).
+NAMED_BY = {
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::DynamoDB::GlobalTable": "TableName",
+    "AWS::IoT::Policy": "PolicyName",
+    "AWS::IoT::TopicRule": "RuleName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::Scheduler::Schedule": "Name",
+}
+
+
+def named(stack: Synthesized) -> set[tuple[str, str]]:
+    return {(kind, resource["Properties"][key]) for kind, key in NAMED_BY.items() for resource in stack.of_type(kind)}
+
+
+@pytest.mark.parametrize(
+    "other", ["acme-registry", "acme-dead", "acme-dead-letters", "acme-sweep", "acme-factory", "acm"]
+)
+def test_two_fleets_in_one_account_share_no_name(draft: Draft, other: str) -> None:
+    first = synthesized(draft.load(), AWS)["dev/eu-central-1"]
+    draft.replace('name = "acme"', f'name = "{other}"')
+    second = synthesized(draft.load(), AWS)["dev/eu-central-1"]
+
+    assert named(first)
+    assert not named(first) & named(second)
+
+
+def test_every_resource_whose_name_is_fixed_is_in_the_comparison(production: Synthesized) -> None:
+    template = production.template.to_json()
+    fixed = {
+        one["Type"]
+        for one in template["Resources"].values()
+        if {key for key in one.get("Properties", {}) if key == "Name" or key.endswith("Name")}
+        & {*NAMED_BY.values(), "RoleName", "ThingTypeName", "ThingGroupName"}
+    }
+
+    # Types and groups are shared by name on purpose: the second fleet says existing = true.
+    assert fixed - {"AWS::IoT::ThingType", "AWS::IoT::ThingGroup", "AWS::Lambda::EventSourceMapping"} == set(NAMED_BY)
+
+
+def test_what_stages_share_is_one_asset(stacks: Mapping[str, Any]) -> None:
+    layers = {stack.one("AWS::Lambda::LayerVersion")["Content"]["S3Key"] for stack in stacks.values()}
+
+    assert len(layers) == 1
