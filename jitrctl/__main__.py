@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fleet.problems import FleetError
 from jitr.errors import JitrError
 from jitrctl.across import in_a_sentence
-from jitrctl.commands import ca, crl, demo, device, local, replay
+from jitrctl.commands import ca, crl, demo, device, enrollment, local, replay
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.local.errors import LocalAwsError
 from jitrctl.terminal import Exit, print_error
@@ -27,6 +27,7 @@ app.command()(replay.replay)
 app.add_typer(ca.app, name="ca")
 app.add_typer(crl.app, name="crl")
 app.add_typer(device.app, name="device")
+app.add_typer(enrollment.app, name="enrollment")
 app.add_typer(local.app, name="local")
 
 # The first that fits.

@@ -1,0 +1,266 @@
+"""`jitrctl enrollment …`: the list of devices that the fleet expects, and of those that it denies, in all accounts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jitr.certificates import Certificate
+from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
+from jitr.errors import CertificateUnknown, Rejected
+from jitr.events import CERTIFICATE_ID
+from jitr.registrations import Status
+from jitrctl import enrolling
+from jitrctl.clock import now
+from jitrctl.errors import Unusable
+from jitrctl.scope import Note, Scope, Yes, over_stages
+from jitrctl.terminal import print_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitrctl.enrolling import Written
+    from jitrctl.stages import Stage
+
+app = typer.Typer(help="The list of devices that the fleet expects or denies, in all accounts.", no_args_is_help=True)
+
+_Subject = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="A thing name, a certificate's id, or its PEM file.", show_default=False)
+]
+_Thing = Annotated[bool, typer.Option("--thing", help="DEVICE is a thing name, whatever it looks like.")]
+
+
+@app.command()
+@over_stages
+def allow(
+    scope: Scope,
+    device: _Subject,
+    belongs_to: Annotated[
+        list[str] | None, typer.Option("--belongs-to", metavar="ACCOUNT", help="Only there; may be repeated.")
+    ] = None,
+    thing_type: Annotated[str, typer.Option(help="A thing type of its own.", metavar="TYPE")] = "",
+    group: Annotated[list[str] | None, typer.Option(help="One more thing group; may be repeated.")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An attribute of its own; may be repeated.")
+    ] = None,
+    note: Note = "",
+    *,
+    may_follow: Annotated[bool, typer.Option("--may-follow", help="A new certificate may follow at any time.")] = False,
+    thing: _Thing = False,
+    yes: Yes = False,
+) -> None:
+    """Let a device in; whoever was held for want of it comes up by itself. Lifts a denial of the same DEVICE.
+
+    Example: jitrctl enrollment allow sensor-0001 --belongs-to prod --note "order 4711"
+    """
+    try:
+        entry = enrolling.entry_of(
+            subject_of(device, thing=thing),
+            fleet=scope.fleet,
+            accounts=belongs_to or (),
+            thing_type=thing_type,
+            thing_groups=group or (),
+            attributes=dict(_pair(written) for written in attribute or ()),
+            may_follow=may_follow,
+            note=note,
+        )
+    except ValueError as error:
+        raise Unusable(f"{error}") from error
+    _write(scope, [entry], f"allow {entry.subject}", yes=yes, lift_denials=True)
+
+
+@app.command()
+@over_stages
+def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
+    """Keep a device out, for good, wherever it is not ACTIVE yet; says where it is.
+
+    Example: jitrctl enrollment deny sensor-0001 --note "stolen on 2026-11-20"
+    """
+    entry = Entry(subject=subject_of(device, thing=thing), rule=EntryRule.DENY, note=note)
+    _write(scope, [entry], f"deny {entry.subject}", yes=yes, lift_denials=True)
+
+
+@app.command()
+@over_stages
+def remove(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
+    """Take an entry off the list: the CA's rule decides again. Devices that are ACTIVE stay so.
+
+    Example: jitrctl enrollment remove sensor-0001 --note "scrapped"
+    """
+    entry = Entry(subject=subject_of(device, thing=thing), rule=EntryRule.REMOVED, note=note)
+    _write(scope, [entry], f"remove the entry of {entry.subject}", yes=yes, lift_denials=True)
+
+
+@app.command("import")
+@over_stages
+def import_(
+    scope: Scope,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="Its columns: see docs/enrollment.md.")],
+    note: Annotated[str, typer.Option(help="Why, for rows without a note.", metavar="TEXT")] = "",
+    *,
+    lift_denials: Annotated[
+        bool, typer.Option("--lift-denials", help="Also allow what is denied; else it stays so.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Write a whole list; rows that stand there already are left alone, so that it can be repeated.
+
+    Every row is checked before anything is written.
+
+    Example: jitrctl enrollment import batch-7.csv --note "batch 7" --yes
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise Unusable(f"{file} cannot be read as UTF-8 text: {error}") from error
+    try:
+        entries = enrolling.read_csv(text, str(file), scope.fleet)
+    except enrolling.BadRows as error:
+        for problem in error.problems:
+            print_error(problem)
+        raise
+    entries = [entry if entry.note or not note else replace(entry, note=note) for entry in entries]
+    _write(scope, entries, f"write {len(entries)} entries of {file}", yes=yes, lift_denials=lift_denials)
+
+
+@app.command()
+@over_stages
+def show(scope: Scope, device: _Subject, *, thing: _Thing = False) -> None:
+    """Show a device's entry in every account: what it says, who wrote it, when and why.
+
+    Example: jitrctl enrollment show sensor-0001
+    """
+    subject = subject_of(device, thing=thing)
+    results = scope.across(lambda stage: stage.enrollment.entries([subject]).get(subject), doing="reading the entry")
+    scope.report(
+        results,
+        rows=lambda _, entry: [_row(entry)] if entry else [_row(Entry(subject=subject, rule=EntryRule.REMOVED))],
+        fields=lambda entry: {"entry": enrolling.document(entry) if entry else None},
+        subject={subject.kind.value: subject.name},
+    )
+
+
+@app.command("list")
+@over_stages
+def list_(
+    scope: Scope,
+    *,
+    denied: Annotated[bool, typer.Option("--denied", help="Only entries that deny.")] = False,
+) -> None:
+    """List every entry, account by account, with a digest: accounts with the same one let the same devices in.
+
+    Example: jitrctl enrollment list --account prod --denied
+    """
+
+    def read(stage: Stage) -> tuple[str, list[Entry]]:
+        everything = list(stage.enrollment.everything())
+        wanted = {EntryRule.DENY} if denied else {EntryRule.ALLOW, EntryRule.DENY}
+        return digest(everything), sorted((e for e in everything if e.rule in wanted), key=lambda entry: entry.subject)
+
+    results = scope.across(read, doing="reading the list")
+    scope.report(
+        results,
+        rows=lambda _, found: [_row(entry) for entry in found[1]],
+        fields=lambda found: {"digest": found[0], "entries": [enrolling.document(entry) for entry in found[1]]},
+    )
+
+
+def _write(scope: Scope, entries: Sequence[Entry], what: str, *, yes: bool, lift_denials: bool) -> None:
+    stages, failed = scope.opened()
+    if stages:
+        scope.confirm([f"{what}, in", *(f"  {stage} as {stage.caller}" for stage in stages)], yes=yes)
+    at = now()
+
+    def work(stage: Stage) -> tuple[Written, list[str]]:
+        written = enrolling.write(stage.enrollment, entries, by=stage.caller, at=at, lift_denials=lift_denials)
+        is_denial = len(entries) == 1 and entries[0].rule is EntryRule.DENY
+        return written, _active(stage, entries[0].subject) if is_denial else []
+
+    results = scope.across(work, doing=what, stages=stages)
+    scope.report(
+        results,
+        rows=lambda _, done: [_outcome(*done)],
+        fields=lambda done: {
+            "written": done[0].written,
+            "unchanged": done[0].unchanged,
+            "still_denied": [{one.kind.value: one.name} for one in done[0].still_denied],
+            "still_active": done[1],
+        },
+        failed=failed,
+    )
+
+
+def _active(stage: Stage, subject: Subject) -> list[str]:
+    """The certificate that is ACTIVE although it, or its thing name, is denied: entries decide on who comes in."""
+    certificate_id = subject.name
+    if subject.kind is SubjectKind.THING:
+        owner = stage.registry.owner(subject.name)
+        if owner is None:
+            return []
+        certificate_id = owner.certificate_id
+    try:
+        return [certificate_id] if stage.aws_iot.describe(certificate_id).status is Status.ACTIVE else []
+    except CertificateUnknown:
+        return []
+
+
+def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
+    denied = [subject.name for subject in written.still_denied]
+    listed = ", ".join(denied[:5]) + (f" and {len(denied) - 5} more" if len(denied) > 5 else "")  # noqa: PLR2004 -- enough to see
+    notes = [
+        f"still denied: {listed} (--lift-denials)" if denied else "",
+        *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active),
+    ]
+    return {
+        "written": str(written.written),
+        "unchanged": str(written.unchanged),
+        "note": "; ".join(filter(None, notes)),
+    }
+
+
+def _row(entry: Entry) -> dict[str, str]:
+    additions = entry.additions
+    gives = [
+        *([f"type {additions.thing_type}"] if additions.thing_type else []),
+        *(f"group {group}" for group in additions.thing_groups),
+        *(f"{name}={value}" for name, value in additions.attributes.items()),
+        *(["may follow"] if entry.may_follow else []),
+        *([f"unusable: {entry.problem}"] if entry.problem else []),
+    ]
+    return {
+        "device": entry.subject.name if entry.subject.kind is SubjectKind.THING else str(entry.subject),
+        "entry": entry.rule.value if entry.at or entry.rule is not EntryRule.REMOVED else "none",
+        "only in": " ".join(entry.accounts),
+        "gives": ", ".join(gives),
+        "by": entry.by.rpartition(":")[2],
+        "at": f"{entry.at:%Y-%m-%d %H:%M}Z" if entry.at else "",
+        "note": entry.note,
+    }
+
+
+def subject_of(written: str, *, thing: bool = False) -> Subject:
+    """What an argument means: a certificate id, a PEM file, or a thing name.
+
+    Raises Unusable.
+    """
+    try:
+        if thing:
+            return enrolling.thing_subject(written)
+        if CERTIFICATE_ID.fullmatch(written.lower()):
+            return enrolling.certificate_subject(written)
+        path = Path(written)
+        if path.is_file():
+            return Subject(SubjectKind.CERTIFICATE, Certificate.from_pem(path.read_text(encoding="utf-8")).fingerprint)
+        return enrolling.thing_subject(written)
+    except (ValueError, OSError, Rejected) as error:
+        raise Unusable(f"{written} is no thing name, no certificate id and no PEM file: {error}") from error
+
+
+def _pair(written: str) -> tuple[str, str]:
+    name, separator, value = written.partition("=")
+    if not separator:
+        raise ValueError(f"attribute {written!a} is not NAME=VALUE")
+    return name, value

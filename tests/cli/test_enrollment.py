@@ -1,0 +1,367 @@
+"""`jitrctl enrollment`: orders reach every account, a file is checked as a whole, no denial is lifted unasked."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from jitr.additions import Additions
+from jitr.decisions import Owner
+from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.enrollment_table import EnrollmentTable, EntryChanged
+from jitr.errors import Unavailable
+from jitrctl import enrolling
+from jitrctl.__main__ import main
+from jitrctl.errors import Refused
+from jitrctl.stages import Stage
+from jitrctl.terminal import Exit
+from tests.cases.issuing import Authority, certificate_id, named
+from tests.edge.cloud import create_registry
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+THING = Subject(SubjectKind.THING, "sensor-0001")
+ID = "ab" * 32
+PROD = "222222222222"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def create_enrollment(stage: Stage) -> None:
+    stage.dynamodb.create_table(
+        TableName=stage.names.enrollment_table,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+@pytest.fixture
+def fleet_file(write_fleet: Callable[..., Path]) -> Path:
+    return write_fleet(
+        'thing_type  = "sensor"', 'thing_type = "sensor"\nextra_types = ["meter"]\nextra_groups = ["beta", "lab"]'
+    )
+
+
+@pytest.fixture
+def tables(stages: tuple[Stage, ...]) -> list[EnrollmentTable]:
+    """The lists of the three stages, empty."""
+    for stage in stages:
+        create_enrollment(stage)
+        create_registry(stage.dynamodb, stage.names.registry_table)
+    return [stage.enrollment for stage in stages]
+
+
+@pytest.fixture
+def run(fleet_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["enrollment", *arguments, "--fleet", str(fleet_file)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "list.csv"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def entry(table: EnrollmentTable, subject: Subject = THING) -> Entry | None:
+    return table.entries([subject]).get(subject)
+
+
+def test_an_order_reaches_every_account_with_who_gave_it_when_and_why(tables: list[EnrollmentTable], run: Run) -> None:
+    code, _, told = run("allow", "sensor-0001", "--note", "order 4711", "--yes")
+    assert code == Exit.DONE
+    for table in tables:
+        found = entry(table)
+        assert found
+        assert (found.rule, found.note) == (EntryRule.ALLOW, "order 4711")
+        assert ":assumed-role/operator/" in found.by
+        assert found.at
+        assert abs((datetime.now(UTC) - found.at).total_seconds()) < 600
+        assert table.version()
+    assert "allow thing name sensor-0001, in" in told
+
+
+def test_an_order_says_what_the_device_gets(tables: list[EnrollmentTable], run: Run) -> None:
+    options = ["--belongs-to", "prod", "--thing-type", "meter", "--group", "beta", "--attribute", "site=Ulm"]
+    assert run("allow", "sensor-0001", *options, "--may-follow", "--yes")[0] == Exit.DONE
+    found = entry(tables[0])
+    assert found
+    assert found.accounts == (PROD,)
+    assert found.additions == Additions(thing_type="meter", thing_groups=("beta",), attributes={"site": "Ulm"})
+    assert found.may_follow
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--belongs-to", "test"], "account 'test' is none of the fleet's: dev, prod"),
+        (["--group", "gamma"], "extra_groups"),
+        (["--thing-type", "pump"], "extra_types"),
+        (["--attribute", "site"], "is not NAME=VALUE"),
+        (["--attribute", "site=Bad Ulm"], "not legal"),
+    ],
+)
+def test_what_no_ca_could_give_is_not_written(
+    tables: list[EnrollmentTable], run: Run, options: list[str], said: str
+) -> None:
+    code, _, told = run("allow", "sensor-0001", *options, "--yes")
+    assert code == Exit.UNUSABLE
+    assert said in told
+    assert tables[0].version() is None
+
+
+def test_nothing_is_written_unless_somebody_says_yes(tables: list[EnrollmentTable], run: Run) -> None:
+    assert run("deny", "sensor-0001")[0] == Exit.UNUSABLE
+    assert tables[0].version() is None
+
+
+def test_a_device_is_meant_by_its_name_its_certificates_id_or_its_certificate(
+    tables: list[EnrollmentTable], run: Run, ca: Authority, tmp_path: Path
+) -> None:
+    pem = ca.leaf(named("sensor-0001"))
+    (tmp_path / "device.pem").write_text(pem, encoding="utf-8")
+    for written in (ID.upper(), str(tmp_path / "device.pem")):
+        assert run("deny", written, "--yes")[0] == Exit.DONE
+    assert run("deny", ID, "--thing", "--yes")[0] == Exit.DONE
+    subjects = {found.subject for found in tables[0].everything()}
+    assert subjects == {
+        Subject(SubjectKind.CERTIFICATE, ID),
+        Subject(SubjectKind.CERTIFICATE, certificate_id(pem)),
+        Subject(SubjectKind.THING, ID),
+    }
+    assert run("deny", "no such.pem", "--yes")[0] == Exit.UNUSABLE
+
+
+def test_removing_keeps_who_did_it_and_leaves_no_entry(tables: list[EnrollmentTable], run: Run) -> None:
+    run("allow", "sensor-0001", "--yes")
+    assert run("remove", "sensor-0001", "--note", "scrapped", "--yes")[0] == Exit.DONE
+    found = entry(tables[0])
+    assert found
+    assert (found.rule, found.note) == (EntryRule.REMOVED, "scrapped")
+    code, said, _ = run("list", "--json")
+    assert code == Exit.DONE
+    assert [stage["entries"] for stage in json.loads(said)["stages"]] == [[]] * 3
+    assert json.loads(run("remove", "sensor-0002", "--yes", "--json")[1])["stages"][0]["written"] == 0
+
+
+def test_show_tells_what_each_account_has(tables: list[EnrollmentTable], run: Run) -> None:
+    run("deny", "sensor-0001", "--account", "prod", "--region", "us-east-1", "--note", "stolen", "--yes")
+    code, said, _ = run("show", "sensor-0001", "--json")
+    assert code == Exit.DONE
+    told = [stage["entry"] for stage in json.loads(said)["stages"]]
+    assert told[:2] == [None, None]
+    assert (told[2]["rule"], told[2]["note"]) == ("deny", "stolen")
+    _, said, _ = run("show", "sensor-0001")
+    assert "stolen" in said
+    assert said.count("none") == 2
+    assert tables
+
+
+def test_accounts_that_say_the_same_have_the_same_digest(tables: list[EnrollmentTable], run: Run) -> None:
+    run("allow", "sensor-0001", "--yes")
+    run("deny", "sensor-0002", "--account", "prod", "--region", "eu-central-1", "--yes")
+    digests = [stage["digest"] for stage in json.loads(run("list", "--json")[1])["stages"]]
+    assert digests[0] == digests[2] != digests[1]
+    run("remove", "sensor-0002", "--account", "prod", "--yes")
+    assert len({table.digest() for table in tables}) == 1
+
+
+def test_a_denial_says_where_the_device_is_in_already(
+    tables: list[EnrollmentTable], stages: tuple[Stage, ...], run: Run, ca: Authority
+) -> None:
+    pem = ca.leaf(named("sensor-0001"))
+    stages[1].iot.register_ca_certificate(caCertificate=ca.pem, setAsActive=True, allowAutoRegistration=True)
+    stages[1].iot.register_certificate(certificatePem=pem, caCertificatePem=ca.pem, status="ACTIVE")
+    device = certificate_id(pem)
+    owner = Owner(
+        certificate_id=device, ca_certificate_id="c", serial="1", issued_at=NOW, ends_at=NOW, registered_at=NOW
+    )
+    for stage in stages:
+        stage.registry.adopt("sensor-0001", owner)  # in two of them it was deleted since
+    for subject in ("sensor-0001", device):
+        code, said, _ = run("deny", subject, "--yes", "--json")
+        assert code == Exit.DONE
+        assert [stage["still_active"] for stage in json.loads(said)["stages"]] == [[], [device], []]
+    assert tables
+
+
+# import
+
+
+def test_a_file_is_read_with_all_that_it_says(
+    tables: list[EnrollmentTable], run: Run, write_csv: Callable[[str], str]
+) -> None:
+    file = write_csv(
+        "\ufeffthing_name,certificate_id,rule,accounts,thing_type,thing_groups,may_follow,attribute:site,note\n"
+        "sensor-0001,,,dev;222222222222,meter,beta lab,yes,Ulm,first\n"
+        f',{ID.upper()},DENY,,,,,,"stolen, twice"\n'
+        "sensor-0002,,allow,,,,no,,\n"
+    )
+    code, said, _ = run("import", file, "--note", "batch 7", "--yes", "--json")
+    assert code == Exit.DONE
+    assert [(stage["written"], stage["unchanged"]) for stage in json.loads(said)["stages"]] == [(3, 0)] * 3
+    first, denied, plain = (
+        entry(tables[2], subject)
+        for subject in (THING, Subject(SubjectKind.CERTIFICATE, ID), Subject(SubjectKind.THING, "sensor-0002"))
+    )
+    assert first
+    assert first.additions == Additions(thing_type="meter", thing_groups=("beta", "lab"), attributes={"site": "Ulm"})
+    assert (first.accounts, first.may_follow, first.note) == (("111111111111", PROD), True, "first")
+    assert denied
+    assert (denied.rule, denied.note) == (EntryRule.DENY, "stolen, twice")
+    assert plain
+    assert (plain.rule, plain.note, plain.additions) == (EntryRule.ALLOW, "batch 7", Additions())
+
+
+def test_an_import_can_be_repeated_and_changes_only_what_differs(
+    tables: list[EnrollmentTable], run: Run, write_csv: Callable[[str], str]
+) -> None:
+    rows = "".join(f"sensor-{number:04}\n" for number in range(1000))
+    assert run("import", write_csv(f"thing_name\n{rows}"), "--account", "dev", "--yes")[0] == Exit.DONE
+    version = tables[0].version()
+    assert run("import", write_csv(f"thing_name\n{rows}"), "--account", "dev", "--yes")[0] == Exit.DONE
+    assert tables[0].version() == version
+    said = run("import", write_csv(f"thing_name\n{rows}sensor-1000\n"), "--account", "dev", "--yes", "--json")[1]
+    (stage,) = json.loads(said)["stages"]
+    assert (stage["written"], stage["unchanged"]) == (1, 1000)
+
+
+def test_every_bad_row_is_told_with_its_line_and_nothing_is_written(
+    tables: list[EnrollmentTable], run: Run, write_csv: Callable[[str], str]
+) -> None:
+    file = write_csv(
+        "thing_name,certificate_id,rule,accounts,may_follow\n"
+        "sensor-0001,,,,\n"
+        "sensor 2,,,,\n"
+        f"sensor-0003,{ID},,,\n"
+        ",,,,\n"
+        ",abc,,,\n"
+        "sensor-0004,,block,,\n"
+        "sensor-0005,,,test,\n"
+        "sensor-0006,,,,perhaps\n"
+        "sensor-0007,,deny,dev,\n"
+        "sensor-0001,,deny,,\n"
+        "sensor-0008,,\n"
+    )
+    code, said, told = run("import", file, "--yes")
+    assert code == Exit.UNUSABLE
+    assert said == ""
+    lines = told.splitlines()
+    expected = [
+        (3, "thing name 'sensor 2'"),
+        (4, "give either a thing_name or a certificate_id"),
+        (5, "give either a thing_name or a certificate_id"),
+        (6, "not 64 hex digits"),
+        (7, "write allow or deny"),
+        (8, "account 'test' is none of the fleet's"),
+        (9, "write yes or no"),
+        (10, "an entry that denies"),
+        (11, "stands in line 2 already"),
+        (12, "more or fewer cells"),
+    ]
+    assert len(lines) == len(expected) + 1
+    for line, (number, what) in zip(lines, expected, strict=False):
+        assert line.startswith(f"{file}:{number}: ")
+        assert what in line
+    assert tables[0].version() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no column thing_name"),
+        ("name\nsensor-0001\n", "column 'name' is unknown"),
+        ("thing_name,thing_name\na,b\n", "twice"),
+        ("thing_name\n", "no row below its heading"),
+        ('thing_name\n"sensor\n', "is not CSV"),
+    ],
+)
+def test_a_file_that_is_no_list_is_told_so(
+    tables: list[EnrollmentTable], run: Run, write_csv: Callable[[str], str], text: str, said: str
+) -> None:
+    code, _, told = run("import", write_csv(text), "--yes")
+    assert code == Exit.UNUSABLE
+    assert said in told
+    assert tables[0].version() is None
+
+
+def test_a_file_that_cannot_be_read_is_told_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(b"thing_name\n\xff\n")
+    for name in ("latin.csv", "missing.csv"):
+        code, _, told = run("import", str(tmp_path / name), "--yes")
+        assert code == Exit.UNUSABLE
+        assert name in told
+
+
+def test_a_list_lifts_no_denial_unless_it_is_asked_to(
+    tables: list[EnrollmentTable], run: Run, write_csv: Callable[[str], str]
+) -> None:
+    run("deny", "sensor-0001", "--account", "dev", "--yes")
+    file = write_csv("thing_name\nsensor-0001\nsensor-0002\n")
+    code, said, _ = run("import", file, "--yes", "--json")
+    assert code == Exit.DONE
+    told = json.loads(said)["stages"]
+    assert [stage["still_denied"] for stage in told] == [[{"thing": "sensor-0001"}], [], []]
+    assert [stage["written"] for stage in told] == [1, 2, 2]
+    assert entry(tables[0]).rule is EntryRule.DENY  # type: ignore[union-attr]  # it is there
+    run("import", file, "--lift-denials", "--yes")
+    assert entry(tables[0]).rule is EntryRule.ALLOW  # type: ignore[union-attr]
+
+
+def test_one_account_that_fails_does_not_keep_the_others(
+    tables: list[EnrollmentTable], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = BaseClient._make_api_call  # type: ignore[attr-defined]  # botocore's own
+
+    def broken(self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        if operation == "TransactWriteItems" and self.meta.region_name == "us-east-1":
+            raise RuntimeError("broken")
+        return make(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", broken)
+    code, _, told = run("allow", "sensor-0001", "--yes")
+    assert code == Exit.FAILED
+    assert "prod/us-east-1" in told
+    assert [entry(table) is not None for table in tables] == [True, True, False]
+
+
+class Contested:
+    """A list that others change, or that does not answer, for so many attempts."""
+
+    def __init__(self, error: Exception, attempts: int) -> None:
+        self.error, self.left, self.slept = error, attempts, list[float]()
+
+    def entries(self, _: object) -> dict[Subject, Entry]:
+        return {}
+
+    def change(self, *_: object, **__: object) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise self.error
+
+    def write(self) -> enrolling.Written:
+        allowed = Entry(subject=THING, rule=EntryRule.ALLOW)
+        return enrolling.write(self, [allowed], by="ann", at=NOW, lift_denials=False, sleep=self.slept.append)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [EntryChanged(), Unavailable()])
+def test_what_somebody_else_changed_or_what_did_not_answer_is_tried_again_and_not_for_ever(error: Exception) -> None:
+    contested = Contested(error, attempts=5)
+    assert contested.write().written == 1
+    assert contested.slept == ([] if isinstance(error, EntryChanged) else sorted(contested.slept))
+    with pytest.raises((Refused, Unavailable)):
+        Contested(error, attempts=6).write()
