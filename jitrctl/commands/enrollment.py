@@ -163,7 +163,7 @@ def list_(
     results = scope.across(read, doing="reading the list")
     scope.report(
         results,
-        rows=lambda _, found: [_row(entry) for entry in found[1]],
+        rows=lambda _, found: [{"device": entry.subject.name, **_row(entry)} for entry in found[1]],
         fields=lambda found: {"digest": found[0], "entries": [enrolling.document(entry) for entry in found[1]]},
     )
 
@@ -223,7 +223,8 @@ def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
 
 def _row(entry: Entry) -> dict[str, str]:
     additions = entry.additions
-    gives = [
+    says = [
+        *(f"only in {account}" for account in entry.accounts),
         *([f"type {additions.thing_type}"] if additions.thing_type else []),
         *(f"group {group}" for group in additions.thing_groups),
         *(f"{name}={value}" for name, value in additions.attributes.items()),
@@ -231,12 +232,10 @@ def _row(entry: Entry) -> dict[str, str]:
         *([f"unusable: {entry.problem}"] if entry.problem else []),
     ]
     return {
-        "device": entry.subject.name if entry.subject.kind is SubjectKind.THING else str(entry.subject),
         "entry": entry.rule.value if entry.at or entry.rule is not EntryRule.REMOVED else "none",
-        "only in": " ".join(entry.accounts),
-        "gives": ", ".join(gives),
-        "by": entry.by.rpartition(":")[2],
-        "at": f"{entry.at:%Y-%m-%d %H:%M}Z" if entry.at else "",
+        "says": ", ".join(says),
+        "since": f"{entry.at:%Y-%m-%d %H:%M}Z" if entry.at else "",
+        "by": entry.by.rpartition(":")[2].partition("/")[2],  # the user, or the role and its session
         "note": entry.note,
     }
 
