@@ -56,6 +56,8 @@ CURVES = ["P-256", "P-384", "P-521"]  # what AWS IoT accepts in device certifica
 MAX_EXTRAS = 20  # each group is an ARN in the function's role, whose policies have 10,240 characters (IAM quota)
 # AWS's own provisioning tool asks for quotas of 100 per second; ten times that is a slip.
 MAX_ACTIVATIONS = 1000
+# One device in ten seconds: with anything slower, a call's turn comes after the function's end (60 s).
+MIN_ACTIVATIONS = 0.1
 MAX_RSA_BITS = 16_384  # cryptography and OpenSSL verify no greater modulus
 
 # What a table became: each key that could be read, under its name. A key that could not be read is not in it.
@@ -182,6 +184,10 @@ ALARMS: Keys = {
     "ca_expiry": Key(kind="duration", read=duration(least=86_400), default="90d"),
 }
 
+METRICS: Keys = {
+    "rejections_by_reason": Key(kind="boolean", read=flag, default=False),
+}
+
 REGISTRATION: Keys = {
     "mode": Key(kind="DEFAULT or SNI_ONLY", read=choice(CertificateMode), example='mode = "SNI_ONLY"'),
     "verification_certificate": Key(kind="path", read=path, default=None),
@@ -193,7 +199,9 @@ ACCOUNT: Keys = {
     "profile": Key(kind="text", read=text, default=None),
     "role_arn": Key(kind="ARN of a role", read=role_arn, default=None),
     "endpoint_url": Key(kind="URL", read=url, default=None),
-    "activations_per_second": Key(kind="number", read=rate(greatest=MAX_ACTIVATIONS), default=10),
+    "activations_per_second": Key(
+        kind="number", read=rate(least=MIN_ACTIVATIONS, greatest=MAX_ACTIVATIONS), default=10
+    ),
     "ca": Key(
         kind="table",
         read=named(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
@@ -207,6 +215,7 @@ DOCUMENT: Keys = {
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
     "stack": Key(kind="table", read=table(STACK), default={}),
     "alarms": Key(kind="table", read=table(ALARMS), default={}),
+    "metrics": Key(kind="table", read=table(METRICS), default={}),
     "account": Key(kind="table", read=named(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"),
 }
 
@@ -218,6 +227,7 @@ TABLES: Mapping[str, Keys] = {
     "sweep": SWEEP,
     "stack": STACK,
     "alarms": ALARMS,
+    "metrics": METRICS,
     "account.<name>": ACCOUNT,
     "account.<name>.ca.<ca>": REGISTRATION,
 }

@@ -102,6 +102,13 @@ class Alarms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Which metrics there are besides the ordinary ones; each is paid for."""
+
+    rejections_by_reason: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """One fleet.toml; CAs and accounts in the order in which they are written."""
 
@@ -111,6 +118,7 @@ class Fleet:
     sweep: Sweep
     alarms: Alarms
     stack: StackOptions
+    metrics: Metrics
     path: Path
 
     def policy_name(self, ca: Ca) -> str:
@@ -129,6 +137,7 @@ class Fleet:
             cas=tuple(self._ca_rules(registration) for registration in account.cas),
             pending_after=self.sweep.pending_after,
             horizon=self.sweep.horizon,
+            every=self.sweep.every,
         )
 
     def _ca_rules(self, registration: CaRegistration) -> CaRules:

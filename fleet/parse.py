@@ -21,7 +21,7 @@ from cryptography import x509
 
 from fleet.checks import check_agreement, registrations
 from fleet.keys import DOCUMENT, Draft, table
-from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, StackOptions, Sweep
+from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Metrics, StackOptions, Sweep
 from fleet.pem import certificate_id_of, check_ca, check_verification, pem_of, read_certificate
 from fleet.policy import check_policy
 from fleet.problems import FleetError, Place, Problem, Report
@@ -119,6 +119,7 @@ def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
         sweep=Sweep(**draft["sweep"]),
         alarms=Alarms(**draft["alarms"]),
         stack=StackOptions(**{**draft["stack"], "tags": MappingProxyType(draft["stack"]["tags"])}),
+        metrics=Metrics(**draft["metrics"]),
         path=path,
     )
 

@@ -128,17 +128,18 @@ def flag(value: object, place: Place) -> bool | None:
     return None
 
 
-def rate(*, greatest: float) -> Reader:
-    """Read a number above zero, at most `greatest`; nan and inf are TOML, but no rate."""
+def rate(*, least: float | None = None, greatest: float) -> Reader:
+    """Read a number from `least`, or above zero, to `greatest`; nan and inf are TOML, but no rate."""
+    lower = "above 0 and" if least is None else f"from {least:g} and"
 
     def read(value: object, place: Place) -> float | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             place.problem(f"is {type_of(value)}, a number is expected", "write a number without quotes")
             return None
-        if not 0 < value <= greatest:
+        if not 0 < value <= greatest or (least is not None and value < least):
             place.problem(
                 f"is {shown(value)}, which is out of range",
-                f"write a number above 0 and at most {greatest:g}",
+                f"write a number {lower} at most {greatest:g}",
             )
             return None
         return float(value)

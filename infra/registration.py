@@ -46,6 +46,7 @@ class RegistrationPath(Construct):
         cas: tuple[CaRegistration, ...],
         thing_groups: tuple[str, ...],
         activations_per_second: float,
+        rejections_by_reason: bool,
         registry: RegistryTable,
         crls: CrlBucket,
         enrollment: EnrollmentList,
@@ -83,6 +84,7 @@ class RegistrationPath(Construct):
             event_bus="default",
             activations_per_second=activations_per_second,
             max_concurrency=concurrency,
+            rejections_by_reason=rejections_by_reason,
         )
         register = JitrFunction(
             self,
@@ -167,6 +169,7 @@ class RegistrationPath(Construct):
                     "sqs:DeleteMessage",
                     "sqs:GetQueueAttributes",
                     "sqs:ReceiveMessage",
+                    "sqs:SendMessage",
                 ],
                 resources=[self.registrations.queue_arn],
             ),

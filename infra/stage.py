@@ -91,6 +91,7 @@ class RegionStack(cdk.Stack):
             cas=account.cas,
             thing_groups=tuple(thing_groups),
             activations_per_second=account.activations_per_second,
+            rejections_by_reason=fleet.metrics.rejections_by_reason,
             registry=registry,
             crls=crls,
             enrollment=enrollment,

@@ -57,12 +57,14 @@ class Operator:
         iot: AwsIot,
         registry: Registry,
         clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client  # boto3's, for what only operators call
         self._iot = iot
         self._registry = registry
         self._clock = clock
+        self._monotonic = monotonic
         self._sleep = sleep
 
     def take_away(self, certificate_id: str, word: Word, order: Order) -> Status | None:
@@ -137,10 +139,10 @@ class Operator:
         from jitr.certificates import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
 
         try:
-            principals = self._client.list_thing_principals(thingName=thing_name)["principals"]
+            pages = list(self._client.get_paginator("list_thing_principals").paginate(thingName=thing_name))
         except self._client.exceptions.ResourceNotFoundException as error:
             raise NoSuchThing(f"there is no thing {thing_name} here") from error
-        arns = [principal for principal in principals if ":cert/" in principal]
+        arns = [principal for page in pages for principal in page["principals"] if ":cert/" in principal]
         if len(arns) != 1:
             raise OperatingError(f"thing {thing_name} has {len(arns)} certificates: leave one attached to it")
         device = self._iot.describe(arns[0].rpartition("/")[2])
@@ -194,9 +196,13 @@ class Operator:
         return status
 
     def _wait_for_claim(self, certificate_id: str, before: Record) -> None:
-        """Until the claim that was under way is recorded, or so old that its function is dead."""
+        """Until the claim that was under way is recorded, or so old that its function is dead.
+
+        By our own clock from now on: how old the claim is already is written in the function's.
+        """
         assert before.intent is not None  # noqa: S101 -- the caller looked
-        while self._clock() - before.intent.decided_at < STALE_INTENT:
+        until = self._monotonic() + STALE_INTENT.total_seconds()
+        while self._monotonic() < until:
             record = self._registry.recall([certificate_id])[certificate_id]
             if record.intent is None or record.intent.decided_at != before.intent.decided_at:
                 return
@@ -207,14 +213,14 @@ class Operator:
             self._client.detach_policy(policyName=policy["policyName"], target=arn)
         for thing in self._client.list_principal_things(principal=arn)["things"]:
             self._client.detach_thing_principal(thingName=thing, principal=arn)
-        deadline = self._clock().timestamp() + _SECONDS_TO_DETACH
+        deadline = self._monotonic() + _SECONDS_TO_DETACH
         while True:
             try:
                 self._client.delete_certificate(certificateId=certificate_id)
             except self._client.exceptions.ResourceNotFoundException:
                 return
             except self._client.exceptions.DeleteConflictException as error:
-                if self._clock().timestamp() > deadline:
+                if self._monotonic() > deadline:
                     raise OperatingError(
                         "AWS IoT still shows the certificate attached to a thing: try again"
                     ) from error

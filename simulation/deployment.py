@@ -152,7 +152,8 @@ class Deployment:
             pacer=pacer,
             clock=clock.now,
         )
-        register = Register(registration, RegistrationsQueue(client("sqs"), self.settings), announcer, clock=clock.now)
+        queue = RegistrationsQueue(client("sqs"), self.settings)
+        register = Register(registration, queue, announcer, pacer=pacer, clock=clock.now)
 
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             """As jitr.handlers.register.handler."""
@@ -160,6 +161,7 @@ class Deployment:
             def time_is_left() -> bool:
                 return bool(context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS)
 
+            register.expect_end_in(context.get_remaining_time_in_millis())
             try:
                 if "Records" in event:
                     return register.batch(event["Records"], time_is_left)
@@ -194,6 +196,7 @@ class Deployment:
                 client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
             ),
             clock=clock.now,
+            activations_per_second=self.settings.activations_per_second,
         ).run(time_is_left=time_is_left)
 
     def _clients(self, caller: str) -> Callable[[Any], Any]:

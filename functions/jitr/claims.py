@@ -9,10 +9,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeSerializer
-
+from jitr.attributes import key, setting, values
 from jitr.decisions import Decision, Outcome, Owner, Record, Word
-from jitr.items import SCHEMA, certificate_key, from_decision, from_owner, milliseconds, thing_key
+from jitr.items import (
+    SCHEMA,
+    certificate_key,
+    from_decision,
+    from_owner,
+    milliseconds,
+    retirement_key,
+    thing_key,
+)
 from jitr.registrations import Status
 
 if TYPE_CHECKING:
@@ -21,7 +28,6 @@ if TYPE_CHECKING:
 # An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
 STALE_INTENT = timedelta(seconds=90)
 
-_serialize = TypeSerializer().serialize
 # No operator's verdict stands against activation; what such a verdict is, decisions.Word says.
 NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
 _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
@@ -33,15 +39,6 @@ class Due(StrEnum):
     LOOK = "look"  # held: judge it again
     RETIRE = "retire"  # replaced: deactivate it
     DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
-
-
-def values(**fields: Any) -> dict[str, Any]:
-    """Expression attribute values."""
-    return {f":{name}": _serialize(value) for name, value in fields.items()}
-
-
-def key(of: str) -> dict[str, Any]:
-    return {"id": {"S": of}}
 
 
 def begin(
@@ -112,15 +109,19 @@ def _own(
     return update
 
 
-def hand_over(table: str, certificate_id: str, *, by: str, retire_at: datetime) -> "UpdateTypeDef":
-    """Write down who follows a certificate, and when that one ends."""
-    return {
-        "TableName": table,
-        "Key": key(certificate_key(certificate_id)),
-        "UpdateExpression": "SET replaced_by = :by, due = :due, due_at = :due_at, #schema = :schema",
-        "ExpressionAttributeNames": {"#schema": "schema"},
-        "ExpressionAttributeValues": values(by=by, due=Due.RETIRE.value, due_at=milliseconds(retire_at), schema=SCHEMA),
-    }
+def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datetime) -> "list[UpdateTypeDef]":
+    """Write down which decision let another certificate follow this one, and when this one ends."""
+    former = {"replaced_by": by.certificate_id, "former_thing_name": by.thing_name}
+    return [
+        setting(table, certificate_key(certificate_id), **former, schema=SCHEMA),
+        retirement(table, certificate_id, at=retire_at),
+    ]
+
+
+def retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
+    """Let a certificate's end be due; an item of its own, since a verdict or a look may be due with the certificate."""
+    due = {"due": Due.RETIRE.value, "due_at": milliseconds(at)}
+    return setting(table, retirement_key(certificate_id), **due, schema=SCHEMA)
 
 
 def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
@@ -137,7 +138,7 @@ def decided(table: str, decision: Decision, *, denied: bool) -> dict[str, Any]:
         sets += ["due = :due", "due_at = :due_at"]
         more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_look))
     elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED):
-        # Others leave what is due: a replaced certificate's end is not ours to forget. The sweep clears old looks.
+        # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
         removes += ["due", "due_at"]
     if decision.status is not Status.PENDING_ACTIVATION:
         # A hold ends no intent: it can be another run's, whose call is still under way.
@@ -155,14 +156,15 @@ def decided(table: str, decision: Decision, *, denied: bool) -> dict[str, Any]:
 
 
 def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
-    """Let a write happen only where nothing was decided but a hold, and no intent stands but the one that was seen."""
+    """Let a write happen only where nothing was decided here but a hold, and no intent stands but the one seen."""
     _demand(
         update,
-        "(attribute_not_exists(#decision) OR #decision.outcome = :held) "
+        "(attribute_not_exists(#decision) OR #decision.outcome IN (:held, :found)) "
         "AND (attribute_not_exists(intent) OR intent.decided_at = :seen) "
         # While an operator releases it, what is found is on its way out.
         "AND (attribute_not_exists(verdict) OR NOT verdict.#word = :released)",
         held=Outcome.HELD.value,
+        found=Outcome.FOUND.value,
         seen=milliseconds(seen.decided_at) if seen else 0,
         released=Word.RELEASED.value,
     )

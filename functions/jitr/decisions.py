@@ -139,6 +139,7 @@ class Record:
     intent: Decision | None = None
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
+    former_thing_name: str | None = None  # the name that it took
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
     crl_changed: bool = False  # something else is published than what it was held for; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
@@ -160,6 +161,10 @@ class Record:
         if self.crl_changed or self.entries_changed or (self.verdict and self.verdict.at > self.decision.decided_at):
             return False
         return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
+
+    def rests(self, now: datetime, *, rules_digest: str) -> bool:
+        """Whether a held device need not be looked at yet: no operator has spoken, and the rules are the same."""
+        return self.decision is not None and not self.verdict and self.decision.rests(now, rules_digest=rules_digest)
 
     @property
     def was_taken_away(self) -> bool:

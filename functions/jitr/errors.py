@@ -7,6 +7,7 @@
     ├── CertificateUnknown   AWS IoT does not know the certificate id
     ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, never counted
     ├── NotItsTurn           a held device waits to be looked at again
+    ├── StaleMarker          AWS IoT refuses the marker of a list; it is to be listed from its beginning
     ├── Overtaken            the certificate left PENDING_ACTIVATION while we worked; look at it again
     └── Misconfigured        settings or rules of this deployment are unusable
 
@@ -178,6 +179,10 @@ class Unavailable(JitrError):
 
 class NotItsTurn(JitrError):
     """A held device waits for its turn to be looked at, so that new devices are not kept waiting."""
+
+
+class StaleMarker(JitrError):
+    """AWS IoT does not go on with a list from the marker that was kept."""
 
 
 class Overtaken(JitrError):

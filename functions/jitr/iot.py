@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jitr.edge import calling
-from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, StaleMarker
 from jitr.pacing import Pacer
 from jitr.provisioning import (
     AddThingToThingGroup,
@@ -174,8 +174,9 @@ class AwsIot:
     def _refuse_another_owner(self, step: CreateThing) -> None:
         """Adopt a thing that nothing is attached to but this certificate, and what a refusal of its maker's left."""
         with self._provisioning("ListThingPrincipals", missing=f"thing {step.thing_name}"):
-            principals = self._client.list_thing_principals(thingName=step.thing_name)["principals"]
-        others = set(principals) - {step.certificate_arn}
+            pages = self._client.get_paginator("list_thing_principals").paginate(thingName=step.thing_name)
+            principals = {arn for page in pages for arn in page["principals"]}
+        others = principals - {step.certificate_arn}
         if not all(self._was_refused(arn, step.ca_certificate_id) for arn in others):
             raise Rejected(
                 Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
@@ -203,16 +204,21 @@ class AwsIot:
     def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> Iterator[Page]:
         """The certificates that a CA issued, newest first, page by page from a marker on; one call for each page.
 
-        Raises Unavailable.
+        Raises StaleMarker, Unavailable.
         """
         while True:
             with self._calling("ListCertificatesByCA"):
-                answer = self._client.list_certificates_by_ca(
-                    caCertificateId=ca_certificate_id,
-                    pageSize=_PAGE,
-                    ascendingOrder=False,
-                    **({"marker": marker} if marker else {}),
-                )
+                try:
+                    answer = self._client.list_certificates_by_ca(
+                        caCertificateId=ca_certificate_id,
+                        pageSize=_PAGE,
+                        ascendingOrder=False,
+                        **({"marker": marker} if marker else {}),
+                    )
+                except self._client.exceptions.InvalidRequestException as error:
+                    if marker is None:
+                        raise
+                    raise StaleMarker(f"ListCertificatesByCA refuses its marker: {error}") from error
             marker = answer.get("nextMarker")
             yield Page(
                 certificates=tuple(

@@ -14,11 +14,15 @@ from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
 from jitr.errors import Reason
 from jitr.registrations import Status
 
-SCHEMA = 1
+SCHEMA = 2  # 2: a certificate's end is due in an item of its own; decisions name the one before
 
 
 def certificate_key(certificate_id: str) -> str:
     return f"certificate#{certificate_id}"
+
+
+def retirement_key(certificate_id: str) -> str:
+    return f"retirement#{certificate_id}"
 
 
 def thing_key(thing_name: str) -> str:
@@ -121,6 +125,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         intent=to_decision(intent) if intent else None,
         verdict=_to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
+        former_thing_name=fields.get("former_thing_name"),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
     )
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
+from jitr.attributes import key, plain, setting, values
 from jitr.edge import calling
 from jitr.items import SCHEMA, milliseconds, moment
 
@@ -59,11 +58,11 @@ class Journal:
             with calling("UpdateItem"):
                 self._client.update_item(
                     TableName=self._table,
-                    Key={"id": {"S": _LEASE}},
+                    Key=key(_LEASE),
                     UpdateExpression="SET holder = :who, #until = :until, #schema = :schema",
                     ConditionExpression="attribute_not_exists(#until) OR #until < :now OR holder = :who",
                     ExpressionAttributeNames={"#until": "until", "#schema": "schema"},
-                    ExpressionAttributeValues=_values(
+                    ExpressionAttributeValues=values(
                         who=who,
                         now=milliseconds(now),
                         until=milliseconds(now + timedelta(seconds=seconds)),
@@ -83,9 +82,9 @@ class Journal:
             with calling("DeleteItem"):
                 self._client.delete_item(
                     TableName=self._table,
-                    Key={"id": {"S": _LEASE}},
+                    Key=key(_LEASE),
                     ConditionExpression="holder = :who",
-                    ExpressionAttributeValues=_values(who=who),
+                    ExpressionAttributeValues=values(who=who),
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
             return
@@ -143,25 +142,14 @@ class Journal:
             },
         )
 
-    def _read(self, key: str) -> dict[str, Any]:
+    def _read(self, of: str) -> dict[str, Any]:
         with calling("GetItem"):
-            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
-        return {name: _deserialize(value) for name, value in answer.get("Item", {}).items()}
+            answer = self._client.get_item(TableName=self._table, Key=key(of), ConsistentRead=True)
+        return plain(answer.get("Item", {}))
 
-    def _write(self, key: str, fields: dict[str, Any]) -> None:
-        fields = {**fields, "schema": SCHEMA}
+    def _write(self, of: str, fields: dict[str, Any]) -> None:
         with calling("UpdateItem"):
-            self._client.update_item(
-                TableName=self._table,
-                Key={"id": {"S": key}},
-                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
-                ExpressionAttributeNames={f"#{name}": name for name in fields},
-                ExpressionAttributeValues=_values(**fields),
-            )
-
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
+            self._client.update_item(**setting(self._table, of, **fields, schema=SCHEMA))
 
 
 def _to_pass(fields: Mapping[str, Any]) -> Pass:
@@ -175,7 +163,3 @@ def _to_pass(fields: Mapping[str, Any]) -> Pass:
 
 def _ca(certificate_id: str) -> str:
     return f"sweep#{certificate_id}"
-
-
-def _values(**fields: Any) -> dict[str, Any]:
-    return {f":{name}": _serialize(value) for name, value in fields.items()}

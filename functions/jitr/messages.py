@@ -7,6 +7,7 @@ message finds it there.
 
 import json
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 REASON_ATTRIBUTE = "jitr_reason"
+# What SQS's own receive count cannot tell apart, since it counts put-offs too.
+FAILURES_ATTRIBUTE = "jitr_failures"
+MISSES_ATTRIBUTE = "jitr_misses"
+_SENT_AT_ATTRIBUTE = "jitr_sent_at"
+# SendMessage refuses every other character (SQS API reference), and with it the message.
+_REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _REASON_LENGTH = 500
+_LONGEST_NUMBER = 15  # digits
+MOST_IN_BATCH = 10  # SendMessageBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +44,30 @@ class Message:
     body: str
     sent_at: datetime  # the queue's clock
     receives: int
+    failures: int = 0  # attempts that ended in an error of ours
+    misses: int = 0  # looks at which AWS IoT did not know the certificate
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         attributes = record["attributes"]
+        own = record.get("messageAttributes") or {}
         return cls(
             id=record["messageId"],
             receipt_handle=record["receiptHandle"],
             body=record["body"],
-            sent_at=datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC),
+            sent_at=datetime.fromtimestamp(
+                (_number(own, _SENT_AT_ATTRIBUTE) or int(attributes["SentTimestamp"])) / 1000, UTC
+            ),
             receives=int(attributes["ApproximateReceiveCount"]),
+            failures=_number(own, FAILURES_ATTRIBUTE),
+            misses=_number(own, MISSES_ATTRIBUTE),
         )
+
+
+def _number(attributes: Mapping[str, Any], name: str) -> int:
+    """A number among a message's attributes; 0 for what is none, since anybody may have sent it."""
+    text = attributes.get(name, {}).get("stringValue") or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER else 0
 
 
 class RegistrationsQueue:
@@ -62,6 +84,25 @@ class RegistrationsQueue:
             QueueUrl=self._queue_url,
             ReceiptHandle=message.receipt_handle,
             VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
+        )
+
+    def count(self, message: Message, *, least: int, most: int) -> None:
+        """Send the message again, with what is counted about it; the caller then lets this one be deleted.
+
+        A message's attributes cannot be changed, and SQS counts every receive alike.
+        """
+        counts = {
+            FAILURES_ATTRIBUTE: message.failures,
+            MISSES_ATTRIBUTE: message.misses,
+            _SENT_AT_ATTRIBUTE: round(message.sent_at.timestamp() * 1000),
+        }
+        self._client.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=message.body,
+            MessageAttributes={
+                name: {"DataType": "Number", "StringValue": str(number)} for name, number in counts.items()
+            },
+            DelaySeconds=random.randint(least, most),  # noqa: S311 -- as above
         )
 
     def forget(self, messages: Sequence[Message]) -> None:
@@ -81,7 +122,10 @@ class RegistrationsQueue:
             QueueUrl=self._dead_letter_queue_url,
             MessageBody=message.body,
             MessageAttributes={
-                REASON_ATTRIBUTE: {"DataType": "String", "StringValue": reason[:_REASON_LENGTH] or "unknown"}
+                REASON_ATTRIBUTE: {
+                    "DataType": "String",
+                    "StringValue": _REFUSED.sub("\ufffd", reason)[:_REASON_LENGTH] or "unknown",
+                }
             },
         )
 
@@ -93,6 +137,7 @@ class Forgotten:
     certificate_id: str
     ca_certificate_id: str
     registered_at: datetime
+    delay: int = 0  # seconds until it can be received
 
 
 class SweepQueue:
@@ -126,10 +171,11 @@ class SweepQueue:
 
         Raises Unavailable when SQS does not take one; those before it are sent.
         """
-        for start in range(0, len(forgotten), 10):  # SendMessageBatch's most
+        for start in range(0, len(forgotten), MOST_IN_BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {
                     "Id": str(number),
+                    "DelaySeconds": one.delay,
                     "MessageBody": json.dumps(
                         published(
                             certificate_id=one.certificate_id,
@@ -140,7 +186,7 @@ class SweepQueue:
                         )
                     ),
                 }
-                for number, one in enumerate(forgotten[start : start + 10])
+                for number, one in enumerate(forgotten[start : start + MOST_IN_BATCH])
             ]
             with calling("SendMessageBatch"):
                 answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)

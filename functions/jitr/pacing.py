@@ -9,6 +9,8 @@ import random
 import time
 from collections.abc import Callable
 
+from jitr.errors import Unavailable
+
 # What one execution environment is given for one activation: five IoT calls at up to 200 ms each, and five others, one
 # after the other. Fewer environments would be slower than their share; more would cost more, since waiting for a turn
 # is paid too (docs/decisions/0006-pace.md).
@@ -45,6 +47,11 @@ class Pacer:
         self._sleep = sleep
         self._offset = offset  # a share of the interval
         self._next: dict[str, float] = {}
+        self._until = float("inf")
+
+    def expire_in(self, seconds: float) -> None:
+        """From now on let nothing wait for longer than that: what calls would be cut off by its deadline."""
+        self._until = self._clock() + seconds
 
     def try_turn(self, name: str, *, turns: int = 1) -> bool:
         """Take a turn if it is free now, without waiting; the next one is free after `turns` intervals."""
@@ -55,9 +62,14 @@ class Pacer:
         return True
 
     def wait(self, name: str) -> None:
-        """Return when the next call of this name may be made."""
+        """Return when the next call of this name may be made.
+
+        Raises Unavailable, at once and without taking the turn, when that is too late.
+        """
         now = self._clock()
         turn = max(now, self._next.get(name, now))
+        if turn > max(now, self._until):
+            raise Unavailable(f"{name}: its turn comes after the function's deadline")
         offset = 0.0 if name in self._next else self._offset()
         self._next[name] = turn + self._interval * (1 + offset)
         if turn > now:

@@ -2,7 +2,9 @@
 
 One table, one string key `id`:
 
-    certificate#<certificateId>   decision; the intent before it; an operator's verdict; what is due, and when
+    certificate#<certificateId>   decision; the intent before it; an operator's verdict; whether a look, or a check on
+                                  the verdict, is due, and when
+    retirement#<certificateId>    when the certificate ends, which another one followed
     thing#<thingName>             the certificate that owns the name
     sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweeping.py)
     lease#sweep                   which sweep runs
@@ -17,10 +19,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer
-
 from jitr import claims
-from jitr.claims import Due, key, values
+from jitr.attributes import key, plain, setting, values
+from jitr.claims import Due
 from jitr.decisions import Decision, Outcome, Owner, Record, Verdict
 from jitr.edge import batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
@@ -29,6 +30,8 @@ from jitr.items import (
     certificate_key,
     from_verdict,
     milliseconds,
+    moment,
+    retirement_key,
     thing_key,
     to_owner,
     to_record,
@@ -58,7 +61,7 @@ class Registry:
         records = {certificate_id: Record() for certificate_id in ids}
         keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
         for item in batch_get(self._client, self._table, keys):
-            fields = _plain(item)
+            fields = plain(item)
             records[fields["id"].removeprefix("certificate#")] = to_record(fields)
         return records
 
@@ -69,7 +72,7 @@ class Registry:
         """
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=key(thing_key(thing_name)), ConsistentRead=True)
-        return to_owner(_plain(answer["Item"])) if "Item" in answer else None
+        return to_owner(plain(answer["Item"])) if "Item" in answer else None
 
     def claim(
         self,
@@ -97,9 +100,7 @@ class Registry:
             claims.own(self._table, intent, owner, share=share, gone=gone),
         ]
         if intent.replaces:
-            updates.append(
-                claims.hand_over(self._table, intent.replaces, by=intent.certificate_id, retire_at=retire_at)
-            )
+            updates += claims.hand_over(self._table, intent.replaces, by=intent, retire_at=retire_at)
         try:
             with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=[{"Update": update} for update in updates])
@@ -118,30 +119,23 @@ class Registry:
 
         Raises Overtaken when the record is not the one that it was made on any more, Unavailable.
         """
-        try:
-            with calling("UpdateItem"):
-                self._client.update_item(
-                    **claims.begin(self._table, intent, record, run=run, whatever_the_verdict=True)
-                )
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            raise Overtaken("another decision on the certificate was made meanwhile") from error
+        if not self._update(claims.begin(self._table, intent, record, run=run, whatever_the_verdict=True)):
+            raise Overtaken("another decision on the certificate was made meanwhile")
 
     def end_intent(self, certificate_id: str, *, run: str) -> None:
         """Give the certificate free again, if this run still has it.
 
         Raises Unavailable.
         """
-        try:
-            with calling("UpdateItem"):
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=key(certificate_key(certificate_id)),
-                    UpdateExpression="REMOVE intent",
-                    ConditionExpression="intent.run = :run",
-                    ExpressionAttributeValues=values(run=run),
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "REMOVE intent",
+                "ConditionExpression": "intent.run = :run",
+                "ExpressionAttributeValues": values(run=run),
+            }
+        )
 
     def disown(self, thing_name: str, certificate_id: str) -> None:
         """Give up a thing name that a certificate claimed, and was then refused.
@@ -172,43 +166,56 @@ class Registry:
             update = claims.decided(self._table, decision, denied=denied)
             if decision.outcome is Outcome.FOUND:
                 claims.only_over_a_hold(update, seen.intent if seen else None)
-            try:
-                with calling("UpdateItem"):
-                    self._client.update_item(**update)
-            except self._client.exceptions.ConditionalCheckFailedException:
-                continue
-            return
+            if self._update(update):
+                return
 
-    def note_sweep(self, certificate_id: str, swept_at: datetime) -> None:
-        """Write down that the sweep sent this certificate to the queue.
+    def note_sweep(self, certificate_id: str, swept_at: datetime, *, look_again: datetime | None = None) -> None:
+        """Write down that the sweep sent this certificate to the queue, and when what was due is due again.
 
         Raises Unavailable.
         """
-        self._set(certificate_id, swept_at=milliseconds(swept_at))
-
-    def postpone(self, certificate_id: str, until: datetime) -> None:
-        """Let what is due with a certificate be due later.
-
-        Raises Unavailable.
-        """
-        self._set(certificate_id, due_at=milliseconds(until))
+        due = {"due_at": milliseconds(look_again)} if look_again else {}
+        at = certificate_key(certificate_id)
+        self._update(setting(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
 
     def nothing_due(self, certificate_id: str, what: Due) -> None:
         """Take a certificate out of the index, if that is still what is due with it.
 
         Raises Unavailable.
         """
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "REMOVE due, due_at",
+                "ConditionExpression": "due = :what",
+                "ExpressionAttributeValues": values(what=what.value),
+            }
+        )
+
+    def postpone_retirement(self, certificate_id: str, until: datetime) -> None:
+        """Let a certificate's end be due later.
+
+        Raises Unavailable.
+        """
+        self._update(claims.retirement(self._table, certificate_id, at=until))
+        self.nothing_due(certificate_id, Due.RETIRE)  # where version 1 has it
+
+    def end_retirement(self, certificate_id: str, by: datetime) -> None:
+        """Nothing is left to be done about a certificate's end, unless it has become due anew after that time.
+
+        Raises Unavailable.
+        """
         try:
-            with calling("UpdateItem"):
-                self._client.update_item(
+            with calling("DeleteItem"):
+                self._client.delete_item(
                     TableName=self._table,
-                    Key=key(certificate_key(certificate_id)),
-                    UpdateExpression="REMOVE due, due_at",
-                    ConditionExpression="due = :what",
-                    ExpressionAttributeValues=values(what=what.value),
+                    Key=key(retirement_key(certificate_id)),
+                    ConditionExpression="due_at <= :by",
+                    ExpressionAttributeValues=values(by=milliseconds(by)),
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
-            return
+            self.nothing_due(certificate_id, Due.RETIRE)  # where version 1 has it
 
     def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
         """The certificate ids with which something is due, the longest overdue first, at most `most`.
@@ -227,7 +234,7 @@ class Registry:
                     Limit=most - len(ids),
                     **start,
                 )
-            ids += [item["id"]["S"].removeprefix("certificate#") for item in answer["Items"]]
+            ids += [item["id"]["S"].partition("#")[2] for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 break
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -256,40 +263,28 @@ class Registry:
             update["ExpressionAttributeNames"]["#decision"] = "decision"
         with calling("UpdateItem"):
             answer = self._client.update_item(**update)
-        return to_record(_plain(answer.get("Attributes", {})))
+        before = plain(answer.get("Attributes", {}))
+        if before.get("due") == Due.RETIRE.value:  # version 1 has both in one place
+            self._update(claims.retirement(self._table, certificate_id, at=moment(before["due_at"])))
+        return to_record(before)
 
     def adopt(self, thing_name: str, owner: Owner) -> bool:
         """Make a certificate the owner of a thing name that nobody owns; whether it is now.
 
         Raises Unavailable.
         """
-        update = claims.own_if_free(self._table, thing_name, owner)
-        try:
-            with calling("UpdateItem"):
-                self._client.update_item(**update)
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self._update(claims.own_if_free(self._table, thing_name, owner))
 
     def _why_not_begun(self, certificate_id: str) -> Rejected | Overtaken:
         if self.recall([certificate_id])[certificate_id].is_denied:
             return Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
         return Overtaken("another decision on the certificate was made meanwhile")
 
-    def _set(self, certificate_id: str, **fields: Any) -> None:
-        fields = {**fields, "schema": SCHEMA}
-        with calling("UpdateItem"):
-            self._client.update_item(
-                TableName=self._table,
-                Key=key(certificate_key(certificate_id)),
-                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
-                ExpressionAttributeNames={f"#{name}": name for name in fields},
-                ExpressionAttributeValues=values(**fields),
-            )
-
-
-_deserialize = TypeDeserializer().deserialize
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in item.items()}
+    def _update(self, update: Mapping[str, Any]) -> bool:
+        """Make one update; False when its condition does not hold."""
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(**update)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True

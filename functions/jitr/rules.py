@@ -147,6 +147,7 @@ class Rules:
     cas: tuple[CaRules, ...]
     pending_after: int = 600  # seconds a certificate may be pending before the sweep takes it up
     horizon: int = 604_800  # seconds that the sweep looks back
+    every: int = 900  # seconds from one sweep to the next
 
     def ca(self, certificate_id: str) -> CaRules | None:
         """The rules for the CA with this certificate id, if it is one of this account's."""

@@ -4,9 +4,9 @@ One class for both ends: infra writes `to_environ()` into every function's envir
 `from_environ()`. A test round-trips it, so no name is typed twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 from jitr.errors import Misconfigured
 
@@ -28,6 +28,7 @@ class Settings:
     event_bus: str
     activations_per_second: float  # what this account's IoT quotas allow (default quota: 10/s, L-77B523DC)
     max_concurrency: int  # execution environments of `register` that share that rate
+    rejections_by_reason: bool = False  # also count rejections by reason; each reason is a paid metric
 
     @property
     def seconds_between_calls(self) -> float:
@@ -41,9 +42,9 @@ class Settings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read what `to_environ` wrote.
 
-        Raises Misconfigured, naming the variable, when one is missing or no number.
+        Raises Misconfigured, naming the variable, when one is missing or is of another type.
         """
-        values = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             variable = _PREFIX + field.name.upper()
             if variable not in environ:
@@ -52,7 +53,17 @@ class Settings:
                 values[field.name] = _TYPES.get(field.name, str)(environ[variable])
             except ValueError as error:
                 raise Misconfigured(f"environment variable {variable} is no number: {environ[variable]!r}") from error
+            except KeyError as error:
+                raise Misconfigured(f"environment variable {variable} is neither True nor False") from error
         return cls(**values)
 
 
-_TYPES = {"activations_per_second": float, "max_concurrency": int}
+def _truth(text: str) -> bool:
+    return {"True": True, "False": False}[text]
+
+
+_TYPES: dict[str, Callable[[str], object]] = {
+    "activations_per_second": float,
+    "max_concurrency": int,
+    "rejections_by_reason": _truth,
+}

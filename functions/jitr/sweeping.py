@@ -16,9 +16,9 @@ forgotten; `register` decides on them, as on any other event. It sends nothing w
 queue is not forgotten.
 """
 
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -27,25 +27,28 @@ from cryptography import x509
 from jitr.claims import Due
 from jitr.decisions import Outcome, Record
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import CertificateUnknown, Overtaken, Rejected
+from jitr.errors import StaleMarker, Unavailable
 from jitr.iot import AwsIot
 from jitr.journal import Journal, Pass, Walk
-from jitr.messages import Forgotten, SweepQueue
-from jitr.provisioning import plan_retirement
-from jitr.registrations import DeviceRegistration, ListedCertificate, Status
+from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
+from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
+from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
-from jitr.telemetry import CA_DAYS_LEFT, DISAGREEMENTS, WAITING, Announcer
+from jitr.telemetry import CA_DAYS_LEFT, DISAGREEMENTS, PUT_OFF, WAITING, Announcer
 
 # A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
 _SENT_RECENTLY = timedelta(hours=1)
 _COUNTED_EVERY = timedelta(days=1)
-# One sweep's share of what is due; the next one takes the rest.
+# What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 500
 _MOST_HELD = 20_000
 # Held devices that are compared with a changed enrollment list: 2,000 reads, half a minute.
 _MOST_COMPARED = 100_000
-_RETIRE_LATER = timedelta(hours=1)
+# Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices no
+# more than their looks have anyway, forgotten ones half, so that those that knock now are served at once.
+_PART_OF_HELD, _PART_OF_FORGOTTEN = 1 / 5, 1 / 2
+_LONGEST_DELAY = 900  # SQS: DelaySeconds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +60,37 @@ class Swept:
     retired: int = 0
     disagreements: int = 0  # ACTIVE certificates against which an operator's verdict stands
     queue_is_behind: bool = False  # nothing was sent
+    more_is_due: bool = False  # than one sweep sends
     unfinished: list[str] = field(default_factory=list)  # CAs whose list the next sweep goes on with
+    failed: list[str] = field(default_factory=list)  # parts that ended in an error; the log says which
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One sweep under way."""
+
+    swept: Swept
+    now: datetime
+    time_is_left: Callable[[], bool]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Allowance:
+    """What one sweep may send, and how it is spread over the time until the next one."""
+
+    per_second: float
+    left: int
+    window: float  # seconds; less than `pending_after`, or the queue would look as if it were behind
+    _taken: int = 0
+
+    def take(self) -> int | None:
+        """One message's delay in seconds; None when no more may be sent."""
+        if not self.left:
+            return None
+        delay = self._taken / self.per_second % self.window
+        self.left -= 1
+        self._taken += 1
+        return int(delay)
 
 
 class Sweep:
@@ -74,6 +107,7 @@ class Sweep:
         queue: SweepQueue,
         announcer: Announcer,
         clock: Callable[[], datetime],
+        activations_per_second: float,
     ) -> None:
         self._rules = rules
         self._rules_digest = rules.digest
@@ -84,31 +118,67 @@ class Sweep:
         self._queue = queue
         self._announcer = announcer
         self._clock = clock
-        self._run = f"sweep {uuid.uuid4()}"
+        self._activations_per_second = activations_per_second
+        self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
     def run(self, *, time_is_left: Callable[[], bool]) -> Swept:
         """Sweep until everything is done, or time is not left any more; the next sweep goes on from there.
 
-        Raises Unavailable.
+        What fails stops neither the other CAs nor the other parts; it is logged, counted and named in `failed`.
         """
-        swept = Swept()
-        now = self._clock()
-        swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        swept, now = Swept(), self._clock()
+        run = _Run(swept=swept, now=now, time_is_left=time_is_left)
+        with self._part("age of the queue", run):
+            swept.queue_is_behind = True  # if that cannot be known
+            swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
         if not swept.queue_is_behind:
-            self._look_again(swept, now)
-            self._look_where_entries_changed(swept, now, time_is_left)
+            looks = self._allowance(_PART_OF_HELD)
+            with self._part("look again", run):
+                self._look_again(run, looks)
+            with self._part("enrollment", run):
+                self._look_where_entries_changed(run, looks)
+            allowance = self._allowance(_PART_OF_FORGOTTEN)
             for ca in self._rules.cas:
-                self._look_back(ca, swept, now, time_is_left)
-        self._retire(swept, now, time_is_left)
+                with self._part(f"look back, {ca.name}", run):
+                    self._look_back(ca, run, allowance)
+        with self._part("retire", run):
+            self._retire(run)
         for ca in self._rules.cas:
-            self._count(ca, swept, now, time_is_left)
-            self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
+            with self._part(f"count, {ca.name}", run):
+                self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
+                self._count(ca, run)
         return swept
 
-    def _look_back(self, ca: CaRules, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
-        horizon = now - timedelta(seconds=self._rules.horizon)
-        waiting_since = now - timedelta(seconds=self._rules.pending_after)
+    @contextmanager
+    def _part(self, part: str, run: _Run) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            self._announcer.warn("part of the sweep is put off", PUT_OFF, part=part, why=str(error))
+            run.swept.failed.append(part)
+        except Exception:  # noqa: BLE001 -- the boundary: the other parts must still be done
+            self._announcer.failure("part of the sweep failed", part=part)
+            run.swept.failed.append(part)
+
+    def _allowance(self, part: float) -> _Allowance:
+        rate = part * self._activations_per_second
+        return _Allowance(
+            per_second=rate,
+            left=max(1, int(rate * self._rules.every)),
+            window=max(1, min(self._rules.every, self._rules.pending_after / 2, _LONGEST_DELAY)),
+        )
+
+    def _look_back(self, ca: CaRules, run: _Run, allowance: _Allowance) -> None:
         marker = self._journal.look_back_marker(ca.certificate_id)
+        try:
+            self._look_back_from(marker, ca, run, allowance)
+        except StaleMarker:
+            self._journal.keep_look_back_marker(ca.certificate_id, None)
+            raise
+
+    def _look_back_from(self, marker: str | None, ca: CaRules, run: _Run, allowance: _Allowance) -> None:
+        horizon = run.now - timedelta(seconds=self._rules.horizon)
+        waiting_since = run.now - timedelta(seconds=self._rules.pending_after)
         waiting_in_all = 0
         for page in self._iot.certificates_of(ca.certificate_id, marker):
             recent = [one for one in page.certificates if one.created_at >= horizon]
@@ -116,37 +186,37 @@ class Sweep:
                 one for one in recent if one.status is Status.PENDING_ACTIVATION and one.created_at < waiting_since
             ]
             waiting_in_all += len(waiting)
-            swept.looked_at += len(recent)
-            swept.sent += self._send_forgotten(ca, waiting, now)
-            if len(recent) < len(page.certificates):
+            run.swept.looked_at += len(recent)
+            all_sent = self._send_forgotten(ca, waiting, run, allowance)
+            run.swept.more_is_due |= not all_sent
+            if len(recent) < len(page.certificates) or not all_sent:
                 break
-            if page.next_marker and not time_is_left():
+            if page.next_marker and not run.time_is_left():
                 self._journal.keep_look_back_marker(ca.certificate_id, page.next_marker)
-                swept.unfinished.append(ca.name)
+                run.swept.unfinished.append(ca.name)
                 return
         if marker:
             self._journal.keep_look_back_marker(ca.certificate_id, None)
-        else:  # a part of the list would be told as the whole
+        else:  # a later part of the list would be told as the whole; when not all can be sent, it is at least so many
             self._announcer.count(WAITING, waiting_in_all, ca=ca.name)
 
-    def _send_forgotten(self, ca: CaRules, waiting: list[ListedCertificate], now: datetime) -> int:
-        sent = 0
+    def _send_forgotten(self, ca: CaRules, waiting: list[ListedCertificate], run: _Run, allowance: _Allowance) -> bool:
+        """Send those of a page that are forgotten; whether all of them could be sent."""
         for start in range(0, len(waiting), 100):  # BatchGetItem's most
             some = waiting[start : start + 100]
             records = self._registry.recall(one.certificate_id for one in some)
-            sent += self._send(
-                [
-                    Forgotten(
-                        certificate_id=one.certificate_id,
-                        ca_certificate_id=ca.certificate_id,
-                        registered_at=one.created_at,
-                    )
-                    for one in some
-                    if self._is_forgotten(one, records[one.certificate_id], now)
-                ],
-                now,
-            )
-        return sent
+            forgotten = [
+                Forgotten(
+                    certificate_id=one.certificate_id,
+                    ca_certificate_id=ca.certificate_id,
+                    registered_at=one.created_at,
+                )
+                for one in some
+                if self._is_forgotten(one, records[one.certificate_id], run.now)
+            ]
+            if not self._send(forgotten, run, allowance):
+                return False
+        return True
 
     def _is_forgotten(self, listed: ListedCertificate, record: Record, now: datetime) -> bool:
         if _was_sent_recently(record, now):
@@ -155,35 +225,42 @@ class Sweep:
         # What is decided is not forgotten; held devices are found by their index.
         return decision is None or not decision.is_for(listed.created_at)
 
-    def _look_again(self, swept: Swept, now: datetime) -> None:
+    def _look_again(self, run: _Run, allowance: _Allowance) -> None:
         """Send held devices that are due; every one of them after the rules changed."""
         rules_changed = self._journal.rules_digest() != self._rules_digest
-        by = now + timedelta(days=2) if rules_changed else now
+        by = run.now + timedelta(days=2) if rules_changed else run.now
         due = self._registry.due(Due.LOOK, by, most=_MOST_HELD if rules_changed else _MOST_DUE)
         for start in range(0, len(due), 100):
             records = self._registry.recall(due[start : start + 100])
-            swept.sent += self._send(list(self._due_again(records, now)), now)
+            again = list(self._due_again(records, run.now))
+            sent = self._send(again, run, allowance, look_again=run.now + _SENT_RECENTLY)
+            if not sent or (start + 100 < len(due) and not run.time_is_left()):
+                run.swept.more_is_due = True
+                return
         if rules_changed:
             self._journal.keep_rules_digest(self._rules_digest)
 
-    def _look_where_entries_changed(self, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
+    def _look_where_entries_changed(self, run: _Run, allowance: _Allowance) -> None:
         """Send held devices whose enrollment entries say something else than when they were held."""
         version, walk = self._enrollment.version(), self._journal.walk()
         if version is None or (walk and walk.version == version and walk.is_finished):
             return
         if walk is None or walk.version != version:
-            walk = Walk(version=version, began_at=now)
+            walk = Walk(version=version, began_at=run.now)
             self._journal.keep_walk(walk)
-        held = self._registry.due(Due.LOOK, now + timedelta(days=2), most=_MOST_COMPARED)
+        held = self._registry.due(Due.LOOK, run.now + timedelta(days=2), most=_MOST_COMPARED)
         for start in range(0, len(held), 100):
-            if not time_is_left():
-                swept.unfinished.append("enrollment")
+            if not run.time_is_left():
+                run.swept.unfinished.append("enrollment")
                 return
             records = self._registry.recall(held[start : start + 100])
             changed = self._enrollment.changed_since(records)
             # What was sent for another cause since the walk began is judged by the list as it is.
             again = [_held(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], walk.began_at)]
-            swept.sent += self._send(again, now)
+            if not self._send(again, run, allowance):
+                run.swept.more_is_due = True
+                run.swept.unfinished.append("enrollment")
+                return
         self._journal.keep_walk(replace(walk, is_finished=True))
 
     def _due_again(self, records: dict[str, Record], now: datetime) -> Iterable[Forgotten]:
@@ -191,99 +268,63 @@ class Sweep:
             decision = record.decision
             if decision is None or decision.outcome is not Outcome.HELD or not decision.ca_certificate_id:
                 self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided, or released, since
-            elif not _was_sent_recently(record, now):
-                # Should it not be looked at, the others still have their turn.
-                self._registry.postpone(certificate_id, now + _SENT_RECENTLY)
+            elif not _was_sent_recently(record, now) and not record.rests(now, rules_digest=self._rules_digest):
                 yield _held(record)
 
-    def _send(self, forgotten: list[Forgotten], now: datetime) -> int:
-        self._queue.send(forgotten, now)
-        for one in forgotten:
-            self._registry.note_sweep(one.certificate_id, now)
-        return len(forgotten)
+    def _send(
+        self, forgotten: list[Forgotten], run: _Run, allowance: _Allowance, *, look_again: datetime | None = None
+    ) -> bool:
+        """Send as many as may be sent, and note each one; whether those were all.
 
-    def _retire(self, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
-        due = self._registry.due(Due.RETIRE, now, most=_MOST_DUE)
+        With `look_again` what was due with them is due then: should `register` not look, others still have their turn.
+        """
+        some = [replace(one, delay=delay) for one in forgotten if (delay := allowance.take()) is not None]
+        for start in range(0, len(some), MOST_IN_BATCH):
+            batch = some[start : start + MOST_IN_BATCH]
+            self._queue.send(batch, run.now)
+            for one in batch:
+                self._registry.note_sweep(one.certificate_id, run.now, look_again=look_again)
+            run.swept.sent += len(batch)
+        return len(some) == len(forgotten)
+
+    def _retire(self, run: _Run) -> None:
+        due = self._registry.due(Due.RETIRE, run.now, most=_MOST_DUE)
         for start in range(0, len(due), 100):
             for certificate_id, record in self._registry.recall(due[start : start + 100]).items():
-                if not time_is_left():
+                if not run.time_is_left():
                     return
-                swept.retired += self._retire_one(certificate_id, record, now)
+                run.swept.retired += self._retirement.retire(certificate_id, record, run.now)
 
-    def _retire_one(self, certificate_id: str, record: Record, now: datetime) -> bool:  # noqa: PLR0911 -- each way out is a case
-        """End one replaced certificate, if what replaced it works; whether it is ended."""
-        decision = record.decision
-        if decision is None and record.intent is not None:
-            self._registry.postpone(certificate_id, now + _RETIRE_LATER)  # its decision is still to be recorded
-            return False
-        if decision is None or decision.thing_name is None:
-            self._registry.nothing_due(certificate_id, Due.RETIRE)
-            return False
-        owner = self._registry.owner(decision.thing_name)
-        follower = self._described(owner.certificate_id) if owner else None
-        if owner is None or owner.certificate_id == certificate_id:
-            self._registry.nothing_due(certificate_id, Due.RETIRE)  # it has the name (again)
-            return False
-        if follower is None or follower.status is not Status.ACTIVE:
-            self._registry.postpone(certificate_id, now + _RETIRE_LATER)
-            return False
-        device = self._described(certificate_id)
-        if device is None:
-            self._registry.nothing_due(certificate_id, Due.RETIRE)
-            return False
-        ca = self._rules.ca(decision.ca_certificate_id or "")
-        replaced = replace(
-            decision,
-            outcome=Outcome.REPLACED,
-            status=Status.INACTIVE if device.status is Status.ACTIVE else device.status,
-            decided_at=now,
-            replaced_by=owner.certificate_id,
-            attempts=1,
-            after=decision.decided_at,
-        )
-        try:
-            # As for every change of a status, written down first: an operator's word is neither missed nor undone.
-            self._registry.intend(replaced, record, run=self._run)
-            for step in plan_retirement(decision.thing_name, ca.policy if ca else None, device):
-                self._iot.apply(step)
-        except (Rejected, Overtaken, CertificateUnknown) as refusal:
-            self._announcer.failure("certificate cannot be retired", certificate_id=certificate_id, why=str(refusal))
-            self._registry.postpone(certificate_id, now + _RETIRE_LATER)
-            return False
-        self._announcer.announce(replaced)
-        self._registry.record(replaced, record)
-        self._announcer.outcome(Outcome.REPLACED, certificate_id, replaced)
-        return True
-
-    def _described(self, certificate_id: str) -> DeviceRegistration | None:
-        try:
-            return self._iot.describe(certificate_id)
-        except CertificateUnknown:
-            return None
-
-    def _count(self, ca: CaRules, swept: Swept, now: datetime, time_is_left: Callable[[], bool]) -> None:
+    def _count(self, ca: CaRules, run: _Run) -> None:
         """Go on with the day's full pass, or begin it when the last one is a day old."""
+        try:
+            self._count_on(ca, run)
+        except StaleMarker:
+            self._journal.keep_pass(ca.certificate_id, Pass(began_at=run.now))
+            raise
+
+    def _count_on(self, ca: CaRules, run: _Run) -> None:
         going = self._journal.full_pass(ca.certificate_id)
-        if going.finished_at and now - going.finished_at < _COUNTED_EVERY:
+        if going.finished_at and run.now - going.finished_at < _COUNTED_EVERY:
             return
         if going.finished_at or going.began_at is None:
-            going = Pass(began_at=now)
-        denied = set(self._registry.due(Due.DENIED, now, most=10_000))
+            going = Pass(began_at=run.now)
+        denied = set(self._registry.due(Due.DENIED, run.now, most=10_000))
         counts = Counter(going.counts)
         for page in self._iot.certificates_of(ca.certificate_id, going.marker):
             counts.update(one.status.value for one in page.certificates)
             for one in page.certificates:
                 if one.status is Status.ACTIVE and one.certificate_id in denied:
-                    swept.disagreements += 1
+                    run.swept.disagreements += 1
                     self._announcer.warn(
                         "a certificate is ACTIVE against an operator's verdict",
                         DISAGREEMENTS,
                         certificate_id=one.certificate_id,
                         ca=ca.name,
                     )
-            if page.next_marker and not time_is_left():
+            if page.next_marker and not run.time_is_left():
                 self._journal.keep_pass(ca.certificate_id, replace(going, marker=page.next_marker, counts=dict(counts)))
-                swept.unfinished.append(ca.name)
+                run.swept.unfinished.append(ca.name)
                 return
         self._journal.keep_pass(
             ca.certificate_id, Pass(began_at=going.began_at, finished_at=self._clock(), counts=dict(counts))

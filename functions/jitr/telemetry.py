@@ -6,7 +6,7 @@ a key or a token.
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from jitr.decisions import Decision, Outcome
 from jitr.edge import calling, is_throttle
-from jitr.errors import NAME_LOST, Unavailable
+from jitr.errors import NAME_LOST, Reason, Unavailable
 from jitr.items import milliseconds
 from jitr.settings import Settings
 
@@ -56,6 +56,7 @@ SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
 DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
+REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.
 REJECTED_SHARE = "RejectedShare"
@@ -90,6 +91,7 @@ METRIC_NAMES = (
     DISAGREEMENTS,
     *_MEASURED,
     *CALLS_OF.values(),
+    REJECTED_FOR,
 )
 
 
@@ -99,6 +101,7 @@ class Counts:
     def __init__(self, *, fleet: str) -> None:
         self._fleet = fleet
         self._by_ca: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._by_reason: Counter[tuple[str, Reason]] = Counter()
 
     def add(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
         """Count, or measure; the CA is a dimension of those metrics alone that are of one (BY_CA)."""
@@ -112,6 +115,10 @@ class Counts:
             "needs-retry.iot", lambda response, **_: self.add(THROTTLES) if is_throttle(response) else None
         )
 
+    def reject(self, reason: Reason, *, ca: str) -> None:
+        """Count a rejection once more by its reason, with dimensions fleet, ca and reason."""
+        self._by_reason[ca, reason] += 1
+
     def flush(self) -> None:
         """Write one EMF line for each CA, with dimensions fleet and ca; nothing when nothing was counted."""
         for ca, metrics in self._by_ca.items():
@@ -121,7 +128,13 @@ class Counts:
                 for value in values if metric in _MEASURED else [sum(values)]:
                     line.add_metric(metric, _MEASURED.get(metric, MetricUnit.Count), value)
             line.flush_metrics()
+        for (ca, reason), number in self._by_reason.items():
+            line = EphemeralMetrics(namespace=METRICS_NAMESPACE)
+            line.set_default_dimensions(fleet=self._fleet, ca=ca, reason=reason.name)
+            line.add_metric(REJECTED_FOR, MetricUnit.Count, number)
+            line.flush_metrics()
         self._by_ca.clear()
+        self._by_reason.clear()
 
 
 class Announcer:
@@ -168,6 +181,8 @@ class Announcer:
         self._logger.info(OUTCOME_EVENT, extra=fields)
         ca = (decision.ca if decision else None) or NO_CA
         self._counts.add(_METRIC_OF[outcome], ca=ca)
+        if self._settings.rejections_by_reason and decision and outcome is Outcome.REJECTED and decision.reason:
+            self._counts.reject(decision.reason, ca=ca)
         if decision and outcome is Outcome.ACTIVATED and sent_at:
             seconds = max((decision.decided_at - sent_at).total_seconds(), 0)
             self._counts.add(SECONDS_TO_ACTIVE, seconds, ca=ca)

@@ -59,6 +59,15 @@ def test_a_dead_letter_is_the_whole_message_with_the_reason(cloud: Cloud, queue:
     assert cloud.dead_letters() == [('{"a": "ä"}', "unreadable: because")]
 
 
+@pytest.mark.parametrize("refused", ["\x00", "\x0b", "\x1b", "\ud800", "\ufffe", "\uffff"])
+def test_a_reason_has_no_character_that_sqs_refuses(
+    cloud: Cloud, wire: Wire, queue: RegistrationsQueue, refused: str
+) -> None:
+    queue.dead_letter(Message.from_record(cloud.record("x")), f"unreadable: {refused}\t\U0001f40d")
+    (sent,) = (one for one in wire.of("SendMessage") if "MessageAttributes" in one)
+    assert sent["MessageAttributes"]["jitr_reason"]["StringValue"] == "unreadable: \ufffd\t\U0001f40d"
+
+
 @pytest.mark.parametrize("count", [1, 10])
 def test_messages_that_are_done_with_are_forgotten_with_one_call(
     cloud: Cloud, wire: Wire, queue: RegistrationsQueue, count: int

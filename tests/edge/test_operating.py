@@ -26,9 +26,15 @@ class Desk:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.slept: list[float] = []
+        self.ahead = timedelta(0)  # the operator's clock
         self.meanwhile: Callable[[], object] = lambda: None
         self.operator = Operator(
-            client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=cloud.clock, sleep=self.sleep
+            client=cloud.iot,
+            iot=cloud.aws_iot,
+            registry=cloud.registry,
+            clock=lambda: cloud.now + self.ahead,
+            monotonic=cloud.seconds,
+            sleep=self.sleep,
         )
 
     def sleep(self, seconds: float) -> None:
@@ -108,11 +114,13 @@ def test_a_verdict_that_cannot_be_written_changes_nothing(cloud: Cloud, wire: Wi
     assert cloud.status(device) == "ACTIVE"
 
 
+@pytest.mark.parametrize("ahead", [timedelta(0), DAY, -DAY])
 @pytest.mark.parametrize("word", STATUS_OF)
 def test_a_claim_that_was_made_just_before_is_waited_out_and_the_status_set_again(
-    cloud: Cloud, desk: Desk, word: Word
+    cloud: Cloud, desk: Desk, word: Word, ahead: timedelta
 ) -> None:
     """The order comes between the claim and UpdateCertificate, which then activates what was taken away."""
+    desk.ahead = ahead
     device = cloud.knock()
     apply = cloud.aws_iot.apply
     asked = []
@@ -141,7 +149,11 @@ def test_a_claim_that_was_made_just_before_is_waited_out_and_the_status_set_agai
     assert len(desk.slept) == 3
 
 
-def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(cloud: Cloud, desk: Desk) -> None:
+@pytest.mark.parametrize("ahead", [timedelta(0), DAY, -DAY])
+def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(
+    cloud: Cloud, desk: Desk, ahead: timedelta
+) -> None:
+    desk.ahead = ahead
     device, record = cloud.knock(), Record()
     intent = replace(
         cloud.registration._decision(cloud.aws_iot.describe(device), Outcome.ACTIVATED, Status.ACTIVE),

@@ -20,6 +20,7 @@ from jitr.claims import Due
 from jitr.decisions import Word
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
+from jitr.messages import Message
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
 from jitr.telemetry import CALLS_OF
@@ -251,21 +252,41 @@ def test_an_unreadable_message_that_cannot_be_dead_lettered_stays_in_the_queue(w
     assert warm.counted()["Failures"] == 1
 
 
+def counted(record: dict[str, Any], **counts: int) -> dict[str, Any]:
+    """A message that was sent again, with what was counted about it."""
+    attributes = {f"jitr_{name}": {"stringValue": str(number), "dataType": "Number"} for name, number in counts.items()}
+    return record | {"messageAttributes": attributes}
+
+
 def test_an_unknown_certificate_is_put_off_twice_then_gone_and_no_item_is_written(
     warm: Cloud, wire: Wire, spans: list[tuple[int, int]]
 ) -> None:
-    for receives in (1, 2):
-        record = warm.record(warm.event(NOBODY), receives=receives)
-        assert warm.batch(record) == [record["messageId"]]
-        (put_off,) = wire.of("ChangeMessageVisibility")
-        assert (put_off["ReceiptHandle"], put_off["VisibilityTimeout"]) == (record["receiptHandle"], 15)
+    record = warm.record(warm.event(NOBODY))
+    for _ in range(2):
+        assert warm.batch(record) == []
+        assert wire.of("SendMessage")[0]["DelaySeconds"] == 15
         assert spans.pop() == (5, 15)
-    assert warm.batch(warm.record(warm.event(NOBODY), receives=3)) == []
-    assert wire.of("ChangeMessageVisibility") == []
+        record = warm.sent_again()
+    assert warm.batch(record) == []
+    assert wire.of("SendMessage") == []
     assert wire.operations("dynamodb") == ["BatchGetItem"]
     assert warm.items() == {}
     assert warm.dead_letters() == []
     assert warm.counted() == {"PutOff": 2, "Gone": 1}
+
+
+def test_put_offs_do_not_count_against_a_certificate_that_has_not_arrived_everywhere(warm: Cloud) -> None:
+    """AWS was busy for an hour, and only then does not know the certificate yet."""
+    record = warm.record(warm.event(NOBODY), receives=200)
+    assert warm.batch(record) == []
+    assert "Gone" not in warm.counted()
+    assert warm.sent_again()["messageAttributes"]["jitr_misses"]["stringValue"] == "1"
+
+
+def test_a_message_that_cannot_be_counted_comes_again_uncounted(warm: Cloud, wire: Wire) -> None:
+    record = warm.record(warm.event(NOBODY))
+    wire.fail("SendMessage", "AccessDenied", status=403)
+    assert warm.batch(record) == [record["messageId"]]
 
 
 THROTTLED = [
@@ -322,39 +343,53 @@ def test_a_recall_that_is_unavailable_puts_off_the_whole_batch_but_not_what_is_u
     assert len(warm.dead_letters()) == 1
 
 
-@pytest.mark.parametrize(("receives", "longest"), [(1, 10), (2, 20), (5, 160), (7, 640), (8, 900), (9, 900)])
-def test_any_other_failure_is_put_off_for_longer_each_time(
-    warm: Cloud, wire: Wire, spans: list[tuple[int, int]], receives: int, longest: int
-) -> None:
-    record = warm.record(warm.event(warm.knock()), receives=receives)
-    wire.fail("AttachPolicy", "AccessDeniedException", status=403)
-    assert warm.batch(record) == [record["messageId"]]
-    assert spans == [(1, longest)]
-    assert warm.dead_letters() == []
-    assert warm.counted() == {"Failures": 1, "PutOff": 1}
-
-
-@pytest.mark.parametrize("receives", [10, 11])
-def test_any_other_failure_is_dead_lettered_at_the_tenth_receive_with_what_failed(
-    warm: Cloud, wire: Wire, receives: int
+def test_any_other_failure_is_put_off_for_longer_each_time_and_dead_lettered_at_the_tenth(
+    warm: Cloud, wire: Wire, spans: list[tuple[int, int]]
 ) -> None:
     event = warm.event(warm.knock())
+    record = warm.record(event, receives=50, age=HOUR)  # put-offs do not count
+    for _ in range(9):
+        wire.fail("AttachPolicy", "AccessDeniedException", status=403)
+        assert warm.batch(record) == []
+        assert warm.dead_letters() == []
+        record = warm.sent_again()
+    assert spans == [(1, longest) for longest in (10, 20, 40, 80, 160, 320, 640, 900, 900)]
+    assert warm.counted() == {"Failures": 9, "PutOff": 9}
     wire.fail("AttachPolicy", "AccessDeniedException", status=403)
-    assert warm.batch(warm.record(event, receives=receives)) == []
+    assert warm.batch(record) == []
     ((body, reason),) = warm.dead_letters()
     assert json.loads(body) == event
-    assert reason.startswith(f"failed {receives} times: ")
+    assert reason.startswith("failed 10 times: ")
     assert "AttachPolicy" in reason
-    assert warm.status(event["certificateId"]) == "PENDING_ACTIVATION"
+
+
+def test_a_message_that_is_sent_again_keeps_when_it_was_first_sent(warm: Cloud, wire: Wire) -> None:
+    record = warm.record(warm.event(warm.knock()), age=HOUR)
+    wire.fail("AttachPolicy", "AccessDeniedException", status=403)
+    warm.batch(record)
+    again = warm.sent_again()
+    assert Message.from_record(again).sent_at == NOW - HOUR
+    assert warm.batch(again) == []
+    assert warm.counts._by_ca["factory"]["SecondsToActive"] == [3600.0]
+
+
+@pytest.mark.parametrize("number", ["", "-1", "1e9", "²", "9" * 16, "nine"])
+def test_counts_that_are_no_numbers_are_none(warm: Cloud, number: str) -> None:
+    attributes = {
+        name: {"stringValue": number, "dataType": "Number"} for name in ("jitr_failures", "jitr_misses", "jitr_sent_at")
+    }
+    message = Message.from_record(warm.record("x") | {"messageAttributes": attributes})
+    assert (message.failures, message.misses, message.sent_at) == (0, 0, NOW - SECOND)
 
 
 def test_a_recall_that_fails_for_another_reason_counts_against_each_message_but_gives_its_answer(
     warm: Cloud, wire: Wire
 ) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in (1, 2)]
-    fresh, old = (warm.record(warm.event(device), receives=n) for device, n in zip(devices, (1, 10), strict=True))
+    fresh, old = (warm.record(warm.event(device)) for device in devices)
     wire.fail("BatchGetItem", "AccessDeniedException")
-    assert warm.batch(fresh, old) == [fresh["messageId"]]
+    assert warm.batch(fresh, counted(old, failures=9)) == []
+    assert warm.sent_again()["body"] == fresh["body"]
     ((_, why),) = warm.dead_letters()
     assert why.startswith("failed 10 times: ")
     assert "BatchGetItem" in why
@@ -419,7 +454,7 @@ def test_a_held_device_that_is_gone_is_not_due_any_more(warm: Cloud) -> None:
     warm.iot.update_certificate(certificateId=device, newStatus="INACTIVE")
     warm.iot.delete_certificate(certificateId=device)
     warm.now += 5 * MINUTE
-    assert warm.batch(warm.record(warm.event(device), receives=3)) == []
+    assert warm.batch(counted(warm.record(warm.event(device)), misses=2)) == []
     assert warm.counted()["Gone"] == 1
     assert warm.registry.due(Due.LOOK, NOW + 9 * DAY, most=9) == []
     assert warm.registry.recall([device])[device].is_held
@@ -429,7 +464,8 @@ def test_one_messages_failure_is_not_its_neighbours(warm: Cloud, wire: Wire) -> 
     first, second = (warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in (1, 2))
     failing = warm.record(warm.event(first))
     wire.fail("CreateThing", "AccessDeniedException", status=403)
-    assert warm.batch(failing, warm.record(warm.event(second))) == [failing["messageId"]]
+    assert warm.batch(failing, warm.record(warm.event(second))) == []
+    assert warm.sent_again()["body"] == failing["body"]
     assert (warm.status(first), warm.status(second)) == ("PENDING_ACTIVATION", "ACTIVE")
 
 
@@ -606,7 +642,8 @@ def test_a_certificate_that_is_deleted_while_it_is_provisioned_leaves_no_item_an
         apply(step)
 
     warm.aws_iot.apply = delete  # type: ignore[method-assign]
-    assert warm.batch(record) == [record["messageId"]]
+    assert warm.batch(record) == []
+    assert warm.sent_again()["messageAttributes"]["jitr_misses"]["stringValue"] == "1"
     assert wire.of("PutEvents") == []
     assert warm.items() == {}
     assert warm.counted() == {"PutOff": 1}

@@ -171,6 +171,7 @@ def test_every_item_carries_the_schema_version(cloud: Cloud) -> None:
         "certificate#sweep",
         "certificate#claim",
         "certificate#old",
+        "retirement#old",
         "certificate#verdict",
         "thing#sensor-0001",
         "thing#sensor-0002",
@@ -423,7 +424,7 @@ def test_a_rotation_takes_the_name_over_and_writes_down_when_the_old_one_ends_in
     claim(cloud.registry, ROTATION)
     assert wire.operations("dynamodb") == ["TransactWriteItems"]
     assert cloud.registry.owner("sensor-0001") == OWNER
-    assert recalled(cloud, OTHER_ID) == Record(decision=OTHERS, replaced_by=ID)
+    assert recalled(cloud, OTHER_ID) == Record(decision=OTHERS, replaced_by=ID, former_thing_name="sensor-0001")
     assert due(cloud, Due.RETIRE, RETIRE_AT) == [OTHER_ID]
     assert due(cloud, Due.RETIRE, RETIRE_AT - MILLISECOND) == []
 
@@ -610,12 +611,12 @@ def test_what_is_due_is_found_by_index_and_never_by_a_scan(cloud: Cloud, wire: W
     assert (operation, parameters["IndexName"]) == ("Query", "due")
 
 
-def test_what_is_postponed_is_due_later(cloud: Cloud) -> None:
+def test_what_was_sent_is_due_later(cloud: Cloud) -> None:
     cloud.registry.record(HELD_AGAIN)
-    cloud.registry.postpone(ID, NOW + HOUR)
+    cloud.registry.note_sweep(ID, NOW, look_again=NOW + HOUR)
     assert due(cloud, Due.LOOK, NOW + HOUR - MILLISECOND) == []
     assert due(cloud, Due.LOOK, NOW + HOUR) == [ID]
-    assert recalled(cloud) == Record(decision=HELD_AGAIN)
+    assert recalled(cloud) == Record(decision=HELD_AGAIN, swept_at=NOW)
 
 
 def test_what_is_not_due_any_more_keeps_its_record(cloud: Cloud) -> None:
@@ -685,7 +686,7 @@ WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.record(LEAST),
     lambda registry: registry.intend(MOST, Record(), run="run"),
     lambda registry: registry.note_sweep(ID, NOW),
-    lambda registry: registry.postpone(ID, NOW),
+    lambda registry: registry.postpone_retirement(ID, NOW),
     lambda registry: registry.nothing_due(ID, Due.LOOK),
     lambda registry: registry.give_verdict(ID, said(Word.DENIED)),
     lambda registry: registry.adopt("sensor-0001", OWNER),
@@ -695,7 +696,7 @@ WRITE_NAMES = [
     "record found",
     "intend",
     "note sweep",
-    "postpone",
+    "postpone_retirement",
     "nothing due",
     "give verdict",
     "adopt",

@@ -1,6 +1,7 @@
 """The sweep: what the queue has forgotten, what is due again, what is retired, and what is counted."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,17 +15,18 @@ from cryptography import x509
 from jitr import sweeping
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome, Word
-from jitr.errors import Misconfigured, Reason, Rejected, Unavailable
+from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.handlers import sweep
 from jitr.journal import Pass
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
 from jitr.rules import Rules
 from jitr.sweeping import Swept
-from jitrctl.operating import Operator
+from jitr.telemetry import FAILURES, PUT_OFF
+from jitrctl.operating import Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
-from tests.edge.cloud import Cloud, Wire
-from tests.unit.examples import ACTIVATION, HOUR, MINUTE, OWNER, said
+from tests.edge.cloud import TABLE, Cloud, Wire
+from tests.unit.examples import ACTIVATION, ANN, HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
 
@@ -228,19 +230,123 @@ def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
 def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(listed(1))
     wire.answer("SendMessageBatch", {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError"}]})
-    with pytest.raises(Unavailable):
-        cloud.swept()
+    assert cloud.swept().failed == ["look back, factory"]
     assert not [key for key in cloud.items() if key.startswith("certificate#")]
 
 
 @pytest.mark.parametrize(
-    "operation", ["GetMetricStatistics", "ListCertificatesByCA", "BatchGetItem", "UpdateItem", "Query", "GetItem"]
+    ("operation", "failed"),
+    [
+        ("GetMetricStatistics", "age of the queue"),
+        ("GetItem", "look again"),
+        ("Query", "look again"),
+        ("ListCertificatesByCA", "look back, factory"),
+        ("BatchGetItem", "look back, factory"),
+        ("SendMessageBatch", "look back, factory"),
+    ],
 )
-def test_a_sweep_that_is_throttled_is_unavailable(cloud: Cloud, wire: Wire, listing: Listing, operation: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "metric"), [("ThrottlingException", PUT_OFF), ("AccessDeniedException", FAILURES)], ids=str
+)
+def test_a_part_of_the_sweep_that_fails_is_named_and_counted_and_stops_no_other(
+    cloud: Cloud, wire: Wire, listing: Listing, operation: str, failed: str, code: str, metric: str
+) -> None:
+    listing(listed(1), listed(2, status="ACTIVE"))
+    wire.fail(operation, code)
+    swept = cloud.swept()
+    assert swept.failed == [failed]
+    assert cloud.counted()[metric] == 1
+    assert [line["part"] for line in cloud.logged() if "part" in line] == [failed]
+    assert cloud.journal.full_pass(factory().certificate_id).counts  # the last part
+    assert cloud.swept().failed == []
+    assert cloud.registry.recall([f"{1:064x}"])[f"{1:064x}"].swept_at == NOW
+
+
+def test_one_cas_error_stops_no_other_ca(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    other = issue_ca("Acme other CA", key=ec_key(owner="other ca"))
+    cloud.under(Rules(fleet="acme", cas=(*cloud.rules.cas, *rules_for(other, name="other").cas)))
     listing(listed(1))
-    wire.fail(operation, "ThrottlingException")
-    with pytest.raises(Unavailable, match=operation):
-        cloud.swept()
+    listing.of[other.certificate_id] = [listed(2)]
+    wire.fail("ListCertificatesByCA", "InternalException")
+    swept = cloud.swept()
+    assert swept.failed == ["look back, factory"]
+    assert sent(wire) == [f"{2:064x}"]
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_look_back_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(listed(1))
+    cloud.journal.keep_look_back_marker(factory().certificate_id, "stale")
+    wire.fail("ListCertificatesByCA", "InvalidRequestException")
+    assert cloud.swept().failed == ["look back, factory"]
+    assert cloud.counted()[FAILURES] == 1
+    assert cloud.swept() == Swept(looked_at=1, sent=1)
+
+
+def test_a_count_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(listed(1, status="ACTIVE"))
+    ca = factory().certificate_id
+    cloud.journal.keep_pass(ca, Pass(began_at=NOW, marker="stale", counts={"ACTIVE": 9}))
+    wire.answer("ListCertificatesByCA", {"certificates": []})  # the look back
+    wire.fail("ListCertificatesByCA", "InvalidRequestException")
+    assert cloud.swept().failed == ["count, factory"]
+    assert cloud.swept().failed == []
+    assert counts(cloud) == {"ACTIVE": 1}
+
+
+def test_a_list_that_is_refused_without_a_marker_is_a_failure(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(listed(1))
+    wire.fail("ListCertificatesByCA", "InvalidRequestException", times=2)
+    assert cloud.swept().failed == ["look back, factory", "count, factory"]
+
+
+def test_what_is_sent_is_spread_over_the_time_and_never_more_than_half_of_the_rate(
+    cloud: Cloud, wire: Wire, listing: Listing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 10/s: five forgotten certificates in each second, within half of pending_after, so 1,500 and again."""
+    cloud.under(replace(cloud.rules, every=400))
+    monkeypatch.setattr(cloud.registry, "note_sweep", lambda *_, **__: None)
+    listing(*(listed(number) for number in range(1, 2251)))
+    swept = cloud.swept()
+    assert (swept.sent, swept.more_is_due) == (2000, True)
+    delays = Counter(entry["DelaySeconds"] for one in wire.of("SendMessageBatch") for entry in one["Entries"])
+    assert delays == {second: 10 if second < 100 else 5 for second in range(300)}
+    assert swept.looked_at == 2250
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_looks_at_held_devices_are_sent_for_a_fifth_of_the_rate_and_the_others_by_the_next_sweep(
+    cloud: Cloud, wire: Wire
+) -> None:
+    cloud.under(replace(cloud.rules, every=60))
+    cloud.journal.keep_rules_digest(cloud.rules.digest)
+    for number in range(150):
+        decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD | {"rules_digest": cloud.rules.digest})
+    swept = cloud.swept()
+    assert (swept.sent, swept.more_is_due) == (120, True)
+    first = sent(wire)
+    delays = [entry["DelaySeconds"] for one in wire.of("SendMessageBatch") for entry in one["Entries"]]
+    assert delays == [number // 2 for number in range(120)]
+    swept = cloud.swept()
+    assert (swept.sent, swept.more_is_due) == (30, False)
+    assert len({*first, *sent(wire)}) == 150
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_a_held_device_that_is_sent_takes_one_write(cloud: Cloud, wire: Wire) -> None:
+    decided(cloud, at=NOW - DAY, **HELD)
+    cloud.swept()
+    written = [one for one in wire.of("UpdateItem") if one["Key"]["id"]["S"].startswith("certificate#")]
+    assert len(written) == 1
+
+
+@pytest.mark.usefixtures("same_rules", "listing")
+def test_looks_that_time_ran_out_for_are_left_to_the_next_sweep(cloud: Cloud) -> None:
+    for number in range(150):
+        decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD)
+    swept = cloud.swept(after(0))
+    assert (swept.sent, swept.more_is_due) == (100, True)
+    assert cloud.swept().sent == 50
 
 
 def test_an_account_without_certificates_has_nothing_to_sweep(cloud: Cloud, wire: Wire, listing: Listing) -> None:
@@ -398,6 +504,16 @@ def policies(cloud: Cloud, device: str) -> list[str]:
     return [one["policyName"] for one in cloud.iot.list_attached_policies(target=arn)["policies"]]
 
 
+def operator(cloud: Cloud) -> Operator:
+    return Operator(client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=cloud.clock)
+
+
+def attached(cloud: Cloud, device: str) -> None:
+    """Somebody else made the thing and attached the certificate."""
+    cloud.iot.create_thing(thingName="sensor-0001")
+    cloud.iot.attach_thing_principal(thingName="sensor-0001", principal=cloud.aws_iot.describe(device).arn)
+
+
 @pytest.mark.usefixtures("listing")
 def test_a_replaced_certificate_is_ended_after_the_overlap_and_not_before(cloud: Cloud, wire: Wire) -> None:
     first, second = rotated(cloud)
@@ -517,15 +633,82 @@ def test_a_replaced_certificate_that_was_revoked_stays_known_as_revoked(cloud: C
 def test_an_adopted_certificate_is_retired_like_any_other(cloud: Cloud) -> None:
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
-    cloud.iot.create_thing(thingName="sensor-0001")
-    arn = cloud.aws_iot.describe(first).arn
-    cloud.iot.attach_thing_principal(thingName="sensor-0001", principal=arn)
-    Operator(client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=cloud.clock).adopt("sensor-0001")
+    attached(cloud, first)
+    operator(cloud).adopt("sensor-0001")
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 1
     assert (cloud.status(first), cloud.status(second)) == ("INACTIVE", "ACTIVE")
+
+
+@pytest.mark.usefixtures("listing")
+@pytest.mark.parametrize("word", [Word.DENIED, Word.DEACTIVATED, Word.REVOKED])
+def test_a_certificate_that_is_taken_away_during_its_overlap_is_retired_all_the_same_and_stays_against_a_verdict(
+    cloud: Cloud, wire: Wire, word: Word
+) -> None:
+    first, _ = rotated(cloud)
+    operator(cloud).take_away(first, word, Order(by=ANN))
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 1
+    ((entry,),) = (one["Entries"] for one in wire.of("PutEvents"))
+    assert entry["DetailType"] == "Device Replaced"
+    assert (cloud.status(first), policies(cloud, first)) == ("REVOKED" if word is Word.REVOKED else "INACTIVE", [])
+    assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
+    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_certificate_that_was_taken_away_and_is_then_followed_stays_against_a_verdict(cloud: Cloud) -> None:
+    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    cloud.batch(cloud.record(cloud.event(first)))
+    operator(cloud).take_away(first, Word.DENIED, Order(by=ANN))
+    cloud.batch(cloud.record(cloud.event(cloud.knock())))
+    assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
+    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_release_during_the_overlap_ends_nothing_twice(cloud: Cloud) -> None:
+    """The certificate is deleted, and pending when it comes back: there is nothing to retire."""
+    first, _ = rotated(cloud)
+    operator(cloud).take_away(first, Word.DEACTIVATED, Order(by=ANN))
+    operator(cloud).release(first, Order(by=ANN), revoked=True)
+    cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 0
+    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+
+
+@pytest.mark.usefixtures("listing")
+def test_an_adopted_certificate_that_had_been_found_before_is_retired_too(cloud: Cloud) -> None:
+    """An event came of it once, so it is recorded as found, without a thing."""
+    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
+    cloud.batch(cloud.record(cloud.event(first)))
+    found = cloud.registry.recall([first])[first].decision
+    assert found
+    assert found.outcome is Outcome.FOUND
+    attached(cloud, first)
+    operator(cloud).adopt("sensor-0001")
+    second = cloud.knock()
+    cloud.batch(cloud.record(cloud.event(second)))
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 1
+    assert (cloud.status(first), cloud.status(second)) == ("INACTIVE", "ACTIVE")
+
+
+@pytest.mark.usefixtures("listing")
+def test_a_certificate_whose_adoption_was_never_recorded_is_retired_too(cloud: Cloud) -> None:
+    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
+    attached(cloud, first)
+    operator(cloud).adopt("sensor-0001")
+    cloud.dynamodb.delete_item(TableName=TABLE, Key={"id": {"S": f"certificate#{first}"}})
+    cloud.batch(cloud.record(cloud.event(cloud.knock())))
+    cloud.now = NOW + 7 * DAY
+    assert cloud.swept().retired == 1
+    assert cloud.status(first) == "INACTIVE"
 
 
 @pytest.mark.usefixtures("listing")
@@ -735,7 +918,7 @@ def test_a_sweep_that_fails_fails_for_its_scheduler_and_gives_its_lease_back(
 ) -> None:
     listing(listed(1))
     wire.fail("GetMetricStatistics", "Throttling")
-    with pytest.raises(Unavailable):
+    with pytest.raises(sweep.SweepFailed, match="age of the queue"):
         scheduled()
     assert scheduled()["sent"] == 1
 

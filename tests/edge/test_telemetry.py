@@ -161,6 +161,27 @@ def test_a_bus_that_throttles_is_unavailable(cloud: Cloud, wire: Wire) -> None:
         cloud.announcer.announce(ACTIVATION)
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_rejections_are_counted_by_reason_where_that_is_asked_for(
+    cloud: Cloud,
+    asked: bool,  # noqa: FBT001 -- a parameter of the test
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloud.settings = replace(cloud.settings, rejections_by_reason=asked)
+    cloud.put_together()
+    for decision in (REJECTION, REJECTION, replace(REJECTION, reason=Reason.KEY_SIZE_REFUSED), MOST, ACTIVATION):
+        cloud.announcer.outcome(decision.outcome, ID, decision)
+    cloud.announcer.flush()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    by_reason = {line["reason"]: line["RejectedFor"] for line in lines if "reason" in line}
+    assert by_reason == ({"EXPIRED": [2.0], "KEY_SIZE_REFUSED": [1.0]} if asked else {})
+    (ordinary,) = (line for line in lines if "reason" not in line)
+    assert ordinary["Rejected"] == [3.0]
+    for line in lines:
+        (dimensions,) = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+        assert sorted(dimensions) == (["ca", "fleet", "reason"] if "reason" in line else ["ca", "fleet"])
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_is_one_line_and_one_count(cloud: Cloud, outcome: Outcome) -> None:
     cloud.announcer.outcome(outcome, "ab" * 32)

@@ -1,4 +1,4 @@
-"""Versions: what version 1 wrote is read and written by the present code, and what a later one writes is read too."""
+"""Versions: what each version wrote is read by the present code, which writes the last."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,6 @@ from tests.edge.cloud import TABLE, Cloud
 from tests.unit.examples import ANN
 
 VERSIONS = Path(__file__).parent / "versions"
-ONE = VERSIONS / "1"
 ID, OTHER_ID, CA_ID = "ab" * 32, "cd" * 32, "ef" * 32
 THEN = datetime(2026, 11, 1, 12, 0, 0, 285_000, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -89,7 +88,7 @@ OWNER = Owner(
 )
 FULL_PASS = Pass(began_at=THEN, finished_at=THEN + 60 * SECOND, counts={"ACTIVE": 100_000, "PENDING_ACTIVATION": 12})
 
-RECORDS: dict[str, Record] = {
+RECORDS_OF_1: dict[str, Record] = {
     "decision-activated": Record(decision=ACTIVATED),
     "decision-rejected": Record(decision=REJECTED),
     "decision-held": Record(decision=HELD),
@@ -98,6 +97,21 @@ RECORDS: dict[str, Record] = {
     "intent": Record(intent=replace(ACTIVATED, replaces=None), swept_at=THEN - SECOND),
     "verdict": Record(decision=HELD, verdict=VERDICT),
     "handed-over": Record(decision=replace(ACTIVATED, replaces=None), replaced_by=OTHER_ID),
+}
+# A certificate's end is due in an item of its own, and a decision names the one before it.
+HELD_AGAIN = replace(HELD, after=THEN - DAY)
+RECORDS: dict[int, dict[str, Record]] = {
+    1: RECORDS_OF_1,
+    2: RECORDS_OF_1
+    | {
+        "decision-held": Record(decision=HELD_AGAIN),
+        "verdict": Record(decision=HELD_AGAIN, verdict=VERDICT),
+        "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
+    },
+}
+DUE = {
+    1: {"decision-held": Due.LOOK, "handed-over": Due.RETIRE, "verdict": Due.DENIED},
+    2: {"decision-held": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},
 }
 
 
@@ -116,7 +130,7 @@ def intent(cloud: Cloud) -> None:
 
 
 def verdict(cloud: Cloud) -> None:
-    cloud.registry.record(HELD)
+    cloud.registry.record(HELD_AGAIN)
     cloud.registry.give_verdict(ID, VERDICT)
 
 
@@ -129,12 +143,13 @@ def full_pass(cloud: Cloud) -> None:
 WRITE: dict[str, Callable[[Cloud], object]] = {
     "decision-activated": lambda cloud: cloud.registry.record(ACTIVATED),
     "decision-rejected": lambda cloud: cloud.registry.record(REJECTED),
-    "decision-held": lambda cloud: cloud.registry.record(HELD),
+    "decision-held": lambda cloud: cloud.registry.record(HELD_AGAIN),
     "decision-replaced": lambda cloud: cloud.registry.record(REPLACED),
     "decision-found": lambda cloud: cloud.registry.record(FOUND),
     "intent": intent,
     "verdict": verdict,
     "handed-over": handed_over,
+    "retirement": handed_over,
     "owner": lambda cloud: cloud.registry.adopt("sensor-0001", OWNER),
     "sweep-of-a-ca": full_pass,
     "sweep-rules": lambda cloud: cloud.journal.keep_rules_digest("0123456789abcdef"),
@@ -143,8 +158,9 @@ WRITE: dict[str, Callable[[Cloud], object]] = {
 MESSAGES = ["message", "dead-letter"]
 
 
-def kept(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((ONE / f"{name}.json").read_text(encoding="utf-8"))
+def kept(name: str, version: int = SCHEMA) -> dict[str, Any]:
+    path = VERSIONS / str(version) / f"{name}.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
@@ -168,9 +184,13 @@ VERSIONED = pytest.mark.parametrize(
     "as_of", [dict, later], ids=["as it was written", "with a later version's additions"]
 )
 
+OF_EACH = pytest.mark.parametrize("version", RECORDS)
 
-def put(cloud: Cloud, name: str, as_of: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> None:
-    cloud.dynamodb.put_item(TableName=TABLE, Item=as_of(kept(name)))
+
+def put(
+    cloud: Cloud, name: str, as_of: Callable[[dict[str, Any]], dict[str, Any]] = dict, version: int = SCHEMA
+) -> None:
+    cloud.dynamodb.put_item(TableName=TABLE, Item=as_of(kept(name, version)))
 
 
 def recalled(cloud: Cloud) -> Record:
@@ -178,22 +198,24 @@ def recalled(cloud: Cloud) -> Record:
 
 
 @VERSIONED
-@pytest.mark.parametrize("name", RECORDS)
-def test_a_record_is_read(cloud: Cloud, name: str, as_of: Callable[..., dict[str, Any]]) -> None:
-    put(cloud, name, as_of)
-    assert recalled(cloud) == RECORDS[name]
+@pytest.mark.parametrize(("version", "name"), [(version, name) for version in RECORDS for name in RECORDS[version]])
+def test_a_record_is_read(cloud: Cloud, version: int, name: str, as_of: Callable[..., dict[str, Any]]) -> None:
+    put(cloud, name, as_of, version)
+    assert recalled(cloud) == RECORDS[version][name]
 
 
 @VERSIONED
-def test_an_owner_is_read(cloud: Cloud, as_of: Callable[..., dict[str, Any]]) -> None:
-    put(cloud, "owner", as_of)
+@OF_EACH
+def test_an_owner_is_read(cloud: Cloud, version: int, as_of: Callable[..., dict[str, Any]]) -> None:
+    put(cloud, "owner", as_of, version)
     assert cloud.registry.owner("sensor-0001") == OWNER
 
 
 @VERSIONED
-def test_the_sweeps_notes_are_read(cloud: Cloud, as_of: Callable[..., dict[str, Any]]) -> None:
+@OF_EACH
+def test_the_sweeps_notes_are_read(cloud: Cloud, version: int, as_of: Callable[..., dict[str, Any]]) -> None:
     for name in ("sweep-of-a-ca", "sweep-rules", "lease"):
-        put(cloud, name, as_of)
+        put(cloud, name, as_of, version)
     assert cloud.journal.full_pass(CA_ID) == FULL_PASS
     assert cloud.journal.look_back_marker(CA_ID) == "marker"
     assert cloud.journal.rules_digest() == "0123456789abcdef"
@@ -203,39 +225,66 @@ def test_the_sweeps_notes_are_read(cloud: Cloud, as_of: Callable[..., dict[str, 
 
 @VERSIONED
 @pytest.mark.parametrize(
-    ("name", "what"), [("decision-held", Due.LOOK), ("handed-over", Due.RETIRE), ("verdict", Due.DENIED)]
+    ("version", "name", "what"), [(version, name, what) for version in DUE for name, what in DUE[version].items()]
 )
-def test_what_is_due_is_found(cloud: Cloud, name: str, what: Due, as_of: Callable[..., dict[str, Any]]) -> None:
-    put(cloud, name, as_of)
+def test_what_is_due_is_found(
+    cloud: Cloud, version: int, name: str, what: Due, as_of: Callable[..., dict[str, Any]]
+) -> None:
+    put(cloud, name, as_of, version)
     assert cloud.registry.due(what, THEN + 30 * DAY, most=9) == [ID]
 
 
 @pytest.mark.parametrize("name", WRITE)
 def test_the_present_code_writes_its_own_version_as_it_always_did(cloud: Cloud, name: str) -> None:
     item = kept(name)
-    assert SCHEMA == 1, "a new version needs a folder of its own, and this test its name"
     WRITE[name](cloud)
     assert cloud.items()[item["id"]["S"]] == item
 
 
 def test_every_kind_of_item_and_message_is_kept() -> None:
-    assert {path.stem for path in ONE.glob("*.json")} == {*WRITE, *MESSAGES}
-    outcomes = {record.decision.outcome for record in RECORDS.values() if record.decision}
+    assert {path.stem for path in (VERSIONS / str(SCHEMA)).glob("*.json")} == {*WRITE, *MESSAGES}
+    outcomes = {record.decision.outcome for record in RECORDS[SCHEMA].values() if record.decision}
     assert outcomes == set(Outcome) - {Outcome.DUPLICATE, Outcome.GONE}  # which are never recorded
 
 
 def test_an_intent_of_the_version_before_is_finished(cloud: Cloud) -> None:
-    put(cloud, "intent")
+    put(cloud, "intent", version=1)
     cloud.registry.record(ACTIVATED)
     assert recalled(cloud) == Record(decision=ACTIVATED, swept_at=THEN - SECOND)
+
+
+def test_an_end_that_version_1_wrote_down_outlives_a_verdict(cloud: Cloud) -> None:
+    put(cloud, "handed-over", version=1)
+    cloud.registry.give_verdict(ID, VERDICT)
+    at = THEN + 7 * DAY
+    assert cloud.registry.due(Due.DENIED, at, most=9) == [ID]
+    assert cloud.registry.due(Due.RETIRE, at, most=9) == [ID]
+    assert cloud.registry.due(Due.RETIRE, at - SECOND, most=9) == []
+
+
+@OF_EACH
+def test_an_end_is_put_off_and_done_with_whichever_version_wrote_it_down(cloud: Cloud, version: int) -> None:
+    for name in ("handed-over", "retirement") if version > 1 else ("handed-over",):
+        put(cloud, name, version=version)
+    cloud.registry.postpone_retirement(ID, THEN + 8 * DAY)
+    assert cloud.registry.due(Due.RETIRE, THEN + 8 * DAY - SECOND, most=9) == []
+    assert cloud.registry.due(Due.RETIRE, THEN + 8 * DAY, most=9) == [ID]
+    cloud.registry.end_retirement(ID, THEN + 8 * DAY)
+    assert cloud.registry.due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
+
+
+def test_an_end_that_version_1_wrote_down_can_be_done_with_at_once(cloud: Cloud) -> None:
+    put(cloud, "handed-over", version=1)
+    cloud.registry.end_retirement(ID, THEN + 8 * DAY)
+    assert cloud.registry.due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
 
 
 def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) -> None:
     """A rollback loses nothing."""
     put(cloud, "decision-held", later)
-    cloud.registry.note_sweep(ID, THEN)
+    cloud.registry.note_sweep(ID, THEN, look_again=THEN)
     cloud.registry.give_verdict(ID, VERDICT)
-    cloud.registry.postpone(ID, THEN)
+    cloud.registry.postpone_retirement(ID, THEN)
     cloud.registry.record(ACTIVATED)
     item = cloud.items()[f"certificate#{ID}"]
     assert item["newer"] == {"SS": ["a", "b"]}
@@ -246,12 +295,12 @@ def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) ->
     [
         ("decision-held", ("decision", "outcome"), Record()),
         ("decision-held", ("decision", "status"), Record()),
-        ("decision-held", ("decision", "reason"), Record(decision=replace(HELD, reason=None))),
+        ("decision-held", ("decision", "reason"), Record(decision=replace(HELD_AGAIN, reason=None))),
         ("intent", ("intent", "outcome"), Record(swept_at=THEN - SECOND)),
         (
             "verdict",
             ("verdict", "word"),
-            Record(decision=HELD, verdict=replace(VERDICT, word=Word.DENIED)),
+            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=Word.DENIED)),
         ),
     ],
 )

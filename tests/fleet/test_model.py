@@ -136,6 +136,7 @@ def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
         ),
         pending_after=90,
         horizon=43_200,
+        every=300,
     )
     assert fleet.rules(prod, "us-east-1").cas[0].certificate_mode is CertificateMode.SNI_ONLY
 

@@ -108,7 +108,8 @@ BREAKS = [
     ('"us-east-1"', '"cn-north-1"', "cn-north-1", "lies in several partitions (aws: eu-central-1, aws-cn: cn-north-1)"),
     ("activations_per_second = 50", "activations_per_second = 0", "activations", "is 0, which is out of range"),
     ("activations_per_second = 50", "activations_per_second = -1.5", "activations", "out of range"),
-    ("activations_per_second = 50", "activations_per_second = 1000.5", "activations", "at most 1000"),
+    ("activations_per_second = 50", "activations_per_second = 1000.5", "activations", "from 0.1 and at most 1000"),
+    ("activations_per_second = 50", "activations_per_second = 0.09", "activations", "from 0.1 and at most 1000"),
     ("activations_per_second = 50", "activations_per_second = nan", "activations", "out of range"),
     ("activations_per_second = 50", "activations_per_second = inf", "activations", "out of range"),
     # Registrations.

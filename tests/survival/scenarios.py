@@ -57,6 +57,7 @@ class World:
             iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now),
             registry=self.registry("operator"),
             clock=self.aws.clock.now,
+            monotonic=self.aws.clock.monotonic,
             sleep=self.aws.clock.sleep,
         )
 

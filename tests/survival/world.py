@@ -26,12 +26,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from jitr.attributes import plain
 from jitr.decisions import Decision, Outcome, Record, Word
 from jitr.errors import JitrError, Reason
 from jitr.iot import AwsIot
 from jitr.items import to_record
 from jitr.pacing import Pacer
-from jitr.registry import Registry, _plain
+from jitr.registry import Registry
 from jitr.rules import OnReject, OnReplacement
 from jitr.telemetry import _event_id
 from jitrctl.operating import OperatingError, Operator, Order
@@ -375,7 +376,7 @@ class Site:
 
     def record(self, certificate_id: str) -> Record:
         item = self.deployment.registry.items.get((f"certificate#{certificate_id}",))
-        return to_record(_plain(item)) if item else Record()
+        return to_record(plain(item)) if item else Record()
 
 
 class World:
@@ -418,6 +419,7 @@ class World:
             iot=AwsIot(iot, Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep), clock=self.clock.now),
             registry=Registry(account.client("dynamodb", caller="operator"), deployment.settings.registry_table),
             clock=self.clock.now,
+            monotonic=self.clock.monotonic,
             sleep=lambda seconds: self.clock.sleep(10 * seconds),  # a patient one: fewer looks to simulate
         )
         environments = [

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitr.errors import Unavailable
 from jitr.pacing import Pacer, max_concurrency_for
 
 
@@ -81,6 +82,29 @@ def test_time_that_was_not_used_is_not_saved_up() -> None:
     for _ in range(2):
         pacer.wait("DescribeCertificate")
     assert clock.sleeps == [1.5]
+
+
+def test_a_turn_that_comes_too_late_is_refused_at_once_and_left_to_others() -> None:
+    clock = Clock()
+    pacer = paced(20, clock)
+    pacer.wait("DescribeCertificate")
+    pacer.expire_in(19)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="DescribeCertificate"):
+            pacer.wait("DescribeCertificate")
+    assert clock.sleeps == []
+    pacer.wait("UpdateCertificate")  # whose turn is now
+    pacer.expire_in(20)
+    pacer.wait("DescribeCertificate")
+    assert clock.sleeps == [20]
+
+
+def test_a_call_that_need_not_wait_is_made_after_the_time_is_over_too() -> None:
+    """Whether a call is begun at all is not the pacer's to say."""
+    clock = Clock()
+    pacer = paced(20, clock)
+    pacer.expire_in(-1)
+    pacer.wait("DescribeCertificate")
 
 
 def test_an_interval_of_zero_never_waits() -> None:

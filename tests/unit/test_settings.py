@@ -28,7 +28,11 @@ SETTINGS = Settings(
     st.builds(
         Settings,
         **{field.name: st.text() for field in fields(Settings)}
-        | {"activations_per_second": st.floats(0.1, 1e6), "max_concurrency": st.integers(1, 10_000)},
+        | {
+            "activations_per_second": st.floats(0.1, 1e6),
+            "max_concurrency": st.integers(1, 10_000),
+            "rejections_by_reason": st.booleans(),
+        },
     )
 )
 def test_settings_round_trip(settings: Settings) -> None:
@@ -60,6 +64,11 @@ def test_a_missing_variable_is_named(variable: str) -> None:
 def test_a_number_that_is_none_is_named_with_its_value(variable: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=f"{variable} is no number: '{value}'"):
         Settings.from_environ(SETTINGS.to_environ() | {variable: value})
+
+
+def test_what_is_neither_true_nor_false_is_named() -> None:
+    with pytest.raises(Misconfigured, match="JITR_REJECTIONS_BY_REASON is neither"):
+        Settings.from_environ(SETTINGS.to_environ() | {"JITR_REJECTIONS_BY_REASON": "yes"})
 
 
 @pytest.mark.parametrize(

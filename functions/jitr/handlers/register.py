@@ -7,13 +7,14 @@ What happens to a message (the rest is registration.py's):
     certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then gone
     throttled, unavailable, overtaken   put off for seconds; never counted
     right behind the first event        put off for seconds, once, unless that one is decided
-    held, and not its turn              put off for minutes
-    any other failure                   put off for longer; dead-lettered at the tenth receive
-    not reached before the deadline     put off
+    held, and not its turn              put off for minutes; never counted
+    any other failure                   put off for longer; dead-lettered at the tenth
+    not reached before the deadline     put off; never counted
     received more than three times      last, and alone: its neighbours are deleted or put off before it is touched
 
 The batch's answer names the messages that are to come again; all others are deleted by Lambda
-(`ReportBatchItemFailures`). The function itself never fails for a message's sake, since that fails the whole batch.
+(`ReportBatchItemFailures`). What is counted is sent again as a new message that carries the count, for the queue counts
+put-offs too. The function itself never fails for a message's sake, since that fails the whole batch.
 """
 
 import functools
@@ -45,8 +46,8 @@ from jitr.telemetry import PUT_OFF, UNREADABLE_MESSAGES, Announcer, Counts, deci
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_RECEIVES_UNTIL_DEAD = 10
-_RECEIVES_UNTIL_GONE = 3
+_FAILURES_UNTIL_DEAD = 10
+_MISSES_UNTIL_GONE = 3
 _RECEIVES_UNTIL_ALONE = 3
 _LONGEST_PUT_OFF = 900  # seconds
 # What was recalled longer ago is recalled again: in a storm, another environment decides on the next message's
@@ -65,12 +66,18 @@ class Register:
         queue: RegistrationsQueue,
         announcer: Announcer,
         *,
+        pacer: Pacer,
         clock: Callable[[], datetime],
     ) -> None:
         self._registration = registration
         self._queue = queue
         self._announcer = announcer
+        self._pacer = pacer
         self._clock = clock
+
+    def expect_end_in(self, milliseconds: int) -> None:
+        """Let no call wait for its turn so long that the function's end, so far away, would cut it off."""
+        self._pacer.expire_in((milliseconds - DEADLINE_MILLISECONDS) / 1000)
 
     def batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on every message of an SQS batch; the answer names those that are to come again."""
@@ -190,14 +197,13 @@ class _Batch:
                 time_is_left=self._time_is_left,
             )
         except CertificateUnknown:
-            if message.receives < _RECEIVES_UNTIL_GONE:
-                self._put_off(message, "AWS IoT does not know the certificate", least=5)
-            else:
-                self._guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
-                self._announcer.outcome(Outcome.GONE, certificate_id)
+            self._miss(message, certificate_id)
         except NotItsTurn as error:
             self._put_off(message, str(error), least=30, most=300)
-        except (Unavailable, Overtaken) as error:
+        except Overtaken as error:
+            # Somebody else is at it, who may himself be put off; a look before he is done costs calls for nothing.
+            self._put_off(message, str(error), least=10, most=30)
+        except Unavailable as error:
             self._put_off(message, str(error), most=30)
         except Exception as error:  # noqa: BLE001 -- the boundary: one message's failure is not its neighbours'
             self._fail(message, event, error)
@@ -213,18 +219,35 @@ class _Batch:
                 )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
+    def _miss(self, message: Message, certificate_id: str) -> None:
+        """Give a certificate that AWS IoT does not know the time to arrive everywhere, twice."""
+        missed = replace(message, misses=message.misses + 1)
+        if missed.misses < _MISSES_UNTIL_GONE:
+            self._count(missed, "AWS IoT does not know the certificate", least=5)
+        else:
+            self._guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
+            self._announcer.outcome(Outcome.GONE, certificate_id)
+
     def _fail(self, message: Message, event: RegistrationEvent, error: Exception) -> None:
         """Give a message that failed for a reason of ours another chance, nine times; called where it is caught."""
         self._announcer.failure("message failed", message_id=message.id, certificate_id=event.certificate_id)
-        if message.receives >= _RECEIVES_UNTIL_DEAD:
-            self._dead_letter(message, f"failed {message.receives} times: {error}")
+        failed = replace(message, failures=message.failures + 1)
+        if failed.failures >= _FAILURES_UNTIL_DEAD:
+            self._dead_letter(message, f"failed {failed.failures} times: {error}")
         else:
-            self._put_off(message, f"failed: {type(error).__name__}", most=5 * 2**message.receives)
+            self._count(failed, f"failed: {type(error).__name__}", most=5 * 2**failed.failures)
 
     def _put_off(self, message: Message, why: str, *, least: int = 1, most: int = 15) -> None:
         self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, receives=message.receives)
         self.again.append(message.id)
         self._guarded(lambda: self._queue.put_off(message, least=least, most=min(most, _LONGEST_PUT_OFF)))
+
+    def _count(self, message: Message, why: str, *, least: int = 1, most: int = 15) -> None:
+        """Put a message off, and count that."""
+        counts = {"failures": message.failures, "misses": message.misses}
+        self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, **counts)
+        if not self._guarded(lambda: self._queue.count(message, least=least, most=min(most, _LONGEST_PUT_OFF))):
+            self.again.append(message.id)  # it stays in the queue, uncounted
 
     def _dead_letter(self, message: Message, reason: str) -> None:
         if not self._guarded(lambda: self._queue.dead_letter(message, reason)):
@@ -269,7 +292,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         clock=_now,
     )
     queue = RegistrationsQueue(boto3.client("sqs", config=CLIENT_CONFIG), settings)
-    return Register(registration, queue, announcer, clock=_now), announcer
+    return Register(registration, queue, announcer, pacer=pacer, clock=_now), announcer
 
 
 _built = functools.cache(lambda: build(os.environ))
@@ -282,6 +305,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     def time_is_left() -> bool:
         return context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS
 
+    register.expect_end_in(context.get_remaining_time_in_millis())
     try:
         if "Records" in event:
             return register.batch(event["Records"], time_is_left)

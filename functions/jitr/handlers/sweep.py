@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
+from jitr.errors import JitrError
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import SweepQueue
@@ -31,6 +32,10 @@ SECONDS_BETWEEN_CALLS = 0.5
 _DEADLINE_MILLISECONDS = 30_000
 
 
+class SweepFailed(JitrError):
+    """Parts of a sweep failed; the others were done."""
+
+
 class SweepFunction:
     """A sweep under a lease, with its log line and metrics."""
 
@@ -43,7 +48,8 @@ class SweepFunction:
     def run(self, context: "LambdaContext") -> dict[str, Any]:
         """Sweep, unless another sweep is under way; what was done, in numbers.
 
-        Raises Unavailable; Lambda then tries again, and the next sweep does what is left.
+        Raises SweepFailed when a part of it failed, and Unavailable; Lambda then tries again, and the next sweep does
+        what is left.
         """
         who, seconds = context.aws_request_id, context.get_remaining_time_in_millis() / 1000
         if not self._journal.take_lease(who, _now(), seconds=seconds):
@@ -59,6 +65,8 @@ class SweepFunction:
         self._logger.info("swept", extra=asdict(swept))
         self._counts.add(SWEPT, swept.sent)
         self._counts.flush()
+        if swept.failed:
+            raise SweepFailed(f"failed: {', '.join(swept.failed)}; the log says why")
         return asdict(swept)
 
 
@@ -86,6 +94,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         ),
         announcer=Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, counts),
         clock=_now,
+        activations_per_second=settings.activations_per_second,
     )
     return SweepFunction(sweep, journal, logger, counts)
 

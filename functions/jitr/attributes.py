@@ -1,0 +1,38 @@
+"""DynamoDB's attribute values, and the plain ones that the rest of the code has."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def key(of: str) -> dict[str, Any]:
+    """The primary key of the item with this id."""
+    return {"id": {"S": of}}
+
+
+def values(**fields: Any) -> dict[str, Any]:
+    """Expression attribute values: each field under its name with a colon."""
+    return {f":{name}": _serialize(value) for name, value in fields.items()}
+
+
+def plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item's attributes as Python's own values; numbers are Decimals."""
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+def setting(table: str, of: str, /, **fields: Any) -> "UpdateTypeDef":
+    """The update of one item that sets these attributes, whatever they are called."""
+    return {
+        "TableName": table,
+        "Key": key(of),
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+        "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+        "ExpressionAttributeValues": values(**fields),
+    }

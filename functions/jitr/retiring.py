@@ -1,0 +1,111 @@
+"""The end of a certificate that another one followed: INACTIVE and detached, once the overlap is over.
+
+Only while the one that followed it is ACTIVE, so that no device is left without any; and never against an operator.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from jitr.decisions import Decision, Outcome, Record
+from jitr.errors import CertificateUnknown, Overtaken, Rejected
+from jitr.iot import AwsIot
+from jitr.provisioning import plan_retirement
+from jitr.registrations import DeviceRegistration, Status
+from jitr.registry import Registry
+from jitr.rules import CaRules, Rules
+from jitr.telemetry import Announcer
+
+_RETIRE_LATER = timedelta(hours=1)
+
+
+class Retirement:
+    """Ends replaced certificates of one account and Region."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        iot: AwsIot,
+        registry: Registry,
+        announcer: Announcer,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._rules = rules
+        self._iot = iot
+        self._registry = registry
+        self._announcer = announcer
+        self._clock = clock
+        self._run = f"sweep {uuid.uuid4()}"
+
+    def retire(self, certificate_id: str, record: Record, now: datetime) -> bool:  # noqa: PLR0911 -- each way out is a case
+        """End one replaced certificate, if what replaced it works; whether it is ended.
+
+        Raises Unavailable.
+        """
+        decision = record.decision
+        if decision is None and record.intent is not None:
+            self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)  # it is still to be recorded
+            return False
+        thing_name = record.former_thing_name or (decision.thing_name if decision else None)
+        if thing_name is None or (decision and decision.outcome not in (Outcome.ACTIVATED, Outcome.FOUND)):
+            # Something else became of it since.
+            self._registry.end_retirement(certificate_id, now)
+            return False
+        owner = self._registry.owner(thing_name)
+        follower = self._described(owner.certificate_id) if owner else None
+        if owner is None or owner.certificate_id == certificate_id:
+            self._registry.end_retirement(certificate_id, now)  # it has the name (again)
+            return False
+        if follower is None or follower.status is not Status.ACTIVE:
+            self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)
+            return False
+        device = self._described(certificate_id)
+        if device is None or device.status is Status.PENDING_ACTIVATION:
+            self._registry.end_retirement(certificate_id, now)  # it was deleted, and is new if it has come back
+            return False
+        ca = self._rules.ca(device.ca_certificate_id or "")
+        replaced = replace(
+            decision or self._unrecorded(device, ca),
+            outcome=Outcome.REPLACED,
+            status=Status.INACTIVE if device.status is Status.ACTIVE else device.status,
+            decided_at=now,
+            thing_name=thing_name,
+            replaced_by=owner.certificate_id,
+            attempts=1,
+            after=record.decided_at,
+        )
+        try:
+            # As for every change of a status, written down first: an operator's word is neither missed nor undone.
+            self._registry.intend(replaced, record, run=self._run)
+            for step in plan_retirement(thing_name, ca.policy if ca else None, device):
+                self._iot.apply(step)
+        except (Rejected, Overtaken, CertificateUnknown) as refusal:
+            self._announcer.failure("certificate cannot be retired", certificate_id=certificate_id, why=str(refusal))
+            self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)
+            return False
+        self._announcer.announce(replaced)
+        self._registry.record(replaced, record)
+        self._registry.end_retirement(certificate_id, now)
+        self._announcer.outcome(Outcome.REPLACED, certificate_id, replaced)
+        return True
+
+    def _unrecorded(self, device: DeviceRegistration, ca: CaRules | None) -> Decision:
+        """What would have been found of a certificate of which nothing was ever recorded."""
+        return Decision(
+            certificate_id=device.certificate_id,
+            outcome=Outcome.FOUND,
+            status=device.status,
+            registered_at=device.created_at,
+            decided_at=self._clock(),
+            rules_digest=self._rules.digest,
+            ca_certificate_id=device.ca_certificate_id,
+            ca=ca.name if ca else None,
+        )
+
+    def _described(self, certificate_id: str) -> DeviceRegistration | None:
+        try:
+            return self._iot.describe(certificate_id)
+        except CertificateUnknown:
+            return None
