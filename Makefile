@@ -23,8 +23,9 @@ synth: setup
 	node_modules/.bin/cdk synth --quiet -c nag=true
 	$(BIN)/cfn-lint 'cdk.out/assembly-*/*.template.json'
 
-# The state machine for longer, from other seeds each time.
+# The state machine and the damaged certificates for longer, from other seeds each time.
 fuzz: setup
+	JITR_FUZZ_MUTANTS=$${JITR_FUZZ_MUTANTS:-500000} $(BIN)/pytest tests/unit/test_fuzz.py
 	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
 
 setup: $(SETUP)

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fleet.problems import FleetError
 from jitr.errors import JitrError
 from jitrctl.across import in_a_sentence
-from jitrctl.commands import ca, crl, demo, device, enrollment, local, replay
+from jitrctl.commands import ca, crl, demo, device, enrollment, local, replay, verify
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.local.errors import LocalAwsError
 from jitrctl.terminal import Exit, print_error
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(replay.replay)
+app.command(name="verify")(verify.verify_command)
 app.add_typer(ca.app, name="ca")
 app.add_typer(crl.app, name="crl")
 app.add_typer(device.app, name="device")

@@ -44,12 +44,17 @@ def tlv(tag: int, *contents: bytes) -> bytes:
 
 def elements(der: bytes) -> list[bytes]:
     """The elements inside a constructed element, each with its tag and length."""
-    content, found = der[_header(der) :], []
+    content, found = content_of(der), []
     while content:
         end = _header(content) + _length(content)
         found.append(content[:end])
         content = content[end:]
     return found
+
+
+def content_of(der: bytes) -> bytes:
+    """An element without its tag and length."""
+    return der[_header(der) :]
 
 
 def attribute(oid: bytes, value: bytes, *, kind: int = UTF8) -> bytes:
@@ -94,7 +99,7 @@ def signed(tbs: bytes, *, authority: Authority | None = None, algorithm: bytes |
     """A certificate in DER: the part that is signed, and a true signature under it (ECDSA with SHA-256)."""
     key = (authority or factory()).key
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    signature = key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    signature = key.sign(tbs, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     return tlv(SEQUENCE, tbs, algorithm or _algorithm(tbs), tlv(BIT_STRING, b"\0", signature))
 
 

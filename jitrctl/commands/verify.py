@@ -1,0 +1,99 @@
+"""`jitrctl verify`: would this certificate be admitted, and why not?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleet.parse import load
+from jitr.admission import Verdict
+from jitrctl.clock import now
+from jitrctl.errors import Unusable
+from jitrctl.stages import choose, only
+from jitrctl.terminal import Exit, out, print_json, table
+from jitrctl.verifying import Answer, read_pem, rules_without_fleet, verify
+
+if TYPE_CHECKING:
+    from jitr.rules import Rules
+
+_STYLES = {Verdict.PASS: "green", Verdict.REJECT: "red", Verdict.OBSERVE: "yellow"}
+
+
+def verify_command(
+    certificate: Annotated[Path, typer.Argument(metavar="CERT.pem", help="The device's certificate.")],
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The account, as the fleet file calls it.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="The Region, where it matters.")] = None,
+    ca: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The CA, as the fleet file calls it; else the one that issued it."),
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="CA.pem", help="Instead of a fleet file: this CA, under default rules.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="As if it were then: 2027-01-31 or 2027-01-31T12:00:00Z.")
+    ] = None,
+    fleet: Annotated[Path, typer.Option("--fleet", metavar="FILE", help="The fleet file.")] = Path("fleet.toml"),
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> None:
+    """Run every check of admission on a certificate, offline, with the functions' own code.
+
+    Exit code 0: it would be admitted. 1: it would be rejected. 2: no certificate in the file, or a file is unusable.
+
+    Example: jitrctl verify device.pem --account dev
+    """
+    pem = read_pem(certificate)
+    if ca_file and (account or region or ca):
+        raise Unusable("--ca-file stands alone: leave out --account, --region and --ca, or name them without it")
+    rules = rules_without_fleet(read_pem(ca_file), ca_file) if ca_file else _rules(fleet, account, region)
+    answer = verify(pem, rules, ca=ca, now=_moment(at) if at else now())
+    if as_json:
+        print_json(answer.document())
+    else:
+        _show(certificate, answer)
+    if not answer.admitted:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _rules(fleet: Path, account: str | None, region: str | None) -> Rules:
+    stages = choose(load(fleet), [account] if account else [], [region] if region else [])
+    if len({stage.account.name for stage in stages}) == 1:
+        return stages[0].rules  # the same in each of the account's Regions
+    return only(stages).rules
+
+
+def _moment(written: str) -> datetime:
+    """A moment, in UTC unless it says otherwise.
+
+    Raises Unusable.
+    """
+    try:
+        moment = datetime.fromisoformat(written)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise Unusable(f"--at {written} is no time: write 2027-01-31 or 2027-01-31T12:00:00Z") from error
+
+
+def _show(path: Path, answer: Answer) -> None:
+    refusal, identity = answer.examination.refusal, answer.examination.identity
+    rows = [
+        {"": one.number, "check": one.check, "verdict": one.verdict.value, "why": one.detail} for one in answer.checks
+    ]
+    out.print(table(rows))
+    if identity:
+        became = f"would be admitted, as thing {identity.thing_name}"
+        made = {"type": identity.thing_type, "groups": ", ".join(identity.thing_groups)}
+        made |= {f"attribute {name}": value for name, value in identity.attributes.items()}
+        became += "".join(f"; {name} {value}" for name, value in made.items() if value)
+    else:
+        kind = "for good" if refusal and refusal.reason.final else "until the cause is gone"
+        became = f"would be rejected, {kind}: {refusal.reason if refusal else ''}"
+    out.print(
+        f"\n{path}: {became}", markup=False, soft_wrap=True, style=_STYLES[Verdict.PASS if identity else Verdict.REJECT]
+    )

@@ -1,0 +1,201 @@
+"""Offline admission: the very code of the functions, asked about a file.
+
+What AWS would say is taken as the fleet file declares it: the CA is registered, ACTIVE and in its mode, the certificate
+is pending. What is not in files, the enrollment entries and what a hook would say, is not evaluated.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import ssl
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from jitr.admission import ORDER, Examination, Verdict, examine
+from jitr.certificates import Certificate
+from jitr.errors import Rejected
+from jitr.registrations import CaRegistration, DeviceRegistration, Status
+from jitr.rules import CaRules, CertificateMode, Rules
+from jitrctl.errors import Unusable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+_BEGIN = "-----BEGIN CERTIFICATE-----"
+_GREATEST = 65_536  # characters; RegisterCertificate, certificatePem
+
+# Every check that there is, in the order of its number, and what a device that passes it has.
+CHECKS = {
+    "ca": "judged as a device of CA {ca}",
+    "identity": "one readable certificate, and its id is the SHA-256 of its DER",
+    "issuance": "CA {ca} issued it, and is itself a CA and valid",
+    "validity": "valid now, for long enough, and not for too long",
+    "key": "of an allowed type and size, not known to be weak, and not the CA's own",
+    "signature": "signed with SHA-256 or better",
+    "extensions": "nothing in its extensions that a device must not have",
+    "subject": "named as the CA's pattern asks, and nothing unsafe in its names",
+    "names": "legal names can be made from it",
+    "revocation": "not revoked",
+    "enrollment": "its enrollment allows it",
+    "hook": "the hook allows it",
+}
+# What is said of a check that there is nothing to evaluate with.
+_OFFLINE = {
+    "revocation": "no CRL was given",
+    "enrollment": "the enrollment entries are in the account's table",
+    "hook": "a hook is asked by the function alone",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One line of the answer; `number` as in admission.py, empty for the names, which belong to check 7."""
+
+    number: str
+    check: str
+    verdict: Verdict
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What would become of the certificate."""
+
+    examination: Examination
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def admitted(self) -> bool:
+        return self.examination.refusal is None
+
+    def document(self) -> dict[str, Any]:
+        """The answer as JSON."""
+        refusal, identity = self.examination.refusal, self.examination.identity
+        return {
+            "admitted": self.admitted,
+            "reason": refusal.reason.name if refusal else None,
+            "detail": refusal.detail if refusal else None,
+            "checks": [{"check": one.check, "verdict": one.verdict.value, "detail": one.detail} for one in self.checks],
+            "identity": asdict(identity) if identity else None,
+        }
+
+
+def read_pem(path: Path) -> str:
+    """The text of a file that holds a certificate in PEM, perhaps a damaged one.
+
+    Raises Unusable when the file cannot be read, or holds none.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read ({error.strerror}): name a certificate's PEM file") from error
+    text = content.decode("utf-8", "replace")
+    if _BEGIN not in text:
+        der = content[:2] in (b"\x30\x82", b"\x30\x81")
+        what = f"; from DER: openssl x509 -inform der -in {path} -out device.pem" if der else ""
+        raise Unusable(f"{path} holds no certificate in PEM form: name a file with {_BEGIN}{what}")
+    if len(text) > _GREATEST:
+        raise Unusable(f"{path} has {len(text)} characters, and AWS IoT takes {_GREATEST}: name a smaller file")
+    return text
+
+
+def rules_without_fleet(ca_pem: str, path: Path) -> Rules:
+    """The default rules for devices of one CA, with any common name that makes a thing name.
+
+    Raises Unusable when the file does not hold exactly one certificate.
+    """
+    try:
+        ca = Certificate.from_pem(ca_pem)
+    except Rejected as error:
+        raise Unusable(f"{path} cannot be used as a CA: {error.detail}") from error
+    rules = CaRules(
+        name="ca-file",
+        certificate_id=ca.fingerprint,
+        certificate_pem=ca_pem,
+        certificate_mode=CertificateMode.SNI_ONLY,
+        common_name="[a-zA-Z0-9:_-]{1,128}",
+        policy="",
+    )
+    return Rules(fleet="none", cas=(rules,))
+
+
+def verify(pem: str, rules: Rules, *, ca: str | None, now: datetime) -> Answer:
+    """Examine a certificate under an account's rules.
+
+    `ca` names the CA that AWS IoT would name; without it, that is the one that issued the certificate.
+
+    Raises Unusable when the account has no CA of that name.
+    """
+    ca_rules = _named(rules, ca) if ca else _issuer(pem, rules)
+    device = DeviceRegistration(
+        certificate_id=_id_of(pem),
+        arn="",
+        status=Status.PENDING_ACTIVATION,
+        pem=pem,
+        ca_certificate_id=ca_rules.certificate_id,
+        created_at=now,
+    )
+    examination = examine(device, _as_declared(ca_rules), rules, now=now)
+    return Answer(examination=examination, checks=_results(examination, ca_rules))
+
+
+def _named(rules: Rules, name: str) -> CaRules:
+    for ca in rules.cas:
+        if ca.name == name:
+            return ca
+    raise Unusable(f"the account has no CA {name}: it has {', '.join(ca.name for ca in rules.cas)}")
+
+
+def _issuer(pem: str, rules: Rules) -> CaRules:
+    """The CA that issued the certificate; another one when none did, so that everything else is said of it too."""
+    try:
+        certificate = Certificate.from_pem(pem)
+    except Rejected:
+        return rules.cas[0]  # it is refused for that, whichever it is
+    cas = [(ca, Certificate.from_pem(ca.certificate_pem)) for ca in rules.cas]
+    issuers = [ca for ca, read in cas if certificate.is_issued_by(read)]
+    namesakes = [ca for ca, read in cas if certificate.issuer == read.subject]
+    return next(iter((*issuers, *namesakes, *rules.cas)))
+
+
+def _as_declared(rules: CaRules) -> CaRegistration:
+    return CaRegistration(
+        certificate_id=rules.certificate_id, pem=rules.certificate_pem, active=True, mode=rules.certificate_mode
+    )
+
+
+def _id_of(pem: str) -> str:
+    """The id that AWS IoT gives the certificate; any for one that cannot be read, since it gives that none."""
+    block = pem[pem.index(_BEGIN) :]
+    end = block.find(ssl.PEM_FOOTER)
+    try:
+        der = ssl.PEM_cert_to_DER_cert(block[: end + len(ssl.PEM_FOOTER)])
+    except (ValueError, binascii.Error):
+        return "0" * 64
+    return hashlib.sha256(der).hexdigest()
+
+
+def _results(examination: Examination, ca: CaRules) -> tuple[CheckResult, ...]:
+    found = {finding.check: finding for finding in examination.findings}
+    results = []
+    number = -1
+    for check, passed in CHECKS.items():
+        number += check != "names"
+        finding = found.get(check)
+        verdict = finding.verdict if finding else Verdict.NOT_EVALUATED
+        if finding and finding.refusal:
+            detail = f"{finding.refusal.reason.name}: {finding.refusal.detail}"
+        elif verdict is Verdict.PASS:
+            detail = passed.format(ca=ca.name)
+        elif verdict is Verdict.OFF:
+            detail = "the rules do not ask for it"
+        else:
+            detail = _OFFLINE.get(check, "an earlier failure left nothing to look at")
+        shown = "" if check == "names" else str(number)
+        results.append(CheckResult(number=shown, check=check, verdict=verdict, detail=detail))
+    return tuple(results)
+
+
+assert set(ORDER) <= set(CHECKS)  # noqa: S101 -- every check has its sentence

@@ -1,0 +1,217 @@
+"""jitrctl verify: the functions' own answer, offline, check by check."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitr.admission import ORDER
+from jitr.errors import Reason
+from jitrctl import clock
+from jitrctl.__main__ import main
+from jitrctl.verifying import CHECKS
+from tests.cases.der import der_of
+from tests.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
+from tests.cli.conftest import FLEET
+
+SECOND_CA = '[ca.other]\ncertificate = "other.pem"\ncommon_name = "gateway-.*"\n'
+OBSERVED = '[ca.factory.checks]\nkey = "observe"\nvalidity = "off"\n'
+Verify = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the time for which the cases' certificates are made."""
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    monkeypatch.setattr("jitrctl.commands.verify.now", lambda: NOW)
+
+
+@pytest.fixture(scope="module")
+def other() -> Authority:
+    return issue_ca("Acme other CA", key=ec_key(owner="other ca"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Authority) -> Path:
+    """A fleet file with two CAs, of which prod has one, and the device that is valid."""
+    fleet = FLEET.replace("[account.dev]", f"{SECOND_CA}\n[account.dev]")
+    fleet = fleet.replace('ca.factory = { mode = "SNI_ONLY" }', 'ca = { factory = { mode = "SNI_ONLY" } }')
+    fleet = fleet.replace('{ mode = "SNI_ONLY" } }', '{ mode = "SNI_ONLY" }, other = { mode = "SNI_ONLY" } }', 1)
+    (tmp_path / "fleet.toml").write_text(fleet)
+    (tmp_path / "factory.pem").write_text(factory().pem)
+    (tmp_path / "other.pem").write_text(other.pem)
+    (tmp_path / "device.pem").write_text(factory().leaf())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> Verify:
+    """Verify a certificate, and get the exit code and the JSON document."""
+
+    def run(pem: str | None = None, *options: str) -> tuple[int, dict[str, Any]]:
+        (folder / "device.pem").write_text(pem or factory().leaf())
+        code = main(["verify", "device.pem", "--json", *(options or ("--account", "dev"))])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def verdicts(document: dict[str, Any]) -> dict[str, str]:
+    return {one["check"]: one["verdict"] for one in document["checks"]}
+
+
+def test_every_check_has_its_line_in_the_order_of_the_numbers() -> None:
+    assert [check for check in CHECKS if check in ORDER] == list(ORDER)
+    assert [*CHECKS][-3:] == ["revocation", "enrollment", "hook"]
+
+
+def test_a_valid_certificate_is_admitted_with_its_identity(verify: Verify) -> None:
+    code, document = verify()
+    assert code == 0
+    assert document["admitted"] is True
+    assert (document["reason"], document["detail"]) == (None, None)
+    assert document["identity"] == {
+        "ca": "factory",
+        "thing_name": "sensor-0001",
+        "thing_type": "sensor",
+        "thing_groups": [],
+        "attributes": {},
+        "policy": "jitr-acme--factory",
+    }
+    assert [one["check"] for one in document["checks"]] == list(CHECKS)
+    assert all(one.keys() == {"check", "verdict", "detail"} and one["detail"] for one in document["checks"])
+    assert {verdicts(document)[check] for check in ORDER if check not in ("revocation", "enrollment", "hook")} == {
+        "pass"
+    }
+
+
+def test_every_check_is_evaluated_also_after_a_failure(verify: Verify) -> None:
+    pem = factory().leaf(named("gateway-1"), key=rsa_key(1024), ends=NOW - DAY / 2)
+    code, document = verify(pem)
+    assert code == 1
+    assert (document["admitted"], document["identity"], document["reason"]) == (False, None, "EXPIRED")
+    assert document["detail"].startswith("not valid after")
+    rejected = {one["check"]: one["detail"].split(":")[0] for one in document["checks"] if one["verdict"] == "reject"}
+    assert rejected == {"validity": "EXPIRED", "key": "KEY_SIZE_REFUSED", "subject": "COMMON_NAME_REFUSED"}
+
+
+def test_what_the_rules_observe_or_leave_out_is_shown_as_such(verify: Verify, folder: Path) -> None:
+    fleet = folder / "fleet.toml"
+    fleet.write_text(fleet.read_text().replace("[ca.other]", f"{OBSERVED}[ca.other]"))
+    code, document = verify(factory().leaf(key=rsa_key(1024), ends=NOW - DAY / 2))
+    assert code == 0
+    assert verdicts(document)["key"] == "observe"
+    assert verdicts(document)["validity"] == "off"
+
+
+def test_a_certificate_is_judged_by_the_ca_that_issued_it(verify: Verify, other: Authority) -> None:
+    assert verify(other.leaf(named("gateway-1")))[1]["identity"]["ca"] == "other"
+    code, document = verify(other.leaf(named("gateway-1")), "--account", "dev", "--ca", "factory")
+    assert (code, document["reason"]) == (1, "NOT_ISSUED_BY_CA")
+
+
+def test_a_certificate_of_nobody_here_is_refused_and_everything_else_is_said_of_it(verify: Verify) -> None:
+    strange = issue_ca("Somebody", key=ec_key(owner="somebody"))
+    code, document = verify(strange.leaf(), "--account", "prod")
+    assert (code, document["reason"]) == (1, "NOT_ISSUED_BY_CA")
+    assert verdicts(document)["key"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [
+        ("2026-11-01", None),
+        ("2026-11-01T12:00:00Z", None),
+        ("2026-11-01T13:00:00+02:00", "NOT_YET_VALID"),
+        ("2026-11-01T10:59:59", "NOT_YET_VALID"),
+        ("2027-12-24", "EXPIRED"),
+    ],
+)
+def test_it_can_be_another_time(verify: Verify, at: str, reason: str | None) -> None:
+    begins = datetime(2026, 11, 1, tzinfo=UTC) + (timedelta() if reason is None else timedelta(hours=11, minutes=30))
+    document = verify(factory().leaf(begins=begins), "--account", "dev", "--at", at)[1]
+    assert document["reason"] == reason
+
+
+def test_a_ca_file_needs_no_fleet_file(verify: Verify, folder: Path, other: Authority) -> None:
+    (folder / "fleet.toml").unlink()
+    code, document = verify(other.leaf(named("any:thing_name-1")), "--ca-file", "other.pem")
+    assert (code, document["admitted"], document["identity"]["thing_name"]) == (0, True, "any:thing_name-1")
+    code, document = verify(other.leaf(named("no thing name")), "--ca-file", "other.pem")
+    assert (code, document["reason"]) == (1, "COMMON_NAME_REFUSED")
+    assert verify(factory().leaf(), "--ca-file", "other.pem")[1]["reason"] == "NOT_ISSUED_BY_CA"
+
+
+def test_a_certificate_that_cannot_be_parsed_is_rejected_as_such(verify: Verify) -> None:
+    lines = factory().leaf().splitlines()
+    for damaged in ("\n".join([lines[0], *lines[2:]]), factory().leaf() * 2, f"{lines[0]}\n!!\n{lines[-1]}", lines[0]):
+        code, document = verify(damaged)
+        assert (code, document["reason"]) == (1, "UNREADABLE")
+        assert verdicts(document)["identity"] == "reject"
+        assert {verdicts(document)[check] for check in ("issuance", "names", "hook")} == {"not evaluated"}
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "sentence"),
+    [
+        (b"", ["--account", "dev"], "holds no certificate in PEM form"),
+        (b"\x30\x82\x01\x00", ["--account", "dev"], "from DER: openssl x509 -inform der -in device.pem"),
+        (der_of(factory().leaf()), ["--account", "dev"], "holds no certificate in PEM form"),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\n", ["--account", "dev"], "holds no certificate in PEM form"),
+        (factory().leaf().encode() + bytes(65_536), ["--account", "dev"], "and AWS IoT takes 65536"),
+        (None, ["--account", "dev"], "cannot be read (No such file or directory)"),
+        (factory().leaf().encode(), ["--account", "moon"], "the fleet has no account moon"),
+        (factory().leaf().encode(), [], "say which one with --account"),
+        (factory().leaf().encode(), ["--account", "dev", "--region", "us-east-1"], "no stage in us-east-1"),
+        (factory().leaf().encode(), ["--account", "dev", "--ca", "third"], "no CA third: it has factory, other"),
+        (factory().leaf().encode(), ["--account", "dev", "--at", "tomorrow"], "--at tomorrow is no time"),
+        (factory().leaf().encode(), ["--account", "dev", "--ca-file", "factory.pem"], "--ca-file stands alone"),
+        (factory().leaf().encode(), ["--ca-file", "fleet.toml"], "fleet.toml holds no certificate in PEM form"),
+        (factory().leaf().encode(), ["--ca-file", "both.pem"], "both.pem cannot be used as a CA: it is PEM of 2"),
+        (factory().leaf().encode(), ["--account", "dev", "--fleet", "none.toml"], "none.toml:1: the file cannot be"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(
+    folder: Path, content: bytes | None, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "both.pem").write_text(factory().pem * 2)
+    if content is None:
+        (folder / "device.pem").unlink()
+    else:
+        (folder / "device.pem").write_bytes(content)
+    assert main(["verify", "device.pem", *options]) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert said.out == ""
+
+
+def test_an_account_with_several_regions_needs_no_region(verify: Verify) -> None:
+    assert verify(None, "--account", "prod")[0] == 0
+
+
+@pytest.mark.parametrize("pem", [factory().leaf(), factory().leaf(named("gateway-1")), factory().leaf()[:-40]])
+def test_people_see_each_check_with_its_number_verdict_and_sentence(
+    folder: Path, pem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "device.pem").write_text(pem)
+    code = main(["verify", "device.pem", "--account", "dev"])
+    shown = capsys.readouterr().out
+    numbers = [line.split()[0] for line in shown.splitlines() if line[:1].isdigit()]
+    assert numbers == [str(number) for number in range(11)]
+    assert all(check in shown for check in CHECKS)
+    if code == 0:
+        assert "device.pem: would be admitted, as thing sensor-0001; type sensor" in shown
+    else:
+        (reason,) = [reason for reason in Reason if f"would be rejected, for good: {reason}" in shown]
+        assert f"{reason}:" in shown
+
+
+def test_the_help_says_what_the_exit_codes_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Exit code 0: it would be admitted." in shown
+    assert "Example: jitrctl verify" in shown
