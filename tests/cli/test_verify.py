@@ -84,9 +84,21 @@ def test_a_valid_certificate_is_admitted_with_its_identity(verify: Verify) -> No
     }
     assert [one["check"] for one in document["checks"]] == list(CHECKS)
     assert all(one.keys() == {"check", "verdict", "detail"} and one["detail"] for one in document["checks"])
-    assert {verdicts(document)[check] for check in ORDER if check not in ("revocation", "enrollment", "hook")} == {
-        "pass"
-    }
+    assert [check for check, verdict in verdicts(document).items() if verdict != "pass"] == list(CHECKS)[-3:]
+
+
+@pytest.mark.parametrize("enrollment", ["listed", "approve"])
+def test_what_is_in_no_file_is_not_evaluated_and_refuses_nobody(verify: Verify, folder: Path, enrollment: str) -> None:
+    fleet = folder / "fleet.toml"
+    fleet.write_text(fleet.read_text().replace("[ca.factory]", f'[ca.factory]\nenrollment = "{enrollment}"'))
+    code, document = verify()
+    assert (code, verdicts(document)["enrollment"]) == (0, "not evaluated")
+
+
+def test_what_the_rules_leave_out_is_off_offline_too(verify: Verify, folder: Path) -> None:
+    fleet = folder / "fleet.toml"
+    fleet.write_text(fleet.read_text().replace("[ca.other]", '[ca.factory.checks]\nenrollment = "off"\n[ca.other]'))
+    assert verdicts(verify()[1])["enrollment"] == "off"
 
 
 def test_every_check_is_evaluated_also_after_a_failure(verify: Verify) -> None:
