@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.admission import ORDER, Examination, Verdict, examine
 from jitr.certificates import Certificate
-from jitr.errors import Rejected
+from jitr.errors import Rejected, UnusableCrl
 from jitr.registrations import CaRegistration, DeviceRegistration, Status
+from jitr.revocation import RevocationList
 from jitr.rules import CaRules, CertificateMode, CheckMode, Rules
 from jitrctl.errors import Unusable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -118,16 +120,18 @@ def rules_without_fleet(ca_pem: str, path: Path) -> Rules:
         certificate_mode=CertificateMode.SNI_ONLY,
         common_name="[a-zA-Z0-9:_-]{1,128}",
         policy="",
+        checks={"revocation": CheckMode.ENFORCE},  # once a CRL is given
     )
     return Rules(fleet="none", cas=(rules,))
 
 
-def verify(pem: str, rules: Rules, *, ca: str | None, now: datetime) -> Answer:
+def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, now: datetime) -> Answer:
     """Examine a certificate under an account's rules.
 
-    `ca` names the CA that AWS IoT would name; without it, that is the one that issued the certificate.
+    `ca` names the CA that AWS IoT would name; without it, that is the one that issued the certificate. `crl` is the
+    file with that CA's CRL, as it would be published.
 
-    Raises Unusable when the account has no CA of that name.
+    Raises Unusable when the account has no CA of that name, or the CRL cannot be relied upon.
     """
     ca_rules = _named(rules, ca) if ca else _issuer(pem, rules)
     device = DeviceRegistration(
@@ -138,13 +142,29 @@ def verify(pem: str, rules: Rules, *, ca: str | None, now: datetime) -> Answer:
         ca_certificate_id=ca_rules.certificate_id,
         created_at=now,
     )
-    examination = examine(device, _as_declared(ca_rules), _without_tables(rules), now=now)
-    return Answer(examination=examination, checks=_results(examination, ca_rules))
+    unread = {check: why for check, why in _OFFLINE.items() if check != "revocation" or not crl}
+    examination = examine(
+        device,
+        _as_declared(ca_rules),
+        _without(unread, rules),
+        revocations=_read_crl(crl, ca_rules) if crl else None,
+        now=now,
+    )
+    return Answer(examination=examination, checks=_results(examination, ca_rules, unread))
 
 
-def _without_tables(rules: Rules) -> Rules:
-    """The rules without the checks that need more than files: an entry that is not read is none that is missing."""
-    off = dict.fromkeys(_OFFLINE, CheckMode.OFF)
+def _read_crl(path: Path, ca: CaRules) -> RevocationList:
+    try:
+        return RevocationList.read(path.read_bytes(), Certificate.from_pem(ca.certificate_pem))
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read ({error.strerror}): name the CA's CRL") from error
+    except UnusableCrl as error:
+        raise Unusable(f"{path} cannot be used as the CRL of CA {ca.name}: {error}") from error
+
+
+def _without(checks: Collection[str], rules: Rules) -> Rules:
+    """The rules without the checks that need more than is at hand: an entry that is not read is not missing."""
+    off = dict.fromkeys(checks, CheckMode.OFF)
     return replace(rules, cas=tuple(replace(ca, checks={**ca.checks, **off}) for ca in rules.cas))
 
 
@@ -184,7 +204,7 @@ def _id_of(pem: str) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-def _results(examination: Examination, ca: CaRules) -> tuple[CheckResult, ...]:
+def _results(examination: Examination, ca: CaRules, unread: Mapping[str, str]) -> tuple[CheckResult, ...]:
     found = {finding.check: finding for finding in examination.findings}
     results = []
     number = -1
@@ -192,7 +212,7 @@ def _results(examination: Examination, ca: CaRules) -> tuple[CheckResult, ...]:
         number += check != "names"
         finding = found.get(check)
         verdict = finding.verdict if finding else Verdict.NOT_EVALUATED
-        if check in _OFFLINE and ca.mode_of(check) is not CheckMode.OFF:
+        if check in unread and ca.mode_of(check) is not CheckMode.OFF:
             verdict = Verdict.NOT_EVALUATED
         if finding and finding.refusal:
             detail = f"{finding.refusal.reason.name}: {finding.refusal.detail}"
@@ -201,7 +221,7 @@ def _results(examination: Examination, ca: CaRules) -> tuple[CheckResult, ...]:
         elif verdict is Verdict.OFF:
             detail = "the rules do not ask for it"
         else:
-            detail = _OFFLINE.get(check, "an earlier failure left nothing to look at")
+            detail = unread.get(check, "an earlier failure left nothing to look at")
         shown = "" if check == "names" else str(number)
         results.append(CheckResult(number=shown, check=check, verdict=verdict, detail=detail))
     return tuple(results)

@@ -35,6 +35,7 @@ def verify_command(
     ca_file: Annotated[
         Path | None, typer.Option(metavar="CA.pem", help="Instead of a fleet file: this CA, under default rules.")
     ] = None,
+    crl: Annotated[Path | None, typer.Option(metavar="FILE", help="The CA's CRL, for the check revocation.")] = None,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="As if it were then: 2027-01-31 or 2027-01-31T12:00:00Z.")
     ] = None,
@@ -52,7 +53,7 @@ def verify_command(
     if ca_file and (account or region or ca):
         raise Unusable("--ca-file stands alone: leave out --account, --region and --ca, or name them without it")
     rules = rules_without_fleet(read_pem(ca_file), ca_file) if ca_file else _rules(fleet, account, region)
-    answer = verify(pem, rules, ca=ca, now=_moment(at) if at else now())
+    answer = verify(pem, rules, ca=ca, crl=crl, now=_moment(at) if at else now())
     if as_json:
         print_json(answer.document())
     else:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from jitr.admission import ORDER
 from jitr.errors import Reason
@@ -84,7 +87,11 @@ def test_a_valid_certificate_is_admitted_with_its_identity(verify: Verify) -> No
     }
     assert [one["check"] for one in document["checks"]] == list(CHECKS)
     assert all(one.keys() == {"check", "verdict", "detail"} and one["detail"] for one in document["checks"])
-    assert [check for check, verdict in verdicts(document).items() if verdict != "pass"] == list(CHECKS)[-3:]
+    assert {check: verdict for check, verdict in verdicts(document).items() if verdict != "pass"} == {
+        "revocation": "off",  # unless the CA's rules ask for it
+        "enrollment": "not evaluated",
+        "hook": "not evaluated",
+    }
 
 
 @pytest.mark.parametrize("enrollment", ["listed", "approve"])
@@ -156,6 +163,48 @@ def test_a_ca_file_needs_no_fleet_file(verify: Verify, folder: Path, other: Auth
     code, document = verify(other.leaf(named("no thing name")), "--ca-file", "other.pem")
     assert (code, document["reason"]) == (1, "COMMON_NAME_REFUSED")
     assert verify(factory().leaf(), "--ca-file", "other.pem")[1]["reason"] == "NOT_ISSUED_BY_CA"
+
+
+def crl(*serials: int, ends: datetime = NOW + 6 * DAY) -> bytes:
+    """The factory's CRL of yesterday, in PEM, with these serial numbers."""
+    builder = x509.CertificateRevocationListBuilder().issuer_name(factory().subject)
+    builder = builder.last_update(NOW - DAY).next_update(ends)
+    builder = builder.add_extension(x509.CRLNumber(1), critical=False)
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - DAY)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(factory().key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def test_a_crl_is_asked_where_one_is_given(verify: Verify, folder: Path) -> None:
+    pem, file = factory().leaf(), ("--crl", "factory.crl")
+    serial = x509.load_pem_x509_certificate(pem.encode()).serial_number
+    for content, verdict, reason in (
+        (crl(), "pass", None),
+        (crl(serial + 1), "pass", None),
+        (crl(serial), "reject", "REVOKED"),
+        (crl(ends=NOW - DAY / 2), "reject", "CRL_STALE"),
+    ):
+        (folder / "factory.crl").write_bytes(content)
+        document = verify(pem, "--ca-file", "factory.pem", *file)[1]
+        assert verdicts(document)["revocation"] == verdict
+        assert str(document["reason"]).startswith(str(reason))
+    # The CA's rules do not ask for it.
+    assert verdicts(verify(pem, "--account", "dev", *file)[1])["revocation"] == "off"
+    assert verdicts(verify(pem, "--ca-file", "factory.pem")[1])["revocation"] == "not evaluated"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"no CRL", "cannot be used as the CRL of CA ca-file"), (None, "cannot be read (No such file or directory)")],
+)
+def test_a_crl_that_cannot_be_used_is_one_sentence(
+    folder: Path, content: bytes | None, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content:
+        (folder / "factory.crl").write_bytes(content)
+    assert main(["verify", "device.pem", "--ca-file", "factory.pem", "--crl", "factory.crl"]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_certificate_that_cannot_be_parsed_is_rejected_as_such(verify: Verify) -> None:
