@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fleet.patterns import UnboundedPattern, refuse_unbounded
 from fleet.problems import Place, nearest, shown
 
 Reader = Callable[[object, Place], Any]
@@ -86,6 +87,14 @@ def pattern(value: object, place: Place) -> str | None:
         place.problem(
             f"is not a regular expression ({error})",
             "correct it; a character with a meaning of its own is escaped with a backslash, in TOML best '\\.'",
+        )
+        return None
+    try:
+        refuse_unbounded(written)
+    except UnboundedPattern as error:
+        place.problem(
+            str(error),
+            "write it so that every text can be read in one way: [a-z]+(-[a-z]+)* instead of ([a-z]+-?)+",
         )
         return None
     return written

@@ -3,6 +3,7 @@
 # Importing a file lists its cases.
 from tests.cases import (
     enrollment,
+    factories,
     issuance,
     keys,
     names,
@@ -21,6 +22,7 @@ __all__ = [
     "CASES",
     "Case",
     "enrollment",
+    "factories",
     "issuance",
     "keys",
     "names",

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -13,6 +14,7 @@ from jitr import admission
 from jitr.admission import ORDER, Identity, Verdict, thing_name_of
 from jitr.errors import Reason, Rejected
 from jitr.rules import CHECKS, CheckMode
+from tests.cases import factories
 from tests.cases.catalogue import CASES, Case
 from tests.cases.der import as_pem, der_of
 from tests.cases.enrollment import entry_with_everything, listed
@@ -71,6 +73,13 @@ def test_a_refusals_detail_is_one_plain_line_without_the_certificate(case: Case)
     assert detail.isprintable()
     assert "BEGIN" not in detail
     assert not any(line in detail for line in application.device.pem.splitlines() if len(line) > 20)
+
+
+def test_the_page_for_devices_shows_the_commands_that_the_catalogue_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
+    assert f"```ini\n{factories.EXTENSIONS}```" in page
+    for command in (factories.KEY, factories.REQUEST, factories.WITH_EXTENSIONS):
+        assert f"$ openssl {command}\n" in page
 
 
 def test_an_admitted_device_is_named_by_the_rules_and_its_subject() -> None:
