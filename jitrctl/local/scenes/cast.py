@@ -84,7 +84,7 @@ def swept(stage: LocalStage, done: Callable[[], bool]) -> int:
     sent, deadline = 0, time.monotonic() + PATIENCE
     while True:
         sent += int(stage.sweep().get("sent", 0))
-        if done() or sent:
+        if done():
             return sent
         expect(time.monotonic() < deadline, f"the sweep did nothing in {PATIENCE:.0f} s{stage.said()}")
         time.sleep(_POLL)
