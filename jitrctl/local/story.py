@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jitrctl.local import accounts, deployment
-from jitrctl.local.scenes import connecting, recovering, refusing, rotating
+from jitrctl.local.scenes import connecting, enrolling, recovering, refusing, rotating
 from jitrctl.local.scenes.cast import Cast, Detail, expect
 from jitrctl.local.stage import LocalStage
 
@@ -55,6 +55,10 @@ class Story:
             (f"The same device, the same certificate, moves to {second}", connecting.move),
             (f"A device of the same CA connects to {second} without SNI", connecting.without_sni),
             ("Devices that must not get in", refusing.refusals),
+            (
+                "A CA whose devices are listed: one is expected, one is denied, one an operator approves",
+                enrolling.listed,
+            ),
             ("An event is lost, and the sweep takes the device up", recovering.lost_event),
             ("A device rotates its certificate, without a gap", rotating.rotation),
             ("The end: what became of every device", _end),
@@ -73,7 +77,14 @@ class Story:
         first, second = (
             LocalStage(account, place, fleet) for account, place in zip(started, self._places, strict=True)
         )
-        self.cast = Cast(first=first, second=second, cas=cas, example=self._example, devices=self._workspace.devices)
+        self.cast = Cast(
+            first=first,
+            second=second,
+            cas=cas,
+            example=self._example,
+            fleet_file=self._workspace.fleet_file,
+            devices=self._workspace.devices,
+        )
         return Detail(
             rows=[
                 {

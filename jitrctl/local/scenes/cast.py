@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,6 +40,7 @@ class Cast:
     second: LocalStage
     cas: Mapping[str, IssuingCa]  # by their names in fleet.toml, in its order
     example: Fleet  # the checkout's, as it is written
+    fleet_file: Path  # the one that is deployed
     devices: Path  # where their files are
     summary: list[dict[str, str]] = field(default_factory=list)  # one row for each device that came to an end
 
@@ -44,6 +48,22 @@ class Cast:
     def ca(self) -> IssuingCa:
         """The fleet's first CA."""
         return next(iter(self.cas.values()))
+
+    def order(self, stage: LocalStage, *words: str) -> None:
+        """Have an operator say `jitrctl …` about one account.
+
+        Raises LocalAwsError with what the command said when it fails.
+        """
+        options = ("--account", stage.name, "--region", stage.account.region, "--fleet", str(self.fleet_file))
+        done = subprocess.run(
+            [sys.executable, "-m", "jitrctl", *words, *options],
+            env=stage.account.environ_over(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        expect(done.returncode == 0, f"jitrctl {' '.join(words)}: {' '.join((done.stdout + done.stderr).split())}")
 
     def sum_up(self, device: str, stage: LocalStage, outcome: str, seconds: str = "-") -> None:
         self.summary.append(
