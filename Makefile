@@ -48,6 +48,7 @@ wheels: setup
 docs: setup
 	$(BIN)/python docs/transcript.py
 	$(BIN)/python docs/outcomes.py
+	$(BIN)/python docs/cli.py
 	$(BIN)/python docs/differences.py
 
 # Take the newest versions that pyproject.toml allows; look at the difference before committing it.

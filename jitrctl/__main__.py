@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fleet.problems import FleetError
 from jitr.errors import JitrError
 from jitrctl.across import in_a_sentence
-from jitrctl.commands import ca, crl, demo, device, enrollment, local, replay, verify
+from jitrctl.commands import ca, crl, demo, device, dlq, enrollment, fleet, local, replay, sweep, verify
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.local.errors import LocalAwsError
 from jitrctl.terminal import Exit, print_error
@@ -25,10 +25,13 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(replay.replay)
 app.command(name="verify")(verify.verify_command)
+app.command()(sweep.sweep)
 app.add_typer(ca.app, name="ca")
 app.add_typer(crl.app, name="crl")
 app.add_typer(device.app, name="device")
 app.add_typer(enrollment.app, name="enrollment")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(local.app, name="local")
 
 # The first that fits.

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from fleet.choices import RegisteredBy
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -47,7 +49,7 @@ class CaState:
     declared: CaRegistration
     found: FoundCa | None
     rule: Rule
-    registration_code: str | None = None  # the account's, where a CA in DEFAULT mode is still to be registered
+    registration_code: str | None = None  # the account's, where a CA is still to be registered in DEFAULT mode
 
     @property
     def name(self) -> str:
@@ -94,6 +96,10 @@ class CaPlan:
 
 def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
+    if state.declared.ca.registered_by is RegisteredBy.STACK:
+        told = differences(state)
+        obstacle = f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
+        return CaPlan(state=state, steps=(), obstacles=(obstacle,) if told else ())
     steps: list[Step] = []
     obstacles: list[str] = []
     may_register = anyway or state.rule is Rule.ENABLED
@@ -103,7 +109,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
             "would be lost; deploy the stack first, or say --anyway"
         )
     if state.found is None:
-        if refusal := _no_proof(state):
+        if refusal := no_proof(state):
             return CaPlan(state=state, steps=(), obstacles=(refusal,))
         steps.append(Register(automatically=may_register))
         return CaPlan(state=state, steps=tuple(steps), obstacles=tuple(obstacles))
@@ -145,7 +151,7 @@ def differences(state: CaState) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _no_proof(state: CaState) -> str | None:
+def no_proof(state: CaState) -> str | None:
     """Why AWS IoT would not take the verification certificate in this account; None when it would."""
     pem = state.declared.verification_certificate_pem
     if pem is None or state.registration_code is None:

@@ -27,7 +27,8 @@ def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...
     states = []
     for registration in declared:
         found = _found(stage, registration.ca)
-        prove = found is None and registration.mode is CertificateMode.DEFAULT
+        to_be_default = found is None or found.mode is not CertificateMode.DEFAULT
+        prove = to_be_default and registration.mode is CertificateMode.DEFAULT
         states.append(
             CaState(
                 declared=registration,
@@ -47,15 +48,15 @@ def apply(stage: Stage, registration: CaRegistration, step: Step) -> None:
     certificate_id = registration.ca.certificate_id
     match step:
         case Register(automatically=automatically):
-            register(stage, registration, automatically=automatically)
+            register(stage, registration, active=True, automatically=automatically)
         case Activate():
             stage.iot.update_ca_certificate(certificateId=certificate_id, newStatus="ACTIVE")
         case EnableAutoRegistration():
             stage.iot.update_ca_certificate(certificateId=certificate_id, newAutoRegistrationStatus="ENABLE")
 
 
-def register(stage: Stage, registration: CaRegistration, *, automatically: bool) -> None:
-    """Register a CA, ACTIVE, in the mode that the fleet file says.
+def register(stage: Stage, registration: CaRegistration, *, active: bool, automatically: bool) -> None:
+    """Register a CA in the mode that the fleet file says, with tags that say whose it is.
 
     Raises Refused with what AWS IoT has against it; botocore's errors.
     """
@@ -65,7 +66,7 @@ def register(stage: Stage, registration: CaRegistration, *, automatically: bool)
         stage.iot.register_ca_certificate(
             caCertificate=registration.ca.certificate_pem,
             certificateMode=registration.mode.value,
-            setAsActive=True,
+            setAsActive=active,
             allowAutoRegistration=automatically,
             tags=[
                 {"Key": "jitr-fleet", "Value": stage.fleet.name},

@@ -9,7 +9,6 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.decisions import Outcome
@@ -20,7 +19,8 @@ from jitr.provisioning import plan, plan_rejection
 from jitr.registrations import Status
 from jitr.replacement import refuse_wrong_owner
 from jitrctl.clock import now as present
-from jitrctl.errors import JitrctlError
+from jitrctl.errors import Refused
+from jitrctl.invoking import invoke
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 SCHEDULED = "aws.scheduler"
-# Longer than the longest function may take: the sweep's ten minutes.
-_PATIENT = Config(read_timeout=620, retries={"mode": "standard", "total_max_attempts": 1})
 
 
-class ReplayError(JitrctlError):
+class ReplayError(Refused):
     """A file or an event cannot be replayed; the text says what to do."""
 
 
@@ -61,10 +59,9 @@ class Replay:
     """Replays into one account and Region."""
 
     def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self._names = stage.names
         self._rules = stage.rules
-        # A whole batch, or a sweep, is waited for; and never sent a second time because the first took long.
-        self._lambda = stage.access.client("lambda", _PATIENT)
         self._iot = stage.aws_iot
         self._registry = stage.registry
         self._crls = stage.crls
@@ -84,9 +81,15 @@ class Replay:
         Raises ReplayError with what the function, or Lambda, said.
         """
         if document.get("source") == SCHEDULED:
-            return self._invoke(self._names.sweep_function, document)
+            return invoke(self._stage, self._names.sweep_function, document)
         event = _event(document)
-        return self._invoke(self._names.register_function, _as_published(event))
+        try:
+            return invoke(self._stage, self._names.register_function, _as_published(event))
+        except Refused as error:
+            if f": {event.certificate_id};" not in str(error):
+                raise
+            # CertificateUnknown, whose text is the id; Lambda's own word for its type varies.
+            return {"outcome": Outcome.GONE.value, "detail": "AWS IoT does not know the certificate"}
 
     def preview(self, document: dict[str, Any]) -> dict[str, Any]:
         """What would be decided on one event, and the plan; changes nothing.
@@ -148,16 +151,6 @@ class Replay:
                 may_follow=identity.may_follow,
                 now=now,
             )
-
-    def _invoke(self, function: str, payload: dict[str, Any]) -> dict[str, Any]:
-        try:
-            answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(payload).encode())
-            said = json.loads(answer["Payload"].read())
-        except (ClientError, BotoCoreError) as error:
-            raise ReplayError(f"function {function} cannot be invoked: {error}") from error
-        if answer.get("FunctionError"):
-            raise ReplayError(f"{said.get('errorType')}: {said.get('errorMessage')}")
-        return dict(said)
 
 
 def _event(document: dict[str, Any]) -> RegistrationEvent:

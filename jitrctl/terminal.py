@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-_LONGEST_WORD = 24  # characters of a word that are kept together
+_LONGEST_WORD, _SHORTEST = 24, 8  # characters of a word that are kept together, and where there is no room
+_GAP = 2  # between columns
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -36,14 +37,25 @@ class Exit(IntEnum):
 
 def table(rows: Sequence[Mapping[str, str]]) -> Table:
     """Rows with the same keys, as a table with those as headings; where it is too wide, cells wrap between words."""
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in rows[0]:
-        words = [word for row in rows for word in (heading, *row[heading].split())]
-        longest = max(len(word) for word in words)
-        shown.add_column(heading, overflow="fold", min_width=min(longest, _LONGEST_WORD))
+    shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    for heading, width in _least_widths(rows).items():
+        shown.add_column(heading, overflow="fold", min_width=width)
     for row in rows:
         shown.add_row(*(Text(value) for value in row.values()))
     return shown
+
+
+def _least_widths(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    """What each column needs so that words stay whole; less for the widest ones, where the terminal is too narrow."""
+    least = {
+        heading: min(max(len(word) for row in rows for word in (heading, *row[heading].split())), _LONGEST_WORD)
+        for heading in rows[0]
+    }
+    room = out.width - _GAP * len(least)
+    while sum(least.values()) > room and max(least.values()) > _SHORTEST:
+        widest = max(reversed(least), key=lambda heading: least[heading])  # of equals the last, which is said in prose
+        least[widest] -= 1
+    return least
 
 
 def grouped(told: Sequence[tuple[str, str]]) -> list[str]:
@@ -65,6 +77,15 @@ def short(certificate_id: str) -> str:
 def at(moment: datetime) -> str:
     """A time for people, to the minute, in UTC as in AWS's own logs."""
     return f"{moment.astimezone(UTC):%F %R}Z"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago, in the greatest unit that fits: 8m ago."""
+    seconds = max((now - moment).total_seconds(), 0)
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f}{unit} ago"
+    return f"{seconds:.0f}s ago"
 
 
 def can_ask() -> bool:

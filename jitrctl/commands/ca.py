@@ -8,6 +8,7 @@ import typer
 
 from jitrctl import brake, ca_registry
 from jitrctl.ca_plan import CaPlan, plan
+from jitrctl.commands.ca_mode import switch_mode
 from jitrctl.commands.ca_proof import csr, verification
 from jitrctl.commands.ca_status import Cas, status
 from jitrctl.scope import Scope, Yes, over_stages
@@ -82,6 +83,7 @@ def apply(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False, yes: Yes = F
 
 
 app.command()(status)
+app.command()(switch_mode)
 
 
 @app.command()

@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitrctl.errors import Refused, Unusable
+from jitrctl.letters import Letters, drop, received
 from jitrctl.replaying import Replay, ReplayError, documents_in
 from jitrctl.scope import Scope, over_stages
 from jitrctl.terminal import Exit, out, print_json
+
+if TYPE_CHECKING:
+    from jitrctl.stages import Stage
+
+# A minute for each stretch, in which nobody else is shown them.
+_MOST_LETTERS = 100
 
 
 @over_stages
 def replay(
     scope: Scope,
-    files: Annotated[list[Path], typer.Argument(help="Files with one event, error-action message or SQS batch each.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files with one event, error-action message or SQS batch each.")
+    ] = None,
     *,
+    dead: Annotated[bool, typer.Option("--dead-letters", help="What is in the dead-letter queue.")] = False,
+    undelivered: Annotated[bool, typer.Option("--undelivered", help="What the rule could not deliver.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the decision and the plan; change nothing.")] = False,
 ) -> None:
-    """Send stored events to an account's handler again; each outcome is shown.
+    """Send stored events to an account's handler again, past the queue; each outcome is shown.
 
+    A message of a queue that came to an outcome is taken out of the queue.
     Exit code 0: every event came to an outcome. 1: at least one did not. 2: nothing was tried.
 
     Example: jitrctl replay events/first-connection.json --account dev --dry-run
     """
-    into = Replay(scope.only_stage())
-    results = [result for path in files for result in _replayed(path, into, dry_run=dry_run)]
+    if not (files or dead or undelivered):
+        raise Unusable("there is nothing to replay: give files, --dead-letters or --undelivered")
+    stage = scope.only_stage()
+    into = Replay(stage)
+    results = [result for path in files or () for result in _replayed(path, into, dry_run=dry_run)]
+    for letters, wanted in ((Letters.DEAD, dead), (Letters.UNDELIVERED, undelivered)):
+        if wanted:
+            results += _replayed_letters(stage, letters, into, dry_run=dry_run)
     if scope.as_json:
         print_json({"ok": all("error" not in result for result in results), "results": results})
     else:
         for result in results:
             _show(result)
+        if not results:
+            out.print("The queue is empty.")
     if any("error" in result for result in results):
         raise typer.Exit(Exit.FAILED)
 
@@ -46,12 +67,26 @@ def _replayed(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]
     results = []
     for number, document in enumerate(documents, start=1):
         name = str(path) if len(documents) == 1 else f"{path} ({number} of {len(documents)})"
-        try:
-            answer = into.preview(document) if dry_run else into.send(document)
-            results.append({"file": name, **answer})
-        except ReplayError as error:
-            results.append({"file": name, "error": str(error)})
+        results.append(_replayed_one(name, document, into, dry_run=dry_run))
     return results
+
+
+def _replayed_letters(stage: Stage, letters: Letters, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
+    results = []
+    with received(stage, letters, most=_MOST_LETTERS) as found:
+        for letter in found:
+            result = _replayed_one(letter.id, {"body": letter.body}, into, dry_run=dry_run)
+            if "error" not in result and not dry_run:
+                drop(stage, letters, letter)
+            results.append(result)
+    return results
+
+
+def _replayed_one(name: str, document: dict[str, Any], into: Replay, *, dry_run: bool) -> dict[str, Any]:
+    try:
+        return {"file": name, **(into.preview(document) if dry_run else into.send(document))}
+    except Refused as error:
+        return {"file": name, "error": str(error)}
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -106,3 +106,13 @@ def test_a_proof_for_another_accounts_code_is_refused_before_it_is_tried(
     early = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=code))
     assert early.steps == steps
     assert bool(early.obstacles) is not bool(steps)
+
+
+def test_a_ca_that_the_stack_registers_is_left_to_the_stack(write_fleet: Callable[..., Path]) -> None:
+    path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
+    declared = load(path).accounts[0].cas[0]
+    for there in (None, replace(GOOD, active=False)):
+        left = plan(CaState(declared=declared, found=there, rule=Rule.ENABLED))
+        assert left.steps == ()
+        assert "deploy the stack" in left.obstacles[0]
+    assert plan(CaState(declared=declared, found=GOOD, rule=Rule.ENABLED)).obstacles == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,14 +13,20 @@ from cryptography.hazmat.primitives import serialization
 
 from fleet.parse import load
 from fleet.resources import ResourceNames
+from jitrctl import ca_registry
 from jitrctl.__main__ import main
+from jitrctl.errors import Refused
 from jitrctl.local.accounts import Account, LocalAccount, down, up
-from tests.local.authority import Authority
+from jitrctl.local.device import Endpoint, Refusal
+from tests.local.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SNI_ONLY = '{ mode = "SNI_ONLY" }'
+DEFAULT = '{ mode = "DEFAULT", verification_certificate = "dev.pem" }'
+NUMBERS = count(1)
 NAMES = ResourceNames("acme")
 PLACES = [
     Account(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev"),
@@ -41,7 +48,7 @@ class Fleet:
 
     def __init__(self, directory: Path, places: tuple[LocalAccount, ...], capsys: pytest.CaptureFixture[str]) -> None:
         self.directory = directory
-        self.ca = Authority.new("Maker", directory)
+        self.ca = Authority.new(f"Maker {next(NUMBERS)}", directory)
         self.places = {place.name: place for place in places}
         self.file = directory / "fleet.toml"
         self.capsys = capsys
@@ -51,9 +58,9 @@ class Fleet:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        self.write(dev='{ mode = "DEFAULT", verification_certificate = "dev.pem" }')
+        self.write(dev=DEFAULT)
 
-    def write(self, *, dev: str = '{ mode = "SNI_ONLY" }', prod: str = '{ mode = "SNI_ONLY" }') -> None:
+    def write(self, *, dev: str = SNI_ONLY, prod: str = SNI_ONLY) -> None:
         """Write the fleet file, with the CA's registration in either account."""
         text = '[fleet]\nname = "acme"\n[ca.factory]\ncertificate = "factory.pem"\ncommon_name = "sensor-[0-9]+"\n'
         for name, registration in (("dev", dev), ("prod", prod)):
@@ -259,3 +266,148 @@ def test_devices_wait_while_a_stage_is_paused_and_status_says_so(fleet: Fleet) -
     assert lambda_.get_event_source_mapping(UUID=uuid)["State"] == "Enabled"
     assert "paused" not in fleet.run("ca", "status", "--account", "dev")
     assert "deploy the stack first" in fleet.run("ca", "pause", "--account", "prod", "--yes", code=1)
+
+
+def _registered(fleet: Fleet, *, dev: str = SNI_ONLY, prod: str = SNI_ONLY) -> None:
+    """Both accounts have the CA registered as this says."""
+    fleet.deploy("dev")
+    fleet.deploy("prod")
+    fleet.prove()
+    fleet.write(dev=dev, prod=prod)
+    fleet.run("ca", "apply", "--yes")
+
+
+def _modes(fleet: Fleet) -> list[str | None]:
+    described = [fleet.described(name) for name in ("dev", "prod")]
+    return [str(one["certificateMode"]) if one else None for one in described]
+
+
+def test_a_mode_is_switched_and_the_ca_is_as_active_and_automatic_as_before(fleet: Fleet) -> None:
+    _registered(fleet)
+    fleet.write(dev=DEFAULT)
+    assert "dev/eu-central-1 factory: SNI_ONLY to DEFAULT" in fleet.run("ca", "switch-mode", code=2)
+    assert _modes(fleet) == ["SNI_ONLY", "SNI_ONLY"]
+
+    fleet.run("ca", "switch-mode", "--yes")
+
+    assert _modes(fleet) == ["DEFAULT", "SNI_ONLY"]
+    described = fleet.described("dev")
+    assert described
+    assert (described["status"], described["autoRegistrationStatus"]) == ("ACTIVE", "ENABLE")
+    assert "Nothing to do" in fleet.run("ca", "switch-mode", "--yes")
+    assert fleet.ask("ca", "status")["dev"]["differences"] == []
+
+
+def test_two_accounts_change_places_in_one_go(fleet: Fleet) -> None:
+    """The other account's proof is for another registration code, so it is made first."""
+    _registered(fleet, dev=DEFAULT)
+    code = fleet.iot("prod").get_registration_code()["registrationCode"]
+    (fleet.directory / "prod.pem").write_text(fleet.ca.verification(code))
+    fleet.write(prod='{ mode = "DEFAULT", verification_certificate = "prod.pem" }')
+    fleet.run("ca", "switch-mode", "--yes")
+    assert _modes(fleet) == ["SNI_ONLY", "DEFAULT"]
+
+
+def test_a_second_default_in_the_region_is_refused_before_anything_is_deleted(fleet: Fleet) -> None:
+    _registered(fleet, dev=DEFAULT)
+    code = fleet.iot("prod").get_registration_code()["registrationCode"]
+    (fleet.directory / "prod.pem").write_text(fleet.ca.verification(code))
+    fleet.write(prod='{ mode = "DEFAULT", verification_certificate = "prod.pem" }')
+    said = fleet.run("ca", "switch-mode", "--account", "prod", "--yes", code=1)
+    assert "dev/eu-central-1 holds it in mode DEFAULT" in said
+    assert _modes(fleet) == ["DEFAULT", "SNI_ONLY"]
+
+
+def test_a_proof_for_another_code_is_refused_before_anything_is_deleted(fleet: Fleet) -> None:
+    _registered(fleet)
+    (fleet.directory / "dev.pem").write_text(fleet.ca.verification("0" * 64))
+    fleet.write(dev=DEFAULT)
+    assert "another registration code" in fleet.run("ca", "switch-mode", "--yes", code=1)
+    assert _modes(fleet) == ["SNI_ONLY", "SNI_ONLY"]
+
+
+def _failing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Let the next registrations fail, as if AWS IoT refused them."""
+    real, left = ca_registry.register, [times]
+
+    def register(*arguments: Any, **more: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise Refused("AWS IoT refuses it")
+        real(*arguments, **more)
+
+    monkeypatch.setattr(ca_registry, "register", register)
+
+
+def test_the_old_registration_is_put_back_when_the_new_one_fails(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    _registered(fleet)
+    fleet.write(dev=DEFAULT)
+    _failing(monkeypatch, 1)
+    said = fleet.run("ca", "switch-mode", "--yes", code=1)
+    assert "AWS IoT refuses it; the old registration in mode SNI_ONLY was put back" in said
+    described = fleet.described("dev")
+    assert described
+    assert (described["certificateMode"], described["status"], described["autoRegistrationStatus"]) == (
+        "SNI_ONLY",
+        "ACTIVE",
+        "ENABLE",
+    )
+
+
+def test_a_registration_in_mode_default_is_put_back_with_its_proof(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _registered(fleet, dev=DEFAULT)
+    fleet.write()
+    _failing(monkeypatch, 1)
+    proof = str(fleet.directory / "dev.pem")
+    fleet.run("ca", "switch-mode", "--yes", "--old-verification", proof, code=1)
+    assert _modes(fleet) == ["DEFAULT", "SNI_ONLY"]
+
+
+def test_without_a_way_back_it_is_said_before_and_apply_finishes_what_failed_halfway(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _registered(fleet, dev=DEFAULT)
+    fleet.write()
+    assert "--old-verification FILE" in fleet.run("ca", "switch-mode", code=2)
+    _failing(monkeypatch, 1)
+    said = fleet.run("ca", "switch-mode", "--yes", code=1)
+    assert "it is deleted, and cannot be put back" in said
+    assert _modes(fleet) == [None, "SNI_ONLY"]
+    fleet.run("ca", "apply", "--yes")
+    assert _modes(fleet) == ["SNI_ONLY", "SNI_ONLY"]
+
+
+def test_nobody_takes_mode_default_when_the_one_who_has_it_was_not_switched(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _registered(fleet, dev=DEFAULT)
+    code = fleet.iot("prod").get_registration_code()["registrationCode"]
+    (fleet.directory / "prod.pem").write_text(fleet.ca.verification(code))
+    fleet.write(prod='{ mode = "DEFAULT", verification_certificate = "prod.pem" }')
+    _failing(monkeypatch, 1)
+    proof = str(fleet.directory / "dev.pem")
+    said = fleet.run("ca", "switch-mode", "--yes", "--old-verification", proof, code=1)
+    assert "prod/eu-central-1: not begun, since dev/eu-central-1 was not switched" in said
+    assert _modes(fleet) == ["DEFAULT", "SNI_ONLY"]
+
+
+def test_a_device_that_is_active_goes_on_working_and_one_that_knocks_meanwhile_comes_up_afterwards(
+    fleet: Fleet,
+) -> None:
+    _registered(fleet)
+    endpoint = Endpoint.of(fleet.places["dev"])
+    first, second = fleet.ca.device("sensor-1"), fleet.ca.device("sensor-2")
+    iot = fleet.iot("dev")
+    assert isinstance(first.connect(endpoint), Refusal)
+    iot.update_certificate(certificateId=certificate_id(first), newStatus="ACTIVE")
+    fleet.write(dev=DEFAULT)
+
+    fleet.run("ca", "switch-mode", "--yes")
+
+    described = iot.describe_certificate(certificateId=certificate_id(first))["certificateDescription"]
+    assert described["status"] == "ACTIVE"
+    assert isinstance(second.connect(endpoint), Refusal)
+    described = iot.describe_certificate(certificateId=certificate_id(second))["certificateDescription"]
+    assert (described["status"], described["certificateMode"]) == ("PENDING_ACTIVATION", "DEFAULT")

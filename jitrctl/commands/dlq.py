@@ -1,0 +1,200 @@
+"""`jitrctl dlq …`: what nobody works on any more, looked at, sent again or dropped."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.across import in_a_sentence
+from jitrctl.errors import Refused, Unusable
+from jitrctl.letters import Letter, Letters, drop, received, send_again
+from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.terminal import at, out, short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jitrctl.stages import Stage
+
+app = typer.Typer(help="Dead letters, and events that a rule could not deliver.", no_args_is_help=True)
+
+_SHOWN = 80  # characters of a reason in a list
+
+Undelivered = Annotated[
+    bool, typer.Option("--undelivered", help="The events that a rule could not deliver, instead of the dead letters.")
+]
+_Most = Annotated[int, typer.Option("--most", help="How many messages to look at in each stage.", min=1, max=10_000)]
+_Ids = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="Beginnings of message ids, as listed.")]
+_All = Annotated[bool, typer.Option("--all", help="Every message that is there.")]
+
+
+@app.command("list")
+@over_stages
+def show_list(scope: Scope, most: _Most = 100, *, undelivered: Undelivered = False) -> None:
+    """List what is in the dead-letter queue of each account, whose event it is, and why it is there.
+
+    Example: jitrctl dlq list --account prod
+    """
+    letters = _letters(undelivered=undelivered)
+
+    def read(stage: Stage) -> list[Letter]:
+        with received(stage, letters, most=most) as found:
+            return sorted(found, key=lambda one: one.sent_at)
+
+    results = scope.across(read, doing="receiving")
+    if not scope.as_json and results.ok and not any(done.value for done in results.done):
+        out.print(f"Nothing is in the {letters}.")
+    scope.report(
+        results,
+        rows=lambda _, found: [
+            {
+                "message": one.id[:8],
+                "sent": at(one.sent_at),
+                "certificate": short(one.certificate_id) if one.certificate_id else "unreadable",
+                "reason": _cut(one.reason),
+            }
+            for one in found
+        ],
+        fields=lambda found: {"messages": [_document(one) for one in found]},
+    )
+
+
+@app.command()
+@over_stages
+def show(
+    scope: Scope,
+    message: Annotated[str, typer.Argument(help="The beginning of its id, as listed.")],
+    *,
+    undelivered: Undelivered = False,
+) -> None:
+    """Show one message whole.
+
+    Example: jitrctl dlq show 3f2a91c4 --account prod
+    """
+    letters = _letters(undelivered=undelivered)
+
+    def read(stage: Stage) -> list[Letter]:
+        with received(stage, letters, most=10_000) as found:
+            return [one for one in found if one.id.startswith(message)]
+
+    results = scope.across(read, doing="receiving")
+    if results.ok and not any(done.value for done in results.done):
+        raise Refused(f"no message in the {letters} begins with {message}: `jitrctl dlq list` shows which there are")
+
+    def shown() -> None:
+        for done in results.done:
+            for one in done.value:
+                out.print(f"{done.stage}  {one.id}  sent {at(one.sent_at)}", markup=False, soft_wrap=True)
+                out.print(f"reason: {one.reason}", markup=False, soft_wrap=True)
+                out.print(_pretty(one.body), markup=False, soft_wrap=True)
+
+    scope.report(
+        results,
+        show=shown,
+        fields=lambda found: {"messages": [{**_document(one), "body": one.body} for one in found]},
+    )
+
+
+@app.command()
+@over_stages
+def redrive(
+    scope: Scope, messages: _Ids = None, *, every: _All = False, undelivered: Undelivered = False, yes: Yes = False
+) -> None:
+    """Send messages to the registrations queue again, once their cause is gone; what is no event stays.
+
+    Example: jitrctl dlq redrive 3f2a91c4 --account prod
+    """
+    letters = _letters(undelivered=undelivered)
+    _carry_out(scope, messages, letters, "sent again", send_again, every=every, yes=yes)
+
+
+@app.command("drop")
+@over_stages
+def drop_messages(
+    scope: Scope, messages: _Ids = None, *, every: _All = False, undelivered: Undelivered = False, yes: Yes = False
+) -> None:
+    """Delete messages for good; a device that is still pending is found by the sweep all the same.
+
+    Example: jitrctl dlq drop 3f2a91c4 --account prod
+    """
+    letters = _letters(undelivered=undelivered)
+    _carry_out(scope, messages, letters, "dropped", drop, every=every, yes=yes)
+
+
+def _carry_out(
+    scope: Scope,
+    ids: Sequence[str] | None,
+    letters: Letters,
+    what: str,
+    work: Callable[[Stage, Letters, Letter], None],
+    *,
+    every: bool,
+    yes: bool,
+) -> None:
+    """Choose messages by the beginnings of their ids, show which, ask, and do it, each on its own."""
+    if bool(ids) is every:
+        raise Unusable("say which messages, by the beginnings of their ids, or --all")
+
+    def chosen(found: Sequence[Letter]) -> list[Letter]:
+        return [one for one in found if every or any(one.id.startswith(id_) for id_ in ids or ())]
+
+    def read(stage: Stage) -> list[Letter]:
+        with received(stage, letters, most=10_000) as found:
+            return chosen(found)
+
+    def done_to(stage: Stage) -> list[tuple[Letter, str | None]]:
+        with received(stage, letters, most=10_000) as found:
+            return [(one, _error(lambda one=one: work(stage, letters, one))) for one in chosen(found)]  # type: ignore[misc]
+
+    stages, failed = scope.opened()
+    looked = scope.across(read, doing="receiving", stages=stages)
+    plan = [f"{done.stage}  {one.id}  {one.reason}" for done in looked.done for one in done.value]
+    if looked.ok and not plan:
+        raise Refused(f"no such message is in the {letters}: `jitrctl dlq list` shows which there are")
+    if plan:
+        scope.confirm([f"To be {what}:", *plan], yes=yes)
+    results = scope.across(done_to, doing="working", stages=[done.stage for done in looked.done if done.value])
+    scope.report(
+        results,
+        rows=lambda _, worked: [{"message": one.id[:8], "now": error or what} for one, error in worked],
+        fields=lambda worked: {
+            "messages": [{"id": one.id, "ok": error is None, "error": error} for one, error in worked]
+        },
+        failed=(*failed, *looked.failed),
+        ok=not any(error for done in results.done for _, error in done.value),
+    )
+
+
+def _error(work: Callable[[], None]) -> str | None:
+    try:
+        work()
+    except Refused as error:
+        return in_a_sentence(error)
+    return None
+
+
+def _letters(*, undelivered: bool) -> Letters:
+    return Letters.UNDELIVERED if undelivered else Letters.DEAD
+
+
+def _document(one: Letter) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "sent_at": one.sent_at.isoformat(),
+        "certificate_id": one.certificate_id,
+        "reason": one.reason,
+    }
+
+
+def _cut(text: str) -> str:
+    """As much of a reason as a list has room for; `dlq show` has the rest."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _pretty(body: str) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2)
+    except ValueError:
+        return body

@@ -1,0 +1,180 @@
+"""A stage in one look: the stack, the queues, the function, the sweep, and what has drifted from the fleet file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from fleet.names import partition_of
+from fleet.policy import PLACEHOLDERS
+from jitrctl import brake, ca_registry
+from jitrctl.ca_plan import CaState, Rule, differences
+from jitrctl.explaining import is_missing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fleet.model import Ca
+    from jitrctl.stages import Stage
+
+# The policy of a CA that names none; it is the checkout's, like the CDK app that deploys it.
+_BUILT_IN_POLICY = Path(__file__).parents[1] / "policies" / "device.json"
+GOOD_STACK = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What one look at a stage found; None where there is nothing, because the stack is not deployed."""
+
+    stack: str | None  # CloudFormation's status
+    deployed_at: datetime | None
+    cas: tuple[CaState, ...]
+    function: str  # "on", "paused" or what is wrong with it
+    waiting: int | None  # messages in the queue `registrations`, those in work included
+    dead: int | None
+    undelivered: int | None
+    swept_at: datetime | None  # the end of the sweep's last full pass, over the CA whose is the oldest
+    iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
+    drift: tuple[str, ...]
+
+
+def look(stage: Stage, assembly: Path | None) -> Health:
+    """Look at a stage; `assembly` is where `cdk synth` left its templates, None to compare none.
+
+    Raises botocore's errors, AccessError.
+    """
+    stack = _stack(stage)
+    cas = ca_registry.look(stage, stage.account.cas)
+    drift = [f"{state.name}: {difference}" for state in cas for difference in differences(state)]
+    if stack and stack["StackStatus"] not in GOOD_STACK:
+        drift.append(f"the stack is {stack['StackStatus']}: look at its events, then deploy again")
+    if stack:
+        drift += [text for state in cas if (text := _policy_drift(stage, state.declared.ca))]
+        drift += [text for text in [_template_drift(stage, assembly)] if text]
+    return Health(
+        stack=stack["StackStatus"] if stack else None,
+        deployed_at=(stack.get("LastUpdatedTime") or stack["CreationTime"]) if stack else None,
+        cas=cas,
+        function=_function(stage),
+        waiting=_messages(stage, stage.names.registrations_queue),
+        dead=_messages(stage, stage.names.dead_letter_queue),
+        undelivered=_messages(stage, stage.names.undelivered_queue),
+        swept_at=_swept_at(stage) if stack else None,
+        iot_logging=_iot_logging(stage),
+        drift=tuple(drift),
+    )
+
+
+def rules_enabled(health: Health) -> int:
+    return sum(state.rule is Rule.ENABLED for state in health.cas)
+
+
+def _stack(stage: Stage) -> dict[str, Any] | None:
+    client = stage.access.client("cloudformation")
+    try:
+        return dict(client.describe_stacks(StackName=stage.names.stack)["Stacks"][0])
+    except ClientError as error:
+        # CloudFormation's answer for a stack that does not exist is a ValidationError.
+        if "does not exist" in error.response["Error"].get("Message", ""):
+            return None
+        raise
+
+
+def _function(stage: Stage) -> str:
+    try:
+        configuration = stage.lambda_.get_function_configuration(FunctionName=stage.names.register_function)
+    except stage.lambda_.exceptions.ResourceNotFoundException:
+        return "missing"
+    if configuration.get("State", "Active") not in ("Active", "Inactive"):
+        return str(configuration["State"]).lower()
+    if configuration.get("LastUpdateStatus", "Successful") == "Failed":
+        return "update failed"
+    found = brake.mapping(stage)
+    if found is None:
+        return "no queue"
+    return "on" if found.is_on else "paused"
+
+
+def _messages(stage: Stage, queue: str) -> int | None:
+    """How many messages a queue holds, about; those in work and those put off included."""
+    wanted = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    try:
+        url = stage.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        attributes = stage.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+    return sum(int(attributes.get(name, 0)) for name in wanted)
+
+
+def _swept_at(stage: Stage) -> datetime | None:
+    """When the sweep last finished counting, by the CA for which that is longest ago; None if one was never counted."""
+    passes = [stage.journal.last_pass(registration.ca.certificate_id).finished_at for registration in stage.account.cas]
+    known = [finished for finished in passes if finished]
+    return min(known) if known and len(known) == len(passes) else None
+
+
+def _iot_logging(stage: Stage) -> str | None:
+    """AWS IoT's default log level; "unknown" where it does not say, which is no reason to say nothing of the rest."""
+    try:
+        options = stage.iot.get_v2_logging_options()
+    except ClientError as error:
+        return None if error.response["Error"].get("Code") == "NotConfiguredException" else "unknown"
+    level = options.get("defaultLogLevel")
+    return None if options.get("disableAllLogs") or level in (None, "DISABLED") else str(level)
+
+
+def _policy_drift(stage: Stage, ca: Ca) -> str | None:
+    """How the policy that devices have differs from the file."""
+    name = stage.fleet.policy_name(ca)
+    try:
+        deployed = json.loads(stage.iot.get_policy(policyName=name)["policyDocument"])
+    except stage.iot.exceptions.ResourceNotFoundException:
+        return f"{ca.name}: policy {name} is missing: deploy the stack"
+    file = ca.policy or _BUILT_IN_POLICY
+    if deployed == json.loads(_filled(stage, file.read_text(encoding="utf-8"))):
+        return None
+    return f"the default version of policy {name} is not {file.name}: deploy, or look who changed it"
+
+
+def _filled(stage: Stage, text: str) -> str:
+    """A policy file with the stage's own values, as the stack has them put in."""
+    values = (partition_of(stage.region) or "aws", stage.region, stage.account.id)
+    for placeholder, value in zip(PLACEHOLDERS, values, strict=True):
+        text = text.replace(placeholder, value)
+    return text
+
+
+def _template_drift(stage: Stage, assembly: Path | None) -> str | None:
+    """How the deployed template differs from the synthesized one."""
+    if assembly is None:
+        return None
+    synthesized = synthesized_template(assembly, str(stage))
+    if synthesized is None:
+        return f"{assembly} holds no template for it: `make synth`"
+    client = stage.access.client("cloudformation")
+    body = client.get_template(StackName=stage.names.stack, TemplateStage="Original")["TemplateBody"]
+    deployed = json.loads(body) if isinstance(body, str) else body
+    # Through JSON, so that both went through the same.
+    if json.loads(json.dumps(deployed)) == synthesized:
+        return None
+    return f"the deployed template is not the synthesized one: cdk diff {stage}"
+
+
+def synthesized_template(assembly: Path, stage: str) -> Any | None:
+    """The template that `cdk synth` made for a stage, found by its name in the assembly's manifests; None if none."""
+    for manifest in sorted(assembly.glob("assembly-*/manifest.json")):
+        for artifact in json.loads(manifest.read_text(encoding="utf-8"))["artifacts"].values():
+            if artifact["type"] == "aws:cloudformation:stack" and artifact.get("displayName") == stage:
+                template = manifest.parent / artifact["properties"]["templateFile"]
+                return json.loads(template.read_text(encoding="utf-8"))
+    return None

@@ -1,0 +1,164 @@
+"""The fleet file by itself, and every stage in one look."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from jitrctl.__main__ import main
+from jitrctl.health import synthesized_template
+from jitrctl.local.workspace import CHECKOUT
+from jitrctl.stages import Stage
+from tests.cases.issuing import Authority
+from tests.edge.cloud import create_registry
+
+TEMPLATE = {"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}}
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command with --json; what it says of each stage."""
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        assert main([*arguments, "--json"]) == code
+        document = json.loads(capsys.readouterr().out)
+        return {f"{one['account']}/{one['region']}": one for one in document["stages"]}
+
+    return run
+
+
+def test_a_good_fleet_file_is_described_without_aws(fleet_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fleet", "check", "--fleet", str(fleet_file)]) == 0
+    shown = capsys.readouterr().out
+    assert "describes the fleet acme" in shown
+    assert [line.split()[0] for line in shown.splitlines() if "/" in line.split(" ")[0]][1:] == [
+        "dev/eu-central-1",
+        "prod/eu-central-1",
+        "prod/us-east-1",
+    ]
+
+
+def test_a_wrong_fleet_file_is_told_with_all_its_problems(
+    write_fleet: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_fleet('mode = "SNI_ONLY"', 'mode = "SNI"')
+    assert main(["fleet", "check", "--fleet", str(path)]) == 2
+    assert capsys.readouterr().err.count("account.") == 2
+
+
+def _deploy_stack(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """Have CloudFormation, for which moto asks for more packages, know the stack in one Region."""
+    call: Any = vars(BaseClient)["_make_api_call"]
+
+    def answer(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        if operation == "GetV2LoggingOptions":  # which moto does not have
+            return {"defaultLogLevel": "ERROR"}
+        if operation not in ("DescribeStacks", "GetTemplate"):
+            return call(client, operation, parameters)
+        assert parameters["StackName"] == "jitr-acme"
+        if client.meta.region_name != region:
+            said = {"Error": {"Code": "ValidationError", "Message": "Stack with id jitr-acme does not exist"}}
+            raise ClientError(said, operation)  # type: ignore[arg-type]
+        if operation == "GetTemplate":
+            return {"TemplateBody": json.dumps(TEMPLATE)}
+        return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "CreationTime": datetime(2026, 11, 1, tzinfo=UTC)}]}
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+
+
+@pytest.fixture
+def deployed(
+    aws: None,  # noqa: ARG001 -- which it needs first
+    monkeypatch: pytest.MonkeyPatch,
+    stages: tuple[Stage, ...],
+    ca: Authority,
+) -> Stage:
+    """The first stage, with what a look at it asks for; the other two are empty."""
+    stage = stages[0]
+    _deploy_stack(monkeypatch, stage.region)
+    create_registry(stage.dynamodb, stage.names.registry_table)
+    names = stage.names
+    for queue in (names.registrations_queue, names.dead_letter_queue, names.undelivered_queue):
+        stage.sqs.create_queue(QueueName=queue)
+    stage.iot.register_ca_certificate(caCertificate=ca.pem, setAsActive=True, allowAutoRegistration=True)
+    assert ca.certificate_id == stage.account.cas[0].ca.certificate_id
+    document = (CHECKOUT / "policies/device.json").read_text()
+    for placeholder, value in (("<partition>", "aws"), ("<region>", stage.region), ("<account>", stage.account.id)):
+        document = document.replace(placeholder, value)
+    stage.iot.create_policy(policyName="jitr-acme--factory", policyDocument=document)
+    return stage
+
+
+def _assembly(folder: Path, template: object) -> Path:
+    """What `cdk synth` leaves, as far as it is looked at."""
+    inner = folder / "cdk.out" / "assembly-dev"
+    inner.mkdir(parents=True)
+    artifact = {
+        "type": "aws:cloudformation:stack",
+        "displayName": "dev/eu-central-1",
+        "properties": {"templateFile": "dev.template.json"},
+    }
+    (inner / "manifest.json").write_text(json.dumps({"artifacts": {"other": {"type": "cdk:asset"}, "x": artifact}}))
+    (inner / "dev.template.json").write_text(json.dumps(template))
+    return folder / "cdk.out"
+
+
+def test_each_stage_is_seen_as_it_is(deployed: Stage, fleet_file: Path, told: Callable[..., Any]) -> None:
+    url = deployed.sqs.get_queue_url(QueueName=deployed.names.dead_letter_queue)["QueueUrl"]
+    deployed.sqs.send_message(QueueUrl=url, MessageBody="x")
+
+    said = told("fleet", "status", "--fleet", str(fleet_file), code=1)
+
+    dev = said["dev/eu-central-1"]
+    assert (dev["stack"], dev["waiting"], dev["dead"], dev["undelivered"]) == ("CREATE_COMPLETE", 0, 1, 0)
+    assert (dev["function"], dev["swept_at"], dev["iot_logging"]) == ("missing", None, "ERROR")
+    assert not any("policy" in text for text in dev["drift"])
+    far = said["prod/us-east-1"]
+    assert (far["stack"], far["waiting"]) == (None, None)
+    assert "factory: it is not registered" in far["drift"]
+
+
+def test_another_policy_than_the_files_is_drift(deployed: Stage, fleet_file: Path, told: Callable[..., Any]) -> None:
+    deployed.iot.create_policy_version(
+        policyName="jitr-acme--factory", policyDocument='{"Version": "2012-10-17"}', setAsDefault=True
+    )
+    said = told("fleet", "status", "--fleet", str(fleet_file), "--account", "dev", code=1)
+    assert (
+        "the default version of policy jitr-acme--factory is not device.json: deploy, or look who changed it"
+        in (said["dev/eu-central-1"]["drift"])
+    )
+
+
+@pytest.mark.parametrize(("template", "drifted"), [(TEMPLATE, False), ({"Resources": {}}, True)])
+def test_another_template_than_the_synthesized_one_is_drift(
+    deployed: Stage, fleet_file: Path, tmp_path: Path, told: Callable[..., Any], template: object, drifted: object
+) -> None:
+    assembly = _assembly(tmp_path / "made", template)
+    said = told("fleet", "status", "--fleet", str(fleet_file), "--account", "dev", "--assembly", str(assembly), code=1)
+    text = f"the deployed template is not the synthesized one: cdk diff {deployed}"
+    assert (text in said["dev/eu-central-1"]["drift"]) is drifted
+
+
+def test_an_assembly_is_searched_for_the_stages_template(tmp_path: Path) -> None:
+    assembly = _assembly(tmp_path, TEMPLATE)
+    assert synthesized_template(assembly, "dev/eu-central-1") == TEMPLATE
+    assert synthesized_template(assembly, "prod/eu-central-1") is None
+
+
+def test_an_assembly_that_is_older_than_the_fleet_file_is_not_compared_with(
+    deployed: Stage, fleet_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert str(deployed) == "dev/eu-central-1"
+    _assembly(fleet_file.parent, {"Resources": {}})
+    (fleet_file.parent / "cdk.out" / "manifest.json").write_text("{}")
+    os.utime(fleet_file.parent / "cdk.out" / "manifest.json", (0, 0))
+    main(["fleet", "status", "--fleet", str(fleet_file), "--account", "dev"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is older than" in said
+    assert "synthesized" not in said
