@@ -74,7 +74,9 @@ def _obstacle(
     one: Switch, states: Mapping[Stage, tuple[CaState, ...]], giving_up: set[tuple[Stage, str]]
 ) -> str | None:
     if one.state.declared.ca.registered_by is RegisteredBy.STACK:
-        return "the stack registers it, and only a stack that does not can have its mode changed: docs/fleet.md says how"
+        return (
+            "the stack registers it, and only a stack that does not can have its mode changed: docs/fleet.md says how"
+        )
     if one.to is CertificateMode.SNI_ONLY:
         return None
     for stage, others in states.items():
