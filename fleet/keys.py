@@ -14,6 +14,7 @@ from fleet.names import (
     attributes,
     boundary,
     fleet_name,
+    function_arn,
     own_name,
     region,
     role_arn,
@@ -40,7 +41,7 @@ from fleet.values import (
 )
 from jitr.naming import MOST_GROUPS
 from jitr.rules import (
-    CHECKS,
+    MODES,
     CertificateMode,
     CheckMode,
     EnrollmentRule,
@@ -134,7 +135,7 @@ FLEET: Keys = {
 
 CHECK_MODES: Keys = {
     check: Key(kind="enforce, observe or off", read=choice(CheckMode), default=default_mode(check).value)
-    for check in CHECKS
+    for check in MODES
 }
 
 CA: Keys = {
@@ -151,6 +152,7 @@ CA: Keys = {
     "enrollment": Key(kind="open, listed or approve", read=choice(EnrollmentRule), default="open"),
     "extra_types": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
     "extra_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
+    "hook": Key(kind="ARN of a function", read=function_arn, default=None),
     "on_reject": Key(kind="deactivate, revoke or leave", read=choice(OnReject), default="deactivate"),
     "on_replacement": Key(kind="rotate, reject or share", read=choice(OnReplacement), default="rotate"),
     "on_stale_crl": Key(kind="hold or admit", read=choice(OnStaleCrl), default="hold"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 
 from fleet.choices import IotLogging, RegisteredBy
+from fleet.names import partition_of
 from jitr.rules import CaRules, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement, OnStaleCrl, Rules
 
 
@@ -35,6 +36,7 @@ class Ca:
     enrollment: EnrollmentRule
     extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
     extra_groups: tuple[str, ...]
+    hook: str | None  # ARN of a function, with {partition}, {region}, {account} in it
     on_reject: OnReject
     on_replacement: OnReplacement
     on_stale_crl: OnStaleCrl
@@ -46,6 +48,10 @@ class Ca:
     maximum_life: int | None  # seconds
     rsa_bits: tuple[int, int]  # least and greatest modulus, inclusive
     curves: tuple[str, ...]
+
+    def hook_in(self, account: "Account", region: str) -> str | None:
+        """The ARN of the hook's function for one stage."""
+        return self.hook and self.hook.format(partition=partition_of(region), region=region, account=account.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +140,13 @@ class Fleet:
             raise ValueError(f"the fleet {self.name} has no stage for account {account.name} in {region}")
         return Rules(
             fleet=self.name,
-            cas=tuple(self._ca_rules(registration) for registration in account.cas),
+            cas=tuple(self._ca_rules(registration, account, region) for registration in account.cas),
             pending_after=self.sweep.pending_after,
             horizon=self.sweep.horizon,
             every=self.sweep.every,
         )
 
-    def _ca_rules(self, registration: CaRegistration) -> CaRules:
+    def _ca_rules(self, registration: CaRegistration, account: Account, region: str) -> CaRules:
         ca = registration.ca
         return CaRules(
             name=ca.name,
@@ -157,6 +163,7 @@ class Fleet:
             enrollment=ca.enrollment,
             extra_types=ca.extra_types,
             extra_groups=ca.extra_groups,
+            hook=ca.hook_in(account, region),
             on_reject=ca.on_reject,
             on_replacement=ca.on_replacement,
             on_stale_crl=ca.on_stale_crl,

@@ -22,6 +22,12 @@ ACCOUNT_ID = re.compile(r"[0-9]{12}")
 # IAM user guide, "IAM ARNs": a role's path and name.
 ROLE_ARN = re.compile(r"arn:aws(?:-cn|-us-gov)?:iam::([0-9]{12}):role/[\w+=,.@/-]{1,576}", re.ASCII)
 
+# Lambda developer guide, "Function ARNs": a function, perhaps with a version or alias; {…} is filled in for each stage.
+_FUNCTION_ARN = re.compile(
+    r"arn:(aws|aws-cn|aws-us-gov|\{partition\}):lambda:([a-z0-9-]+|\{region\}):([0-9]{12}|\{account\})"
+    r":function:[a-zA-Z0-9_-]{1,64}(?::[a-zA-Z0-9$_-]{1,128})?"
+)
+
 # Shape and partition of a Region, offline: (partition, pattern). New Regions of these partitions fit by themselves.
 _DIRECTION = "(?:north|south|east|west|central|northeast|northwest|southeast|southwest)"
 PARTITIONS = {
@@ -108,6 +114,21 @@ def role_arn(value: object, place: Place) -> str | None:
         return None
     if not ROLE_ARN.fullmatch(written):
         place.problem(f"is {shown(written)}, which is no ARN of a role", 'write "arn:aws:iam::111111111111:role/NAME"')
+        return None
+    return written
+
+
+def function_arn(value: object, place: Place) -> str | None:
+    """Read the ARN of a Lambda function, in which {partition}, {region} and {account} stand for each stage's own."""
+    written = text(value, place)
+    if written is None:
+        return None
+    match = _FUNCTION_ARN.fullmatch(written)
+    if not match or (match[2] != "{region}" and partition_of(match[2]) is None):
+        place.problem(
+            f"is {shown(written)}, which is no ARN of a function",
+            'write "arn:aws:lambda:{region}:{account}:function:NAME"; {region} and {account} are each stage\'s own',
+        )
         return None
     return written
 

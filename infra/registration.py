@@ -50,6 +50,7 @@ class RegistrationPath(Construct):
         registry: RegistryTable,
         crls: CrlBucket,
         enrollment: EnrollmentList,
+        hooks: tuple[str, ...],
         target: Target,
         code: Asset,
         layer: lambda_.ILayerVersion,
@@ -100,6 +101,7 @@ class RegistrationPath(Construct):
                 *self._statements(cas, thing_groups, registry, target),
                 *crls.reading(),
                 enrollment.reading("dynamodb:BatchGetItem"),
+                *_asking(hooks),
             ],
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
@@ -257,6 +259,13 @@ class RegistrationPath(Construct):
                     error_action=_send_to(self.undelivered, role),
                 ),
             )
+
+
+def _asking(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
+    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them."""
+    if not hooks:
+        return []
+    return [iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks)))]
 
 
 def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:

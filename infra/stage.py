@@ -95,6 +95,7 @@ class RegionStack(cdk.Stack):
             registry=registry,
             crls=crls,
             enrollment=enrollment,
+            hooks=tuple(filter(None, (ca.hook_in(account, region) for ca in cas))),
             target=target,
             code=code,
             layer=layer,

@@ -15,6 +15,7 @@ from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
 from jitr.events import RegistrationEvent, published
 from jitr.examining import Examiner
+from jitr.hook import HOOK_CONFIG, Hook
 from jitr.provisioning import plan, plan_rejection
 from jitr.registrations import Status
 from jitr.replacement import refuse_wrong_owner
@@ -72,6 +73,7 @@ class Replay:
             iot=stage.aws_iot,
             crls=stage.crls,
             enrollment=stage.enrollment,
+            hook=Hook(lambda _: stage.access.client("lambda", HOOK_CONFIG)),
             clock=present,
         )
 
@@ -131,9 +133,12 @@ class Replay:
             outcome = Outcome.REJECTED if refusal.reason.final else Outcome.HELD
             return {"outcome": outcome.value, "detail": str(refusal), "plan": [_in_words(step) for step in undo]}
         steps = plan(identity, device)
+        # A hook may note down that it was asked, and here nothing is to happen.
+        ca_rules = self._rules.ca(device.ca_certificate_id or "")
+        asks = ", if the hook allows it" if ca_rules and ca_rules.asks_hook else ""
         return {
             "outcome": Outcome.ACTIVATED.value,
-            "detail": f"as thing {identity.thing_name}",
+            "detail": f"as thing {identity.thing_name}{asks}",
             "plan": [_in_words(step) for step in steps],
         }
 

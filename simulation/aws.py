@@ -31,6 +31,7 @@ from simulation.faults import (
     server_error,
     throttled,
 )
+from simulation.functions import Functions
 from simulation.iot import Iot
 from simulation.place import Place, Undocumented
 from simulation.quotas import (
@@ -48,7 +49,7 @@ from simulation.wire import attach
 if TYPE_CHECKING:
     from simulation.leaf import Leaf
 
-ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3"]
+ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda"]
 
 _READ_TIMEOUT = 5
 DEFAULT_CONFIG = Config(read_timeout=_READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3})
@@ -129,6 +130,7 @@ class Account:
         self.aws = aws
         self.id = place.account_id
         self.region = place.region
+        self.functions = Functions(place)
         self.sqs = Sqs(place)
         self.dynamodb = DynamoDb(place)
         self.events = EventBridge(place)
@@ -258,4 +260,4 @@ class Account:
         return self._operations[key]
 
     def _parts(self, service: str) -> tuple[object, ...]:
-        return self.iot.parts if service == "iot" else (getattr(self, service),)
+        return self.iot.parts if service == "iot" else (getattr(self, "functions" if service == "lambda" else service),)

@@ -16,6 +16,7 @@ from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
 from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
 from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
+from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal as SweepJournal
 from jitr.messages import RegistrationsQueue, SweepQueue
@@ -148,6 +149,7 @@ class Deployment:
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
+            hook=Hook(lambda _: self.account.client("lambda", caller=caller, config=HOOK_CONFIG)),
             announcer=announcer,
             pacer=pacer,
             clock=clock.now,

@@ -80,7 +80,12 @@ class ServiceError(Exception):
 
 
 # What each service says; AWS IoT's throttle is HTTP 400 (aws-facts §6), and so is everybody's here.
-_THROTTLED = {"sqs": "RequestThrottled", "cloudwatch": "Throttling", "s3": "SlowDown"}
+_THROTTLED = {
+    "sqs": "RequestThrottled",
+    "cloudwatch": "Throttling",
+    "s3": "SlowDown",
+    "lambda": "TooManyRequestsException",
+}
 _SERVER_ERROR = {
     "iot": "InternalFailureException",
     "dynamodb": "InternalServerError",
@@ -88,12 +93,13 @@ _SERVER_ERROR = {
     "events": "InternalException",
     "cloudwatch": "InternalServiceFault",
     "s3": "InternalError",
+    "lambda": "ServiceException",
 }
 
 
 def throttled(service: str) -> ServiceError:
-    # S3 says it with 503, all others with 400.
-    status = 503 if service == "s3" else 400
+    # S3 says it with 503, Lambda with 429, all others with 400.
+    status = {"s3": 503, "lambda": 429}.get(service, 400)
     return ServiceError(_THROTTLED.get(service, "ThrottlingException"), "Rate exceeded", status=status)
 
 

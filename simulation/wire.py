@@ -111,9 +111,13 @@ class _Operation:
         self._headers: dict[str, str] = {}
         if self._protocol not in ("json", "rest-json"):
             raise NotModelled(f"protocol {self._protocol}")
+        # A member that is the whole body, as Lambda's Invoke has one either way.
+        self._payload: str | None = None
+        self._answered_payload: str | None = None
+        if model.output_shape:
+            self._answered_payload = model.output_shape.serialization.get("payload")
         if self._protocol == "rest-json" and model.input_shape:
-            if "payload" in model.input_shape.serialization:
-                raise NotModelled(f"{model.name} with a payload of its own")
+            self._payload = model.input_shape.serialization.get("payload")
             for member, shape in model.input_shape.members.items():
                 wire_name = shape.serialization.get("name", member)
                 match shape.serialization.get("location"):
@@ -125,7 +129,8 @@ class _Operation:
                         self._headers[wire_name] = member
 
     def parameters(self, request: "AWSPreparedRequest") -> Params:
-        parameters: Params = json.loads(cast("bytes", request.body)) if request.body else {}
+        body = cast("bytes", request.body or b"")
+        parameters: Params = {self._payload: body} if self._payload else json.loads(body or b"{}")
         if self._protocol == "json":
             return parameters
         url = urlsplit(request.url)
@@ -146,7 +151,21 @@ class _Operation:
         if not answer.keys() <= self._answer_members:
             unknown = answer.keys() - self._answer_members
             raise ModelBroken(f"{self._model.name} does not answer {', '.join(unknown)}")
+        if self._answered_payload:
+            return self._with_payload(url, answer)
         return response(url, 200, json.dumps(answer, default=_epoch).encode())
+
+    def _with_payload(self, url: str, answer: Answer) -> AWSResponse:
+        """The body is one member; the others are headers."""
+        assert self._model.output_shape is not None  # noqa: S101 -- it has a payload
+        members = self._model.output_shape.members
+        headers = {
+            members[name].serialization["name"].lower(): str(value)
+            for name, value in answer.items()
+            if members[name].serialization.get("location") == "header"
+        }
+        body: bytes = answer[str(self._answered_payload)]
+        return response(url, 200, body, **headers)
 
     def error(self, url: str, error: ServiceError) -> AWSResponse:
         # The stubs have the code an int, and the shape always there; neither is so.

@@ -17,6 +17,7 @@ The checks, in order (a CA's rules set each to enforce, observe or off, by its n
        names      what the templates make of the certificate is legal (it is what is provisioned; never off)
     8  revocation the CA's CRL, in force now, does not list it (off by default: somebody has to publish CRLs)
     9  enrollment any entry that denies blocks; else any that allows; else the CA's rule: open, listed or approve
+   10  hook       the fleet's own function, asked by the caller about those who passed (1) to (9): hook_contract.py
 
 To add a check: a Reason in errors.py, its name in rules.CHECKS, a function in checks.py and a line in `_CHECKS`.
 
@@ -50,7 +51,7 @@ from jitr.enrollment import NO_ENTRIES, Enrollment
 from jitr.errors import CRL_LATE, Reason, Rejected
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations
-from jitr.rules import CHECKS, CaRules, CheckMode, OnStaleCrl, Rules
+from jitr.rules import CHECKS, HOOK, CaRules, CheckMode, OnStaleCrl, Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,14 @@ class Examination:
         assert self.identity is not None  # noqa: S101 -- nothing rejected means an identity
         return self.identity
 
+    def after_hook(self, identity: Identity | None, refusal: Rejected | None, mode: CheckMode) -> Self:
+        """The same with what the hook said: the identity that it left, or why it refused."""
+        verdict = Verdict.PASS
+        if refusal:
+            verdict = Verdict.OBSERVE if mode is CheckMode.OBSERVE else Verdict.REJECT
+        finding = Finding(check=HOOK, verdict=verdict, refusal=refusal)
+        return replace(self, findings=(*self.findings[:-1], finding), identity=identity)
+
     @property
     def would_reject(self) -> tuple[Reason, ...]:
         """The reasons of the checks that the rules only observe."""
@@ -175,7 +184,11 @@ def examine(
         enrollment=enrollment,
         now=now,
     )
-    findings = (known, *(_finding(name, check, application) for name, check in _CHECKS.items()))
+    findings = (
+        known,
+        *(_finding(name, check, application) for name, check in _CHECKS.items()),
+        _hook_finding(ca_rules),
+    )
     identity = None
     if not any(finding.verdict is Verdict.REJECT for finding in findings):
         identity = _identity(ca_rules, certificate)
@@ -218,6 +231,12 @@ def _finding(name: str, check: Check, application: Application) -> Finding:
     return Finding(check=name, verdict=Verdict.PASS)
 
 
+def _hook_finding(rules: CaRules) -> Finding:
+    """(10) Only the function itself can say."""
+    is_off = rules.mode_of(HOOK) is CheckMode.OFF
+    return Finding(check=HOOK, verdict=Verdict.OFF if is_off else Verdict.NOT_EVALUATED)
+
+
 def _nothing_to_examine(before: tuple[Finding, ...], failed: str, refusal: Rejected) -> Examination:
     after = ORDER[ORDER.index(failed) + 1 :]
     rejected = Finding(check=failed, verdict=Verdict.REJECT, refusal=refusal)
@@ -256,5 +275,5 @@ _CHECKS: Mapping[str, Check] = {
     "enrollment": check_enrollment,
 }
 _NEVER_OFF = ("names",)  # they are what is provisioned
-ORDER = ("ca", *_CHECKS)  # of the findings
+ORDER = ("ca", *_CHECKS, HOOK)  # of the findings
 assert tuple(name for name in _CHECKS if name not in _NEVER_OFF) == CHECKS  # noqa: S101 -- fleet.toml offers these

@@ -171,6 +171,15 @@ def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
     update["ExpressionAttributeNames"]["#word"] = "word"
 
 
+def only_if_undecided_since(update: dict[str, Any], seen: Decision | None) -> None:
+    """Let a write happen only where the decision is still the one that was seen."""
+    condition = "attribute_not_exists(#decision)"
+    if seen is None:
+        _demand(update, condition)
+    else:
+        _demand(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen.decided_at))
+
+
 def _demand(update: dict[str, Any], condition: str, **more: Any) -> None:
     """Add a condition to an update."""
     earlier = update.get("ConditionExpression")

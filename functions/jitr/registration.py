@@ -24,6 +24,7 @@ from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import NAME_LOST, CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.examining import Examined, Examiner
+from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.provisioning import Claim, IotStep, SetStatus, plan, plan_rejection, plan_withdrawal
@@ -77,6 +78,7 @@ class Registration:
         registry: Registry,
         crls: Crls,
         enrollment: EnrollmentTable,
+        hook: Hook,
         announcer: Announcer,
         pacer: Pacer,
         clock: Callable[[], datetime],
@@ -89,7 +91,13 @@ class Registration:
         self._crls = crls
         self._enrollment = enrollment
         self._examiner = Examiner(
-            account_id=settings.account_id, rules=rules, iot=iot, crls=crls, enrollment=enrollment, clock=clock
+            account_id=settings.account_id,
+            rules=rules,
+            iot=iot,
+            crls=crls,
+            enrollment=enrollment,
+            hook=hook,
+            clock=clock,
         )
         self._announcer = announcer
         self._pacer = pacer
@@ -199,6 +207,9 @@ class Registration:
         )
         try:
             record.refuse_activation()
+            if case.rules and case.rules.asks_hook and case.examination.identity:
+                case.refuse_late()
+                case = replace(case, examined=self._examiner.ask_hook(case.examined, device, record))
             return self._activate(case)
         except Rejected as refusal:
             return self._refuse(case, refusal)

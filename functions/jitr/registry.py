@@ -157,7 +157,8 @@ class Registry:
         """Write down a decision; from now on it settles duplicates.
 
         What was merely found never replaces what was decided here, save a hold; nor an intent, save the one that was
-        `seen`: its run is dead or was overtaken.
+        `seen`: its run is dead or was overtaken. Nor does a hold replace what another run decided since the record was
+        `seen`: it may have been asked later, or answered sooner.
 
         Raises Unavailable.
         """
@@ -166,6 +167,8 @@ class Registry:
             update = claims.decided(self._table, decision, denied=denied)
             if decision.outcome is Outcome.FOUND:
                 claims.only_over_a_hold(update, seen.intent if seen else None)
+            elif decision.outcome is Outcome.HELD and seen is not None:
+                claims.only_if_undecided_since(update, seen.decision)
             if self._update(update):
                 return
 

@@ -47,6 +47,10 @@ CHECKS = (
     "enrollment",
 )
 
+# What a CA's rules can set a mode for: these checks, and the hook, which is asked about those who passed them.
+HOOK = "hook"
+MODES = (*CHECKS, HOOK)
+
 
 class CertificateMode(StrEnum):
     """How a CA is registered in an account (RegisterCACertificate, `certificateMode`)."""
@@ -123,6 +127,7 @@ class CaRules:
     # What an enrollment entry or the hook may give a device besides; the stack makes them.
     extra_types: tuple[str, ...] = ()
     extra_groups: tuple[str, ...] = ()
+    hook: str | None = None  # ARN of the function that is asked about devices which passed the checks
     on_reject: OnReject = OnReject.DEACTIVATE
     on_replacement: OnReplacement = OnReplacement.ROTATE
     rotation_window: int = 5_184_000  # seconds before its end in which a certificate may be followed by another
@@ -135,7 +140,14 @@ class CaRules:
     rsa_bits: tuple[int, int] = (2048, 8192)  # least and greatest modulus, inclusive
     curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
 
+    @property
+    def asks_hook(self) -> bool:
+        """Whether there is a hook, and its check is not off."""
+        return self.mode_of(HOOK) is not CheckMode.OFF
+
     def mode_of(self, check: str) -> CheckMode:
+        if check == HOOK and self.hook is None:
+            return CheckMode.OFF
         return self.checks.get(check, default_mode(check))
 
 

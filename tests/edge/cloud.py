@@ -23,6 +23,7 @@ from jitr.crls import Crls
 from jitr.enrollment import Entry
 from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.handlers.register import Register
+from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import RegistrationsQueue, SweepQueue
@@ -228,6 +229,7 @@ class Cloud:
             registry=self.registry,
             crls=self.crls,
             enrollment=self.enrollment,
+            hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
             pacer=self.pacer,
             clock=self.clock,

@@ -14,7 +14,7 @@ from fleet.parse import load
 from fleet.problems import Place, Report
 from jitr.naming import RESERVED_PREFIX
 from jitr.provisioning import OWNER_ATTRIBUTE
-from jitr.rules import CHECKS, CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
+from jitr.rules import MODES, CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
 from tests.fleet.drafts import NOW, Draft, Issuer
 
 MINIMAL = """\
@@ -41,7 +41,7 @@ def test_everything_that_is_written_is_read(draft: Draft) -> None:
     assert ca.attributes == {"model": "{organizational_unit}", "line": "A:1"}
     assert (ca.policy, ca.certificate_path) == (draft.folder / "device.json", draft.folder / "factory.pem")
     assert ca.on_reject is OnReject.REVOKE
-    assert ca.checks == {check: default_mode(check) for check in CHECKS} | {"subject": CheckMode.OBSERVE}
+    assert ca.checks == {check: default_mode(check) for check in MODES} | {"subject": CheckMode.OBSERVE}
     assert (ca.minimum_remaining_life, ca.rsa_bits, ca.curves) == (2_592_000, (3072, 4096), ("P-256",))
     assert (dev.name, dev.id, dev.profile, dev.regions) == ("dev", "111111111111", "acme-dev", ("eu-central-1",))
     assert (dev.activations_per_second, prod.activations_per_second, prod.profile) == (10, 50, None)
@@ -127,7 +127,7 @@ def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
                 attributes={"model": "{organizational_unit}", "line": "A:1"},
                 policy="jitr-acme--factory",
                 on_reject=OnReject.REVOKE,
-                checks={check: default_mode(check) for check in CHECKS} | {"subject": CheckMode.OBSERVE},
+                checks={check: default_mode(check) for check in MODES} | {"subject": CheckMode.OBSERVE},
                 minimum_remaining_life=2_592_000,
                 maximum_life=None,
                 rsa_bits=(3072, 4096),
@@ -174,3 +174,32 @@ def test_a_ca_knows_the_certificate_id_of_the_one_that_it_succeeds(draft: Draft)
     fleet: Fleet = draft.load()
     assert [ca.succeeds for ca in fleet.cas] == [None, fleet.cas[0].certificate_id]
     assert fleet.rules(fleet.accounts[1], "us-east-1").cas[1].succeeds == fleet.cas[0].certificate_id
+
+
+def test_a_hook_is_each_stages_own(draft: Draft) -> None:
+    draft.replace('on_reject = "revoke"', 'hook = "arn:{partition}:lambda:{region}:{account}:function:check:live"')
+    fleet = draft.load()
+    assert [fleet.rules(account, region).cas[0].hook for account in fleet.accounts for region in account.regions] == [
+        "arn:aws:lambda:eu-central-1:111111111111:function:check:live",
+        "arn:aws:lambda:eu-central-1:222222222222:function:check:live",
+        "arn:aws:lambda:us-east-1:222222222222:function:check:live",
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "check-device",
+        "arn:aws:lambda:{zone}:{account}:function:check",
+        "arn:aws:lambda:nowhere:{account}:function:check",
+        "arn:aws:sqs:{region}:{account}:function:check",
+        "arn:aws:lambda:{region}:1234:function:check",
+        "arn:aws:lambda:{region}:{account}:function:",
+        "arn:aws:lambda:{region}:{account}:function:a b",
+        "arn:aws:lambda:{region}:{account}:function:{0}",
+    ],
+)
+def test_a_hook_is_the_arn_of_a_function(draft: Draft, written: str) -> None:
+    draft.replace('on_reject = "revoke"', f'hook = "{written}"')
+    _, said = draft.problem()
+    assert "no ARN of a function" in said

@@ -1,6 +1,7 @@
 """What `cdk deploy` would do, read from the templates of the example fleet."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from jitr.pacing import max_concurrency_for
 from jitr.registry import DUE_INDEX
 from jitr.rules import Rules
 from jitr.settings import Settings
+from tests.fleet.drafts import Draft
 
 NAMES = ResourceNames("acme")
 
@@ -326,6 +328,19 @@ def test_only_actions_without_resources_are_allowed_on_everything(production: An
     }
 
     assert everywhere == {"ListCertificates", "SeeHowOldTheQueueIs"}
+
+
+def test_without_a_hook_no_function_may_be_invoked(production: Any) -> None:
+    assert production.statements("AskHooks") == []
+
+
+def test_hooks_are_asked_by_register_alone_and_by_their_arns(
+    draft: Draft, changed: Callable[[str], dict[str, Any]]
+) -> None:
+    draft.replace('on_reject = "revoke"', 'hook = "arn:aws:lambda:{region}:{account}:function:check"')
+    (statement,) = changed("")["prod/us-east-1"].statements("AskHooks")
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert statement["Resource"] == "arn:aws:lambda:us-east-1:222222222222:function:check"
 
 
 def test_cas_are_read_one_by_one(production: Any, fleet: Fleet) -> None:

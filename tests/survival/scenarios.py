@@ -18,15 +18,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from jitr.claims import STALE_INTENT
 from jitr.crls import object_key
 from jitr.decisions import Decision, Outcome
+from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.registry import Registry
-from jitr.rules import CheckMode, OnReject
+from jitr.rules import CheckMode, EnrollmentRule, OnReject
 from jitrctl.operating import Operator, Order
 from simulation import Authority, Aws, Call, Deployment, Leaf, Moment
 from simulation.deployment import ca_rules, rules
 
 DAY = 86_400.0
+HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:check"
 
 
 @cache
@@ -66,6 +69,11 @@ class World:
 
     def registry(self, caller: str = "admin") -> Registry:
         return Registry(self.account.client("dynamodb", caller=caller), self.deployment.settings.registry_table)
+
+    def enrollment(self) -> EnrollmentTable:
+        return EnrollmentTable(
+            self.account.client("dynamodb", caller="admin"), self.deployment.settings.enrollment_table
+        )
 
     def issue(self, common_name: str, **validity: timedelta) -> Leaf:
         now = self.aws.clock.now()
@@ -202,6 +210,31 @@ def _crl_is_published(world: World) -> None:
     world.connect()
 
 
+def _listed(world: World) -> None:
+    """The list arrives late, and the device has given up: the sweep has to find it."""
+    decision = world.decision()
+    assert decision
+    assert decision.outcome is Outcome.HELD
+    assert world.status() == "PENDING_ACTIVATION"
+    table = world.enrollment()
+    if not table.of("", "sensor-0001"):
+        entry = Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW)
+        table.change([Change(entry=entry, replaces=None)], by="operator", at=world.aws.clock.now())
+    world.aws.clock.advance(60)
+    world.deployment.sweep()
+    world.mapping.drain(within=DAY)
+
+
+def _hook_that_allows(world: World) -> None:
+    assert world.account.functions.create("check", lambda _: {"allowProvisioning": True}) == HOOK_ARN
+    _first_connect(world)
+
+
+def _time_passes(world: World) -> None:
+    """A hook that did not answer in time is asked again by itself."""
+    world.aws.clock.advance(2 * 3600)
+
+
 def _old_one_works_new_one_knocks(world: World) -> None:
     old = world.issue("sensor-0001", begins=timedelta(days=-300), ends=timedelta(days=30))
     assert world.connect(old) == "refused"
@@ -294,6 +327,24 @@ SCENARIOS = (
         ends=_activated,
         ends_as="held; ACTIVE by itself once a CRL is published",
         changed_rules={"attributes": {"model": "{common_name}"}},
+    ),
+    Scenario(
+        name="hold until listed",
+        settings={"enrollment": EnrollmentRule.LISTED},
+        prepare=_first_connect,
+        act=_deliver,
+        cure=_listed,
+        ends=_activated,
+        ends_as="held; ACTIVE by itself, by the sweep, once an entry allows it",
+    ),
+    Scenario(
+        name="ask the hook",
+        settings={"hook": HOOK_ARN},
+        prepare=_hook_that_allows,
+        act=_deliver,
+        cure=_time_passes,
+        ends=_activated,
+        ends_as="asked, and ACTIVE",
     ),
     Scenario(
         name="replace",

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from jitr import admission
 from jitr.admission import ORDER, Identity, Verdict, thing_name_of
 from jitr.errors import Reason, Rejected
-from jitr.rules import CHECKS, CheckMode
+from jitr.rules import CHECKS, HOOK, CheckMode
 from tests.cases import factories
 from tests.cases.catalogue import CASES, Case
 from tests.cases.der import as_pem, der_of
@@ -125,6 +125,7 @@ def test_an_enforced_check_refuses(check: str) -> None:
     examination = FAILING[check]().examine()
     assert {finding.check: finding.verdict for finding in examination.findings} == {
         **dict.fromkeys(ORDER, Verdict.PASS),
+        HOOK: Verdict.OFF,
         check: Verdict.REJECT,
     }
     assert examination.identity is None
@@ -201,6 +202,7 @@ def test_every_check_is_reported_also_after_a_failure() -> None:
         ("names", Reason.SUBJECT_FIELD_MISSING),
         ("revocation", None),
         ("enrollment", None),
+        ("hook", None),
     ]
     assert examination.refusal
     assert examination.refusal.reason is Reason.FINGERPRINT_MISMATCH
@@ -218,9 +220,18 @@ def test_the_first_enforced_failure_is_the_answer_and_the_observed_ones_are_note
 def test_an_admitted_device_passes_every_check() -> None:
     examination = applying().examine()
     assert [(finding.check, finding.verdict) for finding in examination.findings] == [
-        (check, Verdict.PASS) for check in ORDER
+        (check, Verdict.PASS if check != HOOK else Verdict.OFF) for check in ORDER
     ]
     assert examination.certificate
+
+
+@pytest.mark.parametrize(
+    ("modes", "verdict"), [({}, Verdict.NOT_EVALUATED), ({HOOK: CheckMode.OFF}, Verdict.OFF)], ids=repr
+)
+def test_what_the_hook_says_is_not_known_here(modes: dict[str, CheckMode], verdict: Verdict) -> None:
+    examination = applying().with_rules(hook="arn:aws:lambda:…", checks=modes).examine()
+    assert (examination.findings[-1].check, examination.findings[-1].verdict) == (HOOK, verdict)
+    assert examination.admit().thing_name == "sensor-0001"
 
 
 @pytest.mark.parametrize(

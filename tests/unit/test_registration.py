@@ -14,6 +14,7 @@ from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
+from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.provisioning import (
@@ -57,7 +58,8 @@ class World:
         self.crls = create_autospec(Crls, instance=True)
         self.crls.of.side_effect = lambda _: Published(version='"1"', revocations=self.application.revocations)
         self.crls.changed_since.return_value = set()
-        for name in ("iot", "registry", "crls", "enrollment", "announcer"):
+        self.hook = create_autospec(Hook, instance=True)
+        for name in ("iot", "registry", "crls", "enrollment", "hook", "announcer"):
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
@@ -80,6 +82,7 @@ class World:
             registry=self.registry,
             crls=self.crls,
             enrollment=self.enrollment,
+            hook=self.hook,
             announcer=self.announcer,
             pacer=self.pacer,
             clock=lambda: self.now,

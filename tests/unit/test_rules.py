@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitr.errors import Misconfigured
-from jitr.rules import CHECKS, RULES_FILE, RULES_SCHEMA, CaRules, CertificateMode, CheckMode, OnReject, Rules
+from jitr.rules import CHECKS, HOOK, RULES_FILE, RULES_SCHEMA, CaRules, CertificateMode, CheckMode, OnReject, Rules
 
 CA = CaRules(
     name="factory",
@@ -156,3 +156,11 @@ def test_a_check_is_enforced_unless_the_rules_say_otherwise() -> None:
         "revocation": CheckMode.OFF,
     }
     assert replace(CA, checks={"key": CheckMode.OFF}).mode_of("key") is CheckMode.OFF
+
+
+def test_a_hook_is_asked_where_there_is_one_and_its_check_is_not_off() -> None:
+    with_hook = replace(CA, hook="arn:aws:lambda:eu-central-1:111111111111:function:check", checks={})
+    assert with_hook.asks_hook
+    assert replace(with_hook, checks={HOOK: CheckMode.OBSERVE}).asks_hook
+    assert not replace(with_hook, checks={HOOK: CheckMode.OFF}).asks_hook
+    assert not replace(CA, hook=None, checks={HOOK: CheckMode.ENFORCE}).asks_hook

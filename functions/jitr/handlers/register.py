@@ -34,6 +34,7 @@ from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
+from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.messages import Message, RegistrationsQueue
 from jitr.pacing import Pacer
@@ -287,6 +288,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
             lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now
         ),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
+        hook=Hook(lambda region: boto3.client("lambda", region_name=region, config=HOOK_CONFIG)),
         announcer=announcer,
         pacer=pacer,
         clock=_now,

@@ -1,0 +1,46 @@
+"""Lambda functions that are invoked by name, such as a CA's hook: what each answers is a test's own Python function.
+
+Synchronous invocation only. What the function raises is answered as Lambda does: HTTP 200, FunctionError, and the
+error's type and text. Versions, permissions, concurrency and the function's own time are not modelled.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from simulation.faults import Answer, NotModelled, Params, ServiceError
+from simulation.place import Place
+
+# A request as JSON says it → an answer that JSON can say, or bytes as they are.
+Function = Callable[[Any], Any]
+
+
+class Functions:
+    """The functions of one account and Region, by ARN."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._by_arn: dict[str, Function] = {}
+
+    def create(self, name: str, function: Function) -> str:
+        """A function, or other code for the one that has this name; its ARN."""
+        arn = self._place.arn("lambda", f"function:{name}")
+        self._by_arn[arn] = function
+        return arn
+
+    def delete(self, arn: str) -> None:
+        del self._by_arn[arn]
+
+    def invoke(self, params: Params) -> Answer:
+        if unknown := params.keys() - {"FunctionName", "Payload"}:
+            raise NotModelled(f"Invoke with {', '.join(unknown)}")
+        function = self._by_arn.get(params["FunctionName"])
+        if function is None:
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {params['FunctionName']}")
+        try:
+            answer = function(json.loads(params["Payload"]))
+        except Exception as error:  # noqa: BLE001 -- whatever it raises is its answer
+            said = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
+            return {"FunctionError": "Unhandled", "ExecutedVersion": "$LATEST", "Payload": json.dumps(said).encode()}
+        payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return {"ExecutedVersion": "$LATEST", "Payload": payload}
