@@ -166,24 +166,6 @@ def test_a_hook_that_takes_too_long_holds_the_device(cloud: Cloud, wire: Wire) -
     ],
     ids=repr,
 )
-def test_a_hold_does_not_replace_what_another_run_decided_while_the_hook_was_asked(cloud: Cloud, wire: Wire) -> None:
-    device = cloud.knock()
-    asked = []
-
-    def slow(_: dict[str, Any]) -> dict[str, Any]:
-        asked.append(device)
-        if len(asked) == 1:
-            assert knocks(cloud, device) == []  # a duplicate of the message, elsewhere
-            raise ReadTimeoutError(endpoint_url="https://lambda")
-        return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(ALLOWED).encode())}
-
-    wire.serve("Invoke", slow)
-    assert knocks(cloud, device) == []
-    assert len(asked) == 2
-    assert decision(cloud, device).outcome is Outcome.ACTIVATED
-    assert cloud.status(device) == "ACTIVE"
-
-
 def test_lambda_being_too_busy_is_no_answer_about_the_device(
     cloud: Cloud, wire: Wire, error: str | BaseException
 ) -> None:
@@ -248,3 +230,21 @@ def test_a_hook_is_not_begun_near_the_deadline(cloud: Cloud, wire: Wire) -> None
     left = iter([True, False])
     assert len(cloud.batch(cloud.record(cloud.event(device)), time_is_left=lambda: next(left, False))) == 1
     assert wire.operations("lambda") == []
+
+
+def test_a_hold_does_not_replace_what_another_run_decided_while_the_hook_was_asked(cloud: Cloud, wire: Wire) -> None:
+    device = cloud.knock()
+    asked = []
+
+    def slow(_: dict[str, Any]) -> dict[str, Any]:
+        asked.append(device)
+        if len(asked) == 1:
+            assert knocks(cloud, device) == []  # a duplicate of the message, elsewhere
+            raise ReadTimeoutError(endpoint_url="https://lambda")
+        return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(ALLOWED).encode())}
+
+    wire.serve("Invoke", slow)
+    assert knocks(cloud, device) == []
+    assert len(asked) == 2
+    assert decision(cloud, device).outcome is Outcome.ACTIVATED
+    assert cloud.status(device) == "ACTIVE"
