@@ -1,6 +1,6 @@
 """Reads the device policy that fleet.toml names: does it look like an IoT policy, and does it fit?
 
-Decides on form and size. It refuses to judge what the policy permits; infra does that when it builds the stage.
+Decides on form and size; what the statements permit, permissions.py judges.
 """
 
 import json
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from fleet.permissions import check_statements
 from fleet.problems import Place, nearest, shown
 
 # AWS IoT quota "policy document size", white space not counted.
@@ -56,3 +57,5 @@ def _check_document(document: Any, path: Path, place: Place) -> None:
     statements = statement if isinstance(statement, list) else [statement]
     if not statements or not all(isinstance(each, dict) and each for each in statements):
         place.problem(f"names {path}, which has no usable Statement", 'write "Statement": [ { … } ]')
+    else:
+        check_statements(statements, f"names {path}", place)

@@ -17,7 +17,10 @@ SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 CODE = "c0de" * 16
 
-POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}]}'
+POLICY = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Publish", '
+    '"Resource": "arn:<partition>:iot:<region>:<account>:topic/sensors"}]}'
+)
 
 VALID = """\
 [fleet]
