@@ -109,8 +109,8 @@ def test_a_deny_does_not_make_up_for_an_allow(draft: Draft) -> None:
         ({"Effect": "Allow", "Action": "iot:Receive"}, "has no usable Resource"),
         ({"Effect": "Allow", "Action": "a", "NotAction": "b", "Resource": "*"}, "has no usable Action"),
         (
-            {"Effect": "Allow", "Action": "a", "Ressource": "*", "Resource": "*"},
-            'has the key "Ressource"; did you mean',
+            {"Effect": "Allow", "Action": "a", "Resources": "*", "Resource": "*"},
+            'has the key "Resources"; did you mean',
         ),
         ({"Effect": "Allow", "Action": "a", "Resource": "*", "Principal": "*"}, 'has the key "Principal"'),
     ],
