@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.set-up
 
-.PHONY: demo test check synth fuzz setup wheels docs lock clean
+.PHONY: demo test check synth synth-fleet sbom fuzz setup wheels docs lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
@@ -22,6 +22,14 @@ check: setup
 synth: setup
 	node_modules/.bin/cdk synth --quiet -c nag=true
 	$(BIN)/cfn-lint 'cdk.out/assembly-*/*.template.json'
+
+# Figures for a large fleet: 50 accounts, 2 Regions each, 4 CAs.
+synth-fleet: setup
+	$(BIN)/python bench/synth.py
+
+# What the functions' layer is made of, as CycloneDX, in build/sbom.cdx.json.
+sbom: setup
+	$(BIN)/python -m infra.sbom
 
 # The state machine and the damaged certificates for longer, from other seeds each time.
 fuzz: setup

@@ -17,7 +17,7 @@ import aws_cdk as cdk
 
 from fleet.parse import load
 from fleet.problems import FleetError
-from infra.asset import AssetError
+from infra.asset import AssetError, uncompiled
 from infra.stage import AccountStage
 from infra.target import AWS, local
 
@@ -37,6 +37,8 @@ def main() -> int:
         return 2
     try:
         fleet = load(path)
+        if warning := uncompiled(target()):
+            print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 -- cdk shows it
         for account in fleet.accounts:
             AccountStage(app, fleet=fleet, account=account, target=target())
     except (FleetError, AssetError) as error:

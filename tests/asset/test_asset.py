@@ -1,16 +1,20 @@
 """What is shipped, without what is not: the function and layer as built, imported where there is nothing else."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from aws_cdk import aws_lambda as lambda_
 
 from fleet.parse import load
-from infra.asset import ROOT, function_asset, layer_asset
+from infra.asset import ROOT, function_asset, layer_asset, uncompiled
 from infra.target import AWS, Target, local
 from jitr.rules import Rules
 from jitr.settings import Settings
@@ -161,3 +165,56 @@ def test_rules_in_the_asset_are_readable_json(rules: Rules) -> None:
 
     assert document["fleet"] == "acme"
     assert document["cas"][0]["certificate_mode"] == "DEFAULT"
+
+
+# Imports the handlers where compiling any source of the assets is an error.
+_WITHOUT_COMPILING = """
+from importlib.machinery import SourceFileLoader
+ours = tuple(sys.path[:2])
+compile_it = SourceFileLoader.source_to_code
+def refuse(loader, data, path, **options):
+    if str(path).startswith(ours):
+        raise AssertionError(f"compiled {path}")
+    return compile_it(loader, data, path, **options)
+SourceFileLoader.source_to_code = refuse
+import jitr.handlers.register, jitr.handlers.sweep
+print(len([one for one in sys.modules.values() if (getattr(one, "__file__", None) or "").startswith(ours)]))
+"""
+
+
+def _dated_1980(directory: Path, copy: Path) -> Path:
+    """A copy whose files all have the time that the CDK CLI gives to the entries of its archives."""
+    shutil.copytree(directory, copy)
+    for path in copy.rglob("*"):
+        os.utime(path, (315_532_800, 315_532_800))
+    return copy
+
+
+def test_no_source_is_compiled_at_a_cold_start_though_all_files_are_dated_1980(
+    rules: Rules, runtime: Path, tmp_path: Path
+) -> None:
+    function = _dated_1980(function_asset(rules, local()).directory, tmp_path / "function")
+    layer = _dated_1980(layer_asset(local()).directory / "python", tmp_path / "layer")
+
+    done = _isolated(_WITHOUT_COMPILING, function, layer, runtime)
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50, "modules of ours and of the layer were imported"
+
+
+def test_the_test_above_would_see_a_source_compiled(rules: Rules, runtime: Path, tmp_path: Path) -> None:
+    function = _dated_1980(function_asset(rules, local()).directory, tmp_path / "function")
+    layer = layer_asset(local()).directory / "python"
+    for compiled in (function / "jitr" / "__pycache__").glob("errors.*"):
+        compiled.unlink()
+
+    done = _isolated(_WITHOUT_COMPILING, function, layer, runtime)
+
+    assert "jitr/errors.py" in done.stderr
+
+
+def test_whoever_builds_without_the_targets_interpreter_is_told() -> None:
+    other = replace(AWS, runtime=lambda_.Runtime("python3.99", lambda_.RuntimeFamily.PYTHON))
+
+    assert uncompiled(local()) is None
+    assert "without byte-code for python3.99" in (uncompiled(other) or "")

@@ -1,0 +1,50 @@
+"""cfn-lint over one template of each shape; `make synth` runs it over every one."""
+
+import json
+from typing import Any
+
+import pytest
+from cfnlint import api, config
+
+from infra.target import AWS
+from tests.fleet.drafts import Draft
+from tests.infra.conftest import synthesized
+from tests.infra.test_choices import CHINA_AND_GOVERNMENT, EVERYTHING
+
+# CDK writes DependsOn beside GetAtt by itself.
+IGNORED = ["W3005"]
+
+
+def findings(template: Any, region: str) -> list[str]:
+    settings = config.ManualArgs(regions=[region], ignore_checks=IGNORED)
+    return [str(match) for match in api.lint(json.dumps(template), config=settings)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "region"),
+    [("dev/eu-central-1", "eu-central-1"), ("cn/cn-north-1", "cn-north-1"), ("gov/us-gov-west-1", "us-gov-west-1")],
+)
+def test_with_everything_chosen_a_template_is_clean(draft: Draft, stage: str, region: str) -> None:
+    draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
+    draft.text += CHINA_AND_GOVERNMENT + EVERYTHING
+
+    assert findings(synthesized(draft.load(), AWS)[stage].template.to_json(), region) == []
+
+
+def test_with_nothing_chosen_a_template_is_clean(production: Any) -> None:
+    assert findings(production.template.to_json(), "eu-central-1") == []
+
+
+def test_the_local_aws_gets_one_that_is_clean_but_for_its_own_actions(on_local_aws: Any) -> None:
+    found = findings(on_local_aws.template.to_json(), "eu-central-1")
+
+    assert all("W3037" in one and "messagebatch" in one for one in found)
+    assert len(found) == 2, "the extra statement of each role"
+
+
+def test_the_linter_sees_what_is_wrong(production: Any) -> None:
+    template = production.template.to_json()
+    queue = next(one for one in template["Resources"].values() if one["Type"] == "AWS::SQS::Queue")
+    queue["Properties"]["MessageRetentionPeriod"] = "for ever"
+
+    assert findings(template, "eu-central-1")
