@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from cfnlint import api, config
+from cfnlint import api, config  # type: ignore[import-untyped]
 
 from infra.target import AWS
 from tests.fleet.drafts import Draft
