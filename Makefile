@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.set-up
 
-.PHONY: demo test check synth synth-fleet sbom fuzz setup wheels docs lock clean
+.PHONY: demo test check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
@@ -35,6 +35,10 @@ sbom: setup
 fuzz: setup
 	JITR_FUZZ_MUTANTS=$${JITR_FUZZ_MUTANTS:-500000} $(BIN)/pytest tests/unit/test_fuzz.py
 	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
+
+# Every figure of docs/performance.md, in under ten minutes on two idle processors.
+bench: setup
+	$(BIN)/python -m bench.performance
 
 setup: $(SETUP)
 

@@ -20,6 +20,7 @@ from typing import Any
 from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.ours import Jitr
+from bench.peers import AwsBlog, IotDr, SoftChef
 from bench.plot import Panel, svg
 from bench.table import markdown
 from bench.world import Registrar, Storm, weather
@@ -27,6 +28,9 @@ from bench.world import Registrar, Storm, weather
 _DEFAULT_RATE = 10.0
 
 HANDLERS: dict[str, Callable[[Conditions], Registrar]] = {
+    "aws-blog": lambda _: AwsBlog(),
+    "iot-dr": lambda _: IotDr(),
+    "softchef": lambda _: SoftChef(),
     "jitr": lambda conditions: Jitr(activations_per_second=_DEFAULT_RATE * conditions.raised),
 }
 
@@ -49,6 +53,25 @@ HEADER = (
 def table(storms: Sequence[Storm]) -> str:
     """One line for each storm."""
     return markdown(HEADER, [_row(storm) for storm in storms])
+
+
+def harm(storms: Sequence[Storm]) -> str:
+    """What became of the devices, for handlers that do not see to it."""
+    return markdown(
+        (
+            "handler",
+            "devices ACTIVE",
+            "ACTIVE without policy, for a while",
+            "in the end",
+            "ACTIVE without thing",
+            "never ACTIVE",
+            "events given up",
+        ),
+        [
+            [storm.registrar, storm.active, storm.bare, storm.policyless, storm.thingless, storm.lost, storm.dead]
+            for storm in storms
+        ],
+    )
 
 
 def described(conditions: Conditions) -> str:
@@ -125,9 +148,10 @@ def main() -> int:
         named = {f"{storm.registrar} {described(storm.conditions)}": storm for storm in storms}
         options.plot.parent.mkdir(parents=True, exist_ok=True)
         options.plot.write_text(plot(f"{options.devices:,} devices", named), encoding="utf-8")
-    sys.stdout.write(
-        json.dumps([as_json(storm) for storm in storms], indent=2) + "\n" if options.json else table(storms)
-    )
+    if options.json:
+        sys.stdout.write(json.dumps([as_json(storm) for storm in storms], indent=2) + "\n")
+    else:
+        sys.stdout.write(table(storms) + "\n" + harm(storms))
     return 0
 
 

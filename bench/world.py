@@ -65,7 +65,8 @@ class Storm:
     lost: int = 0  # new devices that were not ACTIVE when nothing moved any more
     dead: int = 0
     bare: int = 0  # devices that were ACTIVE for a while without policy
-    thingless: int = 0  # devices that are ACTIVE without a thing
+    policyless: int = 0  # … and are so in the end
+    thingless: int = 0  # devices that are ACTIVE without a thing in the end
     events: int = 0
     iot_calls: int = 0
     throttled: int = 0
@@ -150,11 +151,9 @@ class _World:
         storm.calls = {name: count for name, count in self.account.counts.items() if ":" in name}
         storm.iot_calls = self._iot(self.account.counts)
         storm.throttled = self._iot(self.account.throttled)
-        storm.thingless = sum(
-            not iot.things.of_principal(certificate.arn)
-            for certificate in iot.certificates.by_id.values()
-            if certificate.status == "ACTIVE"
-        )
+        active = [one for one in iot.certificates.by_id.values() if one.status == "ACTIVE"]
+        storm.thingless = sum(not iot.things.of_principal(certificate.arn) for certificate in active)
+        storm.policyless = sum(not iot.policies.of_target(certificate.arn) for certificate in active)
 
     def _sample(self) -> None:
         backlog = self.registrar.backlog

@@ -41,6 +41,7 @@ IOT_CALLS_PER_SECOND: Mapping[str, float] = {
     "CreatePolicy": 10,
     "GetPolicy": 10,
     "ListTargetsForPolicy": 10,
+    "ListTagsForResource": 10,
     "ListThings": 10,
 }
 

@@ -40,6 +40,10 @@ class RegistrationMessage:
         self._published_at = published_at
         self._first = first
 
+    @property
+    def certificate_id(self) -> str:
+        return self._certificate.certificate_id
+
     def __str__(self) -> str:
         registered_at = round(self._certificate.created_at.timestamp() * 1000)
         return json.dumps(

@@ -92,6 +92,12 @@ class Cas:
             self._place.default_cas[certificate_id] = self._place.account_id
         return {"certificateArn": arn, "certificateId": certificate_id}
 
+    def list_tags_for_resource(self, params: Params) -> Answer:
+        """The tags of a CA, of which there are none here."""
+        if not any(ca.arn == params["resourceArn"] for ca in self.by_id.values()):
+            raise missing(f"Resource {params['resourceArn']}")
+        return {"tags": []}
+
     def describe_ca_certificate(self, params: Params) -> Answer:
         ca = self._ca(params)
         description = {

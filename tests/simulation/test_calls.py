@@ -169,3 +169,18 @@ def test_accounts_and_regions_are_separate(aws: Aws, account: Account, iot: "IoT
         with pytest.raises(client.exceptions.ResourceNotFoundException):
             client.describe_thing(thingName="sensor-1")
     assert aws.account(account.id) is account
+
+
+def test_a_throttle_is_answered_at_the_front_door_and_what_is_done_is_done_before_its_answer_is_heard(
+    aws: Aws, account: Account, iot: "IoTClient"
+) -> None:
+    aws.latency = lambda _call: 1.0
+    seen: list[tuple[float, bool]] = []
+
+    def note(_call: Call, _moment: Moment) -> None:
+        seen.append((round(aws.clock.monotonic(), 6), "sensor-1" in account.iot.things.by_name))
+
+    aws.fault = note
+    iot.create_thing(thingName="sensor-1")
+    assert seen == [(0.2, False), (0.2, True)]
+    assert aws.clock.monotonic() == pytest.approx(1.0)

@@ -177,3 +177,16 @@ def test_a_storm_stays_at_the_quota_without_a_throttle(
     aws.clock.close()
     assert deployment.journal.metrics["Activated"] == 200
     assert aws.clock.monotonic() <= 30
+
+
+def test_each_thing_group_costs_one_iot_call_more(aws: Aws, account: Account, authority: Authority) -> None:
+    account.client("iot").register_ca_certificate(
+        caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    deployment = Deployment(account, rules(ca_rules(authority, thing_groups=("one", "two"))))
+    mapping = deployment.mapping()
+    for number in range(2):  # the first also reads the CA's description, once a minute
+        account.connect(authority.issue(f"sensor-{number:04}"), client_id="x")
+        aws.calls.clear()
+        mapping.drain()
+    assert sorted(iot_calls(aws)) == sorted([*FIVE, "AddThingToThingGroup", "AddThingToThingGroup"])

@@ -189,3 +189,25 @@ def test_the_oldest_messages_age_leaves_out_poison(aws: Aws, account: Account, q
         Statistics=["Maximum"],
     )["Datapoints"]
     assert [point["Maximum"] for point in datapoints] == [10]
+
+
+def test_a_shuffled_queue_gives_out_everything_once_in_no_order(queue: Queue) -> None:
+    queue.shuffled = random.Random(1)  # noqa: S311 -- a test
+    for number in range(50):
+        queue.send(str(number))
+    given = [str(message.body) for _ in range(5) for message in queue.receive(10)]
+    assert sorted(given, key=int) == [str(number) for number in range(50)]
+    assert given != sorted(given, key=int)
+
+
+def test_the_depth_of_a_queue_is_what_is_in_it_received_or_not(aws: Aws, queue: Queue, dead_letters: Queue) -> None:
+    for number in range(3):
+        queue.send(str(number))
+    (first, *_) = queue.receive(2)
+    assert (queue.depth, queue.size) == (3, 3)
+    queue.delete(first.receipt_handle)
+    assert (queue.depth, queue.size) == (2, 2)
+    for _ in range(4):  # three receives are allowed
+        aws.clock.advance(31)
+        queue.receive(10)
+    assert (queue.depth, dead_letters.depth) == (0, 2)

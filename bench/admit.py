@@ -1,0 +1,76 @@
+"""The decision alone: `examine` on a P-256 certificate under an RSA-2048 CA, and each check's share of it.
+
+    python -m bench.admit
+
+Pure code, warm, processor time; every certificate is seen for the first time, the CA is not.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+from bench.table import markdown
+from jitr import checks
+from jitr.admission import _CHECKS  # as they stand: what is measured is what runs
+from jitr.certificates import Certificate
+from tests.cases.issuing import applying, ec_key, issue_ca, named, rsa_key
+
+_READ = "reading the certificate"
+_WHOLE = "admit"
+
+
+def main() -> int:
+    """Measure, and print a table, or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.admit", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--certificates", type=int, default=300)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    seconds = measured(options.certificates)
+    sys.stdout.write(json.dumps(seconds, indent=2) + "\n" if options.json else table(seconds))
+    return 0
+
+
+def measured(certificates: int) -> dict[str, float]:
+    """Median seconds of the whole, of reading, and of each check."""
+    authority = issue_ca(key=rsa_key(owner="ca"))
+    pems = [authority.leaf(named(f"sensor-{number:06}"), key=ec_key()) for number in range(certificates)]
+    spans: dict[str, list[float]] = {}
+    for pem in pems:
+        asked = applying(pem, authority=authority)
+        checks.read_certificate(authority.pem)
+        spans.setdefault(_WHOLE, []).append(_seconds(asked.admit))
+        spans.setdefault(_READ, []).append(_seconds(lambda pem=pem: Certificate.from_pem(pem)))  # type: ignore[misc]
+        application = checks.Application(
+            device=asked.device,
+            certificate=Certificate.from_pem(pem),
+            ca=asked.ca,
+            rules=asked.ca_rules,
+            now=asked.now,
+            enrollment=asked.enrollment,
+        )
+        for name, check in _CHECKS.items():
+            spans.setdefault(name, []).append(
+                _seconds(lambda check=check, application=application: check(application))  # type: ignore[misc]
+            )
+    return {name: statistics.median(found) for name, found in spans.items()}
+
+
+def table(seconds: dict[str, float]) -> str:
+    """Microseconds, and the share of the whole."""
+    return markdown(
+        ("", "median, µs", "share"),
+        [[name, span * 1e6, f"{span / seconds[_WHOLE]:.0%}"] for name, span in seconds.items()],
+    )
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Dollars for a million activations and for a million duplicates, from the calls that are made and the time they take.
+
+    python -m bench.cost
+
+Calls are counted on the simulated AWS; durations are its virtual ones, 100 ms for each IoT call, with the waiting for
+turns in a storm as the dearer case. Prices are those of us-east-1, first tier, of the date below; check them before
+relying on the sum.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass
+
+from bench.conditions import SECONDS_OF_OTHERS, Conditions
+from bench.ours import Jitr
+from bench.table import Row, markdown
+from bench.world import weather
+from jitr.pacing import max_concurrency_for
+
+PRICES_OF = "2026-09-20"
+_MILLION = 1e6
+_GB = 0.5  # the function's memory
+# Dollars. AWS IoT: registry operations, rule and action of an event. DynamoDB: on demand, transactions count twice.
+_IOT_REGISTRY, _IOT_RULE, _IOT_ACTION = 1.25 / _MILLION, 0.15 / _MILLION, 0.15 / _MILLION
+_LAMBDA_SECOND, _LAMBDA_REQUEST = 0.0000133334 * _GB, 0.20 / _MILLION  # arm64
+_SQS_REQUEST = 0.40 / _MILLION
+_DYNAMODB_WRITE, _DYNAMODB_READ = 0.625 / _MILLION, 0.125 / _MILLION
+_EVENT = 1.00 / _MILLION
+_LOG_GB = 0.50
+# Units of each call: items of under 1 KB written, of under 4 KB read, consistently.
+_WRITES = {"UpdateItem": 1, "TransactWriteItems": 4, "DeleteItem": 1}
+_READS = {"GetItem": 1, "BatchGetItem": 1}
+_LOG_BYTES = 1500  # one line for each outcome, and its share of the metrics
+_BATCH = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Dollars for a million, by service."""
+
+    of: str
+    dollars: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.dollars.values())
+
+
+def main() -> int:
+    """Count, and print a table, or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.cost", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    costs = measured()
+    rows = [{"of": cost.of, "total": cost.total, **cost.dollars} for cost in costs]
+    sys.stdout.write(json.dumps(rows, indent=2) + "\n" if options.json else table(costs))
+    return 0
+
+
+def measured() -> list[Cost]:
+    """A device by itself, a device of a storm, and a duplicate."""
+    latency = Conditions().latency
+    # So far apart that none waits for another; each in a batch of its own.
+    calls = _calls(Conditions(devices=50, within=500.0, registrations_bound=False))
+    iot = sum(count for name, count in calls.items() if name.startswith("iot:"))
+    others = sum(
+        count * SECONDS_OF_OTHERS[name.partition(":")[0]] for name, count in calls.items() if "iot:" not in name
+    )
+    alone = iot * latency + others
+    in_storm = max_concurrency_for(10) / 10  # an environment's interval between two activations
+    skimmed = Counter({"dynamodb:BatchGetItem": 1.0 / _BATCH})
+    return [
+        _cost("activations, each alone", calls, alone, batch=1),
+        _cost("activations, in a storm", calls, max(alone, in_storm), batch=_BATCH),
+        _cost("duplicates", skimmed, SECONDS_OF_OTHERS["dynamodb"] / _BATCH, batch=_BATCH, items=_BATCH),
+    ]
+
+
+def table(costs: list[Cost]) -> str:
+    services = list(costs[0].dollars)
+    rows: list[Row] = [[cost.of, *(cost.dollars[service] for service in services), cost.total] for cost in costs]
+    return markdown(("dollars for a million", *services, "all"), rows)
+
+
+def _calls(conditions: Conditions) -> Counter[str]:
+    """Calls for each device."""
+    storm = weather(Jitr(), conditions, patience=200)
+    return Counter(
+        {name: count / conditions.devices for name, count in storm.calls.items() if "cloudwatch" not in name}
+    )
+
+
+def _cost(of: str, calls: Counter[str], seconds: float, *, batch: int, items: int = 1) -> Cost:
+    named = {name.partition(":")[2]: count for name, count in calls.items() if name.startswith("dynamodb:")}
+    iot = sum(count for name, count in calls.items() if name.startswith("iot:"))
+    events = calls["events:PutEvents"]
+    dynamodb = sum(named.get(call, 0) * units * _DYNAMODB_WRITE for call, units in _WRITES.items())
+    dynamodb += sum(named.get(call, 0) * units * items * _DYNAMODB_READ for call, units in _READS.items())
+    dollars = {
+        "AWS IoT": iot * _IOT_REGISTRY + _IOT_RULE + _IOT_ACTION,
+        "Lambda": seconds * _LAMBDA_SECOND + _LAMBDA_REQUEST / batch,
+        # One request to send each event; one to receive and one to delete each batch.
+        "SQS": _SQS_REQUEST * (1 + 2 / batch),
+        "DynamoDB": dynamodb,
+        "EventBridge": events * _EVENT,
+        "CloudWatch Logs": _LOG_BYTES / 1e9 * _LOG_GB,
+    }
+    return Cost(of=of, dollars={service: price * _MILLION for service, price in dollars.items()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Run every bench, and write what they find into docs/performance.md between its two markers: `make bench`.
+
+    python -m bench.performance --devices 2000
+
+Moderate sizes, under ten minutes on two idle processors; each bench takes larger ones by itself.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import admit, coldstart, cost, storm, sweep, warm
+from bench.conditions import Conditions
+from bench.devices import BackOff
+from bench.table import machine
+from bench.world import Storm, weather
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+PLOTS = DOCUMENT.parent / "performance"
+_BEGIN, _END = "<!-- figures: make bench -->\n", "<!-- end of figures -->"
+
+
+def main() -> int:
+    """Run everything; the figures go into the document, progress to stderr."""
+    parser = argparse.ArgumentParser(prog="python -m bench.performance", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--devices", type=int, default=2000, help="of each storm; of the peers' a fourth")
+    parser.add_argument("--runs", type=int, default=15, help="cold starts of each kind")
+    parser.add_argument("--fleet", type=int, default=1_000_000, help="certificates of the largest sweep")
+    options = parser.parse_args()
+    PLOTS.mkdir(exist_ok=True)
+    sections = [
+        _head(options),
+        *(section(options) for section in (_storms, _peers, _cold_start, _warm, _admit, _sweep, _cost)),
+    ]
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    DOCUMENT.write_text(before + _BEGIN + "\n" + "\n".join(sections) + "\n" + _END + after, encoding="utf-8")
+    return 0
+
+
+def _head(options: argparse.Namespace) -> str:
+    return (
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}; storms of {options.devices:,} devices, "
+        "whose times are virtual and do not depend on the machine.\n"
+    )
+
+
+def _storms(options: argparse.Namespace) -> str:
+    usual = Conditions(devices=options.devices)
+    back_offs = [
+        replace(usual, back_off=back_off, latency=latency) for back_off in BackOff for latency in (0.05, 0.1, 0.2)
+    ]
+    others = [
+        *(replace(usual, burst=burst) for burst in (0.0, 0.2, 0.5)),
+        replace(usual, registrations_bound=False),
+        replace(usual, shuffled=True),
+        replace(usual, errors=0.05),
+        replace(usual, raised=10.0),
+        replace(usual, taken=0.5),
+        replace(usual, devices=options.devices // 2, held=options.devices * 5, registrations_bound=False),
+    ]
+    found = _weathered([("jitr", conditions) for conditions in [*back_offs, *others]])
+    drawn = {storm.described(one.conditions): one for one in found[1::3][:2]}
+    _draw("storm.svg", f"{options.devices:,} devices within 60 s", drawn)
+    return f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n"
+
+
+def _peers(options: argparse.Namespace) -> str:
+    conditions = Conditions(devices=options.devices // 4, registrations_bound=False, back_off=BackOff.IMPATIENT)
+    found = _weathered([(handler, conditions) for handler in ("jitr", "aws-blog", "iot-dr", "softchef")])
+    _draw(
+        "peers.svg", f"{conditions.devices:,} devices within 60 s, four handlers", {one.registrar: one for one in found}
+    )
+    return (
+        "### Other handlers in the same storm\n\n`python -m bench.storm --handler jitr aws-blog iot-dr softchef`; "
+        "written from what is known of them, see [bench/peers.py](../bench/peers.py)\n\n"
+        f"{storm.table(found)}\n{storm.harm(found)}\n![peers](performance/peers.svg)\n"
+    )
+
+
+def _cold_start(options: argparse.Namespace) -> str:
+    starts, imports = coldstart.measured(options.runs)
+    return (
+        f"### Cold start\n\n`python -m bench.coldstart`, medians of {options.runs}\n\n"
+        f"{coldstart.table(starts)}\n{coldstart.imports_table(imports)}"
+    )
+
+
+def _warm(_: argparse.Namespace) -> str:
+    return f"### Warm\n\n`python -m bench.warm`\n\n{warm.table(warm.measured(300))}"
+
+
+def _admit(_: argparse.Namespace) -> str:
+    return f"### The decision alone\n\n`python -m bench.admit`\n\n{admit.table(admit.measured(300))}"
+
+
+def _sweep(options: argparse.Namespace) -> str:
+    sizes = [size for size in (1000, 10_000, 100_000, 1_000_000) if size <= options.fleet]
+    return f"### Sweep\n\n`python -m bench.sweep`\n\n{sweep.table([sweep.measured(size) for size in sizes])}"
+
+
+def _cost(_: argparse.Namespace) -> str:
+    return f"### Cost\n\n`python -m bench.cost`, prices of {cost.PRICES_OF}\n\n{cost.table(cost.measured())}"
+
+
+def _weathered(wanted: Iterable[tuple[str, Conditions]]) -> list[Storm]:
+    found = []
+    for handler, conditions in wanted:
+        began = time.monotonic()
+        found.append(weather(storm.HANDLERS[handler](conditions), conditions, patience=6.0))
+        sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {handler}, {storm.described(conditions)}\n")
+    return found
+
+
+def _draw(name: str, title: str, storms: dict[str, Storm]) -> None:
+    (PLOTS / name).write_text(storm.plot(title, storms), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The sweep against the fleet's size: list calls, time, and what it sends, with a hundred devices pending.
+
+    python -m bench.sweep --fleet 1000 10000 100000 1000000
+
+The real sweep on the simulated AWS. The look back ends at its horizon, so it does not grow with the fleet; the daily
+count is to see every certificate, and does.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from bench.table import markdown
+from jitr.journal import Journal, Pass
+from simulation import Account, Authority, Aws, Deployment
+from simulation.deployment import ca_rules, rules
+from simulation.leaf import Leaf
+
+_PENDING = 100
+_OLDER_THAN_THE_HORIZON = 8 * 86_400.0
+_LONGER_THAN_PENDING_AFTER = 700.0
+_LIST = "iot:ListCertificatesByCA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweeps:
+    """One fleet size: what a sweep did, and what the daily count did."""
+
+    fleet: int
+    sent: int
+    list_calls: int
+    seconds: float  # virtual, with 50 ms for each call
+    count_list_calls: int
+    count_seconds: float
+    processor_seconds: float
+
+
+def main() -> int:
+    """Measure each size, and print a table, or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.sweep", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--fleet", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    sizes = [measured(size) for size in options.fleet]
+    sys.stdout.write(json.dumps([asdict(size) for size in sizes], indent=2) + "\n" if options.json else table(sizes))
+    return 0
+
+
+def measured(fleet: int) -> Sweeps:
+    """Sweep a fleet of that size once, and then count it."""
+    aws = Aws(keep_calls=False)
+    account = aws.account("111111111111")
+    authority = Authority.new("factory")
+    deployment = Deployment(account, rules(ca_rules(authority)))
+    account.client("iot").register_ca_certificate(
+        caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    _register(account, authority, 0, fleet - _PENDING, "ACTIVE")
+    aws.clock.advance(_OLDER_THAN_THE_HORIZON)
+    journal = Journal(account.client("dynamodb"), deployment.settings.registry_table)
+    counted = Pass(began_at=aws.clock.now(), finished_at=aws.clock.now())
+    journal.keep_pass(authority.certificate_id, counted)
+    deployment.sweep()  # the first one of a stack also notes the rules
+    _register(account, authority, fleet, _PENDING, "PENDING_ACTIVATION")
+    aws.clock.advance(_LONGER_THAN_PENDING_AFTER)
+    aws.latency = lambda _call: 0.05
+    account.counts.clear()
+    began, virtually = time.process_time(), aws.clock.monotonic()
+    swept = deployment.sweep()
+    processor_seconds, seconds = time.process_time() - began, aws.clock.monotonic() - virtually
+    list_calls = account.counts[_LIST]
+    yesterday = aws.clock.now() - timedelta(days=2)
+    journal.keep_pass(authority.certificate_id, Pass(began_at=yesterday, finished_at=yesterday))
+    account.counts.clear()
+    virtually = aws.clock.monotonic()
+    deployment.sweep()
+    return Sweeps(
+        fleet=fleet,
+        sent=swept.sent,
+        list_calls=list_calls,
+        seconds=seconds,
+        count_list_calls=account.counts[_LIST] - list_calls,
+        count_seconds=aws.clock.monotonic() - virtually,
+        processor_seconds=processor_seconds,
+    )
+
+
+def table(sizes: list[Sweeps]) -> str:
+    return markdown(
+        ("certificates", "pending, sent", "list calls", "seconds", "list calls of the daily count", "its seconds"),
+        [
+            [
+                size.fleet,
+                size.sent,
+                size.list_calls,
+                round(size.seconds, 1),
+                size.count_list_calls,
+                round(size.count_seconds),
+            ]
+            for size in sizes
+        ],
+    )
+
+
+def _register(account: Account, authority: Authority, first: int, number: int, status: str) -> None:
+    """Certificates that nobody reads: any id and PEM will do."""
+    now = account.aws.clock.now()
+    for at in range(first, first + number):
+        leaf = Leaf(
+            certificate_id=f"{at:064x}",
+            pem="",
+            ca_certificate_id=authority.certificate_id,
+            not_before=now,
+            not_after=now + timedelta(days=3650),
+        )
+        account.iot.certificates.register(
+            leaf, status=status, mode="SNI_ONLY", ca_certificate_id=authority.certificate_id
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
