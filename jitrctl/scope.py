@@ -24,7 +24,7 @@ from fleet.parse import load
 from jitrctl.across import Failed, Results, across, open_all
 from jitrctl.errors import Unusable
 from jitrctl.stages import Stage, choose, only
-from jitrctl.terminal import Exit, can_ask, confirmed, err, out, print_error, print_json, table
+from jitrctl.terminal import Exit, can_ask, confirmed, err, grouped, out, print_error, print_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -136,8 +136,8 @@ class Scope:
                 out.print(table(shown))
             if not_done and results.done:
                 err.print()
-            for one in not_done:
-                print_error(f"{one.stage}: {one.error}")
+            for line in grouped([(str(one.stage), one.error) for one in not_done]):
+                print_error(line)
         if not_done or not ok:
             raise typer.Exit(Exit.FAILED)
 
@@ -155,10 +155,11 @@ class Scope:
 
     def _say_where(self, results: Results[Any]) -> None:
         """Name the stages whose calls do not go to AWS, once."""
-        for stage in (done.stage for done in results.done):
-            if stage.is_open and stage.access.elsewhere and stage not in self._told:
-                self._told.add(stage)
-                err.print(f"{stage} is at {stage.access.elsewhere}, not AWS", style="dim", soft_wrap=True)
+        fresh = [done.stage for done in results.done if done.stage.is_open and done.stage not in self._told]
+        self._told.update(fresh)
+        elsewhere = [(str(stage), f"{stage.access.elsewhere}, not AWS") for stage in fresh if stage.access.elsewhere]
+        for line in grouped(elsewhere):
+            err.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 def over_unproven_stages(command: Callable[..., None]) -> Callable[..., None]:

@@ -163,3 +163,15 @@ def test_a_plan_is_carried_out_when_somebody_says_yes(
     worked: list[Stage] = []
     assert run(work=lambda stage: str(worked.append(stage)), plan=["delete everything"]) == code  # type: ignore[func-returns-value]
     assert len(worked) == count
+
+
+def test_what_failed_in_several_stages_for_one_reason_is_said_once(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def closed(_: Stage) -> str:
+        raise Refused("it is closed: come tomorrow")
+
+    assert run(work=closed) == 1
+    assert capsys.readouterr().err == (
+        "it is closed: come tomorrow\n  in dev/eu-central-1, prod/eu-central-1, prod/us-east-1\n"
+    )
