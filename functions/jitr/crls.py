@@ -84,8 +84,8 @@ class Crls:
             try:
                 if ca and self.of(ca).version != decision.crl:
                     changed.add(certificate_id)
-            except Unavailable:
-                continue
+            except (Unavailable, ClientError):
+                continue  # its own look tells, should there be one
         return changed
 
     def _look(self, ca: CaRules, known: Published) -> Published:

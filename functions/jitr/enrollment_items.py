@@ -56,10 +56,10 @@ def to_entry(fields: Mapping[str, Any]) -> Entry:
     subject = to_subject(fields["id"])
     if subject is None:
         raise ValueError(f"item {fields['id']} is no enrollment entry")
-    at = fields.get("at")
+    # For people; no decision depends on it, so what is written wrongly here makes no entry unusable.
     said: dict[str, Any] = {
         "by": str(fields.get("by", "")),
-        "at": datetime.fromtimestamp(int(at) / 1000, UTC) if at is not None else None,
+        "at": _moment(fields.get("at")),
         "note": str(fields.get("note", "")),
     }
     try:
@@ -91,6 +91,13 @@ def _said(entry: Entry) -> dict[str, Any]:
         "note": entry.note,
     }
     return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    except (ValueError, TypeError, OverflowError, OSError, ArithmeticError):
+        return None
 
 
 def _text(value: object) -> str:

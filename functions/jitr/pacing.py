@@ -25,6 +25,11 @@ def max_concurrency_for(activations_per_second: float) -> int:
     return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
 
 
+# Looks at held devices take every tenth turn at most, so that new devices are not kept waiting by those that wait; the
+# sweep sends no more of them than that.
+TURNS_PER_LOOK = 10
+
+
 class Pacer:
     """Lets calls of one name through at a steady interval; the first one at once.
 

@@ -26,7 +26,7 @@ from jitr.events import RegistrationEvent
 from jitr.examining import Examined, Examiner
 from jitr.hook import Hook
 from jitr.iot import AwsIot
-from jitr.pacing import Pacer
+from jitr.pacing import TURNS_PER_LOOK, Pacer
 from jitr.provisioning import Claim, IotStep, SetStatus, plan, plan_rejection, plan_withdrawal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
@@ -37,8 +37,6 @@ from jitr.telemetry import CONTRADICTIONS, Announcer
 
 # An observation older than this is made again before the status is set (the sixth IoT call).
 _FRESH = timedelta(seconds=5)
-# Looks at held devices take every tenth turn at most, so that new devices are not kept waiting by those that wait.
-_TURNS_PER_LOOK = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +135,7 @@ class Registration:
         # Step 1
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
-        if record.is_held and not self._pacer.try_turn("look at a held device", turns=_TURNS_PER_LOOK):
+        if record.is_held and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
             raise NotItsTurn("held devices take every tenth turn")
         # Step 2
         device = self._iot.describe(event.certificate_id)

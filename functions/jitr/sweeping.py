@@ -31,6 +31,7 @@ from jitr.errors import StaleMarker, Unavailable
 from jitr.iot import AwsIot
 from jitr.journal import Journal, Pass, Walk
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
+from jitr.pacing import TURNS_PER_LOOK
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.retiring import Retirement
@@ -47,7 +48,7 @@ _MOST_HELD = 20_000
 _MOST_COMPARED = 100_000
 # Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices no
 # more than their looks have anyway, forgotten ones half, so that those that knock now are served at once.
-_PART_OF_HELD, _PART_OF_FORGOTTEN = 1 / 5, 1 / 2
+_PART_OF_HELD, _PART_OF_FORGOTTEN = 1 / TURNS_PER_LOOK, 1 / 2
 _LONGEST_DELAY = 900  # SQS: DelaySeconds
 
 

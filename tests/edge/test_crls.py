@@ -1,5 +1,6 @@
 """CRLs in S3: read when they changed, at most one look a minute, and what is said when there is none."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -10,11 +11,14 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.response import StreamingBody
 
 from jitr.crls import NOTHING, Crls, object_key
-from jitr.errors import Unavailable
+from jitr.decisions import Record
+from jitr.errors import Reason, Unavailable
 from jitr.revocation import RevocationList, RevocationReason, Unusable
+from jitr.rules import Rules
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for
 from tests.cases.revoking import entry, issue_crl
 from tests.edge.cloud import CRLS, Wire, client
+from tests.unit.test_decisions import HELD
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -143,6 +147,12 @@ def test_a_connection_that_breaks_and_a_body_that_is_cut_off_are_unavailable(buc
     wire.answer("GetObject", {"ETag": '"e"', "ContentLength": 10, "Body": StreamingBody(BytesIO(b"cut"), 10)})
     with pytest.raises(Unavailable, match="IncompleteReadError"):
         bucket.crls.of(CA)
+
+
+def test_a_refusal_of_s3_says_nothing_about_the_neighbours_of_a_held_certificate(bucket: Bucket, wire: Wire) -> None:
+    wire.fail("GetObject", "AccessDenied", status=403)
+    held = Record(decision=replace(HELD, reason=Reason.CRL_MISSING, ca_certificate_id=CA.certificate_id))
+    assert bucket.crls.changed_since({HELD.certificate_id: held}, Rules(fleet="acme", cas=(CA,))) == set()
 
 
 def test_a_bucket_of_somebody_else_is_not_read_from(bucket: Bucket, wire: Wire) -> None:

@@ -97,6 +97,12 @@ def test_what_cannot_be_understood_holds_the_device_and_says_so(changes: dict[st
     assert refusal.value.detail.isascii()
 
 
+@pytest.mark.parametrize("at", ["2026-11-01T12:00:00Z", Decimal("NaN"), Decimal("1e300"), [1], True, None])
+def test_a_time_that_cannot_be_read_takes_nothing_from_what_the_entry_says(at: Any) -> None:
+    entry = to_entry({"id": "thing#sensor-0001", "rule": "deny", "at": at, "by": ["x"], "note": Decimal(1)})
+    assert (entry.rule, entry.problem) == (EntryRule.DENY, None)
+
+
 def test_an_item_without_a_rule_holds_the_device() -> None:
     assert to_entry({"id": "thing#sensor-0001"}).problem
 
