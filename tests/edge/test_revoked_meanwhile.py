@@ -18,9 +18,14 @@ def revoke(cloud: Cloud, device: str, *, while_waiting: Callable[[], None] = lam
         cloud.now += timedelta(seconds=seconds)
         while_waiting()
 
-    Operator(client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=cloud.clock, sleep=sleep).take_away(
-        device, Word.REVOKED, ORDER
-    )
+    Operator(
+        client=cloud.iot,
+        iot=cloud.aws_iot,
+        registry=cloud.registry,
+        clock=cloud.clock,
+        sleep=sleep,
+        monotonic=cloud.seconds,
+    ).take_away(device, Word.REVOKED, ORDER)
 
 
 def before_intend(cloud: Cloud, act: Callable[[], None]) -> None:
