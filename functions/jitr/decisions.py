@@ -5,7 +5,7 @@ again gets a new one. An event is a duplicate, and costs no IoT call, when it sp
 or was sent shortly after the decision (the first event of a registration carries no registration time).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -137,6 +137,7 @@ class Record:
     decision: Decision | None = None
     # A decision that was begun (claimed) and perhaps carried out, but never recorded: the function died in between.
     intent: Decision | None = None
+    begun_by: str | None = field(default=None, compare=False)  # the run that wrote the intent
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took

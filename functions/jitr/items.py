@@ -123,6 +123,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
     return Record(
         decision=to_decision(decision) if decision else None,
         intent=to_decision(intent) if intent else None,
+        begun_by=intent.get("run") if intent else None,
         verdict=_to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jitr.admission import Examination
-from jitr.claims import Due
+from jitr.claims import STALE_INTENT, Due
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome, Owner, Record
 from jitr.enrollment_table import EnrollmentTable
@@ -142,6 +142,10 @@ class Registration:
         self._compare(event, device)
         if device.status is not Status.PENDING_ACTIVATION:
             return self._already_left_pending(device, record)
+        if record.intent and record.begun_by not in (None, run) and now - record.intent.decided_at <= STALE_INTENT:
+            raise Overtaken(
+                "another run is on its way to a decision"
+            )  # it would be told so at the claim, six calls later
         # Steps 3 to 5
         decision = self._judge(device, record, run=run, observed_at=now, time_is_left=time_is_left)
         # Steps 6 and 7
