@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +52,9 @@ class LocalStage:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        return Endpoint.of(self.account)
+        endpoint = Endpoint.of(self.account)
+        _wake(endpoint)
+        return endpoint
 
     def register_ca(self, name: str, ca: IssuingCa) -> dict[str, Any]:
         """Register the CA of that name in the mode that the fleet file declares; AWS's description of it."""
@@ -139,6 +143,17 @@ class LocalStage:
     @property
     def mode(self) -> CertificateMode:
         return self.place.mode
+
+
+def _wake(endpoint: Endpoint) -> None:
+    """Make one handshake that nobody waits for: under Python 3.11.2 the broker's first one is never answered."""
+    context = ssl.create_default_context(cafile=str(endpoint.trust))
+    with (
+        suppress(OSError),
+        socket.create_connection(endpoint.address, timeout=_POLL * 20) as connection,
+        context.wrap_socket(connection, server_hostname=endpoint.server_name),
+    ):
+        pass
 
 
 def _awaited(look: Callable[[], Decision | None], *, seconds: float) -> Decision | None:
