@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Node 20 works; the CDK's library says on every start that its time is over.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 SETUP := .venv/.set-up
 
 .PHONY: demo test check synth synth-fleet sbom fuzz bench setup wheels docs lock clean

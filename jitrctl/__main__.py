@@ -10,7 +10,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fleet.problems import FleetError
 from jitr.errors import JitrError
 from jitrctl.across import in_a_sentence
-from jitrctl.commands import ca, crl, demo, device, dlq, enrollment, fleet, local, replay, sweep, verify
+from jitrctl.commands import (
+    ca,
+    crl,
+    demo,
+    device,
+    dlq,
+    enrollment,
+    fleet,
+    local,
+    replay,
+    sweep,
+    verify,
+)
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.local.errors import LocalAwsError
 from jitrctl.terminal import Exit, print_error
