@@ -7,7 +7,7 @@ Every check works on what could be read and stays silent about the rest, so that
 from collections.abc import Iterator
 
 from fleet.keys import Draft
-from fleet.names import ROLE_ARN, TOPIC, partition_of
+from fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
 from fleet.problems import Place, meant, nearest, shown
 from fleet.values import written_duration
 from jitr.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
@@ -25,6 +25,7 @@ def check_agreement(fleet: Draft, root: Place, *, proven: bool = True) -> None:
         _check_lives(ca, root.at("ca", name))
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_topic(fleet, root)
+    _check_keys(fleet, root)
     _check_existing(fleet, root)
     _check_successions(fleet, root)
     _check_account_ids(fleet, root)
@@ -115,6 +116,43 @@ def _check_topic(fleet: Draft, root: Place) -> None:
         root.at("alarms", "topic").problem(
             f"lies in {match['region']}, and alarms in {', '.join(elsewhere)} cannot tell it",
             "write <region> in its place, and have a topic of that name in each Region",
+        )
+
+
+def _check_keys(fleet: Draft, root: Place) -> None:
+    """A key is used in its own account and Region alone; and only an alias is called the same in two accounts."""
+    common = fleet.get("stack", {}).get("kms_key")
+    without_own = []
+    for name, account in fleet.get("account", {}).items():
+        if not account.keys() >= {"id", "regions", "kms_key"}:
+            continue
+        if account["kms_key"]:
+            _check_key(account["kms_key"], root.at("account", name, "kms_key"), [account])
+        else:
+            without_own.append(account)
+    if common:
+        _check_key(common, root.at("stack", "kms_key"), without_own)
+
+
+def _check_key(written: str, place: Place, accounts: list[Draft]) -> None:
+    match = KMS_KEY.fullmatch(written)
+    if match is None:
+        return
+    regions = sorted({region for account in accounts for region in account["regions"]})
+    ids = sorted({account["id"] for account in accounts})
+    elsewhere = [one for one in regions if match["region"] not in ("<region>", one)]
+    foreign = [one for one in ids if match["account"] not in ("<account>", one)]
+    if elsewhere or foreign:
+        place.problem(
+            f"is of {match['region']} and {match['account']}, and is to be used in {', '.join(elsewhere + foreign)}",
+            "write <region> and <account> in their place, with an alias of one name everywhere; or give those accounts "
+            "a kms_key of their own",
+        )
+    elif match["key"] and (len(ids) > 1 or (len(regions) > 1 and not match["everywhere"])):
+        place.problem(
+            "names one key by its id, and keys of several accounts or Regions have different ids",
+            'give them an alias of one name, and write "arn:<partition>:kms:<region>:<account>:alias/jitr"; or give '
+            "each account a kms_key of its own",
         )
 
 

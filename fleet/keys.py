@@ -15,6 +15,7 @@ from fleet.names import (
     boundary,
     fleet_name,
     function_arn,
+    kms_key,
     own_name,
     region,
     role_arn,
@@ -177,6 +178,7 @@ STACK: Keys = {
     "permission_boundary": Key(kind="ARN of a managed policy", read=boundary, default=None),
     "termination_protection": Key(kind="boolean", read=flag, default=False),
     "iot_logging": Key(kind="off, error, warn, info or debug", read=choice(IotLogging), default=None),
+    "kms_key": Key(kind="ARN of a KMS key", read=kms_key, default=None),
 }
 
 ALARMS: Keys = {
@@ -204,6 +206,7 @@ ACCOUNT: Keys = {
     "activations_per_second": Key(
         kind="number", read=rate(least=MIN_ACTIVATIONS, greatest=MAX_ACTIVATIONS), default=10
     ),
+    "kms_key": Key(kind="ARN of a KMS key", read=kms_key, default=None),
     "ca": Key(
         kind="table",
         read=named(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),

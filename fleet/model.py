@@ -75,6 +75,7 @@ class Account:
     role_arn: str | None  # a role of the account, to be assumed with the profile's credentials
     endpoint_url: str | None  # where every AWS call goes instead of AWS
     activations_per_second: float  # in each Region
+    kms_key: str | None  # as in StackOptions, and before it
     cas: tuple[CaRegistration, ...]
 
 
@@ -95,6 +96,7 @@ class StackOptions:
     permission_boundary: str | None  # ARN of a managed policy, with the placeholders of policies
     termination_protection: bool
     iot_logging: IotLogging | None  # None: the account's setting is left alone
+    kms_key: str | None  # ARN of a key or an alias, with the placeholders of policies; None: AWS's own keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,13 @@ TOPIC = re.compile(
 BOUNDARY = re.compile(
     r"arn:(?:<partition>|aws|aws-cn|aws-us-gov):iam::(?:<account>|aws|[0-9]{12}):policy/[\w+=,.@/-]{1,512}", re.ASCII
 )
+# KMS API reference, "KeyId": a key, or a multi-Region key, which is called the same in each Region of its account; or
+# an alias of the owner's, which is what keys of several accounts can have in common.
+KMS_KEY = re.compile(
+    r"arn:(?:<partition>|aws|aws-cn|aws-us-gov):kms:(?P<region><region>|[a-z0-9-]+):(?P<account><account>|[0-9]{12}):"
+    r"(?:key/(?P<key>(?P<everywhere>mrk-)[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"|alias/(?!aws/)[a-zA-Z0-9/_-]{1,250})"
+)
 # CloudFormation, "Tag": what most services take in keys and values.
 TAG_KEY = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}", re.ASCII | re.IGNORECASE)
 TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}", re.ASCII)
@@ -163,6 +170,21 @@ def boundary(value: object, place: Place) -> str | None:
             f"is {shown(written)}, which is no ARN of a managed policy",
             'write it like "arn:<partition>:iam::<account>:policy/boundary", with these very words in angle brackets '
             "where stages differ",
+        )
+        return None
+    return written
+
+
+def kms_key(value: object, place: Place) -> str | None:
+    """Read the ARN of a KMS key or of its alias, which may leave partition, Region and account to the stack."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if not KMS_KEY.fullmatch(written):
+        place.problem(
+            f"is {shown(written)}, which is no ARN of a KMS key of yours",
+            'write it like "arn:<partition>:kms:<region>:<account>:alias/jitr", with these very words in angle '
+            "brackets where stages differ, or with key/ and the key's id",
         )
         return None
     return written

@@ -5,6 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.encryption import StageKey
 from infra.findings import acknowledge
 from infra.target import Target
 from jitr.crls import FOLDER
@@ -15,14 +16,17 @@ _DAYS_THAT_OLD_VERSIONS_STAY = 90
 class CrlBucket(Construct):
     """One bucket per fleet, account and Region, with a fixed name; the functions may only read it."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, bucket_name: str, target: Target) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, bucket_name: str, key: StageKey, target: Target) -> None:
         super().__init__(scope, construct_id)
         self.bucket = s3.Bucket(
             self,
             "Bucket",
             bucket_name=bucket_name,
             versioned=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=key.of_bucket,
+            encryption_key=key.key,
+            # One data key for many objects, so that a read asks KMS once in a while.
+            bucket_key_enabled=key.key is not None,
             enforce_ssl=target.tls_only,
             minimum_tls_version=1.2 if target.tls_only else None,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,

@@ -11,11 +11,13 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from constructs import Construct, IDependable
 
+from infra.encryption import StageKey
+
 
 class EnrollmentList(Construct):
     """One table per fleet, account and Region, with a fixed name; the functions may only read it."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, table_name: str) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, table_name: str, key: StageKey) -> None:
         super().__init__(scope, construct_id)
         self.table = dynamodb.TableV2(
             self,
@@ -23,7 +25,7 @@ class EnrollmentList(Construct):
             table_name=table_name,
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
             billing=dynamodb.Billing.on_demand(),
-            encryption=dynamodb.TableEncryptionV2.dynamo_owned_key(),
+            encryption=key.of_table,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),

@@ -9,6 +9,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.asset import Asset
+from infra.encryption import READ, StageKey
 from infra.findings import acknowledge, acknowledge_wildcards
 from infra.target import Target
 
@@ -17,6 +18,7 @@ class JitrFunction(Construct):
     """A function whose role holds the given statements, and writing its own log, and nothing else.
 
     `wildcards` says why: each resource of the statements that holds one, and why AWS leaves nothing narrower.
+    `key_actions` are what it does with the stage's own key, where there is one.
     """
 
     def __init__(
@@ -26,6 +28,7 @@ class JitrFunction(Construct):
         *,
         name: str,
         handler: str,
+        key: StageKey,
         target: Target,
         code: Asset,
         layer: lambda_.ILayerVersion,
@@ -33,12 +36,14 @@ class JitrFunction(Construct):
         environment: Mapping[str, str],
         statements: Sequence[iam.PolicyStatement],
         wildcards: Mapping[str, str],
+        key_actions: Sequence[str] = (READ,),
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
             self,
             "Log",
             log_group_name=f"/aws/lambda/{name}",
+            encryption_key=key.key,
             retention=logs.RetentionDays.THREE_MONTHS,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
@@ -50,9 +55,13 @@ class JitrFunction(Construct):
             self,
             "Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            inline_policies={"function": iam.PolicyDocument(statements=[write_log, *statements])},
+            inline_policies={
+                "function": iam.PolicyDocument(statements=[write_log, *statements, *key.use(*key_actions)])
+            },
         )
-        acknowledge_wildcards(role, {own_streams: "Lambda names the streams of the function's own log", **wildcards})
+        acknowledge_wildcards(
+            role, {own_streams: "Lambda names the streams of the function's own log", **wildcards, **key.wildcards}
+        )
         self.function = lambda_.Function(
             self,
             "Function",
@@ -67,6 +76,7 @@ class JitrFunction(Construct):
             timeout=timeout,
             memory_size=512,
             environment=dict(environment),
+            environment_encryption=key.key,
             log_group=log_group,
         )
         acknowledge(

@@ -16,8 +16,9 @@ from fleet.model import CaRegistration
 from fleet.resources import ResourceNames
 from infra.asset import Asset
 from infra.crls import CrlBucket
+from infra.encryption import READ, SEND, StageKey
 from infra.enrollment import EnrollmentList
-from infra.findings import acknowledge
+from infra.findings import acknowledge, acknowledge_wildcards
 from infra.function import JitrFunction
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
@@ -51,13 +52,18 @@ class RegistrationPath(Construct):
         crls: CrlBucket,
         enrollment: EnrollmentList,
         hooks: tuple[str, ...],
+        key: StageKey,
         target: Target,
         code: Asset,
         layer: lambda_.ILayerVersion,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = _queue(self, "DeadLetters", names.dead_letter_queue, days=14, tls_only=target.tls_only)
-        self.undelivered = _queue(self, "Undelivered", names.undelivered_queue, days=14, tls_only=target.tls_only)
+        self.dead_letters = _queue(
+            self, "DeadLetters", names.dead_letter_queue, days=14, key=key, tls_only=target.tls_only
+        )
+        self.undelivered = _queue(
+            self, "Undelivered", names.undelivered_queue, days=14, key=key, tls_only=target.tls_only
+        )
         acknowledge(
             self.undelivered, "SQS3", "it is where messages end that could not be delivered; an alarm watches it"
         )
@@ -66,6 +72,7 @@ class RegistrationPath(Construct):
             "Registrations",
             names.registrations_queue,
             days=4,
+            key=key,
             tls_only=target.tls_only,
             visibility_timeout=_VISIBILITY,
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_RECEIVES),
@@ -92,6 +99,8 @@ class RegistrationPath(Construct):
             "Register",
             name=names.register_function,
             handler="jitr.handlers.register.handler",
+            key=key,
+            key_actions=[READ, SEND],
             target=target,
             code=code,
             layer=layer,
@@ -118,7 +127,7 @@ class RegistrationPath(Construct):
             max_concurrency=concurrency,
             report_batch_item_failures=True,
         )
-        self._rules(names, cas)
+        self._rules(names, cas, key)
 
     def _statements(
         self,
@@ -211,7 +220,7 @@ class RegistrationPath(Construct):
             )
         return statements
 
-    def _rules(self, names: ResourceNames, cas: tuple[CaRegistration, ...]) -> None:
+    def _rules(self, names: ResourceNames, cas: tuple[CaRegistration, ...], key: StageKey) -> None:
         rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
         stack = cdk.Stack.of(self)
         role = iam.Role(
@@ -236,11 +245,13 @@ class RegistrationPath(Construct):
                             sid="Deliver",
                             actions=["sqs:SendMessage"],
                             resources=[self.registrations.queue_arn, self.undelivered.queue_arn],
-                        )
+                        ),
+                        *key.use(READ, SEND),
                     ]
                 )
             },
         )
+        acknowledge_wildcards(role, key.wildcards)
         for registration in cas:
             ca = registration.ca
             iot.CfnTopicRule(
@@ -280,6 +291,7 @@ def _queue(
     name: str,
     *,
     days: int,
+    key: StageKey,
     tls_only: bool,
     visibility_timeout: cdk.Duration | None = None,
     dead_letter_queue: sqs.DeadLetterQueue | None = None,
@@ -288,7 +300,8 @@ def _queue(
         scope,
         construct_id,
         queue_name=name,
-        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        encryption=key.of_queue,
+        encryption_master_key=key.key,
         enforce_ssl=tls_only,
         retention_period=cdk.Duration.days(days),
         visibility_timeout=visibility_timeout,

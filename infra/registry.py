@@ -4,13 +4,14 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
+from infra.encryption import StageKey
 from jitr.registry import DUE_INDEX
 
 
 class RegistryTable(Construct):
     """One table per fleet, account and Region, with a fixed name."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, table_name: str) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, table_name: str, key: StageKey) -> None:
         super().__init__(scope, construct_id)
         self.table = dynamodb.TableV2(
             self,
@@ -27,7 +28,7 @@ class RegistryTable(Construct):
                 )
             ],
             billing=dynamodb.Billing.on_demand(),
-            encryption=dynamodb.TableEncryptionV2.dynamo_owned_key(),
+            encryption=key.of_table,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),

@@ -17,6 +17,7 @@ from infra.ca import RegisteredCa
 from infra.crls import CrlBucket
 from infra.dashboard import StageDashboard
 from infra.device_policy import DevicePolicy
+from infra.encryption import StageKey
 from infra.enrollment import EnrollmentList
 from infra.iot_logging import AwsIotLogging
 from infra.placeholders import filled
@@ -72,6 +73,7 @@ class RegionStack(cdk.Stack):
             )
             for ca in cas
         ]
+        key = StageKey(self, "Encryption", fleet=fleet, account=account)
         layer = lambda_.LayerVersion(
             self,
             "Dependencies",
@@ -80,9 +82,9 @@ class RegionStack(cdk.Stack):
             compatible_architectures=[target.architecture],
             description="What jitr's functions import besides the runtime's boto3",
         )
-        registry = RegistryTable(self, "Registry", table_name=names.registry_table)
-        crls = CrlBucket(self, "Crls", bucket_name=names.crl_bucket(account.id, region), target=target)
-        enrollment = EnrollmentList(self, "Enrollment", table_name=names.enrollment_table)
+        registry = RegistryTable(self, "Registry", table_name=names.registry_table, key=key)
+        crls = CrlBucket(self, "Crls", bucket_name=names.crl_bucket(account.id, region), key=key, target=target)
+        enrollment = EnrollmentList(self, "Enrollment", table_name=names.enrollment_table, key=key)
         code = function_asset(fleet.rules(account, region), target)
         registration = RegistrationPath(
             self,
@@ -96,6 +98,7 @@ class RegionStack(cdk.Stack):
             crls=crls,
             enrollment=enrollment,
             hooks=tuple(filter(None, (ca.hook_in(account, region) for ca in cas))),
+            key=key,
             target=target,
             code=code,
             layer=layer,
@@ -126,6 +129,7 @@ class RegionStack(cdk.Stack):
             registration=registration,
             registry=registry,
             enrollment=enrollment,
+            key=key,
             target=target,
             code=code,
             layer=layer,

@@ -8,6 +8,7 @@ from constructs import Construct
 
 from fleet.resources import ResourceNames
 from infra.asset import Asset
+from infra.encryption import READ, SEND, StageKey
 from infra.enrollment import EnrollmentList
 from infra.function import JitrFunction
 from infra.registration import RegistrationPath
@@ -32,6 +33,7 @@ class Sweeping(Construct):
         registration: RegistrationPath,
         registry: RegistryTable,
         enrollment: EnrollmentList,
+        key: StageKey,
         target: Target,
         code: Asset,
         layer: lambda_.ILayerVersion,
@@ -44,6 +46,8 @@ class Sweeping(Construct):
             "Sweep",
             name=names.sweep_function,
             handler="jitr.handlers.sweep.handler",
+            key=key,
+            key_actions=[READ, SEND],
             target=target,
             code=code,
             layer=layer,

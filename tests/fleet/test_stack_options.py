@@ -36,6 +36,14 @@ def test_what_is_chosen_is_read(draft: Draft) -> None:
         ('permission_boundary = "arn:aws:iam::<account>:role/x"', "is no ARN of a managed policy"),
         ('termination_protection = "yes"', "is a text, a boolean is expected"),
         ("termination_protection = 1", "is an integer, a boolean is expected"),
+        ('kms_key = "alias/jitr"', "is no ARN of a KMS key of yours"),
+        ('kms_key = "arn:<partition>:kms:<region>:<account>:alias/aws/sqs"', "is no ARN of a KMS key of yours"),
+        ('kms_key = "arn:aws:kms:us-east-1:<account>:alias/jitr"', "is to be used in eu-central-1"),
+        ('kms_key = "arn:aws:kms:<region>:222222222222:alias/jitr"', "is to be used in 111111111111"),
+        (
+            'kms_key = "arn:aws:kms:<region>:<account>:key/mrk-0123456789abcdef0123456789abcdef"',
+            "names one key by its id, and keys of several accounts or Regions have different ids",
+        ),
         ('iot_logging = "loud"', "known here: off, error, warn, info, debug"),
     ],
 )
@@ -45,6 +53,24 @@ def test_what_cannot_be_is_told_with_its_line(draft: Draft, written: str, said: 
 
     assert line == draft.line(written)
     assert said in problem
+
+
+ONE_KEY = "arn:aws:kms:<region>:<account>:key/0123abcd-0000-0000-0000-000000000000"
+
+
+def test_an_account_of_several_regions_has_a_key_of_several_regions(draft: Draft) -> None:
+    draft.replace("activations_per_second = 50", f'activations_per_second = 50\nkms_key = "{ONE_KEY}"')
+    assert "names one key by its id" in draft.problem()[1]
+
+    draft.replace("key/0123abcd-0000-0000-0000-000000000000", "key/mrk-0123456789abcdef0123456789abcdef")
+    assert draft.load().accounts[1].kms_key
+
+
+def test_an_accounts_own_key_comes_before_the_fleets(draft: Draft) -> None:
+    draft.replace('profile = "acme-dev"', f'profile = "acme-dev"\nkms_key = "{ONE_KEY}"')
+    draft.text += '\n[stack]\nkms_key = "arn:aws:kms:<region>:222222222222:alias/jitr"\n'
+
+    assert draft.load().stack.kms_key, "no other account than that one is left to it"
 
 
 def test_more_tags_than_aws_leaves_room_for_are_refused(draft: Draft) -> None:

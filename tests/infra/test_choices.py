@@ -12,7 +12,7 @@ from infra.stage import AccountStage, RegionStack
 from infra.target import AWS, local
 from tests.fleet.drafts import Draft
 from tests.infra.conftest import Synthesized, synthesized
-from tests.infra.test_permissions import problems
+from tests.infra.test_permissions import problems, resolved, statements
 
 Changed = Callable[[str], dict[str, Synthesized]]
 
@@ -22,6 +22,7 @@ tags = { team = "iot", "cost centre" = "4711" }
 permission_boundary = "arn:<partition>:iam::<account>:policy/boundary"
 termination_protection = true
 iot_logging = "warn"
+kms_key = "arn:<partition>:kms:<region>:<account>:alias/jitr"
 """
 
 
@@ -69,6 +70,78 @@ def test_the_local_aws_which_does_not_know_it_is_left_without_a_log_level(draft:
 def test_whatever_is_chosen_least_privilege_holds(changed: Changed) -> None:
     for stack in changed(EVERYTHING).values():
         assert problems(stack) == []
+
+
+OWN_KEY = 'kms_key = "arn:aws:kms:eu-central-1:111111111111:key/0123abcd-0000-0000-0000-000000000000"'
+# Where each kind of resource that can be encrypted with a key of one's own says which.
+ENCRYPTED_BY = {
+    "AWS::SQS::Queue": ("KmsMasterKeyId",),
+    "AWS::DynamoDB::GlobalTable": ("Replicas", 0, "SSESpecification", "KMSMasterKeyId"),
+    "AWS::S3::Bucket": (
+        "BucketEncryption",
+        "ServerSideEncryptionConfiguration",
+        0,
+        "ServerSideEncryptionByDefault",
+        "KMSMasterKeyID",
+    ),
+    "AWS::Logs::LogGroup": ("KmsKeyId",),
+    "AWS::Lambda::Function": ("KmsKeyArn",),
+}
+
+
+def keys_of(stack: Synthesized) -> list[Any]:
+    """The key of each resource that can have one, resolved; None where it has none."""
+    found = []
+    for kind, path in ENCRYPTED_BY.items():
+        for resource in stack.of_type(kind):
+            value: Any = resource["Properties"]
+            for step in path:
+                value = value[step] if isinstance(step, int) else (value or {}).get(step)
+            found.append(value and resolved(value, stack.template.to_json()))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stage", "arn"),
+    [
+        ("dev/eu-central-1", "arn:aws:kms:eu-central-1:111111111111:alias/jitr"),
+        ("prod/us-east-1", "arn:aws:kms:us-east-1:222222222222:alias/jitr"),
+    ],
+)
+def test_all_that_is_kept_is_encrypted_with_the_chosen_key(changed: Changed, stage: str, arn: str) -> None:
+    keys = keys_of(changed(EVERYTHING)[stage])
+
+    assert keys == [arn] * 10, "three queues, two tables, the bucket, two functions and their logs"
+
+
+def test_without_a_choice_nothing_asks_kms(production: Synthesized) -> None:
+    assert set(keys_of(production)) == {None}
+    assert "kms:" not in json.dumps(production.template.to_json())
+
+
+def test_an_account_may_have_a_key_of_its_own(draft: Draft) -> None:
+    draft.text += EVERYTHING
+    draft.replace('profile = "acme-dev"', f'profile = "acme-dev"\n{OWN_KEY}')
+    stack = synthesized(draft.load(), AWS)["dev/eu-central-1"]
+
+    assert set(keys_of(stack)) == {OWN_KEY.partition('"')[2].rstrip('"')}
+    for statement in stack.statements("UseKey"):
+        assert "Condition" not in statement
+        assert resolved(statement["Resource"], {}) in keys_of(stack)
+
+
+def test_roles_use_the_key_for_what_they_do_and_by_its_alias_alone(changed: Changed) -> None:
+    stack = changed(EVERYTHING)["prod/us-east-1"]
+    roles = {role: statement for role, statement in statements(stack) if statement["Sid"] == "UseKey"}
+
+    assert {role.rstrip("0123456789ABCDEF"): one["Action"] for role, one in roles.items()} == {
+        "RegistrationRegisterRole": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "RegistrationRuleRole": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "SweepingSweepRole": ["kms:Decrypt", "kms:GenerateDataKey"],
+    }
+    for one in roles.values():
+        assert resolved(one["Resource"], {}).endswith(":key/*")
+        assert one["Condition"] == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/jitr"}}
 
 
 def test_types_and_groups_that_are_there_already_are_not_created(draft: Draft) -> None:

@@ -11,6 +11,8 @@ from cdk_nag import AwsSolutionsChecks
 from fleet.model import Fleet
 from infra.stage import AccountStage
 from infra.target import AWS
+from tests.fleet.drafts import Draft
+from tests.infra.test_choices import EVERYTHING
 
 
 def checked(fleet: Fleet, folder: Path) -> list[str]:
@@ -32,6 +34,11 @@ def checked(fleet: Fleet, folder: Path) -> list[str]:
 
 def test_the_pack_finds_nothing_that_is_not_acknowledged(fleet: Fleet, tmp_path: Path) -> None:
     assert checked(fleet, tmp_path) == []
+
+
+def test_the_pack_finds_nothing_where_everything_is_chosen(draft: Draft, tmp_path: Path) -> None:
+    draft.text += EVERYTHING
+    assert checked(draft.load(), tmp_path / "out") == []
 
 
 def test_the_pack_sees_what_nobody_acknowledged(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
