@@ -26,6 +26,7 @@ class Conditions:
     errors: float = 0.0  # the share of all calls that fail with 5xx, half of them after they were carried out
     burst: float = 1.0  # seconds' worth of calls that a quota's bucket holds, one call at least
     raised: float = 1.0  # the control plane's quotas against AWS's defaults
+    connects_per_second: float = CONNECTS_PER_SECOND  # every CONNECT counts, knocks too
     registrations_bound: bool = True  # whether automatic registrations are limited to 15/s as well
     taken: float = 0.0  # the share of the quotas that another tool uses up
     held: int = 0  # devices that wait for something else, and knock too
@@ -36,7 +37,7 @@ class Conditions:
     def per_second(self) -> float:
         """What AWS allows at most: activations, and registrations before them."""
         rate = IOT_CALLS_PER_SECOND["UpdateCertificate"] * self.raised * (1 - self.taken)
-        rates = [rate, CONNECTS_PER_SECOND]
+        rates = [rate, self.connects_per_second]
         if self.registrations_bound:
             rates.append(AUTO_REGISTRATIONS_PER_SECOND * self.raised)
         return min(rates)

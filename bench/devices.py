@@ -13,11 +13,14 @@ class BackOff(StrEnum):
 
     FULL_JITTER = "full-jitter"  # as the AWS IoT device SDKs: at random up to 1 s, 2 s, 4 s … 60 s, and never under 1 s
     IMPATIENT = "impatient"  # a loop of 5 s, as firmware has that was never tried against a refusal
+    PATIENT = "patient"  # every quarter of an hour, as firmware has that knows it may have to wait for somebody
 
     def delay(self, attempt: int, rng: Random) -> float:
         """Seconds after the attempt of that number, counted from 1."""
         if self is BackOff.IMPATIENT:
             return rng.uniform(4.5, 5.5)
+        if self is BackOff.PATIENT:
+            return rng.uniform(600, 1200)
         return max(rng.uniform(0, min(60.0, 2.0**attempt)), 1.0)
 
 

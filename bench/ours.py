@@ -25,8 +25,15 @@ class Jitr:
 
     name = "jitr"
 
-    def __init__(self, *, activations_per_second: float = 10, max_concurrency: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        activations_per_second: float = 10,
+        max_concurrency: int | None = None,
+        rules_changed: bool = False,
+    ) -> None:
         self._rate = activations_per_second
+        self._rules_changed = rules_changed  # since devices were held, so that all of them are due at once
         self._concurrency = max_concurrency or max_concurrency_for(activations_per_second)
         self.swept = 0
 
@@ -51,7 +58,7 @@ class Jitr:
                 status=Status.PENDING_ACTIVATION,
                 registered_at=certificate.created_at,
                 decided_at=self._clock.now() - rng.random() * _HELD_FOR,
-                rules_digest=self._rules.digest,
+                rules_digest="" if self._rules_changed else self._rules.digest,
                 ca_certificate_id=self._authority.certificate_id,
                 ca="factory",
                 reason=Reason.NOT_YET_VALID,

@@ -24,6 +24,7 @@ from bench.peers import AwsBlog, IotDr, SoftChef
 from bench.plot import Panel, svg
 from bench.table import markdown
 from bench.world import Registrar, Storm, weather
+from simulation.quotas import CONNECTS_PER_SECOND
 
 _DEFAULT_RATE = 10.0
 
@@ -39,6 +40,7 @@ HEADER = (
     "devices",
     "conditions",
     "bound, s",
+    "last registered, s",
     "all ACTIVE, s",
     "times the bound",
     "lost",
@@ -79,6 +81,8 @@ def described(conditions: Conditions) -> str:
     words = [conditions.back_off.value, f"{conditions.latency * 1000:.0f} ms", f"burst {conditions.burst:g} s"]
     if conditions.raised != 1:
         words.append(f"quotas times {conditions.raised:g}")
+    if conditions.connects_per_second != CONNECTS_PER_SECOND:
+        words.append(f"{conditions.connects_per_second:,.0f} connects/s")
     if not conditions.registrations_bound:
         words.append("registrations unlimited")
     if conditions.errors:
@@ -125,6 +129,7 @@ def _row(storm: Storm) -> list[str | float | None]:
         conditions.devices,
         described(conditions),
         round(conditions.bound),
+        None if storm.all_registered is None else round(storm.all_registered),
         None if storm.all_active is None else round(storm.all_active),
         None if storm.times_the_bound is None else round(storm.times_the_bound, 3),
         storm.lost,
@@ -178,6 +183,7 @@ def _conditions(options: argparse.Namespace) -> Iterator[Conditions]:
             raised=options.raised,
             taken=options.taken,
             held=options.held,
+            connects_per_second=options.connects,
             registrations_bound=options.registrations,
             shuffled=options.shuffled,
             seed=options.seed,
@@ -198,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--taken", type=float, default=default.taken, help="share of the quotas another tool takes")
     parser.add_argument("--held", type=int, default=default.held, help="devices that wait for something, and knock")
     parser.add_argument("--registrations", action=argparse.BooleanOptionalAction, default=True, help="15 a second")
+    parser.add_argument("--connects", type=float, default=default.connects_per_second, help="CONNECTs a second")
     parser.add_argument("--shuffled", action="store_true", help="the queue keeps no order")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--patience", type=float, default=4.0, help="times the bound after which a storm is ended")

@@ -11,8 +11,9 @@ from typing import Protocol
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
 from bench.devices import Device, Knocking
 from simulation import Account, Authority, Aws, Call, Clock, Fault, Moment
+from simulation.clock import START
 from simulation.iot.certificates import DeviceCertificate
-from simulation.quotas import AUTO_REGISTRATION, CONNECT, CONNECTS_PER_SECOND, TokenBucket
+from simulation.quotas import AUTO_REGISTRATION, CONNECT, TokenBucket
 
 ACCOUNT = "111111111111"
 
@@ -49,6 +50,7 @@ class Sample:
     backlog: int
     events: int
     calls: int
+    described: int  # DescribeCertificate alone: a look at a held device is one
     throttled: int
 
 
@@ -59,6 +61,8 @@ class Storm:
     registrar: str
     conditions: Conditions
     all_active: float | None = None  # seconds from the first CONNECT until the last new device was ACTIVE
+    all_registered: float | None = None  # until AWS IoT had registered the last of them; no handler is faster
+    longest_wait: float = 0.0  # seconds from a device's registration until it was ACTIVE
     all_accepted: float | None = None
     drained: float | None = None  # until the last event was off the queue
     active: int = 0
@@ -151,9 +155,21 @@ class _World:
         storm.calls = {name: count for name, count in self.account.counts.items() if ":" in name}
         storm.iot_calls = self._iot(self.account.counts)
         storm.throttled = self._iot(self.account.throttled)
+        registered = self._registered()
+        if len(registered) == self.conditions.devices:
+            storm.all_registered = max(registered.values())
+        storm.longest_wait = max(
+            (active - registered[certificate_id] for certificate_id, active in self.first_active.items()), default=0.0
+        )
         active = [one for one in iot.certificates.by_id.values() if one.status == "ACTIVE"]
         storm.thingless = sum(not iot.things.of_principal(certificate.arn) for certificate in active)
         storm.policyless = sum(not iot.policies.of_target(certificate.arn) for certificate in active)
+
+    def _registered(self) -> dict[str, float]:
+        """When AWS IoT registered each new device's certificate, by its id."""
+        certificates = self.account.iot.certificates.by_id
+        known = (certificates.get(device.leaf.certificate_id) for device in self.devices if device.leaf)
+        return {one.certificate_id: (one.created_at - START).total_seconds() for one in known if one}
 
     def _sample(self) -> None:
         backlog = self.registrar.backlog
@@ -165,6 +181,7 @@ class _World:
                 backlog=backlog,
                 events=self.account.iot.broker.published,
                 calls=self._iot(self.account.counts),
+                described=self.account.counts["iot:DescribeCertificate"],
                 throttled=self._iot(self.account.throttled),
             )
         )
@@ -186,7 +203,7 @@ class _World:
 
     def _limit(self) -> None:
         self.account.limit(burst=self.conditions.burst, factor=self.conditions.raised)
-        self.account.quotas[CONNECT] = TokenBucket(self.clock, CONNECTS_PER_SECOND, burst=1)
+        self.account.quotas[CONNECT] = TokenBucket(self.clock, self.conditions.connects_per_second, burst=1)
         if not self.conditions.registrations_bound:
             del self.account.quotas[AUTO_REGISTRATION]
         self.account.counts.clear()

@@ -20,7 +20,7 @@ from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal as SweepJournal
 from jitr.messages import RegistrationsQueue, SweepQueue
-from jitr.pacing import Pacer
+from jitr.pacing import Pacer, head_start_for
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import CaRules, CertificateMode, Rules
@@ -141,7 +141,9 @@ class Deployment:
         announcer = Announcer(
             client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
         )
-        pacer = self._pacer(self.settings.seconds_between_calls)
+        pacer = self._pacer(
+            self.settings.seconds_between_calls, head_start=head_start_for(self.settings.max_concurrency)
+        )
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
@@ -204,9 +206,9 @@ class Deployment:
     def _clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
 
-    def _pacer(self, interval: float) -> Pacer:
+    def _pacer(self, interval: float, *, head_start: int = 0) -> Pacer:
         clock = self.account.aws.clock
-        return Pacer(interval, clock=clock.monotonic, sleep=clock.sleep)
+        return Pacer(interval, head_start=head_start, clock=clock.monotonic, sleep=clock.sleep)
 
     def _prepare(self, ca: CaRules) -> None:
         """What has to be there before a device of this CA connects; made without calls, to leave the log empty."""

@@ -25,13 +25,31 @@ def max_concurrency_for(activations_per_second: float) -> int:
     return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
 
 
-# Looks at held devices take every tenth turn at most, so that new devices are not kept waiting by those that wait; the
-# sweep sends no more of them than that.
-TURNS_PER_LOOK = 10
+# Lambda runs five invocations of a queue's function at once, and adds five a second (300 a minute).
+_AT_ONCE, _MORE_PER_SECOND = 5, 5
+# All of what is missed meanwhile would be too much: the last to come would exceed the rate, with everyone there.
+_PART_OF_MISSED = 0.6
+_LONGEST_HEAD_START = 6
+
+
+def head_start_for(max_concurrency: int) -> int:
+    """How many turns a new environment need not wait for, of each API.
+
+    With 150 environments (100/s), Lambda takes half a minute to start them all, and those that are there leave the
+    others' share unused; they may take a part of it. With 15, nothing is worth taking.
+    """
+    seconds_until_all_run = max(max_concurrency - _AT_ONCE, 0) / _MORE_PER_SECOND
+    missed = seconds_until_all_run / 2 / _SECONDS_PER_ACTIVATION  # turns of one environment, on average
+    return min(int(missed * _PART_OF_MISSED), _LONGEST_HEAD_START)
+
+
+# Looks at held devices take every twentieth turn at most, so that new devices are not kept waiting by those that wait;
+# the sweep sends no more of them than that.
+TURNS_PER_LOOK = 20
 
 
 class Pacer:
-    """Lets calls of one name through at a steady interval; the first one at once.
+    """Lets calls of one name through at a steady interval; the first one, and those of a head start, at once.
 
     The second one waits up to an interval longer, at random, so that environments that began together (as they do in a
     storm) do not go on in step, and meet a quota all at the same moment.
@@ -43,11 +61,14 @@ class Pacer:
         self,
         interval: float,
         *,
+        head_start: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         offset: Callable[[], float] = random.random,
     ) -> None:
         self._interval = interval
+        self._head_start = head_start
+        self._taken_ahead: dict[str, int] = {}  # turns of the head start, by name
         self._clock = clock
         self._sleep = sleep
         self._offset = offset  # a share of the interval
@@ -73,6 +94,10 @@ class Pacer:
         """
         now = self._clock()
         turn = max(now, self._next.get(name, now))
+        ahead = self._taken_ahead.get(name, 0)
+        if turn > now and ahead < self._head_start:
+            self._taken_ahead[name] = ahead + 1
+            return
         if turn > max(now, self._until):
             raise Unavailable(f"{name}: its turn comes after the function's deadline")
         offset = 0.0 if name in self._next else self._offset()

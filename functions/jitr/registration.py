@@ -136,7 +136,7 @@ class Registration:
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
         if record.is_held and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
-            raise NotItsTurn("held devices take every tenth turn")
+            raise NotItsTurn("held devices take every twentieth turn")
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)

@@ -315,23 +315,23 @@ def test_what_is_sent_is_spread_over_the_time_and_never_more_than_half_of_the_ra
 
 
 @pytest.mark.usefixtures("same_rules", "listing")
-def test_looks_at_held_devices_are_sent_for_a_tenth_of_the_rate_and_the_others_by_later_sweeps(
+def test_looks_at_held_devices_are_sent_for_a_twentieth_of_the_rate_and_the_others_by_later_sweeps(
     cloud: Cloud, wire: Wire
 ) -> None:
     cloud.under(replace(cloud.rules, every=60))
     cloud.journal.keep_rules_digest(cloud.rules.digest)
-    for number in range(150):
+    for number in range(75):
         decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD | {"rules_digest": cloud.rules.digest})
     swept = cloud.swept()
-    assert (swept.sent, swept.more_is_due) == (60, True)
+    assert (swept.sent, swept.more_is_due) == (30, True)
     delays = [entry["DelaySeconds"] for one in wire.of("SendMessageBatch") for entry in one["Entries"]]
-    assert delays == list(range(60))
+    assert delays == list(range(0, 60, 2))
     everybody = set(sent(wire))
-    assert cloud.swept().sent == 60
+    assert cloud.swept().sent == 30
     everybody |= set(sent(wire))
     swept = cloud.swept()
-    assert (swept.sent, swept.more_is_due) == (30, False)
-    assert len(everybody | set(sent(wire))) == 150
+    assert (swept.sent, swept.more_is_due) == (15, False)
+    assert len(everybody | set(sent(wire))) == 75
 
 
 @pytest.mark.usefixtures("same_rules", "listing")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitr.errors import Unavailable
-from jitr.pacing import Pacer, max_concurrency_for
+from jitr.pacing import Pacer, head_start_for, max_concurrency_for
 
 
 @dataclass
@@ -49,6 +49,34 @@ def test_environments_that_began_together_do_not_go_on_in_step() -> None:
     for _ in range(4):
         pacer.wait("DescribeCertificate")
     assert clock.sleeps == [2.25, 1.5, 1.5]
+
+
+def test_the_turns_of_a_head_start_are_not_waited_for_and_the_next_ones_come_as_if_there_had_been_none() -> None:
+    clock = Clock()
+    pacer = Pacer(1.5, head_start=2, clock=lambda: clock.now, sleep=clock.sleep, offset=lambda: 0.0)
+    for _ in range(3):
+        pacer.wait("DescribeCertificate")
+    assert clock.sleeps == []
+    pacer.wait("UpdateCertificate")  # has a head start of its own
+    for _ in range(2):
+        pacer.wait("DescribeCertificate")
+    assert clock.sleeps == [1.5, 1.5]
+
+
+def test_a_turn_that_is_free_is_not_taken_from_the_head_start() -> None:
+    clock = Clock()
+    pacer = Pacer(1.5, head_start=1, clock=lambda: clock.now, sleep=clock.sleep, offset=lambda: 0.0)
+    for _ in range(3):
+        pacer.wait("DescribeCertificate")
+        clock.now += 1.5
+    for _ in range(2):
+        pacer.wait("DescribeCertificate")
+    assert clock.sleeps == []
+
+
+@pytest.mark.parametrize(("environments", "turns"), [(2, 0), (15, 0), (75, 2), (150, 5), (1000, 6)])
+def test_only_many_environments_have_a_head_start(environments: int, turns: int) -> None:
+    assert head_start_for(environments) == turns
 
 
 @pytest.mark.parametrize(("rate", "environments"), [(0.5, 2), (10, 15), (50, 75), (5000, 1000)])

@@ -639,17 +639,17 @@ def test_the_deadline_stops_a_refusal_too(refused: World) -> None:
     assert "registry.record" not in refused.names
 
 
-def test_looks_at_held_devices_take_every_tenth_turn_at_most(held: World) -> None:
+def test_looks_at_held_devices_take_every_twentieth_turn_at_most(held: World) -> None:
     held.pacer = Pacer(1.5, clock=held.seconds, sleep=lambda _: None)
     known = Record(decision=held.recorded(outcome=Outcome.HELD, decided_at=NOW - 2 * DAY))
     outcomes: list[Outcome | None] = []
-    for _ in range(31):
+    for _ in range(61):
         try:
             outcomes.append(held.outcome(known)[0])
         except NotItsTurn:
             outcomes.append(None)
         held.now += 1.5 * SECOND
-    assert [number for number, outcome in enumerate(outcomes) if outcome] == [0, 10, 20, 30]
+    assert [number for number, outcome in enumerate(outcomes) if outcome] == [0, 20, 40, 60]
     assert held.iot.describe.call_count == 4
 
 

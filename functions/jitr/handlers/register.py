@@ -37,7 +37,7 @@ from jitr.events import RegistrationEvent
 from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.messages import Message, RegistrationsQueue
-from jitr.pacing import Pacer
+from jitr.pacing import Pacer, head_start_for
 from jitr.registration import Registration
 from jitr.registry import Registry
 from jitr.rules import Rules
@@ -278,7 +278,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     iot = boto3.client("iot", config=CLIENT_CONFIG)
     counts.count_calls(iot)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
-    pacer = Pacer(settings.seconds_between_calls)
+    pacer = Pacer(settings.seconds_between_calls, head_start=head_start_for(settings.max_concurrency))
     registration = Registration(
         settings=settings,
         rules=rules,
