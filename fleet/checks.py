@@ -26,6 +26,8 @@ def check_agreement(fleet: Draft, root: Place, *, proven: bool = True) -> None:
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_topic(fleet, root)
     _check_keys(fleet, root)
+    _check_homes(fleet, root)
+    _check_hub(fleet, root)
     _check_existing(fleet, root)
     _check_successions(fleet, root)
     _check_account_ids(fleet, root)
@@ -132,6 +134,45 @@ def _check_keys(fleet: Draft, root: Place) -> None:
             without_own.append(account)
     if common:
         _check_key(common, root.at("stack", "kms_key"), without_own)
+
+
+def _check_homes(fleet: Draft, root: Place) -> None:
+    """A CA's devices belong to accounts that know the CA."""
+    accounts = fleet.get("account", {})
+    for name, ca in fleet.get("ca", {}).items():
+        for number, home in enumerate(ca.get("home", ())):
+            place = root.at("ca", name, "home", number)
+            if home not in accounts:
+                place.problem(f"is {shown(home)}, which is no account of this file", nearest(home, accounts))
+            elif name not in accounts[home].get("ca", {name}):
+                place.problem(
+                    f"is {shown(home)}, where the CA is not registered",
+                    f'add ca.{name} = {{ mode = "SNI_ONLY" }} to account.{home}, or remove it here',
+                )
+
+
+def _check_hub(fleet: Draft, root: Place) -> None:
+    """The hub is a stage of the fleet; events do not leave a partition (EventBridge user guide, "Cross-account")."""
+    hub, accounts = fleet.get("hub") or {}, fleet.get("account", {})
+    if "account" not in hub:
+        return
+    place = root.at("hub")
+    if hub["account"] not in accounts:
+        place.at("account").problem(
+            f"is {shown(hub['account'])}, which is no account of this file", nearest(hub["account"], accounts)
+        )
+        return
+    regions = accounts[hub["account"]].get("regions", ())
+    if hub.get("region") and regions and hub["region"] not in regions:
+        place.at("region").problem(
+            f"is {hub['region']}, where account.{hub['account']} has no stage", nearest(hub["region"], regions)
+        )
+    partitions = {partition_of(region) for account in accounts.values() for region in account.get("regions", ())}
+    if len(partitions) > 1:
+        place.at("account").problem(
+            f"would have events cross partitions ({', '.join(sorted(map(str, partitions)))}), which EventBridge cannot",
+            "make a fleet file for each partition, each with a hub of its own",
+        )
 
 
 def _check_key(written: str, place: Place, accounts: list[Draft]) -> None:

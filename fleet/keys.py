@@ -154,6 +154,7 @@ CA: Keys = {
     "extra_types": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
     "extra_groups": Key(kind="list of texts", read=each(thing_word, greatest=MAX_EXTRAS), default=[]),
     "hook": Key(kind="ARN of a function", read=function_arn, default=None),
+    "home": Key(kind="list of accounts' names", read=each(text), default=[]),
     "on_reject": Key(kind="deactivate, revoke or leave", read=choice(OnReject), default="deactivate"),
     "on_replacement": Key(kind="rotate, reject or share", read=choice(OnReplacement), default="rotate"),
     "on_stale_crl": Key(kind="hold or admit", read=choice(OnStaleCrl), default="hold"),
@@ -171,6 +172,11 @@ SWEEP: Keys = {
     "every": Key(kind="duration", read=duration(least=60, greatest=86_400), default="15m"),
     "pending_after": Key(kind="duration", read=duration(least=1), default="10m"),
     "horizon": Key(kind="duration", read=duration(least=60), default="7d"),
+}
+
+HUB: Keys = {
+    "account": Key(kind="name of an account", read=text, example='account = "prod"'),
+    "region": Key(kind="Region", read=region, default=None),
 }
 
 STACK: Keys = {
@@ -220,6 +226,7 @@ DOCUMENT: Keys = {
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
     "stack": Key(kind="table", read=table(STACK), default={}),
     "alarms": Key(kind="table", read=table(ALARMS), default={}),
+    "hub": Key(kind="table", read=table(HUB), default=None),
     "metrics": Key(kind="table", read=table(METRICS), default={}),
     "account": Key(kind="table", read=named(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"),
 }
@@ -230,6 +237,7 @@ TABLES: Mapping[str, Keys] = {
     "ca.<name>": CA,
     "ca.<name>.checks": CHECK_MODES,
     "sweep": SWEEP,
+    "hub": HUB,
     "stack": STACK,
     "alarms": ALARMS,
     "metrics": METRICS,

@@ -13,6 +13,7 @@ from cryptography import x509
 from fleet.choices import IotLogging, RegisteredBy
 from fleet.names import partition_of
 from jitr.rules import CaRules, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement, OnStaleCrl, Rules
+from jitr.whereabouts import Homes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Ca:
     extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
     extra_groups: tuple[str, ...]
     hook: str | None  # ARN of a function, with {partition}, {region}, {account} in it
+    home: tuple[str, ...]  # ids of the accounts that its devices belong to; none: any
     on_reject: OnReject
     on_replacement: OnReplacement
     on_stale_crl: OnStaleCrl
@@ -89,6 +91,15 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hub:
+    """Where the fleet's events come together."""
+
+    account: str  # its name
+    account_id: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
     """How the stacks are deployed."""
 
@@ -126,12 +137,17 @@ class Fleet:
     sweep: Sweep
     alarms: Alarms
     stack: StackOptions
+    hub: Hub | None
     metrics: Metrics
     path: Path
 
     def policy_name(self, ca: Ca) -> str:
         """Name the IoT policy of this CA's devices; neither part holds two hyphens in a row, so no two are alike."""
         return f"jitr-{self.name}--{ca.name}"
+
+    def homes(self) -> Homes:
+        """The accounts that each CA's devices belong to, where no enrollment entry says otherwise."""
+        return Homes({ca.name: ca.home for ca in self.cas if ca.home})
 
     def rules(self, account: Account, region: str) -> Rules:
         """Derive what the functions in this account and Region admit.

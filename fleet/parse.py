@@ -21,7 +21,7 @@ from cryptography import x509
 
 from fleet.checks import check_agreement, registrations
 from fleet.keys import DOCUMENT, Draft, table
-from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Metrics, StackOptions, Sweep
+from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Hub, Metrics, StackOptions, Sweep
 from fleet.pem import certificate_id_of, check_ca, check_verification, pem_of, read_certificate
 from fleet.policy import check_policy
 from fleet.problems import FleetError, Place, Problem, Report
@@ -109,7 +109,8 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
 
 def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
     folder = path.parent
-    cas = {name: _ca(name, ca, folder, certificates) for name, ca in draft["ca"].items()}
+    ids = {name: account["id"] for name, account in draft["account"].items()}
+    cas = {name: _ca(name, ca, folder, certificates, ids) for name, ca in draft["ca"].items()}
     return Fleet(
         name=draft["fleet"]["name"],
         cas=tuple(cas.values()),
@@ -119,18 +120,28 @@ def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
         sweep=Sweep(**draft["sweep"]),
         alarms=Alarms(**draft["alarms"]),
         stack=StackOptions(**{**draft["stack"], "tags": MappingProxyType(draft["stack"]["tags"])}),
+        hub=_hub(draft),
         metrics=Metrics(**draft["metrics"]),
         path=path,
     )
 
 
-def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates) -> Ca:
+def _hub(draft: Draft) -> Hub | None:
+    hub = draft["hub"]
+    if hub is None:
+        return None
+    account = draft["account"][hub["account"]]
+    return Hub(account=hub["account"], account_id=account["id"], region=hub["region"] or account["regions"][0])
+
+
+def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates, ids: Mapping[str, str]) -> Ca:
     certificate, predecessor = certificates[name,], draft["succeeds"]
     replaced = {
         "certificate": certificate,
         "policy": draft["policy"] and folder / draft["policy"],
         "attributes": MappingProxyType(draft["attributes"]),
         "checks": MappingProxyType(draft["checks"]),
+        "home": tuple(ids[account] for account in draft["home"]),
         "succeeds": certificate_id_of(certificates[predecessor,]) if predecessor else None,
     }
     return Ca(

@@ -53,6 +53,38 @@ class ResourceNames:
     def sweep_schedule(self) -> str:
         return f"jitr-{self.fleet}-sweep"
 
+    @property
+    def hub_bus(self) -> str:
+        return f"jitr-{self.fleet}-hub"
+
+    @property
+    def hub_rule(self) -> str:
+        return f"jitr-{self.fleet}-hub"
+
+    @property
+    def hub_queue(self) -> str:
+        return f"jitr-{self.fleet}-hub"
+
+    @property
+    def hub_dead_letter_queue(self) -> str:
+        return f"jitr-{self.fleet}-hub-failed"
+
+    @property
+    def hub_table(self) -> str:
+        return f"jitr-{self.fleet}-hub"
+
+    @property
+    def hub_function(self) -> str:
+        return f"jitr-{self.fleet}-hub"
+
+    @property
+    def forwarding_rule(self) -> str:
+        return f"jitr-{self.fleet}-forwarding"
+
+    @property
+    def unforwarded_queue(self) -> str:
+        return f"jitr-{self.fleet}-unforwarded"
+
     def rule(self, ca: str) -> str:
         """A topic rule's name: letters, digits and underscores (IoT API reference, CreateTopicRule).
 

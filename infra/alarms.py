@@ -8,6 +8,7 @@ say.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,10 +18,18 @@ from fleet.model import Alarms
 from fleet.resources import ResourceNames
 from infra.metrics import Metric, emitted, of_function, of_queue, of_rule
 from infra.placeholders import filled
-from jitr.telemetry import CA_DAYS_LEFT, CONTRADICTIONS, DISAGREEMENTS, FAILURES, REJECTED_SHARE, SWEPT
+from jitr.telemetry import CA_DAYS_LEFT, CONTRADICTIONS, DISAGREEMENTS, FAILURES, OUT_OF_PLACE, REJECTED_SHARE, SWEPT
 
 _MINUTES = 60
 _DAY = 86_400
+
+
+class Central(Enum):
+    """A stage's part in the fleet's central view."""
+
+    NONE = "none"
+    FORWARDS = "forwards"
+    HUB = "hub"  # and forwards, as all do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +48,9 @@ class Watch:
     missing: str = "notBreaching"
 
 
-def watches(names: ResourceNames, *, cas: Iterable[str], sweep_every: int, limits: Alarms) -> list[Watch]:
+def watches(
+    names: ResourceNames, *, cas: Iterable[str], sweep_every: int, limits: Alarms, central: Central = Central.NONE
+) -> list[Watch]:
     """Every alarm of a stage; `sweep_every` is in seconds."""
     return [
         *_of_queues(names, limits),
@@ -48,6 +59,8 @@ def watches(names: ResourceNames, *, cas: Iterable[str], sweep_every: int, limit
         *_of_decisions(names),
         _of_schedule(names, sweep_every),
         *(watch for ca in cas for watch in _of_ca(names, ca, limits)),
+        *([_of_forwarding(names)] if central is not Central.NONE else []),
+        *(_of_hub(names) if central is Central.HUB else []),
     ]
 
 
@@ -63,11 +76,12 @@ class StageAlarms(Construct):
         cas: Iterable[str],
         sweep_every: int,
         limits: Alarms,
+        central: Central = Central.NONE,
     ) -> None:
         super().__init__(scope, construct_id)
         actions = [filled(limits.topic, cdk.Stack.of(self))] if limits.topic else None
         self.names: list[str] = []
-        for watch in watches(names, cas=cas, sweep_every=sweep_every, limits=limits):
+        for watch in watches(names, cas=cas, sweep_every=sweep_every, limits=limits, central=central):
             self.names.append(watch.name)
             cloudwatch.CfnAlarm(
                 self,
@@ -151,6 +165,32 @@ def _of_decisions(names: ResourceNames) -> list[Watch]:
             meaning="Certificates are ACTIVE that an operator had shut out; the sweep's log names them.",
             metric=emitted(names.fleet, DISAGREEMENTS),
         ),
+    ]
+
+
+def _of_forwarding(names: ResourceNames) -> Watch:
+    return Watch(
+        name=names.alarm("unforwarded"),
+        meaning="Events could not be forwarded to the hub for a day, so its table lacks what they say.",
+        metric=of_queue("ApproximateNumberOfMessagesVisible", names.unforwarded_queue),
+        statistic="Maximum",
+    )
+
+
+def _of_hub(names: ResourceNames) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm("out-of-place"),
+            meaning="Devices became ACTIVE in accounts that are not theirs: `jitrctl fleet devices --out-of-place`.",
+            metric=emitted(names.fleet, OUT_OF_PLACE),
+        ),
+        Watch(
+            name=names.alarm("hub-dead-letters"),
+            meaning="Events that the hub could not take in ten times; its log says why.",
+            metric=of_queue("ApproximateNumberOfMessagesVisible", names.hub_dead_letter_queue),
+            statistic="Maximum",
+        ),
+        *_of_function(names, names.hub_function, "hub"),
     ]
 
 

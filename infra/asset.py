@@ -14,10 +14,11 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
+from types import MappingProxyType
 
 from aws_cdk import aws_lambda as lambda_
 
@@ -46,13 +47,18 @@ class Asset:
         return lambda_.Code.from_asset(str(self.directory), asset_hash=self.hash)
 
 
-def function_asset(rules: Rules, target: Target) -> Asset:
-    """functions/ as it will stand under /var/task, with the stage's rules.json beside the package."""
+def function_asset(rules: Rules, target: Target, more: Mapping[str, str] = MappingProxyType({})) -> Asset:
+    """functions/ as it will stand under /var/task, with the stage's rules.json beside the package.
+
+    `more` are other files that stand there: name → text.
+    """
     sources = sorted(path for path in FUNCTIONS.rglob("*.py") if path.is_file())
-    rules_json = rules.to_json()
+    beside = {RULES_FILE: rules.to_json(), **more}
     parts = [part for path in sources for part in (path.relative_to(FUNCTIONS).as_posix().encode(), path.read_bytes())]
-    key = _hash([*parts, rules_json.encode(), _byte_code(target).encode()])
-    return Asset(_built(f"function-{key}", target, lambda out: _fill_function(out, sources, rules_json)), key)
+    key = _hash(
+        [*parts, *(part.encode() for one in sorted(beside.items()) for part in one), _byte_code(target).encode()]
+    )
+    return Asset(_built(f"function-{key}", target, lambda out: _fill_function(out, sources, beside)), key)
 
 
 def layer_asset(target: Target) -> Asset:
@@ -87,12 +93,13 @@ def _byte_code(target: Target) -> str:
     return ours if target.runtime.name == ours else ""
 
 
-def _fill_function(out: Path, sources: Iterable[Path], rules_json: str) -> None:
+def _fill_function(out: Path, sources: Iterable[Path], beside: Mapping[str, str]) -> None:
     for path in sources:
         copy = out / path.relative_to(FUNCTIONS)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    (out / RULES_FILE).write_text(rules_json, encoding="utf-8")
+    for name, text in beside.items():
+        (out / name).write_text(text, encoding="utf-8")
 
 
 def _fill_layer(out: Path, wheels: Iterable[Path]) -> None:

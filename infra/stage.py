@@ -11,7 +11,7 @@ from constructs import Construct
 from fleet.choices import RegisteredBy
 from fleet.model import Account, Fleet
 from fleet.resources import ResourceNames
-from infra.alarms import StageAlarms
+from infra.alarms import Central, StageAlarms
 from infra.asset import ROOT, function_asset, layer_asset
 from infra.ca import RegisteredCa
 from infra.crls import CrlBucket
@@ -19,6 +19,7 @@ from infra.dashboard import StageDashboard
 from infra.device_policy import DevicePolicy
 from infra.encryption import StageKey
 from infra.enrollment import EnrollmentList
+from infra.hub import Forwarding, Hub
 from infra.iot_logging import AwsIotLogging
 from infra.placeholders import filled
 from infra.registration import RegistrationPath
@@ -26,6 +27,7 @@ from infra.registry import RegistryTable
 from infra.sweeping import Sweeping
 from infra.target import LocalDifference, Target
 from infra.things import ThingCatalog
+from jitr.whereabouts import HOMES_FILE
 
 BUILT_IN_POLICY = ROOT / "policies" / "device.json"
 
@@ -109,9 +111,33 @@ class RegionStack(cdk.Stack):
                 RegisteredCa(self, f"Ca-{one.ca.name}", registration=one, after=[registration, things, *policies])
         if fleet.stack.iot_logging and LocalDifference.NO_IOT_LOGGING not in target.differences:
             AwsIotLogging(self, "IotLogging", level=fleet.stack.iot_logging)
+        central = Central.NONE
+        if fleet.hub:
+            central = Central.FORWARDS
+            Forwarding(self, "Forwarding", names=names, hub=fleet.hub, key=key, target=target)
+        if fleet.hub and (fleet.hub.account_id, fleet.hub.region) == (account.id, region):
+            central = Central.HUB
+            Hub(
+                self,
+                "Hub",
+                names=names,
+                account_ids=[one.id for one in fleet.accounts],
+                settings=registration.settings,
+                enrollment=enrollment,
+                key=key,
+                target=target,
+                code=function_asset(fleet.rules(account, region), target, {HOMES_FILE: fleet.homes().to_json()}),
+                layer=layer,
+            )
         ca_names = [ca.name for ca in cas]
         alarms = StageAlarms(
-            self, "Alarms", names=names, cas=ca_names, sweep_every=fleet.sweep.every, limits=fleet.alarms
+            self,
+            "Alarms",
+            names=names,
+            cas=ca_names,
+            sweep_every=fleet.sweep.every,
+            limits=fleet.alarms,
+            central=central,
         )
         StageDashboard(
             self,

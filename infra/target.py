@@ -25,6 +25,8 @@ class LocalDifference(StrEnum):
     PLAIN_HTTP = "PlainHttp"
     # Its CloudFormation has no AWS::IoT::Logging.
     NO_IOT_LOGGING = "NoIotLogging"
+    # Its CloudFormation has no AWS::Events::EventBusPolicy, and it drops events to another account's bus.
+    NO_BUS_POLICY = "NoBusPolicy"
     # Its bootstrap roles cannot publish assets when IAM is enforced.
     CLI_CREDENTIALS = "CliCredentials"
 

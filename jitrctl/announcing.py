@@ -7,14 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jitr.edge import calling
-from jitr.telemetry import EVENT_SOURCE, EVENT_VERSION
+from jitr.telemetry import EVENT_SOURCE, EVENT_VERSION, VERDICT_DETAIL_TYPE
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
     from jitr.decisions import Verdict
     from jitrctl.stages import Stage
 
-DETAIL_TYPE = "Operator Verdict"
 EVENT_BUS = "default"
 
 
@@ -25,7 +24,7 @@ def announce(stage: Stage, certificate_id: str, verdict: Verdict, status: str | 
     """
     entry = {
         "Source": EVENT_SOURCE,
-        "DetailType": DETAIL_TYPE,
+        "DetailType": VERDICT_DETAIL_TYPE,
         "Detail": json.dumps(verdict_detail(stage, certificate_id, verdict, status)),
         "EventBusName": EVENT_BUS,
         "Time": verdict.at,

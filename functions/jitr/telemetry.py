@@ -38,6 +38,9 @@ DETAIL_TYPES = {
 }
 # A second device under a known name is worth an alarm of its own.
 DUPLICATE_DETAIL_TYPE = "Device Duplicate"
+# What the hub says of a device that was activated where it does not belong.
+OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
+VERDICT_DETAIL_TYPE = "Operator Verdict"  # what jitrctl says of an operator's order
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
     Outcome.REJECTED: "Rejected",
@@ -51,6 +54,7 @@ CONTRADICTIONS = "Contradictions"  # events that say something else than the cer
 UNREADABLE_MESSAGES = "UnreadableMessages"
 PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
 FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
+OUT_OF_PLACE = "OutOfPlace"  # devices that the hub found activated where they do not belong
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
@@ -86,6 +90,7 @@ METRIC_NAMES = (
     UNREADABLE_MESSAGES,
     PUT_OFF,
     FAILURES,
+    OUT_OF_PLACE,
     SWEPT,
     THROTTLES,
     DISAGREEMENTS,

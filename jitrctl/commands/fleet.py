@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl import health
+from jitrctl import health, living, quotas
 from jitrctl.clock import now
 from jitrctl.scope import Scope, over_stages
 from jitrctl.terminal import ago, err, grouped, out, print_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitr.hub_table import Whereabouts
     from jitrctl.health import Health
+    from jitrctl.quotas import Finding
     from jitrctl.stages import Stage
+
+_SHORT = 16  # digits of an id that are enough to recognize it
+
+OutOfPlace = Annotated[
+    bool, typer.Option("--out-of-place", help="Only those that live in an account that is not theirs.")
+]
 
 app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
 
@@ -106,6 +116,128 @@ def status(
             )
 
     scope.report(results, show=shown, fields=_document, ok=well)
+
+
+@app.command()
+@over_stages
+def devices(
+    scope: Scope,
+    *,
+    out_of_place: OutOfPlace = False,
+) -> None:
+    """List which device lives in which accounts, and since when.
+
+    With a [hub] its table says so; without one the registry of every account is read, which takes a while where there
+    are many devices. A device belongs to the accounts that its enrollment entry names, or else to its CA's `home`.
+    With --out-of-place, exit code 1 when there is any.
+
+    Example: jitrctl fleet devices --out-of-place
+    """
+    hub = living.hub_stage(scope.fleet)
+    if hub:
+        results = scope.across(
+            lambda stage: living.from_hub(stage, out_of_place=out_of_place), doing="asking the hub", stages=[hub]
+        )
+    else:
+        results = scope.across(living.from_registry, doing="reading the registries")
+    found = living.chosen([one for done in results.done for one in done.value], scope.stages, out_of_place=out_of_place)
+    names = {account.id: account.name for account in scope.fleet.accounts}
+
+    def shown() -> None:
+        if found:
+            out.print(table([_device_row(names, one) for one in found]))
+        else:
+            out.print("No device is out of place." if out_of_place else "No device lives anywhere.")
+
+    scope.report(
+        results,
+        show=shown,
+        fields=lambda _: {},
+        ok=not (out_of_place and found),
+        source="hub" if hub else "registries",
+        devices=[_device(names, one) for one in found],
+    )
+
+
+@app.command(name="quotas")
+@over_stages
+def show_quotas(scope: Scope) -> None:
+    """Show the Service Quotas that bound activation beside activations_per_second, and the increase to ask for.
+
+    Exit code 1 where a quota is less than the fleet file's pace needs: devices then wait for throttled calls.
+
+    Example: jitrctl fleet quotas --account prod
+    """
+    results = scope.across(quotas.look, doing="asking Service Quotas")
+    orders = [
+        (str(done.stage), quotas.order(done.stage, finding))
+        for done in results.done
+        for finding in done.value
+        if not finding.is_enough and (finding.asked or 0) < finding.needed
+    ]
+
+    def shown() -> None:
+        out.print(table([_quota_row(done.stage, one) for done in results.done for one in done.value]))
+        for where, order in orders:
+            out.print(f"{where}: {order}", markup=False, soft_wrap=True)
+        if any(not one.known for done in results.done for one in done.value):
+            err.print("* AWS's default of 2025: Service Quotas does not say there.", style="dim")
+
+    scope.report(
+        results,
+        show=shown,
+        fields=lambda found: {"quotas": [_quota(one) for one in found]},
+        ok=all(one.is_enough for done in results.done for one in done.value),
+    )
+
+
+def _quota_row(stage: Stage, one: Finding) -> dict[str, str]:
+    advice = "" if one.is_enough else f"ask for {one.increase}"
+    if one.asked:
+        advice = f"asked for {one.asked:g}" + (f", which is too little: {advice}" if one.asked < one.needed else "")
+    return {
+        "stage": str(stage),
+        "quota": one.bound.action,
+        "code": one.bound.code,
+        "per second": f"{one.value:g}{'' if one.known else '*'}",
+        "needed": f"{one.needed:g}",
+        "": advice,
+    }
+
+
+def _quota(one: Finding) -> dict[str, Any]:
+    return {
+        "quota": one.bound.action,
+        "code": one.bound.code,
+        "per_second": one.value,
+        "known": one.known,
+        "needed": one.needed,
+        "increase_to": one.increase,
+        "asked_for": one.asked,
+    }
+
+
+def _device_row(names: Mapping[str, str], one: Whereabouts) -> dict[str, str]:
+    return {
+        "thing": one.thing_name or "-",
+        "certificate": one.certificate_id[:_SHORT],
+        "CA": one.ca or "-",
+        "lives in": f"{names.get(one.account_id, one.account_id)}/{one.region}",
+        "since": f"{one.since:%F %T}",
+        "": "out of place" if one.is_out_of_place else "",
+    }
+
+
+def _device(names: Mapping[str, str], one: Whereabouts) -> dict[str, Any]:
+    return {
+        "thing_name": one.thing_name,
+        "certificate_id": one.certificate_id,
+        "ca": one.ca,
+        "account": names.get(one.account_id, one.account_id),
+        "region": one.region,
+        "since": one.since.isoformat() if one.since else None,
+        "out_of_place": one.is_out_of_place,
+    }
 
 
 def _assembly(scope: Scope) -> Path | None:

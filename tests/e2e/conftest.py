@@ -1,7 +1,9 @@
 """One pair of accounts on the local AWS, with the demo's story played on it, for every test here."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,18 @@ from jitrctl.local.story import Story
 from jitrctl.local.workspace import Workspace
 
 NewDevice = Callable[..., DeviceFiles]
+
+PATIENCE = 60.0  # seconds to wait for a condition before a test gives up; nothing waits that long when all is well
+
+
+def awaited(look: Callable[[], Any], what: str) -> Any:
+    """Poll until `look` answers something true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {PATIENCE:.0f} s")
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +20,7 @@ from jitrctl.local.scenes.cast import Detail
 from jitrctl.local.stage import LocalStage
 from jitrctl.local.story import Story
 from jitrctl.local.workspace import Workspace
-
-PATIENCE = 60.0  # seconds to wait for a condition before a test gives up; nothing waits that long when all is well
-
-NewDevice = Callable[..., DeviceFiles]
-
-
-def awaited(look: Callable[[], Any], what: str) -> Any:
-    """Poll until `look` answers something true."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {PATIENCE:.0f} s")
+from tests.e2e.conftest import PATIENCE, NewDevice, awaited
 
 
 def connected(stage: LocalStage, files: DeviceFiles, name: str) -> Connection:

@@ -243,6 +243,8 @@ NAMED_BY = {
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::DynamoDB::GlobalTable": "TableName",
+    "AWS::Events::EventBus": "Name",
+    "AWS::Events::Rule": "Name",
     "AWS::IoT::Policy": "PolicyName",
     "AWS::IoT::TopicRule": "RuleName",
     "AWS::Lambda::Function": "FunctionName",
@@ -258,9 +260,11 @@ def named(stack: Synthesized) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "other", ["acme-registry", "acme-dead", "acme-dead-letters", "acme-sweep", "acme-factory", "acm"]
+    "other",
+    ["acme-registry", "acme-dead", "acme-dead-letters", "acme-sweep", "acme-factory", "acme-hub", "acme-to", "acm"],
 )
 def test_two_fleets_in_one_account_share_no_name(draft: Draft, other: str) -> None:
+    draft.text += '\n[hub]\naccount = "dev"\n'
     first = synthesized(draft.load(), AWS)["dev/eu-central-1"]
     draft.replace('name = "acme"', f'name = "{other}"')
     second = synthesized(draft.load(), AWS)["dev/eu-central-1"]
@@ -269,8 +273,9 @@ def test_two_fleets_in_one_account_share_no_name(draft: Draft, other: str) -> No
     assert not named(first) & named(second)
 
 
-def test_every_resource_whose_name_is_fixed_is_in_the_comparison(production: Synthesized) -> None:
-    template = production.template.to_json()
+def test_every_resource_whose_name_is_fixed_is_in_the_comparison(draft: Draft) -> None:
+    draft.text += '\n[hub]\naccount = "dev"\n'
+    template = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
     fixed = {
         one["Type"]
         for one in template["Resources"].values()

@@ -1,0 +1,142 @@
+"""`jitrctl fleet quotas`: what bounds activation, and what to ask for; Service Quotas answers as its API says."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from jitrctl.__main__ import main
+from jitrctl.quotas import BOUNDS
+
+DESCRIBE, UPDATE, ATTACH_POLICY = "L-FC864907", "L-77B523DC", "L-CA7D4E3E"
+
+Answers = dict[str, float | None]
+
+
+@pytest.fixture
+def service_quotas(aws: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:  # noqa: ARG001
+    """Have Service Quotas know these values: own ones, AWS's defaults, and increases that are being looked at."""
+
+    def answer(*, own: Answers, default: Answers, pending: Answers) -> None:
+        call: Any = vars(BaseClient)["_make_api_call"]
+
+        def answered(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+            known = {"GetServiceQuota": own, "GetAWSDefaultServiceQuota": default}.get(operation)
+            if operation == "ListRequestedServiceQuotaChangeHistory":
+                return {
+                    "RequestedQuotas": [
+                        {"QuotaCode": code, "Status": "PENDING", "DesiredValue": value}
+                        for code, value in pending.items()
+                    ]
+                }
+            if known is None:
+                return call(client, operation, parameters)
+            value = known.get(parameters["QuotaCode"])
+            if value is None:
+                said = {"Error": {"Code": "NoSuchResourceException", "Message": "no such quota"}}
+                raise ClientError(said, operation)  # type: ignore[arg-type]
+            return {"Quota": {"Value": value}}
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", answered)
+
+    return answer
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """What is said of the stage dev/eu-central-1, by quota code."""
+
+    def run(path: Path, code: int) -> Any:
+        assert main(["fleet", "quotas", "--fleet", str(path), "--account", "dev", "--json"]) == code
+        (stage,) = json.loads(capsys.readouterr().out)["stages"]
+        return {one["code"]: one for one in stage["quotas"]}
+
+    return run
+
+
+DEFAULTS: Answers = {bound.code: bound.default for bound in BOUNDS}
+
+
+def test_awss_defaults_are_enough_for_ten_a_second(
+    service_quotas: Callable[..., None], fleet_file: Path, told: Callable[..., Any]
+) -> None:
+    service_quotas(own={}, default=DEFAULTS, pending={})
+
+    said = told(fleet_file, 0)
+
+    assert set(said) == {bound.code for bound in BOUNDS}
+    assert (said[DESCRIBE]["per_second"], said[DESCRIBE]["needed"], said[DESCRIBE]["known"]) == (10, 10, True)
+    assert {one["increase_to"] for one in said.values()} == {None}
+
+
+@pytest.fixture
+def fast(write_fleet: Callable[..., Path]) -> Path:
+    return write_fleet("[account.dev]", "[account.dev]\nactivations_per_second = 50")
+
+
+def test_an_accounts_own_quota_comes_before_the_default_and_what_is_too_little_is_asked_for(
+    service_quotas: Callable[..., None], fast: Path, told: Callable[..., Any]
+) -> None:
+    service_quotas(own={DESCRIBE: 60.0}, default=DEFAULTS, pending={})
+
+    said = told(fast, 1)
+
+    assert (said[DESCRIBE]["per_second"], said[DESCRIBE]["increase_to"]) == (60, None)
+    assert (said[UPDATE]["per_second"], said[UPDATE]["increase_to"]) == (10, 65)
+    assert said[ATTACH_POLICY]["increase_to"] == 65
+
+
+def test_each_group_takes_a_call_more(
+    service_quotas: Callable[..., None], write_fleet: Callable[..., Path], told: Callable[..., Any]
+) -> None:
+    service_quotas(own={}, default=DEFAULTS, pending={})
+    path = write_fleet('thing_type  = "sensor"', 'thing_groups = ["a", "b", "c"]')
+
+    assert told(path, 0)["L-2904683A"]["needed"] == 30
+
+
+def test_where_service_quotas_knows_nothing_the_default_stands_and_is_marked(
+    service_quotas: Callable[..., None], fleet_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service_quotas(own={}, default={}, pending={})
+
+    assert main(["fleet", "quotas", "--fleet", str(fleet_file), "--account", "dev"]) == 0
+    shown = capsys.readouterr()
+    assert "10*" in shown.out
+    assert "AWS's default" in shown.err
+
+
+def test_people_get_the_command_that_asks_unless_enough_was_asked_for_already(
+    service_quotas: Callable[..., None], fast: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service_quotas(own={}, default=DEFAULTS, pending={DESCRIBE: 100.0, UPDATE: 20.0})
+
+    assert main(["fleet", "quotas", "--fleet", str(fast), "--account", "dev"]) == 1
+    shown = capsys.readouterr().out
+    assert f"--quota-code {UPDATE} --desired-value 65 --region eu-central-1" in shown
+    assert f"--quota-code {DESCRIBE}" not in shown
+    assert "asked for 100" in shown
+
+
+def test_a_quota_that_may_not_be_read_fails_its_stage_and_names_the_action(
+    aws: None,  # noqa: ARG001 -- which it needs first
+    monkeypatch: pytest.MonkeyPatch,
+    fleet_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call: Any = vars(BaseClient)["_make_api_call"]
+
+    def denied(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        if "Quota" not in operation:
+            return call(client, operation, parameters)
+        said = {"Error": {"Code": "AccessDeniedException", "Message": f"not authorized: servicequotas:{operation}"}}
+        raise ClientError(said, operation)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", denied)
+
+    assert main(["fleet", "quotas", "--fleet", str(fleet_file), "--account", "dev"]) == 1
+    assert "ListRequestedServiceQuotaChangeHistory is not allowed" in capsys.readouterr().err
