@@ -98,6 +98,13 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
     if state.declared.ca.registered_by is RegisteredBy.STACK:
         told = differences(state)
+        if state.found and state.found.mode is not state.declared.mode:
+            obstacle = (
+                f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: "
+                'CloudFormation would refuse that; deploy once with registered_by = "jitrctl", delete the CA in AWS '
+                'IoT, and deploy with "stack" again'
+            )
+            return CaPlan(state=state, steps=(), obstacles=(obstacle,))
         obstacle = f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
         return CaPlan(state=state, steps=(), obstacles=(obstacle,) if told else ())
     steps: list[Step] = []

@@ -38,6 +38,7 @@ class Health:
     dead: int | None
     undelivered: int | None
     swept_at: datetime | None  # the end of the sweep's last full pass, over the CA whose is the oldest
+    enrollment: str | None  # names what the whole enrollment list says; None: there is no table
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
     drift: tuple[str, ...]
 
@@ -64,6 +65,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         dead=_messages(stage, stage.names.dead_letter_queue),
         undelivered=_messages(stage, stage.names.undelivered_queue),
         swept_at=_swept_at(stage) if stack else None,
+        enrollment=_enrollment(stage) if stack else None,
         iot_logging=_iot_logging(stage),
         drift=tuple(drift),
     )
@@ -114,6 +116,14 @@ def _messages(stage: Stage, queue: str) -> int | None:
             return None
         raise
     return sum(int(attributes.get(name, 0)) for name in wanted)
+
+
+def _enrollment(stage: Stage) -> str | None:
+    """The digest of the stage's enrollment list, for which the whole of it is read."""
+    try:
+        return stage.enrollment.digest()
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return None
 
 
 def _swept_at(stage: Stage) -> datetime | None:

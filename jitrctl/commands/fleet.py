@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitr.hub_table import Whereabouts
+    from jitrctl.across import Results
     from jitrctl.health import Health
     from jitrctl.quotas import Finding
     from jitrctl.stages import Stage
@@ -105,6 +106,8 @@ def status(
         drift = [(str(done.stage), text) for done in results.done for text in (*done.value.drift, *_lost(done.value))]
         for line in grouped(drift):
             out.print(line, markup=False)
+        for line in _lists(results):
+            out.print(line, markup=False, soft_wrap=True)
         quiet = [str(done.stage) for done in results.done if done.value.iot_logging is None]
         if quiet:
             out.print(
@@ -254,6 +257,18 @@ def _assembly(scope: Scope) -> Path | None:
     return found
 
 
+def _lists(results: Results[Health]) -> list[str]:
+    """What there is to say when accounts do not have the same enrollment list: who lets other devices in."""
+    lists = [(str(done.stage), done.value.enrollment) for done in results.done if done.value.enrollment]
+    if len({digest for _, digest in lists}) < 2:  # noqa: PLR2004 -- two lists
+        return []
+    named = [(stage, f"enrollment list {digest[:_SHORT]}") for stage, digest in lists if digest]
+    return [
+        *grouped(named),
+        "Accounts with different enrollment lists let different devices in: `jitrctl enrollment list`.",
+    ]
+
+
 def _stage_row(scope: Scope, stage: Stage) -> dict[str, str]:
     modes = {one.ca.name: one.mode.value for one in stage.account.cas}
     row = {"stage": str(stage), "account": stage.account.id, "profile": stage.account.profile or "-"}
@@ -302,6 +317,7 @@ def _document(one: Health) -> dict[str, Any]:
         "dead": one.dead,
         "undelivered": one.undelivered,
         "swept_at": one.swept_at.isoformat() if one.swept_at else None,
+        "enrollment": one.enrollment,
         "iot_logging": one.iot_logging,
         "drift": list(one.drift),
     }

@@ -116,3 +116,18 @@ def test_a_ca_that_the_stack_registers_is_left_to_the_stack(write_fleet: Callabl
         assert left.steps == ()
         assert "deploy the stack" in left.obstacles[0]
     assert plan(CaState(declared=declared, found=GOOD, rule=Rule.ENABLED)).obstacles == ()
+
+
+def test_another_mode_of_a_ca_that_the_stack_registered_is_told_before_cloudformation_refuses_it(
+    write_fleet: Callable[..., Path],
+) -> None:
+    path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
+    declared = load(path).accounts[0].cas[0]
+    other = next(mode for mode in CertificateMode if mode is not declared.mode)
+
+    left = plan(CaState(declared=declared, found=replace(GOOD, mode=other), rule=Rule.ENABLED))
+
+    assert left.steps == ()
+    (obstacle,) = left.obstacles
+    assert f"in mode {other}, and the fleet file says {declared.mode}" in obstacle
+    assert 'deploy once with registered_by = "jitrctl"' in obstacle

@@ -11,6 +11,8 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.enrollment_table import Change
 from jitrctl.__main__ import main
 from jitrctl.health import synthesized_template
 from jitrctl.local.workspace import CHECKOUT
@@ -122,6 +124,40 @@ def test_each_stage_is_seen_as_it_is(deployed: Stage, fleet_file: Path, told: Ca
     far = said["prod/us-east-1"]
     assert (far["stack"], far["waiting"]) == (None, None)
     assert "factory: it is not registered" in far["drift"]
+
+
+def create_enrollment(stage: Stage) -> None:
+    stage.dynamodb.create_table(
+        TableName=stage.names.enrollment_table,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def test_accounts_whose_enrollment_lists_differ_are_told(
+    aws: None,  # noqa: ARG001 -- which it needs first
+    monkeypatch: pytest.MonkeyPatch,
+    stages: tuple[Stage, ...],
+    fleet_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dev, prod, _ = stages
+    _deploy_stack(monkeypatch, dev.region)
+    for stage in (dev, prod):
+        create_enrollment(stage)
+        create_registry(stage.dynamodb, stage.names.registry_table)
+    command = ["fleet", "status", "--fleet", str(fleet_file), "--region", dev.region]
+    main(command)
+    assert "enrollment list" not in capsys.readouterr().out
+
+    entry = Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.DENY)
+    dev.enrollment.change([Change(entry=entry, replaces=None)], by="ann", at=datetime(2026, 11, 1, tzinfo=UTC))
+    main(command)
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"enrollment list {dev.enrollment.digest()[:16]}" in told
+    assert f"enrollment list {prod.enrollment.digest()[:16]}" in told
+    assert "let different devices in" in told
 
 
 def test_another_policy_than_the_files_is_drift(deployed: Stage, fleet_file: Path, told: Callable[..., Any]) -> None:
