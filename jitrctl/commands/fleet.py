@@ -195,16 +195,14 @@ def show_quotas(scope: Scope) -> None:
 
 
 def _quota_row(stage: Stage, one: Finding) -> dict[str, str]:
-    advice = "" if one.is_enough else f"ask for {one.increase}"
-    if one.asked:
-        advice = f"asked for {one.asked:g}" + (f", which is too little: {advice}" if one.asked < one.needed else "")
     return {
         "stage": str(stage),
         "quota": one.bound.action,
         "code": one.bound.code,
         "per second": f"{one.value:g}{'' if one.known else '*'}",
         "needed": f"{one.needed:g}",
-        "": advice,
+        "ask for": "-" if one.increase is None else str(one.increase),
+        "asked": "-" if one.asked is None else f"{one.asked:g}",
     }
 
 
@@ -226,8 +224,8 @@ def _device_row(names: Mapping[str, str], one: Whereabouts) -> dict[str, str]:
         "certificate": one.certificate_id[:_SHORT],
         "CA": one.ca or "-",
         "lives in": f"{names.get(one.account_id, one.account_id)}/{one.region}",
-        "since": f"{one.since:%F %T}",
-        "": "out of place" if one.is_out_of_place else "",
+        "since": f"{one.since:%F}",
+        "in place": "no" if one.is_out_of_place else "yes",
     }
 
 

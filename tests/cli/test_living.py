@@ -141,8 +141,7 @@ def test_people_see_a_row_for_each_place(with_hub: Path, capsys: pytest.CaptureF
     shown = capsys.readouterr().out
 
     assert "sensor-0001" in shown
-    assert "dev/eu-central-1" in shown
-    assert shown.count("out of place") == 1
+    assert [word for word in shown.split() if word in ("yes", "no")] == ["no", "yes"]
 
 
 @pytest.mark.usefixtures("aws")
