@@ -286,6 +286,7 @@ def _check_cas_used(fleet: Draft, root: Place) -> None:
         return  # an account that cannot be read may be the one that uses a CA
     cas = fleet.get("ca", {})
     used = {ca if ca in cas else meant(ca, cas) for _, ca, _ in registrations(fleet)}
+    used |= {ca.get("succeeds") for ca in cas.values()}  # retired, and still what the certificates of others follow
     for name in cas:
         if name not in used:
             root.at("ca", name).problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jitr.rules import CertificateMode
@@ -26,7 +27,7 @@ def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...
     rules = _rules(stage)
     states = []
     for registration in declared:
-        found = _found(stage, registration.ca)
+        found = find(stage, registration.ca)
         to_be_default = found is None or found.mode is not CertificateMode.DEFAULT
         prove = to_be_default and registration.mode is CertificateMode.DEFAULT
         states.append(
@@ -94,7 +95,31 @@ def registration_code(stage: Stage) -> str:
     return str(stage.iot.get_registration_code()["registrationCode"])
 
 
-def _found(stage: Stage, ca: Ca) -> FoundCa | None:
+def set_auto_registration(stage: Stage, ca: Ca, *, on: bool) -> None:
+    """Let devices of a CA register as they connect, or turn unknown ones away."""
+    stage.iot.update_ca_certificate(
+        certificateId=ca.certificate_id, newAutoRegistrationStatus="ENABLE" if on else "DISABLE"
+    )
+
+
+def deactivate(stage: Stage, ca: Ca) -> None:
+    """Set a CA INACTIVE: nothing of it registers any more; what is ACTIVE goes on working."""
+    stage.iot.update_ca_certificate(
+        certificateId=ca.certificate_id, newStatus="INACTIVE", newAutoRegistrationStatus="DISABLE"
+    )
+
+
+def delete(stage: Stage, ca: Ca) -> None:
+    """Delete a CA that is INACTIVE; gone already is gone."""
+    with suppress(stage.iot.exceptions.ResourceNotFoundException):
+        stage.iot.delete_ca_certificate(certificateId=ca.certificate_id)
+
+
+def find(stage: Stage, ca: Ca) -> FoundCa | None:
+    """How a CA is registered in a stage; None when it is not.
+
+    Raises botocore's errors.
+    """
     try:
         answer = stage.iot.describe_ca_certificate(certificateId=ca.certificate_id)
     except stage.iot.exceptions.ResourceNotFoundException:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jitr.claims import STALE_INTENT
@@ -29,6 +30,7 @@ _STATUS_OF = {Word.DEACTIVATED: Status.INACTIVE, Word.DENIED: Status.INACTIVE, W
 _POLL = 0.5  # seconds
 # DetachThingPrincipal is asynchronous: "it can take several seconds to propagate" (IoT API reference).
 _SECONDS_TO_DETACH = 60.0
+_FAR = timedelta(days=36_500)
 
 
 class OperatingError(Refused):
@@ -130,6 +132,70 @@ class Operator:
         if device:
             self._delete(certificate_id, device.arn)
 
+    def retire(self, certificate_id: str, order: Order) -> Status | None:
+        """End a certificate that another one follows: INACTIVE, then off its policy and its thing.
+
+        The status that it has now; None when it is not registered here, and nothing was done.
+
+        Raises OperatingError, Unavailable.
+        """
+        if self._status(certificate_id) is None:
+            return None
+        status = self.take_away(certificate_id, Word.DEACTIVATED, order)
+        try:
+            self._detach(self._iot.describe(certificate_id).arn)
+        except CertificateUnknown:
+            return None
+        return status
+
+    def remove_certificate(self, certificate_id: str, order: Order) -> bool:
+        """Take a certificate away, then delete its registration; whether there was one.
+
+        What the registry says of it stays: it is refused when it comes back.
+
+        Raises OperatingError, Unavailable.
+        """
+        verdict = self._registry.recall([certificate_id])[certificate_id].verdict
+        was_revoked = verdict is not None and verdict.word is Word.REVOKED
+        status = self.take_away(certificate_id, Word.REVOKED if was_revoked else Word.DEACTIVATED, order)
+        if status is None:
+            return False
+        try:
+            arn = self._iot.describe(certificate_id).arn
+        except CertificateUnknown:
+            return False
+        self._delete(certificate_id, arn)
+        return True
+
+    def remove_thing(self, thing_name: str) -> bool:
+        """Delete a thing that nothing is attached to any more; whether there was one.
+
+        Raises OperatingError when somebody else's principal is attached.
+        """
+        try:
+            principals = self._client.list_thing_principals(thingName=thing_name)["principals"]
+        except self._client.exceptions.ResourceNotFoundException:
+            return False
+        for arn in principals:
+            if self._status(arn.rpartition("/")[2]) is not None or ":cert/" not in arn:
+                raise OperatingError(f"thing {thing_name} stays: {arn} is attached to it, too")
+        self._once_detached(
+            lambda: self._client.delete_thing(thingName=thing_name),
+            self._client.exceptions.InvalidRequestException,
+        )
+        return True
+
+    def forget(self, certificate_id: str, *, wholly: bool) -> None:
+        """Drop what the registry says of a certificate that was removed, but for the verdict; `wholly`: that, too.
+
+        Raises Unavailable.
+        """
+        self._registry.end_retirement(certificate_id, by=self._clock() + _FAR)
+        if wholly:
+            self._registry.forget(certificate_id)
+        elif verdict := self._registry.recall([certificate_id])[certificate_id].verdict:
+            self._registry.give_verdict(certificate_id, verdict, forget_decision=True)
+
     def adopt(self, thing_name: str) -> str:
         """Take an existing thing and its certificate into the registry; the certificate's id.
 
@@ -208,18 +274,31 @@ class Operator:
                 return
             self._sleep(_POLL)
 
-    def _delete(self, certificate_id: str, arn: str) -> None:
+    def _detach(self, arn: str) -> None:
         for policy in self._client.list_attached_policies(target=arn)["policies"]:
             self._client.detach_policy(policyName=policy["policyName"], target=arn)
         for thing in self._client.list_principal_things(principal=arn)["things"]:
             self._client.detach_thing_principal(thingName=thing, principal=arn)
+
+    def _delete(self, certificate_id: str, arn: str) -> None:
+        self._detach(arn)
+        self._once_detached(
+            lambda: self._client.delete_certificate(certificateId=certificate_id),
+            self._client.exceptions.DeleteConflictException,
+        )
+
+    def _once_detached(self, delete: Callable[[], object], conflict: type[Exception]) -> None:
+        """Delete something as soon as AWS IoT has carried out that it is detached; gone already is gone.
+
+        Raises OperatingError when that takes too long.
+        """
         deadline = self._monotonic() + _SECONDS_TO_DETACH
         while True:
             try:
-                self._client.delete_certificate(certificateId=certificate_id)
+                delete()
             except self._client.exceptions.ResourceNotFoundException:
                 return
-            except self._client.exceptions.DeleteConflictException as error:
+            except conflict as error:
                 if self._monotonic() > deadline:
                     raise OperatingError(
                         "AWS IoT still shows the certificate attached to a thing: try again"

@@ -21,7 +21,7 @@ from jitrctl.errors import AccessError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet.model import Account, CaRegistration, Fleet
+    from fleet.model import Account, Ca, CaRegistration, Fleet
     from jitr.rules import Rules
 
 
@@ -146,15 +146,24 @@ def only(stages: Sequence[Stage]) -> Stage:
     raise AccessError(f"account {accounts[0]} has Regions {regions}: say which with --region")
 
 
+def known_ca(fleet: Fleet, name: str) -> Ca:
+    """The fleet's CA of that name.
+
+    Raises AccessError when there is none.
+    """
+    known = {ca.name: ca for ca in fleet.cas}
+    if name not in known:
+        raise AccessError(f"the fleet has no CA {name}: {_nearest(name, list(known))}")
+    return known[name]
+
+
 def chosen_cas(stage: Stage, names: Sequence[str]) -> tuple[CaRegistration, ...]:
     """The stage's CAs with these names, in the fleet file's order; none named is all of them.
 
     Raises AccessError when a name is no CA of the fleet; one of another account's is just not among them.
     """
-    known = [ca.name for ca in stage.fleet.cas]
     for name in names:
-        if name not in known:
-            raise AccessError(f"the fleet has no CA {name}: {_nearest(name, known)}")
+        known_ca(stage.fleet, name)
     return tuple(one for one in stage.account.cas if not names or one.ca.name in names)
 
 

@@ -48,7 +48,7 @@ class LeftBehind:
         if self.retiring:
             return None
         return (
-            f"jitrctl device deactivate {self.certificate_id} "
+            f"jitrctl device retire {self.certificate_id} "
             f"--account {self.stage.account.name} --region {self.stage.region}"
         )
 
@@ -61,6 +61,16 @@ def present_owners(views: Mapping[Stage, View]) -> dict[str, tuple[Stage, Owner]
             if thing not in present or _age(owner) > _age(present[thing][1]):
                 present[thing] = stage, owner
     return present
+
+
+def follower(certificate_id: str, views: Mapping[Stage, View]) -> tuple[Stage, Owner] | None:
+    """Who follows a certificate, and where; None when it is a thing's present one, or shares it."""
+    for thing, (where, owner) in present_owners(views).items():
+        for stage, view in views.items():
+            sighting = view.sightings.get(certificate_id)
+            if sighting and not _shares(stage, owner) and _came_before(sighting, thing, owner):
+                return where, owner
+    return None
 
 
 def left_behind(views: Mapping[Stage, View]) -> list[LeftBehind]:
@@ -86,11 +96,16 @@ def left_behind(views: Mapping[Stage, View]) -> list[LeftBehind]:
 def _is_older(sighting: Sighting, thing: str, owner: Owner) -> bool:
     """Whether a certificate was the thing's before the owner's, and is not out of use."""
     registered = sighting.registered
+    in_use = registered is not None and registered.status in (Status.ACTIVE, Status.PENDING_ACTIVATION)
+    return in_use and _came_before(sighting, thing, owner)
+
+
+def _came_before(sighting: Sighting, thing: str, owner: Owner) -> bool:
+    registered = sighting.registered
     return (
         registered is not None
         and registered.certificate is not None
         and sighting.certificate_id != owner.certificate_id
-        and registered.status in (Status.ACTIVE, Status.PENDING_ACTIVATION)
         and thing in sighting.thing_names()
         # A second device under the same name is held; it was never this one.
         and not (sighting.record.decision and sighting.record.decision.reason in NAME_LOST)

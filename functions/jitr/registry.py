@@ -271,6 +271,14 @@ class Registry:
             self._update(claims.retirement(self._table, certificate_id, at=moment(before["due_at"])))
         return to_record(before)
 
+    def forget(self, certificate_id: str) -> None:
+        """Drop all that is known of a certificate; should it come again, it is new.
+
+        Raises Unavailable.
+        """
+        with calling("DeleteItem"):
+            self._client.delete_item(TableName=self._table, Key=key(certificate_key(certificate_id)))
+
     def adopt(self, thing_name: str, owner: Owner) -> bool:
         """Make a certificate the owner of a thing name that nobody owns; whether it is now.
 

@@ -10,6 +10,7 @@ from jitrctl import brake, ca_registry
 from jitrctl.ca_plan import CaPlan, plan
 from jitrctl.commands.ca_mode import switch_mode
 from jitrctl.commands.ca_proof import csr, verification
+from jitrctl.commands.ca_rotate import retire_ca, rotate
 from jitrctl.commands.ca_status import Cas, status
 from jitrctl.scope import Scope, Yes, over_stages
 from jitrctl.stages import chosen_cas
@@ -84,6 +85,8 @@ def apply(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False, yes: Yes = F
 
 app.command()(status)
 app.command()(switch_mode)
+app.command()(rotate)
+app.command("retire")(retire_ca)
 
 
 @app.command()

@@ -25,7 +25,8 @@ WHAT_HAPPENS = """\
 Each registration is deleted and made anew. Device certificates stay registered, and what is ACTIVE goes on working;
 each was registered in its CA's mode of then, and whether it takes the new one, AWS does not document. A device that
 connects for the first time in the seconds between is turned away, and comes again. In mode SNI_ONLY, devices have to
-send SNI.
+send SNI. Deploy the stack afterwards: while its rules say the old mode, new devices are held, and they come up by
+themselves then.
 """
 NO_WAY_BACK = """\
 Should a registration in mode SNI_ONLY fail, the one in mode DEFAULT cannot be put back without its verification

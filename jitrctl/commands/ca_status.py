@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from jitr.registrations import Status
 from jitrctl import brake, ca_registry
 from jitrctl.ca_plan import CaState, differences
+from jitrctl.counting import count_now, last_counted
 from jitrctl.scope import Scope, over_stages
 from jitrctl.stages import chosen_cas
 from jitrctl.terminal import at, grouped, out, table
@@ -18,7 +18,7 @@ from jitrctl.terminal import at, grouped, out, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr.journal import Pass
+    from jitrctl.counting import Count
     from jitrctl.stages import Stage
 
 _NOW = "now"
@@ -55,7 +55,7 @@ def status(
         out.print()
         told = [(done.stage, one) for done in results.done for one in done.value["cas"]]
         out.print(table([_row(stage, one) for stage, one in told]))
-        out.print(_counted_when([one["devices"] for _, one in told]), style="dim")
+        out.print(counted_when([one["devices"] for _, one in told]), style="dim")
         paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
         differing = [(f"{stage} {one['ca']}", text) for stage, one in told for text in one["differences"]]
         for line in grouped((*paused, *differing)):
@@ -70,7 +70,7 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
         "paused": mapping is not None and not mapping.is_on,
         "mapping": mapping.state if mapping else None,
         "cas": [
-            _state_document(state, _counted(stage, state) if count else _last_counted(stage, state))
+            _state_document(state, count_document(_counted(stage, state, count=count)))
             for state in ca_registry.look(stage, chosen_cas(stage, cas or ()))
         ],
     }
@@ -92,25 +92,21 @@ def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str,
     }
 
 
-def _last_counted(stage: Stage, state: CaState) -> dict[str, Any] | None:
-    """What the sweep's last full pass counted; None before there was one, or a stack."""
-    try:
-        last: Pass = stage.journal.last_pass(state.declared.ca.certificate_id)
-    except stage.dynamodb.exceptions.ResourceNotFoundException:
+def count_document(counted: Count | None) -> dict[str, Any] | None:
+    """How many devices a CA has, for --json."""
+    if counted is None:
         return None
-    if last.finished_at is None:
-        return None
-    return {"counted_at": last.finished_at.isoformat(), "counts": dict(last.counts)}
+    return {
+        "counted_at": counted.counted_at.isoformat() if counted.counted_at else _NOW,
+        "counts": dict(counted.by_status),
+    }
 
 
-def _counted(stage: Stage, state: CaState) -> dict[str, Any] | None:
-    """Every certificate of the CA, counted now: a call for each 250."""
-    if state.found is None:
-        return None
-    counts: Counter[str] = Counter()
-    for page in stage.aws_iot.certificates_of(state.declared.ca.certificate_id):
-        counts.update(one.status.value for one in page.certificates)
-    return {"counted_at": _NOW, "counts": dict(counts)}
+def _counted(stage: Stage, state: CaState, *, count: bool) -> Count | None:
+    certificate_id = state.declared.ca.certificate_id
+    if not count:
+        return last_counted(stage, certificate_id)
+    return count_now(stage, certificate_id) if state.found else None
 
 
 def _row(stage: Stage, one: dict[str, Any]) -> dict[str, str]:
@@ -126,12 +122,12 @@ def _row(stage: Stage, one: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _counted_when(devices: Sequence[dict[str, Any] | None]) -> str:
-    """From when the numbers of devices are."""
+def counted_when(devices: Sequence[dict[str, Any] | None]) -> str:
+    """From when the numbers of devices are; `devices` are what `count_document` made."""
     times = sorted({one["counted_at"] for one in devices if one})
     if not times:
         return "Devices were not counted yet: the sweep does once a day, and --count does now."
     if times == [_NOW]:
         return "Devices counted now."
-    shown = [at(datetime.fromisoformat(text)) for text in times]
+    shown = [at(datetime.fromisoformat(text)) for text in times if text != _NOW]
     return f"Devices as the sweep counted them, {shown[0]}" + (f" to {shown[-1]}." if len(shown) > 1 else ".")

@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitr.decisions import Word
-from jitrctl.announcing import announce
-from jitrctl.clock import now
+from jitrctl.commands.device_end import remove, retire
+from jitrctl.commands.device_reconcile import reconcile
 from jitrctl.commands.device_show import Device, show, where
+from jitrctl.commands.ordering import announced, operator, order
 from jitrctl.errors import Refused
-from jitrctl.naming import known_from
-from jitrctl.operating import NoSuchThing, Operator, Order
+from jitrctl.operating import NoSuchThing, Order
 from jitrctl.scope import Note, Scope, Yes, over_stages
-from jitrctl.sightings import Known, Sighting, View, only_certificate
+from jitrctl.sightings import Known, View
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jitr.registrations import Status
     from jitrctl.stages import Stage
 
 app = typer.Typer(
@@ -39,11 +36,11 @@ def approve(scope: Scope, device: Device, note: Note = "") -> None:
     """
 
     def approved(stage: Stage, certificate_id: str) -> str:
-        status = _operator(stage).approve(certificate_id, Order(by=stage.caller, note=note))
-        _announce(stage, certificate_id, Word.APPROVED, status)
+        status = operator(stage).approve(certificate_id, Order(by=stage.caller, note=note))
+        announced(stage, certificate_id, Word.APPROVED, status)
         return "approved, judged again at its next connect or sweep" if status else "approved for when it comes"
 
-    _order(scope, device, "approve it", approved, yes=True)
+    order(scope, device, "approve it", approved, yes=True)
 
 
 @app.command()
@@ -74,11 +71,11 @@ def release(
     def released(stage: Stage, certificate_id: str) -> str:
         if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
             return "not known here"
-        _operator(stage).release(certificate_id, Order(by=stage.caller, note=note), revoked=revoked)
-        _announce(stage, certificate_id, Word.RELEASED, None)
+        operator(stage).release(certificate_id, Order(by=stage.caller, note=note), revoked=revoked)
+        announced(stage, certificate_id, Word.RELEASED, None)
         return "released, judged again at its next connect"
 
-    _order(scope, device, "release it: its registration is deleted", released, yes=yes)
+    order(scope, device, "release it: its registration is deleted", released, yes=yes)
 
 
 @app.command()
@@ -114,7 +111,7 @@ def adopt(
 
     def adopted(stage: Stage) -> str | None:
         try:
-            return _operator(stage).adopt(thing)
+            return operator(stage).adopt(thing)
         except NoSuchThing:
             return None
 
@@ -133,55 +130,13 @@ def adopt(
 
 def _take_away(scope: Scope, device: str, word: Word, note: str, *, yes: bool) -> None:
     def taken_away(stage: Stage, certificate_id: str) -> str:
-        status = _operator(stage).take_away(certificate_id, word, Order(by=stage.caller, note=note))
-        _announce(stage, certificate_id, word, status)
+        status = operator(stage).take_away(certificate_id, word, Order(by=stage.caller, note=note))
+        announced(stage, certificate_id, word, status)
         return str(status) if status else "not registered here; refused when it comes"
 
-    _order(scope, device, f"have it {word}", taken_away, yes=yes)
+    order(scope, device, f"have it {word}", taken_away, yes=yes)
 
 
-def _order(scope: Scope, device: str, what: str, work: Callable[[Stage, str], str], *, yes: bool) -> None:
-    """Show what would be done and to what, ask, do it, and say what the certificate is then."""
-    start = known_from(device)
-    stages, failed = scope.opened()
-    certificate_id = only_certificate(scope, start, stages) if stages else ""
-    seen = scope.across(
-        lambda stage: View.of(stage, Known(frozenset({certificate_id}))), doing="looking", stages=stages
-    )
-    if seen.done:
-        scope.confirm(
-            [
-                f"Certificate {certificate_id}: {what}, in",
-                *(f"  {done.stage}  {_in_words(done.value.sightings[certificate_id])}" for done in seen.done),
-            ],
-            yes=yes,
-        )
-    results = scope.across(
-        lambda stage: work(stage, certificate_id), doing="carrying it out", stages=[done.stage for done in seen.done]
-    )
-    scope.report(
-        results,
-        rows=lambda _, status: [{"certificate": short(certificate_id), "now": status}],
-        fields=lambda status: {"status": status},
-        failed=(*failed, *seen.failed),
-        certificate_id=certificate_id,
-    )
-
-
-def _in_words(sighting: Sighting) -> str:
-    """What a certificate is before an order: PENDING_ACTIVATION, as sensor-0001."""
-    if sighting.registered is None:
-        return "not registered"
-    names = ", ".join(sighting.registered.things) or sighting.registered.asks_for
-    return f"{sighting.registered.status}, {names}" if names else str(sighting.registered.status)
-
-
-def _announce(stage: Stage, certificate_id: str, word: Word, status: Status | None) -> None:
-    """Announce the verdict that was just written; another operator's that came since is announced by that one."""
-    verdict = stage.registry.recall([certificate_id])[certificate_id].verdict
-    if verdict and (verdict.word, verdict.by) == (word, stage.caller):
-        announce(stage, certificate_id, verdict, status)
-
-
-def _operator(stage: Stage) -> Operator:
-    return Operator(client=stage.iot, iot=stage.aws_iot, registry=stage.registry, clock=now)
+app.command()(retire)
+app.command()(reconcile)
+app.command()(remove)

@@ -218,7 +218,7 @@ def test_what_a_rotation_left_behind_in_another_account_is_shown_with_the_order_
         assert behind["dev"]["retiring"] is True
 
     said = shown("device", "show", "sensor-0001")
-    assert f"jitrctl device deactivate {first} --account prod --region eu-central-1" in said
+    assert f"jitrctl device retire {first} --account prod --region eu-central-1" in said
     assert f"deactivate {first} --account dev" not in said
     assert "the sweep retires the old one after the overlap" in said
 

@@ -1,0 +1,196 @@
+"""A CA's successor beside it, and a CA's end: what is to be done in each stage, and what stands in the way.
+
+The fleet file says which CA succeeds which (`succeeds`). A rotation has three parts: the successor is registered beside
+the old CA in every account that has it; the makers issue from the successor, and each device follows with its next
+certificate, as in any rotation; when no device depends on the old CA any more, it is retired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet.choices import RegisteredBy
+from jitr.decisions import Outcome
+from jitr.registrations import Status
+from jitrctl import ca_registry
+from jitrctl.errors import Refused, Unusable
+from jitrctl.stages import known_ca
+from jitrctl.terminal import short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleet.model import Ca, Fleet
+    from jitr.decisions import Record
+    from jitr.registrations import ListedCertificate
+    from jitrctl.ca_plan import FoundCa
+    from jitrctl.stages import Stage
+
+_BATCH = 100  # BatchGetItem's most
+_NAMED = 5  # devices that a refusal names; the JSON document has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """One CA of the fleet that is to take another's place."""
+
+    old: Ca
+    new: Ca
+
+
+def successions(fleet: Fleet, names: Sequence[str]) -> tuple[Succession, ...]:
+    """Which CA succeeds which, of those old ones with these names; none named is all of them.
+
+    Raises Unusable when there is none, or no CA of such a name.
+    """
+    for name in names:
+        known_ca(fleet, name)
+    by_id = {ca.certificate_id: ca for ca in fleet.cas}
+    found = [Succession(by_id[ca.succeeds], ca) for ca in fleet.cas if ca.succeeds in by_id]
+    chosen = tuple(one for one in found if not names or one.old.name in names)
+    if not chosen:
+        whom = " or ".join(names) if names else "another"
+        raise Unusable(
+            f"no CA of {fleet.path} succeeds {whom}: describe the new CA there, with succeeds = "
+            f'"{names[0] if names else fleet.cas[0].name}", give it to the accounts, and deploy'
+        )
+    return chosen
+
+
+def has(stage: Stage, ca: Ca) -> bool:
+    """Whether the fleet file gives a CA to the stage's account."""
+    return any(one.ca.name == ca.name for one in stage.account.cas)
+
+
+def not_given(stage: Stage, succession: Succession) -> str:
+    """What stands in the way where the fleet file gives the account the old CA alone."""
+    return (
+        f"the fleet file gives this account {succession.old.name}, and not {succession.new.name}: add "
+        f"ca.{succession.new.name} to [account.{stage.account.name}], and deploy its stack"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """A certificate under a CA that a device uses, or waits to."""
+
+    certificate_id: str
+    status: Status  # ACTIVE or PENDING_ACTIVATION
+    thing_name: str | None  # that it is, or asks to be
+    followed_by: str | None  # certificate id: the sweep retires this one after the overlap
+
+    def __str__(self) -> str:
+        told = f"{self.thing_name or 'a certificate'} ({short(self.certificate_id)} {self.status}"
+        return f"{told}, followed by {short(self.followed_by)})" if self.followed_by else f"{told})"
+
+
+def dependents(stage: Stage, ca: Ca) -> Iterator[Dependent]:
+    """The certificates under a registered CA that are ACTIVE, or pending and not refused; newest first.
+
+    Raises Unavailable, botocore's errors.
+    """
+    for page in stage.aws_iot.certificates_of(ca.certificate_id):
+        live = [one for one in page.certificates if one.status in (Status.ACTIVE, Status.PENDING_ACTIVATION)]
+        for start in range(0, len(live), _BATCH):
+            some = live[start : start + _BATCH]
+            records = _records(stage, some)
+            for one in some:
+                record = records.get(one.certificate_id)
+                if not _was_refused(one, record):
+                    yield _dependent(one, record)
+
+
+def _records(stage: Stage, listed: Sequence[ListedCertificate]) -> dict[str, Record]:
+    """What the registry knows of these; nothing where there is no stack."""
+    try:
+        return stage.registry.recall(one.certificate_id for one in listed)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return {}
+
+
+def _was_refused(listed: ListedCertificate, record: Record | None) -> bool:
+    """Whether a pending certificate was refused for good, and left as it was (`on_reject = "leave"`)."""
+    return (
+        listed.status is Status.PENDING_ACTIVATION
+        and record is not None
+        and record.decision is not None
+        and record.decision.outcome is Outcome.REJECTED
+    )
+
+
+def _dependent(listed: ListedCertificate, record: Record | None) -> Dependent:
+    decision = record.decision if record else None
+    return Dependent(
+        certificate_id=listed.certificate_id,
+        status=listed.status,
+        thing_name=(decision.thing_name or decision.asks_for) if decision else None,
+        followed_by=record.replaced_by if record else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    """A CA that is to end in one stage: how it is registered, and who depends on it."""
+
+    ca: Ca
+    found: FoundCa | None
+    dependents: tuple[Dependent, ...]
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it must not end yet; None when it may."""
+        name = self.ca.name
+        if self.found is None:
+            return None
+        if self.ca.registered_by is RegisteredBy.STACK:
+            return f"the stack registers it: take {name} out of the account in the fleet file, and deploy"
+        if not self.dependents:
+            return None
+        many = len(self.dependents)
+        named = ", ".join(map(str, self.dependents[:_NAMED])) + (f" and {many - _NAMED} more" if many > _NAMED else "")
+        return (
+            f"{many} live device{'s depend' if many > 1 else ' depends'} on {name}: {named}; wait until they have "
+            "rotated, or end those that will not: `jitrctl device retire | deactivate | deny`"
+        )
+
+    def steps(self, *, delete: bool) -> tuple[str, ...]:
+        """What is to be done, in words."""
+        if self.found is None:
+            return ()
+        return (
+            *(("disable auto-registration",) if self.found.registers_automatically else ()),
+            *(("set it INACTIVE",) if self.found.active else ()),
+            *(("delete it",) if delete else ()),
+        )
+
+
+def look(stage: Stage, ca: Ca) -> Retirement:
+    """A CA as it is in a stage, with every device that depends on it.
+
+    Raises Unavailable, botocore's errors.
+    """
+    found = ca_registry.find(stage, ca)
+    return Retirement(ca=ca, found=found, dependents=tuple(dependents(stage, ca)) if found else ())
+
+
+def retire(stage: Stage, one: Retirement, *, delete: bool) -> None:
+    """End a CA in a stage: no new devices, a last look for those that came meanwhile, INACTIVE; deleted by choice.
+
+    What is done already is not done again, so a retirement that was broken off can be given anew.
+
+    Raises Refused when a device has come meanwhile; then devices may register again as before. Unavailable, botocore's
+    errors.
+    """
+    ca = one.ca
+    if one.found is None:
+        return
+    if one.found.registers_automatically:
+        ca_registry.set_auto_registration(stage, ca, on=False)
+        if late := tuple(dependents(stage, ca)):
+            ca_registry.set_auto_registration(stage, ca, on=True)
+            raise Refused(f"a device has come meanwhile, {late[0]}: {ca.name} was left as it is")
+    if one.found.active:
+        ca_registry.deactivate(stage, ca)
+    if delete:
+        ca_registry.delete(stage, ca)

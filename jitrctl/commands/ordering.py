@@ -1,0 +1,67 @@
+"""An order about one certificate, in every account that is meant: shown, confirmed, carried out, announced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitrctl.announcing import announce
+from jitrctl.clock import now
+from jitrctl.naming import known_from
+from jitrctl.operating import Operator
+from jitrctl.sightings import Known, Sighting, View, only_certificate
+from jitrctl.terminal import short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitr.decisions import Word
+    from jitr.registrations import Status
+    from jitrctl.scope import Scope
+    from jitrctl.stages import Stage
+
+
+def order(scope: Scope, device: str, what: str, work: Callable[[Stage, str], str], *, yes: bool) -> None:
+    """Show what would be done and to what, ask, do it, and say what the certificate is then."""
+    start = known_from(device)
+    stages, failed = scope.opened()
+    certificate_id = only_certificate(scope, start, stages) if stages else ""
+    seen = scope.across(
+        lambda stage: View.of(stage, Known(frozenset({certificate_id}))), doing="looking", stages=stages
+    )
+    if seen.done:
+        scope.confirm(
+            [
+                f"Certificate {certificate_id}: {what}, in",
+                *(f"  {done.stage}  {in_words(done.value.sightings[certificate_id])}" for done in seen.done),
+            ],
+            yes=yes,
+        )
+    results = scope.across(
+        lambda stage: work(stage, certificate_id), doing="carrying it out", stages=[done.stage for done in seen.done]
+    )
+    scope.report(
+        results,
+        rows=lambda _, status: [{"certificate": short(certificate_id), "now": status}],
+        fields=lambda status: {"status": status},
+        failed=(*failed, *seen.failed),
+        certificate_id=certificate_id,
+    )
+
+
+def in_words(sighting: Sighting) -> str:
+    """What a certificate is before an order: PENDING_ACTIVATION, as sensor-0001."""
+    if sighting.registered is None:
+        return "not registered"
+    names = ", ".join(sighting.registered.things) or sighting.registered.asks_for
+    return f"{sighting.registered.status}, {names}" if names else str(sighting.registered.status)
+
+
+def announced(stage: Stage, certificate_id: str, word: Word, status: Status | None) -> None:
+    """Announce the verdict that was just written; another operator's that came since is announced by that one."""
+    verdict = stage.registry.recall([certificate_id])[certificate_id].verdict
+    if verdict and (verdict.word, verdict.by) == (word, stage.caller):
+        announce(stage, certificate_id, verdict, status)
+
+
+def operator(stage: Stage) -> Operator:
+    return Operator(client=stage.iot, iot=stage.aws_iot, registry=stage.registry, clock=now)
