@@ -16,6 +16,7 @@ from jitr.edge import calling
 from jitr.errors import Rejected
 from jitr.registrations import DeviceRegistration, Status
 from jitrctl.errors import Refused
+from jitrctl.holding import held_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,35 +114,63 @@ def search(scope: Scope, start: Known) -> tuple[Results[View], tuple[Failed, ...
 
     Raises Refused when no stage knows it.
     """
-    known, stages, failed = trace(scope, start, scope.stages)
+    known, stages, failed = trace(scope, start, scope.stages, held=True)
     views = scope.across(lambda stage: View.of(stage, known), doing="looking", stages=stages)
     return views, failed, known
 
 
-def only_certificate(scope: Scope, start: Known, stages: Sequence[Stage]) -> str:
+def only_certificate(scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False) -> str:
     """The certificate that is meant: the one given, or the only one that a thing ever had in any of these stages.
+
+    `held` says that one is meant, too, that is held and asks for the thing's name.
 
     Raises Refused when a thing has several, or none; or when a stage cannot be asked.
     """
     if start.certificates:
         return next(iter(start.certificates))
-    known, _, failed = trace(scope, start, stages)
+    known, _, failed = trace(scope, start, stages, held=held)
+    return _only(start, known.certificates, failed)
+
+
+def waiting_certificate(scope: Scope, start: Known, stages: Sequence[Stage]) -> str:
+    """The certificate that is meant by an approval: the one given, else the one that is held for the thing's name.
+
+    Raises Refused when there are several, or none; or when a stage cannot be asked.
+    """
+    if start.certificates:
+        return next(iter(start.certificates))
+    (thing,) = start.things
+    asked = scope.across(lambda stage: held_as(stage, thing), doing="reading who is held", stages=stages)
+    waiting = frozenset(one for done in asked.done for one in done.value)
+    return _only(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
+
+
+def _only(start: Known, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
     (thing,) = start.things
     if failed:
         raise Refused(f"{failed[0].stage} cannot be asked which certificates {thing} has ({failed[0].error})")
-    if len(known.certificates) > 1:
-        ids = ", ".join(sorted(known.certificates))
-        raise Refused(f"{thing} has {len(known.certificates)} certificates, say which: {ids}")
-    return next(iter(known.certificates))
+    if len(certificates) > 1:
+        raise Refused(f"{thing} has {len(certificates)} certificates, say which: {', '.join(sorted(certificates))}")
+    return next(iter(certificates))
 
 
-def trace(scope: Scope, start: Known, stages: Sequence[Stage]) -> tuple[Known, tuple[Stage, ...], tuple[Failed, ...]]:
+def trace(
+    scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False
+) -> tuple[Known, tuple[Stage, ...], tuple[Failed, ...]]:
     """What hangs together with a certificate or a thing in any stage; those that could be asked, and those that not.
+
+    With `held` also what is held, and asks for the name of the thing that the search begins with: a device that was
+    never let in, or a second one under its name.
 
     Raises Refused when no stage knows it.
     """
     known = start
     failed: list[Failed] = []
+    for thing in start.things if held else ():
+        asked = scope.across(lambda stage, thing=thing: held_as(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
+        failed += asked.failed
+        stages = tuple(done.stage for done in asked.done)
+        known |= Known(certificates=frozenset(one for done in asked.done for one in done.value))
     while True:
         traced = scope.across(lambda stage, known=known: _trace(stage, known), doing="searching", stages=stages)  # type: ignore[misc]
         failed += traced.failed

@@ -194,6 +194,17 @@ class Record:
         return self.verdict is not None and self.verdict.word is Word.APPROVED
 
     @property
+    def is_approved_since(self) -> bool:
+        """Whether it was approved after a refusal that left it pending (`on_reject = "leave"`): a look is due."""
+        return (
+            self.is_approved
+            and self.verdict is not None
+            and self.decision is not None
+            and self.decision.status is Status.PENDING_ACTIVATION
+            and self.verdict.at > self.decision.decided_at
+        )
+
+    @property
     def is_denied(self) -> bool:
         """Whether an operator's verdict stands against activation."""
         return self.verdict is not None and not self.verdict.word.allows_activation

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from jitr.claims import Due
-from jitr.decisions import Outcome, Record
+from jitr.decisions import Record
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import StaleMarker, Unavailable
 from jitr.iot import AwsIot
@@ -267,7 +267,8 @@ class Sweep:
     def _due_again(self, records: dict[str, Record], now: datetime) -> Iterable[Forgotten]:
         for certificate_id, record in records.items():
             decision = record.decision
-            if decision is None or decision.outcome is not Outcome.HELD or not decision.ca_certificate_id:
+            waits = record.is_held or record.is_approved_since
+            if decision is None or not waits or not decision.ca_certificate_id:
                 self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided, or released, since
             elif not _was_sent_recently(record, now) and not record.rests(now, rules_digest=self._rules_digest):
                 yield _held(record)

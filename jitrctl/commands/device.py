@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitr.decisions import Word
 from jitrctl.commands.device_end import remove, retire
+from jitrctl.commands.device_list import list_
 from jitrctl.commands.device_reconcile import reconcile
 from jitrctl.commands.device_show import Device, show, where
 from jitrctl.commands.ordering import announced, operator, order
 from jitrctl.errors import Refused
 from jitrctl.operating import NoSuchThing, Order
 from jitrctl.scope import Note, Scope, Yes, over_stages
-from jitrctl.sightings import Known, View
+from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
@@ -25,12 +27,16 @@ app = typer.Typer(
 )
 app.command()(show)
 app.command()(where)
+app.command("list")(list_)
 
 
 @app.command()
 @over_stages
 def approve(scope: Scope, device: Device, note: Note = "") -> None:
-    """Let a device in that waits for approval, or will when it comes; it takes effect at its next event or sweep.
+    """Let a device in that waits for approval, or will when it comes; it takes effect at its next connect or sweep.
+
+    A thing's name means the device that is held, and asks for it. What is wrong with a certificate stays wrong: an
+    approval stands in for the enrollment list alone.
 
     Example: jitrctl device approve device.pem --account prod --note "order 4711"
     """
@@ -40,7 +46,7 @@ def approve(scope: Scope, device: Device, note: Note = "") -> None:
         announced(stage, certificate_id, Word.APPROVED, status)
         return "approved, judged again at its next connect or sweep" if status else "approved for when it comes"
 
-    order(scope, device, "approve it", approved, yes=True)
+    order(scope, device, "approve it", approved, yes=True, meaning=waiting_certificate)
 
 
 @app.command()
@@ -50,7 +56,7 @@ def deny(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> 
 
     Example: jitrctl device deny device.pem --note "lost in transit"
     """
-    _take_away(scope, device, Word.DENIED, note, yes=yes)
+    _take_away(scope, device, Word.DENIED, note, yes=yes, meaning=partial(only_certificate, held=True))
 
 
 @app.command()
@@ -128,13 +134,13 @@ def adopt(
     )
 
 
-def _take_away(scope: Scope, device: str, word: Word, note: str, *, yes: bool) -> None:
+def _take_away(scope: Scope, device: str, word: Word, note: str, *, yes: bool, meaning: Any = only_certificate) -> None:
     def taken_away(stage: Stage, certificate_id: str) -> str:
         status = operator(stage).take_away(certificate_id, word, Order(by=stage.caller, note=note))
         announced(stage, certificate_id, word, status)
         return str(status) if status else "not registered here; refused when it comes"
 
-    order(scope, device, f"have it {word}", taken_away, yes=yes)
+    order(scope, device, f"have it {word}", taken_away, yes=yes, meaning=meaning)
 
 
 app.command()(retire)

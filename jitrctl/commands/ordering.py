@@ -12,7 +12,7 @@ from jitrctl.sightings import Known, Sighting, View, only_certificate
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from jitr.decisions import Word
     from jitr.registrations import Status
@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 
-def order(scope: Scope, device: str, what: str, work: Callable[[Stage, str], str], *, yes: bool) -> None:
-    """Show what would be done and to what, ask, do it, and say what the certificate is then."""
+def order(
+    scope: Scope,
+    device: str,
+    what: str,
+    work: Callable[[Stage, str], str],
+    *,
+    yes: bool,
+    meaning: Callable[[Scope, Known, Sequence[Stage]], str] = only_certificate,
+) -> None:
+    """Show what would be done and to what, ask, do it, and say what the certificate is then.
+
+    `meaning` says which certificate is meant where a thing is named.
+    """
     start = known_from(device)
     stages, failed = scope.opened()
-    certificate_id = only_certificate(scope, start, stages) if stages else ""
+    certificate_id = meaning(scope, start, stages) if stages else ""
     seen = scope.across(
         lambda stage: View.of(stage, Known(frozenset({certificate_id}))), doing="looking", stages=stages
     )

@@ -145,7 +145,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
     fleet.write(rules)
     monkeypatch.setattr(stages, "open_access", _opened(fleet))
     monkeypatch.setattr(ca_registry, "_rules", _rules)  # which the simulation has no call for
-    for module in ("stages", "reconciling", "commands.ordering", "commands.enrollment", "commands.device"):
+    for module in ("stages", "reconciling", "holding", "commands.ordering", "commands.enrollment", "commands.device"):
         monkeypatch.setattr(f"jitrctl.{module}.now", fleet.aws.clock.now, raising=False)
     clock, at_once = fleet.aws.clock, threading.Lock()
 
