@@ -12,6 +12,7 @@ from jitrctl.commands.ca_mode import switch_mode
 from jitrctl.commands.ca_proof import csr, verification
 from jitrctl.commands.ca_rotate import retire_ca, rotate
 from jitrctl.commands.ca_status import Cas, status
+from jitrctl.commands.issuing import create
 from jitrctl.scope import Scope, Yes, over_stages
 from jitrctl.stages import chosen_cas
 from jitrctl.terminal import grouped, out, print_error
@@ -87,6 +88,7 @@ app.command()(status)
 app.command()(switch_mode)
 app.command()(rotate)
 app.command("retire")(retire_ca)
+app.command()(create)
 
 
 @app.command()

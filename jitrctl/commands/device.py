@@ -12,6 +12,7 @@ from jitrctl.commands.device_end import remove, retire
 from jitrctl.commands.device_list import list_
 from jitrctl.commands.device_reconcile import reconcile
 from jitrctl.commands.device_show import Device, show, where
+from jitrctl.commands.issuing import issue
 from jitrctl.commands.ordering import announced, operator, order
 from jitrctl.errors import Refused
 from jitrctl.operating import NoSuchThing, Order
@@ -146,3 +147,4 @@ def _take_away(scope: Scope, device: str, word: Word, note: str, *, yes: bool, m
 app.command()(retire)
 app.command()(reconcile)
 app.command()(remove)
+app.command()(issue)

@@ -22,6 +22,7 @@ from jitrctl.terminal import print_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitrctl.across import Failed
     from jitrctl.enrolling import Written
     from jitrctl.stages import Stage
 
@@ -49,10 +50,16 @@ def allow(
     note: Note = "",
     *,
     may_follow: Annotated[bool, typer.Option("--may-follow", help="A new certificate may follow at any time.")] = False,
+    lift_denials: Annotated[
+        bool, typer.Option("--lift-denials", help="Also where it is denied; with --yes nobody is asked about that.")
+    ] = False,
     thing: _Thing = False,
     yes: Yes = False,
 ) -> None:
-    """Let a device in; whoever was held for want of it comes up by itself. Lifts a denial of the same DEVICE.
+    """Let a device in; whoever was held for want of it comes up by itself.
+
+    Where the same DEVICE is denied, the plan shows by whom and why, and whoever says yes to it lifts that; with --yes
+    alone it stays denied, and the exit code is 1.
 
     Example: jitrctl enrollment allow sensor-0001 --belongs-to prod --note "order 4711"
     """
@@ -69,7 +76,7 @@ def allow(
         )
     except ValueError as error:
         raise Unusable(f"{error}") from error
-    _write(scope, [entry], f"allow {entry.subject}", yes=yes, lift_denials=True)
+    _allow(scope, entry, yes=yes, lift_denials=lift_denials)
 
 
 @app.command()
@@ -168,14 +175,59 @@ def list_(
     )
 
 
+def _allow(scope: Scope, entry: Entry, *, yes: bool, lift_denials: bool) -> None:
+    """Allow a device, and lift those denials alone that the plan has shown."""
+    stages, failed = scope.opened()
+    seen = scope.across(
+        lambda stage: stage.enrollment.entries([entry.subject]).get(entry.subject), doing="reading", stages=stages
+    )
+    denied = {done.stage for done in seen.done if done.value and done.value.rule is EntryRule.DENY}
+    lifting = lift_denials or not yes
+    where = [f"  {done.stage} as {done.stage.caller}{_denial(done.value, lifting=lifting)}" for done in seen.done]
+    if where:
+        scope.confirm([f"allow {entry.subject}, in", *where], yes=yes)
+    _write_confirmed(
+        scope,
+        [entry],
+        f"allow {entry.subject}",
+        [done.stage for done in seen.done],
+        (*failed, *seen.failed),
+        lift_in=denied if lifting else set(),
+        denied_is_failure=True,
+    )
+
+
+def _denial(seen: Entry | None, *, lifting: bool) -> str:
+    """What the plan says of a denial that stands there."""
+    if seen is None or seen.rule is not EntryRule.DENY:
+        return ""
+    why = f": {seen.note}" if seen.note else ""
+    since = f" {seen.at:%Y-%m-%d %H:%M}Z" if seen.at else ""
+    told = f", where it was denied{since} by {seen.by}{why}"
+    return f"{told}; this lifts the denial" if lifting else f"{told}; it stays denied (--lift-denials)"
+
+
 def _write(scope: Scope, entries: Sequence[Entry], what: str, *, yes: bool, lift_denials: bool) -> None:
     stages, failed = scope.opened()
     if stages:
         scope.confirm([f"{what}, in", *(f"  {stage} as {stage.caller}" for stage in stages)], yes=yes)
+    _write_confirmed(scope, entries, what, stages, failed, lift_in=set(stages) if lift_denials else set())
+
+
+def _write_confirmed(
+    scope: Scope,
+    entries: Sequence[Entry],
+    what: str,
+    stages: Sequence[Stage],
+    failed: Sequence[Failed],
+    *,
+    lift_in: set[Stage],
+    denied_is_failure: bool = False,
+) -> None:
     at = now()
 
     def work(stage: Stage) -> tuple[Written, list[str]]:
-        written = enrolling.write(stage.enrollment, entries, by=stage.caller, at=at, lift_denials=lift_denials)
+        written = enrolling.write(stage.enrollment, entries, by=stage.caller, at=at, lift_denials=stage in lift_in)
         is_denial = len(entries) == 1 and entries[0].rule is EntryRule.DENY
         return written, _active(stage, entries[0].subject) if is_denial else []
 
@@ -190,6 +242,7 @@ def _write(scope: Scope, entries: Sequence[Entry], what: str, *, yes: bool, lift
             "still_active": done[1],
         },
         failed=failed,
+        ok=not (denied_is_failure and any(done.value[0].still_denied for done in results.done)),
     )
 
 

@@ -12,11 +12,12 @@ from botocore.client import BaseClient
 from jitr.additions import Additions
 from jitr.decisions import Owner
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import EnrollmentTable, EntryChanged
+from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitr.errors import Unavailable
 from jitrctl import enrolling
 from jitrctl.__main__ import main
 from jitrctl.errors import Refused
+from jitrctl.scope import Scope
 from jitrctl.stages import Stage
 from jitrctl.terminal import Exit
 from tests.cases.issuing import Authority, certificate_id, named
@@ -365,3 +366,40 @@ def test_what_somebody_else_changed_or_what_did_not_answer_is_tried_again_and_no
     assert contested.slept == ([] if isinstance(error, EntryChanged) else sorted(contested.slept))
     with pytest.raises((Refused, Unavailable)):
         Contested(error, attempts=6).write()
+
+
+def test_a_denial_is_shown_with_who_and_why_and_lifted_only_where_somebody_means_it(
+    tables: list[EnrollmentTable], run: Run
+) -> None:
+    run("deny", "sensor-0001", "--note", "stolen", "--yes", "--account", "dev")
+
+    code, out, told = run("allow", "sensor-0001", "--yes")
+
+    assert code == Exit.FAILED
+    assert ":assumed-role/operator/jitrctl: stolen; it stays denied (--lift-denials)" in told
+    assert "still denied: sensor-0001" in " ".join(out.split())
+    rules = [found.rule for table in tables if (found := entry(table))]
+    assert rules == [EntryRule.DENY, EntryRule.ALLOW, EntryRule.ALLOW]
+
+    code, _, told = run("allow", "sensor-0001", "--yes", "--lift-denials")
+    assert code == Exit.DONE
+    assert "stolen; this lifts the denial" in told
+    rules = [found.rule for table in tables if (found := entry(table))]
+    assert rules == [EntryRule.ALLOW] * 3
+
+
+def test_a_denial_that_came_after_the_plan_is_not_lifted(
+    tables: list[EnrollmentTable], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def somebody_denies(_scope: Any, _plan: Any, *, yes: bool) -> None:
+        assert yes
+        monkeypatch.undo()
+        tables[0].change(
+            [Change(entry=Entry(subject=THING, rule=EntryRule.DENY, by="ann", at=NOW), replaces=None)], by="ann", at=NOW
+        )
+
+    monkeypatch.setattr(Scope, "confirm", somebody_denies)
+    assert run("allow", "sensor-0001", "--yes", "--lift-denials", "--account", "dev")[0] == Exit.FAILED
+    found = entry(tables[0])
+    assert found
+    assert found.rule is EntryRule.DENY
