@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from fleet.choices import RegisteredBy
+from jitrctl.clock import now
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -163,7 +164,13 @@ def no_proof(state: CaState) -> str | None:
     pem = state.declared.verification_certificate_pem
     if pem is None or state.registration_code is None:
         return None
-    names = x509.load_pem_x509_certificate(pem.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    proof = x509.load_pem_x509_certificate(pem.encode())
+    if proof.not_valid_after_utc < now():
+        return (
+            f"{state.declared.verification_certificate_path} expired on {proof.not_valid_after_utc:%F}, and the CA "
+            "is still to be registered with it: `jitrctl ca csr` makes the request for a new one"
+        )
+    names = proof.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if any(str(name.value).lower() == state.registration_code.lower() for name in names):
         return None
     return (

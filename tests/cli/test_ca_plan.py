@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,27 @@ def test_a_proof_for_another_accounts_code_is_refused_before_it_is_tried(
     early = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=code))
     assert early.steps == steps
     assert bool(early.obstacles) is not bool(steps)
+
+
+def test_an_expired_proof_stands_in_the_way_of_a_registration_alone(
+    state: CaState, write_fleet: Callable[..., Path], ca: Authority, tmp_path: Path
+) -> None:
+    """The file stays usable for every other command: a proof is asked for once, perhaps years ago."""
+    today = datetime.now(UTC)
+    (tmp_path / "dev.pem").write_text(
+        ca.leaf(named(CODE), begins=today - timedelta(days=9), ends=today - timedelta(days=1))
+    )
+    path = write_fleet(
+        'role/operator"\nca.factory = { mode = "SNI_ONLY" }\n\n[account.prod]',
+        'role/operator"\nca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" }\n\n[account.prod]',
+    )
+    declared = load(path).accounts[0].cas[0]
+    to_do = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=CODE))
+    assert to_do.steps == ()
+    assert "dev.pem expired on" in to_do.obstacles[0]
+    assert "`jitrctl ca csr`" in to_do.obstacles[0]
+    there = found(replace(state, declared=declared), mode=CertificateMode.DEFAULT)
+    assert plan(there).obstacles == ()
 
 
 def test_a_ca_that_the_stack_registers_is_left_to_the_stack(write_fleet: Callable[..., Path]) -> None:
