@@ -17,7 +17,7 @@ from jitrctl.scope import Scope, over_stages
 from jitrctl.stages import Stage
 
 # Commands that are about this machine, not about the fleet.
-OF_THIS_MACHINE = {"demo", "local up", "local status", "local down", "local connect"}
+OF_THIS_MACHINE = {"ca create", "device issue", "demo", "local up", "local status", "local down", "local connect"}
 
 
 def commands(command: Any, name: str = "") -> dict[str, Any]:
