@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ClientError
@@ -80,6 +81,15 @@ def test_a_fault_of_ours_is_told_with_its_traceback_and_stops_no_other_stage(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_lets_what_is_under_way_finish_and_begins_nothing_new(
     stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +114,7 @@ def test_ctrl_c_lets_what_is_under_way_finish_and_begins_nothing_new(
     )
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_a_second_ctrl_c_waits_for_nothing(stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jitrctl.across._MOST_AT_ONCE", 1)
     told, end = threading.Event(), threading.Event()
