@@ -12,7 +12,17 @@ from cryptography import x509
 
 from fleet.choices import IotLogging, RegisteredBy
 from fleet.names import partition_of
-from jitr.rules import CaRules, CertificateMode, CheckMode, EnrollmentRule, OnReject, OnReplacement, OnStaleCrl, Rules
+from jitr.rules import (
+    HOOK,
+    CaRules,
+    CertificateMode,
+    CheckMode,
+    EnrollmentRule,
+    OnReject,
+    OnReplacement,
+    OnStaleCrl,
+    Rules,
+)
 from jitr.whereabouts import Homes
 
 
@@ -52,7 +62,9 @@ class Ca:
     curves: tuple[str, ...]
 
     def hook_in(self, account: "Account", region: str) -> str | None:
-        """The ARN of the hook's function for one stage."""
+        """The ARN of the hook's function for one stage; None when there is none, or its check is off."""
+        if self.checks[HOOK] is CheckMode.OFF:
+            return None
         return self.hook and self.hook.format(partition=partition_of(region), region=region, account=account.id)
 
 

@@ -109,8 +109,8 @@ class RegistrationPath(Construct):
             statements=[
                 *self._statements(cas, thing_groups, registry, target),
                 *crls.reading(),
-                enrollment.reading("dynamodb:BatchGetItem"),
-                *_asking(hooks),
+                enrollment.reading("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
+                *_asking(hooks, self._certificates),
             ],
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
@@ -129,6 +129,10 @@ class RegistrationPath(Construct):
         )
         self._rules(names, cas, key)
 
+    @property
+    def _certificates(self) -> str:
+        return cdk.Stack.of(self).format_arn(service="iot", resource="cert/*")
+
     def _statements(
         self,
         cas: tuple[CaRegistration, ...],
@@ -141,7 +145,7 @@ class RegistrationPath(Construct):
         def iot_arn(resource: str) -> str:
             return cdk.Stack.of(self).format_arn(service="iot", resource=resource)
 
-        certificates, things = iot_arn("cert/*"), iot_arn("thing/*")
+        certificates, things = self._certificates, iot_arn("thing/*")
         statements = [
             iam.PolicyStatement(
                 sid="DecideOnCertificates",
@@ -170,7 +174,12 @@ class RegistrationPath(Construct):
             ),
             iam.PolicyStatement(
                 sid="KeepRegistry",
-                actions=["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+                actions=[
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:ConditionCheckItem",
+                    "dynamodb:DeleteItem",
+                    "dynamodb:UpdateItem",
+                ],
                 resources=[registry.table.table_arn],
             ),
             iam.PolicyStatement(
@@ -272,11 +281,17 @@ class RegistrationPath(Construct):
             )
 
 
-def _asking(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
-    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them."""
+def _asking(hooks: tuple[str, ...], certificates: str) -> list[iam.PolicyStatement]:
+    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them.
+
+    A hook names things, so what an attempt attached before a refusal has to be looked up.
+    """
     if not hooks:
         return []
-    return [iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks)))]
+    return [
+        iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks))),
+        iam.PolicyStatement(sid="LookUpThings", actions=["iot:ListPrincipalThings"], resources=[certificates]),
+    ]
 
 
 def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:

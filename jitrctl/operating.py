@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jitr.claims import STALE_INTENT
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome, Record, Verdict, Word
 from jitr.errors import CertificateUnknown
 from jitr.provisioning import SetStatus
 from jitr.registrations import Status
@@ -203,6 +203,7 @@ class Operator:
         Rejected when its certificate cannot be read; Unavailable.
         """
         from jitr.certificates import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
+        from jitr.replacement import owner_of  # noqa: PLC0415 -- the same
 
         try:
             pages = list(self._client.get_paginator("list_thing_principals").paginate(thingName=thing_name))
@@ -213,15 +214,7 @@ class Operator:
             raise OperatingError(f"thing {thing_name} has {len(arns)} certificates: leave one attached to it")
         device = self._iot.describe(arns[0].rpartition("/")[2])
         certificate = Certificate.from_pem(device.pem)
-        owner = Owner(
-            certificate_id=device.certificate_id,
-            ca_certificate_id=device.ca_certificate_id or "",
-            serial=certificate.serial,
-            issued_at=certificate.not_before,
-            ends_at=certificate.not_after,
-            registered_at=device.created_at,
-        )
-        if not self._registry.adopt(thing_name, owner):
+        if not self._registry.adopt(thing_name, owner_of(device, certificate)):
             raise OperatingError(f"thing name {thing_name} belongs to another certificate in the registry")
         if device.status is not Status.PENDING_ACTIVATION:  # else it is judged, like any other
             self._registry.record(

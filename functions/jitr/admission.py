@@ -45,6 +45,7 @@ from jitr.checks import (
     check_signature,
     check_subject,
     check_validity,
+    fleet_ca,
     read_certificate,
 )
 from jitr.enrollment import NO_ENTRIES, Enrollment
@@ -52,6 +53,7 @@ from jitr.errors import CRL_LATE, Reason, Rejected
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations
 from jitr.rules import CHECKS, HOOK, CaRules, CheckMode, OnStaleCrl, Rules
+from jitr.twins import twin_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +193,10 @@ def examine(
     )
     identity = None
     if not any(finding.verdict is Verdict.REJECT for finding in findings):
-        identity = _identity(ca_rules, certificate)
+        identity = identity_of(ca_rules, certificate)
         # What the entries give goes to those whom they let in, not to those who were only observed.
         if any(finding.check == "enrollment" and finding.verdict is Verdict.PASS for finding in findings):
-            identity = replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)
+            identity = enrolled_identity(identity, enrollment)
     return Examination(findings=findings, certificate=certificate, identity=identity)
 
 
@@ -208,6 +210,17 @@ def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
         return None
     try:
         return naming.thing_name(ca_rules.thing_name, read_certificate(device.pem))
+    except Rejected:
+        return None
+
+
+def twin_id_of(device: DeviceRegistration, rules: Rules) -> str | None:
+    """The certificate id of the same certificate with its signature written differently; None when it has no twin."""
+    ca_rules = _rules_of(device, rules)
+    if ca_rules is None:
+        return None
+    try:
+        return twin_id(read_certificate(device.pem), fleet_ca(ca_rules))
     except Rejected:
         return None
 
@@ -246,10 +259,14 @@ def _nothing_to_examine(before: tuple[Finding, ...], failed: str, refusal: Rejec
 
 def _check_names(application: Application) -> None:
     """(7, names) What provisioning will use can be made, and is legal."""
-    _identity(application.rules, application.certificate)
+    identity_of(application.rules, application.certificate)
 
 
-def _identity(rules: CaRules, certificate: Certificate) -> Identity:
+def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
+    """What the CA's rules make of a certificate.
+
+    Raises Rejected when a name cannot be made, or is not legal.
+    """
     return Identity(
         ca=rules.name,
         thing_name=naming.thing_name(rules.thing_name, certificate),
@@ -260,6 +277,11 @@ def _identity(rules: CaRules, certificate: Certificate) -> Identity:
         },
         policy=rules.policy,
     )
+
+
+def enrolled_identity(identity: Identity, enrollment: Enrollment) -> Identity:
+    """The same device with what its entries give it."""
+    return replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)
 
 
 _CHECKS: Mapping[str, Check] = {

@@ -17,14 +17,19 @@ def key(of: str) -> dict[str, Any]:
     return {"id": {"S": of}}
 
 
+def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole item's attributes."""
+    return {name: _serialize(value) for name, value in fields.items()}
+
+
 def values(**fields: Any) -> dict[str, Any]:
     """Expression attribute values: each field under its name with a colon."""
     return {f":{name}": _serialize(value) for name, value in fields.items()}
 
 
-def plain(item: Mapping[str, Any]) -> dict[str, Any]:
+def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """An item's attributes as Python's own values; numbers are Decimals."""
-    return {name: _deserialize(value) for name, value in item.items()}
+    return {name: _deserialize(value) for name, value in attributes.items()}
 
 
 def setting(table: str, of: str, /, **fields: Any) -> "UpdateTypeDef":

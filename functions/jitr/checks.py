@@ -53,7 +53,11 @@ def read_certificate(pem: str) -> Certificate:
     return Certificate.from_pem(pem)
 
 
-def _fleet_ca(rules: CaRules) -> Certificate:
+def fleet_ca(rules: CaRules) -> Certificate:
+    """A CA's own certificate, as the rules carry it.
+
+    Raises Misconfigured.
+    """
     try:
         return read_certificate(rules.certificate_pem)
     except Rejected as error:
@@ -77,9 +81,9 @@ def check_issuance(application: Application) -> None:
     rules, registered = application.rules, application.ca
     if registered is None:
         raise Rejected(Reason.CA_UNKNOWN, f"CA {rules.name} is not registered in this account and Region any more")
-    fleet_ca = _fleet_ca(rules)
+    ours = fleet_ca(rules)
     try:
-        differs = read_certificate(registered.pem).fingerprint != fleet_ca.fingerprint
+        differs = read_certificate(registered.pem).fingerprint != ours.fingerprint
     except Rejected:
         differs = True
     if differs:
@@ -87,14 +91,14 @@ def check_issuance(application: Application) -> None:
             Reason.CA_DIFFERS,
             f"the registered CA certificate is not the one that fleet.toml names {rules.name}",
         )
-    if not fleet_ca.is_ca():
+    if not ours.is_ca():
         raise Rejected(
             Reason.CA_DIFFERS, f"the certificate of CA {rules.name} does not say CA:TRUE in basicConstraints"
         )
-    if not fleet_ca.not_before <= application.now.replace(microsecond=0) <= fleet_ca.not_after:
+    if not ours.not_before <= application.now.replace(microsecond=0) <= ours.not_after:
         raise Rejected(
             Reason.CA_NOT_VALID_NOW,
-            f"CA {rules.name} is valid from {fleet_ca.not_before:%Y-%m-%d} to {fleet_ca.not_after:%Y-%m-%d}",
+            f"CA {rules.name} is valid from {ours.not_before:%Y-%m-%d} to {ours.not_after:%Y-%m-%d}",
         )
     if not registered.active:
         raise Rejected(Reason.CA_INACTIVE, f"CA {rules.name} is INACTIVE in this account; activate it")
@@ -103,8 +107,8 @@ def check_issuance(application: Application) -> None:
             Reason.CA_WRONG_MODE,
             f"CA {rules.name} is registered in mode {registered.mode}, fleet.toml declares {rules.certificate_mode}",
         )
-    if not application.certificate.is_issued_by(fleet_ca):
-        if application.certificate.issuer == fleet_ca.subject:
+    if not application.certificate.is_issued_by(ours):
+        if application.certificate.issuer == ours.subject:
             _refuse_weak_signature(application.certificate)  # MD5 and SHA-1 are not even verified
         raise Rejected(Reason.NOT_ISSUED_BY_CA, f"CA {rules.name} did not issue this certificate")
 
@@ -147,7 +151,7 @@ def check_key(application: Application) -> None:
     elif key.algorithm != "EC" or key.curve not in rules.curves:
         allowed = ", ".join(("RSA", *rules.curves))
         raise Rejected(Reason.KEY_TYPE_REFUSED, f"a key of type {key}, allowed are {allowed}")
-    if certificate.public_key == _fleet_ca(rules).public_key:
+    if certificate.public_key == fleet_ca(rules).public_key:
         raise Rejected(
             Reason.KEY_OF_THE_CA, f"the public key is that of CA {rules.name}; a device has a key of its own"
         )

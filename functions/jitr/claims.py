@@ -2,7 +2,9 @@
 
 `begin` is the lock on the certificate: the record is still the one that the decision was made on, no operator's verdict
 stands against it, and no other run is about to do something else. `own` is the lock on the thing name. A claim makes
-both in one transaction; in a rotation the old certificate's end is written down in the same breath.
+both in one transaction, with a look at all else that it rests on: the certificate's twin is as it was (`unchanged`),
+and so are the enrollment entries (enrollment_table.py). In a rotation the old certificate's end is written down in the
+same breath.
 """
 
 from datetime import datetime, timedelta
@@ -23,7 +25,7 @@ from jitr.items import (
 from jitr.registrations import Status
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, UpdateTypeDef
 
 # An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
 STALE_INTENT = timedelta(seconds=90)
@@ -46,38 +48,52 @@ def begin(
 ) -> "UpdateTypeDef":
     """Write the intent, if the record is still the one seen and no other run is on its way to doing something.
 
-    `run` names the message: its own redelivery may begin again at once, since SQS never hands it out twice at a time.
+    `run` names one attempt, not its message: SQS may hand a message out twice at once.
     """
-    fields = values(
-        intent=from_decision(intent) | {"run": run},
-        schema=SCHEMA,
-        run=run,
-        stale=milliseconds(intent.decided_at - STALE_INTENT),
-    )
-    names = {"#schema": "schema", "#decision": "decision"}
-    conditions = ["(attribute_not_exists(intent) OR intent.run = :run OR intent.decided_at < :stale)"]
-    if record.decision is None:
-        conditions.append("attribute_not_exists(#decision)")
-    else:
-        conditions.append("#decision.decided_at = :seen")
-        fields |= values(seen=milliseconds(record.decision.decided_at))
-    if record.verdict is None:
-        conditions.append("attribute_not_exists(verdict)")
-    else:
-        conditions.append("verdict.#at = :heard")
-        fields |= values(heard=milliseconds(record.verdict.at))
-        names["#at"] = "at"
-    if not whatever_the_verdict:
-        conditions.append(NOT_DENIED)
-        fields |= values(true=True)
-    return {
+    update: UpdateTypeDef = {
         "TableName": table,
         "Key": key(certificate_key(intent.certificate_id)),
         "UpdateExpression": "SET intent = :intent, #schema = :schema",
-        "ConditionExpression": " AND ".join(conditions),
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": fields,
+        "ExpressionAttributeNames": {"#schema": "schema"},
+        "ExpressionAttributeValues": values(intent=from_decision(intent) | {"run": run}, schema=SCHEMA),
     }
+    _demand(
+        update,
+        "(attribute_not_exists(intent) OR intent.run IN (:run, :nobody) OR intent.decided_at < :stale)",
+        run=run,
+        nobody="",  # whose attempt ended, and said so
+        stale=milliseconds(intent.decided_at - STALE_INTENT),
+    )
+    _demand_as_seen(update, record)
+    if not whatever_the_verdict:
+        _demand(update, NOT_DENIED, true=True)
+    return update
+
+
+def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
+    """See that a certificate's record is still the one seen, and that no run is on its way to changing it."""
+    check: ConditionCheckTypeDef = {"TableName": table, "Key": key(certificate_key(certificate_id))}  # type: ignore[typeddict-item]  # built step by step
+    _demand(
+        check,
+        "(attribute_not_exists(intent) OR intent.decided_at < :stale)",
+        stale=milliseconds(now - STALE_INTENT),
+    )
+    _demand_as_seen(check, record)
+    return check
+
+
+def _demand_as_seen(write: Any, record: Record) -> None:
+    """Add the condition that the decision and the verdict are those that were seen."""
+    decided = "attribute_not_exists(#decision)"
+    said = "attribute_not_exists(verdict)"
+    fields, names = {}, {"#decision": "decision"}
+    if record.decided_at:
+        decided, fields["seen"] = "#decision.decided_at = :seen", milliseconds(record.decided_at)
+    if record.verdict:
+        said, fields["heard"] = "verdict.#at = :heard", milliseconds(record.verdict.at)
+        names["#at"] = "at"
+    _demand(write, f"{decided} AND {said}", **fields)
+    write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | names
 
 
 def own(table: str, intent: Decision, owner: Owner, *, share: bool, gone: str | None) -> "UpdateTypeDef":
@@ -122,6 +138,11 @@ def retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeD
     """Let a certificate's end be due; an item of its own, since a verdict or a look may be due with the certificate."""
     due = {"due": Due.RETIRE.value, "due_at": milliseconds(at)}
     return setting(table, retirement_key(certificate_id), **due, schema=SCHEMA)
+
+
+def own_after(table: str, thing_name: str, owner: Owner, former: str) -> "UpdateTypeDef":
+    """Make a certificate the owner of a thing name that the former one owns."""
+    return _own(table, thing_name, owner, "certificate_id = :former", former=former)
 
 
 def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
@@ -171,17 +192,17 @@ def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
     update["ExpressionAttributeNames"]["#word"] = "word"
 
 
-def only_if_undecided_since(update: dict[str, Any], seen: Decision | None) -> None:
-    """Let a write happen only where the decision is still the one that was seen."""
+def only_if_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:
+    """Let a write happen only where the decision is still the one that was made at the time seen."""
     condition = "attribute_not_exists(#decision)"
     if seen is None:
         _demand(update, condition)
     else:
-        _demand(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen.decided_at))
+        _demand(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen))
 
 
-def _demand(update: dict[str, Any], condition: str, **more: Any) -> None:
-    """Add a condition to an update."""
-    earlier = update.get("ConditionExpression")
-    update["ConditionExpression"] = f"{earlier} AND {condition}" if earlier else condition
-    update["ExpressionAttributeValues"] |= values(**more)
+def _demand(write: Any, condition: str, **more: Any) -> None:
+    """Add a condition to a write."""
+    earlier = write.get("ConditionExpression")
+    write["ConditionExpression"] = f"{earlier} AND {condition}" if earlier else condition
+    write["ExpressionAttributeValues"] = write.get("ExpressionAttributeValues", {}) | values(**more)

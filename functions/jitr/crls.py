@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError, FlexibleChecksumError, IncompleteReadError
 
 from jitr.certificates import Certificate
-from jitr.decisions import Record
+from jitr.decisions import Decision, Record
 from jitr.edge import calling
 from jitr.errors import CRL_AWAITED, Unavailable, UnusableCrl
 from jitr.revocation import RevocationList, Revocations, Unusable, refuse_size
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FOLDER = "crl"
 _LOOK_EVERY = timedelta(seconds=60)
+# S3 that hangs takes longer than a whole batch should: it is not asked for every message.
+_REST_AFTER_FAILURE = timedelta(seconds=10)
 
 
 def object_key(ca_certificate_id: str) -> str:
@@ -56,16 +58,31 @@ class Crls:
         self._account_id = account_id
         self._clock = clock
         self._known: dict[str, tuple[datetime, Published]] = {}  # CA's certificate id → when it was looked at, and what
+        self._failed: tuple[datetime, str] | None = None  # when S3 did not answer, and how
 
-    def of(self, ca: CaRules) -> Published:
-        """What is published for a CA; as it was up to a minute ago.
+    def of(self, ca: CaRules, earlier: Decision | None = None) -> Published:
+        """What is published for a CA; as it was up to a minute ago, but never older than what an earlier decision saw.
+
+        Another execution environment may have seen a newer list, and held the device for it.
 
         Raises Unavailable.
         """
         looked_at, known = self._known.get(ca.certificate_id, (None, NOTHING))
         now = self._clock()
-        if looked_at is None or now - looked_at >= _LOOK_EVERY:
-            known = self._look(ca, known)
+        is_behind = (
+            looked_at is not None
+            and earlier is not None
+            and earlier.crl not in (None, known.version)
+            and looked_at <= earlier.decided_at
+        )
+        if looked_at is None or is_behind or now - looked_at >= _LOOK_EVERY:
+            if self._failed and now - self._failed[0] < _REST_AFTER_FAILURE:
+                raise Unavailable(self._failed[1])
+            try:
+                known = self._look(ca, known)
+            except Unavailable as error:
+                self._failed = self._clock(), str(error)
+                raise
             self._known[ca.certificate_id] = now, known
         return known
 
@@ -82,7 +99,7 @@ class Crls:
                 continue
             ca = rules.ca(decision.ca_certificate_id or "")
             try:
-                if ca and self.of(ca).version != decision.crl:
+                if ca and self.of(ca, decision).version != decision.crl:
                     changed.add(certificate_id)
             except (Unavailable, ClientError):
                 continue  # its own look tells, should there be one

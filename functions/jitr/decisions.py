@@ -50,6 +50,7 @@ class Decision:
     detail: str | None = None
     would_reject: tuple[Reason, ...] = ()
     serial: str | None = None
+    twin_id: str | None = None  # the id of the same certificate with its signature written differently (twins.py)
     issuer: str | None = None
     subject: str | None = None
     replaces: str | None = None  # the certificate id that owned the thing name before
@@ -141,6 +142,8 @@ class Record:
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
+    # When a decision was made that this version has no words for.
+    unread_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
     crl_changed: bool = False  # something else is published than what it was held for; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
@@ -148,7 +151,7 @@ class Record:
     @property
     def decided_at(self) -> datetime | None:
         """When the last decision was made, which a new one follows."""
-        return self.decision.decided_at if self.decision else None
+        return self.decision.decided_at if self.decision else self.unread_at
 
     @property
     def is_held(self) -> bool:
@@ -208,3 +211,11 @@ class Record:
     def is_denied(self) -> bool:
         """Whether an operator's verdict stands against activation."""
         return self.verdict is not None and not self.verdict.word.allows_activation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What else an activation rests on: who has the thing name, and what is known of the certificate's twin."""
+
+    owner: Owner | None = None
+    twin: Record = field(default_factory=Record)

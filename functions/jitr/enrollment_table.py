@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
+from jitr.attributes import key, plain, stored, values
 from jitr.decisions import Record
 from jitr.edge import batch_get, calling
 from jitr.enrollment import Entry, Subject, SubjectKind, digest
 from jitr.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.errors import JitrError, Unavailable
+from jitr.items import milliseconds
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
 
 _VERSION = "version"
 # BatchGetItem takes 100 keys; TransactWriteItems 100 writes, one of which is the version's.
@@ -55,18 +55,19 @@ class EnrollmentTable:
         wanted = sorted(set(subjects))
         found: dict[Subject, Entry] = {}
         for start in range(0, len(wanted), MOST_SUBJECTS):
-            keys = [_key(entry_key(subject)) for subject in wanted[start : start + MOST_SUBJECTS]]
+            keys = [key(entry_key(subject)) for subject in wanted[start : start + MOST_SUBJECTS]]
             for item in batch_get(self._client, self._table, keys):
-                entry = to_entry(_plain(item))
+                entry = to_entry(plain(item))
                 found[entry.subject] = entry
         return found
 
-    def of(self, certificate_id: str, thing_name: str | None) -> tuple[Entry, ...]:
-        """The entries of one device, in one call.
-
-        Raises Unavailable.
-        """
-        return tuple(self.entries(subjects_of(certificate_id, thing_name)).values())
+    def unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
+        """For a transaction: the entries of these subjects are still the ones that were read, all that there are."""
+        read = {entry.subject: entry for entry in entries}
+        return [
+            {"TableName": self._table, "Key": key(entry_key(one)), **_as_read(read.get(one))}  # type: ignore[typeddict-item]  # mypy sees no keys in _as_read
+            for one in sorted(set(subjects))
+        ]
 
     def changed_since(self, records: Mapping[str, Record]) -> set[str]:
         """The held certificates, of these records by certificate id, whose entries say something else than then.
@@ -79,7 +80,8 @@ class EnrollmentTable:
             if record.is_held and record.decision and record.decision.enrollment is not None
         }
         subjects = {
-            certificate_id: subjects_of(certificate_id, decision.asks_for) for certificate_id, decision in held.items()
+            certificate_id: subjects_of(certificate_id, decision.asks_for, decision.twin_id)
+            for certificate_id, decision in held.items()
         }
         found = self.entries(subject for of_one in subjects.values() for subject in of_one)
         return {
@@ -94,8 +96,8 @@ class EnrollmentTable:
         Raises Unavailable.
         """
         with calling("GetItem"):
-            answer = self._client.get_item(TableName=self._table, Key=_key(_VERSION), ConsistentRead=True)
-        return str(_plain(answer["Item"])["version"]) if "Item" in answer else None
+            answer = self._client.get_item(TableName=self._table, Key=key(_VERSION), ConsistentRead=True)
+        return str(plain(answer["Item"])["version"]) if "Item" in answer else None
 
     def everything(self) -> Iterator[Entry]:
         """Every entry, also removed ones, in no order; for operators, since it reads the whole table.
@@ -107,7 +109,7 @@ class EnrollmentTable:
             with calling("Scan"):
                 answer = self._client.scan(TableName=self._table, ConsistentRead=True, **start)
             for item in answer["Items"]:
-                fields = _plain(item)
+                fields = plain(item)
                 if to_subject(fields["id"]) is not None:
                     yield to_entry(fields)
             if "LastEvaluatedKey" not in answer:
@@ -132,9 +134,9 @@ class EnrollmentTable:
             "schema": SCHEMA,
             "version": uuid.uuid4().hex,
             "by": by,
-            "at": round(at.timestamp() * 1000),
+            "at": milliseconds(at),
         }
-        writes.append({"Put": {"TableName": self._table, "Item": _item(stamp)}})
+        writes.append({"Put": {"TableName": self._table, "Item": stored(stamp)}})
         try:
             with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=writes)
@@ -147,40 +149,39 @@ class EnrollmentTable:
             raise
 
     def _put(self, change: Change) -> "TransactWriteItemTypeDef":
-        before = change.replaces
-        put: dict[str, Any] = {
-            "TableName": self._table,
-            "Item": _item(from_entry(change.entry, replaced=before)),
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": stored(from_entry(change.entry, replaced=change.replaces)),
+                **_as_read(change.replaces),  # type: ignore[typeddict-item]  # as above
+            }
         }
-        if before is None:
-            put["ConditionExpression"] = "attribute_not_exists(id)"
-        elif before.at is None:
-            put["ConditionExpression"] = "attribute_not_exists(#at)"
-            put["ExpressionAttributeNames"] = {"#at": "at"}
-        else:
-            put["ConditionExpression"] = "#at = :seen"
-            put["ExpressionAttributeNames"] = {"#at": "at"}
-            put["ExpressionAttributeValues"] = {":seen": {"N": str(round(before.at.timestamp() * 1000))}}
-        return {"Put": put}  # type: ignore[typeddict-item]  # built step by step
 
 
-def subjects_of(certificate_id: str, thing_name: str | None) -> tuple[Subject, ...]:
-    """Whose entries speak of a device: its certificate's, and its thing name's, if its certificate makes one."""
-    certificate = Subject(SubjectKind.CERTIFICATE, certificate_id)
-    return (certificate, Subject(SubjectKind.THING, thing_name)) if thing_name else (certificate,)
+def _as_read(entry: Entry | None) -> Any:
+    """The condition that an entry is still the one that was read; None: that there is none.
+
+    What was written by hand may have no time, or one that nobody can read: then its rule alone is compared.
+    """
+    if entry is None:
+        return {"ConditionExpression": "attribute_not_exists(id)"}
+    conditions = ["attribute_exists(id)"]
+    names: dict[str, str] = {}
+    fields: dict[str, Any] = {}
+    if entry.at is not None:
+        conditions.append("#at = :seen")
+        names["#at"], fields["seen"] = "at", milliseconds(entry.at)
+    if entry.problem is None:
+        conditions.append("#rule = :rule")
+        names["#rule"], fields["rule"] = "rule", entry.rule.value
+    return {
+        "ConditionExpression": " AND ".join(conditions),
+        **({"ExpressionAttributeNames": names, "ExpressionAttributeValues": values(**fields)} if fields else {}),
+    }
 
 
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
-
-
-def _key(of: str) -> dict[str, Any]:
-    return {"id": {"S": of}}
-
-
-def _item(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _serialize(value) for name, value in fields.items()}
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in item.items()}
+def subjects_of(certificate_id: str, thing_name: str | None, twin_id: str | None = None) -> tuple[Subject, ...]:
+    """Whose entries speak of a device: its certificate's, under both its ids, and its thing name's, if it makes one."""
+    ids = (certificate_id, twin_id) if twin_id else (certificate_id,)
+    certificates = tuple(Subject(SubjectKind.CERTIFICATE, one) for one in ids)
+    return (*certificates, Subject(SubjectKind.THING, thing_name)) if thing_name else certificates

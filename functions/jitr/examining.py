@@ -14,11 +14,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from jitr import hook_contract
-from jitr.admission import Examination, Identity, examine, thing_name_of
+from jitr.admission import (
+    Examination,
+    Identity,
+    enrolled_identity,
+    examine,
+    identity_of,
+    thing_name_of,
+    twin_id_of,
+)
 from jitr.crls import Crls, Published
 from jitr.decisions import Record
-from jitr.enrollment import NO_ENTRIES, Enrollment
-from jitr.enrollment_table import EnrollmentTable
+from jitr.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
+from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import Rejected
 from jitr.hook import Hook
 from jitr.iot import AwsIot
@@ -34,6 +42,10 @@ class Examined:
     thing_name: str | None  # that the certificate asks for, also when it is refused
     crl: str | None  # names what was published as the CA's CRL (Published.version); None when it was not asked for
     enrollment: str | None  # names what the entries said (enrollment.digest); None when they were not read
+    twin_id: str | None = None  # the certificate's other id (twins.py)
+    # Whose entries let it in, and what they were: a claim is good only while they are the same.
+    subjects: tuple[Subject, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 class Examiner:
@@ -64,9 +76,10 @@ class Examiner:
         Raises Unavailable.
         """
         ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
-        thing_name = thing_name_of(device, self._rules)
-        published = self._published(device)
-        enrollment = self._enrolled(device, thing_name, record)
+        thing_name, twin_id = thing_name_of(device, self._rules), twin_id_of(device, self._rules)
+        published = self._published(device, record)
+        subjects = subjects_of(device.certificate_id, thing_name, twin_id)
+        enrollment = self._enrolled(device, subjects, record)
         examination = examine(
             device,
             ca,
@@ -80,11 +93,16 @@ class Examiner:
             thing_name=thing_name,
             crl=published.version if published else None,
             enrollment=enrollment.digest if enrollment else None,
+            twin_id=twin_id,
+            subjects=subjects if enrollment else (),
+            entries=enrollment.entries if enrollment else (),
         )
 
-    def _published(self, device: DeviceRegistration) -> Published | None:
-        rules = self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
-        return self._crls.of(rules) if rules and rules.mode_of("revocation") is not CheckMode.OFF else None
+    def _published(self, device: DeviceRegistration, record: Record) -> Published | None:
+        rules = self._rules_of(device)
+        if rules is None or rules.mode_of("revocation") is CheckMode.OFF:
+            return None
+        return self._crls.of(rules, record.decision)
 
     def ask_hook(self, examined: Examined, device: DeviceRegistration, record: Record) -> Examined:
         """Have the CA's hook decide on a device that passed the checks; where there is none, nothing changes.
@@ -93,46 +111,65 @@ class Examiner:
 
         Raises Unavailable.
         """
-        rules = self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+        rules = self._rules_of(device)
         before = examined.examination
         if rules is None or rules.hook is None or not rules.asks_hook or before.identity is None:
             return examined
         assert before.certificate is not None  # noqa: S101 -- it passed the checks
         request = hook_contract.request(before.identity, device, before.certificate, rules)
-        identity, refusal = before.identity, None
+        mode = rules.mode_of(HOOK)
         try:
             overrides = hook_contract.read_answer(self._hook.ask(rules.hook, request), request["parameters"])
+            if mode is CheckMode.OBSERVE:  # looked at, and never done
+                hook_contract.overridden(before.identity, overrides, rules)
+                return replace(examined, examination=before.after_hook(before.identity, None, mode))
+            examined, identity = self._renamed(examined, overrides.thing_name, device, record, rules)
+            if identity is None:
+                return examined
             identity = hook_contract.overridden(identity, overrides, rules)
-        except Rejected as no:
-            refusal = no
-        mode = rules.mode_of(HOOK)
-        asked = before.after_hook(None if refusal and mode is CheckMode.ENFORCE else identity, refusal, mode)
-        examined = replace(examined, examination=asked)
-        if identity.thing_name == before.identity.thing_name:
-            return examined
-        return self._renamed(examined, identity, device, record, rules)
+        except Rejected as refusal:
+            identity = before.identity if mode is CheckMode.OBSERVE else None
+            return replace(examined, examination=before.after_hook(identity, refusal, mode))
+        return replace(examined, examination=before.after_hook(identity, None, mode))
 
     def _renamed(
-        self, examined: Examined, identity: Identity, device: DeviceRegistration, record: Record, rules: CaRules
-    ) -> Examined:
-        """The entries of the name that the hook gave are asked for as those of the certificate's own were."""
-        enrollment = self._enrolled(device, identity.thing_name, record)
+        self, examined: Examined, thing_name: str | None, device: DeviceRegistration, record: Record, rules: CaRules
+    ) -> tuple[Examined, Identity | None]:
+        """The entries of a name that the hook gave are asked for as those of the certificate's own were.
+
+        They decide, and what they give takes the place of what the other name's gave. No identity: they refuse it.
+        """
+        before, certificate = examined.examination, examined.examination.certificate
+        if before.identity is None or certificate is None or thing_name in (None, before.identity.thing_name):
+            return examined, before.identity
+        subjects = subjects_of(device.certificate_id, thing_name, examined.twin_id)
+        enrollment = self._enrolled(device, subjects, record)
         if enrollment is None:
-            return examined
-        examination = examined.examination
+            return examined, before.identity
+        renamed = replace(
+            examined,
+            thing_name=thing_name,
+            enrollment=enrollment.digest,
+            subjects=tuple({*examined.subjects, *subjects}),
+            entries=tuple({entry.subject: entry for entry in (*examined.entries, *enrollment.entries)}.values()),
+        )
         try:
             enrollment.refuse_unlisted(rules)
         except Rejected as refusal:
             if rules.mode_of("enrollment") is CheckMode.ENFORCE:
-                examination = examination.after_hook(None, refusal, CheckMode.ENFORCE)
-        return replace(examined, examination=examination, thing_name=identity.thing_name, enrollment=enrollment.digest)
+                return replace(renamed, examination=before.after_hook(None, refusal, CheckMode.ENFORCE)), None
+            return renamed, identity_of(rules, certificate)
+        return renamed, enrolled_identity(identity_of(rules, certificate), enrollment)
 
-    def _enrolled(self, device: DeviceRegistration, thing_name: str | None, record: Record) -> Enrollment | None:
-        rules = self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+    def _enrolled(self, device: DeviceRegistration, subjects: tuple[Subject, ...], record: Record) -> Enrollment | None:
+        rules = self._rules_of(device)
         if rules is None or rules.mode_of("enrollment") is CheckMode.OFF:
             return None
         return Enrollment(
-            entries=self._enrollment.of(device.certificate_id, thing_name),
+            entries=tuple(self._enrollment.entries(subjects).values()),
             account_id=self._account_id,
             approved=record.is_approved,
         )
+
+    def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
+        return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None

@@ -171,6 +171,15 @@ class AwsIot:
                     attributePayload={**attributes, "merge": True},
                 )
 
+    def things_of(self, device: DeviceRegistration) -> tuple[str, ...]:
+        """The names of the things that the certificate is attached to.
+
+        Raises Rejected, CertificateUnknown, Unavailable.
+        """
+        with self._provisioning("ListPrincipalThings", missing="the certificate"):
+            pages = self._client.get_paginator("list_principal_things").paginate(principal=device.arn)
+            return tuple(thing for page in pages for thing in page["things"])
+
     def _refuse_another_owner(self, step: CreateThing) -> None:
         """Adopt a thing that nothing is attached to but this certificate, and what a refusal of its maker's left."""
         with self._provisioning("ListThingPrincipals", missing=f"thing {step.thing_name}"):

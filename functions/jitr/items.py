@@ -53,6 +53,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "detail": decision.detail,
         "would_reject": [reason.name for reason in decision.would_reject] or None,
         "serial": decision.serial,
+        "twin_id": decision.twin_id,
         "issuer": decision.issuer,
         "subject": decision.subject,
         "replaces": decision.replaces,
@@ -119,11 +120,13 @@ def from_verdict(verdict: Verdict) -> dict[str, Any]:
 
 def to_record(fields: Mapping[str, Any]) -> Record:
     """What is known of one certificate, from its item's attributes."""
-    decision, intent, verdict = (fields.get(name) for name in ("decision", "intent", "verdict"))
+    said, intent, verdict = (fields.get(name) for name in ("decision", "intent", "verdict"))
+    decision = to_decision(said) if said else None
     return Record(
-        decision=to_decision(decision) if decision else None,
+        decision=decision,
+        unread_at=moment(said["decided_at"]) if said and decision is None and "decided_at" in said else None,
         intent=to_decision(intent) if intent else None,
-        begun_by=intent.get("run") if intent else None,
+        begun_by=(intent.get("run") or None) if intent else None,
         verdict=_to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),

@@ -7,7 +7,7 @@
 - Every step means "make it so". A plan can be run again from the start after any crash.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jitr.admission import Identity
@@ -140,9 +140,9 @@ def plan_retirement(thing_name: str, policy: str | None, device: DeviceRegistrat
     )
 
 
-def plan_withdrawal(identity: Identity, device: DeviceRegistration) -> tuple[IotStep, ...]:
+def plan_withdrawal(policy: str, thing_names: Iterable[str], device: DeviceRegistration) -> tuple[IotStep, ...]:
     """The steps that take back what a lost race for a thing name attached; the certificate is not ACTIVE."""
     return (
-        DetachPolicy(policy=identity.policy, certificate_arn=device.arn),
-        DetachThingPrincipal(thing_name=identity.thing_name, certificate_arn=device.arn),
+        DetachPolicy(policy=policy, certificate_arn=device.arn),
+        *(DetachThingPrincipal(thing_name=one, certificate_arn=device.arn) for one in thing_names),
     )

@@ -15,14 +15,14 @@ Every write that rests on an earlier read says so in its condition: a decision i
 the one that it was made on. A record never makes a certificate ACTIVE; losing one costs calls and holds, never safety.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr import claims
 from jitr.attributes import key, plain, setting, values
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict
+from jitr.decisions import Decision, Outcome, Owner, Record, Standing, Verdict
 from jitr.edge import batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.items import (
@@ -39,6 +39,7 @@ from jitr.items import (
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
 
 DUE_INDEX = "due"
 
@@ -74,6 +75,19 @@ class Registry:
             answer = self._client.get_item(TableName=self._table, Key=key(thing_key(thing_name)), ConsistentRead=True)
         return to_owner(plain(answer["Item"])) if "Item" in answer else None
 
+    def standing(self, thing_name: str, twin_id: str | None) -> Standing:
+        """Who owns a thing name, and what is known of the certificate's twin, in one BatchGetItem.
+
+        Raises Unavailable.
+        """
+        keys = [key(thing_key(thing_name))]
+        if twin_id:
+            keys.append(key(certificate_key(twin_id)))
+        found = {item["id"]["S"]: plain(item) for item in batch_get(self._client, self._table, keys)}
+        owner = found.get(thing_key(thing_name))
+        twin = found.get(certificate_key(twin_id), {}) if twin_id else {}
+        return Standing(owner=to_owner(owner) if owner else None, twin=to_record(twin))
+
     def claim(
         self,
         intent: Decision,
@@ -84,15 +98,18 @@ class Registry:
         share: bool,
         gone: str | None,
         retire_at: datetime,
+        twin: Record | None = None,
+        entries: "Sequence[ConditionCheckTypeDef]" = (),
     ) -> None:
         """Right before ACTIVE: write down what is about to be done, and settle the name's owner in the same breath.
 
         `record` is what the decision was made on, `owner` the one to be. With `intent.replaces` the name goes over from
         that certificate, which is due to be retired at `retire_at`; from one that is `gone` it just goes over; with
-        `share` an owner stays.
+        `share` an owner stays. The `twin` that `intent.twin_id` names and the enrollment `entries`
+        (EnrollmentTable.unchanged) must still be what they were.
 
         Raises Rejected (OPERATOR_VERDICT when a verdict stands against it, NOT_A_ROTATION when the name has become
-        another certificate's), Overtaken when the record has changed, Unavailable.
+        another certificate's), Overtaken when anything else of this has changed, Unavailable.
         """
         assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
         updates = [
@@ -101,18 +118,25 @@ class Registry:
         ]
         if intent.replaces:
             updates += claims.hand_over(self._table, intent.replaces, by=intent, retire_at=retire_at)
+        checks = list(entries)
+        if intent.twin_id and intent.twin_id != intent.replaces:
+            checks.append(claims.unchanged(self._table, intent.twin_id, twin or Record(), now=intent.decided_at))
+        writes: list[TransactWriteItemTypeDef] = [{"Update": update} for update in updates]
+        writes += [{"ConditionCheck": check} for check in checks]
         try:
             with calling("TransactWriteItems"):
-                self._client.transact_write_items(TransactItems=[{"Update": update} for update in updates])
+                self._client.transact_write_items(TransactItems=writes)
         except self._client.exceptions.TransactionCanceledException as error:
-            begun, owned, *_ = (reason.get("Code") for reason in error.response["CancellationReasons"])
+            begun, owned, *others = (reason.get("Code") for reason in error.response["CancellationReasons"])
             if begun == "ConditionalCheckFailed":
                 raise self._why_not_begun(intent.certificate_id) from error
             if owned == "ConditionalCheckFailed":
                 raise Rejected(
                     Reason.NOT_A_ROTATION, f"thing name {intent.thing_name} has just become another certificate's"
                 ) from error
-            raise Unavailable(f"TransactWriteItems: {begun}, {owned}") from error
+            if "ConditionalCheckFailed" in others:
+                raise Overtaken("the certificate's enrollment, or its twin, was decided on meanwhile") from error
+            raise Unavailable(f"TransactWriteItems: {', '.join(map(str, (begun, owned, *others)))}") from error
 
     def intend(self, intent: Decision, record: Record, *, run: str) -> None:
         """Write down a rejection before it is carried out, so that a crash in between loses neither it nor its reason.
@@ -136,6 +160,30 @@ class Registry:
                 "ExpressionAttributeValues": values(run=run),
             }
         )
+
+    def hand_back_intent(self, certificate_id: str, *, run: str) -> None:
+        """Let another attempt begin at once, since this one has ended without an end.
+
+        The intent stays: what it was about to do may have been done.
+
+        Raises Unavailable.
+        """
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "SET intent.run = :nobody",
+                "ConditionExpression": "intent.run = :run",
+                "ExpressionAttributeValues": values(run=run, nobody=""),
+            }
+        )
+
+    def give_name_back(self, thing_name: str, owner: Owner, *, by: str) -> None:
+        """Give a thing name back to the certificate that had it before `by` claimed it, and was then refused.
+
+        Raises Unavailable.
+        """
+        self._update(claims.own_after(self._table, thing_name, owner, by))
 
     def disown(self, thing_name: str, certificate_id: str) -> None:
         """Give up a thing name that a certificate claimed, and was then refused.
@@ -168,7 +216,7 @@ class Registry:
             if decision.outcome is Outcome.FOUND:
                 claims.only_over_a_hold(update, seen.intent if seen else None)
             elif decision.outcome is Outcome.HELD and seen is not None:
-                claims.only_if_undecided_since(update, seen.decision)
+                claims.only_if_undecided_since(update, seen.decided_at)
             if self._update(update):
                 return
 

@@ -8,9 +8,9 @@ clone, a factory that counts twice, a test rig. It is held and announced, and th
 from datetime import datetime, timedelta
 
 from jitr.certificates import Certificate
-from jitr.decisions import Owner
+from jitr.decisions import Owner, Record
 from jitr.errors import Reason, Rejected
-from jitr.registrations import DeviceRegistration
+from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules, OnReplacement
 
 
@@ -62,6 +62,35 @@ def _why_no_rotation(
         days = (owner.ends_at - now).days
         return f"the old one is good for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
     return None
+
+
+def refuse_twin(twin: Record, twin_id: str | None) -> None:
+    """Hold what is known of the certificate's twin against it: both are one certificate, and one is enough.
+
+    An ECDSA signature has a second form, which whoever holds the device's key can write (twins.py); nobody gets a
+    second chance that way.
+
+    Raises Rejected (WAS_REVOKED, OPERATOR_VERDICT, NOT_A_ROTATION).
+    """
+    known = f"certificate {(twin_id or '')[:16]}, which is this one with its signature written differently,"
+    try:
+        twin.refuse_activation()
+    except Rejected as refusal:
+        raise Rejected(refusal.reason, f"{known} is refused: {refusal.detail}") from refusal
+    if twin.decision and twin.decision.status is Status.ACTIVE:
+        raise Rejected(Reason.NOT_A_ROTATION, f"{known} is in already")
+
+
+def owner_of(device: DeviceRegistration, certificate: Certificate) -> Owner:
+    """The certificate as the owner of a thing name."""
+    return Owner(
+        certificate_id=device.certificate_id,
+        ca_certificate_id=device.ca_certificate_id or "",
+        serial=certificate.serial,
+        issued_at=certificate.not_before,
+        ends_at=certificate.not_after,
+        registered_at=device.created_at,
+    )
 
 
 def is_twin(owner: Owner, certificate: Certificate, rules: CaRules) -> bool:

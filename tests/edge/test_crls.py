@@ -129,7 +129,7 @@ def test_what_would_not_fit_into_memory_is_not_read(bucket: Bucket, wire: Wire) 
 
 
 @pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("InternalError", 500)])
-def test_s3_that_does_not_answer_is_unavailable_and_asked_again_at_once(
+def test_s3_that_does_not_answer_is_unavailable_and_left_in_peace_for_a_while(
     bucket: Bucket, wire: Wire, code: str, status: int
 ) -> None:
     bucket.put(issue_crl(factory()))
@@ -137,13 +137,29 @@ def test_s3_that_does_not_answer_is_unavailable_and_asked_again_at_once(
 
     with pytest.raises(Unavailable, match=f"GetObject: {code}"):
         bucket.crls.of(CA)
+    asked = len(wire.of("GetObject"))
+    with pytest.raises(Unavailable, match=f"GetObject: {code}"):
+        bucket.crls.of(CA)
+    assert len(wire.of("GetObject")) == asked
+    bucket.now += 10 * SECOND
     assert isinstance(bucket.crls.of(CA).revocations, RevocationList)
+
+
+def test_what_another_environment_saw_in_a_newer_list_is_not_judged_by_an_older_one(bucket: Bucket) -> None:
+    bucket.put(issue_crl(factory(), number=1))
+    before = bucket.crls.of(CA)
+    bucket.now += SECOND
+    version = bucket.put(issue_crl(factory(), [entry(7)], number=2))
+    held = replace(HELD, crl=version, decided_at=bucket.now)
+    assert bucket.crls.of(CA, replace(held, crl=before.version)) is before
+    assert bucket.crls.of(CA, held).version == version
 
 
 def test_a_connection_that_breaks_and_a_body_that_is_cut_off_are_unavailable(bucket: Bucket, wire: Wire) -> None:
     wire.break_down("GetObject", EndpointConnectionError(endpoint_url="https://s3"))
     with pytest.raises(Unavailable):
         bucket.crls.of(CA)
+    bucket.now += 10 * SECOND
     wire.answer("GetObject", {"ETag": '"e"', "ContentLength": 10, "Body": StreamingBody(BytesIO(b"cut"), 10)})
     with pytest.raises(Unavailable, match="IncompleteReadError"):
         bucket.crls.of(CA)

@@ -16,7 +16,7 @@ from tests.edge.cloud import ENROLLMENT, OPERATOR, TABLE, Cloud, Wire
 from tests.unit.examples import MINUTE
 
 DENY = EntryRule.DENY
-NEW_DEVICE = ["BatchGetItem", "BatchGetItem", "GetItem", "TransactWriteItems", "UpdateItem"]
+NEW_DEVICE = ["BatchGetItem", "BatchGetItem", "BatchGetItem", "TransactWriteItems", "UpdateItem"]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_listed_device_comes_up_with_one_more_read_and_no_more_iot_calls(cloud
         "UpdateCertificate",
     ]
     (request,) = wire.of("BatchGetItem")[1]["RequestItems"].values()
-    assert len(request["Keys"]) == 2
+    assert len(request["Keys"]) == 3, "its certificate's under both ids, and its thing name's"
 
 
 def test_a_duplicate_of_an_activated_device_does_not_even_read_its_entries(cloud: Cloud, wire: Wire) -> None:
@@ -248,7 +248,7 @@ def test_a_second_certificate_follows_long_before_the_first_ends_once_an_entry_s
 
 
 @pytest.mark.parametrize(
-    ("mode", "reads", "would_reject"), [(CheckMode.OBSERVE, 2, (Reason.ENTRY_DENIES,)), (CheckMode.OFF, 1, ())]
+    ("mode", "reads", "would_reject"), [(CheckMode.OBSERVE, 3, (Reason.ENTRY_DENIES,)), (CheckMode.OFF, 2, ())]
 )
 def test_a_check_that_is_not_enforced_lets_in_and_reads_nothing_that_it_does_not_use(
     cloud: Cloud, wire: Wire, mode: CheckMode, reads: int, would_reject: tuple[Reason, ...]

@@ -156,7 +156,9 @@ def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(
     desk.ahead = ahead
     device, record = cloud.knock(), Record()
     intent = replace(
-        cloud.registration._decision(cloud.aws_iot.describe(device), Outcome.ACTIVATED, Status.ACTIVE),
+        cloud.registration._found(cloud.aws_iot.describe(device)),
+        outcome=Outcome.ACTIVATED,
+        status=Status.ACTIVE,
         thing_name="sensor-0001",
     )
     owner = replace(OWNER, certificate_id=device)
@@ -170,7 +172,9 @@ def test_a_claim_that_stands_when_the_order_comes_cannot_be_made_again(cloud: Cl
     device = cloud.knock()
     desk.operator.take_away(device, Word.DENIED, ORDER)
     intent = replace(
-        cloud.registration._decision(cloud.aws_iot.describe(device), Outcome.ACTIVATED, Status.ACTIVE),
+        cloud.registration._found(cloud.aws_iot.describe(device)),
+        outcome=Outcome.ACTIVATED,
+        status=Status.ACTIVE,
         thing_name="sensor-0001",
     )
     with pytest.raises(Rejected) as refusal:

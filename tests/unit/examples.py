@@ -39,6 +39,7 @@ MOST = Decision(
     detail="thing sensor-0001 is another's",
     would_reject=(Reason.EXPIRED, Reason.KEY_TYPE_REFUSED),
     serial="0a1b",
+    twin_id="7c" * 32,
     issuer="CN=Äcme",
     subject="CN=sensor-0001",
     replaces="01" * 32,

@@ -46,6 +46,7 @@ decisions = st.builds(
     detail=texts,
     would_reject=st.lists(st.sampled_from(Reason)).map(tuple),
     serial=texts,
+    twin_id=texts,
     issuer=texts,
     subject=texts,
     replaces=texts,

@@ -142,10 +142,10 @@ def test_a_replaced_certificate_of_a_ca_that_is_gone_from_the_rules_is_deactivat
 
 
 def test_a_withdrawal_takes_back_what_was_attached_and_sets_no_status() -> None:
-    assert plan_withdrawal(IDENTITY, DEVICE) == (DETACH_POLICY, DETACH_THING)
+    assert plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE) == (DETACH_POLICY, DETACH_THING)
 
 
-EVERY_KIND = (*steps_with(("a",)), *plan_withdrawal(IDENTITY, DEVICE))
+EVERY_KIND = (*steps_with(("a",)), *plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE))
 
 
 @pytest.mark.parametrize("step", EVERY_KIND, ids=lambda step: type(step).__name__)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from unittest.mock import Mock, call, create_autospec
+from unittest.mock import ANY, Mock, call, create_autospec
 
 import pytest
 
 from jitr.crls import Crls, Published
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome, Owner, Record, Standing, Verdict, Word
 from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
@@ -53,17 +53,19 @@ class World:
         self.registry = create_autospec(Registry, instance=True)
         self.announcer = create_autospec(Announcer, instance=True)
         self.enrollment = create_autospec(EnrollmentTable, instance=True)
-        self.enrollment.of.side_effect = lambda *_: self.application.enrollment.entries
+        self.enrollment.entries.side_effect = lambda _: {
+            one.subject: one for one in self.application.enrollment.entries
+        }
         self.enrollment.changed_since.return_value = set()
         self.crls = create_autospec(Crls, instance=True)
-        self.crls.of.side_effect = lambda _: Published(version='"1"', revocations=self.application.revocations)
+        self.crls.of.side_effect = lambda *_: Published(version='"1"', revocations=self.application.revocations)
         self.crls.changed_since.return_value = set()
         self.hook = create_autospec(Hook, instance=True)
         for name in ("iot", "registry", "crls", "enrollment", "hook", "announcer"):
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
-        self.registry.owner.return_value = None
+        self.registry.standing.return_value = Standing()
         self.pacer = Pacer(0, clock=self.seconds)
 
     @property
@@ -98,7 +100,7 @@ class World:
         self, record: Record | None = None, event: RegistrationEvent | None = None
     ) -> tuple[Outcome, Decision | None]:
         return self.registration().decide(
-            event or self.event, record or Record(), run="run", sent_at=self.now, time_is_left=self.time_is_left
+            event or self.event, record or Record(), sent_at=self.now, time_is_left=self.time_is_left
         )
 
     def seconds(self) -> float:
@@ -168,12 +170,13 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "iot.describe",
         "iot.describe_ca",
         "crls.of",
-        "enrollment.of",
-        "registry.owner",
+        "enrollment.entries",
+        "registry.standing",
         "apply CreateThing",
         "apply AddThingToThingGroup",
         "apply AttachThingPrincipal",
         "apply AttachPolicy",
+        "enrollment.unchanged",  # what the claim rests on, besides
         "registry.claim",
         "apply SetStatus",
         "announcer.announce",
@@ -198,6 +201,7 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         ca="factory",
         thing_name="sensor-0001",
         serial=decision.serial,
+        twin_id=decision.twin_id,
         issuer="CN=Acme factory CA,O=Acme",
         subject="CN=sensor-0001,OU=Mark-2,O=Acme",
         asks_for="sensor-0001",
@@ -205,13 +209,14 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         enrollment=NO_ENTRIES.digest,
     )
     assert decision.serial
+    assert decision.twin_id
 
 
 def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
     world.decide()
     steps = plan(world.application.admit(), world.application.device)
     assert world.iot.apply.call_args_list == [call(step) for step in steps if isinstance(step, IotStep)]
-    world.registry.owner.assert_called_once_with("sensor-0001")
+    world.registry.standing.assert_called_once_with("sensor-0001", ANY)
 
 
 def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
@@ -228,10 +233,12 @@ def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
             ends_at=NOW + 365 * DAY,
             registered_at=device.created_at,
         ),
-        run="run",
+        run=ANY,
         share=False,
         gone=None,
         retire_at=NOW + 7 * DAY,
+        twin=Record(),
+        entries=world.enrollment.unchanged.return_value,
     )
 
 
@@ -305,7 +312,7 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     assert "gateway-0001" in decision.detail
     assert refused.names[4:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
     assert refused.statuses_set == [status]
-    refused.registry.intend.assert_called_once_with(decision, Record(), run="run")
+    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY)
 
 
 def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> None:
@@ -469,7 +476,7 @@ NO_ROTATION = {"ends_at": NOW + 300 * DAY}
 
 
 def test_a_thing_name_that_another_certificate_owns_is_not_given_away(world: World) -> None:
-    world.registry.owner.return_value = owner(**NO_ROTATION)
+    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert world.statuses_set == []
@@ -489,12 +496,12 @@ def test_a_thing_name_that_is_claimed_while_we_work_is_lost_and_what_was_attache
         "announcer.announce",
         "registry.record",
     ]
-    withdrawn = plan_withdrawal(world.application.admit(), world.application.device)
+    withdrawn = plan_withdrawal("jitr-acme-factory", ["sensor-0001"], world.application.device)
     assert [one.args[0] for one in world.iot.apply.call_args_list[-2:]] == list(withdrawn)
 
 
 def test_what_was_taken_back_once_is_not_taken_back_at_every_look(world: World) -> None:
-    world.registry.owner.return_value = owner(**NO_ROTATION)
+    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
     first = world.decide()
     world.now += DAY
     calls = world.iot.apply.call_count
@@ -513,7 +520,7 @@ def test_a_withdrawal_that_fails_leaves_no_decision_behind(world: World) -> None
 
 def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> None:
     device_id = world.application.device.certificate_id
-    world.registry.owner.return_value = owner(certificate_id=device_id, **NO_ROTATION)
+    world.registry.standing.return_value = Standing(owner=owner(certificate_id=device_id, **NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
     assert world.registry.claim.call_args.kwargs["gone"] is None
@@ -523,7 +530,7 @@ def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> Non
 def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_devices(
     world: World, owned: Owner | None, *, is_ours: bool
 ) -> None:
-    world.registry.owner.return_value = owned
+    world.registry.standing.return_value = Standing(owner=owned)
     world.decide()
     create = world.iot.apply.call_args_list[0].args[0]
     assert isinstance(create, CreateThing)
@@ -533,18 +540,19 @@ def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_
 @pytest.mark.parametrize("overlap", [0, 604_800])
 def test_a_rotation_replaces_the_old_certificate_and_says_when_it_ends(world: World, overlap: int) -> None:
     world.application = world.application.with_rules(overlap=overlap)
-    world.registry.owner.return_value = owner()
+    world.registry.standing.return_value = Standing(owner=owner())
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, "f" * 64)
     claim = world.registry.claim.call_args
     assert claim.args[0] == decision
-    assert claim.kwargs == {"run": "run", "share": False, "gone": None, "retire_at": NOW + overlap * SECOND}
+    said = {name: claim.kwargs[name] for name in ("share", "gone", "retire_at")}
+    assert said == {"share": False, "gone": None, "retire_at": NOW + overlap * SECOND}
     assert world.iot.describe.call_count == 1  # the old one is asked for only when it stands in the way
 
 
 def test_a_shared_thing_keeps_its_first_owner_and_nothing_is_replaced(world: World) -> None:
     world.application = world.application.with_rules(on_replacement=OnReplacement.SHARE)
-    world.registry.owner.return_value = owner(**NO_ROTATION)
+    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
     assert world.registry.claim.call_args.kwargs["share"] is True
@@ -552,7 +560,7 @@ def test_a_shared_thing_keeps_its_first_owner_and_nothing_is_replaced(world: Wor
 
 def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
     world.application = world.application.with_rules(on_replacement=OnReplacement.REJECT)
-    world.registry.owner.return_value = owner()
+    world.registry.standing.return_value = Standing(owner=owner())
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REPLACEMENT_REFUSED)
     assert world.statuses_set == [Status.INACTIVE]
@@ -583,7 +591,7 @@ def gone(world: World, certificate_id: str) -> None:
 @pytest.mark.parametrize("on_replacement", [OnReplacement.ROTATE, OnReplacement.REJECT])
 def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_replacement: OnReplacement) -> None:
     world.application = world.application.with_rules(on_replacement=on_replacement)
-    world.registry.owner.return_value = owner(**NO_ROTATION)
+    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
     gone(world, "f" * 64)
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
@@ -591,7 +599,7 @@ def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_r
 
 
 def test_an_owner_that_cannot_be_described_is_not_gone(world: World) -> None:
-    world.registry.owner.return_value = owner(**NO_ROTATION)
+    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
 
     def describe(asked: str) -> DeviceRegistration:
         if asked == "f" * 64:
@@ -711,7 +719,7 @@ def test_a_step_that_fails_leaves_no_decision_behind(world: World, kind: type[Io
 
 
 @pytest.mark.parametrize(
-    "where", ["iot.describe", "iot.describe_ca", "crls.of", "enrollment.of", "registry.owner", "registry.claim"]
+    "where", ["iot.describe", "iot.describe_ca", "crls.of", "enrollment.entries", "registry.standing", "registry.claim"]
 )
 def test_a_question_that_fails_leaves_no_decision_and_no_status_behind(world: World, where: str) -> None:
     part, method = where.split(".")

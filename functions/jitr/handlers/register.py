@@ -19,7 +19,6 @@ put-offs too. The function itself never fails for a message's sake, since that f
 
 import functools
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -89,14 +88,13 @@ class Register:
     def single(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on one event that was sent to the function directly (replay); its outcome, in words.
 
-        Raises UnreadableEvent, CertificateUnknown, Overtaken and Unavailable to the caller, who can send it again.
+        Raises UnreadableEvent, CertificateUnknown, NotItsTurn, Overtaken and Unavailable to the caller, who can send it
+        again.
         """
         event = RegistrationEvent.parse(document)
         record = self._registration.recall({event.certificate_id})[event.certificate_id]
         now = self._clock()
-        outcome, decision = self._registration.decide(
-            event, record, run=str(uuid.uuid4()), sent_at=now, time_is_left=time_is_left
-        )
+        outcome, decision = self._registration.decide(event, record, sent_at=now, time_is_left=time_is_left)
         self._announcer.outcome(outcome, event.certificate_id, decision)
         settled = decision or record.decision
         return {"outcome": outcome.value, "decision": decision_fields(settled) if settled else None}
@@ -193,7 +191,6 @@ class _Batch:
             outcome, decision = self._registration.decide(
                 event,
                 self._known[certificate_id],
-                run=message.id,
                 sent_at=message.sent_at,
                 time_is_left=self._time_is_left,
             )

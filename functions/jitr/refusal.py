@@ -1,0 +1,96 @@
+"""What is done about a device that is refused: what the rules say for a final reason, nothing for a curable one.
+
+What an earlier attempt may have attached or claimed is taken back, so that the rightful device can have it.
+"""
+
+from dataclasses import replace
+
+from jitr.case import Case
+from jitr.certificates import Certificate
+from jitr.decisions import Decision, Outcome, Owner
+from jitr.errors import NAME_LOST, CertificateUnknown, Reason, Rejected
+from jitr.iot import AwsIot
+from jitr.provisioning import plan_rejection, plan_withdrawal
+from jitr.registrations import Status
+from jitr.registry import Registry
+from jitr.replacement import owner_of
+from jitr.rules import OnReject
+
+
+class Refusal:
+    """Refuses devices in one account and Region."""
+
+    def __init__(self, *, iot: AwsIot, registry: Registry) -> None:
+        self._iot = iot
+        self._registry = registry
+
+    def refuse(self, case: Case, refusal: Rejected) -> Decision:
+        """Reject for good or hold, as the reason's kind says.
+
+        Raises Overtaken, CertificateUnknown, Unavailable.
+        """
+        on_reject = case.rules.on_reject if case.rules else OnReject.LEAVE
+        steps = plan_rejection(on_reject, case.device) if refusal.reason.final else ()
+        decision = replace(
+            case.decision(
+                Outcome.REJECTED if refusal.reason.final else Outcome.HELD,
+                steps[-1].status if steps else Status.PENDING_ACTIVATION,
+            ),
+            reason=refusal.reason,
+            detail=refusal.detail,
+        )
+        earlier = case.record.decision
+        repeated = earlier is not None and decision.repeats(earlier)
+        if not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT):
+            self._withdraw(case, decision)
+        if steps:
+            self._intend(case, decision)
+        try:
+            for step in steps:
+                case.apply(step, self._iot)
+        except Rejected as undone:
+            # AWS does not take the status. The reason stays, so that what was revoked stays known as such.
+            detail = f"{refusal.detail}; it stays pending, since {undone.detail}"
+            decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
+        if refusal.reason.final:
+            self._give_up_name(case)
+        if earlier and repeated:
+            return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
+        return decision
+
+    def _intend(self, case: Case, decision: Decision) -> None:
+        self._registry.intend(decision, case.record, run=case.attempt.run)
+        case.attempt.has_begun = True
+
+    def _withdraw(self, case: Case, decision: Decision) -> None:
+        """Take back what was attached, under the lock: another attempt may be about to activate just this."""
+        identity = case.examination.identity
+        if identity is None or case.rules is None:
+            return
+        self._intend(case, decision)
+        # A hook may have given it another name in an attempt that left no trace.
+        things = self._iot.things_of(case.device) if case.rules.asks_hook else (identity.thing_name,)
+        for withdrawal in plan_withdrawal(identity.policy, things, case.device):
+            self._iot.apply(withdrawal)
+        self._registry.end_intent(case.device.certificate_id, run=case.attempt.run)
+
+    def _give_up_name(self, case: Case) -> None:
+        """Undo the claim of an earlier attempt, under other rules or entries: the name goes back where it was."""
+        begun = case.record.intent
+        if begun is None or begun.thing_name is None:
+            return
+        former = self._former_owner(begun.replaces) if begun.replaces else None
+        if former:
+            self._registry.give_name_back(begun.thing_name, former, by=case.device.certificate_id)
+        else:
+            self._registry.disown(begun.thing_name, case.device.certificate_id)
+
+    def _former_owner(self, certificate_id: str) -> Owner | None:
+        """The certificate that had the name, if it still works."""
+        try:
+            device = self._iot.describe(certificate_id)
+            if device.status is Status.ACTIVE:
+                return owner_of(device, Certificate.from_pem(device.pem))
+        except (CertificateUnknown, Rejected):
+            pass
+        return None
