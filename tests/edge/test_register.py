@@ -11,21 +11,21 @@ from typing import Any, Literal
 
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
 from jitr import messages
 from jitr.claims import Due
 from jitr.decisions import Word
+from jitr.enrollment import EntryRule
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
 from jitr.messages import Message
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
 from jitr.telemetry import CALLS_OF
-from tests.cases.issuing import DAY, NOW, SECOND, factory, named, pem_of, rules_for
+from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
+from tests.cases.twins import twin_of
 from tests.edge.cloud import ENROLLMENT, TABLE, Cloud, Wire
+from tests.edge.test_enrollment import of_device
 from tests.edge.test_registry import deny
 from tests.unit.examples import HOUR, MINUTE, OWNER, said
 
@@ -37,19 +37,6 @@ NOBODY = "0" * 64
 def always() -> bool:
     """Time is left."""
     return True
-
-
-def resigned(pem: str) -> str:
-    """The same certificate with the second encoding of its ECDSA signature, (r, n - s); no key is needed for it."""
-    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # P-256's
-    certificate = load_pem_x509_certificate(pem.encode())
-    r, s = decode_dss_signature(certificate.signature)
-    der = certificate.public_bytes(Encoding.DER)
-    head = der[: der.rindex(certificate.signature)]
-    other = encode_dss_signature(r, order - s)
-    # The lengths of the bit string and of the whole follow the signature's.
-    body = head[4:-2] + bytes([len(other) + 1, 0]) + other
-    return pem_of(load_der_x509_certificate(head[:2] + len(body).to_bytes(2) + body))
 
 
 @pytest.fixture
@@ -594,7 +581,7 @@ def test_a_device_cannot_go_back_to_the_certificate_that_it_left(warm: Cloud, ro
 def test_the_same_certificate_with_its_signature_written_differently_gets_no_second_chance(warm: Cloud) -> None:
     first = warm.knock()
     warm.batch(warm.record(warm.event(first)))
-    second = warm.knock(resigned(warm.aws_iot.describe(first).pem))
+    second = warm.knock(twin_of(warm.aws_iot.describe(first).pem))
     assert second != first
     warm.batch(warm.record(warm.event(second)))
     assert (warm.status(second), reason(warm, second)) == ("PENDING_ACTIVATION", "NOT_A_ROTATION")
@@ -726,6 +713,27 @@ def test_a_device_that_claimed_and_is_then_refused_for_good_gives_its_name_up(wa
     assert warm.batch(record) == []
     assert (warm.status(device), reason(warm, device)) == ("INACTIVE", "COMMON_NAME_REFUSED")
     assert warm.registry.owner("sensor-0001") is None
+
+
+def test_a_rotation_that_is_refused_after_its_claim_gives_the_name_back_to_the_certificate_that_works(
+    warm: Cloud, wire: Wire
+) -> None:
+    first = warm.knock(factory().leaf(begins=NOW - 300 * DAY, ends=NOW + 30 * DAY))
+    warm.batch(warm.record(warm.event(first)))
+    before = warm.registry.owner("sensor-0001")
+    second = warm.knock(factory().leaf(begins=NOW - DAY))
+    record = warm.record(warm.event(second))
+    wire.break_down("UpdateCertificate", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        warm.batch(record)
+    warm.enroll(of_device(second, EntryRule.DENY))
+    warm.now += 2 * MINUTE
+    assert warm.batch(record) == []
+    assert (warm.status(second), reason(warm, second)) == ("INACTIVE", "ENTRY_DENIES")
+    assert warm.registry.owner("sensor-0001") == before
+    warm.now += 8 * DAY
+    warm.swept()
+    assert warm.status(first) == "ACTIVE", "it has the name again, so nothing ends it"
 
 
 def test_another_run_that_claims_while_we_refuse_is_not_overruled(warm: Cloud, wire: Wire) -> None:

@@ -174,7 +174,7 @@ def test_the_enrollment_table_is_made_after_what_a_first_deployment_may_fail_at(
 def test_no_role_may_write_the_enrollment_table(production: Any) -> None:
     statements = production.statements("ReadEnrollment")
     assert [statement["Action"] for statement in statements] == [
-        "dynamodb:BatchGetItem",
+        ["dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"],
         ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
     ]
     for role in production.of_type("AWS::IAM::Role"):
@@ -258,8 +258,8 @@ def test_the_sweep_runs_on_the_fleets_schedule(production: Any) -> None:
 ROLE_ACTIONS = {
     "Register": {
         "dynamodb:BatchGetItem",
+        "dynamodb:ConditionCheckItem",
         "dynamodb:DeleteItem",
-        "dynamodb:GetItem",
         "dynamodb:UpdateItem",
         "events:PutEvents",
         "iot:AddThingToThingGroup",

@@ -1,0 +1,130 @@
+"""A certificate under its second id: what holds against the one holds against the other."""
+
+from dataclasses import replace
+
+import pytest
+
+from jitr.decisions import Word
+from jitr.enrollment import EntryRule
+from jitr.errors import Reason
+from jitr.provisioning import AttachPolicy, IotStep
+from jitr.rules import EnrollmentRule, OnReplacement
+from tests.cases.enrollment import of_thing
+from tests.cases.issuing import certificate_id, factory, rules_for
+from tests.cases.twins import twin_of
+from tests.edge.cloud import Cloud
+from tests.edge.test_enrollment import decision, knocks, of_device
+from tests.edge.test_registry import deny
+from tests.unit.examples import MINUTE
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        (Word.DENIED, Reason.OPERATOR_VERDICT),
+        (Word.REVOKED, Reason.WAS_REVOKED),
+        (Word.DEACTIVATED, Reason.WAS_REVOKED),
+    ],
+)
+def test_an_operators_verdict_holds_against_the_twin(cloud: Cloud, word: Word, reason: Reason) -> None:
+    pem = factory().leaf()
+    deny(cloud, certificate_id(pem), word)
+    twin = cloud.knock(twin_of(pem))
+    knocks(cloud, twin)
+    assert decision(cloud, twin).reason is reason
+    assert cloud.status(twin) != "ACTIVE"
+
+
+def test_an_entry_that_denies_a_certificate_denies_its_twin(cloud: Cloud) -> None:
+    pem = factory().leaf()
+    cloud.enroll(of_device(certificate_id(pem), EntryRule.DENY))
+    twin = cloud.knock(twin_of(pem))
+    knocks(cloud, twin)
+    assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.ENTRY_DENIES, "INACTIVE")
+
+
+def test_an_entry_that_allows_a_certificate_speaks_of_it_in_either_form(cloud: Cloud) -> None:
+    cloud.under(rules_for(cloud.authority, thing_groups=(), enrollment=EnrollmentRule.LISTED))
+    pem = factory().leaf()
+    cloud.enroll(of_device(certificate_id(pem)))
+    twin = cloud.knock(twin_of(pem))
+    knocks(cloud, twin)
+    assert cloud.status(twin) == "ACTIVE"
+
+
+def test_where_a_thing_is_shared_a_certificate_has_one_share_and_not_two(cloud: Cloud) -> None:
+    cloud.under(rules_for(cloud.authority, thing_groups=(), on_replacement=OnReplacement.SHARE))
+    pem = factory().leaf()
+    another, device = cloud.knock(factory().leaf()), cloud.knock(pem)
+    knocks(cloud, another)
+    knocks(cloud, device)
+    twin = cloud.knock(twin_of(pem))
+    knocks(cloud, twin)
+    assert [cloud.status(one) for one in (another, device)] == ["ACTIVE", "ACTIVE"]
+    assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.NOT_A_ROTATION, "PENDING_ACTIVATION")
+
+
+def test_a_verdict_on_the_twin_that_comes_while_we_work_stops_the_claim(cloud: Cloud) -> None:
+    pem = factory().leaf()
+    twin = cloud.knock(twin_of(pem))
+    apply = cloud.aws_iot.apply
+
+    def denied_meanwhile(step: IotStep) -> None:
+        apply(step)
+        if (
+            isinstance(step, AttachPolicy)
+            and cloud.registry.recall([certificate_id(pem)])[certificate_id(pem)].verdict is None
+        ):
+            deny(cloud, certificate_id(pem))
+
+    cloud.aws_iot.apply = denied_meanwhile  # type: ignore[method-assign]
+    record = cloud.record(cloud.event(twin))
+    assert cloud.batch(record) == [record["messageId"]]
+    assert cloud.status(twin) == "PENDING_ACTIVATION"
+    assert cloud.batch(record) == []
+    assert decision(cloud, twin).reason is Reason.OPERATOR_VERDICT
+
+
+@pytest.mark.parametrize("by", ["thing name", "certificate", "twin"])
+def test_an_entry_that_denies_and_comes_while_we_work_stops_the_claim(cloud: Cloud, by: str) -> None:
+    pem = factory().leaf()
+    device = cloud.knock(pem)
+    denial = {
+        "thing name": of_thing(EntryRule.DENY),
+        "certificate": of_device(device, EntryRule.DENY),
+        "twin": of_device(certificate_id(twin_of(pem)), EntryRule.DENY),
+    }[by]
+    apply, written = cloud.aws_iot.apply, []
+
+    def denied_meanwhile(step: IotStep) -> None:
+        apply(step)
+        if isinstance(step, AttachPolicy) and not written:
+            written.append(denial)
+            cloud.enroll(denial)
+
+    cloud.aws_iot.apply = denied_meanwhile  # type: ignore[method-assign]
+    record = cloud.record(cloud.event(device))
+    assert cloud.batch(record) == [record["messageId"]]
+    assert cloud.status(device) == "PENDING_ACTIVATION"
+    assert cloud.batch(record) == []
+    assert (decision(cloud, device).reason, cloud.status(device)) == (Reason.ENTRY_DENIES, "INACTIVE")
+
+
+def test_an_entry_that_changes_without_denying_costs_one_more_look(cloud: Cloud) -> None:
+    device = cloud.knock()
+    allowed = of_device(device)
+    cloud.enroll(allowed)
+    apply, written = cloud.aws_iot.apply, []
+
+    def changed_meanwhile(step: IotStep) -> None:
+        apply(step)
+        if isinstance(step, AttachPolicy) and not written:
+            written.append(allowed)
+            cloud.now += MINUTE / 60
+            cloud.enroll(replace(allowed, note="again", at=cloud.now))
+
+    cloud.aws_iot.apply = changed_meanwhile  # type: ignore[method-assign]
+    record = cloud.record(cloud.event(device))
+    assert cloud.batch(record) == [record["messageId"]]
+    assert cloud.batch(record) == []
+    assert cloud.status(device) == "ACTIVE"
