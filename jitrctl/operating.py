@@ -81,7 +81,7 @@ class Operator:
         try:
             status = self._set_status(certificate_id, status)
             if before.intent is not None:
-                self._wait_for_claim(certificate_id, before)
+                wait_out_claim(self._registry, certificate_id, before, monotonic=self._monotonic, sleep=self._sleep)
                 status = self._set_status(certificate_id, status)
         except CertificateUnknown:
             return None
@@ -254,19 +254,6 @@ class Operator:
         self._iot.apply(SetStatus(certificate_id=certificate_id, status=status))
         return status
 
-    def _wait_for_claim(self, certificate_id: str, before: Record) -> None:
-        """Until the claim that was under way is recorded, or so old that its function is dead.
-
-        By our own clock from now on: how old the claim is already is written in the function's.
-        """
-        assert before.intent is not None  # noqa: S101 -- the caller looked
-        until = self._monotonic() + STALE_INTENT.total_seconds()
-        while self._monotonic() < until:
-            record = self._registry.recall([certificate_id])[certificate_id]
-            if record.intent is None or record.intent.decided_at != before.intent.decided_at:
-                return
-            self._sleep(_POLL)
-
     def _detach(self, arn: str) -> None:
         for policy in self._client.list_attached_policies(target=arn)["policies"]:
             self._client.detach_policy(policyName=policy["policyName"], target=arn)
@@ -299,3 +286,27 @@ class Operator:
                 self._sleep(_POLL)
             else:
                 return
+
+
+def wait_out_claim(
+    registry: Registry,
+    certificate_id: str,
+    before: Record,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until the claim that was under way is recorded, or so old that its function is dead.
+
+    By our own clock from now on: how old the claim is already is written in the function's.
+
+    Raises Unavailable.
+    """
+    if before.intent is None:
+        return
+    until = monotonic() + STALE_INTENT.total_seconds()
+    while monotonic() < until:
+        record = registry.recall([certificate_id])[certificate_id]
+        if record.intent is None or record.intent.decided_at != before.intent.decided_at:
+            return
+        sleep(_POLL)

@@ -203,14 +203,14 @@ def _trace(stage: Stage, known: Known) -> Known:
         for thing in fresh.things:
             owner = stage.registry.owner(thing)
             certificates |= {owner.certificate_id} if owner else set()
-            certificates |= _attached(stage, thing)
+            certificates |= attached(stage, thing)
         everything = found | Known(frozenset(certificates), frozenset(things))
         fresh = Known(everything.certificates - found.certificates, everything.things - found.things)
         found = everything
     return found
 
 
-def _attached(stage: Stage, thing: str) -> set[str]:
+def attached(stage: Stage, thing: str) -> set[str]:
     """The ids of the certificates that are attached to a thing; none when there is no such thing."""
     try:
         arns = _all(stage.iot.list_thing_principals, "principals", thingName=thing)

@@ -10,10 +10,9 @@ import typer
 
 from jitr.certificates import Certificate
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
-from jitr.errors import CertificateUnknown, Rejected
+from jitr.errors import Rejected
 from jitr.events import CERTIFICATE_ID
-from jitr.registrations import Status
-from jitrctl import enrolling
+from jitrctl import denying, enrolling
 from jitrctl.clock import now
 from jitrctl.errors import Unusable
 from jitrctl.scope import Note, Scope, Yes, over_stages
@@ -229,7 +228,7 @@ def _write_confirmed(
     def work(stage: Stage) -> tuple[Written, list[str]]:
         written = enrolling.write(stage.enrollment, entries, by=stage.caller, at=at, lift_denials=stage in lift_in)
         is_denial = len(entries) == 1 and entries[0].rule is EntryRule.DENY
-        return written, _active(stage, entries[0].subject) if is_denial else []
+        return written, denying.still_active(stage, entries[0].subject) if is_denial else []
 
     results = scope.across(work, doing=what, stages=stages)
     scope.report(
@@ -244,20 +243,6 @@ def _write_confirmed(
         failed=failed,
         ok=not (denied_is_failure and any(done.value[0].still_denied for done in results.done)),
     )
-
-
-def _active(stage: Stage, subject: Subject) -> list[str]:
-    """The certificate that is ACTIVE although it, or its thing name, is denied: entries decide on who comes in."""
-    certificate_id = subject.name
-    if subject.kind is SubjectKind.THING:
-        owner = stage.registry.owner(subject.name)
-        if owner is None:
-            return []
-        certificate_id = owner.certificate_id
-    try:
-        return [certificate_id] if stage.aws_iot.describe(certificate_id).status is Status.ACTIVE else []
-    except CertificateUnknown:
-        return []
 
 
 def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:

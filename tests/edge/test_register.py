@@ -788,7 +788,7 @@ def test_a_message_that_is_handed_out_twice_at_once_is_decided_on_once(warm: Clo
     """A standard queue delivers at least once, also to two environments in the same second."""
     device = warm.knock()
     record = warm.record(warm.event(device))
-    apply, copies = warm.aws_iot.apply, []
+    apply, copies = warm.aws_iot.apply, list[dict[str, Any]]()
 
     def handed_out_again(step: IotStep) -> None:
         if isinstance(step, SetStatus) and not copies:

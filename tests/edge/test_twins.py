@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jitr.decisions import Word
-from jitr.enrollment import EntryRule
+from jitr.enrollment import Entry, EntryRule
 from jitr.errors import Reason
 from jitr.provisioning import AttachPolicy, IotStep
 from jitr.rules import EnrollmentRule, OnReplacement
@@ -94,7 +94,7 @@ def test_an_entry_that_denies_and_comes_while_we_work_stops_the_claim(cloud: Clo
         "certificate": of_device(device, EntryRule.DENY),
         "twin": of_device(certificate_id(twin_of(pem)), EntryRule.DENY),
     }[by]
-    apply, written = cloud.aws_iot.apply, []
+    apply, written = cloud.aws_iot.apply, list[Entry]()
 
     def denied_meanwhile(step: IotStep) -> None:
         apply(step)
@@ -114,7 +114,7 @@ def test_an_entry_that_changes_without_denying_costs_one_more_look(cloud: Cloud)
     device = cloud.knock()
     allowed = of_device(device)
     cloud.enroll(allowed)
-    apply, written = cloud.aws_iot.apply, []
+    apply, written = cloud.aws_iot.apply, list[Entry]()
 
     def changed_meanwhile(step: IotStep) -> None:
         apply(step)

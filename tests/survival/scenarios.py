@@ -217,8 +217,9 @@ def _listed(world: World) -> None:
     assert decision.outcome is Outcome.HELD
     assert world.status() == "PENDING_ACTIVATION"
     table = world.enrollment()
-    if not table.of("", "sensor-0001"):
-        entry = Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW)
+    subject = Subject(SubjectKind.THING, "sensor-0001")
+    if not table.entries([subject]):
+        entry = Entry(subject=subject, rule=EntryRule.ALLOW)
         table.change([Change(entry=entry, replaces=None)], by="operator", at=world.aws.clock.now())
     world.aws.clock.advance(60)
     world.deployment.sweep()

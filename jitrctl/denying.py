@@ -1,0 +1,44 @@
+"""Who is in although an entry denies it: entries decide on who comes in, and take nothing away from those inside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitr.enrollment import Subject, SubjectKind
+from jitr.errors import CertificateUnknown
+from jitr.registrations import Status
+from jitrctl.operating import wait_out_claim
+from jitrctl.sightings import attached
+
+if TYPE_CHECKING:
+    from jitrctl.stages import Stage
+
+
+def still_active(stage: Stage, subject: Subject) -> list[str]:
+    """The ids of the ACTIVE certificates of which a subject speaks, in one account and Region.
+
+    To be asked once the entry is written: a claim that was made before it may still be on its way to ACTIVE, and is
+    waited out (a minute and a half at the very most); from now on there can be no other.
+
+    Raises Unavailable.
+    """
+    ids = _of_thing(stage, subject.name) if subject.kind is SubjectKind.THING else {subject.name}
+    records = stage.registry.recall(ids) if ids else {}
+    decisions = [one.decision or one.intent for one in records.values()]
+    twins = {one.twin_id for one in decisions if one and one.twin_id} - ids
+    records |= stage.registry.recall(twins) if twins else {}
+    for certificate_id, record in records.items():
+        wait_out_claim(stage.registry, certificate_id, record)
+    return sorted(certificate_id for certificate_id in records if _is_active(stage, certificate_id))
+
+
+def _of_thing(stage: Stage, thing_name: str) -> set[str]:
+    owner = stage.registry.owner(thing_name)
+    return attached(stage, thing_name) | ({owner.certificate_id} if owner else set())
+
+
+def _is_active(stage: Stage, certificate_id: str) -> bool:
+    try:
+        return stage.aws_iot.describe(certificate_id).status is Status.ACTIVE
+    except CertificateUnknown:
+        return False
