@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
+from jitr.additions import Additions
 from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Reason
@@ -15,6 +16,7 @@ from jitr.rules import HOOK, CheckMode, EnrollmentRule
 from tests.cases.enrollment import of_thing
 from tests.cases.issuing import ACCOUNT, DAY, NOW, REGION, factory, named, rules_for
 from tests.edge.cloud import Cloud, Wire
+from tests.edge.test_registry import deny
 from tests.unit.examples import MINUTE
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:check-device"
@@ -248,3 +250,39 @@ def test_a_hold_does_not_replace_what_another_run_decided_while_the_hook_was_ask
     assert len(asked) == 2
     assert decision(cloud, device).outcome is Outcome.ACTIVATED
     assert cloud.status(device) == "ACTIVE"
+
+
+def test_what_the_entry_of_the_name_that_the_hook_gave_says_is_given(cloud: Cloud, wire: Wire) -> None:
+    answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7", "site": "Ulm"}})
+    cloud.enroll(
+        of_thing(additions=Additions(attributes={"line": "one"})),
+        Entry(
+            subject=Subject(SubjectKind.THING, "pump-7"),
+            rule=EntryRule.ALLOW,
+            additions=Additions(attributes={"line": "two", "site": "Bonn"}),
+        ),
+    )
+    device = cloud.knock()
+    knocks(cloud, device)
+    attributes = cloud.iot.describe_thing(thingName="pump-7")["attributes"]
+    assert (attributes["line"], attributes["site"]) == ("two", "Ulm"), "its own name's entry, then the hook's word"
+
+
+def test_an_observed_hook_changes_nothing(cloud: Cloud, wire: Wire) -> None:
+    under(cloud, checks={HOOK: CheckMode.OBSERVE})
+    answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7"}})
+    device = cloud.knock()
+    knocks(cloud, device)
+    assert (cloud.status(device), decision(cloud, device).thing_name) == ("ACTIVE", "sensor-0001")
+
+
+def test_what_was_attached_under_the_name_that_a_hook_gave_is_taken_back(cloud: Cloud, wire: Wire) -> None:
+    answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7"}})
+    device = cloud.knock()
+    wire.fail("TransactWriteItems", "ThrottlingException")
+    assert len(knocks(cloud, device)) == 1
+    assert cloud.iot.list_thing_principals(thingName="pump-7")["principals"]
+    deny(cloud, device)
+    assert knocks(cloud, device) == []
+    assert decision(cloud, device).reason is Reason.OPERATOR_VERDICT
+    assert cloud.iot.list_thing_principals(thingName="pump-7")["principals"] == []

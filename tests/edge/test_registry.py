@@ -216,6 +216,9 @@ def test_an_outcome_or_status_of_a_newer_version_is_no_decision(cloud: Cloud, fi
     records = cloud.registry.recall([ID, OTHER_ID])
     assert records[ID] == Record()
     assert records[OTHER_ID].decision
+    claim(cloud.registry, record=records[ID])  # after a rollback it is decided on anew
+    cloud.registry.record(ACTIVATION, records[ID])
+    assert cloud.registry.recall([ID])[ID].decision == ACTIVATION
 
 
 @pytest.mark.parametrize(
