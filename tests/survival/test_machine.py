@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 
 from jitr.decisions import Word
+from jitr.enrollment import EntryRule, SubjectKind
 from jitr.rules import OnReject, OnReplacement
 from simulation import Fault
 from tests.survival.world import (
@@ -29,10 +30,12 @@ from tests.survival.world import (
     UNREADABLE,
     VARIANTS,
     Actor,
+    Approve,
     Connect,
     Console,
     Deliver,
     DeliverAgain,
+    Enroll,
     Interruption,
     Release,
     Sweeping,
@@ -58,6 +61,9 @@ DEVICES = st.one_of(RIVALS, st.lists(FIRST | TARGETS, min_size=1, max_size=3))
 WORDS = st.sampled_from([Word.DENIED, Word.DEACTIVATED, Word.REVOKED])
 
 
+RULES = st.sampled_from([EntryRule.DENY, EntryRule.DENY, EntryRule.ALLOW, EntryRule.REMOVED])
+
+
 def actors(targets: st.SearchStrategy[Target]) -> st.SearchStrategy[Actor]:
     return st.one_of(
         st.builds(Deliver, SITES),
@@ -66,6 +72,8 @@ def actors(targets: st.SearchStrategy[Target]) -> st.SearchStrategy[Actor]:
         st.builds(Connect, SITES, targets),
         st.builds(TakeAway, SITES, targets, WORDS),
         st.builds(Release, SITES, targets, st.booleans()),
+        st.builds(Approve, SITES, targets),
+        st.builds(Enroll, SITES, targets, RULES, st.sampled_from(SubjectKind)),
         st.builds(Console, SITES, targets, st.sampled_from(["INACTIVE", "REVOKED", "delete"])),
     )
 

@@ -28,12 +28,14 @@ from cryptography.x509.oid import NameOID
 
 from jitr.attributes import plain
 from jitr.decisions import Decision, Outcome, Record, Word
+from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitr.errors import JitrError, Reason
 from jitr.iot import AwsIot
 from jitr.items import to_record
 from jitr.pacing import Pacer
 from jitr.registry import Registry
-from jitr.rules import OnReject, OnReplacement
+from jitr.rules import EnrollmentRule, OnReject, OnReplacement
 from jitr.telemetry import _event_id
 from jitrctl.operating import OperatingError, Operator, Order
 from simulation import Account, Authority, Aws, Call, Clock, DeadlinePassed, Deployment, Died, Fault, Leaf, Moment
@@ -147,6 +149,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "narrow": {"common_name": "sensor-[25].*"},
     "wide": {"common_name": "[a-z]+-[0-9]+"},
     "group": {"thing_groups": ("factory-1",)},
+    "approve": {"enrollment": EnrollmentRule.APPROVE},
 }
 
 
@@ -292,7 +295,25 @@ class Console:
     what: Literal["INACTIVE", "REVOKED", "delete"]
 
 
-Actor = Deliver | DeliverAgain | Sweeping | Connect | TakeAway | Release | Console
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """`jitrctl device approve`."""
+
+    site: int
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Enroll:
+    """`jitrctl enrollment deny`, `allow` and `remove`, of a certificate's id or of its thing name."""
+
+    site: int
+    target: Target
+    rule: EntryRule
+    kind: SubjectKind
+
+
+Actor = Deliver | DeliverAgain | Sweeping | Connect | TakeAway | Release | Approve | Enroll | Console
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +384,9 @@ class Site:
     standing: dict[str, Standing] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # how many began, by certificate id
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way
-    unfinished: list[TakeAway | Release] = field(default_factory=list)
+    unfinished: list[TakeAway | Release | Approve | Enroll] = field(default_factory=list)
+    denied: set[Subject] = field(default_factory=set)  # by an entry that was written to the end
+    begun: dict[str, str] = field(default_factory=dict)  # certificate id → the attempt that last wrote an intent
     spoken_of: set[str] = field(default_factory=set)  # certificate ids that an operator gave a word on
     revoked: set[str] = field(default_factory=set)  # certificate ids whose record says so, until they are released
     by_hand: set[int] = field(default_factory=set)  # registrations that somebody changed in the console
@@ -479,7 +502,7 @@ class World:
 
         self.clock.spawn(run)
 
-    def _act(self, actor: Actor) -> None:
+    def _act(self, actor: Actor) -> None:  # noqa: C901 -- each way to act is a case
         site = self.sites[actor.site]
         if self.trace is not None:
             self._note(str(actor))
@@ -499,6 +522,10 @@ class World:
                 self._take_away(site, actor)
             case Release():
                 self._release(site, actor)
+            case Approve():
+                self._approve(site, actor)
+            case Enroll():
+                self._enroll(site, actor)
             case Console(target=target, what=what):
                 self._by_hand(site, self._slot(target), what)
         self.check(site, None)
@@ -542,7 +569,7 @@ class World:
             site.swept_looks.clear()
 
     @contextmanager
-    def _order(self, site: Site, actor: TakeAway | Release, slot: Slot) -> Iterator[Callable[[], bool]]:
+    def _order(self, site: Site, actor: TakeAway | Release | Approve, slot: Slot) -> Iterator[Callable[[], bool]]:
         """An order from its first call to its last; asks whether it was the only one on this certificate."""
         fixed = replace(actor, target=slot)
         site.spoken_of.add(slot.id)
@@ -591,6 +618,36 @@ class World:
                 raise
             if revoked and not actor.revoked:
                 self.broken.append(f"{slot} was REVOKED, and released without --revoked")
+
+    def _approve(self, site: Site, actor: Approve) -> None:
+        slot = self._slot(actor.target)
+        standing = site.standing.get(slot.id)
+        with self._order(site, actor, slot):
+            try:
+                site.operator.approve(slot.id, Order(by="arn:operator"))
+            except OperatingError:
+                if standing and site.running[slot.id] == 1:
+                    site.standing[slot.id] = standing
+                raise
+
+    def _enroll(self, site: Site, actor: Enroll) -> None:
+        """Write an entry; whoever claims after it is there must have seen it."""
+        slot = self._slot(actor.target)
+        subject = Subject(actor.kind, slot.id if actor.kind is SubjectKind.CERTIFICATE else slot.common_name)
+        table = EnrollmentTable(
+            site.account.client("dynamodb", caller="operator"), site.deployment.settings.enrollment_table
+        )
+        try:
+            before = table.entries([subject]).get(subject)
+            entry = Entry(subject=subject, rule=actor.rule, by="arn:operator", at=self.clock.now())
+            site.denied.discard(subject)  # while it is written, nobody can say
+            table.change([Change(entry=entry, replaces=before)], by="arn:operator", at=self.clock.now())
+            if table.entries([subject])[subject].rule is EntryRule.DENY:
+                site.denied.add(subject)
+        except EntryChanged:
+            return  # an answer: somebody else's entry stands
+        except (JitrError, ClientError):
+            site.unfinished.append(replace(actor, target=slot))
 
     def _by_hand(self, site: Site, slot: Slot, what: str) -> None:
         certificate = site.certificates.get(slot.id)
@@ -732,11 +789,23 @@ class World:
             kind, _, rest = key.partition("#")
             if kind == "certificate" and rest not in site.known and rest not in site.spoken_of:
                 self.broken.append(f"an item for {rest[:8]}, which AWS never knew in {site.account.id}")
+            if kind == "certificate" and rest in BY_ID:
+                self._began(site, BY_ID[rest], items[key,].get("intent", {}).get("M", {}))
             if kind == "thing" and (owner := items[key,]["certificate_id"]["S"]) != site.owners.get(rest):
                 self._changed_owner(site, rest, owner)
         decision = call.parameters.get("ExpressionAttributeValues", {}).get(":decision")
         if decision:
             self._recorded(site, call.parameters["Key"]["id"]["S"].partition("#")[2])
+
+    def _began(self, site: Site, slot: Slot, intent: dict[str, Any]) -> None:
+        """A claim is never made against an entry that was there before it."""
+        run = intent.get("run", {}).get("S") or None
+        if run is None or site.begun.get(slot.id) == run:
+            return
+        site.begun[slot.id] = run
+        subjects = {Subject(SubjectKind.CERTIFICATE, slot.id), Subject(SubjectKind.THING, slot.common_name)}
+        if intent["outcome"]["S"] == Outcome.ACTIVATED and subjects & site.denied:
+            self.broken.append(f"{slot} is claimed, and an entry denies it")
 
     def _changed_owner(self, site: Site, name: str, owner: str) -> None:
         before = site.owners.get(name)
@@ -974,13 +1043,17 @@ class World:
             return decision.status == "PENDING_ACTIVATION"
         match decision.reason:
             case Reason.OPERATOR_VERDICT:
-                return record.is_denied and not record.was_taken_away
+                waits = record.is_denied and not record.was_taken_away
+            case Reason.AWAITING_APPROVAL:
+                waits = self.variant == "approve" and not record.is_approved
             case Reason.NOT_YET_VALID:
-                return self.clock.now() < slot.leaf.not_before
+                waits = self.clock.now() < slot.leaf.not_before
             case Reason.NOT_A_ROTATION:
                 owner = site.owners.get(slot.common_name)
-                return owner in site.certificates and owner != slot.id
-        return False
+                waits = owner in site.certificates and owner != slot.id
+            case _:
+                waits = False
+        return waits
 
 
 @cache

@@ -20,7 +20,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr.edge import CLIENT_CONFIG, calling
-from jitr.enrollment_table import EnrollmentTable
+from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import Misconfigured, Unavailable, UnreadableEvent
 from jitr.hub_table import HubTable
 from jitr.settings import Settings
@@ -93,7 +93,7 @@ class Hub:
 
     def _homes_of(self, statement: Statement) -> frozenset[str]:
         """By the list as it stands in the hub's own account: jitrctl writes an entry to every account."""
-        entries = self._enrollment.of(statement.certificate_id, statement.thing_name)
+        entries = self._enrollment.entries(subjects_of(statement.certificate_id, statement.thing_name)).values()
         return self._homes.of(statement.ca, entries)
 
     def _announce(self, statement: Statement, homes: frozenset[str]) -> None:
