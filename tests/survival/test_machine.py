@@ -86,6 +86,12 @@ CALLS = st.sampled_from(
 )
 
 
+WORDS_AGAINST: st.SearchStrategy[Actor] = st.one_of(
+    st.builds(TakeAway, SITES, NEAR, WORDS),
+    st.builds(Enroll, SITES, NEAR, st.just(EntryRule.DENY), st.sampled_from(SubjectKind)),
+)
+
+
 def interruption(most: int) -> st.SearchStrategy[Interruption]:
     after = st.integers(0, most)
     return st.one_of(
@@ -95,6 +101,8 @@ def interruption(most: int) -> st.SearchStrategy[Interruption]:
         st.builds(Interruption, after, FAULTS, st.sampled_from([1, 3]), at=CALLS),
         st.builds(Interruption, after, actors(NEAR), stall=STALLS, then=st.none() | actors(NEAR), at=CALLS),
         st.builds(Interruption, after, actors(NEAR), stall=st.just(8.0), then=actors(NEAR), at=CALLS),
+        # What a claim has to see, or it is too late.
+        st.builds(Interruption, after, WORDS_AGAINST, stall=st.just(1.0), at=st.just("TransactWriteItems")),
     )
 
 
