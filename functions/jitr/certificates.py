@@ -9,7 +9,6 @@ too. cryptography's path verifier refuses every one, so issuance is verified dir
 
 import hashlib
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from jitr.damage import Damaged, quietly
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
 
@@ -164,41 +164,16 @@ class Certificate:
     def is_issued_by(self, ca: "Certificate") -> bool:
         """Whether the names chain and the CA's key made the signature (RFC 5280 §6.1.3 (a)(1) and (a)(4))."""
         try:
-            _quietly(lambda: self.parsed.verify_directly_issued_by(ca.parsed))
-        except _Foreign:
+            quietly(lambda: self.parsed.verify_directly_issued_by(ca.parsed))
+        except Damaged:
             return False
         return True
 
 
-class _Foreign(Exception):
-    """Something that cryptography raised; the text is one line."""
-
-
-def _quietly(read: Callable[[], _Read]) -> _Read:
-    """Have cryptography read something.
-
-    What it raises for damage is documented for few functions, and is of five classes and more; its Rust part panics
-    with a BaseException of its own. All of that says the same here. Its warnings, of odd lengths and numbers that are
-    no positive integers, would be nobody's to read.
-
-    Raises _Foreign.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return read()
-    except Exception as error:
-        raise _Foreign(_first_line(error)) from error
-    except BaseException as error:
-        if type(error).__module__ != "pyo3_runtime":
-            raise
-        raise _Foreign(_first_line(error)) from error
-
-
 def _reading(read: Callable[[], _Read]) -> _Read:
     try:
-        return _quietly(read)
-    except _Foreign as error:
+        return quietly(read)
+    except Damaged as error:
         raise Rejected(Reason.UNREADABLE, f"not a certificate that X.509 allows: {error}") from error
 
 
@@ -227,17 +202,11 @@ def _signature_facts(certificate: x509.Certificate) -> SignatureFacts:
 def _extensions(certificate: x509.Certificate) -> Extensions:
     """Damaged extensions are told as such: a certificate can be judged without them, where its rules say so."""
     try:
-        return _quietly(lambda: Extensions.of(certificate))
-    except _Foreign as error:
+        return quietly(lambda: Extensions.of(certificate))
+    except Damaged as error:
         return Extensions(problem=str(error))
 
 
 def _as_text(attribute: x509.NameAttribute[str | bytes]) -> str:
     value = attribute.value
     return value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-def _first_line(error: BaseException) -> str:
-    """Its first line, as far as it can be shown: what cryptography says may quote the certificate."""
-    line = (str(error).splitlines() or [""])[0].encode("ascii", "backslashreplace").decode()
-    return "".join(filter(str.isprintable, line))[:200] or type(error).__name__

@@ -25,29 +25,18 @@ from functools import lru_cache
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from jitr.certificates import Certificate
+from jitr.damage import Damaged, quietly
 from jitr.errors import UnusableCrl
 
 # A function of 512 MB reads this much with room to spare (bench/crl.py); it is 1.6 million entries of the usual size.
 GREATEST_SIZE = 64 * 2**20
 
-# What cryptography raises for damaged CRLs, some of it when a field is first touched.
-_DAMAGED = (
-    ValueError,
-    TypeError,
-    IndexError,
-    OverflowError,
-    InvalidSignature,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 # Extensions of a CRL that change nothing of what its entries mean, so they may be critical.
 _HARMLESS = frozenset(
@@ -121,10 +110,9 @@ class RevocationList:
         """
         refuse_size(len(data))
         try:
-            return cls._read(data if data[:1] == bytes([_SEQUENCE]) else _from_pem(data), ca)
-        except _DAMAGED as error:
-            said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-            raise UnusableCrl(f"it is no CRL that X.509 allows: {ascii(said)[1:-1]}") from error
+            return quietly(lambda: cls._read(data if data[:1] == bytes([_SEQUENCE]) else _from_pem(data), ca))
+        except Damaged as error:
+            raise UnusableCrl(f"it is no CRL that X.509 allows: {error}") from error
 
     @classmethod
     def _read(cls, der: bytes, ca: Certificate) -> Self:
@@ -284,8 +272,10 @@ def _read_scope(point: x509.IssuingDistributionPoint) -> frozenset[str]:
 def _named_by(certificate: Certificate) -> frozenset[str]:
     """The distribution points that a certificate names."""
     try:
-        points = certificate.parsed.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    except (x509.ExtensionNotFound, *_DAMAGED):
+        points = quietly(
+            lambda: certificate.parsed.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        )
+    except Damaged:  # or there are none
         return frozenset()
     return frozenset[str]().union(*(_uris(point.full_name) for point in points))
 

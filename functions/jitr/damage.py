@@ -1,0 +1,42 @@
+"""What cryptography raises for damaged X.509, in one place and under one name."""
+
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+from jitr.errors import JitrError
+
+_Read = TypeVar("_Read")
+
+
+class Damaged(Exception):
+    """Something that cryptography raised; the text is one line."""
+
+
+def quietly(read: Callable[[], _Read]) -> _Read:
+    """Have cryptography read something.
+
+    What it raises for damage is documented for few functions, and is of five classes and more; its Rust part panics
+    with a BaseException of its own. All of that says the same here. Its warnings, of odd lengths and numbers that are
+    no positive integers, would be nobody's to read.
+
+    Raises Damaged; what jitr raises itself, as it came.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read()
+    except JitrError:
+        raise  # ours: it says what it says
+    except Exception as error:
+        raise Damaged(first_line(error)) from error
+    except BaseException as error:
+        if type(error).__module__ != "pyo3_runtime":
+            raise
+        raise Damaged(first_line(error)) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Its first line, as far as it can be shown: what cryptography says may quote the certificate."""
+    line = (str(error).splitlines() or [""])[0].encode("ascii", "backslashreplace").decode()
+    return "".join(filter(str.isprintable, line))[:200] or type(error).__name__
