@@ -158,11 +158,17 @@ class Record:
         """Whether the last decision left the certificate waiting for something."""
         return self.decision is not None and self.decision.outcome is Outcome.HELD
 
+    @property
+    def was_spoken_of(self) -> bool:
+        """Whether its entries or an operator have said something about this very certificate since it was decided."""
+        spoken = self.verdict is not None and self.decision is not None and self.verdict.at > self.decision.decided_at
+        return self.entries_changed or spoken
+
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
         """Whether the event needs no look at AWS: it is decided, and nobody who bears on it has spoken since."""
         if self.decision is None:
             return False
-        if self.crl_changed or self.entries_changed or (self.verdict and self.verdict.at > self.decision.decided_at):
+        if self.crl_changed or self.was_spoken_of:
             return False
         return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
 

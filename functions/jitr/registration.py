@@ -110,8 +110,10 @@ class Registration:
         # Step 1
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
-        if record.is_held and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
-            raise NotItsTurn("held devices take every twentieth turn")
+        # Of whom somebody has spoken since is as good as new; the others wait for what may never come.
+        waits = record.is_held and not record.was_spoken_of
+        if waits and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
+            raise NotItsTurn(f"looks at held devices take every {TURNS_PER_LOOK}th turn at most")
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)

@@ -5,8 +5,7 @@
     2 look again    held devices whose time has come, found by index; all of them when the rules have changed; those
                     whose enrollment entries have changed, when the list has
     3 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
-    4 count         once a day, every certificate of every CA, resumed across sweeps: counts per status, and ACTIVE
-                    certificates against which an operator's verdict stands
+    4 count         once a day, every certificate of every CA, resumed across sweeps: counting.py
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
@@ -16,7 +15,6 @@ forgotten; `register` decides on them, as on any other event. It sends nothing w
 queue is not forgotten.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,22 +23,22 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from jitr.claims import Due
+from jitr.counting import Count
 from jitr.decisions import Record
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import StaleMarker, Unavailable
 from jitr.iot import AwsIot
-from jitr.journal import Journal, Pass, Walk
+from jitr.journal import Journal, Walk
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
 from jitr.pacing import TURNS_PER_LOOK
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
-from jitr.telemetry import CA_DAYS_LEFT, DISAGREEMENTS, PUT_OFF, WAITING, Announcer
+from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
 
 # A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
 _SENT_RECENTLY = timedelta(hours=1)
-_COUNTED_EVERY = timedelta(days=1)
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 500
 _MOST_HELD = 20_000
@@ -59,7 +57,7 @@ class Swept:
     looked_at: int = 0  # certificates listed
     sent: int = 0
     retired: int = 0
-    disagreements: int = 0  # ACTIVE certificates against which an operator's verdict stands
+    disagreements: int = 0  # ACTIVE certificates against which a verdict or an entry stands
     queue_is_behind: bool = False  # nothing was sent
     more_is_due: bool = False  # than one sweep sends
     unfinished: list[str] = field(default_factory=list)  # CAs whose list the next sweep goes on with
@@ -120,6 +118,9 @@ class Sweep:
         self._announcer = announcer
         self._clock = clock
         self._activations_per_second = activations_per_second
+        self._count = Count(
+            iot=iot, registry=registry, enrollment=enrollment, journal=journal, announcer=announcer, clock=clock
+        )
         self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
     def run(self, *, time_is_left: Callable[[], bool]) -> Swept:
@@ -147,7 +148,9 @@ class Sweep:
         for ca in self._rules.cas:
             with self._part(f"count, {ca.name}", run):
                 self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
-                self._count(ca, run)
+                counted = self._count.go_on(ca, now, time_is_left=time_is_left)
+                swept.disagreements += counted.disagreements
+                swept.unfinished += [] if counted.is_finished else [ca.name]
         return swept
 
     @contextmanager
@@ -296,41 +299,6 @@ class Sweep:
                 if not run.time_is_left():
                     return
                 run.swept.retired += self._retirement.retire(certificate_id, record, run.now)
-
-    def _count(self, ca: CaRules, run: _Run) -> None:
-        """Go on with the day's full pass, or begin it when the last one is a day old."""
-        try:
-            self._count_on(ca, run)
-        except StaleMarker:
-            self._journal.keep_pass(ca.certificate_id, Pass(began_at=run.now))
-            raise
-
-    def _count_on(self, ca: CaRules, run: _Run) -> None:
-        going = self._journal.full_pass(ca.certificate_id)
-        if going.finished_at and run.now - going.finished_at < _COUNTED_EVERY:
-            return
-        if going.finished_at or going.began_at is None:
-            going = Pass(began_at=run.now)
-        denied = set(self._registry.due(Due.DENIED, run.now, most=10_000))
-        counts = Counter(going.counts)
-        for page in self._iot.certificates_of(ca.certificate_id, going.marker):
-            counts.update(one.status.value for one in page.certificates)
-            for one in page.certificates:
-                if one.status is Status.ACTIVE and one.certificate_id in denied:
-                    run.swept.disagreements += 1
-                    self._announcer.warn(
-                        "a certificate is ACTIVE against an operator's verdict",
-                        DISAGREEMENTS,
-                        certificate_id=one.certificate_id,
-                        ca=ca.name,
-                    )
-            if page.next_marker and not run.time_is_left():
-                self._journal.keep_pass(ca.certificate_id, replace(going, marker=page.next_marker, counts=dict(counts)))
-                run.swept.unfinished.append(ca.name)
-                return
-        self._journal.keep_pass(
-            ca.certificate_id, Pass(began_at=going.began_at, finished_at=self._clock(), counts=dict(counts))
-        )
 
 
 def _was_sent_recently(record: Record, now: datetime) -> bool:

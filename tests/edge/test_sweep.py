@@ -15,6 +15,7 @@ from cryptography import x509
 from jitr import sweeping
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome, Word
+from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.handlers import sweep
 from jitr.journal import Pass
@@ -813,6 +814,26 @@ def test_an_active_certificate_against_which_a_verdict_stands_is_reported(
     assert cloud.counted()["Disagreements"] == int(disagrees)
     warnings = [line for line in cloud.logged() if line["level"] == "WARNING"]
     assert [line["certificate_id"] for line in warnings] == [f"{1:064x}"] * disagrees
+
+
+@pytest.mark.parametrize("by", ["certificate", "twin", "thing name"])
+def test_an_active_certificate_that_an_entry_denies_is_reported(cloud: Cloud, listing: Listing, by: str) -> None:
+    listing(*some("ACTIVE", "ACTIVE"))
+    first = f"{1:064x}"
+    cloud.registry.record(replace(ACTIVATION, certificate_id=first))
+    assert cloud.swept().disagreements == 0
+    assert ACTIVATION.thing_name
+    assert ACTIVATION.twin_id
+    subject = {
+        "certificate": Subject(SubjectKind.CERTIFICATE, first),
+        "twin": Subject(SubjectKind.CERTIFICATE, ACTIVATION.twin_id),
+        "thing name": Subject(SubjectKind.THING, ACTIVATION.thing_name),
+    }[by]
+    cloud.enroll(Entry(subject=subject, rule=EntryRule.DENY))
+    cloud.now += DAY
+    assert cloud.swept().disagreements == 1
+    (warning,) = [line for line in cloud.logged() if line["level"] == "WARNING"]
+    assert warning["certificate_id"] == first
 
 
 def test_the_sweep_reports_and_overrules_nobody(cloud: Cloud, wire: Wire, listing: Listing) -> None:

@@ -661,6 +661,19 @@ def test_looks_at_held_devices_take_every_twentieth_turn_at_most(held: World) ->
     assert held.iot.describe.call_count == 4
 
 
+def test_a_held_device_of_which_somebody_has_spoken_since_needs_no_turn_of_the_waiting(held: World) -> None:
+    held.pacer = Pacer(1.5, clock=held.seconds, sleep=lambda _: None)
+    waits = Record(decision=held.recorded(outcome=Outcome.HELD, decided_at=NOW - 2 * DAY))
+    held.outcome(waits)
+    with pytest.raises(NotItsTurn):
+        held.outcome(waits)
+    approved = replace(waits, verdict=Verdict(word=Word.APPROVED, by="ann", at=NOW - DAY))
+    for known in (replace(waits, entries_changed=True), approved):
+        assert held.outcome(known)[0] is Outcome.HELD
+    with pytest.raises(NotItsTurn):
+        held.outcome(replace(waits, crl_changed=True))
+
+
 def test_new_devices_are_not_kept_waiting_by_held_ones(world: World) -> None:
     world.pacer = Pacer(1.5, clock=world.seconds, sleep=lambda _: None)
     known = Record(
