@@ -1,4 +1,4 @@
-"""The day's full pass over a CA's certificates: how many are in which status, and who is ACTIVE against somebody's word.
+"""The day's full pass over a CA's certificates: how many there are in each status, and who is ACTIVE against a word.
 
 A claim sees what stands against it, so such a certificate was ACTIVE before the word came, or was made so by hand. It
 is reported and left alone: entries decide on who comes in, operators on those who are inside.
