@@ -72,17 +72,27 @@ class Operator:
     def take_away(self, certificate_id: str, word: Word, order: Order) -> Status | None:
         """Deny, deactivate or revoke a certificate; the status that it has now, None when it is not registered here.
 
-        Works before the certificate is registered here: then it will be refused when it comes.
+        Works before the certificate is registered here: then it will be refused when it comes. Its twin, should that
+        be the form that came in here, is taken away with it.
 
         Raises OperatingError, Unavailable.
         """
-        status = _STATUS_OF[word]
         before = self._registry.give_verdict(certificate_id, self._verdict(word, order))
+        status = self._taken_away(certificate_id, word, before)
+        for twin_id in {one.twin_id for one in (before.decision, before.intent) if one and one.twin_id}:
+            twin = self._registry.recall([twin_id])[twin_id]
+            if twin.decision or twin.intent:
+                twin = self._registry.give_verdict(twin_id, self._verdict(word, order))
+                status = self._taken_away(twin_id, word, twin) or status
+        return status
+
+    def _taken_away(self, certificate_id: str, word: Word, before: Record) -> Status | None:
+        """Set the status that the word asks for, again after a claim that was under way."""
         try:
-            status = self._set_status(certificate_id, status)
+            status = self._set_status(certificate_id, _STATUS_OF[word])
             if before.intent is not None:
                 wait_out_claim(self._registry, certificate_id, before, monotonic=self._monotonic, sleep=self._sleep)
-                status = self._set_status(certificate_id, status)
+                status = self._set_status(certificate_id, _STATUS_OF[word])
         except CertificateUnknown:
             return None
         return status

@@ -112,6 +112,7 @@ class Certificate:
 
     @classmethod
     def _read(cls, certificate: x509.Certificate) -> Self:
+        _refuse_loose_end(certificate)
         subject = certificate.subject
         fields = {
             name: tuple(_as_text(attribute) for attribute in subject.get_attributes_for_oid(oid))
@@ -168,6 +169,17 @@ class Certificate:
         except Damaged:
             return False
         return True
+
+
+def _refuse_loose_end(certificate: x509.Certificate) -> None:
+    """A signature is whole bytes, so that it has one form in DER, and the certificate one fingerprint.
+
+    cryptography does not look at how many bits of the last byte are unused (X.690 §8.6.2.2).
+
+    Raises Rejected(UNREADABLE).
+    """
+    if not certificate.public_bytes(Encoding.DER).endswith(b"\0" + certificate.signature):
+        raise Rejected(Reason.UNREADABLE, "its signature is no whole number of bytes")
 
 
 def _reading(read: Callable[[], _Read]) -> _Read:

@@ -10,6 +10,7 @@ with a problem, never none at all: nobody gets in because a line was written wro
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from jitr.additions import Additions
@@ -95,7 +96,9 @@ def _said(entry: Entry) -> dict[str, Any]:
 
 def _moment(value: Any) -> datetime | None:
     try:
-        return datetime.fromtimestamp(int(value) / 1000, UTC)
+        # A text, as the console writes it, is none: what is read must be what is stored.
+        whole = isinstance(value, int | Decimal) and value == int(value)
+        return datetime.fromtimestamp(int(value) / 1000, UTC) if whole else None
     except (ValueError, TypeError, OverflowError, OSError, ArithmeticError):
         return None
 

@@ -68,17 +68,17 @@ def refuse_twin(twin: Record, twin_id: str | None) -> None:
     """Hold what is known of the certificate's twin against it: both are one certificate, and one is enough.
 
     An ECDSA signature has a second form, which whoever holds the device's key can write (twins.py); nobody gets a
-    second chance that way.
+    second chance that way. It is held and not rejected, so that nothing of it is left to be held against the twin in
+    its turn, once an operator has released that one.
 
-    Raises Rejected (WAS_REVOKED, OPERATOR_VERDICT, NOT_A_ROTATION).
+    Raises Rejected (OPERATOR_VERDICT, NOT_A_ROTATION).
     """
     known = f"certificate {(twin_id or '')[:16]}, which is this one with its signature written differently,"
-    try:
-        twin.refuse_activation()
-    except Rejected as refusal:
-        raise Rejected(refusal.reason, f"{known} is refused: {refusal.detail}") from refusal
-    if twin.decision and twin.decision.status is Status.ACTIVE:
-        raise Rejected(Reason.NOT_A_ROTATION, f"{known} is in already")
+    if twin.was_taken_away or twin.is_denied:
+        raise Rejected(Reason.OPERATOR_VERDICT, f"{known} was revoked, deactivated or denied")
+    for decision in (twin.decision, twin.intent):
+        if decision and decision.status is not Status.PENDING_ACTIVATION:
+            raise Rejected(Reason.NOT_A_ROTATION, f"{known} was decided on already: {decision.outcome}")
 
 
 def owner_of(device: DeviceRegistration, certificate: Certificate) -> Owner:

@@ -2,9 +2,9 @@
 
 An ECDSA signature (r, s) is as good as (r, n - s), n being the order of the CA's curve (SEC 1 §4.1.4, verification).
 Whoever holds a device's key and certificate can write the other one, and comes with another fingerprint, so under
-another certificate id: what was denied or revoked by its id would not be recognized. There are exactly two such forms,
-since the rest of the encoding is DER, which cryptography and AWS IoT insist on; and each names the other, so that one
-lookup more closes the gap. RSA signatures have one form only.
+another certificate id: what was denied or revoked by its id would not be recognized. There are exactly two such forms:
+the rest of the encoding is DER, on which cryptography insists, and certificates.py where it does not; and each names
+the other, so that one lookup more closes the gap. RSA signatures have one form only.
 """
 
 import hashlib

@@ -13,6 +13,7 @@ from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
 from jitrctl.operating import OperatingError, Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
+from tests.cases.twins import twin_of
 from tests.edge.cloud import Cloud, Wire
 from tests.unit.examples import ANN, ID, OWNER
 
@@ -69,10 +70,22 @@ def test_a_certificate_is_taken_away_after_the_verdict_is_written(
     wire.forget()
     assert desk.operator.take_away(device, word, ORDER) == STATUS_OF[word]
     operations = [operation for _, operation, _ in wire.calls]
-    assert operations == ["UpdateItem", "DescribeCertificate", "UpdateCertificate"]
+    assert operations[:3] == ["UpdateItem", "DescribeCertificate", "UpdateCertificate"]
+    assert operations[3:] == (["BatchGetItem"] if make is active else []), "of a known one: did its twin come in?"
     assert cloud.status(device) == STATUS_OF[word]
     assert verdict(cloud, device) == (word, ANN, "stolen")
     assert desk.slept == []
+
+
+@pytest.mark.parametrize("word", STATUS_OF)
+def test_the_form_that_is_in_is_taken_away_with_the_one_that_is_named(cloud: Cloud, desk: Desk, word: Word) -> None:
+    pem = factory().leaf()
+    held, twin = cloud.knock(pem), cloud.knock(twin_of(pem))
+    for device in (twin, held):
+        cloud.batch(cloud.record(cloud.event(device)))
+    assert (cloud.status(twin), cloud.status(held)) == ("ACTIVE", "PENDING_ACTIVATION")
+    assert desk.operator.take_away(held, word, ORDER)
+    assert (cloud.status(twin), cloud.status(held)) == (STATUS_OF[word], STATUS_OF[word])
 
 
 @pytest.mark.parametrize("word", STATUS_OF)

@@ -208,6 +208,16 @@ def rewrite(cloud: Cloud, field: str, value: dict[str, Any]) -> None:
     )
 
 
+def test_a_claim_waits_for_what_another_run_is_about_to_do_with_the_twin(cloud: Cloud) -> None:
+    assert ACTIVATION.twin_id
+    twins = replace(ACTIVATION, certificate_id=ACTIVATION.twin_id, twin_id=None, thing_name="another")
+    cloud.registry.intend(twins, Record(), run="another")
+    with pytest.raises(Overtaken):
+        claim(cloud.registry)
+    later = replace(ACTIVATION, decided_at=ACTIVATION.decided_at + 2 * MINUTE)
+    claim(cloud.registry, later)  # by then, that run is dead
+
+
 @pytest.mark.parametrize("field", ["outcome", "status"])
 def test_an_outcome_or_status_of_a_newer_version_is_no_decision(cloud: Cloud, field: str) -> None:
     cloud.registry.record(MOST)

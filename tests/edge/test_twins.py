@@ -1,38 +1,63 @@
 """A certificate under its second id: what holds against the one holds against the other."""
 
+import ssl
 from dataclasses import replace
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
+from jitr.certificates import Certificate
 from jitr.decisions import Word
 from jitr.enrollment import Entry, EntryRule
-from jitr.errors import Reason
+from jitr.errors import Reason, Rejected
 from jitr.provisioning import AttachPolicy, IotStep
 from jitr.rules import EnrollmentRule, OnReplacement
 from tests.cases.enrollment import of_thing
-from tests.cases.issuing import certificate_id, factory, rules_for
+from tests.cases.issuing import Authority, certificate_id, factory, issue_ca, rsa_key, rules_for
 from tests.cases.twins import twin_of
 from tests.edge.cloud import Cloud
 from tests.edge.test_enrollment import decision, knocks, of_device
 from tests.edge.test_registry import deny
-from tests.unit.examples import MINUTE
+from tests.unit.examples import MINUTE, said
+
+der_of = ssl.PEM_cert_to_DER_cert
 
 
-@pytest.mark.parametrize(
-    ("word", "reason"),
-    [
-        (Word.DENIED, Reason.OPERATOR_VERDICT),
-        (Word.REVOKED, Reason.WAS_REVOKED),
-        (Word.DEACTIVATED, Reason.WAS_REVOKED),
-    ],
-)
-def test_an_operators_verdict_holds_against_the_twin(cloud: Cloud, word: Word, reason: Reason) -> None:
+@pytest.mark.parametrize("word", [Word.DENIED, Word.REVOKED, Word.DEACTIVATED])
+def test_an_operators_verdict_holds_against_the_twin_and_poisons_no_release(cloud: Cloud, word: Word) -> None:
     pem = factory().leaf()
     deny(cloud, certificate_id(pem), word)
     twin = cloud.knock(twin_of(pem))
     knocks(cloud, twin)
-    assert decision(cloud, twin).reason is reason
-    assert cloud.status(twin) != "ACTIVE"
+    assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.OPERATOR_VERDICT, "PENDING_ACTIVATION")
+    cloud.registry.give_verdict(certificate_id(pem), said(Word.RELEASED), forget_decision=True)
+    released = cloud.knock(pem)
+    knocks(cloud, released)
+    assert cloud.status(released) == "ACTIVE"
+
+
+def test_the_twin_of_a_rejected_certificate_gets_no_second_chance(cloud: Cloud) -> None:
+    pem = factory().leaf()
+    device = cloud.knock(pem)
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    knocks(cloud, device)
+    cloud.enroll(of_device(device, EntryRule.REMOVED))
+    twin = cloud.knock(twin_of(pem))
+    knocks(cloud, twin)
+    assert [cloud.status(one) for one in (device, twin)] == ["INACTIVE", "PENDING_ACTIVATION"]
+
+
+@pytest.mark.parametrize("authority", [factory(), issue_ca(key=rsa_key(owner="ca"))], ids=["EC", "RSA"])
+def test_a_signature_with_unused_bits_is_no_third_form(authority: Authority) -> None:
+    """Every second signature ends in a zero bit, which could be said to be unused."""
+    pem = next(pem for pem in (authority.leaf() for _ in range(64)) if der_of(pem)[-1] % 2 == 0)
+    der = der_of(pem)
+    signature = load_pem_x509_certificate(pem.encode()).signature
+    at = len(der) - len(signature) - 1
+    loose = ssl.DER_cert_to_PEM_cert(der[:at] + b"\1" + der[at + 1 :])
+    with pytest.raises(Rejected) as refusal:
+        Certificate.from_pem(loose)
+    assert refusal.value.reason is Reason.UNREADABLE
 
 
 def test_an_entry_that_denies_a_certificate_denies_its_twin(cloud: Cloud) -> None:
