@@ -102,3 +102,14 @@ class ResourceNames:
 
     def log_group(self, function: str) -> str:
         return f"/aws/lambda/{function}"
+
+
+def registered_topic(ca_certificate_id: str) -> str:
+    """Where AWS IoT publishes the first connections of a CA's devices (guide, "Just-in-time registration")."""
+    return f"$aws/events/certificates/registered/{ca_certificate_id}"
+
+
+def rule_sql(ca_certificate_id: str) -> str:
+    """A CA's topic rule, in AWS IoT's SQL of version 2016-03-23."""
+    topic = registered_topic(ca_certificate_id)
+    return f"SELECT * FROM '{topic}' WHERE certificateStatus = 'PENDING_ACTIVATION'"  # noqa: S608 -- IoT SQL of our own

@@ -13,7 +13,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from fleet.model import CaRegistration
-from fleet.resources import ResourceNames
+from fleet.resources import ResourceNames, rule_sql
 from infra.asset import Asset
 from infra.crls import CrlBucket
 from infra.encryption import READ, SEND, StageKey
@@ -271,10 +271,7 @@ class RegistrationPath(Construct):
                     description=f"First connections of devices of CA {ca.name}, for jitr",
                     # CloudFormation's default is the version of 2015.
                     aws_iot_sql_version="2016-03-23",
-                    sql=(
-                        f"SELECT * FROM '$aws/events/certificates/registered/{ca.certificate_id}' "  # noqa: S608 -- IoT SQL of our own
-                        "WHERE certificateStatus = 'PENDING_ACTIVATION'"
-                    ),
+                    sql=rule_sql(ca.certificate_id),
                     actions=[_send_to(self.registrations, role)],
                     error_action=_send_to(self.undelivered, role),
                 ),

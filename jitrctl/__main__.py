@@ -16,6 +16,7 @@ from jitrctl.commands import (
     demo,
     device,
     dlq,
+    doctor,
     enrollment,
     fleet,
     local,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(replay.replay)
 app.command(name="verify")(verify.verify_command)
+app.command()(doctor.doctor)
 app.command()(sweep.sweep)
 app.add_typer(ca.app, name="ca")
 app.add_typer(crl.app, name="crl")

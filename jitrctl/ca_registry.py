@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from fleet.resources import registered_topic
 from jitr.rules import CertificateMode
 from jitrctl.ca_plan import Activate, CaState, EnableAutoRegistration, FoundCa, Register, Rule
 from jitrctl.errors import Refused
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from fleet.model import Ca, CaRegistration
     from jitrctl.ca_plan import Step
     from jitrctl.stages import Stage
-
-_TOPIC = "$aws/events/certificates/registered/"
 
 
 def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...]:
@@ -145,6 +144,6 @@ def _rules(stage: Stage) -> dict[str, dict[str, Any]]:
 def _rule(rule: dict[str, Any] | None, ca: Ca) -> Rule:
     if rule is None:
         return Rule.MISSING
-    if rule.get("topicPattern", "").strip("'") != f"{_TOPIC}{ca.certificate_id}":
+    if rule.get("topicPattern", "").strip("'") != registered_topic(ca.certificate_id):
         return Rule.ELSEWHERE
     return Rule.DISABLED if rule.get("ruleDisabled") else Rule.ENABLED

@@ -66,7 +66,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         undelivered=_messages(stage, stage.names.undelivered_queue),
         swept_at=_swept_at(stage) if stack else None,
         enrollment=_enrollment(stage) if stack else None,
-        iot_logging=_iot_logging(stage),
+        iot_logging=iot_logging(stage),
         drift=tuple(drift),
     )
 
@@ -133,7 +133,7 @@ def _swept_at(stage: Stage) -> datetime | None:
     return min(known) if known and len(known) == len(passes) else None
 
 
-def _iot_logging(stage: Stage) -> str | None:
+def iot_logging(stage: Stage) -> str | None:
     """AWS IoT's default log level; "unknown" where it does not say, which is no reason to say nothing of the rest."""
     try:
         options = stage.iot.get_v2_logging_options()

@@ -34,11 +34,15 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where to connect: the TCP address, the name for SNI (None: send none), the server's CA (PEM)."""
+    """Where to connect: the TCP address, the name for SNI (None: send none), the server's CA (PEM).
+
+    Without SNI a server may show any certificate of its own: `checks_name` says whether its name has to be right.
+    """
 
     address: tuple[str, int]
     server_name: str | None
     trust: Path
+    checks_name: bool = True
 
     @classmethod
     def of(cls, account: LocalAccount) -> Endpoint:
@@ -89,6 +93,7 @@ class Device:
             LocalAwsError: nothing listens there, or the device's files are no certificate and key.
         """
         wire = Wire(name=endpoint.server_name, trust=endpoint.trust, certificate=self.certificate, key=self.key)
+        wire.check_hostname = endpoint.checks_name
         client = Client(CallbackAPIVersion.VERSION2, self.client_id, protocol=MQTTv311, reconnect_on_failure=False)
         client.connect_timeout = timeout
         client.tls_set_context(wire)

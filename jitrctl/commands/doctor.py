@@ -1,0 +1,145 @@
+"""`jitrctl doctor`: why does this device not connect?"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.clock import now
+from jitrctl.doctoring.case import Case
+from jitrctl.doctoring.finding import State
+from jitrctl.doctoring.knocking import Knocker
+from jitrctl.doctoring.walk import is_well, walk
+from jitrctl.errors import Unusable
+from jitrctl.scope import Scope, over_unproven_stages
+from jitrctl.terminal import grouped, out, table
+from jitrctl.verifying import read_pem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitrctl.across import Done
+    from jitrctl.doctoring.walk import Step
+    from jitrctl.stages import Stage
+
+_STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.BROKEN: "red", State.UNKNOWN: "yellow"}
+
+
+@over_unproven_stages
+def doctor(
+    scope: Scope,
+    certificate: Annotated[Path, typer.Argument(metavar="CERT.pem", help="The device's certificate, or its chain.")],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="KEY.pem",
+            help="The device's private key: connect with it, with and without SNI. A device connected under the "
+            "same client id is disconnected by that. Needs --account, and a Region where there are several.",
+        ),
+    ] = None,
+    client_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The MQTT client id that the device uses; else its thing's name."),
+    ] = None,
+) -> None:
+    """Walk the links between a certificate and an accepted connection, and stop at the broken one, with its cure.
+
+    Nothing is changed, but that --key connects, as the device does. Name the account where it should get in.
+
+    Exit code 0: all links are good. 1: one is broken, or could not be looked at. 2: no certificate in the file, or the
+    key or the fleet file is unusable.
+
+    Example: jitrctl doctor device.pem --account dev
+    """
+    pem = read_pem(certificate)
+    if key:
+        scope.only_stage()  # a device that knocks is registered there: nobody means to do that everywhere
+        _check(certificate, key)
+
+    def examined(stage: Stage) -> tuple[Step, ...]:
+        case = Case(stage=stage, path=certificate, pem=pem, client_id=client_id, now=now())
+        return walk(case, Knocker(certificate=certificate, key=key, stage=stage) if key else None)
+
+    results = scope.across(examined, doing="looking")
+
+    def shown() -> None:
+        if len(scope.stages) == 1:
+            _show_links(results.done[0].value)
+        else:
+            out.print(table([_row(done) for done in results.done]))
+        for line in grouped(_sentences(results.done)):
+            out.print(f"\n{line}", markup=False, soft_wrap=True)
+
+    scope.report(
+        results,
+        show=shown,
+        fields=_document,
+        ok=all(is_well(done.value) for done in results.done),
+        file=str(certificate),
+    )
+
+
+def _check(certificate: Path, key: Path) -> None:
+    """Raises Unusable when the key is not the certificate's."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise Unusable(f"{key} cannot be used as the key of {certificate} ({error}): give the device's own") from error
+
+
+def _show_links(steps: Sequence[Step]) -> None:
+    for number, step in enumerate(steps, 1):
+        finding = step.finding
+        out.print(f"{number:>2}  {step.link:<22}", end="", markup=False)
+        out.print(f"{finding.state:<9}", style=_STYLES[finding.state], end="")
+        out.print(finding.text, markup=False, soft_wrap=True)
+
+
+def _row(done: Done[tuple[Step, ...]]) -> dict[str, str]:
+    good = sum(step.finding.state is State.GOOD for step in done.value)
+    return {
+        "stage": str(done.stage),
+        "good": str(good),
+        "stops at": _broken(done.value) or "-",
+        "noted": ", ".join(step.link for step in done.value if step.finding.state in (State.NOTE, State.UNKNOWN))
+        or "-",
+    }
+
+
+def _sentences(done: Sequence[Done[tuple[Step, ...]]]) -> list[tuple[str, str]]:
+    """What is to be done, for each stage: first what is broken, then what is noted and has a cure."""
+    told = []
+    for one in done:
+        last = one.value[-1]
+        if last.finding.state is State.BROKEN:
+            text = f"{last.link} is broken: {last.finding.text}.\n  Cure: {last.finding.cure}."
+        elif is_well(one.value):
+            text = "every link is good."
+        else:
+            names = ", ".join(step.link for step in one.value if step.finding.state is State.UNKNOWN)
+            text = f"no link is broken as far as could be seen; not looked at: {names}."
+        told.append((str(one.stage), text))
+        told += [
+            (str(one.stage), f"beside that, {step.link}: {step.finding.cure}.")
+            for step in one.value
+            if step.finding.state is State.NOTE and step.finding.cure
+        ]
+    return told
+
+
+def _broken(steps: Sequence[Step]) -> str | None:
+    return next((step.link for step in steps if step.finding.state is State.BROKEN), None)
+
+
+def _document(steps: tuple[Step, ...]) -> dict[str, Any]:
+    return {
+        "ok": is_well(steps),
+        "broken": _broken(steps),
+        "links": [
+            {"link": one.link, "state": one.finding.state, "text": one.finding.text, "cure": one.finding.cure or None}
+            for one in steps
+        ],
+    }

@@ -1,0 +1,232 @@
+"""One device's certificate in one stage: everything that the links look at, each thing read once, when first asked for.
+
+All reading is here and in what this calls; the links only judge. What AWS answers on purpose, such as that there is no
+such rule, is a value; everything else is raised as it comes: botocore's errors, Unavailable, AccessError.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from jitr.certificates import Certificate
+from jitr.errors import Rejected
+from jitr.registrations import Status
+from jitrctl import brake, ca_registry
+from jitrctl.doctoring import logs, roles
+from jitrctl.errors import Refused
+from jitrctl.explaining import is_missing
+from jitrctl.health import iot_logging
+from jitrctl.letters import Letters, received
+from jitrctl.sightings import Known, View
+from jitrctl.verifying import verify
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from fleet.model import CaRegistration
+    from jitr.admission import Examination
+    from jitrctl.brake import Mapping
+    from jitrctl.ca_plan import CaState
+    from jitrctl.doctoring.logs import LoggedError
+    from jitrctl.doctoring.roles import Role
+    from jitrctl.letters import Letter
+    from jitrctl.sightings import Sighting
+    from jitrctl.stages import Stage
+
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_MOST_LETTERS = 100  # looked at in each of the two queues; receiving more takes longer than a person waits
+
+
+@dataclass(kw_only=True, eq=False)
+class Case:
+    """A device's certificate in one stage."""
+
+    stage: Stage
+    path: Path
+    pem: str  # the file's text, with one certificate or a chain
+    client_id: str | None  # as the operator says; else the thing's name
+    now: datetime
+
+    @property
+    def options(self) -> str:
+        """What a command about this stage alone is told."""
+        return f"--account {self.stage.account.name} --region {self.stage.region}"
+
+    @cached_property
+    def blocks(self) -> tuple[str, ...]:
+        """The file's certificates, each in PEM, in its order; the file itself where it has no whole one."""
+        return tuple(_BLOCK.findall(self.pem)) or (self.pem,)
+
+    @cached_property
+    def problem(self) -> str | None:
+        """Why the certificate cannot be read; None when it can."""
+        try:
+            Certificate.from_pem(self.blocks[0])
+        except Rejected as error:
+            return error.detail
+        return None
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """The device's; the file's first.
+
+        Raises Rejected.
+        """
+        return Certificate.from_pem(self.blocks[0])
+
+    @property
+    def certificate_id(self) -> str:
+        return self.certificate.fingerprint
+
+    @property
+    def signer(self) -> str | None:
+        """The name of the CA of the fleet that signed the certificate, whichever accounts have that."""
+        return next((ca.name for ca in self.stage.fleet.cas if self._is_issued_by(ca.certificate_pem)), None)
+
+    @cached_property
+    def declared(self) -> CaRegistration | None:
+        """The CA that signed the certificate, as the fleet file has it in this account."""
+        return next((one for one in self.stage.account.cas if self._is_issued_by(one.ca.certificate_pem)), None)
+
+    @cached_property
+    def issuing(self) -> CaRegistration:
+        """The same, for links behind the one that asks whether there is one."""
+        assert self.declared is not None  # noqa: S101 -- the link `issuer` is broken otherwise
+        return self.declared
+
+    @cached_property
+    def examination(self) -> Examination:
+        """What the functions' own checks say offline."""
+        answer = verify(self.blocks[0], self.stage.rules, ca=self.issuing.ca.name, now=self.now)
+        return answer.examination
+
+    @cached_property
+    def ca(self) -> CaState:
+        return ca_registry.look(self.stage, [self.issuing])[0]
+
+    @cached_property
+    def iot_logging(self) -> str | None:
+        """AWS IoT's default log level; None when it logs nothing."""
+        return iot_logging(self.stage)
+
+    @cached_property
+    def rule(self) -> dict[str, Any]:
+        """The CA's topic rule (GetTopicRule), for links behind the one that asks whether there is one."""
+        name = self.stage.names.rule(self.issuing.ca.name)
+        return dict(self.stage.iot.get_topic_rule(ruleName=name)["rule"])
+
+    @property
+    def rule_arn(self) -> str:
+        return self.arn("iot", f"rule/{self.stage.names.rule(self.issuing.ca.name)}")
+
+    @property
+    def queue_arn(self) -> str:
+        return self.arn("sqs", self.stage.names.registrations_queue)
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and Region."""
+        partition = self.stage.iot.meta.partition
+        return f"arn:{partition}:{service}:{self.stage.region}:{self.stage.account.id}:{resource}"
+
+    def role(self, arn: str) -> Role | None:
+        """A role with what it may do and who may act in it; None when there is none."""
+        return roles.read(self.stage.access.client("iam"), arn.rpartition("/")[2])
+
+    @cached_property
+    def queue(self) -> dict[str, str] | None:
+        """The queue `registrations`: its attributes; None when there is none."""
+        sqs, name = self.stage.sqs, self.stage.names.registrations_queue
+        try:
+            url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            return dict(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {}))
+        except sqs.exceptions.ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+
+    @cached_property
+    def function(self) -> dict[str, Any] | None:
+        """The function `register`: its configuration; None when there is none."""
+        client = self.stage.lambda_
+        try:
+            return dict(client.get_function_configuration(FunctionName=self.stage.names.register_function))
+        except client.exceptions.ResourceNotFoundException:
+            return None
+
+    @cached_property
+    def mapping(self) -> Mapping | None:
+        return brake.mapping(self.stage)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages the queue `registrations` holds, about.
+
+        They are counted and not received: what is received there is hidden from the function meanwhile, and a message
+        that was received ten times may be dead-lettered for it.
+        """
+        counts = (value for name, value in (self.queue or {}).items() if name.startswith("ApproximateNumberOfMessages"))
+        return sum(map(int, counts))
+
+    def letters(self, letters: Letters) -> list[Letter]:
+        """The messages about this certificate in one of the two queues for what nobody works on; they stay there."""
+        try:
+            with received(self.stage, letters, most=_MOST_LETTERS) as found:
+                return [one for one in found if one.certificate_id == self.certificate_id]
+        except Refused:  # no such queue: the stack is not there, which other links say
+            return []
+
+    @cached_property
+    def errors(self) -> list[LoggedError]:
+        """What the function logged as errors since the last decision on this certificate, or for a day."""
+        decision = self.sighting.record.decision
+        group = self.stage.names.log_group(self.stage.names.register_function)
+        return logs.errors(
+            self.stage.access.client("logs"), group, now=self.now, since=decision.decided_at if decision else None
+        )
+
+    @cached_property
+    def sighting(self) -> Sighting:
+        """The certificate as AWS IoT and the registry have it."""
+        view = View.of(self.stage, Known(frozenset({self.certificate_id})))
+        return view.sightings[self.certificate_id]
+
+    @property
+    def is_past_registration(self) -> bool:
+        """Whether the device's first connection is behind it, so that what it needs is no matter any more."""
+        registered = self.sighting.registered
+        return registered is not None and registered.status is not Status.PENDING_ACTIVATION
+
+    @cached_property
+    def thing(self) -> dict[str, Any] | None:
+        """The thing that the certificate is attached to (DescribeThing), for links behind the one that asks for it."""
+        registered = self.sighting.registered
+        if registered is None or not registered.things:
+            return None
+        try:
+            return dict(self.stage.iot.describe_thing(thingName=registered.things[0]))
+        except self.stage.iot.exceptions.ResourceNotFoundException:
+            return None
+
+    def policy_text(self, name: str) -> str:
+        """The default version of a policy of AWS IoT, JSON."""
+        return str(self.stage.iot.get_policy(policyName=name)["policyDocument"])
+
+    @property
+    def connects_as(self) -> str:
+        """The MQTT client id: as the operator says, else the name of the thing that it is or asks to be."""
+        registered, decision = self.sighting.registered, self.sighting.record.decision
+        names = (
+            self.client_id,
+            *(registered.things if registered else ()),
+            registered.asks_for if registered else None,
+            decision.thing_name if decision else None,
+            self.examination.identity.thing_name if self.examination.identity else None,
+        )
+        return next((name for name in names if name), self.certificate_id)
+
+    def _is_issued_by(self, ca_pem: str) -> bool:
+        return self.certificate.is_issued_by(Certificate.from_pem(ca_pem))

@@ -1,0 +1,58 @@
+"""What the function `register` logged as errors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+# Our own lines, and what Lambda writes when the function cannot start, dies or runs into its timeout.
+_PATTERN = '?ERROR ?"Task timed out" ?"Runtime exited"'
+_LONGEST_AGO = timedelta(days=1)
+_MOST = 500
+_CRASHES = ("[ERROR]", "Task timed out", "Runtime exited")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedError:
+    """One error: whose it is, where that is known, and what was said, in one line."""
+
+    at: datetime
+    certificate_id: str | None
+    text: str
+
+
+def errors(client: Any, group: str, *, now: datetime, since: datetime | None) -> list[LoggedError]:
+    """The errors in a function's log, oldest first: since then, but for a day at most, and 500 of them.
+
+    None when the function has not logged yet. Raises botocore's errors.
+    """
+    start = max(now - _LONGEST_AGO, since) if since else now - _LONGEST_AGO
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        filterPattern=_PATTERN,
+        startTime=int(start.timestamp() * 1000),
+        PaginationConfig={"MaxItems": _MOST},
+    )
+    try:
+        events = [event for page in pages for event in page.get("events", [])]
+    except client.exceptions.ResourceNotFoundException:
+        return []
+    read = (_read(event) for event in sorted(events, key=lambda event: int(event["timestamp"])))
+    return [one for one in read if one]
+
+
+def _read(event: dict[str, Any]) -> LoggedError | None:
+    at = datetime.fromtimestamp(int(event["timestamp"]) / 1000, UTC)
+    written = str(event["message"])
+    try:
+        line = json.loads(written)
+    except ValueError:
+        crashed = any(word in written for word in _CRASHES)
+        return LoggedError(at=at, certificate_id=None, text=" ".join(written.split())[:300]) if crashed else None
+    if not isinstance(line, dict) or line.get("level") != "ERROR":
+        return None
+    cause = str(line.get("exception") or "").strip().splitlines()
+    said = ": ".join(str(part) for part in (line.get("message"), cause[-1] if cause else None) if part)
+    return LoggedError(at=at, certificate_id=line.get("certificate_id"), text=said)

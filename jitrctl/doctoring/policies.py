@@ -1,0 +1,184 @@
+"""What policy documents allow: IAM's, and AWS IoT's, which are written in the same language.
+
+Sources: IAM user guide, "Policy evaluation logic" (a Deny wins, then an Allow, else no) and "Condition operators";
+AWS IoT developer guide, "AWS IoT Core policy variables". Evaluated is one request against documents that all count for
+it. What is not known here, a condition key or an operator, makes the answer UNSURE where it matters, never a guess.
+Service control policies, permission boundaries and session policies are not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_VARIABLE = re.compile(r"\$\{([^}]+)\}")
+_LITERAL = {"*": "*", "?": "?", "$": "$"}  # ${*}, ${?} and ${$} stand for the characters themselves
+
+
+class Answer(StrEnum):
+    """What the documents say to a request."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"  # a statement denies it
+    NOT_ALLOWED = "not allowed"  # no statement allows it
+    UNSURE = "unsure"  # it hangs on something that is not known here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Somebody asks to do something; `context` are condition keys' values, None where one is known to be absent."""
+
+    action: str
+    resource: str
+    service: str | None = None  # the service principal that asks, for resource policies
+    context: Mapping[str, str | None] = field(default_factory=dict)
+
+    def value(self, key: str) -> str | None:
+        """A condition key's or policy variable's value; keys are matched without regard to case.
+
+        Raises KeyError when it is not known.
+        """
+        known = {name.lower(): value for name, value in self.context.items()}
+        return known[key.lower()]
+
+
+def evaluate(documents: Iterable[Mapping[str, Any]], request: Request) -> Answer:
+    """What these documents together say to a request."""
+    found = {"Allow": set[bool | None](), "Deny": set[bool | None]()}
+    for document in documents:
+        for statement in _listed(document.get("Statement", [])):
+            found[statement["Effect"]].add(_applies(statement, request))
+    if True in found["Deny"]:
+        return Answer.DENIED
+    if None in found["Deny"]:
+        return Answer.UNSURE
+    if True in found["Allow"]:
+        return Answer.ALLOWED
+    return Answer.UNSURE if None in found["Allow"] else Answer.NOT_ALLOWED
+
+
+def _applies(statement: Mapping[str, Any], request: Request) -> bool | None:
+    """Whether a statement is about a request; None when that cannot be said."""
+    return _all(
+        [
+            _about(statement, "Action", "NotAction", lambda pattern: _matches(pattern.lower(), request.action.lower())),
+            _about(statement, "Resource", "NotResource", lambda pattern: _is_resource(pattern, request)),
+            _about_principal(statement.get("Principal"), request),
+            *(
+                _holds(operator, key, _listed(values), request)
+                for operator, keys in statement.get("Condition", {}).items()
+                for key, values in keys.items()
+            ),
+        ]
+    )
+
+
+def _about(statement: Mapping[str, Any], element: str, negated: str, is_one: Any) -> bool | None:
+    """Whether the request is one of what an element lists; one that is not there, as in trust policies, is all."""
+    if element in statement:
+        return _any([is_one(pattern) for pattern in _listed(statement[element])])
+    if negated in statement:
+        return _not(_any([is_one(pattern) for pattern in _listed(statement[negated])]))
+    return True
+
+
+def _about_principal(principal: Any, request: Request) -> bool | None:
+    if principal is None or principal == "*" or "*" in _listed(principal.get("AWS", [])):
+        return True
+    if request.service is not None and request.service in _listed(principal.get("Service", [])):
+        return True
+    # Whether a named account, role or user is who asks is not looked at.
+    return None if "AWS" in principal and request.service is None else False
+
+
+def _is_resource(pattern: str, request: Request) -> bool | None:
+    try:
+        return _matches(pattern, request.resource, request)
+    except KeyError:
+        return None
+
+
+def _holds(operator: str, key: str, values: list[str], request: Request) -> bool | None:
+    """Whether a condition holds."""
+    bare, if_exists = operator.rpartition(":")[2], operator.endswith("IfExists")
+    bare = bare.removesuffix("IfExists")
+    try:
+        actual = request.value(key)
+    except KeyError:
+        return None
+    if bare == "Null":
+        return (actual is None) is (str(values[0]).lower() == "true")
+    negative = "Not" in bare
+    if actual is None:
+        return if_exists or negative
+    found = _any([_compares(bare.replace("Not", ""), actual, str(value), request) for value in values])
+    return _not(found) if negative else found
+
+
+def _compares(operator: str, actual: str, value: str, request: Request) -> bool | None:
+    try:
+        match operator:
+            case "StringEquals":
+                return actual == _filled(value, request)
+            case "StringEqualsIgnoreCase":
+                return actual.lower() == _filled(value, request).lower()
+            case "Bool":
+                return actual.lower() == value.lower()
+            case "StringLike" | "ArnEquals" | "ArnLike":
+                return _matches(value, actual, request)
+    except KeyError:
+        return None
+    return None
+
+
+def _filled(text: str, request: Request) -> str:
+    """A text with its variables filled in.
+
+    Raises KeyError when one is not known, or known to be absent.
+    """
+    return _VARIABLE.sub(lambda found: _value_of(found[1], request), text)
+
+
+def _value_of(variable: str, request: Request) -> str:
+    value = _LITERAL.get(variable) or request.value(variable)
+    if value is None:
+        return "\0"  # known to be absent: AWS IoT then matches nothing with it
+    return value
+
+
+def _matches(pattern: str, text: str, request: Request | None = None) -> bool:
+    """Whether a pattern with * and ? fits a text; what a variable stands for is taken literally.
+
+    Raises KeyError when a variable is not known.
+    """
+    parts, end = [], 0
+    for found in _VARIABLE.finditer(pattern) if request else ():
+        parts += [_wild(pattern[end : found.start()]), re.escape(_value_of(found[1], request))]  # type: ignore[arg-type]
+        end = found.end()
+    parts.append(_wild(pattern[end:]))
+    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+
+
+def _wild(text: str) -> str:
+    return re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _any(found: list[bool | None]) -> bool | None:
+    return True if True in found else None if None in found else False
+
+
+def _all(found: list[bool | None]) -> bool | None:
+    return False if False in found else None if None in found else True
+
+
+def _not(found: bool | None) -> bool | None:  # noqa: FBT001 -- it is the one operand
+    return None if found is None else not found
