@@ -46,14 +46,14 @@ def messages(case: Case) -> Finding:
     if dead:
         return broken(
             f"{len(dead)} in the dead-letter queue, since {at(dead[-1].sent_at)}: {dead[-1].reason}",
-            f"see to the cause, then `jitrctl dlq redrive {case.options}`",
+            f"see to the cause, then `jitrctl dlq redrive --all {case.options}`",
         )
     undelivered = case.letters(Letters.UNDELIVERED)
     if undelivered:
         return broken(
             f"{len(undelivered)} could not be delivered to the queue, since {at(undelivered[-1].sent_at)}: "
             f"{undelivered[-1].reason}",
-            f"see to the cause, then `jitrctl replay undelivered {case.options}`",
+            f"see to the cause, then `jitrctl dlq redrive --all --undelivered {case.options}`",
         )
     return good(f"none dead or undelivered; about {case.waiting} wait in the queue")
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 # Our own lines, and what Lambda writes when the function cannot start, dies or runs into its timeout.
-_PATTERN = '?ERROR ?"Task timed out" ?"Runtime exited"'
+# One pattern each: not every CloudWatch Logs that is asked, the local one for instance, knows alternatives (?A ?B).
+_PATTERNS = ("ERROR", '"Task timed out"', '"Runtime exited"')
 _LONGEST_AGO = timedelta(days=1)
 _MOST = 500
 _CRASHES = ("[ERROR]", "Task timed out", "Runtime exited")
@@ -24,22 +25,27 @@ class LoggedError:
 
 
 def errors(client: Any, group: str, *, now: datetime, since: datetime | None) -> list[LoggedError]:
-    """The errors in a function's log, oldest first: since then, but for a day at most, and 500 of them.
+    """The errors in a function's log, oldest first: since then, but for a day at most, and 500 of a kind.
 
-    None when the function has not logged yet. Raises botocore's errors.
+    None of them when the function has not logged yet. Raises botocore's errors.
     """
     start = max(now - _LONGEST_AGO, since) if since else now - _LONGEST_AGO
-    pages = client.get_paginator("filter_log_events").paginate(
-        logGroupName=group,
-        filterPattern=_PATTERN,
-        startTime=int(start.timestamp() * 1000),
-        PaginationConfig={"MaxItems": _MOST},
-    )
+    paginator = client.get_paginator("filter_log_events")
     try:
-        events = [event for page in pages for event in page.get("events", [])]
+        events = {
+            event["eventId"]: event
+            for pattern in _PATTERNS
+            for page in paginator.paginate(
+                logGroupName=group,
+                filterPattern=pattern,
+                startTime=int(start.timestamp() * 1000),
+                PaginationConfig={"MaxItems": _MOST},
+            )
+            for event in page.get("events", [])
+        }
     except client.exceptions.ResourceNotFoundException:
         return []
-    read = (_read(event) for event in sorted(events, key=lambda event: int(event["timestamp"])))
+    read = (_read(event) for event in sorted(events.values(), key=lambda event: int(event["timestamp"])))
     return [one for one in read if one]
 
 

@@ -13,7 +13,7 @@ from jitrctl.local.workspace import Workspace
 from jitrctl.stages import Stage, choose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pytest
@@ -74,3 +74,17 @@ def deployed(directory: Path) -> Iterator[Deployed]:
         yield Deployed(workspace, stage, cas)
     finally:
         accounts.down(workspace.directory)
+
+
+@contextmanager
+def role_policy(fleet: Deployed, role: str, change: Callable[[list[Any]], list[Any]]) -> Iterator[None]:
+    """The role's only inline policy with other statements."""
+    iam = fleet.client("iam")
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    changed = {**document, "Statement": change(document["Statement"])}
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(changed))
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))

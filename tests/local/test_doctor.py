@@ -16,14 +16,15 @@ import pytest
 from jitr.events import published
 from jitr.messages import REASON_ATTRIBUTE
 from jitrctl.doctoring.walk import CONNECT, CONNECT_WITHOUT_SNI, LINKS
-from jitrctl.local.issuing import DeviceFiles
 from tests.local.authority import Authority
-from tests.local.deployed import Deployed, deployed
+from tests.local.deployed import Deployed, deployed, role_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from jitrctl.local.issuing import DeviceFiles
 
 RULE, QUEUE, FUNCTION = "jitr_acme__factory", "jitr-acme-registrations", "jitr-acme-register"
 PATIENCE = 60.0  # seconds; nothing waits that long when all is well
@@ -99,6 +100,17 @@ def ca_with(broken: dict[str, Any], mended: dict[str, Any]) -> Callable[[Deploye
 
 
 @contextmanager
+def template_set(fleet: Deployed) -> Iterator[None]:
+    ca = fleet.cas["factory"].certificate_id
+    template = {"templateBody": "{}", "roleArn": "arn:aws:iam::111111111111:role/jitp"}
+    fleet.local.iot.update_ca_certificate(certificateId=ca, registrationConfig=template)
+    yield
+    # The local AWS switches auto-registration off as it is told to remove the template, and keeps the template.
+    _delete_ca(fleet)
+    fleet.local.register_ca("factory", fleet.cas["factory"])
+
+
+@contextmanager
 def rule_deleted(fleet: Deployed) -> Iterator[None]:
     rule = _rule(fleet)
     fleet.local.iot.delete_topic_rule(ruleName=RULE)
@@ -139,7 +151,7 @@ def _to_another_queue(rule: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def role_without_permission(fleet: Deployed) -> Iterator[None]:
     name = _rule(fleet)["actions"][0]["sqs"]["roleArn"].rpartition("/")[2]
-    with _role_policy(fleet, name, lambda _: []):
+    with role_policy(fleet, name, lambda held: [{**one, "Resource": "arn:aws:sqs:::old"} for one in held]):
         yield
 
 
@@ -158,7 +170,7 @@ def queue_policy_denies(fleet: Deployed) -> Iterator[None]:
 def paused(fleet: Deployed) -> Iterator[None]:
     fleet.run("ca", "pause", "--yes")
     yield
-    fleet.run("ca", "resume", "--yes")
+    fleet.run("ca", "resume")
 
 
 def message_in(queue: str) -> Callable[[Deployed], AbstractContextManager[None]]:
@@ -183,29 +195,12 @@ def message_in(queue: str) -> Callable[[Deployed], AbstractContextManager[None]]
     return sent
 
 
-@contextmanager
-def _role_policy(fleet: Deployed, role: str, change: Callable[[list[Any]], list[Any]]) -> Iterator[None]:
-    """The role's only inline policy with other statements."""
-    iam = fleet.client("iam")
-    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    changed = {**document, "Statement": change(document["Statement"])}
-    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(changed))
-    try:
-        yield
-    finally:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
-
-
 FIRST_CONNECTION = {
     "CA registered": ca_deleted,
     "CA mode": ca_in_another_mode,
     "CA active": ca_with({"newStatus": "INACTIVE"}, {"newStatus": "ACTIVE"}),
     "auto-registration": ca_with({"newAutoRegistrationStatus": "DISABLE"}, {"newAutoRegistrationStatus": "ENABLE"}),
-    "provisioning template": ca_with(
-        {"registrationConfig": {"templateBody": "{}", "roleArn": "arn:aws:iam::111111111111:role/jitp"}},
-        {"removeAutoRegistration": True, "newAutoRegistrationStatus": "ENABLE"},
-    ),
+    "provisioning template": template_set,
     "rule present": rule_deleted,
     "rule enabled": rule_disabled,
     "rule SQL": rule_with(lambda rule: {"sql": rule["sql"].replace("PENDING_ACTIVATION", "ACTIVE")}),
@@ -399,14 +394,18 @@ def test_a_held_device_is_named_with_its_reason_and_the_order_that_lets_it_in(
     assert "jitrctl enrollment allow gateway-0001" in said["links"][-1]["cure"]
 
 
+def _failed(line: dict[str, Any], files: DeviceFiles) -> bool:
+    return line["level"] == "ERROR" and line.get("certificate_id") == files.certificate_id
+
+
 def test_a_function_that_fails_on_the_device_is_named_with_what_it_said(
     fleet: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = fleet.issue("sensor-0006")
     role = fleet.client("lambda").get_function_configuration(FunctionName=FUNCTION)["Role"].rpartition("/")[2]
-    with _role_policy(fleet, role, lambda statements: [one for one in statements if one["Sid"] != "ProvisionThings"]):
+    with role_policy(fleet, role, lambda statements: [one for one in statements if one["Sid"] != "ProvisionThings"]):
         fleet.local.device(files, "sensor-0006").connect(fleet.local.endpoint)
-        until(lambda: [one for one in fleet.local.log_lines() if one.get("certificate_id") == files.certificate_id])
+        until(lambda: [one for one in fleet.local.log_lines() if _failed(one, files)])
 
         code, said = fleet.ask(capsys, "doctor", str(files.certificate))
 
