@@ -57,12 +57,13 @@ $(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/wh
 wheels: setup
 	$(BIN)/python -m infra.wheels
 
-# Put a real run of the demo into the README, the failure matrix's table into docs/how-it-works.md, and the contract tests'
-# differences into docs/divergences.md.
+# Put a real run of the demo into the README, the failure matrix's table into docs/how-it-works.md, real output into
+# docs/runbook.md, and the contract tests' differences into docs/divergences.md.
 docs: setup
 	$(BIN)/python docs/transcript.py
 	$(BIN)/python docs/outcomes.py
 	$(BIN)/python docs/cli.py
+	$(BIN)/python docs/runbook.py
 	$(BIN)/python docs/differences.py
 
 # Take the newest versions that pyproject.toml allows; look at the difference before committing it.

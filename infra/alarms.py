@@ -47,6 +47,11 @@ class Watch:
     datapoints: int = 1
     missing: str = "notBreaching"
 
+    @property
+    def section(self) -> str:
+        """The heading in docs/runbook.md that says what to do: the alarm's name without the fleet's and the CA's."""
+        return self.name.split("--")[1]
+
 
 def watches(
     names: ResourceNames, *, cas: Iterable[str], sweep_every: int, limits: Alarms, central: Central = Central.NONE
@@ -87,7 +92,7 @@ class StageAlarms(Construct):
                 self,
                 watch.name,
                 alarm_name=watch.name,
-                alarm_description=watch.meaning,
+                alarm_description=f"{watch.meaning} What to do: docs/runbook.md#{watch.section}",
                 namespace=watch.metric.namespace,
                 metric_name=watch.metric.name,
                 dimensions=[{"name": name, "value": value} for name, value in watch.metric.dimensions],

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +229,36 @@ def test_metrics_of_one_ca_are_shown_for_each(draft: Draft) -> None:
 
     shown = {dict(dimensions).get("ca") for _, name, dimensions in named_by_widgets(stack) if name in BY_CA}
     assert shown == {"factory", "gateways", NO_CA}
+
+
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
+
+
+def sections() -> dict[str, str]:
+    """The runbook's sections about alarms: heading → text."""
+    text = RUNBOOK.read_text(encoding="utf-8").partition("\n# Alarms\n")[2].partition("\n# ")[0]
+    _, *found = re.split(r"(?m)^## ", text)
+    return {one.partition("\n")[0]: one.partition("\n")[2].strip() for one in found}
+
+
+def test_every_alarm_has_its_section_in_the_runbook_and_every_section_its_alarm() -> None:
+    alarms = {watch.section for watch in watches(NAMES, cas=["factory"], sweep_every=900, limits=LIMITS)}
+
+    assert set(sections()) == alarms
+
+
+def test_every_alarm_points_to_its_section(production: Any) -> None:
+    for alarm in production.of_type("AWS::CloudWatch::Alarm"):
+        properties = alarm["Properties"]
+        section = properties["AlarmName"].split("--")[1]
+        assert properties["AlarmDescription"].endswith(f"docs/runbook.md#{section}")
+
+
+def test_every_section_of_the_runbook_names_a_command_and_every_block_is_of_a_real_run() -> None:
+    assert [name for name, text in sections().items() if "jitrctl" not in text and "](#" not in text] == []
+    blocks = re.findall(
+        r"<!-- run: [a-z-]+ -->\n(.*?)<!-- end of run -->", RUNBOOK.read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert blocks
+    for block in blocks:
+        assert re.fullmatch(r"```console\n\$ jitrctl .+\n```\n", block, re.DOTALL), "python docs/runbook.py"

@@ -1,0 +1,247 @@
+"""Put real output into docs/runbook.md: every console block that stands between markers, from one run on the local AWS.
+
+python docs/runbook.py
+
+Each scene prepares a situation on a deployed stage, and names the commands that an operator then says; the block gets
+their output as it came, in the order in which the page has its markers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.local.deployed import Deployed
+
+PAGE = Path(__file__).with_name("runbook.md")
+BLOCK = re.compile(r"(?<=<!-- run: )([a-z-]+)( -->\n).*?(?=<!-- end of run -->)", re.DOTALL)
+# One notice of where calls go, which on AWS nobody sees.
+_ELSEWHERE = re.compile(r"^.*, not AWS$\n?", re.MULTILINE)
+_PATIENCE = 60.0  # seconds
+
+
+class Runbook:
+    """The scenes, on one stage; each answers what was said, and what came back."""
+
+    def __init__(self, fleet: Deployed) -> None:
+        self.fleet = fleet
+        self.directory = fleet.workspace.directory
+
+    def scenes(self) -> dict[str, Callable[[], Iterator[str]]]:
+        return {
+            "doctor-good": self.well,
+            "dead-letters": self.dead_letters,
+            "undelivered": self.undelivered,
+            "backlog": self.backlog,
+            "failures": self.failures,
+            "contradictions": self.contradictions,
+            "rejections": self.rejections,
+            "sweep-not-run": self.sweep,
+            "ca-expiring": self.ca_expiring,
+            "never-seen": self.never_seen,
+            "held": self.held,
+            "clone": self.clone,
+            "rule-off": self.rule_off,
+            "client-id": self.client_id,
+            "revoked": self.revoked,
+            "elsewhere": self.elsewhere,
+        }
+
+    def well(self) -> Iterator[str]:
+        self.issue("sensor-0001")
+        yield self.say("jitrctl doctor sensor-0001.pem --key sensor-0001.key --account dev")
+
+    def dead_letters(self) -> Iterator[str]:
+        self.send("dead-letters", "{}", reason="unreadable: certificateId is missing")
+        yield self.say("jitrctl dlq list --account dev")
+        yield self.say("jitrctl dlq drop --all --account dev --yes")
+
+    def undelivered(self) -> Iterator[str]:
+        failed = {
+            "ruleName": "jitr_acme__factory",
+            "failures": [
+                {"failedAction": "SqsAction", "failedResource": "registrations", "errorMessage": "AccessDenied"}
+            ],
+            "base64OriginalPayload": self.encoded_event("sensor-0001"),
+        }
+        self.send("undelivered", json.dumps(failed))
+        yield self.say("jitrctl dlq list --undelivered --account dev")
+        yield self.say("jitrctl dlq drop --all --undelivered --account dev --yes")
+
+    def backlog(self) -> Iterator[str]:
+        self.fleet.run("ca", "pause", "--yes")
+        yield self.say("jitrctl fleet status --account dev")
+        yield self.say("jitrctl ca resume --account dev")
+
+    def failures(self) -> Iterator[str]:
+        from tests.local.deployed import role_policy  # noqa: PLC0415 -- the checkout is on the path only now
+
+        name = self.fleet.stage.names.register_function
+        role = self.fleet.client("lambda").get_function_configuration(FunctionName=name)["Role"].rpartition("/")[2]
+        files = self.issue("sensor-0002")
+        with role_policy(self.fleet, role, lambda held: [one for one in held if one["Sid"] != "ProvisionThings"]):
+            self.knock("sensor-0002")
+            self.until(
+                lambda: [
+                    one
+                    for one in self.fleet.local.log_lines()
+                    if one["level"] == "ERROR" and one.get("certificate_id") == files
+                ]
+            )
+            yield self.say("jitrctl doctor sensor-0002.pem --account dev")
+
+    def contradictions(self) -> Iterator[str]:
+        yield self.say("jitrctl device where sensor-0001 --account dev")
+
+    def rejections(self) -> Iterator[str]:
+        self.refused("toaster-0001")
+        yield self.say("jitrctl device show toaster-0001.pem --account dev")
+        yield self.say("jitrctl verify toaster-0001.pem --account dev")
+
+    def sweep(self) -> Iterator[str]:
+        yield self.say("jitrctl sweep --account dev")
+
+    def ca_expiring(self) -> Iterator[str]:
+        yield self.say("jitrctl ca status --account dev")
+
+    def never_seen(self) -> Iterator[str]:
+        self.issue("sensor-0003")
+        yield self.say("jitrctl doctor sensor-0003.pem --account dev")
+
+    def held(self) -> Iterator[str]:
+        self.refused("gateway-0001", ca="partner")
+        yield self.say("jitrctl doctor gateway-0001.pem --account dev")
+        yield self.say("jitrctl enrollment allow gateway-0001 --account dev --yes")
+
+    def clone(self) -> Iterator[str]:
+        self.refused("sensor-0001", file="clone")
+        yield self.say("jitrctl doctor clone.pem --account dev")
+
+    def rule_off(self) -> Iterator[str]:
+        with self.fleet.local.rule_disabled():
+            yield self.say("jitrctl doctor sensor-0003.pem --account dev")
+
+    def client_id(self) -> Iterator[str]:
+        self.issue("sensor-0004")
+        self.admit("sensor-0004")
+        yield self.say("jitrctl doctor sensor-0004.pem --client-id my-sensor --account dev")
+
+    def revoked(self) -> Iterator[str]:
+        yield self.say('jitrctl device revoke sensor-0004.pem --account dev --note "stolen" --yes')
+        yield self.say("jitrctl doctor sensor-0004.pem --account dev")
+
+    def elsewhere(self) -> Iterator[str]:
+        yield self.say("jitrctl device where sensor-0001.pem")
+
+    def issue(self, name: str, *, ca: str = "factory", file: str | None = None) -> str:
+        """A device's files beside the fleet file; its certificate id."""
+        made = self.fleet.issue(name, ca=ca)
+        for path in (made.certificate, made.key):
+            (self.directory / f"{file or name}{path.suffix}").write_bytes(path.read_bytes())
+        return made.certificate_id
+
+    def knock(self, name: str, file: str | None = None) -> None:
+        self.device(name, file).connect(self.fleet.local.endpoint)
+
+    def admit(self, name: str) -> None:
+        connection, _ = self.device(name).connect_until_accepted(self.fleet.local.endpoint, patience=_PATIENCE)
+        connection.close()
+
+    def device(self, name: str, file: str | None = None) -> Any:
+        from jitrctl.local.device import Device  # noqa: PLC0415 -- the checkout is on the path only now
+
+        path = self.directory / (file or name)
+        return Device(client_id=name, certificate=path.with_suffix(".pem"), key=path.with_suffix(".key"))
+
+    def refused(self, name: str, *, ca: str = "factory", file: str | None = None) -> None:
+        """A device that knocked once, and was decided on."""
+        certificate_id = self.issue(name, ca=ca, file=file)
+        self.knock(name, file)
+        self.fleet.local.awaited_decision(certificate_id, seconds=_PATIENCE)
+
+    def encoded_event(self, name: str) -> str:
+        import base64  # noqa: PLC0415
+
+        return base64.b64encode(json.dumps(self.event(self.issue(name))).encode()).decode()
+
+    def event(self, certificate_id: str) -> dict[str, Any]:
+        from jitr.events import published  # noqa: PLC0415 -- the checkout is on the path only now
+
+        return dict(
+            published(
+                certificate_id=certificate_id,
+                ca_certificate_id=self.fleet.cas["factory"].certificate_id,
+                account_id=self.fleet.local.account.id,
+                published_at=None,
+                registered_at=None,
+            )
+        )
+
+    def send(self, queue: str, body: str, *, reason: str = "") -> None:
+        from jitr.messages import REASON_ATTRIBUTE  # noqa: PLC0415 -- the checkout is on the path only now
+
+        sqs = self.fleet.client("sqs")
+        url = sqs.get_queue_url(QueueName=f"jitr-acme-{queue}")["QueueUrl"]
+        attributes = {REASON_ATTRIBUTE: {"DataType": "String", "StringValue": reason}} if reason else {}
+        sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+
+    def until(self, happened: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not happened():
+            if time.monotonic() > deadline:
+                raise TimeoutError("what the scene waits for does not happen")
+            time.sleep(0.1)
+
+    def say(self, line: str) -> str:
+        """Run one command where the fleet file is; the line and its output."""
+        words = shlex.split(line)
+        environ = self.fleet.local.account.environ_over(os.environ) | {
+            "COLUMNS": "110",
+            "NO_COLOR": "1",
+            "TERM": "dumb",
+            "PYTHONPATH": os.pathsep.join(sys.path[:2]),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=self.directory,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"{line}: {done.stdout}")
+        said = "\n".join(part.rstrip() for part in _ELSEWHERE.sub("", done.stdout).strip().splitlines())
+        return f"$ {line}\n{said}\n"
+
+
+def main() -> int:
+    checkout = str(PAGE.parents[1])
+    sys.path[:0] = [str(Path(checkout) / "functions"), checkout]
+    from tests.local.deployed import deployed  # noqa: PLC0415 -- the checkout is on the path only now
+
+    with tempfile.TemporaryDirectory() as directory, deployed(Path(directory) / "local") as fleet:
+        runbook = Runbook(fleet)
+        blocks = {name: "\n".join(scene()) for name, scene in runbook.scenes().items()}
+
+    def filled(found: re.Match[str]) -> str:
+        return f"{found[1]}{found[2]}```console\n{blocks[found[1]]}```\n"
+
+    PAGE.write_text(BLOCK.sub(filled, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
