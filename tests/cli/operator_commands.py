@@ -1,0 +1,56 @@
+"""Every command of jitrctl: whether it reads, acts, or works on this machine alone; with arguments that make it run.
+
+`{device}` stands for a device's PEM file, `{id}` for its certificate's id, `{event}` for a stored event, `{out}` for a
+file to write.
+"""
+
+from __future__ import annotations
+
+READING: dict[str, list[str]] = {
+    "jitrctl ca csr": ["--ca", "factory", "-o", "{out}"],
+    "jitrctl ca plan": [],
+    "jitrctl ca status": ["--count"],
+    "jitrctl crl show": [],
+    "jitrctl device show": ["{device}"],
+    "jitrctl device where": ["{device}"],
+    "jitrctl dlq list": [],
+    "jitrctl dlq show": ["0"],
+    "jitrctl doctor": ["{device}"],
+    "jitrctl enrollment list": [],
+    "jitrctl enrollment show": ["sensor-0001"],
+    "jitrctl fleet status": [],
+}
+ACTING: dict[str, list[str]] = {
+    "jitrctl ca apply": ["--yes"],
+    "jitrctl ca pause": ["--yes"],
+    "jitrctl ca resume": [],
+    "jitrctl device approve": ["{device}"],
+    "jitrctl device deny": ["{device}", "--yes"],
+    "jitrctl device release": ["{device}", "--yes"],
+    "jitrctl device deactivate": ["{device}", "--yes"],
+    "jitrctl device revoke": ["{device}", "--yes"],
+    "jitrctl enrollment allow": ["sensor-0001", "--yes"],
+    "jitrctl enrollment deny": ["sensor-0001", "--yes"],
+    "jitrctl enrollment remove": ["sensor-0001", "--yes"],
+    "jitrctl replay": ["{event}"],
+    "jitrctl sweep": [],
+}
+# Acting commands that need more of a situation than one line can make; what they call is among what others call.
+BY_OTHER_TESTS = {
+    "jitrctl ca switch-mode",
+    "jitrctl crl put",
+    "jitrctl device adopt",
+    "jitrctl dlq redrive",
+    "jitrctl dlq drop",
+    "jitrctl enrollment import",
+}
+OFFLINE = {
+    "jitrctl ca verification",
+    "jitrctl demo",
+    "jitrctl fleet check",
+    "jitrctl local connect",
+    "jitrctl local down",
+    "jitrctl local status",
+    "jitrctl local up",
+    "jitrctl verify",
+}

@@ -1,0 +1,233 @@
+"""The two policies for operators, under enforcement: every command runs under one of them, and reading changes nothing.
+
+A deployed stage of the local AWS, and two users of its IAM, each with one of policies/operators. What a command calls
+is held twice against the policy: by the local AWS, which refuses what it does not allow, and by our own reading of IAM
+with the resources that AWS checks, where the local AWS checks others (docs/divergences.md).
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.client import BaseClient
+
+from jitrctl.__main__ import main
+from jitrctl.doctoring.policies import Answer, Request, evaluate
+from jitrctl.local.workspace import CHECKOUT
+from tests.cli.operator_commands import ACTING, READING
+from tests.local.deployed import Deployed, deployed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+POLICIES = CHECKOUT / "policies" / "operators"
+REFUSED = "is not allowed: have it added"
+# What the local AWS checks against other resources than AWS does; see docs/divergences.md.
+_LOCALLY = {
+    "Sid": "LocalAwsChecksOtherArns",
+    "Effect": "Allow",
+    "Action": [
+        "iot:DescribeCACertificate",
+        "iot:DetachPolicy",
+        "iot:DetachThingPrincipal",
+        "iot:ListAttachedPolicies",
+        "sqs:ChangeMessageVisibilityBatch",
+    ],
+    "Resource": "*",
+}
+# The stage is as the fleet file says, so there is nothing to be refused.
+NOTHING_TO_DO = {"jitrctl ca apply"}
+Called = tuple[str, str, dict[str, Any]]  # service, operation, parameters
+
+
+def document(name: str, account_id: str, region: str, fleet: str = "acme") -> dict[str, Any]:
+    """A policy with its placeholders filled in, as docs/operators.md says to."""
+    text = (POLICIES / f"{name}.json").read_text(encoding="utf-8")
+    values = {"partition": "aws", "region": region, "account": account_id, "fleet": fleet}
+    for placeholder, value in values.items():
+        text = text.replace(f"<{placeholder}>", value)
+    return dict(json.loads(text))
+
+
+class Operators:
+    """The stage, and jitrctl as either operator."""
+
+    def __init__(self, fleet: Deployed, directory: Path) -> None:
+        self.fleet = fleet
+        self.directory = directory
+        place = fleet.local.account
+        iam = fleet.client("iam")
+        credentials = config = ""
+        for name in ("read", "act"):
+            held = document(name, place.id, place.region)
+            iam.create_user(UserName=name)
+            allowed = {**held, "Statement": [*held["Statement"], _LOCALLY]}
+            iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(allowed))
+            key = iam.create_access_key(UserName=name)["AccessKey"]
+            credentials += f"[{name}]\naws_access_key_id = {key['AccessKeyId']}\n"
+            credentials += f"aws_secret_access_key = {key['SecretAccessKey']}\n"
+            config += f"[profile {name}]\nregion = {place.region}\nendpoint_url = {place.endpoint_url}\n"
+            self._fleet_file(name)
+        (directory / "credentials").write_text(credentials)
+        (directory / "config").write_text(config)
+
+    def _fleet_file(self, name: str) -> None:
+        """The fleet, opened with this operator's profile."""
+        text = self.fleet.workspace.fleet_file.read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if not line.startswith(("endpoint_url", "profile"))]
+        at = lines.index(f"[account.{self.fleet.local.name}]")
+        lines.insert(at + 1, f'profile = "{name}"')
+        (self.fleet.workspace.directory / f"{name}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def run(self, who: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+        capsys.readouterr()
+        file = self.fleet.workspace.directory / f"{who}.toml"
+        code = main([*words, "--account", self.fleet.local.name, "--fleet", str(file)])
+        said = capsys.readouterr()
+        return code, " ".join((said.out + said.err).split())
+
+
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operators]:
+    with deployed(tmp_path_factory.mktemp("operators")) as fleet:
+        yield Operators(fleet, tmp_path_factory.mktemp("profiles"))
+
+
+@pytest.fixture(autouse=True)
+def _profiles(operators: Operators, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(operators.directory / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(operators.directory / "credentials"))
+
+
+@contextmanager
+def noting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Called]]:
+    """Every call of boto3 meanwhile."""
+    calls: list[Called] = []
+    call: Any = vars(BaseClient)["_make_api_call"]
+
+    def noted(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        calls.append((client.meta.service_model.signing_name, operation, parameters))
+        return call(client, operation, parameters)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BaseClient, "_make_api_call", noted)
+        yield calls
+
+
+def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  # noqa: C901, PLR0912, PLR0915 -- a case each
+    """The permissions that AWS checks for a call (service authorization reference): action, ARN."""
+    service, operation, said = call
+    action, prefix = f"{service}:{operation}", arn["prefix"].format(service=service)
+    match service, operation:
+        case "iot", "DescribeCertificate" | "UpdateCertificate" | "DeleteCertificate":
+            yield action, f"{prefix}cert/{said['certificateId']}"
+        case "iot", "DescribeCACertificate" | "UpdateCACertificate" | "DeleteCACertificate":
+            yield action, f"{prefix}cacert/{said['certificateId']}"
+        case "iot", "RegisterCACertificate":
+            yield action, "*"
+            yield "iot:TagResource", f"{prefix}cacert/*"
+        case "iot", "GetTopicRule":
+            yield action, f"{prefix}rule/{said['ruleName']}"
+        case "iot", "GetPolicy":
+            yield action, f"{prefix}policy/{said['policyName']}"
+        case "iot", "DescribeThing" | "ListThingPrincipals":
+            yield action, f"{prefix}thing/{said['thingName']}"
+        case "iot", "ListAttachedPolicies" | "DetachPolicy":
+            yield action, said["target"]
+        case "iot", "DetachThingPrincipal":
+            yield action, said["principal"]
+        case "dynamodb", "BatchGetItem" | "BatchWriteItem":
+            yield from ((action, f"{prefix}table/{table}") for table in said["RequestItems"])
+        case "dynamodb", "TransactWriteItems":
+            for item in said["TransactItems"]:
+                ((kind, write),) = item.items()
+                yield f"dynamodb:{kind}Item", f"{prefix}table/{write['TableName']}"
+        case "dynamodb", _:
+            index = f"/index/{said['IndexName']}" if "IndexName" in said else ""
+            yield action, f"{prefix}table/{said['TableName']}{index}"
+        case "sqs", _:
+            queue = said.get("QueueName") or said["QueueUrl"].rpartition("/")[2]
+            yield action.removesuffix("Batch"), f"{prefix}{queue}"
+        case "lambda", "Invoke" | "GetFunctionConfiguration":
+            yield action.replace("lambda:Invoke", "lambda:InvokeFunction"), f"{prefix}function:{said['FunctionName']}"
+        case "lambda", "UpdateEventSourceMapping":
+            yield action, f"{prefix}event-source-mapping:{said['UUID']}"
+        case "logs", _:
+            yield action, f"{prefix}log-group:{said['logGroupName']}"
+        case "cloudformation", _:
+            yield action, f"{prefix}stack/{said['StackName']}/1"
+        case "events", "PutEvents":
+            yield action, f"{prefix}event-bus/default"
+        case "s3", "GetObject":
+            yield "s3:ListBucket", f"arn:aws:s3:::{said['Bucket']}"
+            yield action, f"arn:aws:s3:::{said['Bucket']}/{said['Key']}"
+        case "s3", "PutObject":
+            yield action, f"arn:aws:s3:::{said['Bucket']}/{said['Key']}"
+        case "iam", "GetPolicy" | "GetPolicyVersion":
+            yield action, said["PolicyArn"]
+        case "iam", _:
+            yield action, f"{arn['iam']}role/{said['RoleName']}"
+        case _:
+            yield action, "*"
+
+
+def held_against(name: str, calls: list[Called], operators: Operators) -> list[str]:
+    """What AWS would refuse of these calls under a policy."""
+    place = operators.fleet.local.account
+    arn = {
+        "prefix": f"arn:aws:{{service}}:{place.region}:{place.id}:",
+        "iam": f"arn:aws:iam::{place.id}:",
+    }
+    function = f"{arn['prefix'].format(service='lambda')}function:jitr-acme-register"
+    held = [document(name, place.id, place.region)]
+    return [
+        f"{action} on {resource}"
+        for call in calls
+        for action, resource in needs(call, arn)
+        if evaluate(held, Request(action=action, resource=resource, context={"lambda:FunctionArn": function}))
+        is not Answer.ALLOWED
+    ]
+
+
+def prepared(operators: Operators, words: list[str]) -> list[str]:
+    """The words with what they are about filled in: a device, a CRL, an event."""
+    device = operators.fleet.issue("sensor-0001")
+    events = CHECKOUT / "events" / "first-connection.json"
+    values = {"{device}": str(device.certificate), "{id}": device.certificate_id, "{event}": str(events)}
+    values["{out}"] = str(operators.directory / "out.csr")
+    return [values.get(word, word) for word in words]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_command_that_reads_runs_under_the_reading_policy(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with noting(monkeypatch) as calls:
+        code, said = operators.run("read", prepared(operators, [*command.split()[1:], *READING[command]]), capsys)
+
+    assert REFUSED not in said
+    assert code in (0, 1), said
+    assert calls
+    assert held_against("read", calls, operators) == []
+    assert held_against("act", calls, operators) == []
+
+
+@pytest.mark.parametrize("command", ACTING)
+def test_a_command_that_acts_runs_under_the_acting_policy_and_not_under_the_reading_one(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    words = prepared(operators, [*command.split()[1:], *ACTING[command]])
+    _, refused = operators.run("read", words, capsys)
+    with noting(monkeypatch) as calls:
+        code, said = operators.run("act", words, capsys)
+
+    assert REFUSED in refused or command in NOTHING_TO_DO
+    assert REFUSED not in said
+    assert code in (0, 1), said
+    assert held_against("act", calls, operators) == []
