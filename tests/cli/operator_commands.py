@@ -11,6 +11,7 @@ READING: dict[str, list[str]] = {
     "jitrctl ca plan": [],
     "jitrctl ca status": ["--count"],
     "jitrctl crl show": [],
+    "jitrctl device list": ["--held"],
     "jitrctl device show": ["{device}"],
     "jitrctl device where": ["{device}"],
     "jitrctl dlq list": [],
@@ -18,6 +19,8 @@ READING: dict[str, list[str]] = {
     "jitrctl doctor": ["{device}"],
     "jitrctl enrollment list": [],
     "jitrctl enrollment show": ["sensor-0001"],
+    "jitrctl fleet devices": [],
+    "jitrctl fleet quotas": [],
     "jitrctl fleet status": [],
 }
 ACTING: dict[str, list[str]] = {
@@ -27,6 +30,7 @@ ACTING: dict[str, list[str]] = {
     "jitrctl device approve": ["{device}"],
     "jitrctl device deny": ["{device}", "--yes"],
     "jitrctl device release": ["{device}", "--yes"],
+    "jitrctl device remove": ["{device}", "--yes"],
     "jitrctl device deactivate": ["{device}", "--yes"],
     "jitrctl device revoke": ["{device}", "--yes"],
     "jitrctl enrollment allow": ["sensor-0001", "--yes"],
@@ -37,16 +41,27 @@ ACTING: dict[str, list[str]] = {
 }
 # Acting commands that need more of a situation than one line can make; what they call is among what others call.
 BY_OTHER_TESTS = {
+    "jitrctl ca retire",
+    "jitrctl ca rotate",
     "jitrctl ca switch-mode",
     "jitrctl crl put",
     "jitrctl device adopt",
+    "jitrctl device reconcile",
+    "jitrctl device retire",
     "jitrctl dlq redrive",
     "jitrctl dlq drop",
     "jitrctl enrollment import",
 }
+# What must have been done to the device before, since otherwise a command finds nothing to do; by who may act.
+BEFORE: dict[str, list[str]] = {
+    "jitrctl device release": ["device", "deny", "{device}", "--yes"],
+    "jitrctl device remove": ["device", "deny", "{device}", "--yes"],
+}
 OFFLINE = {
+    "jitrctl ca create",
     "jitrctl ca verification",
     "jitrctl demo",
+    "jitrctl device issue",
     "jitrctl fleet check",
     "jitrctl local connect",
     "jitrctl local down",
