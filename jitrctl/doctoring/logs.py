@@ -33,7 +33,8 @@ def errors(client: Any, group: str, *, now: datetime, since: datetime | None) ->
     paginator = client.get_paginator("filter_log_events")
     try:
         events = {
-            event["eventId"]: event
+            # Both patterns may find one event; not by its id, which the local AWS does not send.
+            (event.get("logStreamName"), event["timestamp"], event["message"]): event
             for pattern in _PATTERNS
             for page in paginator.paginate(
                 logGroupName=group,
