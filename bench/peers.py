@@ -14,6 +14,7 @@ message, nothing starts cold, and Lambda has its default of 1,000 environments a
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,7 +41,7 @@ _ANYTHING = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action
 _TRANSIENT = ("ThrottlingException", "InternalFailureException", "ServiceUnavailableException")
 
 
-class Peer:
+class Peer(ABC):
     """A handler behind a queue: one event at a time, as many environments as there are events, up to Lambda's limit."""
 
     name: str
@@ -61,7 +62,8 @@ class Peer:
         self._dropped = 0
 
     def hold(self, certificate: DeviceCertificate, rng: Random) -> None:
-        raise NotImplementedError(f"{self.name} knows nothing of waiting")
+        del certificate, rng
+        raise ValueError(f"{self.name} knows nothing of waiting: let it have no held devices")
 
     def start(self) -> None:
         self._look()
@@ -74,9 +76,9 @@ class Peer:
     def dead(self) -> int:
         return self._dropped
 
+    @abstractmethod
     def _handle(self, certificate_id: str) -> None:
         """Take one event to its end; raises what the handler raises to Lambda."""
-        raise NotImplementedError
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """One call with the SDK's retries."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -69,7 +70,8 @@ def synthesized(fleet_file: Path, out: Path) -> float:
     most = 0.0
     while process.poll() is None:
         most = max(most, sum(map(_megabytes, _tree(process.pid))))
-        time.sleep(0.1)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.1)
     if process.returncode:
         raise SystemExit(f"app.py failed with {process.returncode}")
     return most

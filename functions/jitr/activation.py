@@ -49,6 +49,7 @@ class Activation:
                 case.apply(step, self._iot)
                 continue
             case.refuse_late()
+            case.attempt.has_begun = True  # also when no answer comes
             self._registry.claim(
                 decision,
                 case.record,
@@ -60,7 +61,6 @@ class Activation:
                 twin=standing.twin,
                 entries=self._enrollment.unchanged(case.examined.subjects, case.examined.entries) if is_listed else (),
             )
-            case.attempt.has_begun = True
         return replace(decision, decided_at=case.clock())
 
     def _refuse_wrong_owner(self, case: Case, standing: Standing) -> str | None:

@@ -59,8 +59,8 @@ class Refusal:
         return decision
 
     def _intend(self, case: Case, decision: Decision) -> None:
+        case.attempt.has_begun = True  # also when no answer comes
         self._registry.intend(decision, case.record, run=case.attempt.run)
-        case.attempt.has_begun = True
 
     def _withdraw(self, case: Case, decision: Decision) -> None:
         """Take back what was attached, under the lock: another attempt may be about to activate just this."""
