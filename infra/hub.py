@@ -21,6 +21,7 @@ from infra.encryption import READ, StageKey
 from infra.enrollment import EnrollmentList
 from infra.findings import acknowledge
 from infra.function import JitrFunction
+from infra.queues import make_queue
 from infra.target import LocalDifference, Target
 from jitr.handlers.hub import HUB_TABLE
 from jitr.hub_table import OUT_OF_PLACE_INDEX
@@ -42,7 +43,9 @@ class Forwarding(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         stack = cdk.Stack.of(self)
-        unforwarded = _queue(self, "Unforwarded", names.unforwarded_queue, days=14, key=key, target=target)
+        unforwarded = make_queue(
+            self, "Unforwarded", names.unforwarded_queue, days=14, key=key, tls_only=target.tls_only
+        )
         acknowledge(unforwarded, "SQS3", "it is where events end that could not be forwarded; an alarm watches it")
         bus = stack.format_arn(
             service="events", region=hub.region, account=hub.account_id, resource=f"event-bus/{names.hub_bus}"
@@ -106,14 +109,14 @@ class Hub(Construct):
         super().__init__(scope, construct_id)
         stack = cdk.Stack.of(self)
         self._bus(names, account_ids, target)
-        dead = _queue(self, "DeadLetters", names.hub_dead_letter_queue, days=14, key=key, target=target)
-        queue = _queue(
+        dead = make_queue(self, "DeadLetters", names.hub_dead_letter_queue, days=14, key=key, tls_only=target.tls_only)
+        queue = make_queue(
             self,
             "Queue",
             names.hub_queue,
             days=4,
             key=key,
-            target=target,
+            tls_only=target.tls_only,
             visibility_timeout=cdk.Duration.seconds(6 * _FUNCTION_TIMEOUT.to_seconds()),
             dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=_RECEIVES),
         )
@@ -216,30 +219,6 @@ class Hub(Construct):
             ),
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
-
-
-def _queue(
-    scope: Construct,
-    construct_id: str,
-    name: str,
-    *,
-    days: int,
-    key: StageKey,
-    target: Target,
-    visibility_timeout: cdk.Duration | None = None,
-    dead_letter_queue: sqs.DeadLetterQueue | None = None,
-) -> sqs.Queue:
-    return sqs.Queue(
-        scope,
-        construct_id,
-        queue_name=name,
-        encryption=key.of_queue,
-        encryption_master_key=key.key,
-        enforce_ssl=target.tls_only,
-        retention_period=cdk.Duration.days(days),
-        visibility_timeout=visibility_timeout,
-        dead_letter_queue=dead_letter_queue,
-    )
 
 
 def _let_events_send(queue: sqs.Queue, rule_arn: str) -> None:

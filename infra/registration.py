@@ -20,6 +20,7 @@ from infra.encryption import READ, SEND, StageKey
 from infra.enrollment import EnrollmentList
 from infra.findings import acknowledge, acknowledge_wildcards
 from infra.function import JitrFunction
+from infra.queues import make_queue
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
 from jitr.pacing import max_concurrency_for
@@ -58,16 +59,16 @@ class RegistrationPath(Construct):
         layer: lambda_.ILayerVersion,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = _queue(
+        self.dead_letters = make_queue(
             self, "DeadLetters", names.dead_letter_queue, days=14, key=key, tls_only=target.tls_only
         )
-        self.undelivered = _queue(
+        self.undelivered = make_queue(
             self, "Undelivered", names.undelivered_queue, days=14, key=key, tls_only=target.tls_only
         )
         acknowledge(
             self.undelivered, "SQS3", "it is where messages end that could not be delivered; an alarm watches it"
         )
-        self.registrations = _queue(
+        self.registrations = make_queue(
             self,
             "Registrations",
             names.registrations_queue,
@@ -294,28 +295,4 @@ def _asking(hooks: tuple[str, ...], certificates: str) -> list[iam.PolicyStateme
 def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:
     return iot.CfnTopicRule.ActionProperty(
         sqs=iot.CfnTopicRule.SqsActionProperty(queue_url=queue.queue_url, role_arn=role.role_arn, use_base64=False)
-    )
-
-
-def _queue(
-    scope: Construct,
-    construct_id: str,
-    name: str,
-    *,
-    days: int,
-    key: StageKey,
-    tls_only: bool,
-    visibility_timeout: cdk.Duration | None = None,
-    dead_letter_queue: sqs.DeadLetterQueue | None = None,
-) -> sqs.Queue:
-    return sqs.Queue(
-        scope,
-        construct_id,
-        queue_name=name,
-        encryption=key.of_queue,
-        encryption_master_key=key.key,
-        enforce_ssl=tls_only,
-        retention_period=cdk.Duration.days(days),
-        visibility_timeout=visibility_timeout,
-        dead_letter_queue=dead_letter_queue,
     )
