@@ -14,11 +14,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
 from jitr.events import RegistrationEvent, published
-from jitr.examining import Examiner
+from jitr.examining import Examined, Examiner
 from jitr.hook import HOOK_CONFIG, Hook
 from jitr.provisioning import plan, plan_rejection
 from jitr.registrations import Status
-from jitr.replacement import refuse_wrong_owner
+from jitr.replacement import refuse_twin, refuse_wrong_owner
 from jitrctl.clock import now as present
 from jitrctl.errors import Refused
 from jitrctl.invoking import invoke
@@ -26,7 +26,7 @@ from jitrctl.invoking import invoke
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.admission import Examination, Identity
+    from jitr.admission import Identity
     from jitr.registrations import DeviceRegistration
     from jitrctl.stages import Stage
 
@@ -124,9 +124,9 @@ class Replay:
             return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
         try:
             record.refuse_activation()
-            examination = self._examiner.examine(device, record).examination
-            identity = examination.admit()
-            self._refuse_wrong_owner(identity, device, examination, now)
+            examined = self._examiner.examine(device, record)
+            identity = examined.examination.admit()
+            self._refuse_wrong_owner(identity, device, examined, now)
         except Rejected as refusal:
             ca_rules = self._rules.ca(device.ca_certificate_id or "")
             undo = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
@@ -143,15 +143,18 @@ class Replay:
         }
 
     def _refuse_wrong_owner(
-        self, identity: Identity, device: DeviceRegistration, examination: Examination, now: datetime
+        self, identity: Identity, device: DeviceRegistration, examined: Examined, now: datetime
     ) -> None:
-        rules = self._rules.ca(device.ca_certificate_id or "")
-        if rules and examination.certificate:
+        rules, certificate = self._rules.ca(device.ca_certificate_id or ""), examined.examination.certificate
+        if rules and certificate:
+            standing = self._registry.standing(identity.thing_name, examined.twin_id)
+            refuse_twin(standing.twin, examined.twin_id)
             refuse_wrong_owner(
                 identity.thing_name,
-                owner=self._registry.owner(identity.thing_name),
+                owner=standing.owner,
                 device=device,
-                certificate=examination.certificate,
+                certificate=certificate,
+                twin_id=examined.twin_id,
                 rules=rules,
                 may_follow=identity.may_follow,
                 now=now,

@@ -11,7 +11,8 @@ from jitr.iot import AwsIot
 from jitr.provisioning import Claim, plan
 from jitr.registrations import Status
 from jitr.registry import Registry
-from jitr.replacement import is_twin, owner_of, refuse_twin, refuse_wrong_owner
+from jitr.replacement import owner_of, refuse_twin, refuse_wrong_owner
+from jitr.restitution import Restitution
 from jitr.rules import CheckMode, OnReplacement
 
 
@@ -22,6 +23,7 @@ class Activation:
         self._iot = iot
         self._registry = registry
         self._enrollment = enrollment
+        self._restitution = Restitution(iot=iot, registry=registry)
 
     def activate(self, case: Case) -> Decision:
         """Make the device's thing, attach what belongs to it, and activate its certificate.
@@ -35,13 +37,16 @@ class Activation:
         standing = self._registry.standing(identity.thing_name, case.examined.twin_id)
         refuse_twin(standing.twin, case.examined.twin_id)
         gone = self._refuse_wrong_owner(case, standing)
+        begun = case.record.intent
+        if begun and begun.thing_name != identity.thing_name:
+            self._restitution.give_back(begun)  # under other rules or entries
         share = rules.on_replacement is OnReplacement.SHARE
         owner = standing.owner
         replaces = owner.certificate_id if owner and not share and not gone else None
+        if replaces == case.device.certificate_id:  # by an earlier attempt, which knew whom it follows
+            replaces = begun.replaces if begun and begun.claims_name else None
         decision = replace(
-            case.decision(Outcome.ACTIVATED, Status.ACTIVE),
-            thing_name=identity.thing_name,
-            replaces=None if replaces == case.device.certificate_id else replaces,
+            case.decision(Outcome.ACTIVATED, Status.ACTIVE), thing_name=identity.thing_name, replaces=replaces
         )
         is_listed = rules.mode_of("enrollment") is CheckMode.ENFORCE
         for step in plan(identity, case.device, is_ours=owner is not None):
@@ -78,12 +83,13 @@ class Activation:
                 owner=owner,
                 device=case.device,
                 certificate=certificate,
+                twin_id=case.examined.twin_id,
                 rules=rules,
                 may_follow=identity.may_follow,
                 now=case.clock(),
             )
         except Rejected:
-            if owner is None or is_twin(owner, certificate, rules) or self._exists(owner.certificate_id):
+            if owner is None or owner.certificate_id == case.examined.twin_id or self._exists(owner.certificate_id):
                 raise
             return owner.certificate_id  # nobody's name any more
         return None

@@ -5,9 +5,10 @@ again gets a new one. An event is a duplicate, and costs no IoT call, when it sp
 or was sent shortly after the decision (the first event of a registration carries no registration time).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from jitr.errors import Reason, Rejected
 from jitr.events import RegistrationEvent
@@ -67,6 +68,24 @@ class Decision:
         if self.outcome is not Outcome.HELD:
             return None
         return self.decided_at + _LOOK_AGAIN[min(self.attempts, len(_LOOK_AGAIN)) - 1]
+
+    @property
+    def claims_name(self) -> bool:
+        """Whether this, as an intent, speaks of a thing name that is to be given back unless it becomes ACTIVE."""
+        return self.thing_name is not None and self.outcome is not Outcome.REPLACED
+
+    def with_claim_of(self, begun: "Decision | None") -> Self:
+        """As the intent that follows another one: what that one claimed is not forgotten."""
+        if begun is None or not begun.claims_name:
+            return self
+        return replace(self, thing_name=begun.thing_name, replaces=begun.replaces)
+
+    @property
+    def without_claim(self) -> Self:
+        """As it is announced and recorded: a name is only what an activation has."""
+        if self.outcome in (Outcome.ACTIVATED, Outcome.REPLACED):
+            return self
+        return replace(self, thing_name=None, replaces=None)
 
     def is_for(self, registered_at: datetime) -> bool:
         """Whether this decided the registration of that time."""

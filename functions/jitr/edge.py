@@ -71,6 +71,10 @@ def calling(operation: str) -> Iterator[None]:
         raise Unavailable(f"{operation}: {type(error).__name__}") from error
 
 
+# Why DynamoDB cancels a transaction that can just be made again (TransactWriteItems, CancellationReasons).
+PASSING = frozenset({"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
 def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The items with these keys, read consistently; what DynamoDB leaves out at first is asked for again.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, plain, stored, values
 from jitr.decisions import Record
-from jitr.edge import batch_get, calling
+from jitr.edge import PASSING, batch_get, calling
 from jitr.enrollment import Entry, Subject, SubjectKind, digest
 from jitr.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.errors import JitrError, Unavailable
@@ -144,7 +144,7 @@ class EnrollmentTable:
             codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
             if "ConditionalCheckFailed" in codes:
                 raise EntryChanged("an entry was changed by somebody else at the same time") from error
-            if codes <= {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}:
+            if codes <= PASSING:
                 raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes - {'None'}))}") from error
             raise
 

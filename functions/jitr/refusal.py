@@ -6,14 +6,13 @@ What an earlier attempt may have attached or claimed is taken back, so that the 
 from dataclasses import replace
 
 from jitr.case import Case
-from jitr.certificates import Certificate
-from jitr.decisions import Decision, Outcome, Owner
-from jitr.errors import NAME_LOST, CertificateUnknown, Reason, Rejected
+from jitr.decisions import Decision, Outcome
+from jitr.errors import NAME_LOST, Reason, Rejected
 from jitr.iot import AwsIot
-from jitr.provisioning import plan_rejection, plan_withdrawal
+from jitr.provisioning import SetStatus, plan_rejection, plan_withdrawal
 from jitr.registrations import Status
 from jitr.registry import Registry
-from jitr.replacement import owner_of
+from jitr.restitution import Restitution
 from jitr.rules import OnReject
 
 
@@ -23,6 +22,7 @@ class Refusal:
     def __init__(self, *, iot: AwsIot, registry: Registry) -> None:
         self._iot = iot
         self._registry = registry
+        self._restitution = Restitution(iot=iot, registry=registry)
 
     def refuse(self, case: Case, refusal: Rejected) -> Decision:
         """Reject for good or hold, as the reason's kind says.
@@ -43,24 +43,33 @@ class Refusal:
         repeated = earlier is not None and decision.repeats(earlier)
         if not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT):
             self._withdraw(case, decision)
-        if steps:
-            self._intend(case, decision)
+        if refusal.reason.final:
+            decision = self._reject(case, decision, steps)
+        if earlier and repeated:
+            return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
+        return decision
+
+    def _reject(self, case: Case, decision: Decision, steps: tuple[SetStatus, ...]) -> Decision:
+        """Give up the name and set the status, under the lock; the decision as it turned out."""
+        begun = case.record.intent
+        if not steps and not (begun and begun.claims_name):
+            return decision
+        self._intend(case, decision)
+        self._restitution.give_back(begun)
         try:
             for step in steps:
                 case.apply(step, self._iot)
         except Rejected as undone:
             # AWS does not take the status. The reason stays, so that what was revoked stays known as such.
-            detail = f"{refusal.detail}; it stays pending, since {undone.detail}"
+            detail = f"{decision.detail}; it stays pending, since {undone.detail}"
             decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
-        if refusal.reason.final:
-            self._give_up_name(case)
-        if earlier and repeated:
-            return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
+        if decision.status is Status.PENDING_ACTIVATION:
+            self._registry.end_intent(case.device.certificate_id, run=case.attempt.run)
         return decision
 
     def _intend(self, case: Case, decision: Decision) -> None:
         case.attempt.has_begun = True  # also when no answer comes
-        self._registry.intend(decision, case.record, run=case.attempt.run)
+        self._registry.intend(decision.with_claim_of(case.record.intent), case.record, run=case.attempt.run)
 
     def _withdraw(self, case: Case, decision: Decision) -> None:
         """Take back what was attached, under the lock: another attempt may be about to activate just this."""
@@ -72,25 +81,5 @@ class Refusal:
         things = self._iot.things_of(case.device) if case.rules.asks_hook else (identity.thing_name,)
         for withdrawal in plan_withdrawal(identity.policy, things, case.device):
             self._iot.apply(withdrawal)
+        self._restitution.give_back(case.record.intent)
         self._registry.end_intent(case.device.certificate_id, run=case.attempt.run)
-
-    def _give_up_name(self, case: Case) -> None:
-        """Undo the claim of an earlier attempt, under other rules or entries: the name goes back where it was."""
-        begun = case.record.intent
-        if begun is None or begun.thing_name is None:
-            return
-        former = self._former_owner(begun.replaces) if begun.replaces else None
-        if former:
-            self._registry.give_name_back(begun.thing_name, former, by=case.device.certificate_id)
-        else:
-            self._registry.disown(begun.thing_name, case.device.certificate_id)
-
-    def _former_owner(self, certificate_id: str) -> Owner | None:
-        """The certificate that had the name, if it still works."""
-        try:
-            device = self._iot.describe(certificate_id)
-            if device.status is Status.ACTIVE:
-                return owner_of(device, Certificate.from_pem(device.pem))
-        except (CertificateUnknown, Rejected):
-            pass
-        return None

@@ -33,6 +33,7 @@ from jitr.pacing import TURNS_PER_LOOK, Pacer
 from jitr.refusal import Refusal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
+from jitr.restitution import Restitution
 from jitr.rules import CaRules, Rules
 from jitr.settings import Settings
 from jitr.telemetry import CONTRADICTIONS, Announcer
@@ -73,6 +74,7 @@ class Registration:
         )
         self._activation = Activation(iot=iot, registry=registry, enrollment=enrollment)
         self._refusal = Refusal(iot=iot, registry=registry)
+        self._restitution = Restitution(iot=iot, registry=registry)
         self._announcer = announcer
         self._pacer = pacer
         self._clock = clock
@@ -118,10 +120,8 @@ class Registration:
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)
         if device.status is not Status.PENDING_ACTIVATION:
-            return self._already_left_pending(device, record)
-        if record.intent and record.begun_by and now - record.intent.decided_at <= STALE_INTENT:
-            # It would be told so at the claim, six calls later.
-            raise Overtaken("another attempt is on its way to a decision")
+            return self._already_left_pending(device, record, now)
+        _refuse_to_overtake(record, now)  # it would be told so at the claim, six calls later
         # Steps 3 to 5
         decision = self._judge(device, record, observed_at=now, time_is_left=time_is_left)
         # Steps 6 and 7
@@ -131,10 +131,11 @@ class Registration:
         return decision.outcome, decision
 
     def give_up(self, certificate_id: str, record: Record) -> None:
-        """AWS IoT does not know the certificate any more: nothing is due with it.
+        """AWS IoT does not know the certificate any more: nothing is due with it, and a name that it claimed is free.
 
         Raises Unavailable.
         """
+        self._restitution.give_back(record.intent)
         if record.is_held:
             self._registry.nothing_due(certificate_id, Due.LOOK)
 
@@ -152,13 +153,20 @@ class Registration:
                 found={name: is_[name] for name in differing},
             )
 
-    def _already_left_pending(self, device: DeviceRegistration, record: Record) -> tuple[Outcome, Decision | None]:
+    def _already_left_pending(
+        self, device: DeviceRegistration, record: Record, now: datetime
+    ) -> tuple[Outcome, Decision | None]:
         intent = record.intent
         if intent and intent.is_for(device.created_at) and intent.status is device.status:
             # We set this status and died before saying so.
-            self._announcer.announce(intent)
-            self._registry.record(intent, record)
-            return intent.outcome, intent
+            done = intent.without_claim
+            self._announcer.announce(done)
+            self._registry.record(done, record)
+            return done.outcome, done
+        if intent and intent.claims_name and device.status is not Status.ACTIVE:
+            # Somebody else took it away between the claim and ACTIVE.
+            _refuse_to_overtake(record, now)
+            self._restitution.give_back(intent)
         found = self._found(device)
         if record.decision is None or record.is_held:
             self._registry.record(found, record)
@@ -213,3 +221,12 @@ class Registration:
 
     def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
         return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+
+
+def _refuse_to_overtake(record: Record, now: datetime) -> None:
+    """Leave a certificate to the attempt that has begun, until it is known to be dead.
+
+    Raises Overtaken.
+    """
+    if record.intent and record.begun_by and now - record.intent.decided_at <= STALE_INTENT:
+        raise Overtaken("another attempt is on its way to a decision")

@@ -23,7 +23,7 @@ from jitr import claims
 from jitr.attributes import key, plain, setting, values
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome, Owner, Record, Standing, Verdict
-from jitr.edge import batch_get, calling
+from jitr.edge import PASSING, batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.items import (
     SCHEMA,
@@ -127,7 +127,7 @@ class Registry:
             with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=writes)
         except self._client.exceptions.TransactionCanceledException as error:
-            begun, owned, *others = (reason.get("Code") for reason in error.response["CancellationReasons"])
+            begun, owned, *others = (reason.get("Code", "None") for reason in error.response["CancellationReasons"])
             if begun == "ConditionalCheckFailed":
                 raise self._why_not_begun(intent.certificate_id) from error
             if owned == "ConditionalCheckFailed":
@@ -136,7 +136,9 @@ class Registry:
                 ) from error
             if "ConditionalCheckFailed" in others:
                 raise Overtaken("the certificate's enrollment, or its twin, was decided on meanwhile") from error
-            raise Unavailable(f"TransactWriteItems: {', '.join(map(str, (begun, owned, *others)))}") from error
+            if {begun, owned, *others} <= PASSING:
+                raise Unavailable(f"TransactWriteItems: {', '.join((begun, owned, *others))}") from error
+            raise
 
     def intend(self, intent: Decision, record: Record, *, run: str) -> None:
         """Write down a rejection before it is carried out, so that a crash in between loses neither it nor its reason.

@@ -20,6 +20,7 @@ def refuse_wrong_owner(
     owner: Owner | None,
     device: DeviceRegistration,
     certificate: Certificate,
+    twin_id: str | None,
     rules: CaRules,
     may_follow: bool = False,
     now: datetime,
@@ -32,7 +33,7 @@ def refuse_wrong_owner(
     """
     if owner is None or owner.certificate_id == device.certificate_id:
         return
-    if is_twin(owner, certificate, rules):
+    if owner.certificate_id == twin_id:
         # An ECDSA signature has a second encoding, which whoever holds the certificate can make: another certificate
         # id, the same certificate. Nobody gets a second chance that way.
         raise Rejected(
@@ -91,8 +92,3 @@ def owner_of(device: DeviceRegistration, certificate: Certificate) -> Owner:
         ends_at=certificate.not_after,
         registered_at=device.created_at,
     )
-
-
-def is_twin(owner: Owner, certificate: Certificate, rules: CaRules) -> bool:
-    """Whether both are one certificate: the same CA gave the same serial (RFC 5280 §4.1.2.2: unique per CA)."""
-    return (owner.ca_certificate_id, owner.serial) == (rules.certificate_id, certificate.serial)

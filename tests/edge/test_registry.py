@@ -501,6 +501,13 @@ def test_a_rotation_whose_old_certificate_is_being_written_is_unavailable(cloud:
         claim(cloud.registry, ROTATION)
 
 
+def test_a_claim_that_can_never_be_made_is_no_reason_to_wait(cloud: Cloud, wire: Wire) -> None:
+    reasons = [{"Code": code} for code in ("None", "None", "ValidationError")]
+    wire.fail("TransactWriteItems", "TransactionCanceledException", CancellationReasons=reasons)
+    with pytest.raises(ClientError):
+        claim(cloud.registry, ROTATION)
+
+
 def test_a_name_that_nobody_claimed_has_no_owner(cloud: Cloud) -> None:
     assert cloud.registry.owner("sensor-0001") is None
 

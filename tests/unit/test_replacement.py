@@ -20,6 +20,7 @@ DEVICE = APPLICATION.device
 CERTIFICATE = Certificate.from_pem(DEVICE.pem)
 RULES = APPLICATION.ca_rules
 OTHER_CA = "0c" * 32
+TWIN_ID = "7" * 64
 MICROSECOND = timedelta(microseconds=1)
 
 # One that the certificate may follow: same CA, issued earlier, near its end.
@@ -43,6 +44,7 @@ def reason(
             owner=owner,
             device=DEVICE,
             certificate=CERTIFICATE,
+            twin_id=TWIN_ID,
             rules=replace(RULES, **rules),
             may_follow=may_follow,
             now=NOW + later,
@@ -141,7 +143,7 @@ def test_an_entry_stands_in_for_the_old_ones_near_end_and_for_nothing_else() -> 
     far_from_its_end = replace(OLD, ends_at=NOW + 999 * DAY)
     assert reason(far_from_its_end) is Reason.NOT_A_ROTATION
     assert reason(far_from_its_end, may_follow=True) is None
-    for changes in ({"issued_at": NOW}, {"ca_certificate_id": OTHER_CA}, {"serial": CERTIFICATE.serial}):
+    for changes in ({"issued_at": NOW}, {"ca_certificate_id": OTHER_CA}, {"certificate_id": TWIN_ID}):
         other = replace(far_from_its_end, **{"ca_certificate_id": RULES.certificate_id} | changes)
         assert reason(other, may_follow=True) is Reason.NOT_A_ROTATION, changes
     refused = reason(far_from_its_end, may_follow=True, on_replacement=OnReplacement.REJECT)
@@ -160,14 +162,12 @@ def test_the_same_certificate_in_another_encoding_gets_no_second_chance(
     on_replacement: OnReplacement, name: str
 ) -> None:
     changes, _ = TABLE[name]
-    same = replace(OLD, **changes | {"serial": CERTIFICATE.serial, "ca_certificate_id": RULES.certificate_id})
+    same = replace(OLD, **changes | {"certificate_id": TWIN_ID})
     assert reason(same, on_replacement=on_replacement) is NOT
 
 
-def test_the_same_serial_under_another_ca_is_another_certificate() -> None:
-    other = replace(OLD, serial=CERTIFICATE.serial, ca_certificate_id=OTHER_CA)
-    assert reason(other, succeeds=OTHER_CA) is None
-    assert reason(other, on_replacement=OnReplacement.REJECT) is Reason.REPLACEMENT_REFUSED
+def test_a_factory_that_gives_a_serial_number_twice_has_not_made_the_same_certificate_twice() -> None:
+    assert reason(replace(OLD, serial=CERTIFICATE.serial)) is None
 
 
 @pytest.mark.parametrize("on_replacement", [OnReplacement.ROTATE, OnReplacement.REJECT])
@@ -180,6 +180,7 @@ def test_a_refusal_names_the_thing_and_the_owner_and_is_announced_as_a_duplicate
             owner=replace(OLD, ends_at=NOW + 100 * DAY + SECOND),
             device=DEVICE,
             certificate=CERTIFICATE,
+            twin_id=TWIN_ID,
             rules=replace(RULES, on_replacement=on_replacement),
             now=NOW,
         )

@@ -1,0 +1,150 @@
+"""A name that was claimed for a certificate that did not become ACTIVE: whose it is in the end."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+
+from jitr.decisions import Owner, Word
+from jitr.enrollment import EntryRule
+from jitr.rules import OnReject
+from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for
+from tests.edge.cloud import Cloud
+from tests.edge.test_enrollment import of_device
+from tests.edge.test_registry import deny
+from tests.unit.examples import MINUTE
+
+NAME = "sensor-0001"
+Claimed = tuple[str, Owner | None, Callable[[], list[str]]]
+
+
+def crash(cloud: Cloud, operation: str, go: Callable[[], list[str]]) -> None:
+    """Die at the next call of an operation; whoever takes the message up again comes when the intent is stale."""
+    cloud.wire.break_down(operation, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    cloud.now += 2 * MINUTE
+
+
+@pytest.fixture
+def claimed(cloud: Cloud) -> Claimed:
+    """A certificate that took the name over from an ACTIVE one, and whose run died right before ACTIVE.
+
+    Its id, who owned the name before, and what hands its message out again.
+    """
+    first = cloud.knock(factory().leaf(begins=NOW - 300 * DAY, ends=NOW + 30 * DAY))
+    cloud.batch(cloud.record(cloud.event(first)))
+    before = cloud.registry.owner(NAME)
+    second = cloud.knock(factory().leaf(begins=NOW - DAY))
+    record = cloud.record(cloud.event(second))
+    crash(cloud, "UpdateCertificate", lambda: cloud.batch(record))
+    after = cloud.registry.owner(NAME)
+    assert before
+    assert after
+    assert (before.certificate_id, after.certificate_id) == (first, second)
+    return second, before, lambda: cloud.batch(record)
+
+
+@pytest.mark.parametrize("on_reject", OnReject)
+@pytest.mark.parametrize("dies_at", ["UpdateItem", "DescribeCertificate", "UpdateCertificate", "PutEvents", None])
+def test_a_refusal_that_dies_anywhere_leaves_the_name_with_the_certificate_that_works(
+    cloud: Cloud, claimed: Claimed, on_reject: OnReject, dies_at: str | None
+) -> None:
+    device, before, again = claimed
+    cloud.under(rules_for(cloud.authority, thing_groups=(), on_reject=on_reject))
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    if dies_at and not (dies_at == "UpdateCertificate" and on_reject is OnReject.LEAVE):
+        crash(cloud, dies_at, again)
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+    item = cloud.items()[f"certificate#{device}"]
+    assert item["decision"]["M"]["outcome"]["S"] == "rejected"
+    assert not {"thing_name", "replaces"} & set(item["decision"]["M"])
+    assert "intent" not in item
+
+
+def test_a_throttle_between_the_intent_and_the_name_loses_no_name(
+    cloud: Cloud, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, before, again = claimed
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    give_back = cloud.registry.give_name_back
+
+    def throttled(*args: Any, **more: Any) -> None:
+        monkeypatch.undo()
+        cloud.wire.fail("UpdateItem", "ThrottlingException")
+        give_back(*args, **more)
+
+    monkeypatch.setattr(cloud.registry, "give_name_back", throttled)
+    assert again() != []
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+
+
+@pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
+def test_what_somebody_else_took_away_after_the_claim_has_no_name(
+    cloud: Cloud, claimed: Claimed, status: Literal["INACTIVE", "REVOKED"]
+) -> None:
+    device, before, again = claimed
+    cloud.iot.update_certificate(certificateId=device, newStatus=status)
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+
+
+def test_while_the_run_that_claimed_may_live_the_name_stays(cloud: Cloud, claimed: Claimed) -> None:
+    device, _, again = claimed
+    cloud.now -= MINUTE
+    cloud.iot.update_certificate(certificateId=device, newStatus="INACTIVE")
+    assert again() != []
+    owner = cloud.registry.owner(NAME)
+    assert owner
+    assert owner.certificate_id == device
+
+
+@pytest.mark.parametrize("word", [Word.DENIED, Word.REVOKED])
+def test_an_operators_verdict_after_the_claim_gives_the_name_back(cloud: Cloud, claimed: Claimed, word: Word) -> None:
+    device, before, again = claimed
+    deny(cloud, device, word)
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+
+
+def test_a_certificate_that_was_deleted_after_the_claim_has_no_name(cloud: Cloud, claimed: Claimed) -> None:
+    _, before, again = claimed
+    cloud.wire.fail("DescribeCertificate", "ResourceNotFoundException", status=404, times=3)
+    assert again() == []
+    assert cloud.batch(cloud.sent_again()) == []
+    assert cloud.batch(cloud.sent_again()) == []
+    assert cloud.registry.owner(NAME) == before
+
+
+def test_a_second_attempt_still_knows_whom_it_follows(cloud: Cloud, claimed: Claimed) -> None:
+    device, before, again = claimed
+    crash(cloud, "UpdateCertificate", again)
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+
+
+def test_a_second_attempt_that_ends_well_says_whom_it_follows(cloud: Cloud, claimed: Claimed) -> None:
+    device, before, again = claimed
+    assert again() == []
+    assert before
+    decision = cloud.items()[f"certificate#{device}"]["decision"]["M"]
+    assert decision["replaces"]["S"] == before.certificate_id
+    assert cloud.status(device) == "ACTIVE"
+
+
+def test_an_attempt_under_another_name_gives_the_first_one_back(cloud: Cloud, claimed: Claimed) -> None:
+    device, before, again = claimed
+    cloud.under(rules_for(cloud.authority, thing_groups=(), thing_name="new-{common_name}"))
+    assert again() == []
+    assert cloud.status(device) == "ACTIVE"
+    assert cloud.registry.owner(NAME) == before
+    owner = cloud.registry.owner(f"new-{NAME}")
+    assert owner
+    assert owner.certificate_id == device
+    cloud.now += 30 * DAY + SECOND
+    cloud.swept()
+    assert before
+    assert cloud.status(before.certificate_id) == "ACTIVE", "it has its name, so nothing ends it"
