@@ -11,7 +11,7 @@ raised, since the code under test has an `except Exception` at its boundary.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -641,11 +641,10 @@ class World:
             before = table.entries([subject]).get(subject)
             entry = Entry(subject=subject, rule=actor.rule, by="arn:operator", at=self.clock.now())
             site.denied.discard(subject)  # while it is written, nobody can say
-            table.change([Change(entry=entry, replaces=before)], by="arn:operator", at=self.clock.now())
+            with suppress(EntryChanged):  # an answer: somebody else's entry stands
+                table.change([Change(entry=entry, replaces=before)], by="arn:operator", at=self.clock.now())
             if table.entries([subject])[subject].rule is EntryRule.DENY:
                 site.denied.add(subject)
-        except EntryChanged:
-            return  # an answer: somebody else's entry stands
         except (JitrError, ClientError):
             site.unfinished.append(replace(actor, target=slot))
 
