@@ -7,7 +7,8 @@ asks.
 
 A list may hold a million entries, in a function of 512 MB: pyca's own lookup goes through all of them each time, and
 its iteration makes an object of each. So pyca parses the whole structure strictly, and the CA's signature is checked on
-the very bytes that are then walked here, once, into sorted rows of fixed width. bench/crl.py shows what that costs.
+the very bytes that are then walked, once, into sorted rows of fixed width (crl_entries.py). bench/crl.py shows what
+that costs.
 
 What was decided where RFC 5280 leaves it open: a CA certificate with a keyUsage must have cRLSign (§6.3.3 (f)), one
 without keyUsage may sign. A CRL must have a nextUpdate (§5.1.2.5), for without one it would never be stale; it may be
@@ -15,13 +16,9 @@ of version 1, and without a number, as `openssl ca -gencrl` makes them by defaul
 """
 
 import binascii
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
-from functools import lru_cache
 from typing import Self
 
 from cryptography import x509
@@ -31,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from jitr.certificates import Certificate
+from jitr.crl_entries import INTEGER, SEQUENCE, RevocationReason, elements, header, index_of, reason_in
 from jitr.damage import Damaged, quietly
 from jitr.errors import UnusableCrl
 
@@ -51,42 +49,6 @@ _HARMLESS = frozenset(
 )
 
 _PEM_BEGIN, _PEM_END = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
-
-# DER: tags, and the extensions of an entry by the content of their object identifiers (RFC 5280 §5.3).
-_BOOLEAN, _INTEGER, _ENUMERATED, _SEQUENCE = 0x01, 0x02, 0x0A, 0x30
-_LONG_FORM = 0x80
-_REASON_CODE = bytes.fromhex("551d15")
-_INVALIDITY_DATE = bytes.fromhex("551d18")
-_CERTIFICATE_ISSUER = bytes.fromhex("551d1d")
-
-_ROWS_AT_ONCE = 10_000
-
-
-class RevocationReason(Enum):
-    """Why a certificate is listed: the CRLReason of RFC 5280 §5.3.1, by its code."""
-
-    unspecified = 0
-    keyCompromise = 1  # noqa: N815 -- RFC 5280's own words, as people know them from openssl
-    cACompromise = 2  # noqa: N815
-    affiliationChanged = 3  # noqa: N815
-    superseded = 4
-    cessationOfOperation = 5  # noqa: N815
-    certificateHold = 6  # noqa: N815
-    privilegeWithdrawn = 9  # noqa: N815
-    aACompromise = 10  # noqa: N815
-
-    @property
-    def is_for_good(self) -> bool:
-        """Whether no later list can take it back; only a hold can be lifted (RFC 5280 §5.3.1)."""
-        return self is not RevocationReason.certificateHold
-
-
-_REMOVED = 8  # removeFromCRL
-# A hold is written as the greatest code, so that of two entries for one serial number the final one is found.
-_HOLD_ROW = 0xFF
-_ROW_OF = {reason.value: reason.value if reason.is_for_good else _HOLD_ROW for reason in RevocationReason}
-_NO_REASON = bytes([_ROW_OF[RevocationReason.unspecified.value]])
-_REASON_OF = {_ROW_OF[reason.value]: reason for reason in RevocationReason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +72,7 @@ class RevocationList:
         """
         refuse_size(len(data))
         try:
-            return quietly(lambda: cls._read(data if data[:1] == bytes([_SEQUENCE]) else _from_pem(data), ca))
+            return quietly(lambda: cls._read(data if data[:1] == bytes([SEQUENCE]) else _from_pem(data), ca))
         except Damaged as error:
             raise UnusableCrl(f"it is no CRL that X.509 allows: {error}") from error
 
@@ -122,7 +84,7 @@ class RevocationList:
         number, distribution_points = _read_extensions(crl.extensions)
         if crl.next_update_utc is None:
             raise UnusableCrl("it names no nextUpdate, so nobody can tell when it is stale; RFC 5280 asks for one")
-        rows = _index(der, *fields.entries)
+        rows = index_of(der, *fields.entries)
         return cls(
             this_update=crl.last_update_utc,
             next_update=crl.next_update_utc,
@@ -134,16 +96,7 @@ class RevocationList:
 
     def reason_of(self, serial: int) -> RevocationReason | None:
         """Why the certificate with this serial number is listed, None when it is not; in microseconds."""
-        content = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
-        width = len(content)
-        some = self.rows.get(width)
-        if some is None:
-            return None
-        step = width + 1
-        at = step * bisect_left(
-            range(len(some) // step), content, key=lambda row: some[row * step : row * step + width]
-        )
-        return _REASON_OF[some[at + width]] if some[at : at + width] == content else None
+        return reason_in(self.rows, serial)
 
     def covers(self, certificate: Certificate) -> bool:
         """Whether the list speaks of this certificate: one for a distribution point, only if the certificate names it.
@@ -182,16 +135,16 @@ class _Fields:
 
     @classmethod
     def of(cls, der: bytes) -> Self:
-        _, begin, end = _header(der, 0)
-        (_, _, at, signed_end), _algorithm, _signature = _elements(der, begin, end)
-        parts = list(_elements(der, at, signed_end))
-        if parts[0][0] == _INTEGER:  # the version, which a list of version 1 leaves out
+        _, begin, end = header(der, 0)
+        (_, _, at, signed_end), _algorithm, _signature = elements(der, begin, end)
+        parts = list(elements(der, at, signed_end))
+        if parts[0][0] == INTEGER:  # the version, which a list of version 1 leaves out
             del parts[0]
         # Algorithm, issuer, thisUpdate and perhaps nextUpdate come first; of the rest only the entries are a SEQUENCE.
         _algorithm, _issuer, _this_update, *rest = parts
         return cls(
             signed=(begin, signed_end),
-            entries=next(((start, stop) for tag, _, start, stop in rest if tag == _SEQUENCE), (0, 0)),
+            entries=next(((start, stop) for tag, _, start, stop in rest if tag == SEQUENCE), (0, 0)),
         )
 
 
@@ -282,82 +235,6 @@ def _named_by(certificate: Certificate) -> frozenset[str]:
 
 def _uris(names: Iterable[x509.GeneralName] | None) -> frozenset[str]:
     return frozenset(name.value for name in names or () if isinstance(name, x509.UniformResourceIdentifier))
-
-
-def _index(der: bytes, begin: int, end: int) -> Mapping[int, bytes]:
-    """Sort the entries' serial numbers, with a byte for the reason behind each, into rows."""
-    by_width: defaultdict[int, list[bytes]] = defaultdict(list)
-    at = begin
-    # The one loop that runs a million times: nothing is called that can be done here.
-    while at < end:
-        length = der[at + 1]
-        at += 2
-        if length & _LONG_FORM:
-            bytes_of_length = length ^ _LONG_FORM
-            length = int.from_bytes(der[at : at + bytes_of_length], "big")
-            at += bytes_of_length
-        stop = at + length
-        serial = at + 2
-        date = serial + der[at + 1]
-        extensions = date + 2 + der[date + 1]
-        row = der[serial:date] + (_row_of(der[extensions:stop]) if extensions < stop else _NO_REASON)
-        by_width[date - serial].append(row)
-        at = stop
-    return {width: _joined(some) for width, some in by_width.items()}
-
-
-def _joined(rows: list[bytes]) -> bytes:
-    """Sort and join, some thousands at a time: join needs 80 bytes of memory for each part."""
-    rows.sort()
-    return b"".join(b"".join(rows[start : start + _ROWS_AT_ONCE]) for start in range(0, len(rows), _ROWS_AT_ONCE))
-
-
-@lru_cache(maxsize=256)
-def _row_of(extensions: bytes) -> bytes:
-    """The reason that an entry's extensions name, as a row holds it; a few kinds repeat a million times.
-
-    Raises UnusableCrl for what would change what the entry means.
-    """
-    reason = _NO_REASON
-    _, begin, end = _header(extensions, 0)
-    for _, _, start, stop in _elements(extensions, begin, end):
-        parts = [(tag, extensions[at:to]) for tag, _, at, to in _elements(extensions, start, stop)]
-        (_, identifier), (_, value) = parts[0], parts[-1]
-        if identifier == _CERTIFICATE_ISSUER:
-            raise UnusableCrl("an entry has a certificateIssuer, which makes it an indirect CRL; publish this CA's own")
-        if identifier == _REASON_CODE:
-            reason = _row_of_reason(value)
-        elif identifier != _INVALIDITY_DATE and (_BOOLEAN, b"\xff") in parts:
-            raise UnusableCrl("an entry has a critical extension that jitr does not know")
-    return reason
-
-
-def _row_of_reason(value: bytes) -> bytes:
-    tag, length, code = value
-    if (tag, length) != (_ENUMERATED, 1) or code not in _ROW_OF.keys() | {_REMOVED}:
-        raise UnusableCrl("an entry has a reasonCode that RFC 5280 does not know")
-    if code == _REMOVED:
-        raise UnusableCrl("an entry has the reason removeFromCRL, which only a delta CRL may use")
-    return bytes([_ROW_OF[code]])
-
-
-def _elements(der: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """The elements in a part of DER: tag, where it begins, where its content begins and ends."""
-    while at < end:
-        tag, start, stop = _header(der, at)
-        yield tag, at, start, stop
-        at = stop
-
-
-def _header(der: bytes, at: int) -> tuple[int, int, int]:
-    """An element's tag, and where its content begins and ends."""
-    length = der[at + 1]
-    start = at + 2
-    if length & _LONG_FORM:
-        bytes_of_length = length ^ _LONG_FORM
-        length = int.from_bytes(der[start : start + bytes_of_length], "big")
-        start += bytes_of_length
-    return der[at], start, start + length
 
 
 def _from_pem(data: bytes) -> bytes:

@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from jitr.allowance import Allowance
 from jitr.claims import Due
 from jitr.counting import Count
 from jitr.decisions import Record
@@ -47,7 +48,6 @@ _MOST_COMPARED = 100_000
 # Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices no
 # more than their looks have anyway, forgotten ones half, so that those that knock now are served at once.
 _PART_OF_HELD, _PART_OF_FORGOTTEN = 1 / TURNS_PER_LOOK, 1 / 2
-_LONGEST_DELAY = 900  # SQS: DelaySeconds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,25 +71,6 @@ class _Run:
     swept: Swept
     now: datetime
     time_is_left: Callable[[], bool]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Allowance:
-    """What one sweep may send, and how it is spread over the time until the next one."""
-
-    per_second: float
-    left: int
-    window: float  # seconds; less than `pending_after`, or the queue would look as if it were behind
-    _taken: int = 0
-
-    def take(self) -> int | None:
-        """One message's delay in seconds; None when no more may be sent."""
-        if not self.left:
-            return None
-        delay = self._taken / self.per_second % self.window
-        self.left -= 1
-        self._taken += 1
-        return int(delay)
 
 
 class Sweep:
@@ -164,15 +145,12 @@ class Sweep:
             self._announcer.failure("part of the sweep failed", part=part)
             run.swept.failed.append(part)
 
-    def _allowance(self, part: float) -> _Allowance:
-        rate = part * self._activations_per_second
-        return _Allowance(
-            per_second=rate,
-            left=max(1, int(rate * self._rules.every)),
-            window=max(1, min(self._rules.every, self._rules.pending_after / 2, _LONGEST_DELAY)),
+    def _allowance(self, part: float) -> Allowance:
+        return Allowance.of(
+            part * self._activations_per_second, every=self._rules.every, pending_after=self._rules.pending_after
         )
 
-    def _look_back(self, ca: CaRules, run: _Run, allowance: _Allowance) -> None:
+    def _look_back(self, ca: CaRules, run: _Run, allowance: Allowance) -> None:
         marker = self._journal.look_back_marker(ca.certificate_id)
         try:
             self._look_back_from(marker, ca, run, allowance)
@@ -180,7 +158,7 @@ class Sweep:
             self._journal.keep_look_back_marker(ca.certificate_id, None)
             raise
 
-    def _look_back_from(self, marker: str | None, ca: CaRules, run: _Run, allowance: _Allowance) -> None:
+    def _look_back_from(self, marker: str | None, ca: CaRules, run: _Run, allowance: Allowance) -> None:
         horizon = run.now - timedelta(seconds=self._rules.horizon)
         waiting_since = run.now - timedelta(seconds=self._rules.pending_after)
         waiting_in_all = 0
@@ -204,7 +182,7 @@ class Sweep:
         else:  # a later part of the list would be told as the whole; when not all can be sent, it is at least so many
             self._announcer.count(WAITING, waiting_in_all, ca=ca.name)
 
-    def _send_forgotten(self, ca: CaRules, waiting: list[ListedCertificate], run: _Run, allowance: _Allowance) -> bool:
+    def _send_forgotten(self, ca: CaRules, waiting: list[ListedCertificate], run: _Run, allowance: Allowance) -> bool:
         """Send those of a page that are forgotten; whether all of them could be sent."""
         for start in range(0, len(waiting), 100):  # BatchGetItem's most
             some = waiting[start : start + 100]
@@ -229,7 +207,7 @@ class Sweep:
         # What is decided is not forgotten; held devices are found by their index.
         return decision is None or not decision.is_for(listed.created_at)
 
-    def _look_again(self, run: _Run, allowance: _Allowance) -> None:
+    def _look_again(self, run: _Run, allowance: Allowance) -> None:
         """Send held devices that are due; every one of them after the rules changed."""
         rules_changed = self._journal.rules_digest() != self._rules_digest
         by = run.now + timedelta(days=2) if rules_changed else run.now
@@ -244,7 +222,7 @@ class Sweep:
         if rules_changed:
             self._journal.keep_rules_digest(self._rules_digest)
 
-    def _look_where_entries_changed(self, run: _Run, allowance: _Allowance) -> None:
+    def _look_where_entries_changed(self, run: _Run, allowance: Allowance) -> None:
         """Send held devices whose enrollment entries say something else than when they were held."""
         version, walk = self._enrollment.version(), self._journal.walk()
         if version is None or (walk and walk.version == version and walk.is_finished):
@@ -277,7 +255,7 @@ class Sweep:
                 yield _held(record)
 
     def _send(
-        self, forgotten: list[Forgotten], run: _Run, allowance: _Allowance, *, look_again: datetime | None = None
+        self, forgotten: list[Forgotten], run: _Run, allowance: Allowance, *, look_again: datetime | None = None
     ) -> bool:
         """Send as many as may be sent, and note each one; whether those were all.
 

@@ -10,10 +10,11 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.response import StreamingBody
 
+from jitr.crl_entries import RevocationReason
 from jitr.crls import NOTHING, Crls, object_key
 from jitr.decisions import Record
 from jitr.errors import Reason, Unavailable
-from jitr.revocation import RevocationList, RevocationReason, Unusable
+from jitr.revocation import RevocationList, Unusable
 from jitr.rules import Rules
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for
 from tests.cases.revoking import entry, issue_crl

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitr.certificates import Certificate
+from jitr.crl_entries import RevocationReason
 from jitr.errors import UnusableCrl
-from jitr.revocation import RevocationList, RevocationReason
+from jitr.revocation import RevocationList
 from tests.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, name, pem_of, rsa_key
 from tests.cases.revoking import (
     CERTIFICATE_ISSUER,
