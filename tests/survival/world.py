@@ -808,6 +808,7 @@ class World:
 
     def _changed_owner(self, site: Site, name: str, owner: str) -> None:
         before = site.owners.get(name)
+        had_it = owner in site.owned[name]
         site.owners[name] = owner
         site.owned[name].add(owner)
         if before is None or self.on_replacement is OnReplacement.SHARE:
@@ -815,6 +816,9 @@ class World:
         gone_at = site.gone_at.get(before)
         if before not in site.certificates or (gone_at and self.clock.now() - gone_at < timedelta(seconds=120)):
             return
+        statuses = [one and one.status for one in (site.certificates.get(before), site.certificates.get(owner))]
+        if had_it and statuses[1] == "ACTIVE" and statuses[0] != "ACTIVE":
+            return  # it was claimed for one that did not become ACTIVE, and goes back
         old, new = BY_ID[before], BY_ID[owner]
         if self.on_replacement is OnReplacement.REJECT or not self._may_follow(site, old, new):
             self.broken.append(f"{new} took the name {name} from {old}")
