@@ -27,7 +27,7 @@ from jitrctl.local.workspace import CHECKOUT, Place, Workspace
 from tests.e2e.test_registration import awaited, connected, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PLACES = [
@@ -171,29 +171,34 @@ def test_the_articles_walk_through_lets_a_device_into_three_accounts(registered:
 def test_a_mode_is_switched_while_devices_knock_and_all_of_them_come_up_afterwards(
     registered: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first switch fails halfway and is put back; devices come to the account all the while."""
+    """The first switch fails halfway and is put back; new devices come to the account all the while."""
     fleet, stage = registered, registered.stage("dev")
-    before = fleet.issue("partner", "gateway-0000")
+    before, between, late = (fleet.issue("partner", f"gateway-000{number}") for number in range(3))
     connected(stage, before, "gateway-0000").close()
     fleet.prove("partner")
-    knocking = Knocking(fleet, stage, "gateway", 6)
+    knocking = Knocking(fleet, stage)
+
+    def meanwhile() -> None:
+        assert _mode(fleet, "partner") is None  # deleted, and not yet registered again
+        knocking.once_around()
 
     with knocking:
         knocking.once_around()
-        _fail_once(monkeypatch)
+        _fail_first(monkeypatch, meanwhile)
         said = fleet.say("ca", "switch-mode", "--ca", "partner", "--yes", code=1)
         assert "the old registration in mode SNI_ONLY was put back" in said
-        knocking.once_around()
+        assert _mode(fleet, "partner") == "SNI_ONLY"
+        connected(stage, between, "gateway-0001").close()  # as active and automatic as it was
         fleet.say("ca", "switch-mode", "--ca", "partner", "--yes")
+        assert _mode(fleet, "partner") == "DEFAULT"
         knocking.once_around()
 
     connected(stage, before, "gateway-0000").close()  # what was ACTIVE has gone on working
-    late = fleet.issue("partner", "gateway-0100")
-    refused(stage, late, "gateway-0100")
+    refused(stage, late, "gateway-0002")
     # Its rules say SNI_ONLY still: what comes later than the minute for which a CA is remembered is held until then.
     fleet.deploy("dev")
     knocking.come_up()
-    connected(stage, late, "gateway-0100").close()
+    connected(stage, late, "gateway-0002").close()
     status = fleet.ask("ca", "status", "--ca", "partner")["dev"]["cas"][0]
     assert (status["mode"], status["differences"]) == ("DEFAULT", [])
 
@@ -243,13 +248,12 @@ def test_devices_follow_from_an_old_ca_to_its_successor_and_the_old_one_ends_onl
 
 
 class Knocking:
-    """Devices that connect again and again from another thread, until they are let in."""
+    """Devices that connect again and again from another thread until they are let in; each round a new one joins."""
 
-    def __init__(self, fleet: Fleet, stage: LocalStage, name: str, count: int) -> None:
-        self._stage = stage
-        self._devices = {
-            f"{name}-{number:04}": fleet.issue("partner", f"{name}-{number:04}") for number in range(1, count)
-        }
+    def __init__(self, fleet: Fleet, stage: LocalStage) -> None:
+        self._fleet, self._stage = fleet, stage
+        self._devices: dict[str, DeviceFiles] = {}
+        self._outside: set[str] = set()
         self._rounds = 0
         self._enough = threading.Event()
         self._round = threading.Condition()
@@ -263,33 +267,39 @@ class Knocking:
         self._thread.join()
 
     def once_around(self) -> None:
-        """Wait until every device has knocked once more."""
+        """Wait for a round that began after this call to end: a device has come for the first time meanwhile."""
         with self._round:
             goal = self._rounds + 2
             assert self._round.wait_for(lambda: self._rounds >= goal, timeout=60)
 
     def come_up(self) -> None:
+        """Have every device that ever knocked connect, and wait until it is let in."""
         for name, files in self._devices.items():
             connected(self._stage, files, name).close()
 
     def _knock(self) -> None:
         while not self._enough.is_set():
-            for name, files in self._devices.items():
-                answer = self._stage.device(files, name).connect(self._stage.endpoint)
+            name = f"gateway-{1000 + self._rounds}"
+            self._devices[name] = self._fleet.issue("partner", name)
+            self._outside.add(name)
+            for one in sorted(self._outside):
+                answer = self._stage.device(self._devices[one], one).connect(self._stage.endpoint)
                 if not isinstance(answer, Refusal):
                     answer.close()
+                    self._outside.remove(one)
             with self._round:
                 self._rounds += 1
                 self._round.notify_all()
 
 
-def _fail_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the next registration fail, as if AWS IoT refused it."""
-    real, left = ca_registry.register, [1]
+def _fail_first(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+    """Let the next registration fail, as if AWS IoT refused it; before each one, this happens."""
+    real, left = ca_registry.register, [Refused("AWS IoT refuses it")]
 
     def register(*arguments: Any, **more: Any) -> None:
-        if left.pop() if left else 0:
-            raise Refused("AWS IoT refuses it")
+        meanwhile()
+        if left:
+            raise left.pop()
         real(*arguments, **more)
 
     monkeypatch.setattr(ca_registry, "register", register)
@@ -301,13 +311,18 @@ def _swept_away(stage: LocalStage, certificate_id: str) -> bool:
 
 
 def _status(fleet: Fleet, ca: str) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name, account in fleet.accounts.items():
-        iot = account.client("iot")
-        try:
-            answer = iot.describe_ca_certificate(certificateId=fleet.cas[ca].certificate_id)
-        except iot.exceptions.ResourceNotFoundException:
-            found[name] = None
-        else:
-            found[name] = str(answer["certificateDescription"]["status"])
-    return found
+    return {name: _described(fleet, name, ca).get("status") for name in fleet.accounts}
+
+
+def _mode(fleet: Fleet, ca: str) -> str | None:
+    return _described(fleet, "dev", ca).get("certificateMode")
+
+
+def _described(fleet: Fleet, account: str, ca: str) -> dict[str, Any]:
+    """A CA as AWS IoT describes it; empty when it is not registered."""
+    iot = fleet.accounts[account].client("iot")
+    try:
+        answer = iot.describe_ca_certificate(certificateId=fleet.cas[ca].certificate_id)
+    except iot.exceptions.ResourceNotFoundException:
+        return {}
+    return dict(answer["certificateDescription"])
