@@ -57,8 +57,8 @@ policy = "{CHECKOUT / "policies/device.json"}"
 pending_after = "1s"
 """
 SNI_ONLY = '{ mode = "SNI_ONLY" }'
-_BETWEEN_ROUNDS = 0.2  # seconds, in which a device that was turned away does not come again
 DEFAULT = '{{ mode = "DEFAULT", verification_certificate = "{}" }}'
+_BETWEEN_ROUNDS = 0.2  # seconds, in which a device that was turned away does not come again
 
 
 @dataclass(kw_only=True)
