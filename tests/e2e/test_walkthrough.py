@@ -124,7 +124,9 @@ class Fleet:
         return {name: self.stage(name) for name in self.accounts}
 
     def issue(self, ca: str, name: str, *, days: int = 365) -> DeviceFiles:
-        return self.cas[ca].issue(self.workspace.devices / ca, name, days=days)
+        """A device's certificate by a CA, made once."""
+        directory = self.workspace.devices / ca
+        return self.cas[ca].issued(directory, name) or self.cas[ca].issue(directory, name, days=days)
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +208,8 @@ def test_a_mode_is_switched_while_devices_knock_and_all_of_them_come_up_afterwar
 def test_devices_follow_from_an_old_ca_to_its_successor_and_the_old_one_ends_only_then(registered: Fleet) -> None:
     fleet, names = registered, ("sensor-0002", "sensor-0003")
     stage, prod = fleet.stage("dev"), fleet.stage("prod")
+    for one in fleet.stages().values():
+        connected(one, fleet.issue("factory", "sensor-0001"), "sensor-0001").close()
     old = {name: fleet.issue("factory", name, days=45) for name in names}
     for name in names:
         connected(stage, old[name], name).close()
