@@ -24,8 +24,8 @@ from jitrctl.local.device import Refusal
 from jitrctl.local.issuing import DeviceFiles, IssuingCa
 from jitrctl.local.stage import LocalStage
 from jitrctl.local.workspace import CHECKOUT, Place, Workspace
-from tests.e2e.conftest import PATIENCE
-from tests.e2e.test_registration import awaited, connected, refused
+from tests.e2e.conftest import PATIENCE, awaited
+from tests.e2e.test_registration import connected, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
