@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitr.enrollment import Subject, SubjectKind
 from jitr.errors import CertificateUnknown
 from jitr.registrations import Status
-from jitrctl.operating import wait_out_claim
+from jitrctl.operating import twins_of, wait_out_claim
 from jitrctl.sightings import attached
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ def still_active(stage: Stage, subject: Subject) -> list[str]:
     """
     ids = _of_thing(stage, subject.name) if subject.kind is SubjectKind.THING else {subject.name}
     records = stage.registry.recall(ids) if ids else {}
-    decisions = [one.decision or one.intent for one in records.values()]
-    twins = {one.twin_id for one in decisions if one and one.twin_id} - ids
+    twins = {
+        twin_id
+        for certificate_id, record in records.items()
+        for twin_id in twins_of(certificate_id, record, iot=stage.aws_iot, rules=stage.rules)
+    } - ids
     records |= stage.registry.recall(twins) if twins else {}
     for certificate_id, record in records.items():
         wait_out_claim(stage.registry, certificate_id, record)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from jitr.admission import twin_id_of
 from jitr.claims import STALE_INTENT
 from jitr.decisions import Decision, Outcome, Record, Verdict, Word
 from jitr.errors import CertificateUnknown
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from jitr.iot import AwsIot
     from jitr.registry import Registry
+    from jitr.rules import Rules
 
 _STATUS_OF = {Word.DEACTIVATED: Status.INACTIVE, Word.DENIED: Status.INACTIVE, Word.REVOKED: Status.REVOKED}
 _POLL = 0.5  # seconds
@@ -58,6 +60,7 @@ class Operator:
         client: Any,
         iot: AwsIot,
         registry: Registry,
+        rules: Rules,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -65,6 +68,7 @@ class Operator:
         self._client = client  # boto3's, for what only operators call
         self._iot = iot
         self._registry = registry
+        self._rules = rules
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -79,7 +83,7 @@ class Operator:
         """
         before = self._registry.give_verdict(certificate_id, self._verdict(word, order))
         status = self._taken_away(certificate_id, word, before)
-        for twin_id in {one.twin_id for one in (before.decision, before.intent) if one and one.twin_id}:
+        for twin_id in twins_of(certificate_id, before, iot=self._iot, rules=self._rules):
             twin = self._registry.recall([twin_id])[twin_id]
             if twin.decision or twin.intent:
                 twin = self._registry.give_verdict(twin_id, self._verdict(word, order))
@@ -296,6 +300,23 @@ class Operator:
                 self._sleep(_POLL)
             else:
                 return
+
+
+def twins_of(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules) -> set[str]:
+    """The ids of the same certificate with its signature written differently (jitr/twins.py): one, or none.
+
+    As it was recorded; of a certificate of which nothing was, from what AWS IoT has.
+
+    Raises Unavailable.
+    """
+    recorded = {one.twin_id for one in (record.decision, record.intent) if one and one.twin_id}
+    if recorded:
+        return recorded
+    try:
+        twin_id = twin_id_of(iot.describe(certificate_id), rules)
+    except CertificateUnknown:
+        return set()
+    return {twin_id} if twin_id else set()
 
 
 def wait_out_claim(

@@ -75,4 +75,4 @@ def announced(stage: Stage, certificate_id: str, word: Word, status: Status | No
 
 
 def operator(stage: Stage) -> Operator:
-    return Operator(client=stage.iot, iot=stage.aws_iot, registry=stage.registry, clock=now)
+    return Operator(client=stage.iot, iot=stage.aws_iot, registry=stage.registry, rules=stage.rules, clock=now)

@@ -11,11 +11,11 @@ from jitr.decisions import Outcome, Record, Word
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
-from jitrctl.operating import OperatingError, Operator, Order
+from jitrctl.operating import OperatingError, Operator, Order, twins_of
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.cases.twins import twin_of
 from tests.edge.cloud import Cloud, Wire
-from tests.unit.examples import ANN, ID, OWNER
+from tests.unit.examples import ACTIVATION, ANN, ID, OWNER
 
 ORDER = Order(by=ANN, note="stolen")
 STATUS_OF = {Word.DENIED: "INACTIVE", Word.DEACTIVATED: "INACTIVE", Word.REVOKED: "REVOKED"}
@@ -33,6 +33,7 @@ class Desk:
             client=cloud.iot,
             iot=cloud.aws_iot,
             registry=cloud.registry,
+            rules=cloud.rules,
             clock=lambda: cloud.now + self.ahead,
             monotonic=cloud.seconds,
             sleep=self.sleep,
@@ -71,7 +72,8 @@ def test_a_certificate_is_taken_away_after_the_verdict_is_written(
     assert desk.operator.take_away(device, word, ORDER) == STATUS_OF[word]
     operations = [operation for _, operation, _ in wire.calls]
     assert operations[:3] == ["UpdateItem", "DescribeCertificate", "UpdateCertificate"]
-    assert operations[3:] == (["BatchGetItem"] if make is active else []), "of a known one: did its twin come in?"
+    looks = ["BatchGetItem"] if make is active else ["DescribeCertificate", "BatchGetItem"]
+    assert operations[3:] == looks, "did its twin come in?"
     assert cloud.status(device) == STATUS_OF[word]
     assert verdict(cloud, device) == (word, ANN, "stolen")
     assert desk.slept == []
@@ -86,6 +88,22 @@ def test_the_form_that_is_in_is_taken_away_with_the_one_that_is_named(cloud: Clo
     assert (cloud.status(twin), cloud.status(held)) == ("ACTIVE", "PENDING_ACTIVATION")
     assert desk.operator.take_away(held, word, ORDER)
     assert (cloud.status(twin), cloud.status(held)) == (STATUS_OF[word], STATUS_OF[word])
+
+
+@pytest.mark.parametrize("word", STATUS_OF)
+def test_the_form_that_is_in_is_taken_away_though_nothing_is_recorded_of_the_one_that_is_named(
+    cloud: Cloud, desk: Desk, word: Word
+) -> None:
+    pem = factory().leaf()
+    named_one, twin = cloud.knock(pem), cloud.knock(twin_of(pem))
+    cloud.batch(cloud.record(cloud.event(twin)))
+    assert desk.operator.take_away(named_one, word, ORDER)
+    assert (cloud.status(twin), cloud.status(named_one)) == (STATUS_OF[word], STATUS_OF[word])
+
+
+def test_the_intent_names_the_twin_that_an_older_versions_decision_does_not(cloud: Cloud) -> None:
+    record = Record(decision=replace(ACTIVATION, twin_id=None), intent=replace(ACTIVATION, twin_id="7" * 64))
+    assert twins_of(ID, record, iot=cloud.aws_iot, rules=cloud.rules) == {"7" * 64}
 
 
 @pytest.mark.parametrize("word", STATUS_OF)

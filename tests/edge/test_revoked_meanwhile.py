@@ -22,6 +22,7 @@ def revoke(cloud: Cloud, device: str, *, while_waiting: Callable[[], None] = lam
         client=cloud.iot,
         iot=cloud.aws_iot,
         registry=cloud.registry,
+        rules=cloud.rules,
         clock=cloud.clock,
         sleep=sleep,
         monotonic=cloud.seconds,

@@ -508,7 +508,7 @@ def policies(cloud: Cloud, device: str) -> list[str]:
 
 
 def operator(cloud: Cloud) -> Operator:
-    return Operator(client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=cloud.clock)
+    return Operator(client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, rules=cloud.rules, clock=cloud.clock)
 
 
 def attached(cloud: Cloud, device: str) -> None:

@@ -59,6 +59,7 @@ class World:
             client=client,
             iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now),
             registry=self.registry("operator"),
+            rules=self.deployment.rules,
             clock=self.aws.clock.now,
             monotonic=self.aws.clock.monotonic,
             sleep=self.aws.clock.sleep,

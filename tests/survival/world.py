@@ -441,6 +441,7 @@ class World:
             client=iot,
             iot=AwsIot(iot, Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep), clock=self.clock.now),
             registry=Registry(account.client("dynamodb", caller="operator"), deployment.settings.registry_table),
+            rules=deployment.rules,
             clock=self.clock.now,
             monotonic=self.clock.monotonic,
             sleep=lambda seconds: self.clock.sleep(10 * seconds),  # a patient one: fewer looks to simulate
