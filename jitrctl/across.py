@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Waiting for AWS takes the time; the rest is Python, which runs one thread at a time anyway.
 _MOST_AT_ONCE = 16
 _ON_PURPOSE = (JitrctlError, LocalAwsError, JitrError, BotoCoreError, ClientError)
+# How often the progress inside a stage is told anew, in seconds.
+_TELL_EVERY = 0.5
 _BREAK_OFF = 2  # the Ctrl-C that waits for nothing any more
 
 T = TypeVar("T")
@@ -64,8 +66,10 @@ class Results(Generic[T]):
         return not self.failed
 
 
-def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str) -> Results[T]:
+def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str | Callable[[], str]) -> Results[T]:
     """Do the work in every stage, in parallel; `doing` tells it while it runs: "asking AWS IoT".
+
+    Where one stage takes long, `doing` is a function that says how far all of them are.
 
     `work` is called once with each stage, in some thread; what it returns is `Done.value`. What it raises on purpose
     (JitrctlError, JitrError, botocore's errors) becomes `Failed.error`, and so does anything else, as a fault of ours
@@ -78,12 +82,13 @@ def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str) -
     Raises Interrupted after Ctrl-C.
     """
     running = _Running(stages, work)
-    with err.status(f"{doing} …") if err.is_terminal else nullcontext() as status:
+    tell = doing if callable(doing) else lambda: doing
+    with err.status(f"{tell()} …") if err.is_terminal else nullcontext() as status:
         while running.left:
             try:
-                running.wait()
+                running.wait(_TELL_EVERY)
                 if status is not None:
-                    status.update(f"{doing} … {running.in_words()}")
+                    status.update(f"{tell()} … {running.in_words()}")
             except KeyboardInterrupt:
                 running.interrupt()
     return running.results()
@@ -128,11 +133,12 @@ class _Running(Generic[T]):
         """Whether there is anything to wait for."""
         return bool(self._under_way or self._waiting) and self._interrupts < _BREAK_OFF
 
-    def wait(self) -> None:
-        """Have as many under way as may be, and wait until one has ended."""
+    def wait(self, seconds: float) -> None:
+        """Have as many under way as may be, and wait until one has ended, or for so long."""
         while self._waiting and len(self._under_way) < _MOST_AT_ONCE:
             self._begin(self._waiting.popleft())
-        self._news.get()
+        with suppress(Empty):
+            self._news.get(timeout=seconds)
 
     def interrupt(self) -> None:
         """Ctrl-C: begin nothing new."""

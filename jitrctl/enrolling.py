@@ -58,11 +58,13 @@ def write(
     by: str,
     at: datetime,
     lift_denials: bool,
+    progress: Callable[[int], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Written:
     """Bring the list in line with these entries, one for a subject; those that say the same already stay.
 
     A subject that is denied stays denied unless `lift_denials` says otherwise. Stopped half-way, it can be done again.
+    `progress` is told after each transaction how many entries are done.
 
     Raises Refused when the list keeps changing under our hands, Unavailable.
     """
@@ -74,6 +76,7 @@ def write(
         written += changes
         denied += kept
         unchanged += len(some) - changes - len(kept)
+        progress(start + len(some))
     return Written(written=written, unchanged=unchanged, still_denied=tuple(denied))
 
 

@@ -69,7 +69,13 @@ class Scope:
         """
         return only(self.stages)
 
-    def across(self, work: Callable[[Stage], T], *, doing: str, stages: Sequence[Stage] | None = None) -> Results[T]:
+    def across(
+        self,
+        work: Callable[[Stage], T],
+        *,
+        doing: str | Callable[[], str],
+        stages: Sequence[Stage] | None = None,
+    ) -> Results[T]:
         """Do the work in all of the scope's stages, or in these of them; see `jitrctl.across.across`."""
         results = across(self.stages if stages is None else stages, work, doing=doing)
         self._say_where(results)

@@ -224,13 +224,24 @@ def _write_confirmed(
     denied_is_failure: bool = False,
 ) -> None:
     at = now()
+    rows = dict.fromkeys(stages, 0)
+
+    def how_far() -> str:
+        return f"{what}: {sum(rows.values()):,} of {len(entries) * len(rows):,} rows" if len(entries) > 1 else what
 
     def work(stage: Stage) -> tuple[Written, list[str]]:
-        written = enrolling.write(stage.enrollment, entries, by=stage.caller, at=at, lift_denials=stage in lift_in)
+        written = enrolling.write(
+            stage.enrollment,
+            entries,
+            by=stage.caller,
+            at=at,
+            lift_denials=stage in lift_in,
+            progress=lambda done: rows.__setitem__(stage, done),
+        )
         is_denial = len(entries) == 1 and entries[0].rule is EntryRule.DENY
         return written, denying.still_active(stage, entries[0].subject) if is_denial else []
 
-    results = scope.across(work, doing=what, stages=stages)
+    results = scope.across(work, doing=how_far, stages=stages)
     scope.report(
         results,
         rows=lambda _, done: [_outcome(*done)],

@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -36,6 +38,27 @@ def test_each_stages_answer_comes_in_the_order_of_the_fleet_file(stages: tuple[S
 def test_stages_are_worked_on_at_the_same_time(stages: tuple[Stage, ...]) -> None:
     together = threading.Barrier(len(stages), timeout=PATIENCE)
     assert across(stages, lambda _: together.wait(), doing="x").ok
+
+
+def test_how_far_the_work_is_inside_a_stage_is_told_before_the_stage_has_ended(
+    stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, rows = threading.Event(), [0]
+
+    def update(text: str) -> None:
+        if text.startswith("importing: 99 rows … 0 of 3"):
+            seen.set()
+
+    screen = SimpleNamespace(is_terminal=True, status=lambda _: nullcontext(SimpleNamespace(update=update)))
+    monkeypatch.setattr("jitrctl.across.err", screen)
+
+    def work(_: Stage) -> bool:
+        rows[0] = 99
+        return seen.wait(PATIENCE)
+
+    results = across(stages, work, doing=lambda: f"importing: {rows[0]} rows")
+
+    assert [done.value for done in results.done] == [True] * len(stages)
 
 
 DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "is not authorized to perform: iot:X on y"}}, "X")

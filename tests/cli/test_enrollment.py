@@ -368,6 +368,13 @@ def test_what_somebody_else_changed_or_what_did_not_answer_is_tried_again_and_no
         Contested(error, attempts=6).write()
 
 
+def test_thousands_of_rows_tell_how_far_they_are(tables: list[EnrollmentTable]) -> None:
+    told: list[int] = []
+    entries = [Entry(subject=Subject(SubjectKind.THING, f"s-{n}"), rule=EntryRule.ALLOW) for n in range(250)]
+    enrolling.write(tables[0], entries, by="ann", at=NOW, lift_denials=False, progress=told.append)
+    assert told == [99, 198, 250]
+
+
 def test_a_denial_is_shown_with_who_and_why_and_lifted_only_where_somebody_means_it(
     tables: list[EnrollmentTable], run: Run
 ) -> None:
