@@ -158,7 +158,9 @@ class Registration:
     ) -> tuple[Outcome, Decision | None]:
         intent = record.intent
         if intent and intent.is_for(device.created_at) and intent.status is device.status:
-            # We set this status and died before saying so.
+            # We set this status and died before saying so; or somebody else did, before the name was given back.
+            if device.status is not Status.ACTIVE:
+                self._restitution.give_back(intent)
             done = intent.without_claim
             self._announcer.announce(done)
             self._registry.record(done, record)

@@ -91,6 +91,25 @@ def test_what_somebody_else_took_away_after_the_claim_has_no_name(
     assert cloud.registry.owner(NAME) == before
 
 
+def test_who_sets_the_status_in_place_of_a_refusal_that_died_takes_no_name(
+    cloud: Cloud, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, before, again = claimed
+    cloud.enroll(of_device(device, EntryRule.DENY))
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cloud.registry, "give_name_back", die)
+    with pytest.raises(KeyboardInterrupt):
+        again()
+    monkeypatch.undo()
+    cloud.now += 2 * MINUTE
+    cloud.iot.update_certificate(certificateId=device, newStatus="INACTIVE")
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+
+
 def test_while_the_run_that_claimed_may_live_the_name_stays(cloud: Cloud, claimed: Claimed) -> None:
     device, _, again = claimed
     cloud.now -= MINUTE
