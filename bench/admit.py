@@ -49,6 +49,7 @@ def measured(certificates: int) -> dict[str, float]:
             ca=asked.ca,
             rules=asked.ca_rules,
             now=asked.now,
+            revocations=asked.revocations,
             enrollment=asked.enrollment,
         )
         for name, check in _CHECKS.items():
