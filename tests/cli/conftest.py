@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import RLock
+from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from fleet.parse import load
 from jitrctl.stages import Stage, choose
@@ -79,8 +82,20 @@ def fleet_file(write_fleet: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def aws() -> Iterator[None]:
-    """Two accounts, empty."""
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two accounts, empty.
+
+    One thread at a time is in moto: two that are the first to use a service there disturb each other's look into its
+    model ("'OperationModel' object has no attribute 'http_trait'").
+    """
+    process = BotocoreStubber.process_request
+    lock = RLock()  # moto calls itself
+
+    def one_at_a_time(stubber: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return process(stubber, request)
+
+    monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
     with mock_aws(config={"iot": {"use_valid_cert": True}}):
         yield
 
