@@ -11,7 +11,7 @@ from jitr.iot import AwsIot
 from jitr.provisioning import Claim, plan
 from jitr.registrations import Status
 from jitr.registry import Registry
-from jitr.replacement import owner_of, refuse_twin, refuse_wrong_owner
+from jitr.replacement import formers_of, owner_of, refuse_twin, refuse_wrong_owner
 from jitr.restitution import Restitution
 from jitr.rules import CheckMode, OnReplacement
 
@@ -38,8 +38,8 @@ class Activation:
         refuse_twin(standing.twin, case.examined.twin_id)
         gone = self._refuse_wrong_owner(case, standing)
         begun = case.record.intent
-        if begun and begun.thing_name != identity.thing_name:
-            self._restitution.give_back(begun)  # under other rules or entries
+        # An earlier attempt, under other rules or entries, may have claimed another name.
+        back = self._restitution.of(begun) if begun and begun.thing_name != identity.thing_name else None
         share = rules.on_replacement is OnReplacement.SHARE
         owner = standing.owner
         replaces = owner.certificate_id if owner and not share and not gone else None
@@ -49,7 +49,7 @@ class Activation:
             case.decision(Outcome.ACTIVATED, Status.ACTIVE), thing_name=identity.thing_name, replaces=replaces
         )
         is_listed = rules.mode_of("enrollment") is CheckMode.ENFORCE
-        for step in plan(identity, case.device, is_ours=owner is not None):
+        for step in plan(identity, case.device, is_ours=owner is not None, is_shared=share):
             if not isinstance(step, Claim):
                 case.apply(step, self._iot)
                 continue
@@ -58,12 +58,13 @@ class Activation:
             self._registry.claim(
                 decision,
                 case.record,
-                owner_of(case.device, certificate),
+                owner_of(case.device, certificate, formers_of(case.device.certificate_id, owner, gone=gone)),
                 run=case.attempt.run,
                 share=share,
                 gone=gone,
                 retire_at=decision.decided_at + timedelta(seconds=rules.overlap),
                 twin=standing.twin,
+                back=back,
                 entries=self._enrollment.unchanged(case.examined.subjects, case.examined.entries) if is_listed else (),
             )
         return replace(decision, decided_at=case.clock())

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, setting, values
-from jitr.decisions import Decision, Outcome, Owner, Record, Word
+from jitr.decisions import Decision, Outcome, Owner, Record, Return, Word
 from jitr.items import (
     SCHEMA,
     certificate_key,
@@ -25,7 +25,7 @@ from jitr.items import (
 from jitr.registrations import Status
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
 
 # An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
 STALE_INTENT = timedelta(seconds=90)
@@ -48,7 +48,8 @@ def begin(
 ) -> "UpdateTypeDef":
     """Write the intent, if the record is still the one seen and no other run is on its way to doing something.
 
-    `run` names one attempt, not its message: SQS may hand a message out twice at once.
+    `run` names one attempt, not its message: SQS may hand a message out twice at once. An intent that another attempt
+    left is taken over only if it is the one seen: it tells what that one claimed, and this one goes on from there.
     """
     update: UpdateTypeDef = {
         "TableName": table,
@@ -59,9 +60,11 @@ def begin(
     }
     _demand(
         update,
-        "(attribute_not_exists(intent) OR intent.run IN (:run, :nobody) OR intent.decided_at < :stale)",
+        "(attribute_not_exists(intent) OR intent.run = :run"
+        " OR (intent.decided_at = :begun AND (intent.run = :nobody OR intent.decided_at < :stale)))",
         run=run,
         nobody="",  # whose attempt ended, and said so
+        begun=milliseconds(record.begun_at) if record.begun_at else 0,
         stale=milliseconds(intent.decided_at - STALE_INTENT),
     )
     _demand_as_seen(update, record)
@@ -113,10 +116,11 @@ def _own(
 ) -> "UpdateTypeDef":
     fields = from_owner(owner) | {"schema": SCHEMA}
     sets = [f"#{name} = if_not_exists(#{name}, :{name})" if keep else f"#{name} = :{name}" for name in fields]
+    drop = "" if keep or owner.formers else " REMOVE formers"
     update: UpdateTypeDef = {
         "TableName": table,
         "Key": key(thing_key(thing_name)),
-        "UpdateExpression": f"SET {', '.join(sets)}",
+        "UpdateExpression": f"SET {', '.join(sets)}{drop}",
         "ExpressionAttributeNames": {f"#{name}": name for name in fields},
         "ExpressionAttributeValues": values(**fields, **more),
     }
@@ -140,9 +144,29 @@ def retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeD
     return setting(table, retirement_key(certificate_id), **due, schema=SCHEMA)
 
 
-def own_after(table: str, thing_name: str, owner: Owner, former: str) -> "UpdateTypeDef":
-    """Make a certificate the owner of a thing name that the former one owns."""
-    return _own(table, thing_name, owner, "certificate_id = :former", former=former)
+def give_back(table: str, back: Return) -> "TransactWriteItemTypeDef":
+    """Let a thing name be what it was before the certificate that has it claimed it."""
+    if back.to:
+        return {"Update": _own(table, back.thing_name, back.to, "certificate_id = :by", by=back.by)}
+    return {
+        "Delete": {
+            "TableName": table,
+            "Key": key(thing_key(back.thing_name)),
+            "ConditionExpression": "certificate_id = :by",
+            "ExpressionAttributeValues": values(by=back.by),
+        }
+    }
+
+
+def follow_no_more(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
+    """Take back from a certificate that another one followed it, since it has the name again."""
+    return {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE replaced_by, former_thing_name",
+        "ConditionExpression": "former_thing_name = :thing",
+        "ExpressionAttributeValues": values(thing=thing_name),
+    }
 
 
 def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":

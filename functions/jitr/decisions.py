@@ -148,6 +148,16 @@ class Owner:
     issued_at: datetime  # notBefore
     ends_at: datetime  # notAfter
     registered_at: datetime
+    formers: tuple[str, ...] = ()  # the certificate ids that had the name before, the last first; restitution.py
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """A thing name on its way back from a certificate that claimed it and does not work."""
+
+    thing_name: str
+    by: str  # the certificate id that has it
+    to: Owner | None  # None: nobody who had it works, so it is free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +171,9 @@ class Record:
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
-    # When a decision was made that this version has no words for.
+    # When a decision was made, and one begun, that this version has no words for.
     unread_at: datetime | None = field(default=None, compare=False)
+    unread_intent_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
     crl_changed: bool = False  # something else is published than what it was held for; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
@@ -171,6 +182,19 @@ class Record:
     def decided_at(self) -> datetime | None:
         """When the last decision was made, which a new one follows."""
         return self.decision.decided_at if self.decision else self.unread_at
+
+    @property
+    def begun_at(self) -> datetime | None:
+        """When the intent was written that stands, which an attempt takes over."""
+        return self.intent.decided_at if self.intent else self.unread_intent_at
+
+    @property
+    def was_in(self) -> bool:
+        """Whether the certificate has ever been ACTIVE, as far as is known here."""
+        return self.decision is not None and (
+            self.decision.outcome in (Outcome.ACTIVATED, Outcome.REPLACED)
+            or (self.decision.outcome is Outcome.FOUND and self.decision.status is Status.ACTIVE)
+        )
 
     @property
     def is_held(self) -> bool:

@@ -181,25 +181,28 @@ class AwsIot:
             return tuple(thing for page in pages for thing in page["things"])
 
     def _refuse_another_owner(self, step: CreateThing) -> None:
-        """Adopt a thing that nothing is attached to but this certificate, and what a refusal of its maker's left."""
+        """Adopt a thing that nothing is attached to but this certificate, what shares it with this one, and what a
+        refusal of its maker's left.
+        """
         with self._provisioning("ListThingPrincipals", missing=f"thing {step.thing_name}"):
             pages = self._client.get_paginator("list_thing_principals").paginate(thingName=step.thing_name)
             principals = {arn for page in pages for arn in page["principals"]}
         others = principals - {step.certificate_arn}
-        if not all(self._was_refused(arn, step.ca_certificate_id) for arn in others):
+        if not all(self._makes_room(arn, step) for arn in others):
             raise Rejected(
                 Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
             )
 
-    def _was_refused(self, arn: str, ca_certificate_id: str | None) -> bool:
-        """Whether a principal is a certificate under the same CA that is not ACTIVE: attached, then refused."""
+    def _makes_room(self, arn: str, step: CreateThing) -> bool:
+        """Whether a principal is a certificate of the same CA that shares the thing, or was attached, then refused."""
         if ":cert/" not in arn:
             return False
         try:
             other = self.describe(arn.rpartition("/")[2])
         except CertificateUnknown:
             return False
-        return other.status is not Status.ACTIVE and other.ca_certificate_id == ca_certificate_id
+        may_stay = step.is_shared or other.status is not Status.ACTIVE
+        return may_stay and other.ca_certificate_id == step.ca_certificate_id
 
     def _set_status(self, certificate_id: str, status: Status) -> None:
         with self._provisioning("UpdateCertificate"):

@@ -94,6 +94,7 @@ def from_owner(owner: Owner) -> dict[str, Any]:
         "issued_at": milliseconds(owner.issued_at),
         "ends_at": milliseconds(owner.ends_at),
         "registered_at": milliseconds(owner.registered_at),
+        **({"formers": list(owner.formers)} if owner.formers else {}),
     }
 
 
@@ -105,6 +106,7 @@ def to_owner(fields: Mapping[str, Any]) -> Owner:
         issued_at=moment(fields["issued_at"]),
         ends_at=moment(fields["ends_at"]),
         registered_at=moment(fields["registered_at"]),
+        formers=tuple(fields.get("formers", ())),
     )
 
 
@@ -122,10 +124,12 @@ def to_record(fields: Mapping[str, Any]) -> Record:
     """What is known of one certificate, from its item's attributes."""
     said, intent, verdict = (fields.get(name) for name in ("decision", "intent", "verdict"))
     decision = to_decision(said) if said else None
+    begun = to_decision(intent) if intent else None
     return Record(
         decision=decision,
         unread_at=moment(said["decided_at"]) if said and decision is None and "decided_at" in said else None,
-        intent=to_decision(intent) if intent else None,
+        intent=begun,
+        unread_intent_at=moment(intent["decided_at"]) if intent and begun is None and "decided_at" in intent else None,
         begun_by=(intent.get("run") or None) if intent else None,
         verdict=_to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),

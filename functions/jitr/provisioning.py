@@ -30,6 +30,7 @@ class CreateThing:
     certificate_arn: str  # whose thing it is, should one of that name exist already
     ca_certificate_id: str | None = None
     is_ours: bool = False  # the registry says that a thing of that name is this device's
+    is_shared: bool = False  # certificates under one CA may have it together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +103,13 @@ Step = IotStep | Claim
 _ON_REJECT = {OnReject.DEACTIVATE: Status.INACTIVE, OnReject.REVOKE: Status.REVOKED}
 
 
-def plan(identity: Identity, device: DeviceRegistration, *, is_ours: bool = False) -> tuple[Step, ...]:
+def plan(
+    identity: Identity, device: DeviceRegistration, *, is_ours: bool = False, is_shared: bool = False
+) -> tuple[Step, ...]:
     """The steps that activate a device: five IoT calls, one more per thing group, and one claim.
 
-    `is_ours` says that a thing of that name, should there be one, is this device's to bring in line.
+    `is_ours` says that a thing of that name, should there be one, is this device's to bring in line; `is_shared`, that
+    other certificates under the same CA may be attached to it.
     """
     return (
         CreateThing(
@@ -115,6 +119,7 @@ def plan(identity: Identity, device: DeviceRegistration, *, is_ours: bool = Fals
             certificate_arn=device.arn,
             ca_certificate_id=device.ca_certificate_id,
             is_ours=is_ours,
+            is_shared=is_shared,
         ),
         *(AddThingToThingGroup(thing_name=identity.thing_name, thing_group=group) for group in identity.thing_groups),
         AttachThingPrincipal(thing_name=identity.thing_name, certificate_arn=device.arn),

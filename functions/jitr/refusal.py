@@ -39,22 +39,27 @@ class Refusal:
             reason=refusal.reason,
             detail=refusal.detail,
         )
-        earlier = case.record.decision
+        earlier, begun = case.record.decision, case.record.intent
         repeated = earlier is not None and decision.repeats(earlier)
-        if not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT):
-            self._withdraw(case, decision)
-        if refusal.reason.final:
-            decision = self._reject(case, decision, steps)
+        may_be_attached = not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
+        if steps or may_be_attached or (begun and begun.claims_name):
+            decision = self._carry_out(case, decision, steps, may_be_attached=may_be_attached)
         if earlier and repeated:
             return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
         return decision
 
-    def _reject(self, case: Case, decision: Decision, steps: tuple[SetStatus, ...]) -> Decision:
-        """Give up the name and set the status, under the lock; the decision as it turned out."""
+    def _carry_out(
+        self, case: Case, decision: Decision, steps: tuple[SetStatus, ...], *, may_be_attached: bool
+    ) -> Decision:
+        """Take back what was attached and claimed, and set the status; the decision as it turned out.
+
+        Under the lock: another attempt may be about to activate just this.
+        """
         begun = case.record.intent
-        if not steps and not (begun and begun.claims_name):
-            return decision
-        self._intend(case, decision)
+        case.attempt.has_begun = True  # also when no answer comes
+        self._registry.intend(decision.with_claim_of(begun), case.record, run=case.attempt.run)
+        if may_be_attached:
+            self._withdraw(case)
         self._restitution.give_back(begun)
         try:
             for step in steps:
@@ -67,19 +72,12 @@ class Refusal:
             self._registry.end_intent(case.device.certificate_id, run=case.attempt.run)
         return decision
 
-    def _intend(self, case: Case, decision: Decision) -> None:
-        case.attempt.has_begun = True  # also when no answer comes
-        self._registry.intend(decision.with_claim_of(case.record.intent), case.record, run=case.attempt.run)
-
-    def _withdraw(self, case: Case, decision: Decision) -> None:
-        """Take back what was attached, under the lock: another attempt may be about to activate just this."""
+    def _withdraw(self, case: Case) -> None:
+        """Detach what was attached."""
         identity = case.examination.identity
         if identity is None or case.rules is None:
             return
-        self._intend(case, decision)
         # A hook may have given it another name in an attempt that left no trace.
         things = self._iot.things_of(case.device) if case.rules.asks_hook else (identity.thing_name,)
         for withdrawal in plan_withdrawal(identity.policy, things, case.device):
             self._iot.apply(withdrawal)
-        self._restitution.give_back(case.record.intent)
-        self._registry.end_intent(case.device.certificate_id, run=case.attempt.run)

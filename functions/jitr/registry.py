@@ -16,13 +16,14 @@ the one that it was made on. A record never makes a certificate ACTIVE; losing o
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr import claims
 from jitr.attributes import key, plain, setting, values
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Standing, Verdict
+from jitr.decisions import Decision, Outcome, Owner, Record, Return, Standing, Verdict
 from jitr.edge import PASSING, batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.items import (
@@ -99,6 +100,7 @@ class Registry:
         gone: str | None,
         retire_at: datetime,
         twin: Record | None = None,
+        back: Return | None = None,
         entries: "Sequence[ConditionCheckTypeDef]" = (),
     ) -> None:
         """Right before ACTIVE: write down what is about to be done, and settle the name's owner in the same breath.
@@ -106,7 +108,7 @@ class Registry:
         `record` is what the decision was made on, `owner` the one to be. With `intent.replaces` the name goes over from
         that certificate, which is due to be retired at `retire_at`; from one that is `gone` it just goes over; with
         `share` an owner stays. The `twin` that `intent.twin_id` names and the enrollment `entries`
-        (EnrollmentTable.unchanged) must still be what they were.
+        (EnrollmentTable.unchanged) must still be what they were. A name that goes `back` does so in the same breath.
 
         Raises Rejected (OPERATOR_VERDICT when a verdict stands against it, NOT_A_ROTATION when the name has become
         another certificate's), Overtaken when anything else of this has changed, Unavailable.
@@ -123,6 +125,7 @@ class Registry:
             checks.append(claims.unchanged(self._table, intent.twin_id, twin or Record(), now=intent.decided_at))
         writes: list[TransactWriteItemTypeDef] = [{"Update": update} for update in updates]
         writes += [{"ConditionCheck": check} for check in checks]
+        writes += [claims.give_back(self._table, back)] if back else []
         try:
             with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=writes)
@@ -135,10 +138,12 @@ class Registry:
                     Reason.NOT_A_ROTATION, f"thing name {intent.thing_name} has just become another certificate's"
                 ) from error
             if "ConditionalCheckFailed" in others:
-                raise Overtaken("the certificate's enrollment, or its twin, was decided on meanwhile") from error
+                raise Overtaken("its enrollment, its twin or its former name was decided on meanwhile") from error
             if {begun, owned, *others} <= PASSING:
                 raise Unavailable(f"TransactWriteItems: {', '.join((begun, owned, *others))}") from error
             raise
+        if back:
+            self._follow_no_more(back)
 
     def intend(self, intent: Decision, record: Record, *, run: str) -> None:
         """Write down a rejection before it is carried out, so that a crash in between loses neither it nor its reason.
@@ -180,28 +185,24 @@ class Registry:
             }
         )
 
-    def give_name_back(self, thing_name: str, owner: Owner, *, by: str) -> None:
-        """Give a thing name back to the certificate that had it before `by` claimed it, and was then refused.
+    def give_back(self, back: Return) -> None:
+        """Give a thing name back, if the certificate that claimed it still has it.
 
         Raises Unavailable.
         """
-        self._update(claims.own_after(self._table, thing_name, owner, by))
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            match claims.give_back(self._table, back):
+                case {"Update": update}:
+                    with calling("UpdateItem"):
+                        self._client.update_item(**update)
+                case {"Delete": delete}:
+                    with calling("DeleteItem"):
+                        self._client.delete_item(**delete)
+            self._follow_no_more(back)
 
-    def disown(self, thing_name: str, certificate_id: str) -> None:
-        """Give up a thing name that a certificate claimed, and was then refused.
-
-        Raises Unavailable.
-        """
-        try:
-            with calling("DeleteItem"):
-                self._client.delete_item(
-                    TableName=self._table,
-                    Key=key(thing_key(thing_name)),
-                    ConditionExpression="certificate_id = :id",
-                    ExpressionAttributeValues=values(id=certificate_id),
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
+    def _follow_no_more(self, back: Return) -> None:
+        if back.to:
+            self._update(claims.follow_no_more(self._table, back.to.certificate_id, back.thing_name))
 
     def record(self, decision: Decision, seen: Record | None = None) -> None:
         """Write down a decision; from now on it settles duplicates.

@@ -13,6 +13,9 @@ from jitr.errors import Reason, Rejected
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules, OnReplacement
 
+# As many claims in a row that all came to nothing can be undone.
+_MOST_FORMERS = 5
+
 
 def refuse_wrong_owner(
     thing_name: str,
@@ -82,8 +85,8 @@ def refuse_twin(twin: Record, twin_id: str | None) -> None:
             raise Rejected(Reason.NOT_A_ROTATION, f"{known} was decided on already: {decision.outcome}")
 
 
-def owner_of(device: DeviceRegistration, certificate: Certificate) -> Owner:
-    """The certificate as the owner of a thing name."""
+def owner_of(device: DeviceRegistration, certificate: Certificate, formers: tuple[str, ...] = ()) -> Owner:
+    """The certificate as the owner of a thing name that these had before it, the last first."""
     return Owner(
         certificate_id=device.certificate_id,
         ca_certificate_id=device.ca_certificate_id or "",
@@ -91,4 +94,14 @@ def owner_of(device: DeviceRegistration, certificate: Certificate) -> Owner:
         issued_at=certificate.not_before,
         ends_at=certificate.not_after,
         registered_at=device.created_at,
+        formers=formers[:_MOST_FORMERS],
     )
+
+
+def formers_of(certificate_id: str, owner: Owner | None, *, gone: str | None) -> tuple[str, ...]:
+    """Who has had a thing name before the certificate that claims it; one that is `gone` is not worth a mention."""
+    if owner is None:
+        return ()
+    if owner.certificate_id in (certificate_id, gone):
+        return owner.formers
+    return (owner.certificate_id, *owner.formers)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitr.decisions import Word
+from jitr.decisions import Return, Word
 from jitr.registrations import Status
 from jitrctl.commands.device_show import Device
 from jitrctl.commands.ordering import announced, operator, order
@@ -167,5 +167,5 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
 
 def _give_up_names(stage: Stage, view: View) -> Sequence[str]:
     for thing, owner in view.owners.items():
-        stage.registry.disown(thing, owner.certificate_id)
+        stage.registry.give_back(Return(thing_name=thing, by=owner.certificate_id, to=None))
     return [f"name {thing}" for thing in view.owners]

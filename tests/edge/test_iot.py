@@ -180,6 +180,29 @@ def test_a_thing_that_another_principal_is_attached_to_is_taken(
     assert wire.of("UpdateThing") == []
 
 
+@pytest.mark.parametrize(
+    ("is_shared", "ca", "is_taken"),
+    [(True, factory().certificate_id, False), (True, "f" * 64, True), (False, factory().certificate_id, True)],
+)
+def test_a_thing_that_may_be_shared_is_taken_only_from_another_cas_certificates(
+    cloud: Cloud, wire: Wire, ca: str, *, is_shared: bool, is_taken: bool
+) -> None:
+    sharer = cloud.knock()
+    cloud.iot.update_certificate(certificateId=sharer, newStatus="ACTIVE")
+    arn = cloud.aws_iot.describe(sharer).arn
+    wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
+    wire.answer("ListThingPrincipals", {"principals": [arn]})
+    wire.answer("UpdateThing", EMPTY)
+    step = replace(CREATE, ca_certificate_id=ca, is_shared=is_shared)
+    if is_taken:
+        with pytest.raises(Rejected) as refusal:
+            cloud.aws_iot.apply(step)
+        assert refusal.value.reason is Reason.THING_TAKEN
+    else:
+        cloud.aws_iot.apply(step)
+        assert len(wire.of("UpdateThing")) == 1
+
+
 @pytest.mark.parametrize("operation", ["CreateThing", "ListThingPrincipals", "UpdateThing"])
 def test_a_conflict_that_meets_a_throttle_is_unavailable(cloud: Cloud, wire: Wire, operation: str) -> None:
     if operation != "CreateThing":

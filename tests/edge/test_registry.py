@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from jitr.claims import STALE_INTENT, Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Word
+from jitr.decisions import Decision, Outcome, Owner, Record, Return, Word
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.items import SCHEMA
 from jitr.registrations import Status
@@ -381,9 +381,9 @@ def test_another_runs_intent_stands_against_a_claim_until_its_function_must_be_d
     cloud.registry.intend(REJECTION, Record(), run="another")
     intent = replace(ACTIVATION, decided_at=REJECTION.decided_at + later)
     if is_overtaken:
-        overtaken(cloud, intent)
+        overtaken(cloud, intent, recalled(cloud))
     else:
-        claim(cloud.registry, intent)
+        claim(cloud.registry, intent, recalled(cloud))
         assert recalled(cloud).intent == intent
 
 
@@ -395,11 +395,36 @@ def test_another_runs_claim_stands_against_a_rejection_until_its_function_must_b
     intent = replace(REJECTION, decided_at=ACTIVATION.decided_at + later)
     if is_overtaken:
         with pytest.raises(Overtaken):
-            cloud.registry.intend(intent, Record(), run="another")
+            cloud.registry.intend(intent, recalled(cloud), run="another")
         assert recalled(cloud).intent == ACTIVATION
     else:
-        cloud.registry.intend(intent, Record(), run="another")
+        cloud.registry.intend(intent, recalled(cloud), run="another")
         assert recalled(cloud).intent == intent
+
+
+@pytest.mark.parametrize("begin", BEGIN)
+def test_an_intent_that_another_run_left_since_is_not_taken_over_unseen(cloud: Cloud, begin: str) -> None:
+    seen = recalled(cloud)
+    cloud.registry.intend(replace(REJECTION, thing_name="another"), seen, run="another")
+    cloud.registry.hand_back_intent(ID, run="another")
+    with pytest.raises(Overtaken):
+        BEGIN[begin](cloud.registry, seen)
+    BEGIN[begin](cloud.registry, recalled(cloud))
+
+
+@pytest.mark.parametrize("begin", BEGIN)
+def test_an_intent_in_words_of_a_later_version_is_taken_over_like_any_other(cloud: Cloud, begin: str) -> None:
+    cloud.registry.intend(REJECTION, Record(), run="another")
+    cloud.registry.hand_back_intent(ID, run="another")
+    cloud.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"id": {"S": f"certificate#{ID}"}},
+        UpdateExpression="SET intent.outcome = :newer",
+        ExpressionAttributeValues={":newer": {"S": "newer"}},
+    )
+    seen = recalled(cloud)
+    assert seen.intent is None
+    BEGIN[begin](cloud.registry, seen)
 
 
 def test_a_messages_own_redelivery_may_begin_again_at_once(cloud: Cloud) -> None:
@@ -524,10 +549,10 @@ def test_a_thing_cannot_pass_for_a_certificate(cloud: Cloud) -> None:
 
 def test_a_name_is_given_up_by_its_owner_alone(cloud: Cloud) -> None:
     claim(cloud.registry)
-    cloud.registry.disown("sensor-0001", OTHER_ID)
-    cloud.registry.disown("sensor-0002", ID)
+    cloud.registry.give_back(Return(thing_name="sensor-0001", by=OTHER_ID, to=None))
+    cloud.registry.give_back(Return(thing_name="sensor-0002", by=ID, to=None))
     assert cloud.registry.owner("sensor-0001") == OWNER
-    cloud.registry.disown("sensor-0001", ID)
+    cloud.registry.give_back(Return(thing_name="sensor-0001", by=ID, to=None))
     assert cloud.registry.owner("sensor-0001") is None
 
 
@@ -698,7 +723,7 @@ DO: dict[str, Callable[[Registry], object]] = {
     "GetItem": lambda registry: registry.owner("sensor-0001"),
     "UpdateItem": lambda registry: registry.record(MOST),
     "TransactWriteItems": claim,
-    "DeleteItem": lambda registry: registry.disown("sensor-0001", ID),
+    "DeleteItem": lambda registry: registry.give_back(Return(thing_name="sensor-0001", by=ID, to=None)),
     "Query": lambda registry: registry.due(Due.LOOK, NOW, most=1),
 }
 WRITES: list[Callable[[Registry], object]] = [

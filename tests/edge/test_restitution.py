@@ -1,13 +1,14 @@
 """A name that was claimed for a certificate that did not become ACTIVE: whose it is in the end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
 
 from jitr.decisions import Owner, Word
 from jitr.enrollment import EntryRule
-from jitr.rules import OnReject
+from jitr.rules import OnReject, OnReplacement
 from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for
 from tests.edge.cloud import Cloud
 from tests.edge.test_enrollment import of_device
@@ -68,14 +69,14 @@ def test_a_throttle_between_the_intent_and_the_name_loses_no_name(
 ) -> None:
     device, before, again = claimed
     cloud.enroll(of_device(device, EntryRule.DENY))
-    give_back = cloud.registry.give_name_back
+    give_back = cloud.registry.give_back
 
     def throttled(*args: Any, **more: Any) -> None:
         monkeypatch.undo()
         cloud.wire.fail("UpdateItem", "ThrottlingException")
         give_back(*args, **more)
 
-    monkeypatch.setattr(cloud.registry, "give_name_back", throttled)
+    monkeypatch.setattr(cloud.registry, "give_back", throttled)
     assert again() != []
     assert again() == []
     assert cloud.registry.owner(NAME) == before
@@ -100,7 +101,7 @@ def test_who_sets_the_status_in_place_of_a_refusal_that_died_takes_no_name(
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cloud.registry, "give_name_back", die)
+    monkeypatch.setattr(cloud.registry, "give_back", die)
     with pytest.raises(KeyboardInterrupt):
         again()
     monkeypatch.undo()
@@ -167,3 +168,117 @@ def test_an_attempt_under_another_name_gives_the_first_one_back(cloud: Cloud, cl
     cloud.swept()
     assert before
     assert cloud.status(before.certificate_id) == "ACTIVE", "it has its name, so nothing ends it"
+    assert cloud.registry.recall([before.certificate_id])[before.certificate_id].replaced_by is None
+
+
+def test_another_name_that_is_claimed_and_the_first_one_that_goes_back_are_one_write(
+    cloud: Cloud, claimed: Claimed
+) -> None:
+    device, before, again = claimed
+    cloud.under(rules_for(cloud.authority, thing_groups=(), thing_name="new-{common_name}"))
+    crash(cloud, "UpdateCertificate", again)
+    assert cloud.registry.owner(NAME) == before
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    assert again() == []
+    assert cloud.registry.owner(f"new-{NAME}") is None
+
+
+def test_a_run_under_other_rules_takes_no_name_from_who_became_active_meanwhile(
+    cloud: Cloud, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, _, again = claimed
+    under_the_old_rules, record = cloud.register, cloud.record(cloud.event(device))
+    cloud.under(rules_for(cloud.authority, thing_groups=(), thing_name="new-{common_name}"))
+    standing = cloud.registry.standing
+
+    def meanwhile(*args: Any) -> Any:
+        monkeypatch.undo()
+        under_the_old_rules.batch([record], lambda: True)
+        assert cloud.status(device) == "ACTIVE"
+        return standing(*args)
+
+    monkeypatch.setattr(cloud.registry, "standing", meanwhile)
+    assert again() != []
+    owner = cloud.registry.owner(NAME)
+    assert owner
+    assert owner.certificate_id == device
+    assert cloud.registry.owner(f"new-{NAME}") is None
+
+
+def test_rules_that_turn_to_share_between_two_attempts_make_nobody_forget_whose_the_name_was(
+    cloud: Cloud, claimed: Claimed
+) -> None:
+    device, before, again = claimed
+    cloud.under(rules_for(cloud.authority, thing_groups=(), on_replacement=OnReplacement.SHARE))
+    crash(cloud, "UpdateCertificate", again)
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+
+
+def test_a_hold_gives_the_name_back_and_what_is_cured_claims_it_again(cloud: Cloud, claimed: Claimed) -> None:
+    device, before, again = claimed
+    ca = cloud.authority.certificate_id
+    cloud.iot.update_ca_certificate(certificateId=ca, newStatus="INACTIVE")
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+    cloud.iot.update_ca_certificate(certificateId=ca, newStatus="ACTIVE")
+    cloud.now += DAY
+    assert again() == []
+    owner = cloud.registry.owner(NAME)
+    assert owner
+    assert owner.certificate_id == device
+    assert cloud.status(device) == "ACTIVE"
+
+
+@pytest.mark.parametrize("knows_the_ca", [True, False])
+def test_rules_that_make_no_name_of_the_certificate_any_more_leave_none_with_it(
+    cloud: Cloud, claimed: Claimed, *, knows_the_ca: bool
+) -> None:
+    _, before, again = claimed
+    rules = rules_for(cloud.authority, common_name="gateway-.*")
+    cloud.under(rules if knows_the_ca else replace(rules, cas=()))
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+
+
+@pytest.fixture
+def claimed_twice(cloud: Cloud) -> Claimed:
+    """As `claimed`, after a third certificate took the name from the second one, and its run died, too."""
+    first = cloud.knock(factory().leaf(begins=NOW - 300 * DAY, ends=NOW + 30 * DAY))
+    cloud.batch(cloud.record(cloud.event(first)))
+    before = cloud.registry.owner(NAME)
+    for begins in (NOW - 2 * DAY, NOW - DAY):
+        device = cloud.knock(factory().leaf(begins=begins, ends=NOW + 40 * DAY))
+        record = cloud.record(cloud.event(device))
+        crash(cloud, "UpdateCertificate", lambda record=record: cloud.batch(record))  # type: ignore[misc]
+    owner = cloud.registry.owner(NAME)
+    assert before
+    assert owner
+    assert (owner.certificate_id, owner.formers[1:]) == (device, (first,))
+    return device, before, lambda: cloud.batch(record)
+
+
+def test_a_name_goes_back_over_every_claim_that_came_to_nothing(cloud: Cloud, claimed_twice: Claimed) -> None:
+    device, before, again = claimed_twice
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    assert again() == []
+    assert cloud.registry.owner(NAME) == before
+    assert before
+    assert cloud.registry.recall([before.certificate_id])[before.certificate_id].replaced_by is None
+
+
+def test_a_name_does_not_go_back_to_what_was_replaced_for_good(cloud: Cloud, claimed_twice: Claimed) -> None:
+    device, before, again = claimed_twice
+    owner = cloud.registry.owner(NAME)
+    assert owner
+    second = owner.formers[0]
+    found = cloud.registry.recall([second])[second].intent
+    assert found
+    cloud.registry.record(found)  # it did become ACTIVE, and was deactivated later
+    cloud.iot.update_certificate(certificateId=second, newStatus="INACTIVE")
+    cloud.enroll(of_device(device, EntryRule.DENY))
+    assert again() == []
+    assert cloud.registry.owner(NAME) is None
+    assert before
+    assert cloud.status(before.certificate_id) == "ACTIVE"

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from jitr import sweeping
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Word
+from jitr.decisions import Decision, Outcome, Return, Word
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.handlers import sweep
@@ -578,8 +578,8 @@ def test_a_certificate_is_retired_only_while_the_one_that_follows_it_is_active(
 @pytest.mark.usefixtures("listing")
 def test_a_certificate_that_has_its_name_again_is_not_retired(cloud: Cloud) -> None:
     first, second = rotated(cloud)
-    cloud.registry.disown("sensor-0001", second)
-    cloud.registry.adopt("sensor-0001", replace(OWNER, certificate_id=first))
+    to = replace(OWNER, certificate_id=first)
+    cloud.registry.give_back(Return(thing_name="sensor-0001", by=second, to=to))
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
     assert cloud.status(first) == "ACTIVE"

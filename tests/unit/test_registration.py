@@ -9,7 +9,7 @@ from unittest.mock import ANY, Mock, call, create_autospec
 import pytest
 
 from jitr.crls import Crls, Published
-from jitr.decisions import Decision, Outcome, Owner, Record, Standing, Verdict, Word
+from jitr.decisions import Decision, Outcome, Owner, Record, Return, Standing, Verdict, Word
 from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
@@ -34,6 +34,7 @@ from jitr.registry import Registry
 from jitr.rules import CheckMode, OnReject, OnReplacement
 from jitr.telemetry import CONTRADICTIONS, Announcer
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
+from tests.unit.examples import OWNER
 from tests.unit.test_settings import SETTINGS
 
 IOT_STEPS = [CreateThing, AddThingToThingGroup, AttachThingPrincipal, AttachPolicy, SetStatus]
@@ -238,6 +239,7 @@ def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
         gone=None,
         retire_at=NOW + 7 * DAY,
         twin=Record(),
+        back=None,
         entries=world.enrollment.unchanged.return_value,
     )
 
@@ -569,8 +571,6 @@ def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
         "registry.intend",
         "apply DetachPolicy",
         "apply DetachThingPrincipal",
-        "registry.end_intent",
-        "registry.intend",
         "apply SetStatus",
         "announcer.announce",
         "registry.record",
@@ -685,23 +685,28 @@ def test_new_devices_are_not_kept_waiting_by_held_ones(world: World) -> None:
     assert world.outcome()[0] is Outcome.ACTIVATED
 
 
-def test_a_final_refusal_gives_up_the_name_that_an_earlier_attempt_claimed(refused: World) -> None:
-    claimed = refused.recorded(thing_name="sensor-0001")
-    decision = refused.decide(Record(intent=claimed))
-    assert decision.outcome is Outcome.REJECTED
-    refused.registry.disown.assert_called_once_with("sensor-0001", claimed.certificate_id)
-    assert refused.names.index("registry.disown") < refused.names.index("registry.record")
+@pytest.mark.parametrize("world", ["refused", "held"])
+def test_a_refusal_gives_up_the_name_that_an_earlier_attempt_claimed(
+    world: str, request: pytest.FixtureRequest
+) -> None:
+    it: World = request.getfixturevalue(world)
+    claimed = it.recorded(thing_name="sensor-0001")
+    it.registry.owner.return_value = replace(OWNER, certificate_id=claimed.certificate_id)
+    it.decide(Record(intent=claimed))
+    it.registry.give_back.assert_called_once_with(Return(thing_name="sensor-0001", by=claimed.certificate_id, to=None))
+    assert it.names.index("registry.intend") < it.names.index("registry.give_back") < it.names.index("registry.record")
 
 
-def test_a_curable_refusal_keeps_the_name_that_an_earlier_attempt_claimed(held: World) -> None:
-    held.decide(Record(intent=held.recorded(thing_name="sensor-0001")))
-    held.registry.disown.assert_not_called()
+def test_a_refusal_gives_up_no_name_that_has_become_anothers(refused: World) -> None:
+    refused.registry.owner.return_value = OWNER
+    refused.decide(Record(intent=refused.recorded(thing_name="sensor-0001")))
+    refused.registry.give_back.assert_not_called()
 
 
 def test_a_refusal_without_an_earlier_claim_gives_up_nothing(refused: World) -> None:
     refused.decide()
     refused.decide(Record(intent=refused.recorded(outcome=Outcome.REJECTED)))
-    refused.registry.disown.assert_not_called()
+    refused.registry.give_back.assert_not_called()
 
 
 @pytest.mark.parametrize("kind", IOT_STEPS)
