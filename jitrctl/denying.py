@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitr.decisions import Record
 from jitr.enrollment import Subject, SubjectKind
 from jitr.errors import CertificateUnknown
 from jitr.registrations import Status
@@ -11,7 +12,11 @@ from jitrctl.operating import twins_of, wait_out_claim
 from jitrctl.sightings import attached
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jitrctl.stages import Stage
+
+_AT_ONCE = 100  # BatchGetItem
 
 
 def still_active(stage: Stage, subject: Subject) -> list[str]:
@@ -33,6 +38,21 @@ def still_active(stage: Stage, subject: Subject) -> list[str]:
     for certificate_id, record in records.items():
         wait_out_claim(stage.registry, certificate_id, record)
     return sorted(certificate_id for certificate_id in records if _is_active(stage, certificate_id))
+
+
+def who_may_be_in(stage: Stage, subjects: Sequence[Subject]) -> list[Subject]:
+    """Those of whom something is recorded here: a long list of denials is mostly of devices that never came.
+
+    Raises Unavailable.
+    """
+    known: list[Subject] = []
+    for start in range(0, len(subjects), _AT_ONCE):
+        some = subjects[start : start + _AT_ONCE]
+        owned = stage.registry.owners(one.name for one in some if one.kind is SubjectKind.THING)
+        records = stage.registry.recall(one.name for one in some if one.kind is SubjectKind.CERTIFICATE)
+        seen = {name for name, record in records.items() if record != Record()}
+        known += [one for one in some if one.name in (owned if one.kind is SubjectKind.THING else seen)]
+    return known
 
 
 def _of_thing(stage: Stage, thing_name: str) -> set[str]:

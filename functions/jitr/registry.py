@@ -76,6 +76,14 @@ class Registry:
             answer = self._client.get_item(TableName=self._table, Key=key(thing_key(thing_name)), ConsistentRead=True)
         return to_owner(plain(answer["Item"])) if "Item" in answer else None
 
+    def owners(self, thing_names: Iterable[str]) -> dict[str, Owner]:
+        """Who owns each of these thing names; a name that is free is left out. At most 100 of them (BatchGetItem).
+
+        Raises Unavailable.
+        """
+        items = batch_get(self._client, self._table, [key(thing_key(name)) for name in sorted(set(thing_names))])
+        return {fields["id"].removeprefix("thing#"): to_owner(fields) for fields in map(plain, items)}
+
     def standing(self, thing_name: str, twin_id: str | None) -> Standing:
         """Who owns a thing name, and what is known of the certificate's twin, in one BatchGetItem.
 

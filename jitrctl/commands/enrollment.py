@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from jitrctl.enrolling import Written
     from jitrctl.stages import Stage
 
+_TOLD = 5  # enough to see what it is about
+
 app = typer.Typer(help="The list of devices that the fleet expects or denies, in all accounts.", no_args_is_help=True)
 
 _Subject = Annotated[
@@ -114,7 +116,8 @@ def import_(
 ) -> None:
     """Write a whole list; rows that stand there already are left alone, so that it can be repeated.
 
-    Every row is checked before anything is written.
+    Every row is checked before anything is written. Of devices that a row denies and jitr knows, those that are ACTIVE
+    are named.
 
     Example: jitrctl enrollment import batch-7.csv --note "batch 7" --yes
     """
@@ -238,8 +241,9 @@ def _write_confirmed(
             lift_denials=stage in lift_in,
             progress=lambda done: rows.__setitem__(stage, done),
         )
-        is_denial = len(entries) == 1 and entries[0].rule is EntryRule.DENY
-        return written, denying.still_active(stage, entries[0].subject) if is_denial else []
+        denied = [entry.subject for entry in entries if entry.rule is EntryRule.DENY]
+        looked_at = denied if len(entries) == 1 else denying.who_may_be_in(stage, denied)
+        return written, [active for subject in looked_at for active in denying.still_active(stage, subject)]
 
     results = scope.across(work, doing=how_far, stages=stages)
     scope.report(
@@ -258,10 +262,12 @@ def _write_confirmed(
 
 def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
     denied = [subject.name for subject in written.still_denied]
-    listed = ", ".join(denied[:5]) + (f" and {len(denied) - 5} more" if len(denied) > 5 else "")  # noqa: PLR2004 -- enough to see
+    listed = ", ".join(denied[:_TOLD]) + (f" and {len(denied) - _TOLD} more" if len(denied) > _TOLD else "")
+    more = f"and {len(active) - _TOLD} more: --json names them" if len(active) > _TOLD else ""
     notes = [
         f"still denied: {listed} (--lift-denials)" if denied else "",
-        *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active),
+        *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active[:_TOLD]),
+        more,
     ]
     return {
         "written": str(written.written),

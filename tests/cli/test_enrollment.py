@@ -10,11 +10,12 @@ import pytest
 from botocore.client import BaseClient
 
 from jitr.additions import Additions
-from jitr.decisions import Owner
+from jitr.decisions import Decision, Outcome, Owner
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitr.errors import Unavailable
-from jitrctl import enrolling
+from jitr.registrations import Status
+from jitrctl import denying, enrolling
 from jitrctl.__main__ import main
 from jitrctl.errors import Refused
 from jitrctl.scope import Scope
@@ -197,6 +198,52 @@ def test_a_denial_says_where_the_device_is_in_already(
         code, said, _ = run("deny", subject, "--yes", "--json")
         assert code == Exit.DONE
         assert [stage["still_active"] for stage in json.loads(said)["stages"]] == [[], [device], []]
+    assert tables
+
+
+def test_an_import_names_the_denied_devices_that_are_in(
+    tables: list[EnrollmentTable],
+    stages: tuple[Stage, ...],
+    run: Run,
+    ca: Authority,
+    write_csv: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pems = [ca.leaf(named(f"sensor-000{number}")) for number in range(3)]
+    ids = [certificate_id(pem) for pem in pems]
+    stages[1].iot.register_ca_certificate(caCertificate=ca.pem, setAsActive=True, allowAutoRegistration=True)
+    for pem in pems:
+        stages[1].iot.register_certificate(certificatePem=pem, caCertificatePem=ca.pem, status="ACTIVE")
+    decided = Decision(
+        certificate_id=ids[1],
+        outcome=Outcome.ACTIVATED,
+        status=Status.ACTIVE,
+        registered_at=NOW,
+        decided_at=NOW,
+        rules_digest="0",
+    )
+    stages[1].registry.record(decided)
+    for name, device in (("sensor-0000", ids[0]), ("sensor-0002", ids[2])):
+        owner = Owner(
+            certificate_id=device, ca_certificate_id="c", serial="1", issued_at=NOW, ends_at=NOW, registered_at=NOW
+        )
+        stages[1].registry.adopt(name, owner)
+    asked: list[Subject] = []
+    still_active = denying.still_active
+
+    def noted(stage: Stage, subject: Subject) -> list[str]:
+        asked.append(subject)
+        return still_active(stage, subject)
+
+    monkeypatch.setattr(denying, "still_active", noted)
+    unknown = "".join(f"thing-{number:04},,deny\n" for number in range(250))
+    file = write_csv(
+        f"thing_name,certificate_id,rule\n{unknown}sensor-0000,,deny\n,{ids[1]},deny\nsensor-0002,,allow\n"
+    )
+    code, said, _ = run("import", file, "--yes", "--json")
+    assert code == Exit.DONE
+    assert [sorted(stage["still_active"]) for stage in json.loads(said)["stages"]] == [[], sorted(ids[:2]), []]
+    assert [one.name for one in asked] == ["sensor-0000", ids[1]]
     assert tables
 
 
