@@ -7,6 +7,7 @@ and so are the enrollment entries (enrollment_table.py). In a rotation the old c
 same breath.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,7 @@ def own(table: str, intent: Decision, owner: Owner, *, share: bool, gone: str | 
     thing = intent.thing_name
     if share:
         # The first certificate stays the owner; the update only sees to it that there is one.
-        return _own(table, thing, owner, None, keep=True)
+        return _own(table, thing, replace(owner, formers=()), None, keep=True)
     if earlier := gone or intent.replaces:
         return _own(table, thing, owner, "certificate_id IN (:certificate_id, :earlier)", earlier=earlier)
     return _own(table, thing, owner, _FREE)

@@ -504,7 +504,7 @@ def test_a_name_that_went_from_one_that_is_gone_to_another_is_not_taken_over(clo
 
 def test_who_shares_a_name_leaves_it_to_the_first(cloud: Cloud) -> None:
     claim(cloud.registry, OTHERS, owner=ANOTHER, share=True)
-    claim(cloud.registry, share=True)
+    claim(cloud.registry, owner=replace(OWNER, formers=(OTHER_ID,)), share=True)
     assert cloud.registry.owner("sensor-0001") == ANOTHER
     assert recalled(cloud).intent == ACTIVATION
 
