@@ -32,7 +32,7 @@ class Restitution:
         if intent is None or not intent.claims_name:
             return None
         assert intent.thing_name is not None  # noqa: S101 -- it claims one
-        owner = self._registry.owner(intent.thing_name)
+        owner = self._registry.owners([intent.thing_name]).get(intent.thing_name)
         if owner is None or owner.certificate_id != intent.certificate_id:
             return None
         former = tuple(dict.fromkeys((intent.replaces, *owner.formers) if intent.replaces else owner.formers))

@@ -691,14 +691,14 @@ def test_a_refusal_gives_up_the_name_that_an_earlier_attempt_claimed(
 ) -> None:
     it: World = request.getfixturevalue(world)
     claimed = it.recorded(thing_name="sensor-0001")
-    it.registry.owner.return_value = replace(OWNER, certificate_id=claimed.certificate_id)
+    it.registry.owners.return_value = {"sensor-0001": replace(OWNER, certificate_id=claimed.certificate_id)}
     it.decide(Record(intent=claimed))
     it.registry.give_back.assert_called_once_with(Return(thing_name="sensor-0001", by=claimed.certificate_id, to=None))
     assert it.names.index("registry.intend") < it.names.index("registry.give_back") < it.names.index("registry.record")
 
 
 def test_a_refusal_gives_up_no_name_that_has_become_anothers(refused: World) -> None:
-    refused.registry.owner.return_value = OWNER
+    refused.registry.owners.return_value = {"sensor-0001": OWNER}
     refused.decide(Record(intent=refused.recorded(thing_name="sensor-0001")))
     refused.registry.give_back.assert_not_called()
 
