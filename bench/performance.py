@@ -52,14 +52,17 @@ def _head(options: argparse.Namespace) -> str:
 def _storms(options: argparse.Namespace) -> str:
     usual = Conditions(devices=options.devices)
     back_offs = [
-        replace(usual, back_off=back_off, latency=latency) for back_off in BackOff for latency in (0.05, 0.1, 0.2)
+        replace(usual, back_off=back_off, latency=latency)
+        for back_off in (BackOff.FULL_JITTER, BackOff.IMPATIENT)
+        for latency in (0.05, 0.1, 0.2)
     ]
     others = [
         *(replace(usual, burst=burst) for burst in (0.0, 0.2, 0.5)),
         replace(usual, registrations_bound=False),
         replace(usual, shuffled=True),
         replace(usual, errors=0.05),
-        replace(usual, raised=10.0),
+        # Short storms are all beginning and end: as long as the others are, once the quotas are ten times as large.
+        replace(usual, devices=options.devices * 5, raised=10.0),
         replace(usual, taken=0.5),
         replace(usual, devices=options.devices // 2, held=options.devices * 5, registrations_bound=False),
     ]

@@ -19,14 +19,14 @@ NewDevice = Callable[..., DeviceFiles]
 PATIENCE = 60.0  # seconds to wait for a condition before a test gives up; nothing waits that long when all is well
 
 
-def awaited(look: Callable[[], Any], what: str) -> Any:
+def awaited(look: Callable[[], Any], what: str, *, seconds: float = PATIENCE) -> Any:
     """Poll until `look` answers something true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {PATIENCE:.0f} s")
+    raise AssertionError(f"{what}: not within {seconds:.0f} s")
 
 
 @pytest.fixture(scope="session")
