@@ -20,6 +20,7 @@ from jitrctl.local.issuing import DeviceFiles, IssuingCa
 from jitrctl.local.stage import LocalStage
 from jitrctl.local.story import Story
 from jitrctl.local.workspace import Workspace
+from tests.e2e.conftest import awaited
 
 CA = "partner"
 DAY = timedelta(days=1)
