@@ -1,0 +1,208 @@
+"""A stack is updated, and an update fails and is rolled back, while devices connect for the first time: none is lost.
+
+Devices arrive all the while, from before the update to after it. What may happen to one is that it waits longer: its
+event stays in the queue while the function changes. What may not happen is that one is never let in, that a message
+dies, or that one version cannot read what the other one wrote.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitr.decisions import Outcome
+from jitrctl.local import accounts, deployment
+from jitrctl.local.issuing import IssuingCa
+from jitrctl.local.stage import LocalStage
+from jitrctl.local.story import Story
+from jitrctl.local.workspace import Workspace
+from tests.e2e.conftest import PATIENCE, awaited
+
+_AT_ONCE = 3
+# A device whose activation the update cut off waits for the end of that attempt's claim, 90 s (decisions/0005).
+_PATIENCE = 2 * PATIENCE + 90
+_NUMBERS = count(3000)
+
+
+class Stream:
+    """Devices that connect for the first time, one after the other, in several threads."""
+
+    def __init__(self, stage: LocalStage, ca: IssuingCa, folder: Path) -> None:
+        self._stage = stage
+        self._ca = ca
+        self._folder = folder
+        self._ended = threading.Event()
+        self._issuing = threading.Lock()  # openssl keeps the next serial number in a file
+        self._threads = [threading.Thread(target=self._connect_all, daemon=True) for _ in range(_AT_ONCE)]
+        self.accepted: list[str] = []  # certificate ids
+        self.lost: list[str] = []  # what was said of each that was not accepted
+
+    def begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def go_on(self, *, devices: int = 2 * _AT_ONCE) -> None:
+        """Wait until so many more devices were accepted, so that some of them arrived after this was called."""
+        wanted = len(self.accepted) + devices
+        awaited(lambda: len(self.accepted) >= wanted or self.lost, f"{devices} more devices")
+
+    def end(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(2 * _PATIENCE)
+            assert not thread.is_alive()
+
+    def _connect_all(self) -> None:
+        while not self._ended.is_set():
+            name = f"sensor-{next(_NUMBERS)}"
+            try:
+                with self._issuing:
+                    files = self._ca.issue(self._folder / name, name, days=365)
+                connection, _ = self._stage.device(files, name).connect_until_accepted(
+                    self._stage.endpoint, patience=_PATIENCE
+                )
+                connection.close()
+            except Exception as error:  # noqa: BLE001 -- whatever it was, the test says it
+                self.lost.append(f"{name}: {error}")
+            else:
+                self.accepted.append(files.certificate_id)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One of this module's own: its stack is changed and broken."""
+    return Workspace(directory=tmp_path_factory.mktemp("update"))
+
+
+@pytest.fixture(scope="module")
+def deployed(workspace: Workspace) -> Iterator[tuple[LocalStage, IssuingCa]]:
+    story = Story(workspace)
+    try:
+        story.steps()[0].play()
+        stage = story.cast.second
+        deployment.synthesize(workspace, stage.account)
+        deployment.deploy(workspace, stage.account, stage.place)
+        stage.register_ca("factory", story.cast.ca)
+        yield stage, story.cast.ca
+    finally:
+        accounts.down(workspace.directory)
+
+
+@pytest.fixture
+def streaming(deployed: tuple[LocalStage, IssuingCa], tmp_path: Path) -> Callable[[], Any]:
+    stage, ca = deployed
+
+    @contextmanager
+    def stream() -> Iterator[Stream]:
+        """Devices before, while and after what is done in it; in the end all of them are in."""
+        devices = Stream(stage, ca, tmp_path)
+        devices.begin()
+        try:
+            devices.go_on()
+            yield devices
+            devices.go_on()
+        finally:
+            devices.end()
+        assert devices.lost == []
+        for certificate_id in devices.accepted:
+            assert stage.status(certificate_id) == "ACTIVE"
+            decision = stage.awaited_decision(certificate_id, seconds=PATIENCE)
+            assert decision.outcome is Outcome.ACTIVATED
+        for queue in (stage.names.dead_letter_queue, stage.names.undelivered_queue):
+            assert waiting(stage, queue) == 0
+
+    return stream
+
+
+def waiting(stage: LocalStage, queue: str) -> int:
+    sqs = stage.account.client("sqs")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def code(stage: LocalStage) -> str:
+    """Which asset `register` runs."""
+    found = stage.account.client("lambda").get_function_configuration(FunctionName=stage.names.register_function)
+    return str(found["CodeSha256"])
+
+
+def change_rules(workspace: Workspace, old: str, new: str) -> None:
+    """Make the next deployment bring another function."""
+    text = workspace.fleet_file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    workspace.fleet_file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_new_version_is_deployed_while_devices_connect_and_the_one_before_again_and_none_is_lost(
+    deployed: tuple[LocalStage, IssuingCa], workspace: Workspace, streaming: Callable[[], Any]
+) -> None:
+    stage, first = deployed[0], code(deployed[0])
+
+    for old, new in (
+        ('horizon       = "7d"', 'horizon       = "6d"'),
+        ('horizon       = "6d"', 'horizon       = "7d"'),
+    ):
+        before = code(stage)
+        change_rules(workspace, old, new)
+        deployment.synthesize(workspace, stage.account)
+        with streaming():
+            deployment.deploy(workspace, stage.account, stage.place)
+        assert code(stage) != before
+
+    assert code(stage) == first
+
+
+def test_an_update_that_fails_is_rolled_back_while_devices_connect_and_none_is_lost(
+    deployed: tuple[LocalStage, IssuingCa], streaming: Callable[[], Any]
+) -> None:
+    stage = deployed[0]
+    cloudformation, before = stage.account.client("cloudformation"), code(stage)
+    template = cloudformation.get_template(StackName=stage.names.stack)["TemplateBody"]
+    broken = with_a_failure(json.loads(template) if isinstance(template, str) else template, stage)
+
+    with streaming() as devices:
+        cloudformation.update_stack(
+            StackName=stage.names.stack,
+            TemplateBody=json.dumps(broken),
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        )
+
+        def status() -> str:
+            return str(cloudformation.describe_stacks(StackName=stage.names.stack)["Stacks"][0]["StackStatus"])
+
+        awaited(lambda: status() == "UPDATE_ROLLBACK_COMPLETE", "the rollback's end")
+        devices.go_on()
+
+    assert code(stage) == before
+    assert memory(stage) == _MEMORY
+
+
+_MEMORY = 512
+
+
+def memory(stage: LocalStage) -> int:
+    found = stage.account.client("lambda").get_function_configuration(FunctionName=stage.names.register_function)
+    return int(found["MemorySize"])
+
+
+def with_a_failure(template: dict[str, Any], stage: LocalStage) -> dict[str, Any]:
+    """An update that changes the function, and then comes to something that cannot be made."""
+    resources = template["Resources"]
+    ((name, function),) = (
+        (name, one)
+        for name, one in resources.items()
+        if one["Type"] == "AWS::Lambda::Function" and one["Properties"]["FunctionName"] == stage.names.register_function
+    )
+    function["Properties"]["MemorySize"] = 2 * _MEMORY
+    resources["Failing"] = {
+        "Type": "AWS::Lambda::Url",
+        "Properties": {"AuthType": "AWS_IAM", "TargetFunctionArn": "a-function-that-is-not-there"},
+        "DependsOn": [name],
+    }
+    return template
