@@ -5,7 +5,7 @@ but the fleet's to give, so they are held to the same naming rules, and to the t
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from jitr.naming import (
     ATTRIBUTE_NAME,
@@ -16,9 +16,10 @@ from jitr.naming import (
     RESERVED_PREFIX,
 )
 from jitr.rules import CaRules
+from jitr.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Additions:
     """A thing type in place of the CA's, more groups, and attributes, which win over the CA's of the same name."""
 
@@ -46,11 +47,11 @@ class Additions:
         for group in self.thing_groups:
             if group not in groups:
                 yield f"thing group {group!a} is neither one of the CA's thing_groups nor of its extra_groups"
-        for name, value in self.attributes.items():
+        for name, text in self.attributes.items():
             if not ATTRIBUTE_NAME.fullmatch(name) or name.casefold().startswith(RESERVED_PREFIX):
                 yield f"{name!a} is no legal attribute name, or begins with {RESERVED_PREFIX}"
-            if not ATTRIBUTE_VALUE.fullmatch(value):
-                yield f"the value {value!a} of attribute {name!a} is not legal in AWS IoT"
+            if not ATTRIBUTE_VALUE.fullmatch(text):
+                yield f"the value {text!a} of attribute {name!a} is not legal in AWS IoT"
         whole = self.over(
             Additions(thing_type=rules.thing_type, thing_groups=rules.thing_groups, attributes=rules.attributes)
         )

@@ -25,7 +25,7 @@ What it leaves to its caller: that the certificate is PENDING_ACTIVATION, and wh
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -54,9 +54,10 @@ from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations
 from jitr.rules import CHECKS, HOOK, CaRules, CheckMode, OnStaleCrl, Rules
 from jitr.twins import twin_id
+from jitr.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Identity:
     """Who an admitted device is: everything that provisioning needs."""
 
@@ -86,7 +87,7 @@ class Verdict(StrEnum):
     NOT_EVALUATED = "not evaluated"  # an earlier failure left nothing to look at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Finding:
     """One check's verdict; `refusal` is there for REJECT and OBSERVE."""
 
@@ -95,7 +96,7 @@ class Finding:
     refusal: Rejected | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Examination:
     """Every check's finding, in order, and the identity when nothing was rejected."""
 

@@ -12,6 +12,7 @@ from jitr.iot import AwsIot
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules
+from jitr.values import value
 
 # An observation older than this is made again before the status is set (the sixth IoT call).
 _FRESH = timedelta(seconds=5)
@@ -25,7 +26,7 @@ class Attempt:
     has_begun: bool = False  # an intent of this attempt stands in the registry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Case:
     """One certificate, as it was found."""
 

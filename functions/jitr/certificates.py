@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from jitr.damage import Damaged, quietly
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
+from jitr.values import value
 
 _Read = TypeVar("_Read")
 
@@ -72,7 +73,7 @@ class KeyFacts:
         return f"{self.algorithm} {self.curve or self.bits or ''}".rstrip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SignatureFacts:
     """How the certificate was signed: the algorithm's name, and every hash in it, the mask's of RSASSA-PSS too."""
 
@@ -80,7 +81,7 @@ class SignatureFacts:
     hashes: tuple[str, ...]  # lower-case names; none for an algorithm that cryptography does not know
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Certificate:
     """One X.509 certificate, every field read; made by `from_pem` only."""
 

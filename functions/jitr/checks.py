@@ -5,7 +5,6 @@ admission.py, where the list of checks stands.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -20,6 +19,7 @@ from jitr.extensions import UNDERSTOOD
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations, Unusable
 from jitr.rules import CaRules
+from jitr.values import value
 from jitr.weak_keys import why_weak
 
 _STRONG_HASHES = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
@@ -28,7 +28,7 @@ _CLIENT_PURPOSES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Application:
     """All that a check may look at."""
 

@@ -7,7 +7,6 @@ The client is made when the first CA asks for it: S3's model is botocore's large
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from jitr.edge import calling
 from jitr.errors import CRL_AWAITED, Unavailable, UnusableCrl
 from jitr.revocation import RevocationList, Revocations, Unusable, refuse_size
 from jitr.rules import CaRules, Rules
+from jitr.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,7 +35,7 @@ def object_key(ca_certificate_id: str) -> str:
     return f"{FOLDER}/{ca_certificate_id}.crl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Published:
     """What is published for one CA."""
 

@@ -5,7 +5,7 @@ again gets a new one. An event is a duplicate, and costs no IoT call, when it sp
 or was sent shortly after the decision (the first event of a registration carries no registration time).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
@@ -13,6 +13,7 @@ from typing import Self
 from jitr.errors import Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.registrations import Status
+from jitr.values import value
 
 # Events that were under way while the decision was made: the queue's SentTimestamp within this of the decision.
 UNDER_WAY = timedelta(minutes=5)
@@ -34,7 +35,7 @@ class Outcome(StrEnum):
     GONE = "gone"  # AWS does not know the certificate (any more)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Decision:
     """One decision on one registration of one certificate."""
 
@@ -128,7 +129,7 @@ class Word(StrEnum):
         return self in (Word.APPROVED, Word.RELEASED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Verdict:
     """An operator's word, in force until the next one."""
 
@@ -138,7 +139,7 @@ class Verdict:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Owner:
     """The certificate that a thing name belongs to, with what a rotation is recognized by."""
 
@@ -151,7 +152,7 @@ class Owner:
     formers: tuple[str, ...] = ()  # the certificate ids that had the name before, the last first; restitution.py
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Return:
     """A thing name on its way back from a certificate that claimed it and does not work."""
 
@@ -160,7 +161,7 @@ class Return:
     to: Owner | None  # None: nobody who had it works, so it is free
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Record:
     """What the registry knows of a certificate."""
 
@@ -262,7 +263,7 @@ class Record:
         return self.verdict is not None and not self.verdict.word.allows_activation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Standing:
     """What else an activation rests on: who has the thing name, and what is known of the certificate's twin."""
 

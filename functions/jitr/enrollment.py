@@ -25,6 +25,7 @@ from functools import reduce
 from jitr.additions import Additions
 from jitr.errors import Reason, Rejected
 from jitr.rules import CaRules, EnrollmentRule
+from jitr.values import value
 
 
 class SubjectKind(StrEnum):
@@ -53,7 +54,7 @@ class EntryRule(StrEnum):
     REMOVED = "removed"  # nothing, any more; who removed it, and why, is kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Entry:
     """One entry of the list, with who wrote it, when and why."""
 
@@ -89,7 +90,7 @@ def digest(entries: Iterable[Entry]) -> str:
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Enrollment:
     """All that is known about one device: its entries, and whether an operator approved it here."""
 

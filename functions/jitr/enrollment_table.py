@@ -6,7 +6,6 @@ replaces, so that two of them do not undo each other unseen, and says in the sam
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from jitr.enrollment import Entry, Subject, SubjectKind, digest
 from jitr.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.errors import JitrError, Unavailable
 from jitr.items import milliseconds
+from jitr.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,7 +32,7 @@ class EntryChanged(JitrError):
     """Somebody else changed an entry since it was read; read again, and decide again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Change:
     """One entry as it is to be, and what it replaces, as it was read."""
 

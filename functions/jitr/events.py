@@ -11,11 +11,11 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from jitr.errors import UnreadableEvent
+from jitr.values import value
 
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in jitr
 _LONGEST_TEXT = 64
@@ -24,7 +24,7 @@ _MILLISECONDS = re.compile(r"[0-9]{1,15}")
 _SOON_AFTER = (timedelta(seconds=0.5), timedelta(seconds=15))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RegistrationEvent:
     """One registration event; ids in lower case, everything but the ids may be missing."""
 

@@ -10,7 +10,7 @@ Used by `register`, and by `jitrctl replay --dry-run`, which decides alike and c
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from jitr import hook_contract
@@ -32,9 +32,10 @@ from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.registrations import DeviceRegistration
 from jitr.rules import HOOK, CaRules, CheckMode, Rules
+from jitr.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Examined:
     """What was found, and what it rests on."""
 

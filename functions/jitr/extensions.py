@@ -4,11 +4,12 @@ Reads; it judges nothing. Extensions are read all at once, so one that is damage
 then says why, and nothing else is known. A certificate of version 1 has none, and that is no problem.
 """
 
-from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
+
+from jitr.values import value
 
 # Critical extensions that are taken into account here, or that ask nothing of us: the policies bind only somebody who
 # asks for a policy (RFC 5280 §6.1.1 (c): any-policy), the others only describe.
@@ -29,7 +30,7 @@ UNDERSTOOD = frozenset(
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Extensions:
     """The extensions that admission looks at; None for one that the certificate does not have."""
 

@@ -9,7 +9,7 @@ nobody should release devices by hand because a record came late. To keep a devi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from jitr.additions import Additions
@@ -19,6 +19,7 @@ from jitr.errors import Reason, Rejected
 from jitr.naming import THING_NAME
 from jitr.registrations import DeviceRegistration
 from jitr.rules import CaRules
+from jitr.values import value
 
 THING, TYPE, GROUPS = "ThingName", "ThingType", "ThingGroups"
 _CERTIFICATE = "AWS::IoT::Certificate::"
@@ -35,7 +36,7 @@ _FIELDS = {
 _MOST_SAID = 200  # characters of a hook's own words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Overrides:
     """What a hook changes about a device that it allows."""
 

@@ -10,13 +10,13 @@ schema            version of the item; what is not known is ignored
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import plain, values
 from jitr.edge import calling
 from jitr.items import milliseconds, moment
+from jitr.values import value
 from jitr.whereabouts import Statement
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SCHEMA = 1
 _OUT = "yes"  # the index's only partition: what is in it is few, or the fleet has another problem
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Whereabouts:
     """What is known of a certificate in a place."""
 

@@ -8,7 +8,6 @@ ClientError, whose text names the action.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from jitr.provisioning import (
     SetStatus,
 )
 from jitr.registrations import CaRegistration, DeviceRegistration, ListedCertificate, Status
+from jitr.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -49,7 +49,7 @@ _CA_CACHE = timedelta(seconds=60)
 _PAGE = 250  # the most
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Page:
     """One page of a CA's certificates, and the marker of the next, if there is one."""
 

@@ -7,13 +7,14 @@ sweep#enrollment          the version of the enrollment list with which held dev
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, plain, setting, values
 from jitr.edge import calling
 from jitr.items import SCHEMA, milliseconds, moment
+from jitr.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,7 +24,7 @@ _RULES = "sweep#rules"
 _ENROLLMENT = "sweep#enrollment"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Pass:
     """A pass over every certificate of a CA: going on from `marker` unless it is finished."""
 
@@ -33,7 +34,7 @@ class Pass:
     counts: Mapping[str, int] = field(default_factory=dict)  # status → certificates
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Walk:
     """A walk over all held devices, to compare them with one version of the enrollment list."""
 

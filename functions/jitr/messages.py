@@ -9,7 +9,6 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +16,7 @@ from jitr.edge import calling
 from jitr.errors import Unavailable
 from jitr.events import published
 from jitr.settings import Settings
+from jitr.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -28,14 +28,15 @@ REASON_ATTRIBUTE = "jitr_reason"
 FAILURES_ATTRIBUTE = "jitr_failures"
 MISSES_ATTRIBUTE = "jitr_misses"
 _SENT_AT_ATTRIBUTE = "jitr_sent_at"
-# SendMessage refuses every other character (SQS API reference), and with it the message.
-_REFUSED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# SendMessage refuses every other character (SQS API reference), and with it the message. Compiled when it is needed:
+# so large a set of characters takes some milliseconds, which a cold start would pay.
+_REFUSED = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _REASON_LENGTH = 500
 _LONGEST_NUMBER = 15  # digits
 MOST_IN_BATCH = 10  # SendMessageBatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Message:
     """One SQS record of a Lambda event."""
 
@@ -124,13 +125,13 @@ class RegistrationsQueue:
             MessageAttributes={
                 REASON_ATTRIBUTE: {
                     "DataType": "String",
-                    "StringValue": _REFUSED.sub("\ufffd", reason)[:_REASON_LENGTH] or "unknown",
+                    "StringValue": re.sub(_REFUSED, "\ufffd", reason)[:_REASON_LENGTH] or "unknown",
                 }
             },
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Forgotten:
     """A certificate whose event is sent again."""
 

@@ -8,11 +8,11 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from jitr.admission import Identity
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import OnReject
+from jitr.values import value
 
 # One attribute of ours on every thing that jitr makes, the certificate's id. CreateThing succeeds for a thing that
 # exists with the same attributes; with it, a thing of anybody else's conflicts, be it another tool's or, should the
@@ -20,7 +20,7 @@ from jitr.rules import OnReject
 OWNER_ATTRIBUTE = "jitr_certificate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CreateThing:
     """The thing exists, of this type, with these attributes."""
 
@@ -33,7 +33,7 @@ class CreateThing:
     is_shared: bool = False  # certificates under one CA may have it together
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AddThingToThingGroup:
     """The thing is a member of the static group."""
 
@@ -41,7 +41,7 @@ class AddThingToThingGroup:
     thing_group: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttachThingPrincipal:
     """The certificate is the thing's, exclusively: AWS then resolves thing policy variables whatever the client id."""
 
@@ -49,7 +49,7 @@ class AttachThingPrincipal:
     certificate_arn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AttachPolicy:
     """The certificate is under the shared device policy."""
 
@@ -57,14 +57,14 @@ class AttachPolicy:
     certificate_arn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Claim:
     """No operator's verdict stands against what follows, and the thing's name is this certificate's."""
 
     thing_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DetachPolicy:
     """The certificate is not under the policy."""
 
@@ -72,7 +72,7 @@ class DetachPolicy:
     certificate_arn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DetachThingPrincipal:
     """The certificate is not the thing's; AWS IoT does this asynchronously, within seconds."""
 
@@ -80,7 +80,7 @@ class DetachThingPrincipal:
     certificate_arn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SetStatus:
     """The certificate has this status."""
 

@@ -1,8 +1,9 @@
 """What AWS IoT says of a device certificate and of its CA: the only evidence that a decision rests on."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from jitr.values import value
 
 
 class Status(StrEnum):
@@ -19,7 +20,7 @@ class Status(StrEnum):
     PENDING_ACTIVATION = "PENDING_ACTIVATION"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DeviceRegistration:
     """A device certificate as it is registered in this account and Region (DescribeCertificate)."""
 
@@ -31,7 +32,7 @@ class DeviceRegistration:
     created_at: datetime  # names this registration: a certificate that is deleted and comes back has another
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ListedCertificate:
     """A device certificate as a list shows it (ListCertificatesByCA); enough for the sweep, without a describe."""
 
@@ -40,7 +41,7 @@ class ListedCertificate:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CaRegistration:
     """A CA as it is registered in this account and Region (DescribeCACertificate)."""
 

@@ -31,6 +31,7 @@ from jitr.certificates import Certificate
 from jitr.crl_entries import INTEGER, SEQUENCE, RevocationReason, elements, header, index_of, reason_in
 from jitr.damage import Damaged, quietly
 from jitr.errors import UnusableCrl
+from jitr.values import value
 
 # A function of 512 MB reads this much with room to spare (bench/crl.py); it is 1.6 million entries of the usual size.
 GREATEST_SIZE = 64 * 2**20
@@ -51,7 +52,7 @@ _HARMLESS = frozenset(
 _PEM_BEGIN, _PEM_END = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RevocationList:
     """One CRL of one CA; made by `read` only."""
 
@@ -126,7 +127,7 @@ def refuse_size(size: int) -> None:
         raise UnusableCrl(f"it has {size} bytes, and {GREATEST_SIZE} is the most that is read")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Fields:
     """Where the parts of a CRL are in its DER, from and to. The whole was parsed by pyca before, strictly."""
 

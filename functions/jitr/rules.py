@@ -8,12 +8,13 @@ does not fit is a broken deployment.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
 from jitr.errors import Misconfigured
+from jitr.values import value
 
 RULES_SCHEMA = 1
 RULES_FILE = "rules.json"
@@ -108,7 +109,7 @@ _DEFAULT_MODES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CaRules:
     """What the devices of one CA must be, and what they become."""
 
@@ -151,7 +152,7 @@ class CaRules:
         return self.checks.get(check, default_mode(check))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Rules:
     """The rules of one fleet for one account and Region."""
 

@@ -5,15 +5,16 @@ One class for both ends: infra writes `to_environ()` into every function's envir
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, Self
 
 from jitr.errors import Misconfigured
+from jitr.values import value
 
 _PREFIX = "JITR_"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Settings:
     """The deployment's values; every one a string or a number, none a secret."""
 

@@ -37,6 +37,7 @@ from jitr.registry import Registry
 from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
+from jitr.values import value
 
 # A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
 _SENT_RECENTLY = timedelta(hours=1)
@@ -64,7 +65,7 @@ class Swept:
     failed: list[str] = field(default_factory=list)  # parts that ended in an error; the log says which
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Run:
     """One sweep under way."""
 

@@ -14,13 +14,14 @@ from typing import Any, Self
 from jitr.enrollment import Entry, EntryRule
 from jitr.errors import Misconfigured, UnreadableEvent
 from jitr.events import CERTIFICATE_ID
+from jitr.values import value
 
 HOMES_FILE = "hub.json"
 _VERSION = "1"  # of the events' details; within it, fields are only added
 _ACTIVE = "ACTIVE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Statement:
     """One event: as of a time, a certificate lives in a place, or does not."""
 

@@ -1,0 +1,72 @@
+"""`@value`: frozen, slotted, keyword-only dataclasses that cost a tenth to define.
+
+The standard library writes the methods of every dataclass as source, and compiles it whenever the module is imported:
+half of what jitr's own modules cost a cold start (bench/coldstart.py, docs/decisions/0007-values.md). Here all
+classes share the methods of one. What the library has for dataclasses (`replace`, `asdict`, `fields`) works on them.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Never, TypeVar, dataclass_transform
+
+_T = TypeVar("_T")
+
+
+class _Frozen:
+    """The methods that every value has, over the fields that it has."""
+
+    __dataclass_fields__: dict[str, dataclasses.Field[Any]]
+
+    def __init__(self, **given: Any) -> None:
+        for name, field in self.__dataclass_fields__.items():
+            if name in given:
+                part = given.pop(name)
+            elif field.default is not dataclasses.MISSING:
+                part = field.default
+            elif field.default_factory is not dataclasses.MISSING:
+                part = field.default_factory()
+            else:
+                raise TypeError(f"{type(self).__name__} needs {name}")
+            object.__setattr__(self, name, part)
+        if given:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
+
+    def __setattr__(self, name: str, _: object) -> Never:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> Never:
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        compared = [name for name, field in self.__dataclass_fields__.items() if field.compare]
+        return all(getattr(self, name) == getattr(other, name) for name in compared)
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name, field in self.__dataclass_fields__.items() if field.compare))
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={getattr(self, name)!r}" for name, field in self.__dataclass_fields__.items() if field.repr]
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and unpickled by the constructor: nothing sets a frozen value's fields afterwards.
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return functools.partial(type(self), **given), ()
+
+
+_METHODS = ("__init__", "__setattr__", "__delattr__", "__eq__", "__hash__", "__repr__", "__reduce__")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def value(cls: type[_T]) -> type[_T]:
+    """Make a class what `dataclasses.dataclass(frozen=True, slots=True, kw_only=True)` makes of it.
+
+    Not for one with `__post_init__` or fields that are no parameters (`init=False`), which would be passed over.
+    """
+    defined = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True, kw_only=True)(cls)
+    for name in _METHODS:
+        if name not in vars(cls):
+            setattr(defined, name, vars(_Frozen)[name])
+    return defined
