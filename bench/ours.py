@@ -16,7 +16,6 @@ from simulation.lambda_ import EventSourceMapping, Handler
 
 # Lambda's pollers begin with five invocations at once, and add 300 a minute (aws-facts §9).
 _AT_ONCE, _MORE_PER_SECOND = 5, 5
-_SWEEP_EVERY = 900.0
 _HELD_FOR = timedelta(minutes=60)
 
 
@@ -31,16 +30,20 @@ class Jitr:
         activations_per_second: float = 10,
         max_concurrency: int | None = None,
         rules_changed: bool = False,
+        sweep_every: float = 900,
+        pending_after: float = 600,
     ) -> None:
+        """`sweep_every` and `pending_after` are seconds, as the fleet file's `[sweep]`."""
         self._rate = activations_per_second
         self._rules_changed = rules_changed  # since devices were held, so that all of them are due at once
         self._concurrency = max_concurrency or max_concurrency_for(activations_per_second)
-        self.swept = 0
+        self._sweep_every, self._pending_after = sweep_every, pending_after
+        self._swept = 0
 
     def deploy(self, account: Account, authority: Authority, conditions: Conditions) -> None:
         self._clock = account.aws.clock
         self._authority = authority
-        self._rules = rules(ca_rules(authority))
+        self._rules = rules(ca_rules(authority), every=int(self._sweep_every), pending_after=int(self._pending_after))
         self.deployment = Deployment(
             account, self._rules, activations_per_second=self._rate, max_concurrency=self._concurrency
         )
@@ -80,6 +83,10 @@ class Jitr:
     def dead(self) -> int:
         return self.deployment.dead_letters.depth
 
+    @property
+    def swept(self) -> int:
+        return self._swept
+
     def _work(self) -> None:
         mapping = EventSourceMapping(
             self.deployment.registrations,
@@ -97,5 +104,5 @@ class Jitr:
 
     def _sweep(self) -> None:
         while True:
-            self._clock.sleep(_SWEEP_EVERY)
-            self.swept += self.deployment.sweep().sent
+            self._clock.sleep(self._sweep_every)
+            self._swept += self.deployment.sweep().sent

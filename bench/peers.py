@@ -76,6 +76,10 @@ class Peer(ABC):
     def dead(self) -> int:
         return self._dropped
 
+    @property
+    def swept(self) -> int:
+        return 0
+
     @abstractmethod
     def _handle(self, certificate_id: str) -> None:
         """Take one event to its end; raises what the handler raises to Lambda."""

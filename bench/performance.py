@@ -103,7 +103,10 @@ def _admit(_: argparse.Namespace) -> str:
 
 def _sweep(options: argparse.Namespace) -> str:
     sizes = [size for size in (1000, 10_000, 100_000, 1_000_000) if size <= options.fleet]
-    return f"### Sweep\n\n`python -m bench.sweep`\n\n{sweep.table([sweep.measured(size) for size in sizes])}"
+    sizes_table = sweep.table([sweep.measured(size) for size in sizes])
+    return (
+        f"### Sweep\n\n`python -m bench.sweep`\n\n{sizes_table}\n{sweep.told(sweep.in_storm(options.devices // 2))}\n"
+    )
 
 
 def _cost(_: argparse.Namespace) -> str:

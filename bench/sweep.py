@@ -1,9 +1,10 @@
 """The sweep against the fleet's size: list calls, time, and what it sends, with a hundred devices pending.
 
-    python -m bench.sweep --fleet 1000 10000 100000 1000000
+    python -m bench.sweep --fleet 1000 10000 100000 1000000 --storm 1000
 
 The real sweep on the simulated AWS. The look back ends at its horizon, so it does not grow with the fleet; the daily
-count is to see every certificate, and does.
+count is to see every certificate, and does. In a storm everything is pending for long, and yet nothing is forgotten:
+the queue still has it, and the sweep is to send none of it again.
 """
 
 import argparse
@@ -13,7 +14,10 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
+from bench.conditions import Conditions
+from bench.ours import Jitr
 from bench.table import markdown
+from bench.world import Storm, weather
 from jitr.journal import Journal, Pass
 from simulation import Account, Authority, Aws, Deployment
 from simulation.deployment import ca_rules, rules
@@ -42,11 +46,32 @@ def main() -> int:
     """Measure each size, and print a table, or JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.sweep", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fleet", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--storm", type=int, default=1000, help="devices of the storm to sweep in")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     sizes = [measured(size) for size in options.fleet]
-    sys.stdout.write(json.dumps([asdict(size) for size in sizes], indent=2) + "\n" if options.json else table(sizes))
+    storm = in_storm(options.storm)
+    if options.json:
+        found = {"sweeps": [asdict(size) for size in sizes], "sent_in_storm": storm.swept}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        sys.stdout.write(table(sizes) + "\n" + told(storm) + "\n")
     return 0
+
+
+def in_storm(devices: int) -> Storm:
+    """A storm at AWS's default quotas with a sweep in every tenth of it, to which most devices look forgotten."""
+    conditions = Conditions(devices=devices, registrations_bound=False)
+    tenth = max(conditions.bound // 10, 1)
+    return weather(Jitr(sweep_every=tenth, pending_after=tenth), conditions)
+
+
+def told(storm: Storm) -> str:
+    """In words, what the sweeps of a storm sent."""
+    return (
+        f"In a storm of {storm.conditions.devices:,}, most of which wait for longer than `pending_after`, ten sweeps "
+        f"sent {storm.swept:,} messages beside {storm.events:,} events, and {storm.lost:,} devices were lost."
+    )
 
 
 def measured(fleet: int) -> Sweeps:

@@ -40,6 +40,10 @@ class Registrar(Protocol):
     def dead(self) -> int:
         """Events that were given up."""
 
+    @property
+    def swept(self) -> int:
+        """Events that its own sweep added to the queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -72,6 +76,7 @@ class Storm:
     policyless: int = 0  # … and are so in the end
     thingless: int = 0  # devices that are ACTIVE without a thing in the end
     events: int = 0
+    swept: int = 0  # events that the handler's own sweep added
     iot_calls: int = 0
     throttled: int = 0
     most_backlog: int = 0
@@ -151,6 +156,7 @@ class _World:
         )
         storm.lost = self.conditions.devices - storm.active
         storm.dead = self.registrar.dead
+        storm.swept = self.registrar.swept
         storm.events = iot.broker.published
         storm.calls = {name: count for name, count in self.account.counts.items() if ":" in name}
         storm.iot_calls = self._iot(self.account.counts)

@@ -9,6 +9,7 @@ from bench.devices import BackOff
 from bench.ours import Jitr
 from bench.peers import AwsBlog, IotDr, Peer, SoftChef
 from bench.storm import harm, plot, table
+from bench.sweep import in_storm
 from bench.world import Storm, weather
 
 SMALL = Conditions(devices=30, within=5)
@@ -42,6 +43,11 @@ def test_calls_that_fail_lose_no_device() -> None:
     storm = weather(Jitr(), replace(SMALL, errors=0.05, burst=0), patience=30)
     assert (storm.active, storm.dead, storm.bare) == (30, 0, 0)
     assert storm.throttled
+
+
+def test_sweeps_amid_a_storm_send_nothing_that_the_queue_still_has() -> None:
+    storm = in_storm(200)
+    assert (storm.active, storm.swept) == (200, 0)
 
 
 def test_held_devices_do_not_keep_new_ones_out() -> None:
