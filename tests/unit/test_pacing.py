@@ -74,7 +74,7 @@ def test_a_turn_that_is_free_is_not_taken_from_the_head_start() -> None:
     assert clock.sleeps == []
 
 
-@pytest.mark.parametrize(("environments", "turns"), [(2, 0), (15, 0), (75, 2), (150, 5), (1000, 6)])
+@pytest.mark.parametrize(("environments", "turns"), [(2, 0), (15, 0), (75, 3), (150, 8), (1000, 8)])
 def test_only_many_environments_have_a_head_start(environments: int, turns: int) -> None:
     assert head_start_for(environments) == turns
 
