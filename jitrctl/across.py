@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import JitrError, Unavailable
+from jitrctl import asking
 from jitrctl.errors import AccessError, Interrupted, JitrctlError, Unusable, WrongAccount
 from jitrctl.explaining import explain
 from jitrctl.local.errors import LocalAwsError
@@ -24,6 +25,8 @@ from jitrctl.terminal import err
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from rich.status import Status
 
     from jitrctl.stages import Stage
 
@@ -87,11 +90,31 @@ def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str | 
         while running.left:
             try:
                 running.wait(_TELL_EVERY)
+                _ask(status, wanted=not running.is_interrupted)
                 if status is not None:
                     status.update(f"{tell()} … {running.in_words()}")
             except KeyboardInterrupt:
                 running.interrupt()
     return running.results()
+
+
+def _ask(status: Status | None, *, wanted: bool) -> None:
+    """Ask the operator what a thread waits to be told, with the progress out of the way; or tell it that nobody will.
+
+    Raises KeyboardInterrupt.
+    """
+    if not asking.is_asked():
+        return
+    if not wanted:
+        asking.refuse()
+        return
+    if status is not None:
+        status.stop()
+    try:
+        asking.pass_on()
+    finally:
+        if status is not None:
+            status.start()
 
 
 def open_all(stages: Sequence[Stage]) -> Results[str]:
@@ -132,6 +155,10 @@ class _Running(Generic[T]):
     def left(self) -> bool:
         """Whether there is anything to wait for."""
         return bool(self._under_way or self._waiting) and self._interrupts < _BREAK_OFF
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self._interrupts > 0
 
     def wait(self, seconds: float) -> None:
         """Have as many under way as may be, and wait until one has ended, or for so long."""

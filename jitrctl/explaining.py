@@ -75,6 +75,10 @@ def _refused(error: ClientError) -> str:
     code = error.response["Error"].get("Code", "")
     said = error.response["Error"].get("Message") or code
     action = str(error.response["Error"].get(_ACTION, error.operation_name))
+    if code in _DENIED and "MultiFactorAuthentication failed" in said:
+        return (
+            "AWS did not take the MFA code: wait until the device shows another, since each counts once, and try again"
+        )
     if code in _DENIED:
         named = _NOT_AUTHORIZED.search(said)
         return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"

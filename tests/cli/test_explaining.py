@@ -32,6 +32,10 @@ def refusal(code: str, message: str = "", service: str = "iot", operation: str =
         ),
         (refusal("AccessDeniedException"), "iot:DescribeCertificate is not allowed"),
         (refusal("AccessDenied", "", "lambda", "invoke"), "lambda:InvokeFunction is not allowed"),
+        (
+            refusal("AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code. "),
+            "AWS did not take the MFA code: wait until the device shows another",
+        ),
         (refusal("ExpiredTokenException"), "the credentials have expired: renew them"),
         (refusal("UnrecognizedClientException"), "AWS does not know the credentials (UnrecognizedClientException)"),
         (refusal("ThrottlingException"), "AWS throttles iot:DescribeCertificate, after several attempts: try again"),
