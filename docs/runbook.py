@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,14 @@ BLOCK = re.compile(r"(?<=<!-- run: )([a-z-]+)( -->\n).*?(?=<!-- end of run -->)"
 # One notice of where calls go, which on AWS nobody sees.
 _ELSEWHERE = re.compile(r"^.*, not AWS$\n?", re.MULTILINE)
 _PATIENCE = 60.0  # seconds
+_PROD_ID = "222222222222"
+# An account that does not run here; only what the hub says of it is asked.
+_PROD = f"""
+[account.prod]
+id = "{_PROD_ID}"
+regions = ["eu-central-1"]
+ca.factory = {{ mode = "SNI_ONLY" }}
+"""
 
 
 class Runbook:
@@ -56,6 +65,8 @@ class Runbook:
             "client-id": self.client_id,
             "revoked": self.revoked,
             "elsewhere": self.elsewhere,
+            "hub-lags": self.hub_lags,
+            "out-of-place": self.out_of_place,
         }
 
     def well(self) -> Iterator[str]:
@@ -144,6 +155,55 @@ class Runbook:
     def elsewhere(self) -> Iterator[str]:
         yield self.say("jitrctl device where sensor-0001.pem")
 
+    def hub_lags(self) -> Iterator[str]:
+        """The hub's function takes nothing for a while, as when it fails."""
+        lambda_ = self.fleet.client("lambda")
+        found = lambda_.list_event_source_mappings(FunctionName=self.fleet.stage.names.hub_function)
+        mapping = found["EventSourceMappings"][0]["UUID"]
+        lambda_.update_event_source_mapping(UUID=mapping, Enabled=False)
+        certificate_id = self.issue("sensor-0005")
+        self.admit("sensor-0005")
+        yield self.say("jitrctl device where sensor-0005 --account dev")
+        yield self.say("jitrctl fleet devices")
+        lambda_.update_event_source_mapping(UUID=mapping, Enabled=True)
+        self.until(lambda: certificate_id in self.in_hub())
+        yield self.say("jitrctl fleet devices")
+
+    def out_of_place(self) -> Iterator[str]:
+        """A device of dev's connected to prod; what prod would have forwarded is put into the hub's queue."""
+        certificate_id = self.issue("sensor-0006")
+        file = self.fleet.workspace.fleet_file
+        before = file.read_text(encoding="utf-8")
+        file.write_text(before + _PROD, encoding="utf-8")
+        self.send("hub", json.dumps({"source": "jitr", **self.activated(certificate_id, "sensor-0006")}))
+        self.until(lambda: certificate_id in self.in_hub())
+        yield self.say("jitrctl fleet devices --out-of-place")
+        file.write_text(before, encoding="utf-8")
+
+    def in_hub(self) -> set[str]:
+        """The certificates that the hub's table has."""
+        from jitr.hub_table import HubTable  # noqa: PLC0415 -- the checkout is on the path only now
+
+        stage = self.fleet.stage
+        return {one.certificate_id for one in HubTable(stage.dynamodb, stage.names.hub_table).everywhere()}
+
+    def activated(self, certificate_id: str, thing_name: str) -> dict[str, Any]:
+        """What EventBridge carries of an activation in prod."""
+        detail = {
+            "version": "1",
+            "id": certificate_id[:32],
+            "fleet": "acme",
+            "account": _PROD_ID,
+            "region": self.fleet.stage.region,
+            "certificate_id": certificate_id,
+            "ca": "factory",
+            "thing_name": thing_name,
+            "outcome": "activated",
+            "status": "ACTIVE",
+            "decided_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+        return {"account": _PROD_ID, "region": detail["region"], "detail": detail}
+
     def issue(self, name: str, *, ca: str = "factory", file: str | None = None) -> str:
         """A device's files beside the fleet file; its certificate id."""
         made = self.fleet.issue(name, ca=ca)
@@ -227,12 +287,17 @@ class Runbook:
         return f"$ {line}\n{said}\n"
 
 
+def with_hub(text: str) -> str:
+    """The fleet file with a hub in dev, which is the home of the factory's devices."""
+    return text.replace("[ca.factory]", '[ca.factory]\nhome = ["dev"]', 1) + '\n[hub]\naccount = "dev"\n'
+
+
 def main() -> int:
     checkout = str(PAGE.parents[1])
     sys.path[:0] = [str(Path(checkout) / "functions"), checkout]
     from tests.local.deployed import deployed  # noqa: PLC0415 -- the checkout is on the path only now
 
-    with tempfile.TemporaryDirectory() as directory, deployed(Path(directory) / "local") as fleet:
+    with tempfile.TemporaryDirectory() as directory, deployed(Path(directory) / "local", with_hub) as fleet:
         runbook = Runbook(fleet)
         blocks = {name: "\n".join(scene()) for name, scene in runbook.scenes().items()}
 

@@ -159,12 +159,25 @@ def differences(state: CaState) -> tuple[str, ...]:
     return tuple(told)
 
 
+def expired_proof(state: CaState) -> str | None:
+    """What to know of a verification certificate that has expired and is not needed now; None where it is all right.
+
+    AWS IoT asks for it when it registers a CA, and never again; but a CA that was deleted could not be registered anew.
+    """
+    proof = _proof(state)
+    if state.found is None or proof is None or proof.not_valid_after_utc >= now():
+        return None
+    return (
+        f"{state.declared.verification_certificate_path} expired on {proof.not_valid_after_utc:%F}; the CA is "
+        "registered and works, but could not be registered again: `jitrctl ca csr` makes the request for a new one"
+    )
+
+
 def no_proof(state: CaState) -> str | None:
     """Why AWS IoT would not take the verification certificate in this account; None when it would."""
-    pem = state.declared.verification_certificate_pem
-    if pem is None or state.registration_code is None:
+    proof = _proof(state)
+    if proof is None or state.registration_code is None:
         return None
-    proof = x509.load_pem_x509_certificate(pem.encode())
     if proof.not_valid_after_utc < now():
         return (
             f"{state.declared.verification_certificate_path} expired on {proof.not_valid_after_utc:%F}, and the CA "
@@ -177,3 +190,8 @@ def no_proof(state: CaState) -> str | None:
         f"{state.declared.verification_certificate_path} is made for another registration code than this account's "
         "in this Region: `jitrctl ca csr` makes the request for a new one"
     )
+
+
+def _proof(state: CaState) -> x509.Certificate | None:
+    pem = state.declared.verification_certificate_pem
+    return x509.load_pem_x509_certificate(pem.encode()) if pem else None

@@ -75,13 +75,8 @@ def _refused(error: ClientError) -> str:
     code = error.response["Error"].get("Code", "")
     said = error.response["Error"].get("Message") or code
     action = str(error.response["Error"].get(_ACTION, error.operation_name))
-    if code in _DENIED and "MultiFactorAuthentication failed" in said:
-        return (
-            "AWS did not take the MFA code: wait until the device shows another, since each counts once, and try again"
-        )
     if code in _DENIED:
-        named = _NOT_AUTHORIZED.search(said)
-        return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"
+        return _denied(said, action)
     if code in _EXPIRED:
         return f"the credentials have expired: {_RENEW}"
     if code in _UNKNOWN_KEYS:
@@ -93,6 +88,13 @@ def _refused(error: ClientError) -> str:
     ):
         return f"what the stack makes is not there ({action}: {_one_line(said)}): deploy it first"
     return f"{action}: {_one_line(said)}"
+
+
+def _denied(said: str, action: str) -> str:
+    if "MultiFactorAuthentication failed" in said:
+        return "AWS did not take the MFA code: each counts once, so wait until the device shows another, then try again"
+    named = _NOT_AUTHORIZED.search(said)
+    return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"
 
 
 def _one_line(said: object) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; for scripts.")]
-Note = Annotated[str, typer.Option(help="Why; kept with the verdict.", metavar="TEXT")]
+Note = Annotated[str, typer.Option(help="Why; kept with the order.", metavar="TEXT")]
 
 _Accounts = Annotated[
     list[str] | None,

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl import brake, ca_registry
-from jitrctl.ca_plan import CaPlan, plan
+from jitrctl.ca_plan import CaPlan, expired_proof, plan
 from jitrctl.commands.ca_mode import switch_mode
 from jitrctl.commands.ca_proof import csr, verification
 from jitrctl.commands.ca_rotate import retire_ca, rotate
 from jitrctl.commands.ca_status import Cas, status
 from jitrctl.commands.issuing import create
-from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.orders import BRAKE, on_record
+from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.stages import chosen_cas
-from jitrctl.terminal import grouped, out, print_error
+from jitrctl.terminal import err, grouped, out, print_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
 
 @app.command()
 @over_stages
-def apply(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False, yes: Yes = False) -> None:
+def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = False, yes: Yes = False) -> None:
     """Make the registered CAs what the fleet file says: register, activate, enable auto-registration; nothing twice.
 
     A wrong mode is shown and left alone. Exit code 1 when a CA is not as the fleet file says afterwards.
@@ -64,8 +65,9 @@ def apply(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False, yes: Yes = F
 
     def applied(stage: Stage) -> tuple[CaPlan, ...]:
         for one in plans[stage]:
-            for step in one.steps:
-                ca_registry.apply(stage, one.state.declared, step)
+            with on_record(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
+                for step in one.steps:
+                    ca_registry.apply(stage, one.state.declared, step)
         return plans[stage]
 
     results = scope.across(applied, doing="applying", stages=list(plans))
@@ -73,6 +75,8 @@ def apply(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False, yes: Yes = F
     if not scope.as_json:
         for line in _obstacles(obstacles):
             print_error(line)
+        for line in _warnings(to_do):
+            err.print(line, markup=False, soft_wrap=True)
     scope.report(
         results,
         rows=lambda _, plans: [
@@ -93,33 +97,39 @@ app.command()(create)
 
 @app.command()
 @over_stages
-def pause(scope: Scope, *, yes: Yes = False) -> None:
+def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
     """Stop deciding on devices: they wait in the queue, for up to four days, until `ca resume`; nothing is lost.
 
     All CAs of an account share the queue, so all of them pause.
 
-    Example: jitrctl ca pause --account prod
+    Example: jitrctl ca pause --account prod --note "CRL of factory is being corrected"
     """
     stages, failed = scope.opened()
     if stages:
         places = [f"  {stage}" for stage in stages]
         scope.confirm(["Devices that connect for the first time will wait, in", *places], yes=yes)
-    _switch(scope, stages, failed, on=False)
+    _switch(scope, stages, failed, note, on=False)
 
 
 @app.command()
 @over_stages
-def resume(scope: Scope) -> None:
+def resume(scope: Scope, note: Note = "") -> None:
     """Decide on devices again, those that waited first.
 
     Example: jitrctl ca resume --account prod
     """
     stages, failed = scope.opened()
-    _switch(scope, stages, failed, on=True)
+    _switch(scope, stages, failed, note, on=True)
 
 
-def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], *, on: bool) -> None:
-    results = scope.across(lambda stage: brake.switch(stage, on=on).state, doing="switching", stages=stages)
+def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: str, *, on: bool) -> None:
+    def switched(stage: Stage) -> str:
+        found = brake.mapping(stage)
+        order, step = ("ca resume", "enable the mapping") if on else ("ca pause", "disable the mapping")
+        with on_record(stage, order, BRAKE, [step] if found and found.is_on is not on else [], note):
+            return brake.switch(stage, on=on).state
+
+    results = scope.across(switched, doing="switching", stages=stages)
     scope.report(
         results,
         rows=lambda _, state: [{"devices": "are decided on" if on else "wait in the queue", "mapping": state}],
@@ -137,7 +147,7 @@ def _show_plans(plans: Sequence[tuple[Stage, CaPlan]]) -> None:
     for stage, one in plans:
         for step in one.steps:
             out.print(f"{stage}  {one.state.name}: {step}", markup=False, soft_wrap=True)
-    for line in _obstacles(plans):
+    for line in (*_obstacles(plans), *_warnings(plans)):
         out.print(line, markup=False)
     if not any(one.steps or one.obstacles for _, one in plans):
         out.print("Nothing to do: every CA is as the fleet file says.")
@@ -147,5 +157,15 @@ def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
     return grouped([(f"{stage} {one.state.name}", obstacle) for stage, one in plans for obstacle in one.obstacles])
 
 
+def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
+    told = [(f"{stage} {one.state.name}", expired_proof(one.state)) for stage, one in plans]
+    return grouped([(place, warning) for place, warning in told if warning])
+
+
 def _plan_document(one: CaPlan) -> dict[str, Any]:
-    return {"ca": one.state.name, "steps": [str(step) for step in one.steps], "obstacles": list(one.obstacles)}
+    return {
+        "ca": one.state.name,
+        "steps": [str(step) for step in one.steps],
+        "obstacles": list(one.obstacles),
+        "warning": expired_proof(one.state),
+    }

@@ -13,7 +13,8 @@ from jitrctl.across import Done, Failed, Results
 from jitrctl.commands.ca_status import Cas
 from jitrctl.errors import Refused, Unusable
 from jitrctl.mode_switch import Switch, switch, switches
-from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.orders import on_record
+from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.stages import choose, chosen_cas
 from jitrctl.terminal import grouped, out, print_error
 
@@ -42,6 +43,7 @@ def switch_mode(
         Path | None,
         typer.Option(metavar="FILE", help="The DEFAULT account's verification certificate, to go back if it fails."),
     ] = None,
+    note: Note = "",
     *,
     yes: Yes = False,
 ) -> None:
@@ -57,7 +59,7 @@ def switch_mode(
     ready = [one for one in wrong if one.obstacle is None]
     if ready:
         scope.confirm([WHAT_HAPPENS, *_without_way_back(ready, old_proof), *map(str, ready)], yes=yes)
-    results = _switched(scope, ready, old_proof)
+    results = _switched(scope, ready, old_proof, note)
     obstacles = [(f"{one.stage} {one.state.name}", one.obstacle) for one in wrong if one.obstacle]
     if not scope.as_json:
         for line in grouped(obstacles):
@@ -97,15 +99,15 @@ def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tu
     return wrong
 
 
-def _switched(scope: Scope, ready: list[Switch], old_proof: str | None) -> Results[tuple[Switch, ...]]:
+def _switched(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
     """Switch, one account giving mode DEFAULT up before another takes it; and only then."""
-    giving = _switch_to(scope, [one for one in ready if one.to is CertificateMode.SNI_ONLY], old_proof)
+    giving = _switch_to(scope, [one for one in ready if one.to is CertificateMode.SNI_ONLY], old_proof, note)
     taking = [one for one in ready if one.to is CertificateMode.DEFAULT]
     if giving.failed and taking:
         why = Refused(f"not begun, since {giving.failed[0].stage} was not switched: cure that, then this again")
         kept = {one.stage: Failed(stage=one.stage, error=str(why), cause=why) for one in taking}
         return Results(done=giving.done, failed=(*giving.failed, *kept.values()))
-    taken = _switch_to(scope, taking, old_proof)
+    taken = _switch_to(scope, taking, old_proof, note)
     switched = {done.stage: done.value for done in giving.done}
     switched |= {done.stage: (*switched.get(done.stage, ()), *done.value) for done in taken.done}
     return Results(
@@ -114,12 +116,14 @@ def _switched(scope: Scope, ready: list[Switch], old_proof: str | None) -> Resul
     )
 
 
-def _switch_to(scope: Scope, ready: list[Switch], old_proof: str | None) -> Results[tuple[Switch, ...]]:
+def _switch_to(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
     by_stage = {stage: tuple(one for one in ready if one.stage is stage) for stage in {one.stage for one in ready}}
 
     def work(stage: Stage) -> tuple[Switch, ...]:
         for one in by_stage[stage]:
-            switch(one, old_proof=old_proof)
+            step = f"delete it in mode {one.before.mode}, and register it in mode {one.to}"
+            with on_record(stage, "ca switch-mode", one.state.declared.ca.certificate_id, [step], note):
+                switch(one, old_proof=old_proof)
         return by_stage[stage]
 
     return scope.across(work, doing="switching", stages=[one for one in scope.stages if one in by_stage])

@@ -13,7 +13,8 @@ from jitrctl.ca_rotation import Retirement, Succession, has, look, not_given, re
 from jitrctl.commands.ca_status import Cas, count_document, counted_when
 from jitrctl.counting import Count, count_now, last_counted
 from jitrctl.errors import Refused
-from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.orders import on_record
+from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.stages import known_ca
 from jitrctl.terminal import grouped, out, print_error
 
@@ -39,6 +40,7 @@ class _Turn:
 def rotate(
     scope: Scope,
     ca: Cas = None,
+    note: Note = "",
     *,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Enable auto-registration also where the stack is not deployed yet.")
@@ -53,7 +55,7 @@ def rotate(
     The fleet file says which CA succeeds which: `succeeds`. --ca names the old one. Devices follow with their next
     certificates; `ca retire` ends the old CA. Given again, it does what is left, and shows how far the devices are.
 
-    Example: jitrctl ca rotate --ca factory --count
+    Example: jitrctl ca rotate --ca factory --count --note "factory ends in March"
     """
     chosen = successions(scope.fleet, ca or ())
     stages, failed = scope.opened()
@@ -69,7 +71,7 @@ def rotate(
     ]
     if to_do:
         scope.confirm(to_do, yes=yes)
-    results = scope.across(lambda stage: _carry_out(stage, turns[stage]), doing="registering", stages=list(turns))
+    results = scope.across(lambda stage: _carry_out(stage, turns[stage], note), doing="registering", stages=list(turns))
     obstacles = [
         (f"{done.stage} {turn.succession.new.name}", why)
         for done in results.done
@@ -96,6 +98,7 @@ def rotate(
 def retire_ca(
     scope: Scope,
     ca: Annotated[str, typer.Argument(metavar="CA", help="The CA's name in the fleet file.", show_default=False)],
+    note: Note = "",
     *,
     delete: Annotated[
         bool, typer.Option("--delete", help="Also delete its registration; else it stays, INACTIVE.")
@@ -123,7 +126,8 @@ def retire_ca(
         scope.confirm(to_do, yes=yes)
 
     def ended(stage: Stage) -> tuple[str, ...]:
-        retire(stage, endings[stage], delete=delete)
+        with on_record(stage, "ca retire", ending.certificate_id, plans[stage], note):
+            retire(stage, endings[stage], delete=delete)
         return plans[stage]
 
     results = scope.across(ended, doing="retiring", stages=stages)
@@ -160,11 +164,13 @@ def _counted(stage: Stage, ca: Ca, *, count: bool) -> Count | None:
     return count_now(stage, ca.certificate_id) if ca_registry.find(stage, ca) else None
 
 
-def _carry_out(stage: Stage, turns: tuple[_Turn, ...]) -> tuple[_Turn, ...]:
+def _carry_out(stage: Stage, turns: tuple[_Turn, ...], note: str) -> tuple[_Turn, ...]:
     for turn in turns:
-        for step in turn.plan.steps if turn.plan else ():
-            assert turn.plan is not None  # noqa: S101 -- it has steps
-            ca_registry.apply(stage, turn.plan.state.declared, step)
+        if turn.plan is None:
+            continue
+        with on_record(stage, "ca rotate", turn.succession.new.certificate_id, turn.plan.steps, note):
+            for step in turn.plan.steps:
+                ca_registry.apply(stage, turn.plan.state.declared, step)
     return turns
 
 

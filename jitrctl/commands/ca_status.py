@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.registrations import Status
-from jitrctl import brake, ca_registry
-from jitrctl.ca_plan import CaState, differences
+from jitrctl import brake, ca_registry, orders
+from jitrctl.ca_plan import CaState, differences, expired_proof
 from jitrctl.counting import count_now, last_counted
 from jitrctl.scope import Scope, over_stages
 from jitrctl.stages import chosen_cas
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jitrctl.counting import Count
+    from jitrctl.orders import Given
     from jitrctl.stages import Stage
 
 _NOW = "now"
@@ -58,7 +59,10 @@ def status(
         out.print(counted_when([one["devices"] for _, one in told]), style="dim")
         paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
         differing = [(f"{stage} {one['ca']}", text) for stage, one in told for text in one["differences"]]
-        for line in grouped((*paused, *differing)):
+        ordered = [(f"{stage} {one['ca']}", _in_words(one["last_order"])) for stage, one in told if one["last_order"]]
+        ordered += [(str(done.stage), _in_words(braked)) for done in results.done if (braked := done.value["braked"])]
+        warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in told if one["warning"]]
+        for line in grouped((*paused, *differing, *ordered, *warned)):
             out.print(line, markup=False)
 
     scope.report(results, show=shown, fields=lambda document: document, ok=not differs)
@@ -66,14 +70,31 @@ def status(
 
 def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str, Any]:
     mapping = brake.mapping(stage)
+    paused = mapping is not None and not mapping.is_on
     return {
-        "paused": mapping is not None and not mapping.is_on,
+        "paused": paused,
         "mapping": mapping.state if mapping else None,
+        "braked": orders.document(orders.last(stage, orders.BRAKE)) if paused else None,
         "cas": [
-            _state_document(state, count_document(_counted(stage, state, count=count)))
+            {
+                **_state_document(state, count_document(_counted(stage, state, count=count))),
+                "last_order": orders.document(_last_order(stage, state)),
+            }
             for state in ca_registry.look(stage, chosen_cas(stage, cas or ()))
         ],
     }
+
+
+def _last_order(stage: Stage, state: CaState) -> Given | None:
+    """Whose order it may be that a CA is not there, or not ACTIVE; of others nobody asks."""
+    if state.found and state.found.active and state.found.mode is state.declared.mode:
+        return None
+    return orders.last(stage, state.declared.ca.certificate_id)
+
+
+def _in_words(order: dict[str, Any]) -> str:
+    note = f": {order['note']}" if "note" in order else ""
+    return f"the last order was `{order['order']}` by {order['by']}, {at(datetime.fromisoformat(order['at']))}{note}"
 
 
 def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str, Any]:
@@ -89,6 +110,7 @@ def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str,
         "rule": state.rule,
         "devices": devices,
         "differences": list(differences(state)),
+        "warning": expired_proof(state),
     }
 
 

@@ -16,6 +16,7 @@ from jitrctl.commands.issuing import issue
 from jitrctl.commands.ordering import announced, operator, order
 from jitrctl.errors import Refused
 from jitrctl.operating import NoSuchThing, Order
+from jitrctl.orders import on_record
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short
@@ -110,17 +111,20 @@ def revoke(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -
 def adopt(
     scope: Scope,
     thing: Annotated[str, typer.Argument(help="The name of a thing that exists, with one certificate attached.")],
+    note: Note = "",
 ) -> None:
     """Take a thing that was made without jitr into the registry, so that its next certificate can follow.
 
-    Example: jitrctl device adopt sensor-0001 --account dev
+    Example: jitrctl device adopt sensor-0001 --account dev --note "made by hand in 2024"
     """
 
     def adopted(stage: Stage) -> str | None:
         try:
-            return operator(stage).adopt(thing)
+            certificate_id = operator(stage).adopt(thing)
         except NoSuchThing:
             return None
+        with on_record(stage, "device adopt", certificate_id, [f"take thing {thing} into the registry"], note):
+            return certificate_id
 
     results = scope.across(adopted, doing=f"adopting {thing}")
     if results.ok and not any(done.value for done in results.done):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from jitrctl import reconciling
 from jitrctl.commands.device_show import Device
 from jitrctl.naming import known_from
-from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.orders import on_record
+from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.sightings import only_certificate
 from jitrctl.terminal import grouped, out
 
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 
 @over_stages
-def reconcile(scope: Scope, device: Device, *, yes: Yes = False) -> None:
+def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
     """Bring a device that is ACTIVE in line with the fleet file of today: thing type, groups, attributes, policy.
 
     What others put on the thing stays, and so does the certificate's status; a device that today's rules would refuse
     is told. A name never changes. Where a CA has a hook, nothing is taken away, since the hook may have given it.
 
-    Example: jitrctl device reconcile sensor-0001
+    Example: jitrctl device reconcile sensor-0001 --note "new group for hall 2"
     """
     stages, failed = scope.opened()
     certificate_id = only_certificate(scope, known_from(device), stages) if stages else ""
@@ -35,8 +36,10 @@ def reconcile(scope: Scope, device: Device, *, yes: Yes = False) -> None:
 
     def reconciled(stage: Stage) -> Reconciliation | None:
         one = found[stage]
-        for change in one.changes if one else ():
-            reconciling.apply(stage, change)
+        changes = one.changes if one else ()
+        with on_record(stage, "device reconcile", certificate_id, [change.told for change in changes], note):
+            for change in changes:
+                reconciling.apply(stage, change)
         return one
 
     results = scope.across(reconciled, doing="reconciling", stages=list(found))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitr.items import from_verdict
 from jitr.telemetry import decision_fields
+from jitrctl import orders
 from jitrctl.naming import known_from
 from jitrctl.scope import Scope, over_stages
 from jitrctl.sightings import Sighting, View, search
@@ -29,7 +31,10 @@ def show(scope: Scope, device: Device) -> None:
 
     Example: jitrctl device show sensor-0001
     """
-    views, failed, known = search(scope, known_from(device))
+    found, failed, known = search(scope, known_from(device))
+    bare = {done.stage: done.value for done in found.done}
+    views = scope.across(lambda stage: _with_orders(stage, bare[stage]), doing="looking", stages=list(bare))
+    failed = (*failed, *found.failed)
     seen = {done.stage: done.value for done in views.done}
     behind = left_behind(seen)
 
@@ -43,7 +48,7 @@ def show(scope: Scope, device: Device) -> None:
     scope.report(
         views,
         show=shown,
-        fields=lambda view: {"certificates": [_document(one) for one in view.sightings.values() if one.is_known]},
+        fields=lambda view: {"certificates": [_document(one, view) for one in view.sightings.values() if one.is_known]},
         failed=failed,
         things=sorted(known.things),
         left_behind=[_left_behind_document(one) for one in behind],
@@ -119,7 +124,7 @@ def _show_certificate(certificate_id: str, views: dict[Stage, View]) -> None:
             unknown.append(str(stage))
             continue
         rows.append(_row(stage, sighting))
-        notes += [f"{stage}: {note}" for note in _notes(sighting)]
+        notes += [f"{stage}: {note}" for note in (*_notes(sighting), *_order(view, certificate_id))]
     if rows:
         out.print(table(rows))
     if unknown:
@@ -161,6 +166,17 @@ def _notes(sighting: Sighting) -> list[str]:
     return notes
 
 
+def _with_orders(stage: Stage, view: View) -> View:
+    """The same, with the last order about each certificate that is known."""
+    known = [one.certificate_id for one in view.sightings.values() if one.is_known]
+    given = {certificate_id: orders.last(stage, certificate_id) for certificate_id in known}
+    return replace(view, orders={certificate_id: order for certificate_id, order in given.items() if order})
+
+
+def _order(view: View, certificate_id: str) -> list[str]:
+    return [str(view.orders[certificate_id])] if certificate_id in view.orders else []
+
+
 def _show_left_behind(behind: list[LeftBehind]) -> None:
     if behind:
         out.print("\n[bold]Left behind[/bold]")
@@ -170,7 +186,7 @@ def _show_left_behind(behind: list[LeftBehind]) -> None:
             out.print(f"  When the device no longer needs it there: {one.order}", markup=False, soft_wrap=True)
 
 
-def _document(sighting: Sighting) -> dict[str, Any]:
+def _document(sighting: Sighting, view: View) -> dict[str, Any]:
     registered, record = sighting.registered, sighting.record
     document: dict[str, Any] = {"certificate_id": sighting.certificate_id, "status": None}
     if registered:
@@ -194,6 +210,7 @@ def _document(sighting: Sighting) -> dict[str, Any]:
         "decision": decision_fields(record.decision) if record.decision else None,
         "verdict": from_verdict(record.verdict) if record.verdict else None,
         "replaced_by": record.replaced_by,
+        "last_order": orders.document(view.orders.get(sighting.certificate_id)),
     }
 
 

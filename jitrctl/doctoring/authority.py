@@ -16,7 +16,7 @@ def registered(case: Case) -> Finding:
     ca = case.issuing.ca
     if case.ca.found is None:
         return broken(
-            f"CA {ca.name} is not registered in {case.stage}",
+            f"CA {ca.name} is not registered in {case.stage}{_by_whom(case)}",
             f"`jitrctl ca plan {case.options}`, then `jitrctl ca apply`",
         )
     return good(f"{ca.name} is registered, {ca.certificate_id}")
@@ -37,8 +37,8 @@ def active(case: Case) -> Finding:
     """ACTIVE; of an INACTIVE CA AWS IoT registers no device."""
     if not _found(case).active:
         return broken(
-            "the CA is INACTIVE: no device of it can register",
-            f"ask who deactivated it; `jitrctl ca apply {case.options}` sets it ACTIVE",
+            f"the CA is INACTIVE: no device of it can register{_by_whom(case)}",
+            f"ask who deactivated it, and why; `jitrctl ca apply {case.options}` sets it ACTIVE",
         )
     return good("ACTIVE")
 
@@ -75,6 +75,10 @@ def logging(case: Case) -> Finding:
             'iot_logging = "error" under [stack] in the fleet file, then deploy; or `aws iot set-v2-logging-options`',
         )
     return good(f"{level}, in the log group AWSIotLogsV2")
+
+
+def _by_whom(case: Case) -> str:
+    return f"; the last order about it was {case.last_order}" if case.last_order else ""
 
 
 def _found(case: Case) -> FoundCa:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from jitr.certificates import Certificate
-from jitr.errors import Rejected
+from jitr.errors import Rejected, Unavailable
 from jitr.registrations import Status
-from jitrctl import brake, ca_registry
+from jitrctl import brake, ca_registry, orders
 from jitrctl.doctoring import logs, roles
+from jitrctl.doctoring.backlog import Backlog, oldest, said_of
 from jitrctl.errors import Refused
 from jitrctl.explaining import is_missing
 from jitrctl.health import iot_logging
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from jitrctl.doctoring.logs import LoggedError
     from jitrctl.doctoring.roles import Role
     from jitrctl.letters import Letter
+    from jitrctl.orders import Given
     from jitrctl.sightings import Sighting
     from jitrctl.stages import Stage
 
@@ -109,6 +113,14 @@ class Case:
         return ca_registry.look(self.stage, [self.issuing])[0]
 
     @cached_property
+    def last_order(self) -> Given | None:
+        """The last order about the CA; None also where it cannot be read, which is no reason to say less of the CA."""
+        try:
+            return orders.last(self.stage, self.issuing.ca.certificate_id)
+        except (ClientError, Unavailable):
+            return None
+
+    @cached_property
     def iot_logging(self) -> str | None:
         """AWS IoT's default log level; None when it logs nothing."""
         return iot_logging(self.stage)
@@ -161,15 +173,18 @@ class Case:
     def mapping(self) -> Mapping | None:
         return brake.mapping(self.stage)
 
-    @property
-    def waiting(self) -> int:
-        """How many messages the queue `registrations` holds, about.
+    @cached_property
+    def backlog(self) -> Backlog:
+        """What the queue `registrations` holds; see there why nothing is received from it."""
+        return Backlog.of(self.queue or {}, oldest(self.stage, self.stage.names.registrations_queue, self.now))
 
-        They are counted and not received: what is received there is hidden from the function meanwhile, and a message
-        that was received ten times may be dead-lettered for it.
-        """
-        counts = (value for name, value in (self.queue or {}).items() if name.startswith("ApproximateNumberOfMessages"))
-        return sum(map(int, counts))
+    @property
+    def own_messages(self) -> str:
+        """What is known of this certificate's messages in it; empty where nothing is."""
+        registered = self.sighting.registered
+        return said_of(
+            self.backlog, self.sighting.record, registered.device.created_at if registered else None, self.now
+        )
 
     def letters(self, letters: Letters) -> list[Letter]:
         """The messages about this certificate in one of the two queues for what nobody works on; they stay there."""

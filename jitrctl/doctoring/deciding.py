@@ -34,7 +34,7 @@ def mapping(case: Case) -> Finding:
         return broken("the function has no queue", f"deploy the stack: `cdk deploy {case.stage}`")
     if not case.mapping.is_on:
         return broken(
-            f"it is {case.mapping.state}: about {case.waiting} messages wait in the queue, and nothing is lost",
+            f"it is {case.mapping.state}: {case.backlog}, and nothing is lost",
             f"`jitrctl ca resume {case.options}`",
         )
     return good(case.mapping.state)
@@ -55,7 +55,8 @@ def messages(case: Case) -> Finding:
             f"{undelivered[-1].reason}",
             f"see to the cause, then `jitrctl dlq redrive --all --undelivered {case.options}`",
         )
-    return good(f"none dead or undelivered; about {case.waiting} wait in the queue")
+    own = f"; {case.own_messages}" if case.own_messages and case.sighting.record.decision is None else ""
+    return good(f"none of its dead or undelivered; {case.backlog}{own}")
 
 
 def function(case: Case) -> Finding:
@@ -115,7 +116,7 @@ def decision(case: Case) -> Finding:
         if is_active:
             return note("none: somebody else than jitr made it ACTIVE")
         return broken(
-            f"none yet, and about {case.waiting} messages wait in the queue",
+            f"none yet; {case.backlog}" + (f"; {case.own_messages}" if case.own_messages else ""),
             "wait a minute; then have the device connect again, which sends a new event, or `jitrctl sweep "
             f"{case.options}`",
         )

@@ -10,7 +10,17 @@ import pytest
 
 from fleet.parse import load
 from jitr.rules import CertificateMode
-from jitrctl.ca_plan import Activate, CaState, EnableAutoRegistration, FoundCa, Register, Rule, differences, plan
+from jitrctl.ca_plan import (
+    Activate,
+    CaState,
+    EnableAutoRegistration,
+    FoundCa,
+    Register,
+    Rule,
+    differences,
+    expired_proof,
+    plan,
+)
 from tests.cases.issuing import Authority, named
 
 CODE = "c0de" * 16
@@ -153,3 +163,27 @@ def test_another_mode_of_a_ca_that_the_stack_registered_is_told_before_cloudform
     (obstacle,) = left.obstacles
     assert f"in mode {other}, and the fleet file says {declared.mode}" in obstacle
     assert 'deploy once with registered_by = "jitrctl"' in obstacle
+
+
+@pytest.mark.parametrize(("days", "registered", "warned"), [(-1, True, True), (1, True, False), (-1, False, False)])
+def test_an_expired_proof_is_a_warning_where_the_ca_is_registered_already(
+    write_fleet: Callable[..., Path], ca: Authority, tmp_path: Path, *, days: int, registered: bool, warned: bool
+) -> None:
+    today = datetime.now(UTC).replace(microsecond=0)
+    ends = today + timedelta(days=days)
+    (tmp_path / "dev.pem").write_text(ca.leaf(named(CODE), begins=today - timedelta(days=20), ends=ends))
+    path = write_fleet(
+        'role/operator"\nca.factory = { mode = "SNI_ONLY" }\n\n[account.prod]',
+        'role/operator"\nca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" }\n\n[account.prod]',
+    )
+    declared = load(path).accounts[0].cas[0]
+    there = replace(GOOD, mode=CertificateMode.DEFAULT) if registered else None
+    state = CaState(declared=declared, found=there, rule=Rule.ENABLED, registration_code=CODE)
+
+    warning = expired_proof(state)
+
+    assert bool(warning) is warned
+    if warning:
+        assert f"dev.pem expired on {ends:%F}; the CA is registered and works" in warning
+        assert "`jitrctl ca csr`" in warning
+        assert (differences(state), plan(state).steps, plan(state).obstacles) == ((), (), ())

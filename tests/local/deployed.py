@@ -59,13 +59,18 @@ class Deployed:
 
 
 @contextmanager
-def deployed(directory: Path) -> Iterator[Deployed]:
-    """Start the account that holds the first CA in DEFAULT mode, deploy its stack, register its CAs."""
+def deployed(directory: Path, change: Callable[[str], str] = str) -> Iterator[Deployed]:
+    """Start the account that holds the first CA in DEFAULT mode, deploy its stack, register its CAs.
+
+    `change` is given the fleet file's text, and answers what is deployed instead.
+    """
     workspace = Workspace(directory=directory)
     place, _ = workspace.places()
     started = accounts.up(workspace.directory, [place.to_start()])
     try:
         fleet, cas = workspace.prepare(started)
+        workspace.fleet_file.write_text(change(workspace.fleet_file.read_text(encoding="utf-8")), encoding="utf-8")
+        fleet = workspace.fleet()
         deployment.synthesize(workspace, started[0])
         deployment.deploy(workspace, started[0], place)
         stage = LocalStage(started[0], place, fleet)
