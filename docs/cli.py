@@ -3,6 +3,7 @@
 import inspect
 import re
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from typer.main import get_command
@@ -11,6 +12,8 @@ from jitrctl.__main__ import app
 
 PAGE = Path(__file__).parent / "cli.md"
 BETWEEN = re.compile(r"(?<=<!-- commands: make docs -->\n).*(?=<!-- end of commands -->)", re.DOTALL)
+
+WIDTH = 120
 
 # What every command about the fleet takes; the page tells of it once.
 COMMON = {"--account", "--region", "--fleet", "--json"}
@@ -30,7 +33,7 @@ def described(name: str, command: Any) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
     usage = " ".join([name, *(_usage(one) for one in arguments), "[OPTIONS]" if options else ""]).strip()
-    lines = [f"### `{name}`", "", text.strip(), "", "```", usage, "", f"$ {example.strip()}", "```", ""]
+    lines = [f"### `{name}`", "", _wrapped(text), "", "```", usage, "", f"$ {example.strip()}", "```", ""]
     about_the_fleet = {opt for one in options for opt in one.opts} >= COMMON
     common = [one for one in options if about_the_fleet and set(one.opts) & COMMON]
     rows = [f"| `{_cell(_usage(one))}` | {one.help} |" for one in arguments] + [
@@ -48,6 +51,10 @@ def described(name: str, command: Any) -> str:
 def generated() -> str:
     """All commands, as they stand between the page's markers."""
     return "\n" + "\n".join(described(name, one) for name, one in commands(get_command(app)).items())
+
+
+def _wrapped(text: str) -> str:
+    return "\n\n".join(fill(paragraph, width=WIDTH, break_on_hyphens=False) for paragraph in text.strip().split("\n\n"))
 
 
 def _usage(argument: Any) -> str:

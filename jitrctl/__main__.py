@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 
 import typer
@@ -50,6 +51,19 @@ app.add_typer(fleet.app, name="fleet")
 app.add_typer(local.app, name="local")
 
 _SELDOM = 100_000  # objects more before the collector looks; 700 is Python's own
+
+
+def _unwrap(commands: typer.Typer) -> None:
+    """Have each command's help wrap where the terminal ends, and not also where the source does."""
+    for command in commands.registered_commands:
+        paragraphs = inspect.cleandoc((command.callback and command.callback.__doc__) or "").split("\n\n")
+        command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance:
+            _unwrap(group.typer_instance)
+
+
+_unwrap(app)
 
 # The first that fits.
 _EXITS: dict[type[Exception], Exit] = {

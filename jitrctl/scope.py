@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from fleet.parse import load
+from jitrctl import completing
 from jitrctl.across import Failed, Results, across, open_all
 from jitrctl.errors import Unusable
 from jitrctl.stages import Stage, choose, only
@@ -38,10 +39,18 @@ Note = Annotated[str, typer.Option(help="Why; kept with the order.", metavar="TE
 
 _Accounts = Annotated[
     list[str] | None,
-    typer.Option("--account", metavar="NAME", help="Only this account of the fleet file; may be repeated."),
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="Only this account of the fleet file; may be repeated.",
+        autocompletion=completing.accounts,
+    ),
 ]
 _Regions = Annotated[
-    list[str] | None, typer.Option("--region", metavar="REGION", help="Only this Region; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--region", metavar="REGION", help="Only this Region; may be repeated.", autocompletion=completing.regions
+    ),
 ]
 _FleetFile = Annotated[Path, typer.Option("--fleet", metavar="FILE", help="The fleet file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]

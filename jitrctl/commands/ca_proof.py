@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitrctl import ca_registry
+from jitrctl import ca_registry, completing
 from jitrctl.errors import Unusable
 from jitrctl.proving import read_key, request, verification_certificate
 from jitrctl.scope import Scope, over_unproven_stages
@@ -17,7 +17,10 @@ from jitrctl.terminal import can_ask, err, out, print_json
 if TYPE_CHECKING:
     from fleet.model import Ca, Fleet
 
-_Ca = Annotated[str | None, typer.Option("--ca", metavar="CA", help="The CA, if the fleet has several.")]
+_Ca = Annotated[
+    str | None,
+    typer.Option("--ca", metavar="CA", help="The CA, if the fleet has several.", autocompletion=completing.cas),
+]
 _Out = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; without, it is printed.")
 ]

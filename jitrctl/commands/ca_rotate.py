@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl import ca_registry
+from jitrctl import ca_registry, completing
 from jitrctl.ca_plan import CaPlan, plan
 from jitrctl.ca_rotation import Retirement, Succession, has, look, not_given, retire, successions
 from jitrctl.commands.ca_status import Cas, count_document, counted_when
@@ -97,7 +97,12 @@ def rotate(
 @over_stages
 def retire_ca(
     scope: Scope,
-    ca: Annotated[str, typer.Argument(metavar="CA", help="The CA's name in the fleet file.", show_default=False)],
+    ca: Annotated[
+        str,
+        typer.Argument(
+            metavar="CA", help="The CA's name in the fleet file.", show_default=False, autocompletion=completing.cas
+        ),
+    ],
     note: Note = "",
     *,
     delete: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.registrations import Status
-from jitrctl import brake, ca_registry, orders
+from jitrctl import brake, ca_registry, completing, orders
 from jitrctl.ca_plan import CaState, differences, expired_proof
 from jitrctl.counting import count_now, last_counted
 from jitrctl.scope import Scope, over_stages
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 _NOW = "now"
 PAUSED = "paused, devices wait in the queue: `jitrctl ca resume`"
 
-Cas = Annotated[list[str] | None, typer.Option("--ca", metavar="CA", help="Only this CA; may be repeated.")]
+Cas = Annotated[
+    list[str] | None,
+    typer.Option("--ca", metavar="CA", help="Only this CA; may be repeated.", autocompletion=completing.cas),
+]
 
 
 @over_stages
