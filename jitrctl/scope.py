@@ -24,7 +24,7 @@ from fleet.parse import load
 from jitrctl import completing
 from jitrctl.across import Failed, Results, across, open_all
 from jitrctl.errors import Unusable
-from jitrctl.stages import Stage, choose, only
+from jitrctl.stages import Stage, choose, known_ca, only
 from jitrctl.terminal import Exit, can_ask, confirmed, err, grouped, out, print_error, print_json, table
 
 if TYPE_CHECKING:
@@ -199,9 +199,15 @@ def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callabl
         chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
         fleet = load(chosen["fleet"], proven=proven)
         stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
+        for name in _as_list(arguments.get("ca")):  # what several commands call --ca; before any account is asked
+            known_ca(fleet, name)
         command(scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"]), **arguments)
 
     parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *_OPTIONS]
     with_scope.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
     with_scope.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_scope
+
+
+def _as_list(names: str | list[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else names or []

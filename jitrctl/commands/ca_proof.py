@@ -42,12 +42,12 @@ def csr(
     Example: jitrctl ca csr --account dev --ca factory -o dev.csr
     """
     named = _only_ca(scope.fleet, ca)
-    codes = {stage: ca_registry.registration_code(stage) for stage in scope.stages}
-    if len({stage.account.name for stage in codes}) > 1:
+    if len({stage.account.name for stage in scope.stages}) > 1:
         raise Unusable("each account has a registration code of its own: say which one with --account")
-    if len(set(codes.values())) > 1:
+    codes = {ca_registry.registration_code(stage) for stage in scope.stages}
+    if len(codes) > 1:
         raise Unusable("the account's registration codes differ by Region: say which one with --region")
-    (code,) = set(codes.values())
+    (code,) = codes
     pem, private = request(code)
     if key:
         _write(key, private, mode=0o600)

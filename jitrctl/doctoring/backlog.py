@@ -50,8 +50,8 @@ class Backlog:
         return self.waiting + self.in_work + self.put_off
 
     def __str__(self) -> str:
-        """About 12 of all devices in the queue, 2 of them in work, the oldest for 4m."""
-        parts = [f"about {self.total} of all devices in the queue"]
+        """About 12 messages for all devices in the queue, 2 of them in work, the oldest for 4m."""
+        parts = [f"about {self.total} message{'' if self.total == 1 else 's'} for all devices in the queue"]
         parts += [f"{self.in_work} of them in work"] if self.in_work else []
         parts += [f"{self.put_off} put off"] if self.put_off else []
         if self.total and self.oldest is not None:

@@ -56,7 +56,7 @@ def messages(case: Case) -> Finding:
             f"see to the cause, then `jitrctl dlq redrive --all --undelivered {case.options}`",
         )
     own = f"; {case.own_messages}" if case.own_messages and case.sighting.record.decision is None else ""
-    return good(f"none of its dead or undelivered; {case.backlog}{own}")
+    return good(f"none about it dead or undelivered; {case.backlog}{own}")
 
 
 def function(case: Case) -> Finding:

@@ -91,7 +91,7 @@ def queue(case: Case) -> Finding:
         return broken("the queue's policy denies it to the rule's role", _deploy(case))
     if answer is Answer.UNSURE:
         return note("the queue's policy has conditions or principals that cannot be evaluated here")
-    return good(f"there, about {case.backlog.total} messages in it")
+    return good(f"there; {case.backlog}")
 
 
 def _name(case: Case) -> str:

@@ -28,7 +28,7 @@ def test_messages_in_work_and_put_off_are_told_apart_from_those_that_wait() -> N
         "ApproximateNumberOfMessagesDelayed": "1",
     }
     told = str(Backlog.of(attributes, 4 * MINUTE))
-    assert told == "about 8 of all devices in the queue, 2 of them in work, 1 put off, the oldest for 4m"
+    assert told == "about 8 messages for all devices in the queue, 2 of them in work, 1 put off, the oldest for 4m"
 
 
 @pytest.mark.parametrize(

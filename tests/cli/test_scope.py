@@ -175,3 +175,22 @@ def test_what_failed_in_several_stages_for_one_reason_is_said_once(
     assert capsys.readouterr().err == (
         "it is closed: come tomorrow\n  in dev/eu-central-1, prod/eu-central-1, prod/us-east-1\n"
     )
+
+
+@pytest.mark.parametrize(
+    "words", [["ca", "status"], ["ca", "plan"], ["ca", "apply", "--yes"], ["ca", "switch-mode", "--yes"]], ids=" ".join
+)
+def test_a_ca_that_the_fleet_does_not_have_is_refused_before_any_account_is_asked(
+    words: list[str], fleet_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jitrctl.stages.open_access", lambda *_: pytest.fail("asked an account"))
+    assert main([*words, "--ca", "factori", "--fleet", str(fleet_file)]) == 2
+    assert capsys.readouterr().err == "the fleet has no CA factori: did you mean factory?\n"
+
+
+def test_a_verification_request_is_for_one_account_and_of_several_none_is_asked(
+    fleet_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jitrctl.stages.open_access", lambda *_: pytest.fail("asked an account"))
+    assert main(["ca", "csr", "--fleet", str(fleet_file)]) == 2
+    assert "say which one with --account" in capsys.readouterr().err
