@@ -1,6 +1,6 @@
 """Put real output into docs/runbook.md: every console block that stands between markers, from one run on the local AWS.
 
-python docs/runbook.py
+python docs/runbook.py [SCENE…]
 
 Each scene prepares a situation on a deployed stage, and names the commands that an operator then says; the block gets
 their output as it came, in the order in which the page has its markers.
@@ -299,9 +299,12 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as directory, deployed(Path(directory) / "local", with_hub) as fleet:
         runbook = Runbook(fleet)
-        blocks = {name: "\n".join(scene()) for name, scene in runbook.scenes().items()}
+        wanted = set(sys.argv[1:])
+        blocks = {name: "\n".join(scene()) for name, scene in runbook.scenes().items() if not wanted or name in wanted}
 
     def filled(found: re.Match[str]) -> str:
+        if found[1] not in blocks:
+            return found[0]
         return f"{found[1]}{found[2]}```console\n{blocks[found[1]]}```\n"
 
     PAGE.write_text(BLOCK.sub(filled, PAGE.read_text(encoding="utf-8")), encoding="utf-8")

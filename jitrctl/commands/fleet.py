@@ -290,7 +290,7 @@ def _lost(one: Health) -> list[str]:
 def _health_row(stage: Stage, one: Health) -> dict[str, str]:
     return {
         "stage": str(stage),
-        "stack": "deployed" if one.stack in health.GOOD_STACK else (one.stack or "none"),
+        "stack": _stack(one),
         "CAs": f"{sum(state.found is not None and state.found.active for state in one.cas)}/{len(one.cas)}",
         "rules": f"{health.rules_enabled(one)}/{len(one.cas)}",
         "function": one.function,
@@ -299,6 +299,12 @@ def _health_row(stage: Stage, one: Health) -> dict[str, str]:
         "lost": _number(one.undelivered),
         "swept": ago(one.swept_at, now()) if one.swept_at else "never",
     }
+
+
+def _stack(one: Health) -> str:
+    if one.stack not in health.GOOD_STACK:
+        return one.stack or "none"
+    return f"deployed {ago(one.deployed_at, now())}" if one.deployed_at else "deployed"
 
 
 def _number(count: int | None) -> str:

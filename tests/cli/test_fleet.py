@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -198,3 +199,11 @@ def test_an_assembly_that_is_older_than_the_fleet_file_is_not_compared_with(
     said = " ".join(capsys.readouterr().err.split())
     assert "is older than" in said
     assert "synthesized" not in said
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_screen_says_how_long_ago_each_stack_was_deployed(
+    fleet_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["fleet", "status", "--account", "dev", "--fleet", str(fleet_file)])
+    assert re.search(r"dev/eu-central-1 +deployed \d+[smhd] ago ", capsys.readouterr().out)
