@@ -19,6 +19,7 @@ from botocore.exceptions import (
 )
 
 _ACTION = "JitrctlAction"
+_IAM_SERVICES = {"monitoring": "cloudwatch"}
 _IAM_NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9]+)")
 
@@ -40,7 +41,8 @@ def name_the_action(**event: Any) -> None:
     """For botocore's `after-call`: keep with an error which IAM action failed, which a ClientError does not know."""
     parsed, model = event["parsed"], event["model"]
     if "Error" in parsed:
-        action = f"{model.service_model.signing_name}:{model.name}"
+        service = model.service_model.signing_name
+        action = f"{_IAM_SERVICES.get(service, service)}:{model.name}"
         parsed["Error"][_ACTION] = _IAM_NAMES.get(action, action)
 
 

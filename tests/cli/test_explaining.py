@@ -15,7 +15,11 @@ def refusal(code: str, message: str = "", service: str = "iot", operation: str =
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-central-1")
     client: Any = session.client(service)  # type: ignore[call-overload]
     client.meta.events.register("after-call", name_the_action)
-    parameters = {"describe_certificate": {"certificateId": "a" * 64}, "invoke": {"FunctionName": "f"}}
+    parameters: dict[str, Any] = {
+        "describe_certificate": {"certificateId": "a" * 64},
+        "invoke": {"FunctionName": "f"},
+        "list_metrics": {},
+    }
     with Stubber(client) as stub:
         stub.add_client_error(operation, service_error_code=code, service_message=message)
         with pytest.raises(ClientError) as raised:
@@ -32,6 +36,7 @@ def refusal(code: str, message: str = "", service: str = "iot", operation: str =
         ),
         (refusal("AccessDeniedException"), "iot:DescribeCertificate is not allowed"),
         (refusal("AccessDenied", "", "lambda", "invoke"), "lambda:InvokeFunction is not allowed"),
+        (refusal("AccessDenied", "", "cloudwatch", "list_metrics"), "cloudwatch:ListMetrics is not allowed"),
         (
             refusal("AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code. "),
             "AWS did not take the MFA code: each counts once, so wait until the device shows another",

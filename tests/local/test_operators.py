@@ -114,7 +114,8 @@ def noting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Called]]:
     call: Any = vars(BaseClient)["_make_api_call"]
 
     def noted(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
-        calls.append((client.meta.service_model.signing_name, operation, parameters))
+        service = client.meta.service_model.signing_name
+        calls.append(("cloudwatch" if service == "monitoring" else service, operation, parameters))  # as IAM calls it
         return call(client, operation, parameters)
 
     with monkeypatch.context() as patched:
