@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import admit, coldstart, cost, storm, sweep, warm
+from bench import accounts, admit, coldstart, cost, storm, sweep, warm
 from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.table import machine
@@ -34,7 +34,7 @@ def main() -> int:
     PLOTS.mkdir(exist_ok=True)
     sections = [
         _head(options),
-        *(section(options) for section in (_storms, _peers, _cold_start, _warm, _admit, _sweep, _cost)),
+        *(section(options) for section in (_storms, _peers, _cold_start, _warm, _admit, _sweep, _cost, _accounts)),
     ]
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
     after = rest.partition(_END)[2]
@@ -111,6 +111,11 @@ def _sweep(options: argparse.Namespace) -> str:
 
 def _cost(_: argparse.Namespace) -> str:
     return f"### Cost\n\n`python -m bench.cost`, prices of {cost.PRICES_OF}\n\n{cost.table(cost.measured())}"
+
+
+def _accounts(_: argparse.Namespace) -> str:
+    found = [accounts.measured(one, runs=3) for one in (1, accounts.ACCOUNTS)]
+    return f"### Many accounts\n\n`python -m bench.accounts`: `jitrctl ca status`\n\n{accounts.table(found)}"
 
 
 def _weathered(wanted: Iterable[tuple[str, Conditions]]) -> list[Storm]:
