@@ -1,9 +1,9 @@
 """A CA that the stack registers in AWS IoT, where the fleet file says so.
 
-Mode, certificate and verification certificate cannot be changed in place: CloudFormation would register the CA a second
-time, which fails in the middle of an update. So the mode is a parameter that allows one value. The CDK CLI hands a
-stack's parameters on from update to update, and CloudFormation refuses a value that is not allowed before it touches
-anything, with what to do instead.
+Mode and verification certificate are create-only: CloudFormation would register the same CA a second time, which AWS
+IoT refuses in the middle of an update. So both are parameters, which the CDK CLI hands on from one update to the next:
+a mode that is no longer allowed is refused before CloudFormation touches anything, with what to do instead, and a
+verification certificate that was renewed, which AWS IoT asks for at the registration alone, changes nothing.
 """
 
 import aws_cdk as cdk
@@ -16,29 +16,36 @@ from fleet.model import CaRegistration
 class RegisteredCa(Construct):
     """The registration of one CA, kept when the stack goes: with it, its devices' certificates would go astray."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, registration: CaRegistration, after: list[IDependable]
-    ) -> None:
-        super().__init__(scope, construct_id)
-        mode, name = registration.mode.value, registration.ca.name
-        parameter = cdk.CfnParameter(
+    def __init__(self, scope: Construct, *, registration: CaRegistration, after: list[IDependable]) -> None:
+        ca, mode = registration.ca, registration.mode.value
+        # Another certificate under the same name is another CA, with parameters of its own.
+        super().__init__(scope, f"Ca-{ca.name}-{ca.certificate_id[:8]}")
+        allowed = cdk.CfnParameter(
             self,
             "Mode",
             type="String",
             default=mode,
-            allowed_values=[mode],
-            description=f"Mode in which CA {name} is registered; not for the command line",
+            allowed_pattern=mode,
+            description=f"Mode in which CA {ca.name} is registered; not for the command line",
             constraint_description=(
-                f"{mode} now, and CA {name} is registered in another mode, which AWS IoT cannot change in place. "
-                f'Deploy once with registered_by = "jitrctl", delete the CA in AWS IoT, and deploy with "stack" again'
+                f"must be {mode}, says the fleet file, but the stack registered CA {ca.name} in another mode, which "
+                'AWS IoT cannot change in place. Nothing was touched. Set registered_by = "jitrctl" for this CA, '
+                "deploy, and run `jitrctl ca switch-mode`"
             ),
+        )
+        proof = registration.verification_certificate_pem and cdk.CfnParameter(
+            self,
+            "Verification",
+            type="String",
+            default=registration.verification_certificate_pem,
+            description=f"What CA {ca.name} was first registered with; not for the command line",
         )
         certificate = iot.CfnCACertificate(
             self,
             "Ca",
-            ca_certificate_pem=registration.ca.certificate_pem,
-            certificate_mode=parameter.value_as_string,
-            verification_certificate_pem=registration.verification_certificate_pem,
+            ca_certificate_pem=ca.certificate_pem,
+            certificate_mode=allowed.value_as_string,
+            verification_certificate_pem=proof.value_as_string if proof else None,
             status="ACTIVE",
             auto_registration_status="ENABLE",
         )

@@ -108,7 +108,7 @@ class RegionStack(cdk.Stack):
         enrollment.make_after(things, *policies, registry, *registration.queues)
         for one in account.cas:
             if one.ca.registered_by is RegisteredBy.STACK:
-                RegisteredCa(self, f"Ca-{one.ca.name}", registration=one, after=[registration, things, *policies])
+                RegisteredCa(self, registration=one, after=[registration, things, *policies])
         if fleet.stack.iot_logging and LocalDifference.NO_IOT_LOGGING not in target.differences:
             AwsIotLogging(self, "IotLogging", level=fleet.stack.iot_logging)
         central = Central.NONE

@@ -10,7 +10,7 @@ import pytest
 from fleet.model import Fleet
 from infra.stage import AccountStage, RegionStack
 from infra.target import AWS, local
-from tests.fleet.drafts import Draft
+from tests.fleet.drafts import Draft, Issuer
 from tests.infra.conftest import Synthesized, synthesized
 from tests.infra.test_permissions import problems, resolved, statements
 
@@ -171,10 +171,33 @@ def test_sni_only_mode_needs_the_public_certificate_alone(draft: Draft) -> None:
     assert "VerificationCertificatePem" not in ca
 
 
-def test_default_mode_proves_possession_of_the_key(draft: Draft) -> None:
-    ca = by_the_stack(draft)["dev/eu-central-1"].one("AWS::IoT::CACertificate")
+def parameter(stack: Synthesized, reference: dict[str, str]) -> dict[str, Any]:
+    """The parameter that a property refers to."""
+    return dict(stack.template.to_json()["Parameters"][reference["Ref"]])
 
-    assert ca["VerificationCertificatePem"] == draft.load().accounts[0].cas[0].verification_certificate_pem
+
+def test_default_mode_proves_possession_of_the_key_with_what_the_ca_was_first_registered_with(draft: Draft) -> None:
+    """AWS IoT asks for it once: a parameter, which later deployments hand on, so that a renewed one changes nothing."""
+    stack = by_the_stack(draft)["dev/eu-central-1"]
+    proof = parameter(stack, stack.one("AWS::IoT::CACertificate")["VerificationCertificatePem"])
+
+    assert proof["Default"] == draft.load().accounts[0].cas[0].verification_certificate_pem
+    assert not {key for key in proof if key.startswith("Allowed")}, "any later one is as good"
+
+
+def test_another_certificate_under_a_cas_name_is_another_ca_and_inherits_nothing(draft: Draft) -> None:
+    first = by_the_stack(draft)["dev/eu-central-1"].template.to_json()
+    draft.issuer = Issuer()
+    draft.write("factory.pem", draft.issuer.certificate())
+    draft.write("dev.pem", draft.issuer.verification())
+    second = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
+
+    def of_the_ca(template: dict[str, Any]) -> set[str]:
+        cas = {name for name, one in template["Resources"].items() if one["Type"] == "AWS::IoT::CACertificate"}
+        return cas | {name for name in template["Parameters"] if name.startswith("Cafactory")}
+
+    assert len(of_the_ca(first)) == 3
+    assert not of_the_ca(first) & of_the_ca(second)
 
 
 def test_a_ca_is_registered_after_its_rule_and_all_that_devices_need_and_outlives_the_stack(draft: Draft) -> None:
@@ -197,13 +220,12 @@ def test_a_ca_is_registered_after_its_rule_and_all_that_devices_need_and_outlive
 @pytest.mark.parametrize(("stage", "mode"), [("dev/eu-central-1", "DEFAULT"), ("prod/us-east-1", "SNI_ONLY")])
 def test_another_mode_is_refused_before_anything_is_touched(draft: Draft, stage: str, mode: str) -> None:
     """The CDK CLI hands the deployed stack's parameters on, and only this stage's mode is allowed."""
-    template = by_the_stack(draft)[stage].template.to_json()
-    ((name, parameter),) = (one for one in template["Parameters"].items() if "Mode" in one[0])
-    (ca,) = (one for one in template["Resources"].values() if one["Type"] == "AWS::IoT::CACertificate")
+    synthesized_stage = by_the_stack(draft)[stage]
+    allowed = parameter(synthesized_stage, synthesized_stage.one("AWS::IoT::CACertificate")["CertificateMode"])
 
-    assert ca["Properties"]["CertificateMode"] == {"Ref": name}
-    assert (parameter["Default"], parameter["AllowedValues"]) == (mode, [mode])
-    assert 'registered_by = "jitrctl"' in parameter["ConstraintDescription"]
+    assert (allowed["Default"], allowed["AllowedPattern"]) == (mode, mode)
+    assert 'registered_by = "jitrctl"' in allowed["ConstraintDescription"]
+    assert "`jitrctl ca switch-mode`" in allowed["ConstraintDescription"]
 
 
 CHINA_AND_GOVERNMENT = """

@@ -1,0 +1,142 @@
+"""A CA with `registered_by = "stack"` on the local AWS, by plain `cdk deploy`: what a change of its mode comes to.
+
+AWS IoT changes no mode in place, and CloudFormation would find that out in the middle of an update. It has to be
+refused before anything is touched, saying what to do; and what it says has to work.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jitr.rules import CertificateMode
+from jitrctl.local import accounts, deployment
+from jitrctl.local.errors import LocalAwsError
+from jitrctl.local.stage import UNKNOWN, LocalStage
+from jitrctl.local.story import Story
+from jitrctl.local.workspace import Workspace
+from tests.e2e.conftest import PATIENCE
+
+PROOF = re.compile(r'mode = "DEFAULT", verification_certificate = "[^"]+"')
+
+
+class Operated:
+    """One account whose stack registers the factory's CA, and the fleet file that says so."""
+
+    def __init__(self, workspace: Workspace, story: Story) -> None:
+        self._workspace = workspace
+        self.stage: LocalStage = story.cast.first
+        self.ca = story.cast.ca
+
+    def edit(self, old: str | re.Pattern[str], new: str) -> None:
+        """Replace what stands in the fleet file once."""
+        text = self._workspace.fleet_file.read_text(encoding="utf-8")
+        changed, count = re.subn(old if isinstance(old, re.Pattern) else re.escape(old), new, text)
+        assert count == 1
+        self._workspace.fleet_file.write_text(changed, encoding="utf-8")
+
+    def deploy(self) -> None:
+        deployment.synthesize(self._workspace, self.stage.account)
+        deployment.deploy(self._workspace, self.stage.account, self.stage.place)
+
+    def renew_verification(self) -> None:
+        code = self.stage.iot.get_registration_code()["registrationCode"]
+        account = next(one for one in self._workspace.fleet().accounts if one.name == self.stage.name)
+        path = account.cas[0].verification_certificate_path
+        assert path
+        before = path.read_bytes()
+        self.ca.verification_certificate(code, path)
+        assert path.read_bytes() != before
+
+    def jitrctl(self, *words: str) -> str:
+        """What an operator is told."""
+        options = ("--account", self.stage.name, "--fleet", str(self._workspace.fleet_file), "--json")
+        done = subprocess.run(
+            [sys.executable, "-m", "jitrctl", *words, *options],
+            env=self.stage.account.environ_over(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def registered(self) -> tuple[str, str, str]:
+        """The CA's mode, status and auto-registration."""
+        said = self.stage.iot.describe_ca_certificate(certificateId=self.ca.certificate_id)["certificateDescription"]
+        return said["certificateMode"], said["status"], said["autoRegistrationStatus"]
+
+    def stack(self) -> tuple[str, Any, list[str]]:
+        """The stack's status, the time of its last update, and every event of it so far."""
+        client, name = self.stage.account.client("cloudformation"), self.stage.names.stack
+        said = client.describe_stacks(StackName=name)["Stacks"][0]
+        events = client.describe_stack_events(StackName=name)["StackEvents"]
+        return said["StackStatus"], said.get("LastUpdatedTime"), [one["EventId"] for one in events]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One of this module's own: its stack registers a CA."""
+    return Workspace(directory=tmp_path_factory.mktemp("registered"))
+
+
+@pytest.fixture(scope="module")
+def operated(workspace: Workspace) -> Iterator[Operated]:
+    story = Story(workspace)
+    try:
+        story.steps()[0].play()
+        found = Operated(workspace, story)
+        found.edit("[ca.factory]", '[ca.factory]\nregistered_by = "stack"')
+        found.deploy()
+        yield found
+    finally:
+        accounts.down(workspace.directory)
+
+
+def test_the_stack_registers_the_ca_and_devices_come_in(operated: Operated, workspace: Workspace) -> None:
+    assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE")
+
+    files = operated.ca.issue(workspace.devices, "sensor-6001", days=365)
+    assert operated.stage.status(files.certificate_id) == UNKNOWN
+    device = operated.stage.device(files, "sensor-6001")
+    device.connect_until_accepted(operated.stage.endpoint, patience=PATIENCE)[0].close()
+
+
+def test_a_renewed_verification_certificate_changes_nothing(operated: Operated) -> None:
+    operated.renew_verification()
+    operated.edit('horizon       = "7d"', 'horizon       = "6d"')  # so that there is something to update
+
+    operated.deploy()
+
+    assert operated.stack()[0] == "UPDATE_COMPLETE"
+    assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE")
+
+
+def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_what_it_says_to_do_works(
+    operated: Operated, workspace: Workspace
+) -> None:
+    before = operated.stack()
+    operated.edit(PROOF, f'mode = "{CertificateMode.SNI_ONLY}"')
+
+    with pytest.raises(LocalAwsError, match='must be SNI_ONLY.*Set registered_by = "jitrctl"') as refusal:
+        operated.deploy()
+
+    assert "jitrctl ca switch-mode" in str(refusal.value)
+    assert operated.stack() == before, "not one event: CloudFormation did not begin"
+    assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE")
+    assert "in mode DEFAULT, and the fleet file says SNI_ONLY" in operated.jitrctl("ca", "plan")
+
+    operated.edit('registered_by = "stack"', 'registered_by = "jitrctl"')
+    operated.deploy()
+    assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE"), "the stack lets go of the CA, and it stays"
+    operated.jitrctl("ca", "switch-mode", "--yes")
+    assert operated.registered() == ("SNI_ONLY", "ACTIVE", "ENABLE")
+
+    files = operated.ca.issue(workspace.devices, "sensor-6002", days=365)
+    device = operated.stage.device(files, "sensor-6002")
+    device.connect_until_accepted(operated.stage.endpoint, patience=PATIENCE)[0].close()
