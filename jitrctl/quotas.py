@@ -1,20 +1,21 @@
 """The Service Quotas that bound activation in an account and Region, beside the pace that the fleet file asks for.
 
-Codes and defaults are those of Service Quotas, "AWS IoT Core", as read in 2024 and 2025; the defaults are only shown
-where Service Quotas cannot be asked, and say so.
+A quota is found by its name, and its code is the one that Service Quotas gives it. Service code, names, codes and
+defaults were checked against two dumps of the API (docs/aws-facts.md, §6); the codes and defaults here are used where
+Service Quotas does not know the name, and said to be so.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jitrctl.explaining import is_missing
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jitrctl.stages import Stage
 
 SERVICE = "iotcore"
@@ -25,9 +26,10 @@ _STEP = 5  # quotas are asked for in round numbers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """One quota: its code, its default per second, and how many of its calls one activation takes."""
+    """One quota: what it bounds, its name and code, its default per second, and how many calls one activation takes."""
 
     action: str
+    name: str
     code: str
     default: float
     calls: int = 1
@@ -53,21 +55,31 @@ class Finding:
         return None if self.is_enough else math.ceil(self.needed * _ROOM / _STEP) * _STEP
 
 
+def _of_api(action: str, code: str, default: float, *, calls: int = 1) -> Bound:
+    """The quota of an API's calls."""
+    return Bound(action=action, name=f"{action} API TPS", code=code, default=default, calls=calls)
+
+
 # In the order of an activation's calls. The first bounds what can be registered at all, before any function runs.
 BOUNDS = (
-    Bound(action="device certificates registered", code="L-3E927DFC", default=15),
-    Bound(action="DescribeCertificate", code="L-FC864907", default=10),
-    Bound(action="CreateThing", code="L-64CBACAC", default=100),
-    Bound(action="AttachThingPrincipal", code="L-F64D1AA6", default=100),
-    Bound(action="AttachPolicy", code="L-CA7D4E3E", default=15),
-    Bound(action="UpdateCertificate", code="L-77B523DC", default=10),
+    Bound(
+        action="device certificates registered",
+        name="Maximum number of device certificates that can be registered per second",
+        code="L-3E927DFC",
+        default=15,
+    ),
+    _of_api("DescribeCertificate", "L-FC864907", 10),
+    _of_api("CreateThing", "L-64CBACAC", 100),
+    _of_api("AttachThingPrincipal", "L-F64D1AA6", 100),
+    _of_api("AttachPolicy", "L-CA7D4E3E", 15),
+    _of_api("UpdateCertificate", "L-77B523DC", 10),
 )
 
 
 def bounds(stage: Stage) -> tuple[Bound, ...]:
     """The quotas that bound this stage; each group is a call more for a device, of the CA with the most."""
     groups = max((len(one.ca.thing_groups) for one in stage.account.cas), default=0)
-    joining = Bound(action="AddThingToThingGroup", code="L-2904683A", default=100, calls=groups)
+    joining = _of_api("AddThingToThingGroup", "L-2904683A", 100, calls=groups)
     return (*BOUNDS, joining) if groups else BOUNDS
 
 
@@ -77,30 +89,33 @@ def look(stage: Stage) -> list[Finding]:
     Raises botocore's errors, AccessError.
     """
     client = stage.access.client("service-quotas")
+    # An account's own quota is listed only once it has been asked for or applied, so the defaults stand behind them.
+    listed = _listed(client, "list_aws_default_service_quotas") | _listed(client, "list_service_quotas")
     pending = _pending(client)
-    return [_finding(client, stage, bound, pending.get(bound.code)) for bound in bounds(stage)]
+    return [_finding(stage, bound, listed.get(bound.name), pending) for bound in bounds(stage)]
 
 
-def _finding(client: Any, stage: Stage, bound: Bound, asked: float | None) -> Finding:
-    value = _value(client, bound.code)
+def _finding(stage: Stage, bound: Bound, listed: tuple[str, float] | None, pending: Mapping[str, float]) -> Finding:
+    code, value = listed or (bound.code, bound.default)
     return Finding(
-        bound=bound,
-        value=bound.default if value is None else value,
-        known=value is not None,
+        bound=replace(bound, code=code),
+        value=value,
+        known=listed is not None,
         needed=stage.account.activations_per_second * bound.calls,
-        asked=asked,
+        asked=pending.get(code),
     )
 
 
-def _value(client: Any, code: str) -> float | None:
-    """The quota in force: the account's own, or AWS's default for the Region; None where AWS knows no such quota."""
-    for operation in (client.get_service_quota, client.get_aws_default_service_quota):
-        try:
-            return float(operation(ServiceCode=SERVICE, QuotaCode=code)["Quota"]["Value"])
-        except ClientError as error:
-            if not (is_missing(error) or error.response["Error"].get("Code") == "NoSuchResourceException"):
-                raise
-    return None
+def _listed(client: Any, operation: str) -> dict[str, tuple[str, float]]:
+    """Every quota that an operation lists: name → code and value; none where it does not know the service."""
+    found: dict[str, tuple[str, float]] = {}
+    try:
+        for page in client.get_paginator(operation).paginate(ServiceCode=SERVICE):
+            found |= {one["QuotaName"]: (one["QuotaCode"], float(one["Value"])) for one in page["Quotas"]}
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "NoSuchResourceException":
+            raise
+    return found
 
 
 def _pending(client: Any) -> dict[str, float]:

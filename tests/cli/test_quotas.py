@@ -1,8 +1,9 @@
 """`jitrctl fleet quotas`: what bounds activation, and what to ask for; Service Quotas answers as its API says."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,18 +15,30 @@ from jitrctl.quotas import BOUNDS
 
 DESCRIBE, UPDATE, ATTACH_POLICY = "L-FC864907", "L-77B523DC", "L-CA7D4E3E"
 
-Answers = dict[str, float | None]
+Answers = dict[str, float]
+# As Service Quotas writes them.
+NAMES = {
+    "L-3E927DFC": "Maximum number of device certificates that can be registered per second",
+    "L-FC864907": "DescribeCertificate API TPS",
+    "L-64CBACAC": "CreateThing API TPS",
+    "L-F64D1AA6": "AttachThingPrincipal API TPS",
+    "L-CA7D4E3E": "AttachPolicy API TPS",
+    "L-77B523DC": "UpdateCertificate API TPS",
+    "L-2904683A": "AddThingToThingGroup API TPS",
+}
 
 
 @pytest.fixture
 def service_quotas(aws: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:  # noqa: ARG001
     """Have Service Quotas know these values: own ones, AWS's defaults, and increases that are being looked at."""
 
-    def answer(*, own: Answers, default: Answers, pending: Answers) -> None:
+    def answer(
+        *, own: Answers, default: Answers, pending: Answers, names: Mapping[str, str] = MappingProxyType(NAMES)
+    ) -> None:
         call: Any = vars(BaseClient)["_make_api_call"]
 
         def answered(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
-            known = {"GetServiceQuota": own, "GetAWSDefaultServiceQuota": default}.get(operation)
+            known = {"ListServiceQuotas": own, "ListAWSDefaultServiceQuotas": default}.get(operation)
             if operation == "ListRequestedServiceQuotaChangeHistory":
                 return {
                     "RequestedQuotas": [
@@ -35,11 +48,11 @@ def service_quotas(aws: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
                 }
             if known is None:
                 return call(client, operation, parameters)
-            value = known.get(parameters["QuotaCode"])
-            if value is None:
-                said = {"Error": {"Code": "NoSuchResourceException", "Message": "no such quota"}}
+            assert parameters["ServiceCode"] == "iotcore"
+            if not default:
+                said = {"Error": {"Code": "NoSuchResourceException", "Message": "no such service"}}
                 raise ClientError(said, operation)  # type: ignore[arg-type]
-            return {"Quota": {"Value": value}}
+            return {"Quotas": [{"QuotaCode": c, "QuotaName": names.get(c, c), "Value": v} for c, v in known.items()]}
 
         monkeypatch.setattr(BaseClient, "_make_api_call", answered)
 
@@ -71,6 +84,22 @@ def test_awss_defaults_are_enough_for_ten_a_second(
     assert set(said) == {bound.code for bound in BOUNDS}
     assert (said[DESCRIBE]["per_second"], said[DESCRIBE]["needed"], said[DESCRIBE]["known"]) == (10, 10, True)
     assert {one["increase_to"] for one in said.values()} == {None}
+
+
+def test_a_quota_is_known_by_its_name_whatever_its_code(
+    service_quotas: Callable[..., None], fast: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the code says here may be out of date; what is asked for goes by Service Quotas' own."""
+    renamed = {"L-NEW": 12.0, DESCRIBE: 500.0}
+    names = {"L-NEW": NAMES[DESCRIBE], DESCRIBE: "DescribeSomethingElse API TPS"}
+    service_quotas(own={}, default=renamed, pending={"L-NEW": 20.0}, names=names)
+
+    assert main(["fleet", "quotas", "--fleet", str(fast), "--account", "dev", "--json"]) == 1
+    (stage,) = json.loads(capsys.readouterr().out)["stages"]
+    (said,) = (one for one in stage["quotas"] if one["quota"] == "DescribeCertificate")
+    assert (said["code"], said["per_second"], said["known"], said["asked_for"]) == ("L-NEW", 12, True, 20)
+    assert main(["fleet", "quotas", "--fleet", str(fast), "--account", "dev"]) == 1
+    assert "--quota-code L-NEW --desired-value 65" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -139,4 +168,4 @@ def test_a_quota_that_may_not_be_read_fails_its_stage_and_names_the_action(
     monkeypatch.setattr(BaseClient, "_make_api_call", denied)
 
     assert main(["fleet", "quotas", "--fleet", str(fleet_file), "--account", "dev"]) == 1
-    assert "ListRequestedServiceQuotaChangeHistory is not allowed" in capsys.readouterr().err
+    assert "ListAWSDefaultServiceQuotas is not allowed" in capsys.readouterr().err
