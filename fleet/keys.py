@@ -184,6 +184,7 @@ STACK: Keys = {
     "permission_boundary": Key(kind="ARN of a managed policy", read=boundary, default=None),
     "termination_protection": Key(kind="boolean", read=flag, default=False),
     "iot_logging": Key(kind="off, error, warn, info or debug", read=choice(IotLogging), default=None),
+    "snap_start": Key(kind="boolean", read=flag, default=False),
     "kms_key": Key(kind="ARN of a KMS key", read=kms_key, default=None),
 }
 

@@ -119,6 +119,7 @@ class StackOptions:
     permission_boundary: str | None  # ARN of a managed policy, with the placeholders of policies
     termination_protection: bool
     iot_logging: IotLogging | None  # None: the account's setting is left alone
+    snap_start: bool  # `register` starts from a snapshot of itself
     kms_key: str | None  # ARN of a key or an alias, with the placeholders of policies; None: AWS's own keys
 
 

@@ -13,12 +13,17 @@ from infra.encryption import READ, StageKey
 from infra.findings import acknowledge, acknowledge_wildcards
 from infra.target import Target
 
+LIVE = "live"
+
 
 class JitrFunction(Construct):
     """A function whose role holds the given statements, and writing its own log, and nothing else.
 
     `wildcards` says why: each resource of the statements that holds one, and why AWS leaves nothing narrower.
     `key_actions` are what it does with the stage's own key, where there is one.
+
+    `live` is what events are to be sent to: the function, or the alias of its published version where it starts from a
+    snapshot, which Lambda takes of published versions alone.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class JitrFunction(Construct):
         statements: Sequence[iam.PolicyStatement],
         wildcards: Mapping[str, str],
         key_actions: Sequence[str] = (READ,),
+        snap_start: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -78,7 +84,11 @@ class JitrFunction(Construct):
             environment=dict(environment),
             environment_encryption=key.key,
             log_group=log_group,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
         )
+        self.live: lambda_.IFunction = self.function
+        if snap_start:
+            self.live = lambda_.Alias(self, "Live", alias_name=LIVE, version=self.function.current_version)
         acknowledge(
             self.function, "L1", "the layer's wheels are made and tested for this runtime; AWS supports it until 2029"
         )

@@ -53,6 +53,7 @@ class RegistrationPath(Construct):
         crls: CrlBucket,
         enrollment: EnrollmentList,
         hooks: tuple[str, ...],
+        snap_start: bool,
         key: StageKey,
         target: Target,
         code: Asset,
@@ -118,11 +119,12 @@ class RegistrationPath(Construct):
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
+            snap_start=snap_start and LocalDifference.NO_SNAPSHOTS not in target.differences,
         )
         lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=register.function,
+            target=register.live,
             event_source_arn=self.registrations.queue_arn,
             batch_size=_BATCH,
             max_concurrency=concurrency,

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from fleet.choices import RegisteredBy
 from fleet.model import Account, Fleet
+from fleet.names import partition_of
 from fleet.resources import ResourceNames
 from infra.alarms import Central, StageAlarms
 from infra.asset import ROOT, function_asset, layer_asset
@@ -100,6 +101,8 @@ class RegionStack(cdk.Stack):
             crls=crls,
             enrollment=enrollment,
             hooks=tuple(filter(None, (ca.hook_in(account, region) for ca in cas))),
+            # Lambda has it in the Regions of no other partition (cfn-lint's E2530 knows them).
+            snap_start=fleet.stack.snap_start and partition_of(region) == "aws",
             key=key,
             target=target,
             code=code,

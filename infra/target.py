@@ -27,6 +27,8 @@ class LocalDifference(StrEnum):
     NO_IOT_LOGGING = "NoIotLogging"
     # Its CloudFormation has no AWS::Events::EventBusPolicy, and it drops events to another account's bus.
     NO_BUS_POLICY = "NoBusPolicy"
+    # It takes no snapshots, and CDK refuses them for an interpreter that Lambda has none for.
+    NO_SNAPSHOTS = "NoSnapshots"
     # Its bootstrap roles cannot publish assets when IAM is enforced.
     CLI_CREDENTIALS = "CliCredentials"
 

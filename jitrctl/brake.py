@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleet.names import partition_of
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
@@ -28,12 +29,10 @@ def mapping(stage: Stage) -> Mapping | None:
 
     Raises botocore's errors.
     """
-    try:
-        answer = stage.lambda_.list_event_source_mappings(FunctionName=stage.names.register_function)
-    except stage.lambda_.exceptions.ResourceNotFoundException:
-        return None
-    queue = f":{stage.names.registrations_queue}"
-    found = [one for one in answer["EventSourceMappings"] if one.get("EventSourceArn", "").endswith(queue)]
+    partition = partition_of(stage.region) or "aws"
+    queue = f"arn:{partition}:sqs:{stage.region}:{stage.account.id}:{stage.names.registrations_queue}"
+    # By the queue and not by the function: the mapping may be of the function's alias (`[stack] snap_start`).
+    found = stage.lambda_.list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]
     return Mapping(uuid=found[0]["UUID"], state=found[0]["State"]) if found else None
 
 

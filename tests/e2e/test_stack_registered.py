@@ -123,7 +123,7 @@ def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_wh
     before = operated.stack()
     operated.edit(PROOF, f'mode = "{CertificateMode.SNI_ONLY}"')
 
-    with pytest.raises(LocalAwsError, match='must be SNI_ONLY.*Set registered_by = "jitrctl"') as refusal:
+    with pytest.raises(LocalAwsError, match=r'must be SNI_ONLY.*Set registered_by = "jitrctl"') as refusal:
         operated.deploy()
 
     assert "jitrctl ca switch-mode" in str(refusal.value)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -1019,6 +1020,24 @@ def test_a_throttle_that_a_retry_overcame_is_counted_too(
     emf = {line["ca"]: line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "_aws" in line}
     assert emf["none"]["Throttles"] == [2.0]
     assert emf["factory"]["Activated"] == [1.0]
+
+
+def test_environments_that_began_as_copies_of_one_do_not_go_on_in_step(deployed: Handler) -> None:
+    """As SnapStart makes them: with the same state of the random numbers, from the moment they were put together."""
+
+    def drawn_after_the_first_event() -> float:
+        random.seed("of the snapshot")
+        with pytest.raises(UnreadableEvent):  # decided without a random number
+            deployed({"certificateId": "x"})
+        return random.random()  # noqa: S311 -- no secret
+
+    firsts = set()
+    for _ in range(2):
+        register._roll_the_dice.cache_clear()
+        firsts.add(drawn_after_the_first_event())
+
+    assert len(firsts) == 2
+    assert drawn_after_the_first_event() == drawn_after_the_first_event(), "once in an environment"
 
 
 def test_a_second_invocation_puts_nothing_together_again(warm: Cloud, deployed: Handler, wire: Wire) -> None:

@@ -22,6 +22,7 @@ tags = { team = "iot", "cost centre" = "4711" }
 permission_boundary = "arn:<partition>:iam::<account>:policy/boundary"
 termination_protection = true
 iot_logging = "warn"
+snap_start = true
 kms_key = "arn:<partition>:kms:<region>:<account>:alias/jitr"
 """
 
@@ -65,6 +66,41 @@ def test_a_log_level_is_written_as_aws_writes_it(changed: Changed, level: str, s
 def test_the_local_aws_which_does_not_know_it_is_left_without_a_log_level(draft: Draft) -> None:
     draft.text += EVERYTHING
     assert not synthesized(draft.load(), local())["dev/eu-central-1"].of_type("AWS::IoT::Logging")
+
+
+def test_where_it_is_chosen_register_starts_from_a_snapshot_and_events_go_to_what_has_one(
+    changed: Changed, production: Synthesized
+) -> None:
+    stack = changed(EVERYTHING)["prod/us-east-1"]
+    alias, version = stack.one("AWS::Lambda::Alias"), stack.one("AWS::Lambda::Version")
+    (mapping,) = stack.of_type("AWS::Lambda::EventSourceMapping")
+    (alias_id,) = stack.template.find_resources("AWS::Lambda::Alias")
+
+    snapshots = {
+        one["Properties"]["FunctionName"]: one["Properties"].get("SnapStart")
+        for one in stack.of_type("AWS::Lambda::Function")
+    }
+    assert snapshots == {"jitr-acme-register": {"ApplyOn": "PublishedVersions"}, "jitr-acme-sweep": None}
+    assert (alias["Name"], alias["FunctionVersion"]["Fn::GetAtt"][1]) == ("live", "Version")
+    assert "Register" in json.dumps(version["FunctionName"])
+    assert alias_id in json.dumps(mapping["Properties"]["FunctionName"])
+    assert not production.of_type("AWS::Lambda::Version")
+
+
+def test_other_rules_make_another_version_for_the_snapshot(changed: Changed, draft: Draft) -> None:
+    first = changed(EVERYTHING)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
+    draft.replace('minimum_remaining_life = "30d"', 'minimum_remaining_life = "31d"')
+    second = synthesized(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
+
+    assert set(first) != set(second)
+
+
+def test_the_local_aws_takes_no_snapshots(draft: Draft) -> None:
+    draft.text += EVERYTHING
+    stack = synthesized(draft.load(), local())["dev/eu-central-1"]
+
+    assert not stack.of_type("AWS::Lambda::Alias")
+    assert not [one for one in stack.of_type("AWS::Lambda::Function") if "SnapStart" in one["Properties"]]
 
 
 def test_whatever_is_chosen_least_privilege_holds(changed: Changed) -> None:
@@ -246,6 +282,7 @@ def test_other_partitions_arns_are_right(draft: Draft, stage: str, partition: st
     draft.text += CHINA_AND_GOVERNMENT + EVERYTHING
     stack = synthesized(draft.load(), AWS)[stage]
 
+    assert not stack.of_type("AWS::Lambda::Version"), "Lambda has no snapshots there"
     assert "arn:aws" not in json.dumps(stack.template.to_json()), "the partition is always CloudFormation's own"
     assert problems(stack) == []
     trusts = json.dumps([one["Properties"]["AssumeRolePolicyDocument"] for one in stack.of_type("AWS::IAM::Role")])

@@ -19,6 +19,7 @@ put-offs too. The function itself never fails for a message's sake, since that f
 
 import functools
 import os
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -297,9 +298,20 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
 _built = functools.cache(lambda: build(os.environ))
 
 
+@functools.cache
+def _roll_the_dice() -> None:
+    """Once in each environment, at its first event.
+
+    With SnapStart environments begin as copies of one, which would spread their calls, retries and put-offs by the same
+    random numbers, and meet a quota all at the same moment (Lambda guide, "Handling uniqueness with Lambda SnapStart").
+    """
+    random.seed()
+
+
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Lambda's entry: an SQS batch, or one registration event (direct invocation)."""
     register, announcer = _built()
+    _roll_the_dice()
 
     def time_is_left() -> bool:
         return context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS
