@@ -102,8 +102,8 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
         if state.found and state.found.mode is not state.declared.mode:
             obstacle = (
                 f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: "
-                'CloudFormation would refuse that; deploy once with registered_by = "jitrctl", delete the CA in AWS '
-                'IoT, and deploy with "stack" again'
+                'the deployment will be refused; set registered_by = "jitrctl" for this CA, deploy, and run '
+                "`jitrctl ca switch-mode`"
             )
             return CaPlan(state=state, steps=(), obstacles=(obstacle,))
         obstacle = f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"

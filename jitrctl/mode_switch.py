@@ -75,7 +75,7 @@ def _obstacle(
 ) -> str | None:
     if one.state.declared.ca.registered_by is RegisteredBy.STACK:
         return (
-            "the stack registers it, and only a stack that does not can have its mode changed: docs/fleet.md says how"
+            "the stack registers it, and only a stack that does not can have its mode changed: docs/deploy.md says how"
         )
     if one.to is CertificateMode.SNI_ONLY:
         return None

@@ -162,7 +162,7 @@ def test_another_mode_of_a_ca_that_the_stack_registered_is_told_before_cloudform
     assert left.steps == ()
     (obstacle,) = left.obstacles
     assert f"in mode {other}, and the fleet file says {declared.mode}" in obstacle
-    assert 'deploy once with registered_by = "jitrctl"' in obstacle
+    assert 'set registered_by = "jitrctl" for this CA, deploy' in obstacle
 
 
 @pytest.mark.parametrize(("days", "registered", "warned"), [(-1, True, True), (1, True, False), (-1, False, False)])

@@ -1,10 +1,12 @@
 """What `cdk deploy` would do, read from the templates of the example fleet."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 from fleet.model import Fleet
 from fleet.resources import ResourceNames
@@ -138,6 +140,37 @@ def test_what_devices_depend_on_outlives_the_stack(production: Any) -> None:
 
     for resource_type, policies in kept.items():
         assert {resource["DeletionPolicy"] for resource in production.of_type(resource_type)} == policies
+
+
+# CloudFormation does not find these by itself: the id by which it knows one is no property of the template.
+TAKEN_BY_HAND = {"AWS::IoT::Policy"}
+
+
+def test_a_new_stack_can_take_over_what_the_last_one_left(production: Any) -> None:
+    """`cdk import`, then `cdk deploy --import-existing-resources` (docs/deploy.md), by what AWS asks of both.
+
+    CloudFormation user guide, "Import AWS resources into a CloudFormation stack automatically": retained, and with a
+    name that is written out, which is the type's primary identifier and not read-only. CDK guide, "cdk import": what
+    depends on something else cannot be imported alone.
+    """
+    template = production.template.to_json()
+    kept = {name: one for name, one in template["Resources"].items() if one.get("DeletionPolicy", "Delete") != "Delete"}
+    by_hand = set()
+    for logical_id, resource in kept.items():
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-central-1", resource["Type"]).schema
+        identifier, read_only = schema["primaryIdentifier"], schema.get("readOnlyProperties", [])
+        names = [resource["Properties"].get(pointer.rpartition("/")[2]) for pointer in identifier]
+        if set(identifier) & set(read_only):
+            by_hand.add(resource["Type"])
+            assert "DependsOn" not in resource, logical_id
+            referred = set(re.findall(r'"Ref": "([^"]+)"', json.dumps(resource)))
+            assert all(name.startswith("AWS::") for name in referred), logical_id
+            assert "Fn::GetAtt" not in json.dumps(resource), logical_id
+        else:
+            assert all(isinstance(name, str) for name in names), logical_id
+
+    assert len(kept) >= 7
+    assert by_hand == TAKEN_BY_HAND
 
 
 def test_the_enrollment_table_is_kept_protected_and_restorable(production: Any) -> None:
