@@ -16,12 +16,14 @@ from aws_cdk import aws_lambda as lambda_
 from fleet.parse import load
 from infra.asset import ROOT, function_asset, layer_asset, uncompiled
 from infra.target import AWS, Target, local
+from jitr.handlers.hub import HUB_TABLE
 from jitr.rules import Rules
 from jitr.settings import Settings
+from jitr.whereabouts import HOMES_FILE
 
 # What Lambda's Python runtime brings (and nothing of it may come from the asset).
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six", "jmespath")
-HANDLERS = ("jitr.handlers.register", "jitr.handlers.sweep")
+HANDLERS = ("jitr.handlers.register", "jitr.handlers.sweep", "jitr.handlers.hub")
 MAXIMUM_ZIPPED = 9_000_000  # bytes, function and layer together
 
 SETTINGS = Settings(
@@ -46,6 +48,12 @@ def rules() -> Rules:
 
 
 @pytest.fixture(scope="module")
+def beside() -> dict[str, str]:
+    """What stands beside the rules where the hub is."""
+    return {HOMES_FILE: load(ROOT / "fleet.toml").homes().to_json()}
+
+
+@pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the runtime's packages alone."""
     directory = tmp_path_factory.mktemp("runtime")
@@ -65,7 +73,11 @@ def _isolated(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-I", "-S", "-c", prelude + code],
         env=SETTINGS.to_environ()
-        | {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"},
+        | {
+            HUB_TABLE: "jitr-acme-hub",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -74,10 +86,10 @@ def _isolated(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_the_built_asset_starts_with_nothing_but_its_layer_and_the_runtime(
-    handler: str, rules: Rules, runtime: Path
+    handler: str, rules: Rules, beside: dict[str, str], runtime: Path
 ) -> None:
     target = local()
-    function, layer = function_asset(rules, target).directory, layer_asset(target).directory / "python"
+    function, layer = function_asset(rules, target, beside).directory, layer_asset(target).directory / "python"
 
     done = _isolated(f"import {handler} as shipped; print(callable(shipped.handler))", function, layer, runtime)
 
@@ -177,7 +189,7 @@ def refuse(loader, data, path, **options):
         raise AssertionError(f"compiled {path}")
     return compile_it(loader, data, path, **options)
 SourceFileLoader.source_to_code = refuse
-import jitr.handlers.register, jitr.handlers.sweep
+import jitr.handlers.register, jitr.handlers.sweep, jitr.handlers.hub
 print(len([one for one in sys.modules.values() if (getattr(one, "__file__", None) or "").startswith(ours)]))
 """
 
@@ -191,9 +203,9 @@ def _dated_1980(directory: Path, copy: Path) -> Path:
 
 
 def test_no_source_is_compiled_at_a_cold_start_though_all_files_are_dated_1980(
-    rules: Rules, runtime: Path, tmp_path: Path
+    rules: Rules, beside: dict[str, str], runtime: Path, tmp_path: Path
 ) -> None:
-    function = _dated_1980(function_asset(rules, local()).directory, tmp_path / "function")
+    function = _dated_1980(function_asset(rules, local(), beside).directory, tmp_path / "function")
     layer = _dated_1980(layer_asset(local()).directory / "python", tmp_path / "layer")
 
     done = _isolated(_WITHOUT_COMPILING, function, layer, runtime)

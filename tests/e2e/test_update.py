@@ -59,18 +59,28 @@ class Stream:
 
     def _connect_all(self) -> None:
         while not self._ended.is_set():
-            name = f"sensor-{next(_NUMBERS)}"
+            name, told = f"sensor-{next(_NUMBERS)}", ""
             try:
                 with self._issuing:
                     files = self._ca.issue(self._folder / name, name, days=365)
+                told = files.certificate_id
                 connection, _ = self._stage.device(files, name).connect_until_accepted(
                     self._stage.endpoint, patience=_PATIENCE
                 )
                 connection.close()
             except Exception as error:  # noqa: BLE001 -- whatever it was, the test says it
-                self.lost.append(f"{name}: {error}")
+                self.lost.append(f"{name}: {error}; {self._known_of(told)}")
             else:
                 self.accepted.append(files.certificate_id)
+
+    def _known_of(self, certificate_id: str) -> str:
+        """What AWS, the registry and the function's log say of a device that did not come in."""
+        try:
+            record = self._stage.registry.recall([certificate_id])[certificate_id]
+            lines = [line for line in self._stage.log_lines() if certificate_id in str(line)]
+            return f"{self._stage.status(certificate_id)}; {record}; log: {lines[-5:]}"
+        except Exception as error:  # noqa: BLE001 -- it is said besides
+            return f"nothing is known of it: {error}"
 
 
 @pytest.fixture(scope="module")
