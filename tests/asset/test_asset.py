@@ -118,6 +118,34 @@ def test_rules_that_differ_make_another_asset_and_the_same_rules_the_same(rules:
     assert function_asset(other, AWS).directory != function_asset(rules, AWS).directory
 
 
+def test_byte_code_makes_another_asset(rules: Rules) -> None:
+    """Compiled for one interpreter, for another one, or not at all: never under the same hash."""
+    compiled = local()
+    elsewhere = replace(compiled, runtime=lambda_.Runtime("python3.99", lambda_.RuntimeFamily.PYTHON))
+
+    assert function_asset(rules, compiled).hash != function_asset(rules, elsewhere).hash
+    assert layer_asset(compiled).hash != layer_asset(elsewhere).hash
+
+
+def test_other_versions_and_another_runtime_or_processor_make_another_layer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("infra.asset.WHEELS", tmp_path)
+    monkeypatch.setattr("infra.asset.BUILD", tmp_path / "build")
+
+    def with_wheel(folder: str, version: str) -> str:
+        shutil.rmtree(tmp_path / folder, ignore_errors=True)
+        (tmp_path / folder).mkdir()
+        with zipfile.ZipFile(tmp_path / folder / f"one-{version}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("one.py", "")
+        return layer_asset(replace(AWS, wheels=folder)).hash
+
+    hashes = [with_wheel("python3.13-aarch64", "1.0"), with_wheel("python3.13-aarch64", "1.1")]
+    hashes += [with_wheel("python3.13-x86_64", "1.0"), with_wheel("python3.14-aarch64", "1.0")]
+    assert len(set(hashes)) == 4
+    assert with_wheel("python3.13-aarch64", "1.0") == hashes[0]
+
+
 def test_running_python_in_the_tree_does_not_change_the_asset(rules: Rules) -> None:
     before = function_asset(rules, AWS).hash
     subprocess.run([sys.executable, "-m", "compileall", "-q", "-f", str(ROOT / "functions")], check=True)
