@@ -95,6 +95,9 @@ def deployed(workspace: Workspace) -> Iterator[tuple[LocalStage, IssuingCa]]:
     try:
         story.steps()[0].play()
         stage = story.cast.second
+        # At the example's pace the local AWS would start up to 75 processes for the function, all of them anew at each
+        # update, and starve a small machine that has to start them all.
+        change_rules(workspace, "activations_per_second = 50", "activations_per_second = 4")
         deployment.synthesize(workspace, stage.account)
         deployment.deploy(workspace, stage.account, stage.place)
         stage.register_ca("factory", story.cast.ca)
