@@ -253,9 +253,13 @@ def test_devices_wait_while_a_stage_is_paused_and_status_says_so(fleet: Fleet) -
         Role=role["Arn"],
         Handler="f.handler",
         Code={"ZipFile": code.getvalue()},
+        Publish=True,
     )
+    # As with `[stack] snap_start`; without it, the mapping is of the function itself.
+    lambda_.create_alias(FunctionName=NAMES.register_function, Name="live", FunctionVersion="1")
+    fed = f"{NAMES.register_function}:live"
     arn = f"arn:aws:sqs:{dev.region}:{dev.id}:{NAMES.registrations_queue}"
-    uuid = lambda_.create_event_source_mapping(FunctionName=NAMES.register_function, EventSourceArn=arn)["UUID"]
+    uuid = lambda_.create_event_source_mapping(FunctionName=fed, EventSourceArn=arn)["UUID"]
     assert queue
 
     fleet.run("ca", "pause", "--account", "dev", "--yes")
