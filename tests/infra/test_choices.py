@@ -228,7 +228,7 @@ def test_another_certificate_under_a_cas_name_is_another_ca_and_inherits_nothing
     draft.write("dev.pem", draft.issuer.verification())
     second = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
 
-    def of_the_ca(template: dict[str, Any]) -> set[str]:
+    def of_the_ca(template: Mapping[str, Any]) -> set[str]:
         cas = {name for name, one in template["Resources"].items() if one["Type"] == "AWS::IoT::CACertificate"}
         return cas | {name for name in template["Parameters"] if name.startswith("Cafactory")}
 
