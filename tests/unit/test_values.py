@@ -51,8 +51,8 @@ def test_fields_and_defaults_are_those_of_a_dataclass() -> None:
 def test_an_argument_that_lacks_or_is_too_much_is_named() -> None:
     with pytest.raises(TypeError, match="Reading needs name"):
         Reading()  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="Reading has no nmae"):
-        Reading(name="a", nmae="b")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="Reading has no colour"):
+        Reading(name="a", colour="b")  # type: ignore[call-arg]
 
 
 def test_nothing_is_set_or_deleted_afterwards() -> None:
@@ -70,8 +70,8 @@ def test_equality_and_hash_are_of_the_class_and_its_compared_fields() -> None:
     one, same = Reading(name="a", seen_by="x"), Reading(name="a", seen_by="y")
     assert one == same
     assert one != Reading(name="b")
-    assert one != Usual(name="a")
-    assert Other(name="a") != Reading(name="a")
+    others: list[object] = [Usual(name="a"), Other(name="a")]
+    assert one not in others
     assert hash(Other(name="a")) == hash(Other(name="a"))
     assert {Other(name="a"), Other(name="a")} == {Other(name="a")}
 
