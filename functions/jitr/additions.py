@@ -16,7 +16,7 @@ from jitr.naming import (
     RESERVED_PREFIX,
 )
 from jitr.rules import CaRules
-from jitr.values import value
+from jitr.value import value
 
 
 @value

@@ -54,7 +54,7 @@ from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations
 from jitr.rules import CHECKS, HOOK, CaRules, CheckMode, OnStaleCrl, Rules
 from jitr.twins import twin_id
-from jitr.values import value
+from jitr.value import value
 
 
 @value

@@ -12,7 +12,7 @@ from jitr.iot import AwsIot
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules
-from jitr.values import value
+from jitr.value import value
 
 # An observation older than this is made again before the status is set (the sixth IoT call).
 _FRESH = timedelta(seconds=5)

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from jitr.damage import Damaged, quietly
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
-from jitr.values import value
+from jitr.value import value
 
 _Read = TypeVar("_Read")
 

@@ -19,7 +19,7 @@ from jitr.extensions import UNDERSTOOD
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations, Unusable
 from jitr.rules import CaRules
-from jitr.values import value
+from jitr.value import value
 from jitr.weak_keys import why_weak
 
 _STRONG_HASHES = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})

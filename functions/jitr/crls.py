@@ -18,7 +18,7 @@ from jitr.edge import calling
 from jitr.errors import CRL_AWAITED, Unavailable, UnusableCrl
 from jitr.revocation import RevocationList, Revocations, Unusable, refuse_size
 from jitr.rules import CaRules, Rules
-from jitr.values import value
+from jitr.value import value
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -13,7 +13,7 @@ from typing import Self
 from jitr.errors import Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.registrations import Status
-from jitr.values import value
+from jitr.value import value
 
 # Events that were under way while the decision was made: the queue's SentTimestamp within this of the decision.
 UNDER_WAY = timedelta(minutes=5)

@@ -25,7 +25,7 @@ from functools import reduce
 from jitr.additions import Additions
 from jitr.errors import Reason, Rejected
 from jitr.rules import CaRules, EnrollmentRule
-from jitr.values import value
+from jitr.value import value
 
 
 class SubjectKind(StrEnum):

@@ -16,7 +16,7 @@ from jitr.enrollment import Entry, Subject, SubjectKind, digest
 from jitr.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.errors import JitrError, Unavailable
 from jitr.items import milliseconds
-from jitr.values import value
+from jitr.value import value
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

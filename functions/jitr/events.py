@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from jitr.errors import UnreadableEvent
-from jitr.values import value
+from jitr.value import value
 
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in jitr
 _LONGEST_TEXT = 64

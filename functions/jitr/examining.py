@@ -32,7 +32,7 @@ from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.registrations import DeviceRegistration
 from jitr.rules import HOOK, CaRules, CheckMode, Rules
-from jitr.values import value
+from jitr.value import value
 
 
 @value

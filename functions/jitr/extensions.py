@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from jitr.values import value
+from jitr.value import value
 
 # Critical extensions that are taken into account here, or that ask nothing of us: the policies bind only somebody who
 # asks for a policy (RFC 5280 §6.1.1 (c): any-policy), the others only describe.

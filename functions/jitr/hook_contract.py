@@ -19,7 +19,7 @@ from jitr.errors import Reason, Rejected
 from jitr.naming import THING_NAME
 from jitr.registrations import DeviceRegistration
 from jitr.rules import CaRules
-from jitr.values import value
+from jitr.value import value
 
 THING, TYPE, GROUPS = "ThingName", "ThingType", "ThingGroups"
 _CERTIFICATE = "AWS::IoT::Certificate::"

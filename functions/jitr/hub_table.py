@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.attributes import plain, values
 from jitr.edge import calling
 from jitr.items import milliseconds, moment
-from jitr.values import value
+from jitr.value import value
 from jitr.whereabouts import Statement
 
 if TYPE_CHECKING:

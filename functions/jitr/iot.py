@@ -27,7 +27,7 @@ from jitr.provisioning import (
     SetStatus,
 )
 from jitr.registrations import CaRegistration, DeviceRegistration, ListedCertificate, Status
-from jitr.values import value
+from jitr.value import value
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

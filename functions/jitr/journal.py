@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.attributes import key, plain, setting, values
 from jitr.edge import calling
 from jitr.items import SCHEMA, milliseconds, moment
-from jitr.values import value
+from jitr.value import value
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -16,7 +16,7 @@ from jitr.edge import calling
 from jitr.errors import Unavailable
 from jitr.events import published
 from jitr.settings import Settings
-from jitr.values import value
+from jitr.value import value
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from jitr.values import value
+from jitr.value import value
 
 
 class Status(StrEnum):

@@ -31,7 +31,7 @@ from jitr.certificates import Certificate
 from jitr.crl_entries import INTEGER, SEQUENCE, RevocationReason, elements, header, index_of, reason_in
 from jitr.damage import Damaged, quietly
 from jitr.errors import UnusableCrl
-from jitr.values import value
+from jitr.value import value
 
 # A function of 512 MB reads this much with room to spare (bench/crl.py); it is 1.6 million entries of the usual size.
 GREATEST_SIZE = 64 * 2**20

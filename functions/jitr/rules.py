@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jitr.errors import Misconfigured
-from jitr.values import value
+from jitr.value import value
 
 RULES_SCHEMA = 1
 RULES_FILE = "rules.json"

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from typing import Any, Self
 
 from jitr.errors import Misconfigured
-from jitr.values import value
+from jitr.value import value
 
 _PREFIX = "JITR_"
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from jitr.enrollment import Entry, EntryRule
 from jitr.errors import Misconfigured, UnreadableEvent
 from jitr.events import CERTIFICATE_ID
-from jitr.values import value
+from jitr.value import value
 
 HOMES_FILE = "hub.json"
 _VERSION = "1"  # of the events' details; within it, fields are only added

@@ -3,11 +3,12 @@
 import copy
 import pickle
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from dataclasses import FrozenInstanceError, InitVar, asdict, dataclass, field, fields, replace
+from typing import Any, ClassVar
 
 import pytest
 
-from jitr.values import value
+from jitr.value import value
 
 
 @value
@@ -74,6 +75,29 @@ def test_equality_and_hash_are_of_the_class_and_its_compared_fields() -> None:
     assert one not in others
     assert hash(Other(name="a")) == hash(Other(name="a"))
     assert {Other(name="a"), Other(name="a")} == {Other(name="a")}
+
+
+def test_a_value_equals_itself_even_if_a_field_does_not() -> None:
+    nothing = float("nan")
+    assert Reading(name="a", degrees=nothing) == Reading(name="a", degrees=nothing)
+
+
+@pytest.mark.parametrize(
+    ("of_its_own", "annotated"),
+    [
+        ({"__post_init__": lambda _: None}, {}),
+        ({}, {"limit": ClassVar[int]}),
+        ({}, {"given": InitVar[int]}),
+        ({"counted": field(init=False)}, {"counted": int}),
+        ({"counted": field(hash=False)}, {"counted": int}),
+    ],
+    ids=["post_init", "ClassVar", "InitVar", "init", "hash"],
+)
+def test_what_only_the_library_knows_is_refused_when_the_class_is_defined(
+    of_its_own: dict[str, Any], annotated: dict[str, Any]
+) -> None:
+    with pytest.raises(TypeError, match="Odd has what only"):
+        value(type("Odd", (), {"__annotations__": {"name": str} | annotated, **of_its_own}))
 
 
 def test_what_it_prints_is_what_a_dataclass_prints() -> None:

@@ -1,7 +1,7 @@
 """`@value`: frozen, slotted, keyword-only dataclasses that cost a tenth to define.
 
 The standard library writes the methods of every dataclass as source, and compiles it whenever the module is imported:
-half of what jitr's own modules cost a cold start (bench/coldstart.py, docs/decisions/0007-values.md). Here all
+half of what jitr's own modules cost a cold start (bench/coldstart.py, docs/decisions/0007-value.md). Here all
 classes share the methods of one. What the library has for dataclasses (`replace`, `asdict`, `fields`) works on them.
 """
 
@@ -40,11 +40,10 @@ class _Frozen:
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        compared = [name for name, field in self.__dataclass_fields__.items() if field.compare]
-        return all(getattr(self, name) == getattr(other, name) for name in compared)
+        return _compared(self) == _compared(other)
 
     def __hash__(self) -> int:
-        return hash(tuple(getattr(self, name) for name, field in self.__dataclass_fields__.items() if field.compare))
+        return hash(_compared(self))
 
     def __repr__(self) -> str:
         shown = [f"{name}={getattr(self, name)!r}" for name, field in self.__dataclass_fields__.items() if field.repr]
@@ -56,6 +55,10 @@ class _Frozen:
         return functools.partial(type(self), **given), ()
 
 
+def _compared(one: Any) -> tuple[Any, ...]:
+    return tuple(getattr(one, name) for name, field in one.__dataclass_fields__.items() if field.compare)
+
+
 _METHODS = ("__init__", "__setattr__", "__delattr__", "__eq__", "__hash__", "__repr__", "__reduce__")
 
 
@@ -63,9 +66,13 @@ _METHODS = ("__init__", "__setattr__", "__delattr__", "__eq__", "__hash__", "__r
 def value(cls: type[_T]) -> type[_T]:
     """Make a class what `dataclasses.dataclass(frozen=True, slots=True, kw_only=True)` makes of it.
 
-    Not for one with `__post_init__` or fields that are no parameters (`init=False`), which would be passed over.
+    Raises TypeError for what these methods know nothing of: `__post_init__`, ClassVar, InitVar, and fields with `init`
+    or `hash` of their own.
     """
     defined = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True, kw_only=True)(cls)
+    plain = [field for field in dataclasses.fields(defined) if field.init and field.hash is None]  # type: ignore[arg-type]
+    if hasattr(cls, "__post_init__") or len(plain) < len(defined.__dataclass_fields__):  # type: ignore[attr-defined]
+        raise TypeError(f"{cls.__name__} has what only the standard library's dataclasses know")
     for name in _METHODS:
         if name not in vars(cls):
             setattr(defined, name, vars(_Frozen)[name])
