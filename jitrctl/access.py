@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jitrctl.connections import shared
+from jitrctl.connections import with_trust_read_once
 from jitrctl.endpoints import is_aws, is_loopback, refuse_stray
 from jitrctl.errors import AccessError, WrongAccount
 from jitrctl.explaining import explain
@@ -103,7 +103,7 @@ def _client(
     client = session.create_client(
         service, region_name=region, endpoint_url=account.endpoint_url, config=merged, **keys
     )
-    return shared(client, merged)
+    return with_trust_read_once(client)
 
 
 def _assumed(session: botocore.session.Session, account: Account, region: str) -> Mapping[str, Any]:

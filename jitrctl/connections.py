@@ -1,8 +1,12 @@
-"""Connections to AWS that all clients of this process share, and the certificates that they trust, read once.
+"""The certificates that clients trust, read once for the process and not for each of their connections.
 
-botocore gives each client a pool of connections of its own, and reads the file of trusted certificates anew for each
-connection: 70 ms of a processor every time, which for fifty accounts with four clients each is most of what a look at
-them takes (bench/accounts.py). Whose call it is stands in its signature and not in the connection, so accounts share.
+botocore reads the file of trusted certificates anew for each connection: 70 ms of a processor every time, which for
+fifty accounts with four clients each is most of what a look at them takes (bench/accounts.py). So clients that trust
+the same file share one TLS context, which has read it. All else is each client's own as botocore made it: connections,
+timeouts, proxies, socket options.
+
+botocore has no way to be given a context, so it is put where its HTTP session takes one from. That is only faster: a
+client for which it might not be right, or where botocore is not as we know it, stays as it is.
 """
 
 from __future__ import annotations
@@ -10,59 +14,65 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from botocore.httpsession import URLLib3Session, get_cert_path
+from botocore import httpsession
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-# As many to one host as threads may ask it at once: each stage is worked on in a thread (across.py).
-MOST_TO_A_HOST = 16
-
-_kept: dict[tuple[Any, ...], URLLib3Session] = {}
-_making = threading.Lock()
+_trusting: dict[str, ssl.SSLContext] = {}  # by the path of the trusted certificates, and only by that
+_reading = threading.Lock()
 
 
-def shared(client: Any, config: Any) -> Any:
-    """The client, with its connections among those that all clients made with this botocore Config share."""
-    endpoint = client._endpoint  # noqa: SLF001 -- botocore has no way to be given connections
-    given = endpoint.http_session
-    trusted, proxies = given._verify, given._proxy_config._proxies  # noqa: SLF001 -- as botocore found them
-    key = (trusted, config.connect_timeout, config.read_timeout, tuple(sorted(proxies.items())))
-    with _making:
-        if key not in _kept:
-            _kept[key] = _Session(trusted=trusted, config=config, proxies=proxies)
-    given.close()
-    endpoint.http_session = _kept[key]
+def with_trust_read_once(client: Any) -> Any:
+    """The client; its connections do not read the trusted certificates anew where another's already have."""
+    try:
+        session = client._endpoint.http_session  # noqa: SLF001 -- as all below; botocore 1.43, httpsession.py
+        if not _is_plain(session):
+            return client
+        trusted: str = httpsession.get_cert_path(session._verify)  # type: ignore[attr-defined]  # noqa: SLF001
+        new_context, set_up = session._get_ssl_context, session._setup_ssl_cert  # noqa: SLF001
+        pools = session._manager.connection_pool_kw  # noqa: SLF001
+        pools["ssl_context"]
+    except (AttributeError, KeyError):
+        return client  # another botocore, of which nothing was changed yet
+    context = _context(trusted, new_context)
+    if context is None:
+        return client
+
+    def set_up_without_reading(pool: Any, *arguments: Any) -> None:
+        set_up(pool, *arguments)
+        pool.ca_certs = None
+
+    pools["ssl_context"] = context
+    session._get_ssl_context = lambda: context  # noqa: SLF001 -- for the pools behind a proxy, which are made later
+    session._setup_ssl_cert = set_up_without_reading  # noqa: SLF001 -- what botocore calls before each request
     return client
 
 
-class _Session(URLLib3Session):
-    """botocore's, but that all of its connections have one TLS context, which has read the trusted certificates."""
+def _is_plain(session: Any) -> bool:
+    """Whether an HTTP session of botocore's verifies certificates, and does so with nothing but the trusted ones.
 
-    def __init__(self, *, trusted: Any, config: Any, proxies: Mapping[str, str]) -> None:
-        self._trusted = trusted
-        self._context: ssl.SSLContext | None = None
-        self._is_read = False
-        super().__init__(
-            verify=trusted,
-            proxies=dict(proxies),
-            timeout=(config.connect_timeout, config.read_timeout),  # type: ignore[arg-type]  # as botocore's own
-            max_pool_connections=MOST_TO_A_HOST,
-        )
+    Raises AttributeError when it is not as we know it.
+    """
+    proxies = session._proxy_config  # noqa: SLF001
+    return (
+        type(session) is httpsession.URLLib3Session
+        and bool(session._verify)  # noqa: SLF001 -- else its context would be one that checks nothing
+        and not (session._cert_file or session._key_file)  # noqa: SLF001 -- a client's own, read into its context
+        and not proxies.settings  # may name certificates of the proxy's own, which are read into the context, too
+        and not any(url.lower().startswith("https:") for url in proxies._proxies.values())  # noqa: SLF001 -- reads ca_certs
+    )
 
-    def _get_ssl_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = super()._get_ssl_context()  # type: ignore[misc]  # which the stubs leave out
+
+def _context(trusted: str, new_context: Callable[[], ssl.SSLContext]) -> ssl.SSLContext | None:
+    """The TLS context of all who trust that file; None when it cannot be read, and botocore is to say why."""
+    with _reading:
+        if trusted not in _trusting:
+            context = new_context()
             try:
-                self._context.load_verify_locations(get_cert_path(self._trusted))
+                context.load_verify_locations(trusted)
             except OSError:  # ssl.SSLError is one
-                pass  # each connection tries to, then, and botocore says what is wrong with the file
-            else:
-                self._is_read = True
-        return self._context
-
-    def _setup_ssl_cert(self, conn: Any, url: str, verify: Any) -> None:
-        super()._setup_ssl_cert(conn, url, verify)  # type: ignore[misc]
-        if self._is_read:
-            conn.ca_certs = None  # nothing more to read
+                return None
+            _trusting[trusted] = context
+        return _trusting[trusted]
