@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, RefreshWithMFAUnsupportedError
 
 from jitrctl.connections import with_trust_read_once
 from jitrctl.endpoints import is_aws, is_loopback, refuse_stray
 from jitrctl.errors import AccessError, WrongAccount
-from jitrctl.explaining import explain
-from jitrctl.profiles import session_of
+from jitrctl.explaining import explain, wants_another_code
+from jitrctl.profiles import ask_again, find_credentials, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # A person waits: longer than in the functions before giving up on a call, and five attempts against throttling.
 _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 5})
+_CODES = 3  # for one profile, before it is given up; as sudo does
 _SESSION_NAME = "jitrctl"  # in CloudTrail, behind the role's name
 
 _making = threading.Lock()  # of sessions and clients: botocore's sessions are for one thread at a time
@@ -50,41 +51,63 @@ class Access:
             return _client(self.session, service, self.account, self.region, self.keys, config)
 
 
-def open_access(account: Account, region: str) -> Access:
+def open_access(account: Account, region: str, home: str | None = None) -> Access:
     """Open an account in a Region with the credentials that the fleet file names, and ask AWS whose they are.
+
+    `home` is the Region in which roles that a profile names are assumed when it has none itself, the same for all
+    accounts behind the profile; None is the account's first. An MFA code that AWS does not take is asked for again.
 
     Raises AccessError when there are none that work; WrongAccount when they are another account's; Unusable when only
     the shell says that calls go elsewhere than to AWS.
     """
-    keys: Mapping[str, Any] = {}
     try:
-        with _making:
-            session, elsewhere = _session(account, region)
-        if _is_local(account):
-            keys = {"aws_access_key_id": account.id, "aws_secret_access_key": "test"}
-        elif account.role_arn:
-            keys = _assumed(session, account, region)
-        with _making:
-            sts = _client(session, "sts", account, region, keys)
-        identity = sts.get_caller_identity()
+        access, owner = _open(account, region, home or account.regions[0], codes=_CODES)
     except (BotoCoreError, ClientError) as error:
         raise AccessError(
             f"account {account.name} cannot be opened with {_means(account)}: {explain(error)}"
         ) from error
-    if identity["Account"] != account.id:
+    if owner != account.id:
         raise WrongAccount(
-            f"{_means(account)} is account {identity['Account']}, and the fleet file says that {account.name} is "
-            f"{account.id}: correct the profile or the fleet file"
+            f"{_means(account)} is account {owner}, and the fleet file says that {account.name} is {account.id}: "
+            "correct the profile or the fleet file"
         )
-    return Access(
+    return access
+
+
+def _open(account: Account, region: str, home: str, *, codes: int) -> tuple[Access, str]:
+    """The way in, and whose account it is; so many MFA codes are asked for.
+
+    Raises botocore's errors; AccessError when a code is wanted, and not given; Unusable as `refuse_stray` does.
+    """
+    with _making:
+        session, elsewhere = _session(account, home)
+    keys: Mapping[str, Any] = {}
+    try:
+        if _is_local(account):
+            keys = {"aws_access_key_id": account.id, "aws_secret_access_key": "test"}
+        else:
+            find_credentials(session)  # `create_client` would, for one account at a time
+        if account.role_arn and not _is_local(account):
+            keys = _assumed(session, account, region)
+        with _making:
+            sts = _client(session, "sts", account, region, keys)
+        identity = sts.get_caller_identity()
+    except (ClientError, RefreshWithMFAUnsupportedError) as error:
+        if codes == 1 or not wants_another_code(error):
+            raise
+        with _making:
+            ask_again(session)
+        return _open(account, region, home, codes=codes - 1)
+    access = Access(
         account=account, region=region, session=session, keys=keys, caller=identity["Arn"], elsewhere=elsewhere
     )
+    return access, identity["Account"]
 
 
-def _session(account: Account, region: str) -> tuple[botocore.session.Session, str | None]:
+def _session(account: Account, home: str) -> tuple[botocore.session.Session, str | None]:
     """A session, and its endpoint when that is not AWS."""
     # A local emulator has no use for a profile, and its owner need not have one of that name.
-    session = session_of(None if _is_local(account) else account.profile, region)
+    session = session_of(None if _is_local(account) else account.profile, home)
     in_profile = session.get_scoped_config().get("endpoint_url")
     refuse_stray(account, in_profile)
     endpoint_url = account.endpoint_url or in_profile

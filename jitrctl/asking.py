@@ -22,12 +22,16 @@ _asked: SimpleQueue[tuple[str, _Answer]] = SimpleQueue()
 def ask(question: str, *, otherwise: str) -> str:
     """The operator's answer, which is not shown as it is typed; `otherwise` says what to do where nobody can answer.
 
-    Raises AccessError when there is nobody to ask, or the answer was Ctrl-C.
+    Raises AccessError when there is nobody to ask, or the answer was Ctrl-D, or Ctrl-C while a thread waited for it;
+    KeyboardInterrupt when it was Ctrl-C in the main thread, which breaks off the command as always.
     """
     if not can_ask():
         raise AccessError(otherwise)
     if threading.current_thread() is threading.main_thread():
-        return getpass.getpass(question)
+        try:
+            return getpass.getpass(question)
+        except EOFError as error:
+            raise _refusal(question) from error
     answer: _Answer = SimpleQueue()
     _asked.put((question, answer))
     given = answer.get()

@@ -30,7 +30,7 @@ def with_trust_read_once(client: Any) -> Any:
         session = client._endpoint.http_session  # noqa: SLF001 -- as all below; botocore 1.43, httpsession.py
         if not _is_plain(session):
             return client
-        trusted: str = httpsession.get_cert_path(session._verify)  # type: ignore[attr-defined]  # noqa: SLF001
+        trusted = str(httpsession.get_cert_path(session._verify))  # noqa: SLF001
         new_context, set_up = session._get_ssl_context, session._setup_ssl_cert  # noqa: SLF001
         pools = session._manager.connection_pool_kw  # noqa: SLF001
         pools["ssl_context"]
@@ -57,11 +57,11 @@ def _is_plain(session: Any) -> bool:
     """
     proxies = session._proxy_config  # noqa: SLF001
     return (
-        type(session) is httpsession.URLLib3Session
-        and bool(session._verify)  # noqa: SLF001 -- else its context would be one that checks nothing
+        bool(session._verify)  # noqa: SLF001 -- else its context would be one that checks nothing
         and not (session._cert_file or session._key_file)  # noqa: SLF001 -- a client's own, read into its context
         and not proxies.settings  # may name certificates of the proxy's own, which are read into the context, too
         and not any(url.lower().startswith("https:") for url in proxies._proxies.values())  # noqa: SLF001 -- reads ca_certs
+        and type(session) is httpsession.URLLib3Session
     )
 
 

@@ -14,6 +14,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    RefreshWithMFAUnsupportedError,
     SSOError,
     TokenRetrievalError,
 )
@@ -34,6 +35,7 @@ _THROTTLED = frozenset(
 _STACK_MISSING = frozenset(
     {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist"}
 )
+_CODE_REFUSED = "MultiFactorAuthentication failed"  # in the message of an AccessDenied of STS
 _RENEW = "renew them the way you got them, for instance `aws sso login`"
 
 
@@ -56,6 +58,11 @@ def explain(error: Exception) -> str:
             said = f"{said}: add the profile to your AWS configuration, or correct it in the fleet file"
         case NoCredentialsError() | PartialCredentialsError():
             said = "there are no credentials: name a profile in the fleet file, or set them in the environment"
+        case RefreshWithMFAUnsupportedError():
+            # botocore asks for a code once: either it was not taken, or what AWS gave for it has run out.
+            said = (
+                "what a code gave has run out, or there was none that AWS took: run it again, and be asked for another"
+            )
         case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
             said = f"the credentials cannot be had ({said}): {_RENEW}"
         case ConnectionError() | HTTPClientError():
@@ -65,6 +72,13 @@ def explain(error: Exception) -> str:
         case _:
             said = f"a fault of jitrctl itself ({type(error).__name__}: {said}): please report it"
     return said
+
+
+def wants_another_code(error: Exception) -> bool:
+    """Whether AWS did not take an MFA code, or botocore would need one more from a session than it asks for."""
+    if isinstance(error, ClientError):
+        return _CODE_REFUSED in str(error.response["Error"].get("Message"))
+    return isinstance(error, RefreshWithMFAUnsupportedError)
 
 
 def is_missing(error: ClientError) -> bool:
@@ -93,7 +107,7 @@ def _refused(error: ClientError) -> str:
 
 
 def _denied(said: str, action: str) -> str:
-    if "MultiFactorAuthentication failed" in said:
+    if _CODE_REFUSED in said:
         return "AWS did not take the MFA code: each counts once, so wait until the device shows another, then try again"
     named = _NOT_AUTHORIZED.search(said)
     return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"

@@ -51,7 +51,8 @@ class Stage:
     @cached_property
     def access(self) -> Access:
         """The way in; raises AccessError, WrongAccount, Unusable."""
-        return open_access(self.account, self.region)
+        alike = (account for account in self.fleet.accounts if account.profile == self.account.profile)
+        return open_access(self.account, self.region, next(alike).regions[0])
 
     @property
     def is_open(self) -> bool:

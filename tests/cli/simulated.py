@@ -163,9 +163,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
 
 
 def _opened(fleet: Simulated) -> Callable[..., Access]:
-    return lambda account, _region: Access(
-        fleet.place(account.name), f"arn:aws:sts::{account.id}:assumed-role/operator/ann"
-    )
+    return lambda account, *_: Access(fleet.place(account.name), f"arn:aws:sts::{account.id}:assumed-role/operator/ann")
 
 
 def _rules(stage: Stage) -> dict[str, dict[str, Any]]:

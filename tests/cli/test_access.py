@@ -1,5 +1,7 @@
 """Whose credentials are used, where calls go, and what is refused before anything is changed."""
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from jitrctl.errors import AccessError, Unusable
 from jitrctl.stages import Stage, choose
 
 ID = "a" * 64
+PATIENCE = 20  # seconds until a program that waits in vain gives up
 ELSEWHERE = "http://127.0.0.1:9"
 VPC = "https://vpce-1.iot.eu-central-1.vpce.amazonaws.com"
 
@@ -47,8 +50,7 @@ def test_another_accounts_credentials_are_refused_before_anything_is_changed_any
 def test_a_profile_is_named_where_it_does_not_work(
     write_fleet: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "config").write_text("[profile x]\nsso_session = none\n", encoding="utf-8")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    _with_config("[profile x]\nsso_session = none\n", tmp_path, monkeypatch)
     (stage, *_) = choose(
         load(write_fleet('role_arn = "arn:aws:iam::111111111111:role/operator"', 'profile = "x"')), (), ()
     )
@@ -80,9 +82,13 @@ def test_an_endpoint_of_awss_own_is_no_stranger(stages: tuple[Stage, ...], monke
     assert stages[0].iot.meta.endpoint_url == VPC
 
 
-def _profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config").write_text(f"[default]\nendpoint_url = {ELSEWHERE}\n", encoding="utf-8")
+def _with_config(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text(text, encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+
+def _profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_config(f"[default]\nendpoint_url = {ELSEWHERE}\n", tmp_path, monkeypatch)
 
 
 def test_a_profiles_endpoint_is_honoured(
@@ -132,3 +138,59 @@ def test_what_only_looks_like_aws_is_not(
     monkeypatch.setenv("AWS_ENDPOINT_URL", stray)
     with pytest.raises(Unusable, match="which is not AWS"):
         _ = stages[0].access
+
+
+BOTH_BEHIND_ONE = """\
+[profile base]
+aws_access_key_id = testing
+aws_secret_access_key = testing
+[profile x]
+source_profile = base
+role_arn = arn:aws:iam::333333333333:role/x
+"""
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(("own", "where"), [("", "eu-central-1"), ("region = eu-west-1\n", "eu-west-1")])
+@pytest.mark.parametrize("first", [0, -1])
+def test_the_region_in_which_a_profiles_roles_are_assumed_is_the_same_whichever_account_comes_first(
+    write_fleet: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, where: str, first: int
+) -> None:
+    """The profile's own; else the first of the first account behind it, in the fleet file."""
+    _with_config(BOTH_BEHIND_ONE + own, tmp_path, monkeypatch)
+    text = write_fleet('"eu-central-1", "us-east-1"', '"us-east-1"').read_text(encoding="utf-8")
+    (tmp_path / "fleet.toml").write_text(text.replace("role_arn", 'profile = "x"\nrole_arn'), encoding="utf-8")
+    stages = choose(load(tmp_path / "fleet.toml"), (), ())
+    assert stages[first].access.session.get_config_variable("region") == where
+
+
+WAITING = """\
+import signal, sys
+signal.alarm({patience})
+with open({fifo!r}, sys.argv[1]):
+    print('{{"Version": 1, "AccessKeyId": "testing", "SecretAccessKey": "testing"}}')
+"""
+
+
+@pytest.mark.usefixtures("aws")
+def test_profiles_that_run_a_program_for_their_credentials_do_not_wait_for_each_other(
+    write_fleet: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each program ends when the other runs: one opens a pipe for reading, the other for writing."""
+    os.mkfifo(tmp_path / "pipe")
+    program = tmp_path / "program.py"
+    program.write_text(WAITING.format(patience=PATIENCE, fifo=str(tmp_path / "pipe")), encoding="utf-8")
+    _with_config(
+        "".join(
+            f"[profile {name}]\ncredential_process = {sys.executable} {program} {mode}\n"
+            for name, mode in (("dev", "r"), ("prod", "w"))
+        ),
+        tmp_path,
+        monkeypatch,
+    )
+    text = write_fleet().read_text(encoding="utf-8")
+    for name in ("dev", "prod"):
+        text = text.replace(f"[account.{name}]", f'[account.{name}]\nprofile = "{name}"')
+    (tmp_path / "fleet.toml").write_text(text, encoding="utf-8")
+
+    assert [failed.error for failed in open_all(choose(load(tmp_path / "fleet.toml"), (), ())).failed] == []

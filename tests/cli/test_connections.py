@@ -108,14 +108,13 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def plain(url: str, account: str = ACCOUNT, *, verify: Any = None, **config: Any) -> Any:
     """A client as botocore makes it."""
-    config = {"connect_timeout": 5, "read_timeout": 5, "retries": {"total_max_attempts": 1}} | config
     core = botocore.session.Session()
     core.register_component("data_loader", LOADER)
     return core.create_client(
         "iot",
         region_name="eu-central-1",
         endpoint_url=url,
-        config=Config(**config),
+        config=Config(connect_timeout=5, retries={"total_max_attempts": 1}, **config),
         verify=verify,
         aws_access_key_id=account,
         aws_secret_access_key="x",
