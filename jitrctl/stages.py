@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fleet.resources import ResourceNames
 from jitr.crls import Crls
@@ -19,10 +18,33 @@ from jitrctl.clock import now
 from jitrctl.errors import AccessError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fleet.model import Account, Ca, CaRegistration, Fleet
     from jitr.rules import Rules
+
+
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """functools.cached_property without its lock.
+
+    In Python 3.11 that is one for all instances (https://github.com/python/cpython/issues/87634): accounts would be
+    opened one after the other. A stage is for one thread at a time, and needs none.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, stage: Any, _: type | None = None) -> T:
+        value: T = self._make(stage)
+        stage.__dict__[self._name] = value  # which is looked at before this the next time
+        return value
 
 
 @dataclass(kw_only=True, eq=False)
@@ -44,11 +66,11 @@ class Stage:
     def names(self) -> ResourceNames:
         return ResourceNames(self.fleet.name)
 
-    @cached_property
+    @_Kept
     def rules(self) -> Rules:
         return self.fleet.rules(self.account, self.region)
 
-    @cached_property
+    @_Kept
     def access(self) -> Access:
         """The way in; raises AccessError, WrongAccount, Unusable."""
         alike = (account for account in self.fleet.accounts if account.profile == self.account.profile)
@@ -63,36 +85,36 @@ class Stage:
         """The ARN of who we are there."""
         return self.access.caller
 
-    @cached_property
+    @_Kept
     def iot(self) -> Any:
         return self.access.client("iot")
 
-    @cached_property
+    @_Kept
     def aws_iot(self) -> AwsIot:
         """AWS IoT in jitr's own words; unpaced, since a person's calls are few."""
         return AwsIot(self.iot, Pacer(0), clock=now)
 
-    @cached_property
+    @_Kept
     def lambda_(self) -> Any:
         return self.access.client("lambda")
 
-    @cached_property
+    @_Kept
     def dynamodb(self) -> Any:
         return self.access.client("dynamodb")
 
-    @cached_property
+    @_Kept
     def sqs(self) -> Any:
         return self.access.client("sqs")
 
-    @cached_property
+    @_Kept
     def registry(self) -> Registry:
         return Registry(self.dynamodb, self.names.registry_table)
 
-    @cached_property
+    @_Kept
     def enrollment(self) -> EnrollmentTable:
         return EnrollmentTable(self.dynamodb, self.names.enrollment_table)
 
-    @cached_property
+    @_Kept
     def s3(self) -> Any:
         return self.access.client("s3")
 
@@ -100,11 +122,11 @@ class Stage:
     def crl_bucket(self) -> str:
         return self.names.crl_bucket(self.account.id, self.region)
 
-    @cached_property
+    @_Kept
     def crls(self) -> Crls:
         return Crls(lambda: self.s3, self.crl_bucket, self.account.id, clock=now)
 
-    @cached_property
+    @_Kept
     def journal(self) -> Journal:
         return Journal(self.dynamodb, self.names.registry_table)
 
