@@ -14,7 +14,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def backlog(*, total: int = 3, age: timedelta | None = 5 * MINUTE) -> Backlog:
-    return Backlog(waiting=total, in_work=0, put_off=0, oldest=age)
+    return Backlog(waiting=total, in_work=0, put_off=0, oldest=NOW - age if age is not None else None)
 
 
 def record(**fields: Any) -> Record:
@@ -27,22 +27,28 @@ def test_messages_in_work_and_put_off_are_told_apart_from_those_that_wait() -> N
         "ApproximateNumberOfMessagesNotVisible": "2",
         "ApproximateNumberOfMessagesDelayed": "1",
     }
-    told = str(Backlog.of(attributes, 4 * MINUTE))
-    assert told == "about 8 messages for all devices in the queue, 2 of them in work, 1 put off, the oldest for 4m"
+    assert str(Backlog.of(attributes, NOW - 4 * MINUTE)) == (
+        "about 8 messages for all devices in the queue, 2 of them in work, 1 put off, "
+        "the oldest sent 2026-11-26 11:56Z, but for those received more than three times"
+    )
+
+
+EVENT = "the event of its registration, 2026-11-26 11:40Z,"
+NOT_CERTAIN = f"{EVENT} may be among them only if it was received more than three times"
 
 
 @pytest.mark.parametrize(
     ("queue", "registered", "told"),
     [
-        (backlog(), 20 * MINUTE, "the event of its registration, 2026-11-26 11:40Z, is not among them any more"),
-        (backlog(), 6 * MINUTE, "the event of its registration, 2026-11-26 11:54Z, may be among them"),
-        (backlog(age=None), 20 * MINUTE, "the event of its registration, 2026-11-26 11:40Z, may be among them"),
-        (backlog(total=0), 20 * MINUTE, "the event of its registration, 2026-11-26 11:40Z, is not among them any more"),
+        (backlog(), 20 * MINUTE, NOT_CERTAIN),
+        (backlog(age=17 * MINUTE), 20 * MINUTE, f"{EVENT} may be among them"),
+        (backlog(age=None), 20 * MINUTE, f"{EVENT} may be among them"),
+        (backlog(total=0), 20 * MINUTE, f"{EVENT} is not among them any more"),
         (backlog(total=0), MINUTE, ""),
         (backlog(), None, ""),
     ],
 )
-def test_a_registration_older_than_the_oldest_message_has_no_event_in_the_queue(
+def test_only_of_an_empty_queue_it_is_said_that_a_registrations_event_has_left_it(
     queue: Backlog, registered: timedelta | None, told: str
 ) -> None:
     assert said_of(queue, record(), NOW - registered if registered else None, NOW) == told
@@ -55,14 +61,21 @@ def test_a_device_that_is_being_decided_on_is_said_to_be() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("datapoints", "age"),
-    [
-        ([], None),
-        ([{"Timestamp": NOW, "Maximum": 240.0}, {"Timestamp": NOW - MINUTE, "Maximum": 180.0}], 4 * MINUTE),
-    ],
-)
-def test_the_age_is_cloudwatchs_latest(datapoints: list[dict[str, Any]], age: timedelta | None) -> None:
-    client = SimpleNamespace(get_metric_statistics=lambda **_: {"Datapoints": datapoints})
+def asked(*datapoints: tuple[timedelta, float]) -> datetime | None:
+    """When the oldest message was sent, of these datapoints: how long they are ago, and the age in seconds."""
+    answer = {"Datapoints": [{"Timestamp": NOW - ago, "Maximum": seconds} for ago, seconds in datapoints]}
+    client = SimpleNamespace(get_metric_statistics=lambda **_: answer)
     stage: Any = SimpleNamespace(access=SimpleNamespace(client=lambda _: client))
-    assert oldest(stage, "jitr-acme-registrations", NOW) == age
+    return oldest(stage, "jitr-acme-registrations", NOW)
+
+
+def test_the_age_is_cloudwatchs_latest() -> None:
+    assert asked((0 * MINUTE, 240.0), (MINUTE, 180.0)) == NOW - 4 * MINUTE
+    assert asked() is None
+
+
+def test_an_age_counts_from_the_time_that_it_was_measured_and_not_from_now() -> None:
+    sent = asked((10 * MINUTE, 240.0))
+    assert sent == NOW - 14 * MINUTE
+    late = Backlog(waiting=3, in_work=0, put_off=0, oldest=sent)
+    assert said_of(late, record(), NOW - 13 * MINUTE, NOW).endswith(", may be among them")
