@@ -13,7 +13,7 @@ from jitrctl.commands.ca_proof import csr, verification
 from jitrctl.commands.ca_rotate import retire_ca, rotate
 from jitrctl.commands.ca_status import Cas, status
 from jitrctl.commands.issuing import create
-from jitrctl.orders import BRAKE, on_record
+from jitrctl.orders import BRAKE, Trail, on_record
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.stages import chosen_cas
 from jitrctl.terminal import err, grouped, out, print_error
@@ -64,10 +64,11 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
     plans = {done.stage: done.value for done in planned.done}
 
     def applied(stage: Stage) -> tuple[CaPlan, ...]:
-        for one in plans[stage]:
-            with on_record(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
-                for step in one.steps:
-                    ca_registry.apply(stage, one.state.declared, step)
+        with Trail(stage, "ca apply", note) as trail:
+            for one in plans[stage]:
+                with trail.on_record(one.state.declared.ca.certificate_id, one.steps):
+                    for step in one.steps:
+                        ca_registry.apply(stage, one.state.declared, step)
         return plans[stage]
 
     results = scope.across(applied, doing="applying", stages=list(plans))
@@ -126,7 +127,8 @@ def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: 
     def switched(stage: Stage) -> str:
         found = brake.mapping(stage)
         order, step = ("ca resume", "enable the mapping") if on else ("ca pause", "disable the mapping")
-        with on_record(stage, order, BRAKE, [step] if found and found.is_on is not on else [], note):
+        steps = [step] if found and found.is_on is not on else []
+        with on_record(stage, order, BRAKE, steps, note, urgent=True):
             return brake.switch(stage, on=on).state
 
     results = scope.across(switched, doing="switching", stages=stages)

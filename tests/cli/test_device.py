@@ -345,7 +345,7 @@ def test_an_announcement_that_is_not_taken_is_said(
         ),
     )
     said = shown("device", "revoke", device, "--yes", "--account", "dev", code=1)
-    assert "EventBridge did not take the announcement (Full)" in said
+    assert "it was revoked, but could not be announced (EventBridge did not take it: Full)" in said
     assert fleet.status(DEV, device) == "REVOKED"
 
 

@@ -1,18 +1,25 @@
 """Orders that are no verdicts leave a trail all the same: who, when and why, kept before they are carried out."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
 import pytest
 
+from jitr.attributes import key, plain, stored, values
+from jitr.rules import CertificateMode
 from jitrctl import ca_rotation, orders
 from jitrctl.brake import Mapping
 from jitrctl.errors import Refused
-from jitrctl.orders import BRAKE, Given
+from jitrctl.mode_switch import Switch
+from jitrctl.orders import BRAKE, MOST_KEPT, Given
 from jitrctl.stages import Stage
 from simulation import Authority
+from simulation.faults import Call, Fault, FaultHook, Moment, ServiceError
 from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 SCHEMA = json.loads(
@@ -40,6 +47,43 @@ def kept(fleet: Simulated, subject: Authority | str, name: str = DEV) -> Given |
     return orders.last(fleet.stage(name), subject if isinstance(subject, str) else subject.certificate_id)
 
 
+def denied(name: str) -> FaultHook:
+    """A fault: AWS refuses every call of that name."""
+
+    def fault(call: Call, _: Moment) -> None:
+        if call.name == name:
+            raise ServiceError("AccessDeniedException", f"not authorized to perform: {name}", status=400)
+
+    return fault
+
+
+def unavailable(service: str) -> FaultHook:
+    return lambda call, _: Fault.SERVER_ERROR if call.service == service else None
+
+
+@contextmanager
+def at_fault(fleet: Simulated, fault: FaultHook) -> Iterator[None]:
+    fleet.aws.fault = fault
+    try:
+        yield
+    finally:
+        fleet.aws.fault = None
+
+
+@pytest.fixture
+def mapping(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The event source mapping of every account, which the simulation's Lambda does not have."""
+    mapping = {"state": "Enabled"}
+    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
+
+    def switch(_: Stage, *, on: bool) -> Mapping:
+        mapping["state"] = "Enabled" if on else "Disabled"
+        return Mapping(uuid="0", state=mapping["state"])
+
+    monkeypatch.setattr("jitrctl.brake.switch", switch)
+    return mapping
+
+
 def test_a_cas_successor_is_registered_on_record(fleet: Simulated) -> None:
     fleet.say("ca", "rotate", "--account", DEV, "--note", "factory ends in March", "--yes")
 
@@ -63,7 +107,7 @@ def test_a_cas_end_is_on_record_in_every_account(fleet: Simulated) -> None:
         assert [one["order"] for one in announced(fleet, name)] == ["ca retire"]
 
 
-def test_an_order_that_was_broken_off_is_kept_and_announced_once_it_was_carried_out(
+def test_an_order_that_was_broken_off_is_kept_and_announced_as_such_so_that_all_steps_add_up(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = ca_rotation.retire
@@ -78,11 +122,14 @@ def test_an_order_that_was_broken_off_is_kept_and_announced_once_it_was_carried_
     given = kept(fleet, fleet.old)
     assert given
     assert given.note == "first"
-    assert announced(fleet) == []
 
     fleet.say("ca", "retire", "factory", "--account", DEV, "--delete", "--note", "second", "--yes")
 
-    assert [(one["note"], one["steps"]) for one in announced(fleet)] == [("second", ["delete it"])]
+    told = [(one["note"], one["steps"], one.get("completed", True)) for one in announced(fleet)]
+    assert told == [
+        ("first", ["disable auto-registration", "set it INACTIVE", "delete it"], False),
+        ("second", ["delete it"], True),
+    ]
 
 
 def test_an_order_that_finds_nothing_to_do_leaves_nothing(fleet: Simulated) -> None:
@@ -125,18 +172,8 @@ def test_status_names_who_gave_the_last_order_about_a_ca_that_is_not_active_and_
     assert fleet.ask("ca", "status", code=1)[DEV]["cas"][0]["last_order"]["order"] == "ca retire"
 
 
-def test_who_paused_an_account_and_why_is_told_while_it_is_paused(
-    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mapping = {"state": "Enabled"}
-    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
-
-    def switch(_: Stage, *, on: bool) -> Mapping:
-        mapping["state"] = "Enabled" if on else "Disabled"
-        return Mapping(uuid="0", state=mapping["state"])
-
-    monkeypatch.setattr("jitrctl.brake.switch", switch)
-
+@pytest.mark.usefixtures("mapping")
+def test_who_paused_an_account_and_why_is_told_while_it_is_paused(fleet: Simulated) -> None:
     fleet.say("ca", "pause", "--account", DEV, "--note", "wrong CRL", "--yes")
     given = kept(fleet, BRAKE)
     assert given
@@ -149,13 +186,215 @@ def test_who_paused_an_account_and_why_is_told_while_it_is_paused(
     assert "last order" not in fleet.say("ca", "status", "--account", DEV, "--ca", "factory")
 
 
-def test_an_announcement_that_is_not_taken_fails_the_command_and_the_order_stands(fleet: Simulated) -> None:
+def refused(fleet: Simulated) -> None:
     fleet.place(DEV).events.refuses = lambda _: "InternalFailure"
+
+
+def not_allowed(fleet: Simulated) -> None:
+    fleet.aws.fault = denied("events:PutEvents")
+
+
+def throttled(fleet: Simulated) -> None:
+    fleet.aws.fault = lambda call, _: Fault.THROTTLED if call.service == "events" else None
+
+
+def unheard(fleet: Simulated) -> None:
+    fleet.aws.fault = lambda call, _: Fault.TIMEOUT if call.service == "events" else None
+
+
+@pytest.mark.parametrize(
+    ("fails", "why"),
+    [
+        (refused, "EventBridge did not take it: InternalFailure"),
+        (not_allowed, "events:PutEvents is not allowed: have it added to the permissions of who you are there"),
+        (throttled, "PutEvents: ThrottlingException"),
+        (unheard, "PutEvents: ReadTimeoutError"),
+    ],
+)
+def test_an_announcement_that_fails_however_fails_the_command_and_says_that_the_order_stands(
+    fleet: Simulated, fails: Any, why: str
+) -> None:
+    fails(fleet)
     said = fleet.say("ca", "retire", "factory", "--account", DEV, "--yes", code=1)
-    assert (
-        "`ca retire` was carried out and kept, but EventBridge did not take the announcement (InternalFailure)" in said
-    )
+    assert f"`ca retire` was carried out and kept, but could not be announced ({why}): tell those who listen" in said
     assert kept(fleet, fleet.old) is not None
+    assert announced(fleet) == []
+
+
+def test_an_announcement_that_fails_keeps_no_other_ca_of_the_account_from_its_order(fleet: Simulated) -> None:
+    fleet.iot(DEV).update_ca_certificate(certificateId=fleet.old.certificate_id, newStatus="INACTIVE")
+    with at_fault(fleet, denied("events:PutEvents")):
+        said = fleet.say("ca", "apply", "--account", DEV, "--yes", code=1)
+    assert said.count("`ca apply` was carried out and kept, but could not be announced") == 1
+    registered = {one["certificateId"] for one in fleet.iot(DEV).list_ca_certificates()["certificates"]}
+    assert registered == {fleet.old.certificate_id, fleet.new.certificate_id}
+    assert "Nothing to do" in fleet.say("ca", "plan", "--account", DEV)
+
+
+def test_what_was_carried_out_and_not_announced_is_told_beside_the_error_that_ended_the_rest(
+    fleet: Simulated,
+) -> None:
+    fleet.iot(DEV).update_ca_certificate(certificateId=fleet.old.certificate_id, newStatus="INACTIVE")
+    fleet.aws.fault = lambda call, moment: (
+        denied("iot:RegisterCACertificate")(call, moment) or denied("events:PutEvents")(call, moment)
+    )
+    said = fleet.say("ca", "apply", "--account", DEV, "--yes", code=1)
+    assert "`ca apply` was carried out and kept, but could not be announced" in said
+    assert "`ca apply` was broken off, and could not be announced" in said
+    assert "iot:RegisterCACertificate is not allowed" in said
+
+
+def test_mode_default_is_taken_where_it_was_given_up_and_only_not_announced(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(stage: Stage, before: str, to: CertificateMode) -> Switch:
+        declared = SimpleNamespace(mode=to, ca=SimpleNamespace(certificate_id=fleet.old.certificate_id))
+        state: Any = SimpleNamespace(name="factory", declared=declared, found=SimpleNamespace(mode=before))
+        return Switch(stage=stage, state=state)
+
+    def both(scope: Any, *_: object) -> tuple[Switch, ...]:
+        dev, prod = scope.stages
+        return wrong(dev, "DEFAULT", CertificateMode.SNI_ONLY), wrong(prod, "SNI_ONLY", CertificateMode.DEFAULT)
+
+    switched: list[str] = []
+    monkeypatch.setattr("jitrctl.commands.ca_mode._wrong", both)
+    monkeypatch.setattr("jitrctl.commands.ca_mode.switch", lambda one, **_: switched.append(one.stage.account.name))
+    refused(fleet)
+
+    said = fleet.say("ca", "switch-mode", "--yes", code=1)
+
+    assert switched == [DEV, PROD]
+    assert "dev/eu-central-1: `ca switch-mode` was carried out and kept, but could not be announced" in said
+    assert "not begun" not in said
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.TIMEOUT])
+def test_the_brake_is_pulled_also_where_the_order_cannot_be_kept_since_dynamodb_is_down(
+    fleet: Simulated, mapping: dict[str, str], fault: Fault
+) -> None:
+    fleet.aws.fault = lambda call, _: fault if call.service == "dynamodb" else None
+    said = fleet.say("ca", "pause", "--account", DEV, "--yes")
+    assert mapping["state"] == "Disabled"
+    assert "dev/eu-central-1: `ca pause` cannot be kept (" in said
+    assert [one["order"] for one in announced(fleet)] == ["ca pause"]
+    fleet.say("ca", "resume", "--account", DEV)
+    assert mapping["state"] == "Enabled"
+    fleet.aws.fault = None
+    assert kept(fleet, BRAKE) is None
+
+
+def test_the_brake_is_not_pulled_by_who_may_not_write_the_order_down(fleet: Simulated, mapping: dict[str, str]) -> None:
+    with at_fault(fleet, denied("dynamodb:UpdateItem")):
+        assert "is not allowed" in fleet.say("ca", "pause", "--account", DEV, "--yes", code=1)
+    assert mapping["state"] == "Enabled"
+
+
+def test_no_other_order_is_carried_out_where_it_cannot_be_kept(fleet: Simulated) -> None:
+    with at_fault(fleet, unavailable("dynamodb")):
+        fleet.say("ca", "retire", "factory", "--account", DEV, "--yes", code=1)
+    (ca,) = fleet.iot(DEV).list_ca_certificates()["certificates"]
+    assert ca["status"] == "ACTIVE"
+
+
+def give(stage: Stage, note: str, *, step: str = "disable the mapping") -> None:
+    with orders.on_record(stage, "ca pause", BRAKE, [step], note):
+        pass
+
+
+def notes(fleet: Simulated) -> list[str]:
+    """Of all orders about the brake that are kept, the last one last."""
+    stage = fleet.stage(DEV)
+    answer = stage.dynamodb.get_item(TableName=stage.names.registry_table, Key=key(f"orders#{BRAKE}"))
+    return [one["note"] for one in plain(answer["Item"])["orders"]]
+
+
+def test_of_the_orders_about_a_subject_the_latest_are_kept(fleet: Simulated) -> None:
+    for number in range(MOST_KEPT + 3):
+        give(fleet.stage(DEV), str(number))
+    assert notes(fleet) == [str(number) for number in range(3, MOST_KEPT + 3)]
+
+
+def test_an_order_finds_room_whatever_long_ones_there_were(fleet: Simulated) -> None:
+    stage = fleet.stage(DEV)
+    fields = {"order": "ca pause", "steps": ["disable the mapping"], "by": BY, "at": 1, "note": 100_000 * "x"}
+    stage.dynamodb.put_item(
+        TableName=stage.names.registry_table, Item={**key(f"orders#{BRAKE}"), **stored({"orders": 3 * [fields]})}
+    )
+    give(stage, "short")
+    assert notes(fleet) == ["short"]
+    for letter in "abc":
+        give(stage, letter, step=60_000 * letter)
+        assert notes(fleet)[-1] == letter
+    assert notes(fleet) == ["c"]
+
+
+def test_the_trail_has_nothing_that_the_functions_look_for(fleet: Simulated) -> None:
+    stage = fleet.stage(DEV)
+    give(stage, "first")
+    answer = stage.dynamodb.get_item(TableName=stage.names.registry_table, Key=key(f"orders#{BRAKE}"))
+    assert set(answer["Item"]) == {"id", "orders", "schema"}  # not `due`, which would put it into the index
+
+
+def test_an_order_that_another_version_appends_is_read_and_added_to(fleet: Simulated) -> None:
+    stage = fleet.stage(DEV)
+    give(stage, "this version")
+    fields = {"order": "ca resume", "steps": ["enable the mapping"], "by": BY, "at": 1, "note": "the one before"}
+    stage.dynamodb.update_item(
+        TableName=stage.names.registry_table,
+        Key=key(f"orders#{BRAKE}"),
+        UpdateExpression="SET #orders = list_append(#orders, :one)",
+        ExpressionAttributeNames={"#orders": "orders"},
+        ExpressionAttributeValues=values(one=[fields]),
+    )
+    give(stage, "this version again")
+    assert notes(fleet) == ["this version", "the one before", "this version again"]
+
+
+def test_of_two_orders_at_the_same_moment_none_is_lost(fleet: Simulated) -> None:
+    stage, others = fleet.stage(DEV), ["meanwhile", "and again"]
+    give(stage, "first")
+
+    def somebody_else(call: Call, moment: Moment) -> None:
+        if call.name == "dynamodb:GetItem" and moment == "after" and others:
+            give(stage, others.pop(0))
+
+    with at_fault(fleet, somebody_else):
+        give(stage, "last")
+
+    assert notes(fleet) == ["first", "meanwhile", "and again", "last"]
+
+
+def test_an_order_of_which_the_answer_was_lost_is_kept_once(fleet: Simulated) -> None:
+    give(fleet.stage(DEV), "first")
+    lost = [Fault.TIMEOUT]
+
+    def fault(call: Call, moment: Moment) -> Fault | None:
+        return lost.pop() if call.name == "dynamodb:UpdateItem" and moment == "after" and lost else None
+
+    with at_fault(fleet, fault):
+        give(fleet.stage(DEV), "last")
+
+    assert lost == []
+    assert notes(fleet) == ["first", "last"]
+
+
+def test_a_trail_that_cannot_be_read_hides_nothing_else(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: Mapping(uuid="0", state="Disabled"))
+    leaf = fleet.issue("sensor-0001")
+    assert fleet.knock(DEV, leaf, "sensor-0001") == "accepted"
+    fleet.write(successor_in=())
+    fleet.say("ca", "retire", "factory", "--account", PROD, "--yes")
+
+    def fault(call: Call, moment: Moment) -> None:
+        if call.parameters.get("Key", {}).get("id", {}).get("S", "").startswith("orders#"):
+            denied("dynamodb:GetItem")(call, moment)
+
+    fleet.aws.fault = fault
+    for one in fleet.ask("ca", "status", code=1).values():
+        assert (one["ok"], one["paused"], one["braked"]) == (True, True, None)
+        assert one["cas"][0]["last_order"] is None
+    (document,) = fleet.ask("device", "show", "sensor-0001")[DEV]["certificates"]
+    assert (document["status"], document["last_order"]) == ("ACTIVE", None)
 
 
 @pytest.mark.usefixtures("aws")
