@@ -8,7 +8,8 @@ One table, one string key `id`:
     thing#<thingName>             the certificate that owns the name
     sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweeping.py)
     lease#sweep                   which sweep runs
-    orders#<certificateId>        operators' orders beside verdicts; jitrctl's alone (jitrctl/orders.py)
+    orders#<certificateId>        operators' orders beside verdicts, about a device or a CA; jitrctl's alone
+    orders#brake                  (jitrctl/orders.py); the brake's are those of `ca pause | resume`
 
 and one sparse index, `due`: (due, due_at), of the items with which something is to be done.
 
