@@ -62,13 +62,14 @@ def status(
         out.print(counted_when([one["devices"] for _, one in told]), style="dim")
         paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
         differing = [(f"{stage} {one['ca']}", text) for stage, one in told for text in one["differences"]]
-        ordered = [(f"{stage} {one['ca']}", _in_words(one["last_order"])) for stage, one in told if one["last_order"]]
-        ordered += [(str(done.stage), _in_words(braked)) for done in results.done if (braked := done.value["braked"])]
+        last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in told]
+        last += [(str(done.stage), done.value["braked"]) for done in results.done]
+        ordered = [(place, f"the last order was {given}") for place, given in last if given]
         warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in told if one["warning"]]
         for line in grouped((*paused, *differing, *ordered, *warned)):
             out.print(line, markup=False)
 
-    scope.report(results, show=shown, fields=lambda document: document, ok=not differs)
+    scope.report(results, show=shown, fields=_document, ok=not differs)
 
 
 def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str, Any]:
@@ -77,11 +78,11 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
     return {
         "paused": paused,
         "mapping": mapping.state if mapping else None,
-        "braked": orders.document(orders.last(stage, orders.BRAKE)) if paused else None,
+        "braked": orders.last_if_readable(stage, orders.BRAKE) if paused else None,
         "cas": [
             {
                 **_state_document(state, count_document(_counted(stage, state, count=count))),
-                "last_order": orders.document(_last_order(stage, state)),
+                "last_order": _last_order(stage, state),
             }
             for state in ca_registry.look(stage, chosen_cas(stage, cas or ()))
         ],
@@ -92,12 +93,13 @@ def _last_order(stage: Stage, state: CaState) -> Given | None:
     """Whose order it may be that a CA is not there, or not ACTIVE; of others nobody asks."""
     if state.found and state.found.active and state.found.mode is state.declared.mode:
         return None
-    return orders.last(stage, state.declared.ca.certificate_id)
+    return orders.last_if_readable(stage, state.declared.ca.certificate_id)
 
 
-def _in_words(order: dict[str, Any]) -> str:
-    note = f": {order['note']}" if "note" in order else ""
-    return f"the last order was `{order['order']}` by {order['by']}, {at(datetime.fromisoformat(order['at']))}{note}"
+def _document(told: dict[str, Any]) -> dict[str, Any]:
+    """What `_status` told, for --json."""
+    cas = [{**one, "last_order": orders.document(one["last_order"])} for one in told["cas"]]
+    return {**told, "braked": orders.document(told["braked"]), "cas": cas}
 
 
 def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str, Any]:

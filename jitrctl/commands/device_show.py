@@ -169,7 +169,7 @@ def _notes(sighting: Sighting) -> list[str]:
 def _with_orders(stage: Stage, view: View) -> View:
     """The same, with the last order about each certificate that is known."""
     known = [one.certificate_id for one in view.sightings.values() if one.is_known]
-    given = {certificate_id: orders.last(stage, certificate_id) for certificate_id in known}
+    given = {certificate_id: orders.last_if_readable(stage, certificate_id) for certificate_id in known}
     return replace(view, orders={certificate_id: order for certificate_id, order in given.items() if order})
 
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from jitr.certificates import Certificate
-from jitr.errors import Rejected, Unavailable
+from jitr.errors import Rejected
 from jitr.registrations import Status
 from jitrctl import brake, ca_registry, orders
 from jitrctl.doctoring import logs, roles
@@ -114,11 +112,8 @@ class Case:
 
     @cached_property
     def last_order(self) -> Given | None:
-        """The last order about the CA; None also where it cannot be read, which is no reason to say less of the CA."""
-        try:
-            return orders.last(self.stage, self.issuing.ca.certificate_id)
-        except (ClientError, Unavailable):
-            return None
+        """The last order about the CA; None also where it cannot be read."""
+        return orders.last_if_readable(self.stage, self.issuing.ca.certificate_id)
 
     @cached_property
     def iot_logging(self) -> str | None:
