@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; for scripts.")]
+# Orders are kept beside others in one item (DynamoDB's limit is 400 KB); a note is for people to read.
+LONGEST_NOTE = 1_000  # characters
 Note = Annotated[str, typer.Option(help="Why; kept with the order.", metavar="TEXT")]
 
 _Accounts = Annotated[
@@ -196,6 +198,11 @@ def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callabl
 
     @functools.wraps(command)
     def with_scope(**arguments: Any) -> None:
+        if len(note := arguments.get("note") or "") > LONGEST_NOTE:
+            raise Unusable(
+                f"the note is {len(note):,} characters long, and may have {LONGEST_NOTE:,}: say it shorter, or where "
+                "it is written down"
+            )
         chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
         fleet = load(chosen["fleet"], proven=proven)
         stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())

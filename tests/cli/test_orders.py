@@ -328,6 +328,24 @@ def test_an_order_finds_room_whatever_long_ones_there_were(fleet: Simulated) -> 
     assert notes(fleet) == ["c"]
 
 
+@pytest.mark.parametrize(
+    "words", [["ca", "retire", "factory", "--yes"], ["device", "revoke", "a" * 64, "--yes"]], ids=" ".join
+)
+def test_a_note_that_is_too_long_is_refused_before_anything_is_asked(fleet: Simulated, words: list[str]) -> None:
+    called: list[str] = []
+    fleet.aws.fault = lambda call, _: called.append(call.name)
+    said = fleet.say(*words, "--note", "x" * 1_001, code=2)
+    assert called == []
+    assert "the note is 1,001 characters long, and may have 1,000: say it shorter" in said
+
+
+def test_a_note_of_the_greatest_length_is_kept(fleet: Simulated) -> None:
+    fleet.say("ca", "retire", "factory", "--account", DEV, "--yes", "--note", 1_000 * "ä")
+    given = kept(fleet, fleet.old)
+    assert given
+    assert given.note == 1_000 * "ä"
+
+
 def test_the_trail_has_nothing_that_the_functions_look_for(fleet: Simulated) -> None:
     stage = fleet.stage(DEV)
     give(stage, "first")
