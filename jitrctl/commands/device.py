@@ -120,11 +120,12 @@ def adopt(
 
     def adopted(stage: Stage) -> str | None:
         try:
-            certificate_id = operator(stage).adopt(thing)
+            certificate_id, is_new = operator(stage).look_at(thing)
         except NoSuchThing:
             return None
-        with on_record(stage, "device adopt", certificate_id, [f"take thing {thing} into the registry"], note):
-            return certificate_id
+        steps = [f"take thing {thing} into the registry"] if is_new else []
+        with on_record(stage, "device adopt", certificate_id, steps, note):
+            return operator(stage).adopt(thing) if is_new else certificate_id
 
     results = scope.across(adopted, doing=f"adopting {thing}")
     if results.ok and not any(done.value for done in results.done):

@@ -157,6 +157,34 @@ def test_a_device_that_is_brought_in_line_is_on_record_and_device_show_tells(fle
     assert document["last_order"]["note"] == "hall 2"
 
 
+def made_by_hand(fleet: Simulated) -> str:
+    """A thing with an ACTIVE certificate that the registry knows nothing of; the certificate's id."""
+    leaf, iot = fleet.issue("old-0001"), fleet.iot(DEV)
+    fleet.place(DEV).connect(leaf, client_id="old-0001")
+    iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    iot.create_thing(thingName="old-0001")
+    arn = iot.describe_certificate(certificateId=leaf.certificate_id)["certificateDescription"]["certificateArn"]
+    iot.attach_thing_principal(thingName="old-0001", principal=arn)
+    return leaf.certificate_id
+
+
+def test_an_adoption_is_kept_before_it_is_carried_out(fleet: Simulated) -> None:
+    made_by_hand(fleet)
+    with at_fault(fleet, denied("dynamodb:UpdateItem")):
+        fleet.say("device", "adopt", "old-0001", "--account", DEV, code=1)
+    assert fleet.stage(DEV).registry.owner("old-0001") is None
+
+
+def test_a_second_adoption_finds_nothing_to_do_and_leaves_nothing(fleet: Simulated) -> None:
+    device = made_by_hand(fleet)
+    fleet.say("device", "adopt", "old-0001", "--account", DEV, "--note", "first")
+    fleet.say("device", "adopt", "old-0001", "--account", DEV, "--note", "second")
+    given = kept(fleet, device)
+    assert given
+    assert given.note == "first"
+    assert [one["order"] for one in announced(fleet)] == ["device adopt"]
+
+
 def test_status_names_who_gave_the_last_order_about_a_ca_that_is_not_active_and_of_no_other(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
