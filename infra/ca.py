@@ -6,6 +6,8 @@ a mode that is no longer allowed is refused before CloudFormation touches anythi
 verification certificate that was renewed, which AWS IoT asks for at the registration alone, changes nothing.
 """
 
+from collections.abc import Iterable
+
 import aws_cdk as cdk
 from aws_cdk import aws_iot as iot
 from constructs import Construct, IDependable
@@ -14,12 +16,17 @@ from fleet.model import CaRegistration
 
 
 class RegisteredCa(Construct):
-    """The registration of one CA, kept when the stack goes: with it, its devices' certificates would go astray."""
+    """The registration of one CA, kept when the stack goes: with it, its devices' certificates would go astray.
 
-    def __init__(self, scope: Construct, *, registration: CaRegistration, after: list[IDependable]) -> None:
+    `after` is everything that can fail. A CA that is kept whatever happens would be in the way of the next attempt, so
+    one whose creation is rolled back is deleted; made last of all, it is never one that devices came in by.
+    """
+
+    def __init__(self, scope: Construct, *, registration: CaRegistration, after: Iterable[IDependable]) -> None:
         ca, mode = registration.ca, registration.mode.value
-        # Another certificate under the same name is another CA, with parameters of its own.
-        super().__init__(scope, f"Ca-{ca.name}-{ca.certificate_id[:8]}")
+        # By the certificate alone: another one is another CA, with parameters of its own, whatever its name, and the
+        # same one under another name must not be registered a second time.
+        super().__init__(scope, f"Ca-{ca.certificate_id[:16]}")
         allowed = cdk.CfnParameter(
             self,
             "Mode",

@@ -109,9 +109,6 @@ class RegionStack(cdk.Stack):
             layer=layer,
         )
         enrollment.make_after(things, *policies, registry, *registration.queues)
-        for one in account.cas:
-            if one.ca.registered_by is RegisteredBy.STACK:
-                RegisteredCa(self, registration=one, after=[registration, things, *policies])
         if fleet.stack.iot_logging and LocalDifference.NO_IOT_LOGGING not in target.differences:
             AwsIotLogging(self, "IotLogging", level=fleet.stack.iot_logging)
         central = Central.NONE
@@ -168,3 +165,7 @@ class RegionStack(cdk.Stack):
             iam.PermissionsBoundary.of(self).apply(
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
             )
+        for one in account.cas:
+            if one.ca.registered_by is RegisteredBy.STACK:
+                # The last of all, one after the other.
+                RegisteredCa(self, registration=one, after=list(self.node.children))

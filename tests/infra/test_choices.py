@@ -228,29 +228,56 @@ def test_another_certificate_under_a_cas_name_is_another_ca_and_inherits_nothing
     draft.write("dev.pem", draft.issuer.verification())
     second = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
 
-    def of_the_ca(template: Mapping[str, Any]) -> set[str]:
-        cas = {name for name, one in template["Resources"].items() if one["Type"] == "AWS::IoT::CACertificate"}
-        return cas | {name for name in template["Parameters"] if name.startswith("Cafactory")}
-
     assert len(of_the_ca(first)) == 3
     assert not of_the_ca(first) & of_the_ca(second)
 
 
-def test_a_ca_is_registered_after_its_rule_and_all_that_devices_need_and_outlives_the_stack(draft: Draft) -> None:
-    stack = by_the_stack(draft)["dev/eu-central-1"]
-    (ca,) = stack.of_type("AWS::IoT::CACertificate")
+def of_the_ca(template: Mapping[str, Any]) -> set[str]:
+    """The logical ids of the CA and of its parameters."""
+    cas = {name: one for name, one in template["Resources"].items() if one["Type"] == "AWS::IoT::CACertificate"}
+    return {*cas, *(name for name in template["Parameters"] if f'"{name}"' in json.dumps(cas))}
 
-    needed = (
-        "AWS::IoT::TopicRule",
-        "AWS::IoT::Policy",
-        "AWS::IoT::ThingType",
-        "AWS::IoT::ThingGroup",
-        "AWS::Lambda::EventSourceMapping",
-    )
-    for kind in needed:
-        assert set(stack.template.find_resources(kind)) <= set(ca["DependsOn"]), kind
-    assert ca["DeletionPolicy"] == "RetainExceptOnCreate"
-    assert ca["UpdateReplacePolicy"] == "Retain"
+
+def test_a_ca_under_another_name_is_the_same_one_and_is_not_registered_again(draft: Draft) -> None:
+    """With another logical id CloudFormation would register the certificate a second time, in the midst of an update."""
+    first = by_the_stack(draft)["dev/eu-central-1"].template.to_json()
+    draft.text = draft.text.replace("ca.factory", "ca.plant")
+    second = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
+
+    assert len(of_the_ca(first)) == 3
+    assert of_the_ca(first) == of_the_ca(second)
+
+
+def needed_by(resources: Mapping[str, Any], logical_id: str) -> set[str]:
+    """Every resource that CloudFormation makes before this one."""
+    before: set[str] = set()
+    ahead = [logical_id]
+    while ahead:
+        resource = resources[ahead.pop()]
+        named = json.dumps([resource.get("DependsOn", []), resource.get("Properties", {})])
+        found = {name for name in resources if f'"{name}"' in named} - before
+        before |= found
+        ahead += found
+    return before
+
+
+def test_cas_are_registered_after_everything_else_one_after_the_other_and_outlive_the_stack(draft: Draft) -> None:
+    """What fails in the operation that registers a CA would have it deleted, with devices in by then."""
+    draft.write("other.pem", Issuer("Other CA").certificate())
+    other = '[ca.other]\ncertificate = "other.pem"\ncommon_name = ".*"\nregistered_by = "stack"\n'
+    draft.replace("[sweep]", f"{other}\n[sweep]")
+    draft.replace('profile = "acme-dev"', 'profile = "acme-dev"\nca.other = { mode = "SNI_ONLY" }')
+    draft.text += EVERYTHING + '\n[hub]\naccount = "dev"\n'
+    resources = by_the_stack(draft)["dev/eu-central-1"].template.to_json()["Resources"]
+    cas = {name for name, one in resources.items() if one["Type"] == "AWS::IoT::CACertificate"}
+
+    before = {name: needed_by(resources, name) for name in cas}
+
+    assert sorted(map(len, before.values())) == [len(resources) - 2, len(resources) - 1]
+    for name, made in before.items():
+        assert made - cas == set(resources) - cas, name
+        assert resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert resources[name]["UpdateReplacePolicy"] == "Retain"
 
 
 @pytest.mark.parametrize(("stage", "mode"), [("dev/eu-central-1", "DEFAULT"), ("prod/us-east-1", "SNI_ONLY")])
