@@ -1,4 +1,9 @@
-"""The log level of AWS IoT itself, one setting for an account and Region, where the fleet file asks for it."""
+"""The log level of AWS IoT itself, one setting for an account and Region, where the fleet file asks for it.
+
+Nothing of it is kept: CloudFormation makes it only where AWS IoT logs nothing yet, so what a stack left behind would be
+in the way of the next one, and would write with a role that nobody has a use for any more. When the stack goes, or the
+choice, AWS IoT logs nothing again; what it wrote stays.
+"""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -48,12 +53,10 @@ class AwsIotLogging(Construct):
             },
         )
         acknowledge_wildcards(role, {group: "AWS IoT names the streams of its log"})
-        setting = iot.CfnLogging(
+        iot.CfnLogging(
             self,
             "Logging",
             account_id=stack.account,
             default_log_level=_LEVELS.get(level, level.value.upper()),
             role_arn=role.role_arn,
         )
-        # Two fleets of an account would otherwise switch each other's off; who wants it off says so.
-        setting.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
