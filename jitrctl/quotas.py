@@ -1,8 +1,8 @@
 """The Service Quotas that bound activation in an account and Region, beside the pace that the fleet file asks for.
 
-A quota is found by its name, and its code is the one that Service Quotas gives it. Service code, names, codes and
-defaults were checked against two dumps of the API (docs/aws-facts.md, §6); the codes and defaults here are used where
-Service Quotas does not know the name, and said to be so.
+A quota is found by its name, else by its code, and its code is the one that Service Quotas gives it. Service code,
+names, codes and defaults were checked against two dumps of the API (docs/aws-facts.md, §6); the codes and defaults here
+are used where Service Quotas knows neither, and said to be so.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def look(stage: Stage) -> list[Finding]:
     # An account's own quota is listed only once it has been asked for or applied, so the defaults stand behind them.
     listed = _listed(client, "list_aws_default_service_quotas") | _listed(client, "list_service_quotas")
     pending = _pending(client)
-    return [_finding(stage, bound, listed.get(bound.name), pending) for bound in bounds(stage)]
+    return [
+        _finding(stage, bound, listed.get(bound.name) or listed.get(bound.code), pending) for bound in bounds(stage)
+    ]
 
 
 def _finding(stage: Stage, bound: Bound, listed: tuple[str, float] | None, pending: Mapping[str, float]) -> Finding:
@@ -107,11 +109,12 @@ def _finding(stage: Stage, bound: Bound, listed: tuple[str, float] | None, pendi
 
 
 def _listed(client: Any, operation: str) -> dict[str, tuple[str, float]]:
-    """Every quota that an operation lists: name → code and value; none where it does not know the service."""
+    """Every quota that an operation lists: name, and code → code and value; none where it does not know the service."""
     found: dict[str, tuple[str, float]] = {}
     try:
         for page in client.get_paginator(operation).paginate(ServiceCode=SERVICE):
-            found |= {one["QuotaName"]: (one["QuotaCode"], float(one["Value"])) for one in page["Quotas"]}
+            for one in page["Quotas"]:
+                found[one["QuotaName"]] = found[one["QuotaCode"]] = (one["QuotaCode"], float(one["Value"]))
     except ClientError as error:
         if error.response["Error"].get("Code") != "NoSuchResourceException":
             raise

@@ -102,6 +102,17 @@ def test_a_quota_is_known_by_its_name_whatever_its_code(
     assert "--quota-code L-NEW --desired-value 65" in capsys.readouterr().out
 
 
+def test_a_quota_whose_name_is_written_otherwise_is_known_by_its_code(
+    service_quotas: Callable[..., None], fast: Path, told: Callable[..., Any]
+) -> None:
+    names = {**NAMES, DESCRIBE: "Rate of DescribeCertificate API requests"}
+    service_quotas(own={DESCRIBE: 60.0}, default=DEFAULTS, pending={}, names=names)
+
+    said = told(fast, 1)
+
+    assert (said[DESCRIBE]["per_second"], said[DESCRIBE]["known"]) == (60, True)
+
+
 @pytest.fixture
 def fast(write_fleet: Callable[..., Path]) -> Path:
     return write_fleet("[account.dev]", "[account.dev]\nactivations_per_second = 50")
