@@ -31,9 +31,13 @@ def mapping(stage: Stage) -> Mapping | None:
     """
     partition = partition_of(stage.region) or "aws"
     queue = f"arn:{partition}:sqs:{stage.region}:{stage.account.id}:{stage.names.registrations_queue}"
-    # By the queue and not by the function: the mapping may be of the function's alias (`[stack] snap_start`).
-    found = stage.lambda_.list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]
-    return Mapping(uuid=found[0]["UUID"], state=found[0]["State"]) if found else None
+    # By the queue and not by the function: the mapping may be of the function's alias (`[stack] snap_start`). Somebody
+    # may have another one of the queue, and ours is not that.
+    for found in stage.lambda_.list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]:
+        function = f"{found['FunctionArn']}:".partition(":function:")[2]
+        if function.startswith(f"{stage.names.register_function}:"):
+            return Mapping(uuid=found["UUID"], state=found["State"])
+    return None
 
 
 def switch(stage: Stage, *, on: bool) -> Mapping:
