@@ -202,6 +202,7 @@ METRICS: Keys = {
 REGISTRATION: Keys = {
     "mode": Key(kind="DEFAULT or SNI_ONLY", read=choice(CertificateMode), example='mode = "SNI_ONLY"'),
     "verification_certificate": Key(kind="path", read=path, default=None),
+    "registered_by": Key(kind="jitrctl or stack", read=choice(RegisteredBy), default=None),
 }
 
 ACCOUNT: Keys = {
@@ -214,6 +215,7 @@ ACCOUNT: Keys = {
         kind="number", read=rate(least=MIN_ACTIVATIONS, greatest=MAX_ACTIVATIONS), default=10
     ),
     "kms_key": Key(kind="ARN of a KMS key", read=kms_key, default=None),
+    "snap_start": Key(kind="boolean", read=flag, default=None),
     "ca": Key(
         kind="table",
         read=named(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),

@@ -42,7 +42,7 @@ class Ca:
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str] = field(hash=False)  # name → value template
     existing: bool  # the thing type and groups are there before the stack
-    registered_by: RegisteredBy
+    registered_by: RegisteredBy  # where an account does not say otherwise
     policy: Path | None  # None: the policy that jitr brings
     enrollment: EnrollmentRule
     extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
@@ -74,6 +74,7 @@ class CaRegistration:
 
     ca: Ca
     mode: CertificateMode
+    registered_by: RegisteredBy
     verification_certificate_pem: str | None  # when the mode is DEFAULT, unless the fleet was loaded without proof
     verification_certificate_path: Path | None
 
@@ -90,6 +91,7 @@ class Account:
     endpoint_url: str | None  # where every AWS call goes instead of AWS
     activations_per_second: float  # in each Region
     kms_key: str | None  # as in StackOptions, and before it
+    snap_start: bool | None  # likewise; None: as it is there
     cas: tuple[CaRegistration, ...]
 
 

@@ -20,9 +20,17 @@ from types import MappingProxyType
 from cryptography import x509
 
 from fleet.checks import check_agreement, registrations
+from fleet.choices import RegisteredBy
 from fleet.keys import DOCUMENT, Draft, table
 from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Hub, Metrics, StackOptions, Sweep
-from fleet.pem import certificate_id_of, check_ca, check_verification, pem_of, read_certificate
+from fleet.pem import (
+    certificate_id_of,
+    check_ca,
+    check_parameter,
+    check_verification,
+    pem_of,
+    read_certificate,
+)
 from fleet.policy import check_policy
 from fleet.problems import FleetError, Place, Problem, Report
 
@@ -104,6 +112,9 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
         if certificate is not None:
             certificates[account, ca] = certificate
             check_verification(certificate, folder / written, place, ca=certificates.get((ca,)), now=now)
+            default = draft.get("ca", {}).get(ca, {}).get("registered_by")
+            if (registration.get("registered_by") or default) is RegisteredBy.STACK:
+                check_parameter(certificate, folder / written, place)
     return certificates
 
 
@@ -158,6 +169,7 @@ def _account(name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certi
         CaRegistration(
             ca=cas[ca],
             mode=registration["mode"],
+            registered_by=registration["registered_by"] or cas[ca].registered_by,
             verification_certificate_pem=pem_of(certificates[name, ca]) if (name, ca) in certificates else None,
             verification_certificate_path=written and folder / written,
         )

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from fleet.problems import Place
 
 MAX_PEM = 65_536  # characters; RegisterCACertificate, caCertificate and verificationCertificate
+MAX_PARAMETER = 4096  # characters; CloudFormation quotas, "Parameter values"
 MIN_RSA_BITS = 2048  # AWS IoT refuses a smaller CA key
 CA_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
@@ -113,6 +114,16 @@ def check_verification(
         place.problem(
             f"names {path}, whose common name is no registration code",
             "issue it for the 64 characters that aws iot get-registration-code prints for this account",
+        )
+
+
+def check_parameter(certificate: x509.Certificate, path: Path, place: Place) -> None:
+    """Report why a stack cannot register a CA with this verification certificate, which is a parameter of it then."""
+    length = len(pem_of(certificate))
+    if length > MAX_PARAMETER:
+        place.problem(
+            f"names {path}, whose PEM has {length} characters; a stack's parameter holds {MAX_PARAMETER}",
+            'have a shorter one made (a smaller key, fewer extensions), or set registered_by = "jitrctl" here',
         )
 
 

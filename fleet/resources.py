@@ -6,6 +6,8 @@ in each, so that two fleets in one account do not collide.
 
 from dataclasses import dataclass
 
+LIVE = "live"  # the alias of a function that starts from a snapshot
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceNames:

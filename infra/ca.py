@@ -36,8 +36,9 @@ class RegisteredCa(Construct):
             description=f"Mode in which CA {ca.name} is registered; not for the command line",
             constraint_description=(
                 f"must be {mode}, says the fleet file, but the stack registered CA {ca.name} in another mode, which "
-                'AWS IoT cannot change in place. Nothing was touched. Set registered_by = "jitrctl" for this CA, '
-                "deploy, and run `jitrctl ca switch-mode`"
+                "AWS IoT cannot change in place. Nothing was touched. Go back to the old mode with "
+                'registered_by = "jitrctl" in this account, and deploy: the stack lets go of the CA. Then set the new '
+                "mode, run `jitrctl ca switch-mode`, and deploy again"
             ),
         )
         proof = registration.verification_certificate_pem and cdk.CfnParameter(

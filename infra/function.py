@@ -8,12 +8,11 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.asset import Asset
+from fleet.resources import LIVE
+from infra.asset import Asset, layer_asset
 from infra.encryption import READ, StageKey
 from infra.findings import acknowledge, acknowledge_wildcards
 from infra.target import Target
-
-LIVE = "live"
 
 
 class JitrFunction(Construct):
@@ -88,6 +87,8 @@ class JitrFunction(Construct):
         )
         self.live: lambda_.IFunction = self.function
         if snap_start:
+            # CDK looks at the function alone, and at its layers only by a flag of cdk.json; a version is of both.
+            self.function.invalidate_version_based_on(layer_asset(target).hash)
             self.live = lambda_.Alias(self, "Live", alias_name=LIVE, version=self.function.current_version)
         acknowledge(
             self.function, "L1", "the layer's wheels are made and tested for this runtime; AWS supports it until 2029"

@@ -89,6 +89,7 @@ class RegionStack(cdk.Stack):
         crls = CrlBucket(self, "Crls", bucket_name=names.crl_bucket(account.id, region), key=key, target=target)
         enrollment = EnrollmentList(self, "Enrollment", table_name=names.enrollment_table, key=key)
         code = function_asset(fleet.rules(account, region), target)
+        snap_start = fleet.stack.snap_start if account.snap_start is None else account.snap_start
         registration = RegistrationPath(
             self,
             "Registration",
@@ -102,7 +103,7 @@ class RegionStack(cdk.Stack):
             enrollment=enrollment,
             hooks=tuple(filter(None, (ca.hook_in(account, region) for ca in cas))),
             # Lambda has it in the Regions of no other partition (cfn-lint's E2530 knows them).
-            snap_start=fleet.stack.snap_start and partition_of(region) == "aws",
+            snap_start=snap_start and partition_of(region) == "aws",
             key=key,
             target=target,
             code=code,
@@ -166,6 +167,6 @@ class RegionStack(cdk.Stack):
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
             )
         for one in account.cas:
-            if one.ca.registered_by is RegisteredBy.STACK:
+            if one.registered_by is RegisteredBy.STACK:
                 # The last of all, one after the other.
                 RegisteredCa(self, registration=one, after=list(self.node.children))

@@ -97,17 +97,9 @@ class CaPlan:
 
 def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
-    if state.declared.ca.registered_by is RegisteredBy.STACK:
-        told = differences(state)
-        if state.found and state.found.mode is not state.declared.mode:
-            obstacle = (
-                f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: "
-                'the deployment will be refused; set registered_by = "jitrctl" for this CA, deploy, and run '
-                "`jitrctl ca switch-mode`"
-            )
-            return CaPlan(state=state, steps=(), obstacles=(obstacle,))
-        obstacle = f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
-        return CaPlan(state=state, steps=(), obstacles=(obstacle,) if told else ())
+    if state.declared.registered_by is RegisteredBy.STACK:
+        obstacle = _stacks_obstacle(state)
+        return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
     steps: list[Step] = []
     obstacles: list[str] = []
     may_register = anyway or state.rule is Rule.ENABLED
@@ -136,6 +128,24 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     if not state.found.registers_automatically and may_register:
         steps.append(EnableAutoRegistration())
     return CaPlan(state=state, steps=tuple(steps), obstacles=tuple(obstacles))
+
+
+def _stacks_obstacle(state: CaState) -> str | None:
+    """What is to be done about a CA that the stack registers, which is left to the stack; None when it is all right."""
+    if state.found and state.found.mode is not state.declared.mode:
+        return (
+            f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: the "
+            'deployment will be refused; go back to the old mode with registered_by = "jitrctl" in this account, '
+            "deploy, set the new mode, run `jitrctl ca switch-mode`, and deploy again"
+        )
+    if not state.found and (refusal := no_proof(state)):
+        return refusal
+    told = differences(state)
+    return (
+        f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
+        if told
+        else None
+    )
 
 
 def differences(state: CaState) -> tuple[str, ...]:

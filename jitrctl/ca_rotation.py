@@ -136,6 +136,7 @@ class Retirement:
     ca: Ca
     found: FoundCa | None
     dependents: tuple[Dependent, ...]
+    by_stack: bool = False  # the stage's stack registers it
 
     @property
     def obstacle(self) -> str | None:
@@ -143,7 +144,7 @@ class Retirement:
         name = self.ca.name
         if self.found is None:
             return None
-        if self.ca.registered_by is RegisteredBy.STACK:
+        if self.by_stack:
             return f"the stack registers it: take {name} out of the account in the fleet file, and deploy"
         if not self.dependents:
             return None
@@ -171,7 +172,8 @@ def look(stage: Stage, ca: Ca) -> Retirement:
     Raises Unavailable, botocore's errors.
     """
     found = ca_registry.find(stage, ca)
-    return Retirement(ca=ca, found=found, dependents=tuple(dependents(stage, ca)) if found else ())
+    by_stack = any(one.ca.name == ca.name and one.registered_by is RegisteredBy.STACK for one in stage.account.cas)
+    return Retirement(ca=ca, found=found, dependents=tuple(dependents(stage, ca)) if found else (), by_stack=by_stack)
 
 
 def retire(stage: Stage, one: Retirement, *, delete: bool) -> None:

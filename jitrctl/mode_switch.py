@@ -73,7 +73,7 @@ def switches(states: Mapping[Stage, tuple[CaState, ...]], chosen: frozenset[Stag
 def _obstacle(
     one: Switch, states: Mapping[Stage, tuple[CaState, ...]], giving_up: set[tuple[Stage, str]]
 ) -> str | None:
-    if one.state.declared.ca.registered_by is RegisteredBy.STACK:
+    if one.state.declared.registered_by is RegisteredBy.STACK:
         return (
             "the stack registers it, and only a stack that does not can have its mode changed: docs/deploy.md says how"
         )

@@ -162,7 +162,37 @@ def test_another_mode_of_a_ca_that_the_stack_registered_is_told_before_cloudform
     assert left.steps == ()
     (obstacle,) = left.obstacles
     assert f"in mode {other}, and the fleet file says {declared.mode}" in obstacle
-    assert 'set registered_by = "jitrctl" for this CA, deploy' in obstacle
+    assert (
+        'go back to the old mode with registered_by = "jitrctl" in this account, deploy, set the new mode' in obstacle
+    )
+    assert "run `jitrctl ca switch-mode`, and deploy again" in obstacle
+
+
+@pytest.mark.parametrize(
+    ("code", "days", "said"),
+    [(CODE, -1, "dev.pem expired on"), ("0" * 64, 1, "is made for another registration code"), (CODE, 1, "deploy the")],
+)
+def test_a_proof_that_aws_iot_would_not_take_is_told_before_the_stack_fails_with_it(
+    write_fleet: Callable[..., Path], ca: Authority, tmp_path: Path, code: str, days: int, said: str
+) -> None:
+    today = datetime.now(UTC)
+    (tmp_path / "dev.pem").write_text(
+        ca.leaf(named(CODE), begins=today - timedelta(days=9), ends=today + timedelta(days=days))
+    )
+    path = write_fleet(
+        'role/operator"\nca.factory = { mode = "SNI_ONLY" }\n\n[account.prod]',
+        'role/operator"\nca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem", '
+        'registered_by = "stack" }\n\n[account.prod]',
+    )
+    declared = load(path).accounts[0].cas[0]
+
+    left = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=code))
+
+    assert left.steps == ()
+    (obstacle,) = left.obstacles
+    assert said in obstacle
+    there = replace(GOOD, mode=CertificateMode.DEFAULT)
+    assert plan(CaState(declared=declared, found=there, rule=Rule.ENABLED)).obstacles == ()
 
 
 @pytest.mark.parametrize(("days", "registered", "warned"), [(-1, True, True), (1, True, False), (-1, False, False)])

@@ -15,6 +15,7 @@ import pytest
 from botocore import xform_name
 from typer.main import get_command
 
+from fleet.resources import LIVE, ResourceNames
 from jitrctl.__main__ import app
 from jitrctl.local.workspace import CHECKOUT
 from tests.cli.operator_commands import ACTING, BY_OTHER_TESTS, OFFLINE, READING
@@ -77,6 +78,21 @@ def test_no_policy_allows_whole_services_or_is_too_long_for_iam(name: str) -> No
     everywhere = {action for one in statements(name) if "*" in one["Resource"] for action in one["Action"]}
     changing = {action for action in everywhere if not action.partition(":")[2].startswith(READS)}
     assert changing <= {"iot:RegisterCACertificate"}  # which knows no resource
+
+
+def test_the_way_to_the_function_may_be_closed_with_and_without_snapshots() -> None:
+    """With `snap_start` the mapping is of the alias, and IAM compares the name that it is of."""
+    names, placeholders = ResourceNames("<fleet>"), "arn:<partition>:lambda:<region>:<account>:function:"
+    (statement,) = (one for one in statements("act") if one["Sid"] == "PauseAndResume")
+
+    assert statement["Condition"] == {
+        "ArnLike": {
+            "lambda:FunctionArn": [
+                f"{placeholders}{names.register_function}",
+                f"{placeholders}{names.register_function}:{LIVE}",
+            ]
+        }
+    }
 
 
 def test_every_call_that_jitrctl_makes_is_allowed_to_those_who_act() -> None:

@@ -92,11 +92,12 @@ class Issuer:
         self,
         common_name: str = CODE,
         *,
+        extensions: tuple[x509.ExtensionType, ...] = (),
         begins: datetime = datetime(2020, 1, 1, tzinfo=UTC),
         ends: datetime = datetime(2040, 1, 1, tzinfo=UTC),
     ) -> bytes:
         """A verification certificate for a registration code, as PEM."""
-        return self._sign(name(common_name), ec.generate_private_key(ec.SECP256R1()), (), begins, ends)
+        return self._sign(name(common_name), ec.generate_private_key(ec.SECP256R1()), extensions, begins, ends)
 
     def private_key(self) -> bytes:
         return self.key.private_bytes(

@@ -1,6 +1,7 @@
 """[stack], existing and registered_by: what people may write, and what they are told otherwise."""
 
 import pytest
+from cryptography import x509
 
 from fleet.choices import IotLogging, RegisteredBy
 from tests.fleet.drafts import Draft
@@ -83,6 +84,26 @@ def test_a_ca_is_registered_by_jitrctl_unless_the_stack_is_asked_to(draft: Draft
     assert draft.load().cas[0].registered_by is RegisteredBy.JITRCTL
     draft.replace('on_reject = "revoke"', 'on_reject = "revoke"\nregistered_by = "stack"')
     assert draft.load().cas[0].registered_by is RegisteredBy.STACK
+
+
+def test_an_account_may_say_on_its_own_who_registers_a_ca(draft: Draft) -> None:
+    draft.replace('"dev.pem"', '"dev.pem", registered_by = "stack"')
+
+    assert [one.cas[0].registered_by for one in draft.load().accounts] == [RegisteredBy.STACK, RegisteredBy.JITRCTL]
+
+
+def test_a_verification_certificate_that_no_parameter_holds_is_not_for_a_stack(draft: Draft) -> None:
+    long = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), bytes(3000))
+    draft.write("dev.pem", draft.issuer.verification(extensions=(long,)))
+    draft.load()
+    draft.replace('on_reject = "revoke"', 'on_reject = "revoke"\nregistered_by = "stack"')
+    line, problem = draft.problem()
+
+    assert line == draft.line('ca.factory = { mode = "DEFAULT"')
+    assert "a stack's parameter holds 4096" in problem
+    assert 'or set registered_by = "jitrctl" here' in problem
+    draft.replace('"dev.pem"', '"dev.pem", registered_by = "jitrctl"')
+    draft.load()
 
 
 def test_cas_that_share_a_group_agree_on_whether_it_exists(draft: Draft) -> None:

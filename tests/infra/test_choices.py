@@ -1,13 +1,17 @@
 """What a fleet may choose for its stacks: [stack], existing types and groups, CAs that the stack registers."""
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
 
+import infra.asset
 from fleet.model import Fleet
+from fleet.resources import LIVE
 from infra.stage import AccountStage, RegionStack
 from infra.target import AWS, local
 from tests.fleet.drafts import Draft, Issuer
@@ -63,6 +67,16 @@ def test_a_log_level_is_written_as_aws_writes_it(changed: Changed, level: str, s
     assert stack.one("AWS::IoT::Logging")["DefaultLogLevel"] == said
 
 
+def test_nothing_of_the_log_level_is_left_behind_to_be_in_the_next_stacks_way(changed: Changed) -> None:
+    """CloudFormation makes it only where AWS IoT logs nothing; and without its role, it would write nothing."""
+    stack = changed(EVERYTHING)["prod/us-east-1"]
+    (logging,) = stack.of_type("AWS::IoT::Logging")
+    role = stack.template.to_json()["Resources"][logging["Properties"]["RoleArn"]["Fn::GetAtt"][0]]
+
+    assert "DeletionPolicy" not in logging
+    assert "DeletionPolicy" not in role
+
+
 def test_the_local_aws_which_does_not_know_it_is_left_without_a_log_level(draft: Draft) -> None:
     draft.text += EVERYTHING
     assert not synthesized(draft.load(), local())["dev/eu-central-1"].of_type("AWS::IoT::Logging")
@@ -81,7 +95,7 @@ def test_where_it_is_chosen_register_starts_from_a_snapshot_and_events_go_to_wha
         for one in stack.of_type("AWS::Lambda::Function")
     }
     assert snapshots == {"jitr-acme-register": {"ApplyOn": "PublishedVersions"}, "jitr-acme-sweep": None}
-    assert (alias["Name"], alias["FunctionVersion"]["Fn::GetAtt"][1]) == ("live", "Version")
+    assert (alias["Name"], alias["FunctionVersion"]["Fn::GetAtt"][1]) == (LIVE, "Version")
     assert "Register" in json.dumps(version["FunctionName"])
     assert alias_id in json.dumps(mapping["Properties"]["FunctionName"])
     assert not production.of_type("AWS::Lambda::Version")
@@ -93,6 +107,34 @@ def test_other_rules_make_another_version_for_the_snapshot(changed: Changed, dra
     second = synthesized(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
 
     assert set(first) != set(second)
+
+
+def test_another_layer_makes_another_version_for_the_snapshot(
+    changed: Changed, draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever feature flags the app runs with: a mended dependency has to reach what runs."""
+    first = changed(EVERYTHING)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
+    wheels = tmp_path / "wheels" / AWS.wheels
+    wheels.mkdir(parents=True)
+    with zipfile.ZipFile(wheels / "mended-2.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("mended.py", "")
+    monkeypatch.setattr(infra.asset, "WHEELS", wheels.parent)
+    monkeypatch.setattr(infra.asset, "BUILD", tmp_path / "build")
+    second = synthesized(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
+
+    assert set(first) != set(second)
+
+
+@pytest.mark.parametrize(("everywhere", "here", "others"), [("true", "false", True), ("false", "true", False)])
+def test_an_account_may_choose_on_its_own_whether_there_are_snapshots(
+    draft: Draft, everywhere: str, here: str, *, others: bool
+) -> None:
+    draft.text += f"\n[stack]\nsnap_start = {everywhere}\n"
+    draft.replace('profile = "acme-dev"', f'profile = "acme-dev"\nsnap_start = {here}')
+    stacks = synthesized(draft.load(), AWS)
+
+    assert bool(stacks["dev/eu-central-1"].of_type("AWS::Lambda::Version")) is not others
+    assert bool(stacks["prod/us-east-1"].of_type("AWS::Lambda::Version")) is others
 
 
 def test_the_local_aws_takes_no_snapshots(draft: Draft) -> None:
@@ -199,6 +241,15 @@ def test_by_default_no_stack_registers_a_ca(production: Synthesized) -> None:
     assert not production.of_type("AWS::IoT::CACertificate")
 
 
+def test_an_account_may_say_on_its_own_who_registers_a_ca(draft: Draft) -> None:
+    """So that one account's stack can let go of it, to change its mode, and the others' keep it."""
+    draft.replace('"dev.pem"', '"dev.pem", registered_by = "jitrctl"')
+    stacks = by_the_stack(draft)
+
+    assert not stacks["dev/eu-central-1"].of_type("AWS::IoT::CACertificate")
+    assert stacks["prod/us-east-1"].of_type("AWS::IoT::CACertificate")
+
+
 def test_sni_only_mode_needs_the_public_certificate_alone(draft: Draft) -> None:
     ca = by_the_stack(draft)["prod/us-east-1"].one("AWS::IoT::CACertificate")
 
@@ -239,7 +290,7 @@ def of_the_ca(template: Mapping[str, Any]) -> set[str]:
 
 
 def test_a_ca_under_another_name_is_the_same_one_and_is_not_registered_again(draft: Draft) -> None:
-    """With another logical id CloudFormation would register the certificate a second time, in the midst of an update."""
+    """With another logical id CloudFormation would register the certificate a second time, in mid-update."""
     first = by_the_stack(draft)["dev/eu-central-1"].template.to_json()
     draft.text = draft.text.replace("ca.factory", "ca.plant")
     second = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
