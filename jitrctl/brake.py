@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from fleet.names import partition_of
 from jitrctl.errors import Refused
@@ -18,6 +18,7 @@ class Mapping:
 
     uuid: str
     state: str  # Lambda's: Enabled, Disabled, and what is in between: Enabling, Disabling, Updating, Creating
+    alias: str = ""  # of the function, where the queue feeds a published version of it
 
     @property
     def is_on(self) -> bool:
@@ -36,8 +37,21 @@ def mapping(stage: Stage) -> Mapping | None:
     for found in stage.lambda_.list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]:
         function = f"{found['FunctionArn']}:".partition(":function:")[2]
         if function.startswith(f"{stage.names.register_function}:"):
-            return Mapping(uuid=found["UUID"], state=found["State"])
+            return Mapping(uuid=found["UUID"], state=found["State"], alias=function.split(":")[1])
     return None
+
+
+def configuration(stage: Stage, way: Mapping | None) -> dict[str, Any] | None:
+    """How that is configured which the queue feeds: with snapshots a version, which has a state of its own.
+
+    None where there is no function. Raises botocore's errors.
+    """
+    version = {"Qualifier": way.alias} if way and way.alias else {}
+    client = stage.lambda_
+    try:
+        return dict(client.get_function_configuration(FunctionName=stage.names.register_function, **version))
+    except client.exceptions.ResourceNotFoundException:
+        return None
 
 
 def switch(stage: Stage, *, on: bool) -> Mapping:
@@ -51,4 +65,4 @@ def switch(stage: Stage, *, on: bool) -> Mapping:
     if found.is_on is on:
         return found
     answer = stage.lambda_.update_event_source_mapping(UUID=found.uuid, Enabled=on)
-    return Mapping(uuid=found.uuid, state=answer["State"])
+    return replace(found, state=answer["State"])

@@ -87,15 +87,14 @@ def _stack(stage: Stage) -> dict[str, Any] | None:
 
 
 def _function(stage: Stage) -> str:
-    try:
-        configuration = stage.lambda_.get_function_configuration(FunctionName=stage.names.register_function)
-    except stage.lambda_.exceptions.ResourceNotFoundException:
+    found = brake.mapping(stage)
+    configuration = brake.configuration(stage, found)
+    if configuration is None:
         return "missing"
     if configuration.get("State", "Active") not in ("Active", "Inactive"):
         return str(configuration["State"]).lower()
     if configuration.get("LastUpdateStatus", "Successful") == "Failed":
         return "update failed"
-    found = brake.mapping(stage)
     if found is None:
         return "no queue"
     return "on" if found.is_on else "paused"

@@ -158,11 +158,7 @@ class Case:
     @cached_property
     def function(self) -> dict[str, Any] | None:
         """The function `register`: its configuration; None when there is none."""
-        client = self.stage.lambda_
-        try:
-            return dict(client.get_function_configuration(FunctionName=self.stage.names.register_function))
-        except client.exceptions.ResourceNotFoundException:
-            return None
+        return brake.configuration(self.stage, self.mapping)
 
     @cached_property
     def mapping(self) -> Mapping | None:
