@@ -8,13 +8,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from jitr.decisions import Outcome
+from jitr.errors import Reason
 from jitr.rules import CertificateMode
 from jitrctl.local import accounts, deployment
+from jitrctl.local.device import Device
 from jitrctl.local.errors import LocalAwsError
 from jitrctl.local.stage import UNKNOWN, LocalStage
 from jitrctl.local.story import Story
@@ -32,7 +36,7 @@ class Operated:
         self.stage: LocalStage = story.cast.first
         self.ca = story.cast.ca
 
-    def edit(self, old: str | re.Pattern[str], new: str) -> None:
+    def edit(self, old: str | re.Pattern[str], new: str | Callable[[re.Match[str]], str]) -> None:
         """Replace what stands in the fleet file once."""
         text = self._workspace.fleet_file.read_text(encoding="utf-8")
         changed, count = re.subn(old if isinstance(old, re.Pattern) else re.escape(old), new, text)
@@ -120,10 +124,11 @@ def test_a_renewed_verification_certificate_changes_nothing(operated: Operated) 
 def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_what_it_says_to_do_works(
     operated: Operated, workspace: Workspace
 ) -> None:
-    before = operated.stack()
+    """docs/deploy.md, "Another mode": what stands there is done here, in that order."""
+    before, declared = operated.stack(), workspace.fleet_file.read_text(encoding="utf-8")
     operated.edit(PROOF, f'mode = "{CertificateMode.SNI_ONLY}"')
 
-    with pytest.raises(LocalAwsError, match=r'must be SNI_ONLY.*Set registered_by = "jitrctl"') as refusal:
+    with pytest.raises(LocalAwsError, match=r'must be SNI_ONLY.*registered_by = "jitrctl"') as refusal:
         operated.deploy()
 
     assert "jitrctl ca switch-mode" in str(refusal.value)
@@ -131,12 +136,31 @@ def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_wh
     assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE")
     assert "in mode DEFAULT, and the fleet file says SNI_ONLY" in operated.jitrctl("ca", "plan")
 
-    operated.edit('registered_by = "stack"', 'registered_by = "jitrctl"')
+    workspace.fleet_file.write_text(declared, encoding="utf-8")
+    operated.edit(PROOF, lambda found: f'{found[0]}, registered_by = "jitrctl"')
     operated.deploy()
     assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE"), "the stack lets go of the CA, and it stays"
+
+    operated.edit(PROOF, f'mode = "{CertificateMode.SNI_ONLY}"')
     operated.jitrctl("ca", "switch-mode", "--yes")
     assert operated.registered() == ("SNI_ONLY", "ACTIVE", "ENABLE")
+    held = held_for_the_mode(operated, workspace)
 
-    files = operated.ca.issue(workspace.devices, "sensor-6002", days=365)
-    device = operated.stage.device(files, "sensor-6002")
-    device.connect_until_accepted(operated.stage.endpoint, patience=PATIENCE)[0].close()
+    operated.deploy()
+    held.connect_until_accepted(operated.stage.endpoint, patience=PATIENCE)[0].close()
+
+
+def held_for_the_mode(operated: Operated, workspace: Workspace) -> Device:
+    """A new device while the function's rules say the old mode: the first after the minute that it remembers a CA."""
+    deadline = time.monotonic() + 2 * PATIENCE
+    for number in range(6100, 6200):
+        files = operated.ca.issue(workspace.devices, f"sensor-{number}", days=365)
+        device = operated.stage.device(files, f"sensor-{number}")
+        device.connect(operated.stage.endpoint)
+        decision = operated.stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+        if decision.outcome is Outcome.HELD:
+            assert decision.reason is Reason.CA_WRONG_MODE
+            return device
+        assert time.monotonic() < deadline
+        time.sleep(1)  # as often as a device would come
+    raise AssertionError("no device was held")
