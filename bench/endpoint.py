@@ -78,7 +78,8 @@ class Fleet:
 
     def _mapping(self, account: str, region: str) -> dict[str, Any]:
         queue = f"arn:aws:sqs:{region}:{account}:{self._names.registrations_queue}"
-        return {"UUID": "0", "State": "Enabled", "EventSourceArn": queue}
+        function = f"arn:aws:lambda:{region}:{account}:function:{self._names.register_function}"
+        return {"UUID": "0", "State": "Enabled", "EventSourceArn": queue, "FunctionArn": function}
 
     @staticmethod
     def _ca(certificate_id: str) -> dict[str, Any]:
