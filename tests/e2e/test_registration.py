@@ -12,6 +12,7 @@ import pytest
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import published
+from jitr.claims import STALE_INTENT
 from jitr.messages import REASON_ATTRIBUTE
 from jitrctl.__main__ import main
 from jitrctl.local.device import Connection, Refusal
@@ -23,8 +24,8 @@ from jitrctl.local.workspace import Workspace
 from tests.e2e.conftest import PATIENCE, NewDevice, awaited
 
 
-def connected(stage: LocalStage, files: DeviceFiles, name: str) -> Connection:
-    connection, _ = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=PATIENCE)
+def connected(stage: LocalStage, files: DeviceFiles, name: str, *, patience: float = PATIENCE) -> Connection:
+    connection, _ = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
     return connection
 
 
@@ -439,6 +440,8 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
 
     assert killed
     assert left, "the batch was done already: nothing was killed in its middle"
+    # What the killed run had claimed is nobody else's until the claim is stale.
+    patience = STALE_INTENT.total_seconds() + PATIENCE
     for name in names:
-        connected(stage, devices[name], name).close()
+        connected(stage, devices[name], name, patience=patience).close()
     assert not dead_letters(stage)
