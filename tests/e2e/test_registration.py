@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from jitr.claims import STALE_INTENT
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import published
-from jitr.claims import STALE_INTENT
 from jitr.messages import REASON_ATTRIBUTE
 from jitrctl.__main__ import main
 from jitrctl.local.device import Connection, Refusal
