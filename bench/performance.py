@@ -7,8 +7,6 @@ Moderate sizes, under ten minutes on two idle processors; each bench takes large
 
 import argparse
 import sys
-import time
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,7 @@ from bench import accounts, admit, coldstart, cost, storm, sweep, warm
 from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.table import machine
-from bench.world import Storm, weather
+from bench.world import Storm
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 PLOTS = DOCUMENT.parent / "performance"
@@ -66,7 +64,7 @@ def _storms(options: argparse.Namespace) -> str:
         replace(usual, taken=0.5),
         replace(usual, devices=options.devices // 2, held=options.devices * 5, registrations_bound=False),
     ]
-    found = _weathered([("jitr", conditions) for conditions in [*back_offs, *others]])
+    found = storm.weathered([("jitr", conditions) for conditions in [*back_offs, *others]], patience=6.0)
     drawn = {storm.described(one.conditions): one for one in found[1::3][:2]}
     _draw("storm.svg", f"{options.devices:,} devices within 60 s", drawn)
     return f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n"
@@ -74,7 +72,9 @@ def _storms(options: argparse.Namespace) -> str:
 
 def _peers(options: argparse.Namespace) -> str:
     conditions = Conditions(devices=options.devices // 2, registrations_bound=False, back_off=BackOff.IMPATIENT)
-    found = _weathered([(handler, conditions) for handler in ("jitr", "aws-blog", "iot-dr", "softchef")])
+    found = storm.weathered(
+        [(handler, conditions) for handler in ("jitr", "aws-blog", "iot-dr", "softchef")], patience=6.0
+    )
     _draw(
         "peers.svg", f"{conditions.devices:,} devices within 60 s, four handlers", {one.registrar: one for one in found}
     )
@@ -116,15 +116,6 @@ def _cost(_: argparse.Namespace) -> str:
 def _accounts(_: argparse.Namespace) -> str:
     found = [accounts.measured(one, runs=3) for one in (1, accounts.ACCOUNTS)]
     return f"### Many accounts\n\n`python -m bench.accounts`: `jitrctl ca status`\n\n{accounts.table(found)}"
-
-
-def _weathered(wanted: Iterable[tuple[str, Conditions]]) -> list[Storm]:
-    found = []
-    for handler, conditions in wanted:
-        began = time.monotonic()
-        found.append(weather(storm.HANDLERS[handler](conditions), conditions, patience=6.0))
-        sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {handler}, {storm.described(conditions)}\n")
-    return found
 
 
 def _draw(name: str, title: str, storms: dict[str, Storm]) -> None:

@@ -65,8 +65,10 @@ class Runbook:
             "client-id": self.client_id,
             "revoked": self.revoked,
             "elsewhere": self.elsewhere,
-            "hub-lags": self.hub_lags,
+            "unforwarded": self.unforwarded,
             "out-of-place": self.out_of_place,
+            "hub-dead-letters": self.hub_dead_letters,
+            "hub-errors": self.hub_errors,
         }
 
     def well(self) -> Iterator[str]:
@@ -74,7 +76,7 @@ class Runbook:
         yield self.say("jitrctl doctor sensor-0001.pem --key sensor-0001.key --account dev")
 
     def dead_letters(self) -> Iterator[str]:
-        self.send("dead-letters", "{}", reason="unreadable: certificateId is missing")
+        self.send("dead-letters", "{}", jitr_reason="unreadable: certificateId is missing")
         yield self.say("jitrctl dlq list --account dev")
         yield self.say("jitrctl dlq drop --all --account dev --yes")
 
@@ -87,8 +89,8 @@ class Runbook:
             "base64OriginalPayload": self.encoded_event("sensor-0001"),
         }
         self.send("undelivered", json.dumps(failed))
-        yield self.say("jitrctl dlq list --undelivered --account dev")
-        yield self.say("jitrctl dlq drop --all --undelivered --account dev --yes")
+        yield self.say("jitrctl dlq list --queue undelivered --account dev")
+        yield self.say("jitrctl dlq drop --all --queue undelivered --account dev --yes")
 
     def backlog(self) -> Iterator[str]:
         self.fleet.run("ca", "pause", "--yes")
@@ -155,19 +157,14 @@ class Runbook:
     def elsewhere(self) -> Iterator[str]:
         yield self.say("jitrctl device where sensor-0001.pem")
 
-    def hub_lags(self) -> Iterator[str]:
-        """The hub's function takes nothing for a while, as when it fails."""
-        lambda_ = self.fleet.client("lambda")
-        found = lambda_.list_event_source_mappings(FunctionName=self.fleet.stage.names.hub_function)
-        mapping = found["EventSourceMappings"][0]["UUID"]
-        lambda_.update_event_source_mapping(UUID=mapping, Enabled=False)
+    def unforwarded(self) -> Iterator[str]:
+        """An event that EventBridge could not hand to the hub's bus, as it then lies in the queue."""
         certificate_id = self.issue("sensor-0005")
-        self.admit("sensor-0005")
-        yield self.say("jitrctl device where sensor-0005 --account dev")
-        yield self.say("jitrctl fleet devices")
-        lambda_.update_event_source_mapping(UUID=mapping, Enabled=True)
+        said = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "the bus's policy names another account"}
+        self.send("unforwarded", self.activated(certificate_id, "sensor-0005", self.fleet.local.account.id), **said)
+        yield self.say("jitrctl dlq list --queue unforwarded --account dev")
+        yield self.say("jitrctl dlq redrive --all --queue unforwarded --account dev --yes")
         self.until(lambda: certificate_id in self.in_hub())
-        yield self.say("jitrctl fleet devices")
 
     def out_of_place(self) -> Iterator[str]:
         """A device of dev's connected to prod; what prod would have forwarded is put into the hub's queue."""
@@ -175,10 +172,32 @@ class Runbook:
         file = self.fleet.workspace.fleet_file
         before = file.read_text(encoding="utf-8")
         file.write_text(before + _PROD, encoding="utf-8")
-        self.send("hub", json.dumps({"source": "jitr", **self.activated(certificate_id, "sensor-0006")}))
+        self.send("hub", self.activated(certificate_id, "sensor-0006", _PROD_ID))
         self.until(lambda: certificate_id in self.in_hub())
         yield self.say("jitrctl fleet devices --out-of-place")
         file.write_text(before, encoding="utf-8")
+
+    def hub_dead_letters(self) -> Iterator[str]:
+        certificate_id = self.issue("sensor-0007")
+        self.send("hub-failed", self.activated(certificate_id, "sensor-0007", self.fleet.local.account.id))
+        yield self.say("jitrctl dlq list --queue hub")
+        yield self.say("jitrctl dlq redrive --all --queue hub --yes")
+        self.until(lambda: certificate_id in self.in_hub())
+
+    def hub_errors(self) -> Iterator[str]:
+        """The hub's function takes nothing for a while, as when it fails."""
+        lambda_ = self.fleet.client("lambda")
+        found = lambda_.list_event_source_mappings(FunctionName=self.fleet.stage.names.hub_function)
+        mapping = found["EventSourceMappings"][0]["UUID"]
+        lambda_.update_event_source_mapping(UUID=mapping, Enabled=False)
+        certificate_id = self.issue("sensor-0008")
+        self.admit("sensor-0008")
+        yield self.say("jitrctl fleet status --account dev")
+        yield self.say("jitrctl device where sensor-0008 --account dev")
+        yield self.say("jitrctl fleet devices")
+        lambda_.update_event_source_mapping(UUID=mapping, Enabled=True)
+        self.until(lambda: certificate_id in self.in_hub())
+        yield self.say("jitrctl fleet devices")
 
     def in_hub(self) -> set[str]:
         """The certificates that the hub's table has."""
@@ -187,13 +206,13 @@ class Runbook:
         stage = self.fleet.stage
         return {one.certificate_id for one in HubTable(stage.dynamodb, stage.names.hub_table).everywhere()}
 
-    def activated(self, certificate_id: str, thing_name: str) -> dict[str, Any]:
-        """What EventBridge carries of an activation in prod."""
+    def activated(self, certificate_id: str, thing_name: str, account_id: str) -> str:
+        """What EventBridge carries of an activation."""
         detail = {
             "version": "1",
             "id": certificate_id[:32],
             "fleet": "acme",
-            "account": _PROD_ID,
+            "account": account_id,
             "region": self.fleet.stage.region,
             "certificate_id": certificate_id,
             "ca": "factory",
@@ -202,7 +221,8 @@ class Runbook:
             "status": "ACTIVE",
             "decided_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
-        return {"account": _PROD_ID, "region": detail["region"], "detail": detail}
+        envelope = {"source": "jitr", "account": account_id, "region": detail["region"], "detail": detail}
+        return json.dumps(envelope)
 
     def issue(self, name: str, *, ca: str = "factory", file: str | None = None) -> str:
         """A device's files beside the fleet file; its certificate id."""
@@ -248,13 +268,12 @@ class Runbook:
             )
         )
 
-    def send(self, queue: str, body: str, *, reason: str = "") -> None:
-        from jitr.messages import REASON_ATTRIBUTE  # noqa: PLC0415 -- the checkout is on the path only now
-
+    def send(self, queue: str, body: str, **attributes: str) -> None:
+        """Put a message into one of the fleet's queues, with attributes that are strings."""
         sqs = self.fleet.client("sqs")
         url = sqs.get_queue_url(QueueName=f"jitr-acme-{queue}")["QueueUrl"]
-        attributes = {REASON_ATTRIBUTE: {"DataType": "String", "StringValue": reason}} if reason else {}
-        sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+        said: dict[str, Any] = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()}
+        sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=said)
 
     def until(self, happened: Callable[[], Any]) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -283,7 +302,7 @@ class Runbook:
         )
         if done.returncode not in (0, 1):
             raise RuntimeError(f"{line}: {done.stdout}")
-        said = "\n".join(part.rstrip() for part in _ELSEWHERE.sub("", done.stdout).strip().splitlines())
+        said = "\n".join(part.rstrip() for part in _ELSEWHERE.sub("", done.stdout).strip("\n").splitlines())
         return f"$ {line}\n{said}\n"
 
 

@@ -14,11 +14,15 @@ from fleet.policy import PLACEHOLDERS
 from jitrctl import brake, ca_registry
 from jitrctl.ca_plan import CaState, Rule, differences
 from jitrctl.explaining import is_missing
+from jitrctl.letters import queues_of
+from jitrctl.living import is_hub
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from fleet.model import Ca
+    from jitrctl.letters import Letters
     from jitrctl.stages import Stage
 
 # The policy of a CA that names none; it is the checkout's, like the CDK app that deploys it.
@@ -35,8 +39,8 @@ class Health:
     cas: tuple[CaState, ...]
     function: str  # "on", "paused" or what is wrong with it
     waiting: int | None  # messages in the queue `registrations`, those in work included
-    dead: int | None
-    undelivered: int | None
+    letters: Mapping[Letters, int | None]  # messages in the queues that nobody works on, those that a stage here has
+    waiting_for_hub: int | None  # events in the hub's queue, in the stage that has it
     swept_at: datetime | None  # the end of the sweep's last full pass, over the CA whose is the oldest
     enrollment: str | None  # names what the whole enrollment list says; None: there is no table
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
@@ -62,8 +66,8 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         cas=cas,
         function=_function(stage),
         waiting=_messages(stage, stage.names.registrations_queue),
-        dead=_messages(stage, stage.names.dead_letter_queue),
-        undelivered=_messages(stage, stage.names.undelivered_queue),
+        letters={queue: _messages(stage, queue.queue(stage)) for queue in queues_of(stage)},
+        waiting_for_hub=_messages(stage, stage.names.hub_queue) if is_hub(stage) else None,
         swept_at=_swept_at(stage) if stack else None,
         enrollment=_enrollment(stage) if stack else None,
         iot_logging=iot_logging(stage),

@@ -1,4 +1,4 @@
-"""The two queues for what nobody works on any more: dead letters, and events that a rule could not deliver.
+"""The queues for what nobody works on any more: dead letters and what a rule could not deliver, of a stage and the hub.
 
 SQS has no way to look without receiving. So what is looked at is hidden from others for a minute, and given back as
 soon as the look is over; what is sent again is deleted only after the registrations queue has it, so a crash in between
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from jitr.errors import UnreadableEvent
 from jitr.events import RegistrationEvent
 from jitr.messages import REASON_ATTRIBUTE
+from jitr.whereabouts import Statement
 from jitrctl.errors import Refused
+from jitrctl.living import hub_stage, is_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,16 +28,63 @@ if TYPE_CHECKING:
 
 _HIDDEN = 60  # seconds
 _BATCH = 10  # SQS's most
+# What EventBridge writes beside what it could not deliver (EventBridge user guide, "Using dead-letter queues").
+_BRIDGES_ATTRIBUTES = ("ERROR_CODE", "ERROR_MESSAGE")
 
 
 class Letters(StrEnum):
-    """Which queue."""
+    """Which queue; the values are what `--queue` takes."""
 
-    DEAD = "dead-letter queue"
-    UNDELIVERED = "queue of undelivered events"
+    DEAD = "dead-letters"
+    UNDELIVERED = "undelivered"
+    UNFORWARDED = "unforwarded"
+    HUB = "hub"
+
+    @property
+    def described(self) -> str:
+        """What a sentence calls it."""
+        return {
+            Letters.DEAD: "dead-letter queue",
+            Letters.UNDELIVERED: "queue of undelivered events",
+            Letters.UNFORWARDED: "queue of unforwarded events",
+            Letters.HUB: "dead-letter queue of the hub",
+        }[self]
+
+    @property
+    def are_the_hubs(self) -> bool:
+        """Whether what is in it is for the hub's function: decision events, not registration events."""
+        return self in (Letters.UNFORWARDED, Letters.HUB)
 
     def queue(self, stage: Stage) -> str:
-        return stage.names.dead_letter_queue if self is Letters.DEAD else stage.names.undelivered_queue
+        names = stage.names
+        return {
+            Letters.DEAD: names.dead_letter_queue,
+            Letters.UNDELIVERED: names.undelivered_queue,
+            Letters.UNFORWARDED: names.unforwarded_queue,
+            Letters.HUB: names.hub_dead_letter_queue,
+        }[self]
+
+    def reader(self, stage: Stage) -> str:
+        """The function that is to read what is in it."""
+        return stage.names.hub_function if self.are_the_hubs else stage.names.register_function
+
+    def certificate_id(self, stage: Stage, body: str) -> str:
+        """Whose event it is.
+
+        Raises UnreadableEvent.
+        """
+        if self.are_the_hubs:
+            return Statement.parse(body, fleet=stage.fleet.name).certificate_id
+        return RegistrationEvent.parse(body).certificate_id
+
+
+def queues_of(stage: Stage) -> tuple[Letters, ...]:
+    """Which of the queues a stage has."""
+    return tuple(
+        queue
+        for queue in Letters
+        if not queue.are_the_hubs or (stage.fleet.hub and (queue is Letters.UNFORWARDED or is_hub(stage)))
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +95,8 @@ class Letter:
     receipt_handle: str
     body: str
     sent_at: datetime
-    reason: str  # why it is here; "unknown" where nobody said
-
-    @property
-    def certificate_id(self) -> str | None:
-        """Whose event it is; None when it cannot be read."""
-        try:
-            return RegistrationEvent.parse(self.body).certificate_id
-        except UnreadableEvent:
-            return None
+    certificate_id: str | None  # whose event it is; None when it cannot be read
+    reason: str  # why it is here
 
 
 @contextmanager
@@ -67,7 +109,7 @@ def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Lett
     found: dict[str, Letter] = {}
     try:
         while len(found) < most:
-            fresh = [one for one in _receive(stage, url, most - len(found)) if one.id not in found]
+            fresh = [one for one in _receive(stage, letters, url, most - len(found)) if one.id not in found]
             if not fresh:
                 break
             found |= {one.id: one for one in fresh}
@@ -77,14 +119,20 @@ def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Lett
 
 
 def send_again(stage: Stage, letters: Letters, letter: Letter) -> None:
-    """Put a message into the registrations queue again, then take it out of this one.
+    """Put a message into the queue of the function that is to read it, then take it out of this one.
 
-    Raises Refused when it cannot be read, so that `register` would only dead-letter it again; botocore's errors.
+    Raises Refused when it cannot be read, so that the function would only give it up again; botocore's errors.
     """
     if letter.certificate_id is None:
-        raise Refused("it is no registration event, and would be dead-lettered again: `jitrctl dlq drop`")
-    url = stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
-    stage.sqs.send_message(QueueUrl=url, MessageBody=letter.body)
+        raise Refused("it cannot be read, and would only come back: `jitrctl dlq drop`")
+    reader: Stage | None
+    reader, queue = stage, stage.names.registrations_queue
+    if letters.are_the_hubs:
+        reader, queue = stage if is_hub(stage) else hub_stage(stage.fleet), stage.names.hub_queue
+    if reader is None:
+        raise Refused("the fleet file has no [hub]")
+    url = reader.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    reader.sqs.send_message(QueueUrl=url, MessageBody=letter.body)
     drop(stage, letters, letter)
 
 
@@ -97,40 +145,49 @@ def _url(stage: Stage, letters: Letters) -> str:
     try:
         return str(stage.sqs.get_queue_url(QueueName=letters.queue(stage))["QueueUrl"])
     except stage.sqs.exceptions.QueueDoesNotExist as error:
-        raise Refused(f"there is no {letters}: deploy the stack first") from error
+        raise Refused(f"there is no {letters.described}: deploy the stack first") from error
 
 
-def _receive(stage: Stage, url: str, most: int) -> list[Letter]:
+def _receive(stage: Stage, letters: Letters, url: str, most: int) -> list[Letter]:
     answer = stage.sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=min(most, _BATCH),
         VisibilityTimeout=_HIDDEN,
         WaitTimeSeconds=1,  # a short poll asks some of SQS's servers, a long one all
         MessageSystemAttributeNames=["SentTimestamp"],
-        MessageAttributeNames=[REASON_ATTRIBUTE],
+        MessageAttributeNames=[REASON_ATTRIBUTE, *_BRIDGES_ATTRIBUTES],
     )
-    return [
-        Letter(
-            id=message["MessageId"],
-            receipt_handle=message["ReceiptHandle"],
-            body=message["Body"],
-            sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
-            reason=_reason(message),
-        )
-        for message in answer.get("Messages", [])
-    ]
+    return [_letter(stage, letters, message) for message in answer.get("Messages", [])]
 
 
-def _reason(message: dict[str, Any]) -> str:
-    """What `register` wrote beside a dead letter, or what the rule wrote into an undelivered one."""
-    written = message.get("MessageAttributes", {}).get(REASON_ATTRIBUTE, {}).get("StringValue")
-    if written:
-        return str(written)
+def _letter(stage: Stage, letters: Letters, message: dict[str, Any]) -> Letter:
+    certificate_id, unreadable = None, None
+    try:
+        certificate_id = letters.certificate_id(stage, message["Body"])
+    except UnreadableEvent as error:
+        unreadable = str(error)
+    return Letter(
+        id=message["MessageId"],
+        receipt_handle=message["ReceiptHandle"],
+        body=message["Body"],
+        sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
+        certificate_id=certificate_id,
+        reason=_written(message) or unreadable or f"unknown; the log of {letters.reader(stage)} says why",
+    )
+
+
+def _written(message: dict[str, Any]) -> str | None:
+    """What `register` or EventBridge wrote beside a message, or the topic rule into it; None where nobody did."""
+    attributes = {name: said.get("StringValue", "") for name, said in message.get("MessageAttributes", {}).items()}
+    if REASON_ATTRIBUTE in attributes:
+        return str(attributes[REASON_ATTRIBUTE])
+    if _BRIDGES_ATTRIBUTES[0] in attributes:
+        return ": ".join(attributes[name] for name in _BRIDGES_ATTRIBUTES if name in attributes)
     try:
         failures = json.loads(message["Body"])["failures"]
         return str(failures[0]["errorMessage"])
     except (ValueError, KeyError, IndexError, TypeError):
-        return "unknown"
+        return None
 
 
 def _give_back(stage: Stage, url: str, letters: Iterable[Letter]) -> None:

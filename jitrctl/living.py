@@ -30,6 +30,11 @@ def hub_stage(fleet: Fleet) -> Stage | None:
     return Stage(fleet=fleet, account=account, region=fleet.hub.region)
 
 
+def is_hub(stage: Stage) -> bool:
+    """Whether a stage is the one with the hub."""
+    return str(stage) == str(hub_stage(stage.fleet))
+
+
 def from_hub(stage: Stage, *, out_of_place: bool) -> list[Whereabouts]:
     """What the hub's table says of certificates that live somewhere.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fleet.resources import ResourceNames
 from jitr.crls import Crls
@@ -16,35 +16,13 @@ from jitr.registry import Registry
 from jitrctl.access import Access, open_access
 from jitrctl.clock import now
 from jitrctl.errors import AccessError
+from jitrctl.keeping import kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fleet.model import Account, Ca, CaRegistration, Fleet
     from jitr.rules import Rules
-
-
-T = TypeVar("T")
-
-
-class _Kept(Generic[T]):
-    """functools.cached_property without its lock.
-
-    In Python 3.11 that is one for all instances (https://github.com/python/cpython/issues/87634): accounts would be
-    opened one after the other. A stage is for one thread at a time, and needs none.
-    """
-
-    def __init__(self, make: Callable[[Any], T]) -> None:
-        self._make = make
-        self.__doc__ = make.__doc__
-
-    def __set_name__(self, _: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, stage: Any, _: type | None = None) -> T:
-        value: T = self._make(stage)
-        stage.__dict__[self._name] = value  # which is looked at before this the next time
-        return value
 
 
 @dataclass(kw_only=True, eq=False)
@@ -66,11 +44,11 @@ class Stage:
     def names(self) -> ResourceNames:
         return ResourceNames(self.fleet.name)
 
-    @_Kept
+    @kept
     def rules(self) -> Rules:
         return self.fleet.rules(self.account, self.region)
 
-    @_Kept
+    @kept
     def access(self) -> Access:
         """The way in; raises AccessError, WrongAccount, Unusable."""
         alike = (account for account in self.fleet.accounts if account.profile == self.account.profile)
@@ -85,36 +63,36 @@ class Stage:
         """The ARN of who we are there."""
         return self.access.caller
 
-    @_Kept
+    @kept
     def iot(self) -> Any:
         return self.access.client("iot")
 
-    @_Kept
+    @kept
     def aws_iot(self) -> AwsIot:
         """AWS IoT in jitr's own words; unpaced, since a person's calls are few."""
         return AwsIot(self.iot, Pacer(0), clock=now)
 
-    @_Kept
+    @kept
     def lambda_(self) -> Any:
         return self.access.client("lambda")
 
-    @_Kept
+    @kept
     def dynamodb(self) -> Any:
         return self.access.client("dynamodb")
 
-    @_Kept
+    @kept
     def sqs(self) -> Any:
         return self.access.client("sqs")
 
-    @_Kept
+    @kept
     def registry(self) -> Registry:
         return Registry(self.dynamodb, self.names.registry_table)
 
-    @_Kept
+    @kept
     def enrollment(self) -> EnrollmentTable:
         return EnrollmentTable(self.dynamodb, self.names.enrollment_table)
 
-    @_Kept
+    @kept
     def s3(self) -> Any:
         return self.access.client("s3")
 
@@ -122,11 +100,11 @@ class Stage:
     def crl_bucket(self) -> str:
         return self.names.crl_bucket(self.account.id, self.region)
 
-    @_Kept
+    @kept
     def crls(self) -> Crls:
         return Crls(lambda: self.s3, self.crl_bucket, self.account.id, clock=now)
 
-    @_Kept
+    @kept
     def journal(self) -> Journal:
         return Journal(self.dynamodb, self.names.registry_table)
 

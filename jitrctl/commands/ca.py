@@ -37,6 +37,8 @@ _Anyway = Annotated[
 def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
     """Show what `ca apply` would do in each account, and what stands in its way; changes nothing.
 
+    Exit code 1 when something stands in its way, so that a script can ask.
+
     Example: jitrctl ca plan
     """
     results = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT")
@@ -44,6 +46,7 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
         results,
         show=lambda: _show_plans([(done.stage, one) for done in results.done for one in done.value]),
         fields=lambda plans: {"cas": [_plan_document(one) for one in plans]},
+        ok=not any(one.obstacles for done in results.done for one in done.value),
     )
 
 

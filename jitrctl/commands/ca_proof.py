@@ -107,7 +107,10 @@ def _password(file: Path | None) -> str:
         return _read(file).decode().rstrip("\r\n")
     if not can_ask():
         raise Unusable("the CA's key is encrypted, and there is nobody to ask: say --password-file")
-    return getpass.getpass("Password of the CA's key: ")
+    try:
+        return getpass.getpass("Password of the CA's key: ")
+    except EOFError as error:
+        raise Unusable("no password was given: run it again, or say --password-file") from error
 
 
 def _read(path: Path) -> bytes:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitrctl.across import in_a_sentence
 from jitrctl.errors import Refused, Unusable
-from jitrctl.letters import Letter, Letters, drop, received, send_again
+from jitrctl.letters import Letter, Letters, drop, queues_of, received, send_again
+from jitrctl.living import hub_stage
 from jitrctl.scope import Scope, Yes, over_stages
 from jitrctl.terminal import at, out, short
 
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
 
     from jitrctl.stages import Stage
 
-app = typer.Typer(help="Dead letters, and events that a rule could not deliver.", no_args_is_help=True)
+app = typer.Typer(help="Dead letters, and events that could not be delivered.", no_args_is_help=True)
 
 _SHOWN = 80  # characters of a reason in a list
 
-Undelivered = Annotated[
-    bool, typer.Option("--undelivered", help="The events that a rule could not deliver, instead of the dead letters.")
+_Queue = Annotated[
+    Letters,
+    typer.Option(
+        "--queue",
+        help="dead-letters: what `register` gave up. undelivered: events that a topic rule could not deliver. "
+        "unforwarded: decision events that did not reach the hub. hub: what the hub's function gave up.",
+    ),
 ]
 _Most = Annotated[int, typer.Option("--most", help="How many messages to look at in each stage.", min=1, max=10_000)]
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="Beginnings of message ids, as listed.")]
@@ -32,20 +39,20 @@ _All = Annotated[bool, typer.Option("--all", help="Every message that is there."
 
 @app.command("list")
 @over_stages
-def show_list(scope: Scope, most: _Most = 100, *, undelivered: Undelivered = False) -> None:
-    """List what is in the dead-letter queue of each account, whose event it is, and why it is there.
+def show_list(scope: Scope, most: _Most = 100, queue: _Queue = Letters.DEAD) -> None:
+    """List what is in the dead-letter queue of each account, or in another queue, whose event it is, and why.
 
     Example: jitrctl dlq list --account prod
     """
-    letters = _letters(undelivered=undelivered)
+    scope = _where_it_is(scope, queue)
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, letters, most=most) as found:
+        with received(stage, queue, most=most) as found:
             return sorted(found, key=lambda one: one.sent_at)
 
     results = scope.across(read, doing="receiving")
     if not scope.as_json and results.ok and not any(done.value for done in results.done):
-        out.print(f"Nothing is in the {letters}.")
+        out.print(f"Nothing is in the {queue.described}.")
     scope.report(
         results,
         rows=lambda _, found: [
@@ -67,21 +74,21 @@ def show(
     scope: Scope,
     message: Annotated[str, typer.Argument(help="The beginning of its id, as listed.")],
     *,
-    undelivered: Undelivered = False,
+    queue: _Queue = Letters.DEAD,
 ) -> None:
     """Show one message whole.
 
     Example: jitrctl dlq show 3f2a91c4 --account prod
     """
-    letters = _letters(undelivered=undelivered)
+    scope = _where_it_is(scope, queue)
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, letters, most=10_000) as found:
+        with received(stage, queue, most=10_000) as found:
             return [one for one in found if one.id.startswith(message)]
 
     results = scope.across(read, doing="receiving")
     if results.ok and not any(done.value for done in results.done):
-        raise Refused(f"no message in the {letters} begins with {message}: `jitrctl dlq list` shows which there are")
+        raise Refused(f"no message in the {queue.described} begins with {message}: see `jitrctl dlq list`")
 
     def shown() -> None:
         for done in results.done:
@@ -100,33 +107,47 @@ def show(
 @app.command()
 @over_stages
 def redrive(
-    scope: Scope, messages: _Ids = None, *, every: _All = False, undelivered: Undelivered = False, yes: Yes = False
+    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = Letters.DEAD, yes: Yes = False
 ) -> None:
-    """Send messages to the registrations queue again, once their cause is gone; what is no event stays.
+    """Send messages to the function that is to read them again, once their cause is gone; what is no event stays.
+
+    Those of the queues unforwarded and hub go to the hub's function: an event that comes twice changes nothing there.
 
     Example: jitrctl dlq redrive 3f2a91c4 --account prod
     """
-    letters = _letters(undelivered=undelivered)
-    _carry_out(scope, messages, letters, "sent again", send_again, every=every, yes=yes)
+    _carry_out(scope, messages, queue, "sent again", send_again, every=every, yes=yes)
 
 
 @app.command("drop")
 @over_stages
 def drop_messages(
-    scope: Scope, messages: _Ids = None, *, every: _All = False, undelivered: Undelivered = False, yes: Yes = False
+    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = Letters.DEAD, yes: Yes = False
 ) -> None:
     """Delete messages for good; a device that is still pending is found by the sweep all the same.
 
     Example: jitrctl dlq drop 3f2a91c4 --account prod
     """
-    letters = _letters(undelivered=undelivered)
-    _carry_out(scope, messages, letters, "dropped", drop, every=every, yes=yes)
+    _carry_out(scope, messages, queue, "dropped", drop, every=every, yes=yes)
+
+
+def _where_it_is(scope: Scope, queue: Letters) -> Scope:
+    """The scope without the stages that do not have such a queue: the hub's is in one.
+
+    Raises Unusable when there is none.
+    """
+    hub = hub_stage(scope.fleet)
+    if queue.are_the_hubs and hub is None:
+        raise Unusable(f"the fleet file has no [hub], so there is no {queue.described}")
+    stages = tuple(stage for stage in scope.stages if queue in queues_of(stage))
+    if not stages:
+        raise Unusable(f"the {queue.described} is in {hub}: name that account and Region, or none")
+    return replace(scope, stages=stages)
 
 
 def _carry_out(
     scope: Scope,
     ids: Sequence[str] | None,
-    letters: Letters,
+    queue: Letters,
     what: str,
     work: Callable[[Stage, Letters, Letter], None],
     *,
@@ -136,23 +157,24 @@ def _carry_out(
     """Choose messages by the beginnings of their ids, show which, ask, and do it, each on its own."""
     if bool(ids) is every:
         raise Unusable("say which messages, by the beginnings of their ids, or --all")
+    scope = _where_it_is(scope, queue)
 
     def chosen(found: Sequence[Letter]) -> list[Letter]:
         return [one for one in found if every or any(one.id.startswith(id_) for id_ in ids or ())]
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, letters, most=10_000) as found:
+        with received(stage, queue, most=10_000) as found:
             return chosen(found)
 
     def done_to(stage: Stage) -> list[tuple[Letter, str | None]]:
-        with received(stage, letters, most=10_000) as found:
-            return [(one, _error(lambda one=one: work(stage, letters, one))) for one in chosen(found)]  # type: ignore[misc]
+        with received(stage, queue, most=10_000) as found:
+            return [(one, _error(lambda one=one: work(stage, queue, one))) for one in chosen(found)]  # type: ignore[misc]
 
     stages, failed = scope.opened()
     looked = scope.across(read, doing="receiving", stages=stages)
     plan = [f"{done.stage}  {one.id}  {one.reason}" for done in looked.done for one in done.value]
     if looked.ok and not plan:
-        raise Refused(f"no such message is in the {letters}: `jitrctl dlq list` shows which there are")
+        raise Refused(f"no such message is in the {queue.described}: `jitrctl dlq list` shows which there are")
     if plan:
         scope.confirm([f"To be {what}:", *plan], yes=yes)
     results = scope.across(done_to, doing="working", stages=[done.stage for done in looked.done if done.value])
@@ -173,10 +195,6 @@ def _error(work: Callable[[], None]) -> str | None:
     except Refused as error:
         return in_a_sentence(error)
     return None
-
-
-def _letters(*, undelivered: bool) -> Letters:
-    return Letters.UNDELIVERED if undelivered else Letters.DEAD
 
 
 def _document(one: Letter) -> dict[str, Any]:

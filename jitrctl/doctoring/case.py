@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jitr.certificates import Certificate
@@ -20,6 +19,7 @@ from jitrctl.doctoring.backlog import Backlog, oldest, said_of
 from jitrctl.errors import Refused
 from jitrctl.explaining import is_missing
 from jitrctl.health import iot_logging
+from jitrctl.keeping import kept
 from jitrctl.letters import Letters, received
 from jitrctl.sightings import Known, View
 from jitrctl.verifying import verify
@@ -58,12 +58,12 @@ class Case:
         """What a command about this stage alone is told."""
         return f"--account {self.stage.account.name} --region {self.stage.region}"
 
-    @cached_property
+    @kept
     def blocks(self) -> tuple[str, ...]:
         """The file's certificates, each in PEM, in its order; the file itself where it has no whole one."""
         return tuple(_BLOCK.findall(self.pem)) or (self.pem,)
 
-    @cached_property
+    @kept
     def problem(self) -> str | None:
         """Why the certificate cannot be read; None when it can."""
         try:
@@ -72,7 +72,7 @@ class Case:
             return error.detail
         return None
 
-    @cached_property
+    @kept
     def certificate(self) -> Certificate:
         """The device's; the file's first.
 
@@ -89,38 +89,38 @@ class Case:
         """The name of the CA of the fleet that signed the certificate, whichever accounts have that."""
         return next((ca.name for ca in self.stage.fleet.cas if self._is_issued_by(ca.certificate_pem)), None)
 
-    @cached_property
+    @kept
     def declared(self) -> CaRegistration | None:
         """The CA that signed the certificate, as the fleet file has it in this account."""
         return next((one for one in self.stage.account.cas if self._is_issued_by(one.ca.certificate_pem)), None)
 
-    @cached_property
+    @kept
     def issuing(self) -> CaRegistration:
         """The same, for links behind the one that asks whether there is one."""
         assert self.declared is not None  # noqa: S101 -- the link `issuer` is broken otherwise
         return self.declared
 
-    @cached_property
+    @kept
     def examination(self) -> Examination:
         """What the functions' own checks say offline."""
         answer = verify(self.blocks[0], self.stage.rules, ca=self.issuing.ca.name, now=self.now)
         return answer.examination
 
-    @cached_property
+    @kept
     def ca(self) -> CaState:
         return ca_registry.look(self.stage, [self.issuing])[0]
 
-    @cached_property
+    @kept
     def last_order(self) -> Given | None:
         """The last order about the CA; None also where it cannot be read."""
         return orders.last_if_readable(self.stage, self.issuing.ca.certificate_id)
 
-    @cached_property
+    @kept
     def iot_logging(self) -> str | None:
         """AWS IoT's default log level; None when it logs nothing."""
         return iot_logging(self.stage)
 
-    @cached_property
+    @kept
     def rule(self) -> dict[str, Any]:
         """The CA's topic rule (GetTopicRule), for links behind the one that asks whether there is one."""
         name = self.stage.names.rule(self.issuing.ca.name)
@@ -143,7 +143,7 @@ class Case:
         """A role with what it may do and who may act in it; None when there is none."""
         return roles.read(self.stage.access.client("iam"), arn.rpartition("/")[2])
 
-    @cached_property
+    @kept
     def queue(self) -> dict[str, str] | None:
         """The queue `registrations`: its attributes; None when there is none."""
         sqs, name = self.stage.sqs, self.stage.names.registrations_queue
@@ -155,16 +155,16 @@ class Case:
                 return None
             raise
 
-    @cached_property
+    @kept
     def function(self) -> dict[str, Any] | None:
         """The function `register`: its configuration; None when there is none."""
         return brake.configuration(self.stage, self.mapping)
 
-    @cached_property
+    @kept
     def mapping(self) -> Mapping | None:
         return brake.mapping(self.stage)
 
-    @cached_property
+    @kept
     def backlog(self) -> Backlog:
         """What the queue `registrations` holds; see there why nothing is received from it."""
         return Backlog.of(self.queue or {}, oldest(self.stage, self.stage.names.registrations_queue, self.now))
@@ -185,7 +185,7 @@ class Case:
         except Refused:  # no such queue: the stack is not there, which other links say
             return []
 
-    @cached_property
+    @kept
     def errors(self) -> list[LoggedError]:
         """What the function logged as errors since the last decision on this certificate, or for a day."""
         decision = self.sighting.record.decision
@@ -194,7 +194,7 @@ class Case:
             self.stage.access.client("logs"), group, now=self.now, since=decision.decided_at if decision else None
         )
 
-    @cached_property
+    @kept
     def sighting(self) -> Sighting:
         """The certificate as AWS IoT and the registry have it."""
         view = View.of(self.stage, Known(frozenset({self.certificate_id})))
@@ -206,7 +206,7 @@ class Case:
         registered = self.sighting.registered
         return registered is not None and registered.status is not Status.PENDING_ACTIVATION
 
-    @cached_property
+    @kept
     def thing(self) -> dict[str, Any] | None:
         """The thing that the certificate is attached to (DescribeThing), for links behind the one that asks for it."""
         registered = self.sighting.registered

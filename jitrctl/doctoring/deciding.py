@@ -53,7 +53,7 @@ def messages(case: Case) -> Finding:
         return broken(
             f"{len(undelivered)} could not be delivered to the queue, since {at(undelivered[-1].sent_at)}: "
             f"{undelivered[-1].reason}",
-            f"see to the cause, then `jitrctl dlq redrive --all --undelivered {case.options}`",
+            f"see to the cause, then `jitrctl dlq redrive --all --queue undelivered {case.options}`",
         )
     own = f"; {case.own_messages}" if case.own_messages and case.sighting.record.decision is None else ""
     return good(f"none about it dead or undelivered; {case.backlog}{own}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import botocore
 from jitr.rules import CertificateMode
 from jitrctl.doctoring.finding import Finding, broken, good, note
 from jitrctl.errors import Unusable
+from jitrctl.keeping import kept
 from jitrctl.local import state
 from jitrctl.local.device import Device, Endpoint, Refusal
 from jitrctl.local.errors import LocalAwsError, NotAcceptedError
@@ -42,7 +42,7 @@ class Knocker:
     key: Path
     stage: Stage
 
-    @cached_property
+    @kept
     def endpoint(self) -> Endpoint:
         """Where the stage's devices connect.
 

@@ -65,6 +65,34 @@ def queues(aws: None, stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
+def hub(queues: Queues, fleet_file: Path) -> Queues:
+    """The fleet with a hub in prod, and its queues."""
+    fleet_file.write_text(fleet_file.read_text(encoding="utf-8") + '\n[hub]\naccount = "prod"\n', encoding="utf-8")
+    for stage in queues.stages.values():
+        stage.sqs.create_queue(QueueName=stage.names.unforwarded_queue)
+    prod = queues.stages[PROD]
+    for queue in (prod.names.hub_queue, prod.names.hub_dead_letter_queue):
+        prod.sqs.create_queue(QueueName=queue)
+    return queues
+
+
+def decision(certificate_id: str, fleet: str = "acme") -> str:
+    """What EventBridge carries of an activation in dev."""
+    detail = {
+        "version": "1",
+        "id": "0" * 32,
+        "fleet": fleet,
+        "account": "111111111111",
+        "region": "eu-central-1",
+        "certificate_id": certificate_id,
+        "outcome": "activated",
+        "status": "ACTIVE",
+        "decided_at": "2026-10-05T12:00:00.000+00:00",
+    }
+    return json.dumps({"source": "jitr", "account": "111111111111", "region": "eu-central-1", "detail": detail})
+
+
+@pytest.fixture
 def told(fleet_file: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Run a command with --json in the Region that has the queues; what it says of each stage."""
 
@@ -90,7 +118,7 @@ def test_each_message_is_listed_with_whose_it_is_and_why_and_stays_to_be_had(
         (None, "unreadable: not JSON"),
     }
     assert said[PROD] == []
-    (undelivered,) = told("dlq", "list", "--undelivered")[PROD]
+    (undelivered,) = told("dlq", "list", "--queue", "undelivered")[PROD]
     assert undelivered["reason"].startswith("Failed to send message to SQS queue")
     assert undelivered["certificate_id"] is not None
     assert len(queues.left(DEV)) == 2
@@ -126,7 +154,7 @@ def test_what_is_sent_again_leaves_the_queue_and_what_is_no_event_stays(
 def test_undelivered_events_are_sent_again_in_every_account(queues: Queues, told: Callable[..., Any]) -> None:
     for place in (DEV, PROD):
         queues.put(place, UNDELIVERED, letters=Letters.UNDELIVERED)
-    told("dlq", "redrive", "--undelivered", "--all", "--yes")
+    told("dlq", "redrive", "--queue", "undelivered", "--all", "--yes")
     for place in (DEV, PROD):
         assert (queues.sent(place), queues.left(place, Letters.UNDELIVERED)) == ([UNDELIVERED], [])
 
@@ -161,6 +189,73 @@ def test_nothing_is_done_without_yes_or_without_saying_to_what(
         assert main(["dlq", order, *arguments, *common]) == code
         assert sentence in " ".join(capsys.readouterr().err.split())
     assert (queues.sent(DEV), queues.left(DEV)) == ([], [EVENT])
+
+
+def test_what_the_hub_gave_up_is_looked_for_in_its_account_alone_and_sent_to_its_function_again(
+    hub: Queues, told: Callable[..., Any]
+) -> None:
+    good = hub.put(PROD, decision(CERTIFICATE), letters=Letters.HUB)
+    bad = hub.put(PROD, decision(CERTIFICATE, fleet="other"), letters=Letters.HUB)
+
+    listed = told("dlq", "list", "--queue", "hub")
+    said = told("dlq", "redrive", "--queue", "hub", "--all", "--yes", code=1)
+
+    assert list(listed) == list(said) == [PROD]
+    assert {(one["id"], one["certificate_id"], one["reason"]) for one in listed[PROD]} == {
+        (good, CERTIFICATE, "unknown; the log of jitr-acme-hub says why"),
+        (bad, None, "of another fleet"),
+    }
+    assert {one["id"]: one["ok"] for one in said[PROD]} == {good: True, bad: False}
+    assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [decision(CERTIFICATE)]
+    assert hub.left(PROD, Letters.HUB) == [decision(CERTIFICATE, fleet="other")]
+    assert (hub.sent(PROD), hub.sent(DEV)) == ([], [])
+
+
+def test_what_could_not_be_forwarded_says_what_eventbridge_said_and_is_sent_to_the_hub_itself(
+    hub: Queues, told: Callable[..., Any]
+) -> None:
+    dev = hub.stages[DEV]
+    url = dev.sqs.get_queue_url(QueueName=dev.names.unforwarded_queue)["QueueUrl"]
+    said = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not authorized to put events"}
+    attributes: Any = {name: {"DataType": "String", "StringValue": value} for name, value in said.items()}
+    dev.sqs.send_message(QueueUrl=url, MessageBody=decision(CERTIFICATE), MessageAttributes=attributes)
+
+    (listed,) = told("dlq", "list", "--queue", "unforwarded")[DEV]
+    told("dlq", "redrive", "--queue", "unforwarded", "--all", "--yes")
+
+    assert listed["certificate_id"] == CERTIFICATE
+    assert listed["reason"] == "NO_PERMISSIONS: not authorized to put events"
+    assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [decision(CERTIFICATE)]
+    assert hub.left(DEV, Letters.UNFORWARDED) == []
+
+
+def test_an_unforwarded_event_stays_where_the_hub_cannot_take_it(hub: Queues, told: Callable[..., Any]) -> None:
+    hub.put(DEV, decision(CERTIFICATE), letters=Letters.UNFORWARDED)
+    prod = hub.stages[PROD]
+    prod.sqs.delete_queue(QueueUrl=prod.sqs.get_queue_url(QueueName=prod.names.hub_queue)["QueueUrl"])
+    told("dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", "--account", "dev", code=1)
+    assert hub.left(DEV, Letters.UNFORWARDED) == [decision(CERTIFICATE)]
+
+
+@pytest.mark.parametrize("queue", ["hub", "unforwarded"])
+def test_a_fleet_without_a_hub_has_no_queues_of_one(
+    queues: Queues,  # noqa: ARG001
+    fleet_file: Path,
+    queue: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["dlq", "list", "--queue", queue, "--fleet", str(fleet_file)]) == 2
+    assert "the fleet file has no [hub], so there is no" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_hubs_queue_is_not_looked_for_in_another_account(
+    hub: Queues,  # noqa: ARG001
+    fleet_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["dlq", "list", "--queue", "hub", "--account", "dev", "--fleet", str(fleet_file)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the dead-letter queue of the hub is in prod/eu-central-1: name that account and Region, or none" in said
 
 
 def test_messages_are_hidden_while_they_are_looked_at_and_back_afterwards(queues: Queues) -> None:

@@ -127,6 +127,28 @@ def test_each_stage_is_seen_as_it_is(deployed: Stage, fleet_file: Path, told: Ca
     assert "factory: it is not registered" in far["drift"]
 
 
+def test_what_waits_for_the_hub_and_what_it_gave_up_is_seen_in_its_own_stage(
+    deployed: Stage, fleet_file: Path, told: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet_file.write_text(fleet_file.read_text(encoding="utf-8") + '\n[hub]\naccount = "dev"\n', encoding="utf-8")
+    names = deployed.names
+    for count, queue in enumerate((names.unforwarded_queue, names.hub_dead_letter_queue, names.hub_queue), start=1):
+        url = deployed.sqs.create_queue(QueueName=queue)["QueueUrl"]
+        for _ in range(count):
+            deployed.sqs.send_message(QueueUrl=url, MessageBody="x")
+
+    said = told("fleet", "status", "--fleet", str(fleet_file), code=1)
+    main(["fleet", "status", "--fleet", str(fleet_file)])
+    shown = " ".join(capsys.readouterr().out.split())
+
+    dev, far = said["dev/eu-central-1"], said["prod/us-east-1"]
+    assert (dev["unforwarded"], dev["hub_dead"], dev["hub_waiting"]) == (1, 2, 3)
+    assert (far["unforwarded"], far["hub_dead"], far["hub_waiting"]) == (None, None, None)
+    assert "not forwarded to the hub: 1, see `jitrctl dlq list --queue unforwarded`" in shown
+    assert "given up by the hub's function: 2, see `jitrctl dlq list --queue hub`" in shown
+    assert "events that wait for the hub's function: 3" in shown
+
+
 def create_enrollment(stage: Stage) -> None:
     stage.dynamodb.create_table(
         TableName=stage.names.enrollment_table,

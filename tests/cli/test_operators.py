@@ -62,6 +62,8 @@ def test_reading_changes_nothing_but_for_how_long_letters_are_hidden_that_were_l
     assert [arn.rpartition(":")[2] for arn in letters["Resource"]] == [
         "jitr-<fleet>-dead-letters",
         "jitr-<fleet>-undelivered",
+        "jitr-<fleet>-unforwarded",
+        "jitr-<fleet>-hub-failed",
     ]
 
 

@@ -117,6 +117,26 @@ def test_a_fleet_file_need_not_name_a_verification_certificate_before_there_is_o
     assert "is in DEFAULT mode without a verification_certificate" in capsys.readouterr().err
 
 
+def test_a_password_that_is_not_given_is_told_and_nothing_is_signed(
+    fleet_file: Path, ca: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dev.csr").write_bytes(request(CODE)[0])
+    (tmp_path / "ca.key").write_bytes(pem(ca.key, "secret"))
+    out = tmp_path / "dev.pem"
+
+    def left(_: str) -> str:
+        raise EOFError  # Ctrl-D
+
+    monkeypatch.setattr("jitrctl.commands.ca_proof.can_ask", lambda: True)
+    monkeypatch.setattr("getpass.getpass", left)
+    options = ["--csr", str(tmp_path / "dev.csr"), "--ca-key", str(tmp_path / "ca.key"), "-o", str(out)]
+
+    assert main(["ca", "verification", "--fleet", str(fleet_file), *options]) == 2
+
+    assert "no password was given" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.usefixtures("aws")
 def test_a_request_is_for_one_account_and_its_key_is_kept_only_if_wanted(
     fleet_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

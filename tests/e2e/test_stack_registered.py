@@ -56,7 +56,7 @@ class Operated:
         self.ca.verification_certificate(code, path)
         assert path.read_bytes() != before
 
-    def jitrctl(self, *words: str) -> str:
+    def jitrctl(self, *words: str, code: int = 0) -> str:
         """What an operator is told."""
         options = ("--account", self.stage.name, "--fleet", str(self._workspace.fleet_file), "--json")
         done = subprocess.run(
@@ -67,7 +67,7 @@ class Operated:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
     def registered(self) -> tuple[str, str, str]:
@@ -134,7 +134,7 @@ def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_wh
     assert "jitrctl ca switch-mode" in str(refusal.value)
     assert operated.stack() == before, "not one event: CloudFormation did not begin"
     assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE")
-    assert "in mode DEFAULT, and the fleet file says SNI_ONLY" in operated.jitrctl("ca", "plan")
+    assert "in mode DEFAULT, and the fleet file says SNI_ONLY" in operated.jitrctl("ca", "plan", code=1)
 
     workspace.fleet_file.write_text(declared, encoding="utf-8")
     operated.edit(PROOF, lambda found: f'{found[0]}, registered_by = "jitrctl"')

@@ -219,7 +219,7 @@ def test_a_verification_certificate_for_another_account_is_refused_before_it_is_
     fleet.deploy("prod")
     fleet.prove()
     fleet.write(prod='{ mode = "DEFAULT", verification_certificate = "dev.pem" }')
-    said = fleet.ask("ca", "plan")
+    said = fleet.ask("ca", "plan", code=1)
     assert said["prod"]["steps"] == []
     assert "made for another registration code" in said["prod"]["obstacles"][0]
 

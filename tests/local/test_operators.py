@@ -18,6 +18,7 @@ from jitrctl.__main__ import main
 from jitrctl.doctoring.policies import Answer, Request, evaluate
 from jitrctl.local.workspace import CHECKOUT
 from tests.cli.operator_commands import ACTING, BEFORE, READING
+from tests.cli.test_dlq import decision
 from tests.local.deployed import Deployed, deployed
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Operators:
 
 @pytest.fixture(scope="module")
 def operators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operators]:
-    with deployed(tmp_path_factory.mktemp("operators")) as fleet:
+    with deployed(tmp_path_factory.mktemp("operators"), lambda text: text + '\n[hub]\naccount = "dev"\n') as fleet:
         yield Operators(fleet, tmp_path_factory.mktemp("profiles"))
 
 
@@ -238,3 +239,28 @@ def test_a_command_that_acts_runs_under_the_acting_policy_and_not_under_the_read
     assert REFUSED not in said
     assert code in (0, 1), said
     assert held_against("act", calls, operators) == []
+
+
+@pytest.mark.parametrize("queue", ["dead-letters", "undelivered", "unforwarded", "hub-failed"])
+@pytest.mark.parametrize("order", ["redrive", "drop"])
+def test_messages_that_nobody_works_on_are_seen_under_either_policy_and_moved_under_the_acting_one(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], order: str, queue: str
+) -> None:
+    sqs = operators.fleet.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"jitr-acme-{queue}")["QueueUrl"]
+    body = (CHECKOUT / "events/first-connection.json").read_text(encoding="utf-8")
+    if queue in ("unforwarded", "hub-failed"):
+        body = decision("0" * 64)
+    message = sqs.send_message(QueueUrl=url, MessageBody=body)["MessageId"]
+    words = ["dlq", order, message, "--queue", queue.removesuffix("-failed"), "--yes"]
+
+    _, seen = operators.run("read", words, capsys)
+    with noting(monkeypatch) as calls:
+        code, said = operators.run("act", words, capsys)
+
+    assert message in seen
+    assert REFUSED in seen
+    assert (code, REFUSED in said) == (0, False), said
+    assert held_against("act", calls, operators) == []
+    assert {operation for _, operation, _ in calls} >= {"ReceiveMessage", "DeleteMessage"}
+    assert ("SendMessage" in {operation for _, operation, _ in calls}) is (order == "redrive")

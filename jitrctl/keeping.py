@@ -1,0 +1,30 @@
+"""Properties that are worked out once, by accounts that are worked on at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class kept(Generic[T]):  # noqa: N801 -- a decorator, as functools.cached_property is
+    """functools.cached_property without its lock.
+
+    In Python 3.11 that is one for all instances (https://github.com/python/cpython/issues/87634): accounts would be
+    asked one after the other. What has such properties is for one thread at a time, and needs none.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, _: type | None = None) -> T:
+        value: T = self._make(instance)
+        instance.__dict__[self._name] = value  # which is looked at before this the next time
+        return value
