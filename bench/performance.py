@@ -7,6 +7,7 @@ Moderate sizes, under ten minutes on two idle processors; each bench takes large
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,7 @@ def main() -> int:
     PLOTS.mkdir(exist_ok=True)
     sections = [
         _head(options),
-        *(section(options) for section in (_storms, _peers, _cold_start, _warm, _admit, _sweep, _cost, _accounts)),
+        *(section(options) for section in (_weather, _cold_start, _warm, _admit, _sweep, _cost, _accounts)),
     ]
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
     after = rest.partition(_END)[2]
@@ -47,39 +48,51 @@ def _head(options: argparse.Namespace) -> str:
     )
 
 
-def _storms(options: argparse.Namespace) -> str:
+def _weather(options: argparse.Namespace) -> str:
+    """Every storm, side by side; the longest first, or it would be waited for alone."""
+    peers = ("softchef", "aws-blog", "iot-dr", "jitr")
+    same = Conditions(devices=options.devices // 2, registrations_bound=False, back_off=BackOff.IMPATIENT)
+    found = storm.weathered(
+        [*((handler, same) for handler in peers), *(("jitr", one) for one in _conditions(options))], patience=3.0
+    )
+    return _storms(options, found[len(peers) :]) + "\n" + _peers(same, found[len(peers) - 1 :: -1])
+
+
+def _conditions(options: argparse.Namespace) -> list[Conditions]:
     usual = Conditions(devices=options.devices)
     back_offs = [
         replace(usual, back_off=back_off, latency=latency)
         for back_off in (BackOff.FULL_JITTER, BackOff.IMPATIENT)
         for latency in (0.05, 0.1, 0.2)
     ]
-    others = [
+    # Short storms are all beginning and end: as long as the others are, once the quotas are ten times as large.
+    raised = replace(usual, devices=options.devices * 5, raised=10.0)
+    return [
+        *back_offs,
         *(replace(usual, burst=burst) for burst in (0.0, 0.2, 0.5)),
         replace(usual, registrations_bound=False),
         replace(usual, shuffled=True),
         replace(usual, errors=0.05),
-        # Short storms are all beginning and end: as long as the others are, once the quotas are ten times as large.
-        replace(usual, devices=options.devices * 5, raised=10.0),
+        raised,
+        replace(raised, registrations_bound=False, connects_per_second=5000),
         replace(usual, taken=0.5),
         replace(usual, devices=options.devices // 2, held=options.devices * 5, registrations_bound=False),
     ]
-    found = storm.weathered([("jitr", conditions) for conditions in [*back_offs, *others]], patience=6.0)
+
+
+def _storms(options: argparse.Namespace, found: Sequence[Storm]) -> str:
     drawn = {storm.described(one.conditions): one for one in found[1::3][:2]}
     _draw("storm.svg", f"{options.devices:,} devices within 60 s", drawn)
     return f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n"
 
 
-def _peers(options: argparse.Namespace) -> str:
-    conditions = Conditions(devices=options.devices // 2, registrations_bound=False, back_off=BackOff.IMPATIENT)
-    found = storm.weathered(
-        [(handler, conditions) for handler in ("jitr", "aws-blog", "iot-dr", "softchef")], patience=6.0
-    )
+def _peers(conditions: Conditions, found: Sequence[Storm]) -> str:
     _draw(
         "peers.svg", f"{conditions.devices:,} devices within 60 s, four handlers", {one.registrar: one for one in found}
     )
     return (
-        "### Other handlers in the same storm\n\n`python -m bench.storm --handler jitr aws-blog iot-dr softchef`; "
+        "### Other handlers in the same storm\n\n"
+        "`python -m bench.storm --handler jitr aws-blog iot-dr softchef --back-off impatient --no-registrations`; "
         "written from what is known of them, see [bench/peers.py](../bench/peers.py)\n\n"
         f"{storm.table(found)}\n{storm.harm(found)}\n![peers](performance/peers.svg)\n"
     )

@@ -10,6 +10,13 @@ class RegisteredBy(StrEnum):
     STACK = "stack"
 
 
+# What to do about the mode of a CA that a stack registered; said where it is refused, and before.
+ANOTHER_MODE = (
+    'go back to the old mode with registered_by = "jitrctl" in this account, and deploy: the stack lets go of the CA. '
+    "Then set the new mode, run `jitrctl ca switch-mode`, and deploy again"
+)
+
+
 class IotLogging(StrEnum):
     """The default log level of AWS IoT in an account and Region."""
 

@@ -12,14 +12,16 @@ import aws_cdk as cdk
 from aws_cdk import aws_iot as iot
 from constructs import Construct, IDependable
 
+from fleet.choices import ANOTHER_MODE
 from fleet.model import CaRegistration
 
 
 class RegisteredCa(Construct):
     """The registration of one CA, kept when the stack goes: with it, its devices' certificates would go astray.
 
-    `after` is everything that can fail. A CA that is kept whatever happens would be in the way of the next attempt, so
-    one whose creation is rolled back is deleted; made last of all, it is never one that devices came in by.
+    `after` is everything else that can fail. A CA that is kept whatever happens would stand in the way of a second try,
+    so one whose creation is rolled back is deleted; since they are made last of all, only another new CA of the same
+    operation can have that done.
     """
 
     def __init__(self, scope: Construct, *, registration: CaRegistration, after: Iterable[IDependable]) -> None:
@@ -36,9 +38,7 @@ class RegisteredCa(Construct):
             description=f"Mode in which CA {ca.name} is registered; not for the command line",
             constraint_description=(
                 f"must be {mode}, says the fleet file, but the stack registered CA {ca.name} in another mode, which "
-                "AWS IoT cannot change in place. Nothing was touched. Go back to the old mode with "
-                'registered_by = "jitrctl" in this account, and deploy: the stack lets go of the CA. Then set the new '
-                "mode, run `jitrctl ca switch-mode`, and deploy again"
+                f"AWS IoT cannot change in place. Nothing was touched: {ANOTHER_MODE}"
             ),
         )
         proof = registration.verification_certificate_pem and cdk.CfnParameter(

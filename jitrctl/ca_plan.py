@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from fleet.choices import RegisteredBy
+from fleet.choices import ANOTHER_MODE, RegisteredBy
 from jitrctl.clock import now
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class CaState:
     found: FoundCa | None
     rule: Rule
     registration_code: str | None = None  # the account's, where a CA is still to be registered in DEFAULT mode
+    is_the_stacks: bool = False  # it is a resource of the stage's stack as that is deployed
 
     @property
     def name(self) -> str:
@@ -132,11 +133,15 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
 
 def _stacks_obstacle(state: CaState) -> str | None:
     """What is to be done about a CA that the stack registers, which is left to the stack; None when it is all right."""
+    if state.found and not state.is_the_stacks:
+        return (
+            "it is registered already, and not by the stack, which would register it a second time and fail: say "
+            'registered_by = "jitrctl" in this account'
+        )
     if state.found and state.found.mode is not state.declared.mode:
         return (
             f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: the "
-            'deployment will be refused; go back to the old mode with registered_by = "jitrctl" in this account, '
-            "deploy, set the new mode, run `jitrctl ca switch-mode`, and deploy again"
+            f"deployment will be refused; {ANOTHER_MODE}"
         )
     if not state.found and (refusal := no_proof(state)):
         return refusal

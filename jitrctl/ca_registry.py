@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from fleet.choices import RegisteredBy
 from fleet.resources import registered_topic
 from jitr.rules import CertificateMode
+from jitrctl import stacks
 from jitrctl.ca_plan import Activate, CaState, EnableAutoRegistration, FoundCa, Register, Rule
 from jitrctl.errors import Refused
 
@@ -24,6 +26,7 @@ def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...
     Raises botocore's errors.
     """
     rules = _rules(stage)
+    of_the_stack = stacks.cas(stage) if any(one.registered_by is RegisteredBy.STACK for one in declared) else ()
     states = []
     for registration in declared:
         found = find(stage, registration.ca)
@@ -35,6 +38,7 @@ def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...
                 found=found,
                 rule=_rule(rules.get(stage.names.rule(registration.ca.name)), registration.ca),
                 registration_code=registration_code(stage) if prove else None,
+                is_the_stacks=registration.ca.certificate_id in of_the_stack,
             )
         )
     return tuple(states)

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 _BATCH = 100  # BatchGetItem's most
+# A stack that lost the CA from its file would take its rule with it, and whoever knocks meanwhile would be lost.
+_LET_GO = (
+    'the stack registers it: say registered_by = "jitrctl" in this account, deploy, so that the stack lets go of it, '
+    "and run this again"
+)
 _NAMED = 5  # devices that a refusal names; the JSON document has them all
 
 
@@ -144,10 +149,8 @@ class Retirement:
         name = self.ca.name
         if self.found is None:
             return None
-        if self.by_stack:
-            return f"the stack registers it: take {name} out of the account in the fleet file, and deploy"
         if not self.dependents:
-            return None
+            return _LET_GO if self.by_stack else None
         many = len(self.dependents)
         named = ", ".join(map(str, self.dependents[:_NAMED])) + (f" and {many - _NAMED} more" if many > _NAMED else "")
         return (

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from fleet.names import partition_of
 from fleet.policy import PLACEHOLDERS
-from jitrctl import brake, ca_registry
+from jitrctl import brake, ca_registry, stacks
 from jitrctl.ca_plan import CaState, Rule, differences
 from jitrctl.explaining import is_missing
 from jitrctl.letters import queues_of
@@ -52,7 +52,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
 
     Raises botocore's errors, AccessError.
     """
-    stack = _stack(stage)
+    stack = stacks.describe(stage)
     cas = ca_registry.look(stage, stage.account.cas)
     drift = [f"{state.name}: {difference}" for state in cas for difference in differences(state)]
     if stack and stack["StackStatus"] not in GOOD_STACK:
@@ -77,17 +77,6 @@ def look(stage: Stage, assembly: Path | None) -> Health:
 
 def rules_enabled(health: Health) -> int:
     return sum(state.rule is Rule.ENABLED for state in health.cas)
-
-
-def _stack(stage: Stage) -> dict[str, Any] | None:
-    client = stage.access.client("cloudformation")
-    try:
-        return dict(client.describe_stacks(StackName=stage.names.stack)["Stacks"][0])
-    except ClientError as error:
-        # CloudFormation's answer for a stack that does not exist is a ValidationError.
-        if "does not exist" in error.response["Error"].get("Message", ""):
-            return None
-        raise
 
 
 def _function(stage: Stage) -> str:
@@ -174,9 +163,7 @@ def _template_drift(stage: Stage, assembly: Path | None) -> str | None:
     synthesized = synthesized_template(assembly, str(stage))
     if synthesized is None:
         return f"{assembly} holds no template for it: `make synth`"
-    client = stage.access.client("cloudformation")
-    body = client.get_template(StackName=stage.names.stack, TemplateStage="Original")["TemplateBody"]
-    deployed = json.loads(body) if isinstance(body, str) else body
+    deployed = stacks.template(stage)
     # Through JSON, so that both went through the same.
     if json.loads(json.dumps(deployed)) == synthesized:
         return None

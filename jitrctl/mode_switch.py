@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet.choices import RegisteredBy
+from fleet.choices import ANOTHER_MODE, RegisteredBy
 from jitr.rules import CertificateMode
 from jitrctl import ca_registry
 from jitrctl.across import in_a_sentence
@@ -74,9 +74,7 @@ def _obstacle(
     one: Switch, states: Mapping[Stage, tuple[CaState, ...]], giving_up: set[tuple[Stage, str]]
 ) -> str | None:
     if one.state.declared.registered_by is RegisteredBy.STACK:
-        return (
-            "the stack registers it, and only a stack that does not can have its mode changed: docs/deploy.md says how"
-        )
+        return f"the stack registers it: {ANOTHER_MODE}"
     if one.to is CertificateMode.SNI_ONLY:
         return None
     for stage, others in states.items():

@@ -144,10 +144,25 @@ def test_a_ca_that_the_stack_registers_is_left_to_the_stack(write_fleet: Callabl
     path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
     declared = load(path).accounts[0].cas[0]
     for there in (None, replace(GOOD, active=False)):
-        left = plan(CaState(declared=declared, found=there, rule=Rule.ENABLED))
+        left = plan(CaState(declared=declared, found=there, rule=Rule.ENABLED, is_the_stacks=there is not None))
         assert left.steps == ()
         assert "deploy the stack" in left.obstacles[0]
-    assert plan(CaState(declared=declared, found=GOOD, rule=Rule.ENABLED)).obstacles == ()
+    assert plan(CaState(declared=declared, found=GOOD, rule=Rule.ENABLED, is_the_stacks=True)).obstacles == ()
+
+
+@pytest.mark.parametrize("mode", CertificateMode)
+def test_a_ca_that_the_stack_would_register_a_second_time_is_told_before_the_deployment_fails(
+    write_fleet: Callable[..., Path], mode: CertificateMode
+) -> None:
+    path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
+    declared = load(path).accounts[0].cas[0]
+
+    left = plan(CaState(declared=declared, found=replace(GOOD, mode=mode), rule=Rule.ENABLED))
+
+    assert left.steps == ()
+    (obstacle,) = left.obstacles
+    assert "registered already, and not by the stack" in obstacle
+    assert 'say registered_by = "jitrctl" in this account' in obstacle
 
 
 def test_another_mode_of_a_ca_that_the_stack_registered_is_told_before_cloudformation_refuses_it(
@@ -157,15 +172,13 @@ def test_another_mode_of_a_ca_that_the_stack_registered_is_told_before_cloudform
     declared = load(path).accounts[0].cas[0]
     other = next(mode for mode in CertificateMode if mode is not declared.mode)
 
-    left = plan(CaState(declared=declared, found=replace(GOOD, mode=other), rule=Rule.ENABLED))
+    left = plan(CaState(declared=declared, found=replace(GOOD, mode=other), rule=Rule.ENABLED, is_the_stacks=True))
 
     assert left.steps == ()
     (obstacle,) = left.obstacles
     assert f"in mode {other}, and the fleet file says {declared.mode}" in obstacle
-    assert (
-        'go back to the old mode with registered_by = "jitrctl" in this account, deploy, set the new mode' in obstacle
-    )
-    assert "run `jitrctl ca switch-mode`, and deploy again" in obstacle
+    assert 'go back to the old mode with registered_by = "jitrctl" in this account, and deploy' in obstacle
+    assert "set the new mode, run `jitrctl ca switch-mode`, and deploy again" in obstacle
 
 
 @pytest.mark.parametrize(
@@ -192,7 +205,7 @@ def test_a_proof_that_aws_iot_would_not_take_is_told_before_the_stack_fails_with
     (obstacle,) = left.obstacles
     assert said in obstacle
     there = replace(GOOD, mode=CertificateMode.DEFAULT)
-    assert plan(CaState(declared=declared, found=there, rule=Rule.ENABLED)).obstacles == ()
+    assert plan(CaState(declared=declared, found=there, rule=Rule.ENABLED, is_the_stacks=True)).obstacles == ()
 
 
 @pytest.mark.parametrize(("days", "registered", "warned"), [(-1, True, True), (1, True, False), (-1, False, False)])

@@ -10,7 +10,7 @@ from jitrctl import ca_rotation
 from jitrctl.errors import Refused
 from jitrctl.stages import Stage
 from simulation import Authority
-from tests.cli.simulated import BOTH, DEV, PROD, RULES, Simulated, simulated
+from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 ON, OFF = ("ACTIVE", "ENABLE"), ("INACTIVE", "DISABLE")
 
@@ -98,12 +98,23 @@ def test_a_ca_is_retired_by_hand_where_its_stack_has_let_go_of_it(fleet: Simulat
     fleet.write(RULES + 'registered_by = "stack"\n')
     fleet.deploy()
     said = fleet.say("ca", "retire", "factory", "--account", "dev", "--yes", code=1)
-    assert "the stack registers it: take factory out of the account" in said
-    fleet.file.write_text(fleet.file.read_text().replace(f"\nca.factory = {BOTH}", ""))
+    assert 'the stack registers it: say registered_by = "jitrctl" in this account, deploy' in said
+    fleet.write(RULES)
 
     fleet.say("ca", "retire", "factory", "--account", "dev", "--yes")
 
     assert [described(fleet, place, fleet.old) for place in (DEV, PROD)] == [OFF, ON]
+
+
+def test_who_depends_on_a_ca_that_the_stack_registers_is_told_before_how_the_stack_lets_go_of_it(
+    fleet: Simulated,
+) -> None:
+    fleet.write(RULES + 'registered_by = "stack"\n')
+    fleet.deploy()
+    fleet.knock(DEV, fleet.issue("sensor-0001"), "sensor-0001")
+    said = fleet.say("ca", "retire", "factory", "--account", "dev", "--yes", code=1)
+    assert "1 live device depends on factory: sensor-0001" in said
+    assert "the stack registers it" not in said
 
 
 def test_a_ca_on_which_nobody_depends_is_retired_and_again_changes_nothing(fleet: Simulated) -> None:
