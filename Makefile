@@ -23,7 +23,7 @@ check: setup
 
 synth: setup
 	node_modules/.bin/cdk synth --quiet -c nag=true
-	$(BIN)/cfn-lint 'cdk.out/assembly-*/*.template.json'
+	$(BIN)/cfn-lint 'cdk.out/*.template.json'
 
 # Figures for a large fleet: 50 accounts, 2 Regions each, 4 CAs.
 synth-fleet: setup

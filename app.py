@@ -1,4 +1,4 @@
-"""The CDK app: load fleet.toml, one Stage per account, synthesize. Needs no network, no credentials and no Docker.
+"""The CDK app: load fleet.toml, a stack per account and Region, synthesize. Needs no network, no credentials and no Docker.
 
 Context (`cdk -c key=value`):
     fleet    path of the fleet file (default: fleet.toml beside this file)
@@ -18,7 +18,7 @@ import aws_cdk as cdk
 from fleet.parse import load
 from fleet.problems import FleetError
 from infra.asset import AssetError, uncompiled
-from infra.stage import AccountStage
+from infra.stage import AccountStacks
 from infra.target import AWS, local
 
 ROOT = Path(__file__).parent
@@ -40,7 +40,7 @@ def main() -> int:
         if warning := uncompiled(target()):
             print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 -- cdk shows it
         for account in fleet.accounts:
-            AccountStage(app, fleet=fleet, account=account, target=target())
+            AccountStacks(app, fleet=fleet, account=account, target=target())
     except (FleetError, AssetError) as error:
         print(error, file=sys.stderr)  # noqa: T201 -- cdk shows it
         return 2

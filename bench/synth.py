@@ -33,7 +33,7 @@ def main() -> int:
         began = time.monotonic()
         megabytes = synthesized(fleet_file, folder / "cdk.out")
         seconds = time.monotonic() - began
-        stacks = len(list((folder / "cdk.out").glob("assembly-*/*.template.json")))
+        stacks = len(list((folder / "cdk.out").glob("*.template.json")))
         layers = len({path.name for path in (folder / "cdk.out").glob("asset.*") if (path / "python").is_dir()})
         functions = len({path.name for path in (folder / "cdk.out").glob("asset.*") if (path / "jitr").is_dir()})
     print(f"{accounts} accounts, {len(REGIONS)} Regions each, {CAS} CAs: {stacks} stacks")  # noqa: T201 -- its purpose

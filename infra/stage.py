@@ -1,6 +1,8 @@
-"""One Stage per account, one stack per Region in it: `cdk ls` says dev/eu-central-1, prod/eu-central-1, prod/us-east-1.
+"""One stack for each account and Region: `cdk ls` says dev/eu-central-1, prod/eu-central-1, prod/us-east-1.
 
-So `cdk deploy 'prod/*'` is all of prod, and `cdk deploy '*/eu-central-1'` one Region of every account.
+So `cdk deploy 'prod/*'` is all of prod, and `cdk deploy '*/eu-central-1'` one Region of every account. The stacks of an
+account are below a construct, not a `cdk.Stage`: `cdk deploy --all` and a plain `cdk diff` see the app's own assembly
+alone, and would find nothing.
 """
 
 import aws_cdk as cdk
@@ -33,11 +35,11 @@ from jitr.whereabouts import HOMES_FILE
 BUILT_IN_POLICY = ROOT / "policies" / "device.json"
 
 
-class AccountStage(cdk.Stage):
+class AccountStacks(Construct):
     """Everything of one account."""
 
     def __init__(self, scope: Construct, *, fleet: Fleet, account: Account, target: Target) -> None:
-        super().__init__(scope, account.name, env=cdk.Environment(account=account.id))
+        super().__init__(scope, account.name)
         for region in account.regions:
             RegionStack(self, fleet=fleet, account=account, region=region, target=target)
 

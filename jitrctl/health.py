@@ -171,10 +171,11 @@ def _template_drift(stage: Stage, assembly: Path | None) -> str | None:
 
 
 def synthesized_template(assembly: Path, stage: str) -> Any | None:
-    """The template that `cdk synth` made for a stage, found by its name in the assembly's manifests; None if none."""
-    for manifest in sorted(assembly.glob("assembly-*/manifest.json")):
-        for artifact in json.loads(manifest.read_text(encoding="utf-8"))["artifacts"].values():
-            if artifact["type"] == "aws:cloudformation:stack" and artifact.get("displayName") == stage:
-                template = manifest.parent / artifact["properties"]["templateFile"]
-                return json.loads(template.read_text(encoding="utf-8"))
+    """The template that `cdk synth` made for a stage, found by its name in the assembly's manifest; None if none."""
+    manifest = assembly / "manifest.json"
+    artifacts = json.loads(manifest.read_text(encoding="utf-8"))["artifacts"] if manifest.exists() else {}
+    for artifact in artifacts.values():
+        if artifact["type"] == "aws:cloudformation:stack" and artifact.get("displayName") == stage:
+            template = assembly / artifact["properties"]["templateFile"]
+            return json.loads(template.read_text(encoding="utf-8"))
     return None

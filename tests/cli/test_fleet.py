@@ -100,16 +100,16 @@ def deployed(
 
 def _assembly(folder: Path, template: object) -> Path:
     """What `cdk synth` leaves, as far as it is looked at."""
-    inner = folder / "cdk.out" / "assembly-dev"
-    inner.mkdir(parents=True)
+    made = folder / "cdk.out"
+    made.mkdir(parents=True)
     artifact = {
         "type": "aws:cloudformation:stack",
         "displayName": "dev/eu-central-1",
         "properties": {"templateFile": "dev.template.json"},
     }
-    (inner / "manifest.json").write_text(json.dumps({"artifacts": {"other": {"type": "cdk:asset"}, "x": artifact}}))
-    (inner / "dev.template.json").write_text(json.dumps(template))
-    return folder / "cdk.out"
+    (made / "manifest.json").write_text(json.dumps({"artifacts": {"other": {"type": "cdk:asset"}, "x": artifact}}))
+    (made / "dev.template.json").write_text(json.dumps(template))
+    return made
 
 
 def test_each_stage_is_seen_as_it_is(deployed: Stage, fleet_file: Path, told: Callable[..., Any]) -> None:

@@ -15,7 +15,7 @@ from aws_cdk.assertions import Template
 from fleet.model import Fleet
 from fleet.parse import load
 from infra.asset import ROOT
-from infra.stage import AccountStage
+from infra.stage import AccountStacks
 from infra.target import AWS, Target, local
 from tests.fleet.drafts import Draft, Issuer
 
@@ -66,14 +66,14 @@ def fleet() -> Fleet:
 def synthesized(fleet: Fleet, target: Target) -> dict[str, Synthesized]:
     """Every stack of the fleet by its name on the CDK command line, all in one app, as app.py makes them."""
     app = cdk.App()
-    stages = [AccountStage(app, fleet=fleet, account=account, target=target) for account in fleet.accounts]
-    app.synth()
-    stacks = {}
-    for stage in stages:
-        for stack in stage.node.children:
-            if isinstance(stack, cdk.Stack):
-                stacks[stack.node.path] = Synthesized(stack, Path(stage.synth().directory))
-    return stacks
+    accounts = [AccountStacks(app, fleet=fleet, account=account, target=target) for account in fleet.accounts]
+    assembly = Path(app.synth().directory)
+    return {
+        stack.node.path: Synthesized(stack, assembly)
+        for account in accounts
+        for stack in account.node.children
+        if isinstance(stack, cdk.Stack)
+    }
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import infra.asset
 from fleet.model import Fleet
 from fleet.resources import LIVE
-from infra.stage import AccountStage, RegionStack
+from infra.stage import AccountStacks, RegionStack
 from infra.target import AWS, local
 from tests.fleet.drafts import Draft, Issuer
 from tests.infra.conftest import Synthesized, synthesized
@@ -33,8 +33,8 @@ kms_key = "arn:<partition>:kms:<region>:<account>:alias/jitr"
 
 def region_stacks(fleet: Fleet) -> list[RegionStack]:
     app = cdk.App()
-    stages = [AccountStage(app, fleet=fleet, account=account, target=AWS) for account in fleet.accounts]
-    return [one for stage in stages for one in stage.node.children if isinstance(one, RegionStack)]
+    accounts = [AccountStacks(app, fleet=fleet, account=account, target=AWS) for account in fleet.accounts]
+    return [one for account in accounts for one in account.node.children if isinstance(one, RegionStack)]
 
 
 def test_tags_and_termination_protection_are_the_stacks(draft: Draft) -> None:

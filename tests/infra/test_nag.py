@@ -9,7 +9,7 @@ import pytest
 from cdk_nag import AwsSolutionsChecks
 
 from fleet.model import Fleet
-from infra.stage import AccountStage
+from infra.stage import AccountStacks
 from infra.target import AWS
 from tests.fleet.drafts import Draft
 from tests.infra.test_choices import EVERYTHING
@@ -20,7 +20,7 @@ def checked(fleet: Fleet, folder: Path) -> list[str]:
     app = cdk.App(outdir=str(folder))
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     for account in fleet.accounts:
-        AccountStage(app, fleet=fleet, account=account, target=AWS)
+        AccountStacks(app, fleet=fleet, account=account, target=AWS)
     with suppress(RuntimeError):  # how synth ends when a plugin found something; the report says what
         app.synth()
     reports = json.loads((folder / "validation-report.json").read_text(encoding="utf-8"))["pluginReports"]

@@ -53,8 +53,9 @@ def test_synth_needs_no_network_no_credentials_and_no_docker(tmp_path: Path) -> 
     )
 
     assert done.returncode == 0, done.stderr
-    stacks = json.loads((tmp_path / "cdk.out" / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
-    assert {"assembly-dev", "assembly-prod"} <= set(stacks)
+    artifacts = json.loads((tmp_path / "cdk.out" / "manifest.json").read_text(encoding="utf-8"))["artifacts"].values()
+    stacks = {one["displayName"] for one in artifacts if one["type"] == "aws:cloudformation:stack"}
+    assert {"dev/eu-central-1", "prod/eu-central-1"} <= stacks
 
 
 def test_a_wrong_fleet_file_is_reported_with_file_and_line_and_ends_with_2(tmp_path: Path) -> None:
