@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, RefreshWithMFAUnsupportedError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from jitrctl.connections import with_trust_read_once
 from jitrctl.endpoints import is_aws, is_loopback, refuse_stray
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 # A person waits: longer than in the functions before giving up on a call, and five attempts against throttling.
 _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 5})
-_CODES = 3  # for one profile, before it is given up; as sudo does
 _SESSION_NAME = "jitrctl"  # in CloudTrail, behind the role's name
 
 _making = threading.Lock()  # of sessions and clients: botocore's sessions are for one thread at a time
@@ -55,13 +54,14 @@ def open_access(account: Account, region: str, home: str | None = None) -> Acces
     """Open an account in a Region with the credentials that the fleet file names, and ask AWS whose they are.
 
     `home` is the Region in which roles that a profile names are assumed when it has none itself, the same for all
-    accounts behind the profile; None is the account's first. An MFA code that AWS does not take is asked for again.
+    accounts behind the profile; None is the account's first. An MFA code that AWS does not take is asked for again,
+    until `profiles` gives the profile up.
 
     Raises AccessError when there are none that work; WrongAccount when they are another account's; Unusable when only
     the shell says that calls go elsewhere than to AWS.
     """
     try:
-        access, owner = _open(account, region, home or account.regions[0], codes=_CODES)
+        access, owner = _open(account, region, home or account.regions[0])
     except (BotoCoreError, ClientError) as error:
         raise AccessError(
             f"account {account.name} cannot be opened with {_means(account)}: {explain(error)}"
@@ -74,30 +74,30 @@ def open_access(account: Account, region: str, home: str | None = None) -> Acces
     return access
 
 
-def _open(account: Account, region: str, home: str, *, codes: int) -> tuple[Access, str]:
-    """The way in, and whose account it is; so many MFA codes are asked for.
+def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
+    """The way in, and whose account it is.
 
     Raises botocore's errors; AccessError when a code is wanted, and not given; Unusable as `refuse_stray` does.
     """
     with _making:
         session, elsewhere = _session(account, home)
     keys: Mapping[str, Any] = {}
-    try:
-        if _is_local(account):
-            keys = {"aws_access_key_id": account.id, "aws_secret_access_key": "test"}
-        else:
+    if _is_local(account):
+        keys = {"aws_access_key_id": account.id, "aws_secret_access_key": "test"}
+    else:
+        try:
             find_credentials(session)  # `create_client` would, for one account at a time
-        if account.role_arn and not _is_local(account):
+        except (BotoCoreError, ClientError) as error:
+            if not wants_another_code(error):
+                raise
+            with _making:
+                ask_again(session)
+            return _open(account, region, home)
+        if account.role_arn:
             keys = _assumed(session, account, region)
-        with _making:
-            sts = _client(session, "sts", account, region, keys)
-        identity = sts.get_caller_identity()
-    except (ClientError, RefreshWithMFAUnsupportedError) as error:
-        if codes == 1 or not wants_another_code(error):
-            raise
-        with _making:
-            ask_again(session)
-        return _open(account, region, home, codes=codes - 1)
+    with _making:
+        sts = _client(session, "sts", account, region, keys)
+    identity = sts.get_caller_identity()
     access = Access(
         account=account, region=region, session=session, keys=keys, caller=identity["Arn"], elsewhere=elsewhere
     )

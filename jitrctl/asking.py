@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import getpass
 import threading
-from queue import Empty, SimpleQueue
+from collections import deque
+from queue import SimpleQueue
 
 from jitrctl.errors import AccessError
 from jitrctl.terminal import can_ask
 
 _Answer = SimpleQueue[str | Exception]
 
-_asked: SimpleQueue[tuple[str, _Answer]] = SimpleQueue()
+# Taken off once they are answered, so that Ctrl-C, at whichever moment, loses nobody who waits.
+_asked: deque[tuple[str, _Answer]] = deque()
 
 
 def ask(question: str, *, otherwise: str) -> str:
     """The operator's answer, which is not shown as it is typed; `otherwise` says what to do where nobody can answer.
 
-    Raises AccessError when there is nobody to ask, or the answer was Ctrl-D, or Ctrl-C while a thread waited for it;
-    KeyboardInterrupt when it was Ctrl-C in the main thread, which breaks off the command as always.
+    Raises AccessError when there is nobody to ask, or the answer was Ctrl-D or no text, or Ctrl-C while a thread waited
+    for it; KeyboardInterrupt when it was Ctrl-C in the main thread, which breaks off the command as always.
     """
     if not can_ask():
         raise AccessError(otherwise)
     if threading.current_thread() is threading.main_thread():
-        try:
-            return getpass.getpass(question)
-        except EOFError as error:
-            raise _refusal(question) from error
+        return _typed(question)
     answer: _Answer = SimpleQueue()
-    _asked.put((question, answer))
+    _asked.append((question, answer))
     given = answer.get()
     if isinstance(given, Exception):
         raise given
@@ -42,31 +41,44 @@ def ask(question: str, *, otherwise: str) -> str:
 
 def is_asked() -> bool:
     """Whether a thread waits for an answer."""
-    return not _asked.empty()
+    return bool(_asked)
 
 
 def pass_on() -> None:
-    """Ask one question that a thread waits for the answer of; in the main thread."""
-    try:
-        question, answer = _asked.get_nowait()
-    except Empty:
+    """Ask one question that a thread waits for the answer of; in the main thread, which alone takes questions off.
+
+    Raises KeyboardInterrupt.
+    """
+    if not _asked:
         return
+    question, answer = _asked[0]
+    given: str | AccessError = _refusal(question)
     try:
-        answer.put(getpass.getpass(question))
-    except (KeyboardInterrupt, EOFError) as error:
-        answer.put(_refusal(question))
-        if isinstance(error, KeyboardInterrupt):
-            raise
+        given = _typed(question)
+    except AccessError as error:
+        given = error
+    finally:
+        answer.put(given)
+        _asked.popleft()
 
 
 def refuse() -> None:
     """Answer whoever waits that there will be no answer."""
-    while True:
-        try:
-            question, answer = _asked.get_nowait()
-        except Empty:
-            return
+    while _asked:
+        question, answer = _asked[0]
         answer.put(_refusal(question))
+        _asked.popleft()
+
+
+def _typed(question: str) -> str:
+    """What is typed.
+
+    Raises AccessError when that is no answer; KeyboardInterrupt.
+    """
+    try:
+        return getpass.getpass(question)
+    except Exception as error:  # Ctrl-D, a key that is not UTF-8, a terminal that is gone; and threads wait
+        raise _refusal(question) from error
 
 
 def _refusal(question: str) -> AccessError:

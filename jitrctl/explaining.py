@@ -35,7 +35,9 @@ _THROTTLED = frozenset(
 _STACK_MISSING = frozenset(
     {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist"}
 )
-_CODE_REFUSED = "MultiFactorAuthentication failed"  # in the message of an AccessDenied of STS
+# In the message of an AccessDenied of STS: what is wrong is the code, or something about MFA, such as the device.
+_CODE_REFUSED = "invalid MFA one time pass code"
+_MFA_REFUSED = "MultiFactorAuthentication failed"
 _RENEW = "renew them the way you got them, for instance `aws sso login`"
 
 
@@ -59,10 +61,8 @@ def explain(error: Exception) -> str:
         case NoCredentialsError() | PartialCredentialsError():
             said = "there are no credentials: name a profile in the fleet file, or set them in the environment"
         case RefreshWithMFAUnsupportedError():
-            # botocore asks for a code once: either it was not taken, or what AWS gave for it has run out.
-            said = (
-                "what a code gave has run out, or there was none that AWS took: run it again, and be asked for another"
-            )
+            # botocore asks for a code once; where it was not taken, `profiles` says that.
+            said = "what an MFA code gave has run out: run it again, and be asked for another"
         case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
             said = f"the credentials cannot be had ({said}): {_RENEW}"
         case ConnectionError() | HTTPClientError():
@@ -77,7 +77,8 @@ def explain(error: Exception) -> str:
 def wants_another_code(error: Exception) -> bool:
     """Whether AWS did not take an MFA code, or botocore would need one more from a session than it asks for."""
     if isinstance(error, ClientError):
-        return _CODE_REFUSED in str(error.response["Error"].get("Message"))
+        code, said = error.response["Error"].get("Code"), str(error.response["Error"].get("Message"))
+        return _CODE_REFUSED in said or (code == "ValidationError" and "tokenCode" in said)
     return isinstance(error, RefreshWithMFAUnsupportedError)
 
 
@@ -107,8 +108,8 @@ def _refused(error: ClientError) -> str:
 
 
 def _denied(said: str, action: str) -> str:
-    if _CODE_REFUSED in said:
-        return "AWS did not take the MFA code: each counts once, so wait until the device shows another, then try again"
+    if _MFA_REFUSED in said:  # not for want of permissions; AWS says what to verify
+        return _one_line(said).rstrip(".")
     named = _NOT_AUTHORIZED.search(said)
     return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"
 

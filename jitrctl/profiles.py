@@ -8,12 +8,15 @@ where the AWS CLI keeps it, under ~/.aws/cli/cache, so that the next command doe
 from __future__ import annotations
 
 import os
+import re
 import threading
+from collections import Counter
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError, RefreshWithMFAUnsupportedError
 from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 from botocore.utils import JSONFileCache
@@ -25,13 +28,16 @@ from jitrctl.explaining import name_the_action
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_CODES = 3  # for one profile, whatever is behind it and whatever was answered; as sudo does
+_SIX_DIGITS = re.compile("[0-9]{6}")  # as botocore's model of STS has it, but for digits of other scripts
+
 # API models are read once for the process.
 _loader = Loader()
 _Surroundings = frozenset[tuple[str, str]]
 _kept: dict[tuple[str | None, _Surroundings], botocore.session.Session] = {}
 _finding: WeakKeyDictionary[botocore.session.Session, threading.Lock] = WeakKeyDictionary()
-_asked_again: set[str] = set()  # profiles
-_unanswered: dict[str, str] = {}  # profiles, and what whoever asked was told
+_failed: dict[botocore.session.Session, Exception] = {}  # why a session has no credentials: told to all
+_asked: Counter[str] = Counter()  # codes, by profile
 
 
 def session_of(profile: str | None, region: str) -> botocore.session.Session:
@@ -52,27 +58,38 @@ def session_of(profile: str | None, region: str) -> botocore.session.Session:
 def find_credentials(session: botocore.session.Session) -> None:
     """Have the session find its credentials, which it then has; for many threads at a time, each session for itself.
 
-    A profile's `credential_process` may take a second.
+    A profile's `credential_process` may take a second, and a code until it is typed. botocore asks for it once
+    (botocore.credentials.create_mfa_serial_refresher) and tells whoever comes after that it does not ask again: here
+    they are told what became of the code.
 
-    Raises botocore's errors about credentials.
+    Raises botocore's errors about credentials, also STS's; AccessError when a code was wanted, and not given. The same
+    one may be raised in many threads.
     """
     with _finding[session]:
-        session.get_credentials()
+        try:
+            if credentials := session.get_credentials():
+                credentials.get_frozen_credentials()
+        except RefreshWithMFAUnsupportedError as error:
+            why = _failed.get(session, error)  # else what the code gave has run out
+        except (BotoCoreError, ClientError, AccessError) as error:
+            why = _failed[session] = error
+        else:
+            return
+    raise why
 
 
 def ask_again(session: botocore.session.Session) -> None:
     """Have the session's profile asked for a code again: `session_of` makes another. For one thread at a time.
 
-    botocore asks once for a session (botocore.credentials.create_mfa_serial_refresher): one whose code AWS did not take
-    is of no use any more, and neither is one for which what a code gave has run out.
+    A session whose code AWS did not take is of no use any more, since botocore asks once for it; and neither is one for
+    which what a code gave has run out.
 
-    Raises AccessError when the last question had no answer: whoever asked was told so, and the others are, too.
+    Raises AccessError when the profile was asked for as many codes as it may be.
     """
     for (profile, surroundings), one in tuple(_kept.items()):
         if one is session:  # else another thread has seen to it
-            if _named(profile) in _unanswered:
-                raise AccessError(_unanswered[_named(profile)])
-            _asked_again.add(_named(profile))
+            if _asked[_named(profile)] >= _CODES:
+                raise _given_up(_named(profile))
             del _kept[profile, surroundings]
 
 
@@ -121,17 +138,33 @@ def _named(profile: str | None) -> str:
 
 
 def _code(profile: str, prompt: str) -> str:
-    """An MFA code; `prompt` is botocore's, and names the device."""
-    before = "Another code is wanted, since each counts once. " if profile in _asked_again else ""
-    try:
-        return ask(
+    """An MFA code; `prompt` is botocore's, and names the device.
+
+    What cannot be one does not go to AWS, which has a sentence of its own for each way of being wrong, and botocore has
+    more. It counts as asked all the same, so that there is an end.
+
+    Raises AccessError when none is given.
+    """
+    before = "Another code is wanted, since each counts once. " if _asked[profile] else ""
+    while _asked[profile] < _CODES:
+        _asked[profile] += 1
+        answer = ask(
             f"{before}Profile {profile}: {prompt}",
             otherwise=f"profile {profile} wants an MFA code, and there is nobody to ask: run `aws sts "
             f"get-caller-identity --profile {profile}` in a terminal, then this again",
         )
-    except AccessError as error:
-        _unanswered[profile] = str(error)
-        raise
+        code = "".join(answer.split())  # devices show 123 456
+        if _SIX_DIGITS.fullmatch(code):
+            return code
+        before = "An MFA code is six digits. "
+    raise _given_up(profile)
+
+
+def _given_up(profile: str) -> AccessError:
+    return AccessError(
+        f"profile {profile} is given up after three MFA codes: each counts once, so wait until the device shows "
+        "another, then run it again"
+    )
 
 
 def _cache() -> JSONFileCache | dict[str, Any]:

@@ -38,8 +38,8 @@ def refusal(code: str, message: str = "", service: str = "iot", operation: str =
         (refusal("AccessDenied", "", "lambda", "invoke"), "lambda:InvokeFunction is not allowed"),
         (refusal("AccessDenied", "", "cloudwatch", "list_metrics"), "cloudwatch:ListMetrics is not allowed"),
         (
-            refusal("AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code. "),
-            "AWS did not take the MFA code: each counts once, so wait until the device shows another",
+            refusal("AccessDenied", "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify x."),
+            "MultiFactorAuthentication failed, unable to validate MFA code. Please verify x",
         ),
         (refusal("ExpiredTokenException"), "the credentials have expired: renew them"),
         (refusal("UnrecognizedClientException"), "AWS does not know the credentials (UnrecognizedClientException)"),
