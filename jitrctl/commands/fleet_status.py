@@ -41,7 +41,7 @@ def status(
 
     Example: jitrctl fleet status
     """
-    compared = assembly or _assembly(scope)
+    compared, not_compared = (assembly, None) if assembly else _assembly(scope)
     results = scope.across(lambda stage: health.look(stage, compared), doing="looking")
     well = all(_is_well(done.value) for done in results.done)
 
@@ -57,26 +57,21 @@ def status(
             out.print(
                 f"AWS IoT logs nothing in {', '.join(quiet)}: failed registrations leave no trace there.", style="dim"
             )
-        if compared is None:
-            err.print(
-                "Templates were not compared: `make synth` makes cdk.out, or name it with --assembly.", style="dim"
-            )
+        if not_compared:
+            err.print(f"Templates were not compared: {not_compared}.", style="dim", markup=False)
 
     scope.report(results, show=shown, fields=_document, ok=well)
 
 
-def _assembly(scope: Scope) -> Path | None:
-    """The assembly beside the fleet file, unless the fleet file was changed after it was made."""
+def _assembly(scope: Scope) -> tuple[Path | None, str | None]:
+    """The assembly beside the fleet file, or why there is none to compare with."""
     found = scope.fleet.path.parent / "cdk.out"
     manifest = found / "manifest.json"
     if not manifest.exists():
-        return None
+        return None, "`make synth` makes cdk.out, or name it with --assembly"
     if manifest.stat().st_mtime < scope.fleet.path.stat().st_mtime:
-        err.print(
-            f"{found} is older than {scope.fleet.path}: `make synth` first, to compare the templates", style="dim"
-        )
-        return None
-    return found
+        return None, f"{found} is older than {scope.fleet.path}, so `make synth` first"
+    return found, None
 
 
 def _lists(results: Results[Health]) -> list[str]:
