@@ -1,6 +1,6 @@
 """An operator's verdicts on EventBridge, as docs/events/operator-verdict.v1.schema.json describes them.
 
-`put` and `identified` serve orders that are no verdicts as well (jitrctl/orders.py).
+`put` and `identified` serve orders that are no verdicts as well (jitrctl/giving.py).
 """
 
 from __future__ import annotations

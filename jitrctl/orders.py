@@ -1,23 +1,20 @@
-"""Operators' orders beside verdicts on certificates: who gave them, when and why; kept in the registry, and announced.
+"""Operators' orders beside verdicts on certificates, as the registry keeps them: who gave them, when and why.
 
 A verdict is kept with its certificate (jitr/decisions.py). What changes a CA, the brake, or a device that stays what it
-is, has no verdict, and leaves its trail here: `ca apply | rotate | retire | switch-mode | pause | resume` and `device
-reconcile | adopt`. An order is kept before it is carried out, so that one that was broken off is seen too, and is
-announced afterwards, as docs/events/operator-order.v1.schema.json describes, also when it was broken off. An order that
-finds nothing to do leaves nothing.
+is, has no verdict, and leaves its trail here; jitrctl/giving.py says when.
 
-    orders#<subject>    the latest orders about one subject, the last one last; before a stack there is no table, and
-                        they are announced alone
+    orders#<subject>    the latest orders about one subject, the last one last; before a stack there is no table
 
-An announcement that fails neither undoes an order nor stops others: it is told in the end (NotAnnounced).
+An order is kept before it is carried out, and marked once it is. What has no mark was broken off, by an error or by a
+second Ctrl-C, which leaves nothing else of it; or the mark could not be written. Nobody can tell which, and so it is
+shown as not known to be completed.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -25,27 +22,20 @@ from jitr.attributes import key, plain, values
 from jitr.edge import calling
 from jitr.errors import Unavailable
 from jitr.items import SCHEMA, milliseconds, moment
-from jitrctl.announcing import identified, put
-from jitrctl.clock import now
-from jitrctl.errors import Refused
-from jitrctl.terminal import at, err
+from jitrctl.terminal import at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from jitrctl.stages import Stage
 
-ORDER_DETAIL_TYPE = "Operator Order"
-BRAKE = "brake"  # the subject of `ca pause | resume`; other subjects are certificate ids, of a CA or a device
+BRAKE = "brake"  # the subject of the next two; other subjects are certificate ids, of a CA or a device
+PAUSE, RESUME = "ca pause", "ca resume"
 # What an item has room for; DynamoDB's limit is 400 KB, and whoever asks for the last order reads all of it.
 MOST_KEPT = 50
 _ROOM = 100_000  # bytes, in DynamoDB's JSON
-_ATTEMPTS = 5  # to add an order where others are given about the same subject at the same moment
-
-
-class NotAnnounced(Refused):
-    """Everything was carried out; what could not be done is to announce it."""
+_ATTEMPTS = 5  # to write an order where others are given about the same subject at the same moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,99 +48,31 @@ class Given:
     by: str  # the caller's ARN
     at: datetime
     note: str
+    completed: bool = False  # all steps are known to be done
 
     def __str__(self) -> str:
         """`ca retire` by arn:…/ann 2026-11-26 10:00Z: last device moved."""
-        return f"`{self.order}` by {self.by} {at(self.at)}" + (f": {self.note}" if self.note else "")
+        told = f"`{self.order}` by {self.by} {at(self.at)}" + ("" if self.completed else ", not known to be completed")
+        return told + (f": {self.note}" if self.note else "")
 
 
-class Trail:
-    """The orders that one command gives in one stage, each about a subject of its own.
+def keep(stage: Stage, client: Any, given: Given) -> bool:
+    """Add an order to those about its subject, and drop the oldest; False where there is no table.
 
-        with Trail(stage, "ca apply", note) as trail:
-            for ca in cas:
-                with trail.on_record(ca.certificate_id, steps):
-                    ...
-
-    Raises NotAnnounced at the end of the block, when something was carried out and could not be announced; an error
-    that ends the block goes first, and what could not be announced is then told beside it.
+    `client` is one of the stage's DynamoDB. Raises Unavailable, botocore's errors.
     """
-
-    def __init__(self, stage: Stage, order: str, note: str, *, urgent: bool = False) -> None:
-        """`urgent` carries an order out also where it cannot be kept, because DynamoDB cannot be reached."""
-        self._stage = stage
-        self._order = order
-        self._note = note
-        self._urgent = urgent
-        self._not_announced: dict[str, None] = {}  # sentences, each once
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if not self._not_announced:
-            return
-        told = "; ".join(self._not_announced)
-        if kind is None:
-            raise NotAnnounced(told)
-        err.print(f"{self._stage}: {told}", markup=False, soft_wrap=True)
-
-    @contextmanager
-    def on_record(self, subject: str, steps: Sequence[object]) -> Iterator[None]:
-        """Keep an order, have it carried out in the `with` block, and announce it; without steps, only the block.
-
-        Raises Unavailable and botocore's errors when it cannot be kept; then nothing is carried out.
-        """
-        if not steps:
-            yield
-            return
-        given = Given(
-            order=self._order,
-            subject=subject,
-            steps=tuple(map(str, steps)),
-            by=self._stage.caller,
-            at=now(),
-            note=self._note,
-        )
-        done = "carried out and kept, but" if self._keep(given) else "carried out, but"
-        try:
-            yield
-        except Exception:
-            # Some of its steps may be done, and who repeats it announces the others alone.
-            self._announce(given, "broken off, and", completed=False)
-            raise
-        self._announce(given, done, completed=True)
-
-    def _keep(self, given: Given) -> bool:
-        try:
-            return _keep(self._stage, given)
-        except Unavailable as error:
-            if not self._urgent:
-                raise
-            err.print(
-                f"{self._stage}: `{given.order}` cannot be kept ({error}), and is carried out all the same",
-                markup=False,
-                soft_wrap=True,
-            )
-            return False
-
-    def _announce(self, given: Given, done: str, *, completed: bool) -> None:
-        detail = order_detail(self._stage, given, completed=completed)
-        if why := put(self._stage, ORDER_DETAIL_TYPE, detail, given.at):
-            sentence = f"`{given.order}` was {done} could not be announced ({why}): tell those who listen"
-            self._not_announced[sentence] = None
+    one = _attributes(given)
+    # It is there already when nothing was heard of the success of the attempt before.
+    return _change(stage, client, given.subject, lambda before: before if one in before else [*before, one])
 
 
-@contextmanager
-def on_record(
-    stage: Stage, order: str, subject: str, steps: Sequence[object], note: str, *, urgent: bool = False
-) -> Iterator[None]:
-    """One order that a command gives in a stage; see Trail.
+def mark_completed(stage: Stage, client: Any, given: Given) -> None:
+    """Say of an order that is kept that all its steps are done; one that was dropped meanwhile stays dropped.
 
-    Raises NotAnnounced, Unavailable, botocore's errors.
+    Raises Unavailable, botocore's errors.
     """
-    with Trail(stage, order, note, urgent=urgent) as trail, trail.on_record(subject, steps):
-        yield
+    one, done = _attributes(given), _attributes(replace(given, completed=True))
+    _change(stage, client, given.subject, lambda before: [done if each == one else each for each in before])
 
 
 def last(stage: Stage, subject: str) -> Given | None:
@@ -158,7 +80,10 @@ def last(stage: Stage, subject: str) -> Given | None:
 
     Raises Unavailable, botocore's errors.
     """
-    kept = _kept(stage, subject)
+    try:
+        kept = _kept(stage, stage.dynamodb, subject)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return None
     return _from_fields(subject, plain({"order": kept[-1]})["order"]) if kept else None
 
 
@@ -174,69 +99,48 @@ def document(given: Given | None) -> dict[str, Any] | None:
     """An order for --json."""
     if given is None:
         return None
-    told = {"order": given.order, "steps": list(given.steps), "by": given.by, "at": given.at.isoformat()}
+    told: dict[str, Any] = {"order": given.order, "steps": list(given.steps), "by": given.by}
+    told |= {"at": given.at.isoformat(), "completed": given.completed}
     return told | ({"note": given.note} if given.note else {})
 
 
-def order_detail(stage: Stage, given: Given, *, completed: bool) -> dict[str, Any]:
-    """The detail of the event, version 1."""
-    told = identified(
-        stage, order=given.order, subject=given.subject, by=given.by, at=given.at.isoformat(timespec="milliseconds")
-    )
-    told["steps"] = list(given.steps)
-    return told | ({"note": given.note} if given.note else {}) | ({} if completed else {"completed": False})
-
-
-def _kept(stage: Stage, subject: str) -> list[Any]:
-    """The orders about a subject as DynamoDB has them, the last one last; none where there is no table.
+def _kept(stage: Stage, client: Any, subject: str) -> list[Any]:
+    """The orders about a subject as DynamoDB has them, the last one last.
 
     Raises Unavailable, botocore's errors.
     """
-    try:
-        with calling("GetItem"):
-            answer = stage.dynamodb.get_item(
-                TableName=stage.names.registry_table, Key=key(_key(subject)), ConsistentRead=True
-            )
-    except stage.dynamodb.exceptions.ResourceNotFoundException:
-        return []
+    with calling("GetItem"):
+        answer = client.get_item(TableName=stage.names.registry_table, Key=key(_key(subject)), ConsistentRead=True)
     return list(answer.get("Item", {}).get("orders", {}).get("L", []))
 
 
-def _keep(stage: Stage, given: Given) -> bool:
-    """Add an order to those about its subject, and drop the oldest; False where there is no table.
+def _change(stage: Stage, client: Any, subject: str, changed: Callable[[list[Any]], list[Any]]) -> bool:
+    """Make of the orders about a subject what `changed` makes of them; False where there is no table.
 
     No expression of DynamoDB's keeps a list short, so it is read, and written if nobody has written it meanwhile.
 
     Raises Unavailable, botocore's errors.
     """
-    fields = {
-        "order": given.order,
-        "steps": list(given.steps),
-        "by": given.by,
-        "at": milliseconds(given.at),
-        "note": given.note,
-    }
-    one = values(one=fields)[":one"]
     for _ in range(_ATTEMPTS):
-        before = _kept(stage, given.subject)
-        if one in before:  # by the attempt before, of whose success nothing was heard
-            return True
-        seen = {":before": {"L": before}} if before else {}
         try:
+            before = _kept(stage, client, subject)
+            after = changed(before)
+            if after == before:
+                return True
             with calling("UpdateItem"):
-                stage.dynamodb.update_item(
+                client.update_item(
                     TableName=stage.names.registry_table,
-                    Key=key(_key(given.subject)),
+                    Key=key(_key(subject)),
                     UpdateExpression="SET #orders = :orders, #schema = :schema",
                     ConditionExpression="#orders = :before" if before else "attribute_not_exists(#orders)",
                     ExpressionAttributeNames={"#orders": "orders", "#schema": "schema"},
                     ExpressionAttributeValues=values(schema=SCHEMA)
-                    | {":orders": {"L": _that_fit([*before, one])}}
-                    | seen,
+                    | {":orders": {"L": _that_fit(after)}}
+                    | ({":before": {"L": before}} if before else {}),
                 )
-        except stage.dynamodb.exceptions.ConditionalCheckFailedException:
+        except client.exceptions.ConditionalCheckFailedException:
             continue
-        except stage.dynamodb.exceptions.ResourceNotFoundException:
+        except client.exceptions.ResourceNotFoundException:
             return False
         return True
     raise Unavailable("UpdateItem: others give orders about the same, one after the other")
@@ -253,6 +157,19 @@ def _that_fit(orders: list[Any]) -> list[Any]:
     return orders[first:]
 
 
+def _attributes(given: Given) -> dict[str, Any]:
+    """An order as DynamoDB has it."""
+    fields = {
+        "order": given.order,
+        "steps": list(given.steps),
+        "by": given.by,
+        "at": milliseconds(given.at),
+        "note": given.note,
+        "completed": given.completed,
+    }
+    return dict(values(one=fields)[":one"])
+
+
 def _from_fields(subject: str, fields: dict[str, Any]) -> Given:
     return Given(
         order=fields["order"],
@@ -261,6 +178,7 @@ def _from_fields(subject: str, fields: dict[str, Any]) -> Given:
         by=fields["by"],
         at=moment(fields["at"]),
         note=fields.get("note", ""),
+        completed=fields.get("completed", False),
     )
 
 

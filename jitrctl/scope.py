@@ -23,7 +23,7 @@ import typer
 from fleet.parse import load
 from jitrctl import completing
 from jitrctl.across import Failed, Results, across, open_all
-from jitrctl.errors import Unusable
+from jitrctl.errors import Interrupted, Unusable
 from jitrctl.stages import Stage, choose, known_ca, only
 from jitrctl.terminal import Exit, can_ask, confirmed, err, grouped, out, print_error, print_json, table
 
@@ -88,7 +88,11 @@ class Scope:
         stages: Sequence[Stage] | None = None,
     ) -> Results[T]:
         """Do the work in all of the scope's stages, or in these of them; see `jitrctl.across.across`."""
-        results = across(self.stages if stages is None else stages, work, doing=doing)
+        try:
+            results = across(self.stages if stages is None else stages, work, doing=doing)
+        except Interrupted:
+            self._warn()  # there will be no report
+            raise
         self._say_where(results)
         return results
 
@@ -130,8 +134,9 @@ class Scope:
         """Print what became of each stage, and end with exit code 1 when one failed.
 
         For people: a table with the stage (account/Region) and the columns of `rows`, or what `show` prints, and below
-        it the stages that failed, with why; `failed` are such that failed before. Not `ok` says that not all is well
-        although none failed. With --json, one document:
+        it the stages that failed, with why, and the warnings of those in which something is amiss all the same;
+        `failed` are such that failed before. Not `ok` says that not all is well although none failed. With --json, one
+        document, in which a stage has "warnings" where there are any:
 
             {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
                                            {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
@@ -139,8 +144,9 @@ class Scope:
         Raises typer.Exit (FAILED).
         """
         not_done = (*failed, *results.failed)
+        ok = ok and not not_done and not self._warned
         if self.as_json:
-            print_json({"ok": ok and not not_done, **top, "stages": self._documents(results, fields, not_done)})
+            print_json({"ok": ok, **top, "stages": self._documents(results, fields, not_done)})
         else:
             if show and results.done:
                 show()
@@ -151,11 +157,12 @@ class Scope:
             ]
             if shown:
                 out.print(table(shown))
-            if not_done and results.done:
+            if (not_done or self._warned) and results.done:
                 err.print()
             for line in grouped([(str(one.stage), one.error) for one in not_done]):
                 print_error(line)
-        if not_done or not ok:
+            self._warn()
+        if not ok:
             raise typer.Exit(Exit.FAILED)
 
     def _documents(
@@ -165,10 +172,23 @@ class Scope:
         told: dict[Stage, dict[str, Any]] = {done.stage: {"ok": True, **fields(done.value)} for done in results.done}
         told |= {one.stage: {"ok": False, "error": one.error} for one in failed}
         return [
-            {"account": stage.account.name, "region": stage.region, **told[stage]}
+            {
+                "account": stage.account.name,
+                "region": stage.region,
+                **told[stage],
+                **({"warnings": list(stage.warnings)} if stage.warnings else {}),
+            }
             for stage in self.stages
             if stage in told
         ]
+
+    @property
+    def _warned(self) -> list[tuple[str, str]]:
+        return [(str(stage), warning) for stage in self.stages for warning in stage.warnings]
+
+    def _warn(self) -> None:
+        for line in grouped(self._warned):
+            print_error(line)
 
     def _say_where(self, results: Results[Any]) -> None:
         """Name the stages whose calls do not go to AWS, once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fleet.resources import ResourceNames
@@ -35,6 +35,8 @@ class Stage:
     fleet: Fleet
     account: Account
     region: str
+    # What a command did there, and in which something is amiss all the same; told beside its results, with exit code 1.
+    warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """The stage as the CDK calls it: dev/eu-central-1."""

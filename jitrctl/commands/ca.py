@@ -13,7 +13,8 @@ from jitrctl.commands.ca_proof import csr, verification
 from jitrctl.commands.ca_rotate import retire_ca, rotate
 from jitrctl.commands.ca_status import Cas, status
 from jitrctl.commands.issuing import create
-from jitrctl.orders import BRAKE, Trail, on_record
+from jitrctl.giving import on_record
+from jitrctl.orders import BRAKE, PAUSE, RESUME
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.stages import chosen_cas
 from jitrctl.terminal import err, grouped, out, print_error
@@ -67,11 +68,10 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
     plans = {done.stage: done.value for done in planned.done}
 
     def applied(stage: Stage) -> tuple[CaPlan, ...]:
-        with Trail(stage, "ca apply", note) as trail:
-            for one in plans[stage]:
-                with trail.on_record(one.state.declared.ca.certificate_id, one.steps):
-                    for step in one.steps:
-                        ca_registry.apply(stage, one.state.declared, step)
+        for one in plans[stage]:
+            with on_record(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
+                for step in one.steps:
+                    ca_registry.apply(stage, one.state.declared, step)
         return plans[stage]
 
     results = scope.across(applied, doing="applying", stages=list(plans))
@@ -129,7 +129,7 @@ def resume(scope: Scope, note: Note = "") -> None:
 def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: str, *, on: bool) -> None:
     def switched(stage: Stage) -> str:
         found = brake.mapping(stage)
-        order, step = ("ca resume", "enable the mapping") if on else ("ca pause", "disable the mapping")
+        order, step = (RESUME, "enable the mapping") if on else (PAUSE, "disable the mapping")
         steps = [step] if found and found.is_on is not on else []
         with on_record(stage, order, BRAKE, steps, note, urgent=True):
             return brake.switch(stage, on=on).state

@@ -12,8 +12,8 @@ from jitrctl import ca_registry
 from jitrctl.across import Done, Failed, Results
 from jitrctl.commands.ca_status import Cas
 from jitrctl.errors import Refused, Unusable
+from jitrctl.giving import on_record
 from jitrctl.mode_switch import Switch, switch, switches
-from jitrctl.orders import NotAnnounced, Trail
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.stages import choose, chosen_cas
 from jitrctl.terminal import grouped, out, print_error
@@ -103,10 +103,8 @@ def _switched(scope: Scope, ready: list[Switch], old_proof: str | None, note: st
     """Switch, one account giving mode DEFAULT up before another takes it; and only then."""
     giving = _switch_to(scope, [one for one in ready if one.to is CertificateMode.SNI_ONLY], old_proof, note)
     taking = [one for one in ready if one.to is CertificateMode.DEFAULT]
-    # What was only not announced was switched, and nobody holds DEFAULT until the other account takes it.
-    not_switched = [one for one in giving.failed if not isinstance(one.cause, NotAnnounced)]
-    if not_switched and taking:
-        why = Refused(f"not begun, since {not_switched[0].stage} was not switched: cure that, then this again")
+    if giving.failed and taking:
+        why = Refused(f"not begun, since {giving.failed[0].stage} was not switched: cure that, then this again")
         kept = {one.stage: Failed(stage=one.stage, error=str(why), cause=why) for one in taking}
         return Results(done=giving.done, failed=(*giving.failed, *kept.values()))
     taken = _switch_to(scope, taking, old_proof, note)
@@ -122,11 +120,10 @@ def _switch_to(scope: Scope, ready: list[Switch], old_proof: str | None, note: s
     by_stage = {stage: tuple(one for one in ready if one.stage is stage) for stage in {one.stage for one in ready}}
 
     def work(stage: Stage) -> tuple[Switch, ...]:
-        with Trail(stage, "ca switch-mode", note) as trail:
-            for one in by_stage[stage]:
-                step = f"delete it in mode {one.before.mode}, and register it in mode {one.to}"
-                with trail.on_record(one.state.declared.ca.certificate_id, [step]):
-                    switch(one, old_proof=old_proof)
+        for one in by_stage[stage]:
+            step = f"delete it in mode {one.before.mode}, and register it in mode {one.to}"
+            with on_record(stage, "ca switch-mode", one.state.declared.ca.certificate_id, [step], note):
+                switch(one, old_proof=old_proof)
         return by_stage[stage]
 
     return scope.across(work, doing="switching", stages=[one for one in scope.stages if one in by_stage])

@@ -13,7 +13,7 @@ from jitrctl.ca_rotation import Retirement, Succession, has, look, not_given, re
 from jitrctl.commands.ca_status import Cas, count_document, counted_when
 from jitrctl.counting import Count, count_now, last_counted
 from jitrctl.errors import Refused
-from jitrctl.orders import Trail, on_record
+from jitrctl.giving import on_record
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.stages import known_ca
 from jitrctl.terminal import grouped, out, print_error
@@ -170,13 +170,12 @@ def _counted(stage: Stage, ca: Ca, *, count: bool) -> Count | None:
 
 
 def _carry_out(stage: Stage, turns: tuple[_Turn, ...], note: str) -> tuple[_Turn, ...]:
-    with Trail(stage, "ca rotate", note) as trail:
-        for turn in turns:
-            if turn.plan is None:
-                continue
-            with trail.on_record(turn.succession.new.certificate_id, turn.plan.steps):
-                for step in turn.plan.steps:
-                    ca_registry.apply(stage, turn.plan.state.declared, step)
+    for turn in turns:
+        if turn.plan is None:
+            continue
+        with on_record(stage, "ca rotate", turn.succession.new.certificate_id, turn.plan.steps, note):
+            for step in turn.plan.steps:
+                ca_registry.apply(stage, turn.plan.state.declared, step)
     return turns
 
 

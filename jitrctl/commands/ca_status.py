@@ -78,7 +78,7 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
     return {
         "paused": paused,
         "mapping": mapping.state if mapping else None,
-        "braked": orders.last_if_readable(stage, orders.BRAKE) if paused else None,
+        "braked": _pause(stage) if paused else None,
         "cas": [
             {
                 **_state_document(state, count_document(_counted(stage, state, count=count))),
@@ -89,9 +89,18 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
     }
 
 
+def _pause(stage: Stage) -> Given | None:
+    """Whose order it is that the account is paused.
+
+    A pause that could not be kept leaves an older order the last one; if that says the contrary, nobody is named.
+    """
+    given = orders.last_if_readable(stage, orders.BRAKE)
+    return given if given and given.order == orders.PAUSE else None
+
+
 def _last_order(stage: Stage, state: CaState) -> Given | None:
-    """Whose order it may be that a CA is not there, or not ACTIVE; of others nobody asks."""
-    if state.found and state.found.active and state.found.mode is state.declared.mode:
+    """Whose order it may be that a CA is not as the fleet file says, or that was broken off; of others nobody asks."""
+    if not differences(state):
         return None
     return orders.last_if_readable(stage, state.declared.ca.certificate_id)
 

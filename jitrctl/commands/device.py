@@ -15,8 +15,8 @@ from jitrctl.commands.device_show import Device, show, where
 from jitrctl.commands.issuing import issue
 from jitrctl.commands.ordering import announced, operator, order
 from jitrctl.errors import Refused
+from jitrctl.giving import on_record
 from jitrctl.operating import NoSuchThing, Order
-from jitrctl.orders import on_record
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from jitrctl import reconciling
 from jitrctl.commands.device_show import Device
+from jitrctl.giving import on_record
 from jitrctl.naming import known_from
-from jitrctl.orders import on_record
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.sightings import only_certificate
 from jitrctl.terminal import grouped, out

@@ -27,7 +27,7 @@ def mode(case: Case) -> Finding:
     found, declared = _found(case).mode, case.issuing.mode
     if found is not declared:
         return broken(
-            f"it is registered in mode {found}, the fleet file says {declared}",
+            f"it is registered in mode {found}, the fleet file says {declared}{_by_whom(case)}",
             f"correct the fleet file, or `jitrctl ca switch-mode` {case.options}, after reading what that does",
         )
     return good(str(found))
@@ -47,7 +47,7 @@ def auto_registration(case: Case) -> Finding:
     """Unknown devices are registered as they connect."""
     if not _found(case).registers_automatically:
         return broken(
-            "auto-registration is off: unknown devices are turned away, and nobody is told",
+            f"auto-registration is off: unknown devices are turned away, and nobody is told{_by_whom(case)}",
             f"`jitrctl ca apply {case.options}` enables it",
         )
     return good("ENABLE")

@@ -1,8 +1,9 @@
 """Orders that are no verdicts leave a trail all the same: who, when and why, kept before they are carried out."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +13,18 @@ import pytest
 
 from jitr.attributes import key, plain, stored, values
 from jitr.rules import CertificateMode
-from jitrctl import ca_rotation, orders
+from jitrctl import ca_rotation, giving, orders
+from jitrctl.access import Access
 from jitrctl.brake import Mapping
+from jitrctl.doctoring import authority
+from jitrctl.doctoring.case import Case
+from jitrctl.doctoring.finding import Finding
 from jitrctl.errors import Refused
 from jitrctl.mode_switch import Switch
 from jitrctl.orders import BRAKE, MOST_KEPT, Given
 from jitrctl.stages import Stage
 from simulation import Authority
-from simulation.faults import Call, Fault, FaultHook, Moment, ServiceError
+from simulation.faults import Call, Died, Fault, FaultHook, Moment, ServiceError
 from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 SCHEMA = json.loads(
@@ -31,13 +36,13 @@ BY = "arn:aws:sts::111111111111:assumed-role/operator/ann"
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     fleet = simulated(tmp_path, monkeypatch)
-    monkeypatch.setattr(orders, "now", fleet.aws.clock.now)
+    monkeypatch.setattr(giving, "now", fleet.aws.clock.now)
     return fleet
 
 
 def announced(fleet: Simulated, name: str = DEV) -> list[dict[str, Any]]:
     """The details of the orders on an account's bus, each as its schema says."""
-    details = [one.detail for one in fleet.place(name).events.put if one.detail_type == orders.ORDER_DETAIL_TYPE]
+    details = [one.detail for one in fleet.place(name).events.put if one.detail_type == giving.ORDER_DETAIL_TYPE]
     for detail in details:
         jsonschema.validate(detail, SCHEMA, format_checker=jsonschema.FormatChecker())
     return details
@@ -55,6 +60,16 @@ def denied(name: str) -> FaultHook:
             raise ServiceError("AccessDeniedException", f"not authorized to perform: {name}", status=400)
 
     return fault
+
+
+def trail_alone(fault: FaultHook) -> FaultHook:
+    """The same fault, and only of calls about orders that are kept."""
+
+    def of_the_trail(call: Call, moment: Moment) -> Fault | None:
+        about = call.parameters.get("Key", {}).get("id", {}).get("S", "")
+        return fault(call, moment) if about.startswith("orders#") else None
+
+    return of_the_trail
 
 
 def unavailable(service: str) -> FaultHook:
@@ -171,11 +186,7 @@ def made_by_hand(fleet: Simulated) -> str:
 def test_an_adoption_is_kept_before_it_is_carried_out(fleet: Simulated) -> None:
     made_by_hand(fleet)
 
-    def trail_alone(call: Call, moment: Moment) -> None:
-        if call.parameters.get("Key", {}).get("id", {}).get("S", "").startswith("orders#"):
-            denied("dynamodb:UpdateItem")(call, moment)
-
-    with at_fault(fleet, trail_alone):
+    with at_fault(fleet, trail_alone(denied("dynamodb:UpdateItem"))):
         fleet.say("device", "adopt", "old-0001", "--account", DEV, code=1)
     assert fleet.stage(DEV).registry.owner("old-0001") is None
 
@@ -190,7 +201,7 @@ def test_a_second_adoption_finds_nothing_to_do_and_leaves_nothing(fleet: Simulat
     assert [one["order"] for one in announced(fleet)] == ["device adopt"]
 
 
-def test_status_names_who_gave_the_last_order_about_a_ca_that_is_not_active_and_of_no_other(
+def test_status_names_who_gave_the_last_order_about_a_ca_that_is_not_as_the_fleet_file_says_and_of_no_other(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jitrctl.brake.mapping", lambda _: None)
@@ -205,6 +216,46 @@ def test_status_names_who_gave_the_last_order_about_a_ca_that_is_not_active_and_
     assert fleet.ask("ca", "status", code=1)[DEV]["cas"][0]["last_order"]["order"] == "ca retire"
 
 
+def broken_off_halfway(fleet: Simulated) -> None:
+    """A retirement in dev that has disabled auto-registration, and may not go on."""
+    allowed = iter([True])
+
+    def fault(call: Call, moment: Moment) -> None:
+        if call.name == "iot:UpdateCACertificate" and moment == "before" and not next(allowed, False):
+            denied(call.name)(call, moment)
+
+    with at_fault(fleet, fault):
+        fleet.say("ca", "retire", "factory", "--account", DEV, "--note", "line closed", "--yes", code=1)
+
+
+def test_status_names_whose_order_was_broken_off_while_the_ca_is_still_active(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: None)
+    broken_off_halfway(fleet)
+
+    said = fleet.say("ca", "status", "--account", DEV, "--ca", "factory", code=1)
+
+    assert "SNI_ONLY ACTIVE" in said
+    assert f"dev/eu-central-1 factory: the last order was `ca retire` by {BY} " in said
+    assert "Z, not known to be completed: line closed" in said
+
+
+@pytest.mark.parametrize(
+    ("link", "text"),
+    [(authority.auto_registration, "and nobody is told"), (authority.mode, "the fleet file says SNI_ONLY")],
+)
+def test_doctor_names_whose_order_it_may_be_that_a_ca_is_not_as_the_fleet_file_says(
+    fleet: Simulated, tmp_path: Path, link: Callable[[Case], Finding], text: str
+) -> None:
+    broken_off_halfway(fleet)
+    pem, stage = fleet.issue("sensor-0001").pem, fleet.stage(DEV)
+    case = Case(stage=stage, path=tmp_path, pem=pem, client_id=None, now=fleet.aws.clock.now())
+    found: Any = case.ca.found
+    case.__dict__["ca"] = replace(case.ca, found=replace(found, mode=CertificateMode.DEFAULT))
+    assert f"{text}; the last order about it was `ca retire` by {BY}" in link(case).text
+
+
 @pytest.mark.usefixtures("mapping")
 def test_who_paused_an_account_and_why_is_told_while_it_is_paused(fleet: Simulated) -> None:
     fleet.say("ca", "pause", "--account", DEV, "--note", "wrong CRL", "--yes")
@@ -217,6 +268,22 @@ def test_who_paused_an_account_and_why_is_told_while_it_is_paused(fleet: Simulat
     fleet.say("ca", "resume", "--account", DEV)
     assert [one["order"] for one in announced(fleet)] == ["ca pause", "ca resume"]
     assert "last order" not in fleet.say("ca", "status", "--account", DEV, "--ca", "factory")
+
+
+@pytest.mark.usefixtures("mapping")
+def test_nobody_is_named_for_a_pause_that_could_not_be_kept(fleet: Simulated) -> None:
+    fleet.say("ca", "pause", "--account", DEV, "--yes")
+    fleet.say("ca", "resume", "--account", DEV)
+    with at_fault(fleet, unavailable("dynamodb")):
+        fleet.say("ca", "pause", "--account", DEV, "--yes")
+
+    said = fleet.say("ca", "status", "--account", DEV, "--ca", "factory")
+
+    assert "paused" in said
+    assert "last order" not in said
+
+
+NOT_ANNOUNCED = "was carried out and kept, but could not be announced"
 
 
 def refused(fleet: Simulated) -> None:
@@ -249,16 +316,19 @@ def test_an_announcement_that_fails_however_fails_the_command_and_says_that_the_
 ) -> None:
     fails(fleet)
     said = fleet.say("ca", "retire", "factory", "--account", DEV, "--yes", code=1)
-    assert f"`ca retire` was carried out and kept, but could not be announced ({why}): tell those who listen" in said
+    assert f" was carried out and kept, but could not be announced ({why}): tell those who listen" in said
     assert kept(fleet, fleet.old) is not None
     assert announced(fleet) == []
 
 
-def test_an_announcement_that_fails_keeps_no_other_ca_of_the_account_from_its_order(fleet: Simulated) -> None:
+def test_an_announcement_that_fails_keeps_no_other_ca_of_the_account_from_its_order_and_each_is_told(
+    fleet: Simulated,
+) -> None:
     fleet.iot(DEV).update_ca_certificate(certificateId=fleet.old.certificate_id, newStatus="INACTIVE")
     with at_fault(fleet, denied("events:PutEvents")):
         said = fleet.say("ca", "apply", "--account", DEV, "--yes", code=1)
-    assert said.count("`ca apply` was carried out and kept, but could not be announced") == 1
+    assert f"`ca apply` about CA factory (set it ACTIVE) {NOT_ANNOUNCED}" in said
+    assert f"`ca apply` about CA factory-2 (register it, with auto-registration) {NOT_ANNOUNCED}" in said
     registered = {one["certificateId"] for one in fleet.iot(DEV).list_ca_certificates()["certificates"]}
     assert registered == {fleet.old.certificate_id, fleet.new.certificate_id}
     assert "Nothing to do" in fleet.say("ca", "plan", "--account", DEV)
@@ -272,14 +342,55 @@ def test_what_was_carried_out_and_not_announced_is_told_beside_the_error_that_en
         denied("iot:RegisterCACertificate")(call, moment) or denied("events:PutEvents")(call, moment)
     )
     said = fleet.say("ca", "apply", "--account", DEV, "--yes", code=1)
-    assert "`ca apply` was carried out and kept, but could not be announced" in said
-    assert "`ca apply` was broken off, and could not be announced" in said
+    assert f"`ca apply` about CA factory (set it ACTIVE) {NOT_ANNOUNCED}" in said
+    assert "`ca apply` about CA factory-2 (register it, with auto-registration) was broken off, and could not" in said
     assert "iot:RegisterCACertificate is not allowed" in said
 
 
-def test_mode_default_is_taken_where_it_was_given_up_and_only_not_announced(
-    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("mapping")
+@pytest.mark.parametrize(
+    ("words", "done", "told"),
+    [
+        (
+            ("ca", "retire", "factory", "--yes"),
+            {"steps": ["disable auto-registration", "set it INACTIVE"]},
+            "`ca retire` about CA factory (disable auto-registration; set it INACTIVE)",
+        ),
+        (("ca", "pause", "--yes"), {"mapping": "Disabled"}, "`ca pause` about the brake (disable the mapping)"),
+    ],
+    ids=["ca retire", "ca pause"],
+)
+def test_what_was_done_and_not_announced_is_a_done_result_beside_a_warning_and_exit_code_1(
+    fleet: Simulated, words: tuple[str, ...], done: dict[str, Any], told: str
 ) -> None:
+    refused(fleet)
+    said = fleet.ask(*words, "--account", DEV, code=1)[DEV]
+    (warning,) = said["warnings"]
+    assert warning.startswith(f"{told} {NOT_ANNOUNCED}")
+    assert said["ok"] is True
+    assert done.items() <= said.items()
+
+
+def test_an_adoption_that_was_not_announced_says_which_certificate_it_was(fleet: Simulated) -> None:
+    device = made_by_hand(fleet)
+    refused(fleet)
+    said = fleet.ask("device", "adopt", "old-0001", "--account", DEV, code=1)[DEV]
+    (warning,) = said["warnings"]
+    assert f"about certificate {device[:16]}… (take thing old-0001 into the registry) {NOT_ANNOUNCED}" in warning
+    assert said["certificate_id"] == device
+
+
+def test_what_was_done_and_not_announced_is_in_the_table_and_what_is_amiss_below_it(fleet: Simulated) -> None:
+    refused(fleet)
+    said = fleet.say("ca", "retire", "factory", "--account", DEV, "--yes", code=1)
+    table, warning = (said.rindex(text) for text in ("stage CA done", NOT_ANNOUNCED))
+    assert table < warning
+
+
+@pytest.fixture
+def switched(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Dev is to give mode DEFAULT up, and prod to take it; the accounts that were switched."""
+
     def wrong(stage: Stage, before: str, to: CertificateMode) -> Switch:
         declared = SimpleNamespace(mode=to, ca=SimpleNamespace(certificate_id=fleet.old.certificate_id))
         state: Any = SimpleNamespace(name="factory", declared=declared, found=SimpleNamespace(mode=before))
@@ -292,13 +403,26 @@ def test_mode_default_is_taken_where_it_was_given_up_and_only_not_announced(
     switched: list[str] = []
     monkeypatch.setattr("jitrctl.commands.ca_mode._wrong", both)
     monkeypatch.setattr("jitrctl.commands.ca_mode.switch", lambda one, **_: switched.append(one.stage.account.name))
+    return switched
+
+
+def test_mode_default_is_taken_where_it_was_given_up_and_only_not_announced(
+    fleet: Simulated, switched: list[str]
+) -> None:
     refused(fleet)
-
-    said = fleet.say("ca", "switch-mode", "--yes", code=1)
-
+    told = fleet.ask("ca", "switch-mode", "--yes", code=1)
     assert switched == [DEV, PROD]
-    assert "dev/eu-central-1: `ca switch-mode` was carried out and kept, but could not be announced" in said
-    assert "not begun" not in said
+    assert told[DEV]["switched"] == [{"ca": "factory", "from": "DEFAULT", "to": "SNI_ONLY"}]
+    assert told[PROD]["switched"] == [{"ca": "factory", "from": "SNI_ONLY", "to": "DEFAULT"}]
+    step = "delete it in mode DEFAULT, and register it in mode SNI_ONLY"
+    assert told[DEV]["warnings"][0].startswith(f"`ca switch-mode` about CA factory ({step}) {NOT_ANNOUNCED}")
+
+
+def test_mode_default_is_not_taken_where_it_was_not_given_up(fleet: Simulated, switched: list[str]) -> None:
+    with at_fault(fleet, unavailable("dynamodb")):
+        said = fleet.say("ca", "switch-mode", "--yes", code=1)
+    assert switched == []
+    assert "prod/eu-central-1: not begun, since dev/eu-central-1 was not switched" in said
 
 
 @pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.TIMEOUT])
@@ -316,6 +440,27 @@ def test_the_brake_is_pulled_also_where_the_order_cannot_be_kept_since_dynamodb_
     assert kept(fleet, BRAKE) is None
 
 
+@pytest.mark.usefixtures("aws")
+def test_the_brake_waits_for_dynamodb_for_one_short_attempt_and_other_orders_are_patient(
+    stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, client = list[Any](), Access.client
+
+    def kept_in_mind(access: Access, service: str, config: Any = None) -> Any:
+        made = client(access, service, config)
+        asked.extend([made.meta.config] if service == "dynamodb" else [])
+        return made
+
+    monkeypatch.setattr(Access, "client", kept_in_mind)
+    for stage, urgent in zip(stages, (True, False), strict=False):
+        with giving.on_record(stage, "ca pause", BRAKE, ["disable the mapping"], "", urgent=urgent):
+            pass
+
+    brakes, others = asked
+    assert (brakes.connect_timeout, brakes.read_timeout, brakes.retries["total_max_attempts"]) == (2, 3, 1)
+    assert (others.connect_timeout, others.read_timeout, others.retries["total_max_attempts"]) == (5, 30, 5)
+
+
 def test_the_brake_is_not_pulled_by_who_may_not_write_the_order_down(fleet: Simulated, mapping: dict[str, str]) -> None:
     with at_fault(fleet, denied("dynamodb:UpdateItem")):
         assert "is not allowed" in fleet.say("ca", "pause", "--account", DEV, "--yes", code=1)
@@ -329,8 +474,50 @@ def test_no_other_order_is_carried_out_where_it_cannot_be_kept(fleet: Simulated)
     assert ca["status"] == "ACTIVE"
 
 
+def test_what_is_kept_says_whether_the_order_was_completed(fleet: Simulated) -> None:
+    with at_fault(fleet, denied("iot:UpdateCACertificate")):
+        fleet.say("ca", "retire", "factory", "--account", DEV, "--yes", code=1)
+    given = kept(fleet, fleet.old)
+    assert given
+    assert not given.completed
+
+    fleet.say("ca", "retire", "factory", "--account", DEV, "--yes")
+
+    given = kept(fleet, fleet.old)
+    assert given
+    assert given.completed
+    assert "completed" not in str(given)
+
+
+def test_an_order_whose_completion_cannot_be_kept_stands_is_announced_and_is_told(fleet: Simulated) -> None:
+    writes = iter([None])  # the order itself; what comes then fails
+
+    def fault(call: Call, moment: Moment) -> Fault | None:
+        is_write = call.name == "dynamodb:UpdateItem" and moment == "before"
+        return next(writes, Fault.SERVER_ERROR) if is_write else None
+
+    with at_fault(fleet, trail_alone(fault)):
+        said = fleet.say("ca", "retire", "factory", "--account", DEV, "--yes")
+
+    assert "`ca retire` about CA factory (disable auto-registration; set it INACTIVE) was carried out, and that" in said
+    given = kept(fleet, fleet.old)
+    assert given
+    assert "not known to be completed" in str(given)
+    assert ["completed" in one for one in announced(fleet)] == [False]
+
+
+def test_of_an_order_that_jitrctl_does_not_survive_there_is_only_what_was_kept_before(fleet: Simulated) -> None:
+    """A second Ctrl-C ends the process in the middle of it; nothing of ours runs any more."""
+    with suppress(Died), giving.on_record(fleet.stage(DEV), "ca pause", BRAKE, ["disable the mapping"], "wrong CRL"):
+        raise Died
+    given = kept(fleet, BRAKE)
+    assert given
+    assert (given.note, given.completed) == ("wrong CRL", False)
+    assert announced(fleet) == []
+
+
 def give(stage: Stage, note: str, *, step: str = "disable the mapping") -> None:
-    with orders.on_record(stage, "ca pause", BRAKE, [step], note):
+    with giving.on_record(stage, "ca pause", BRAKE, [step], note):
         pass
 
 
@@ -436,11 +623,7 @@ def test_a_trail_that_cannot_be_read_hides_nothing_else(fleet: Simulated, monkey
     fleet.write(successor_in=())
     fleet.say("ca", "retire", "factory", "--account", PROD, "--yes")
 
-    def fault(call: Call, moment: Moment) -> None:
-        if call.parameters.get("Key", {}).get("id", {}).get("S", "").startswith("orders#"):
-            denied("dynamodb:GetItem")(call, moment)
-
-    fleet.aws.fault = fault
+    fleet.aws.fault = trail_alone(denied("dynamodb:GetItem"))
     for one in fleet.ask("ca", "status", code=1).values():
         assert (one["ok"], one["paused"], one["braked"]) == (True, True, None)
         assert one["cas"][0]["last_order"] is None
@@ -451,7 +634,7 @@ def test_a_trail_that_cannot_be_read_hides_nothing_else(fleet: Simulated, monkey
 @pytest.mark.usefixtures("aws")
 def test_before_there_is_a_stack_an_order_is_announced_alone(stages: tuple[Stage, ...]) -> None:
     done = []
-    with orders.on_record(stages[0], "ca apply", "a" * 64, ["register it"], "first"):
+    with giving.on_record(stages[0], "ca apply", "a" * 64, ["register it"], "first"):
         done.append("it")
     assert done == ["it"]
     assert orders.last(stages[0], "a" * 64) is None

@@ -11,8 +11,7 @@ from typer.main import get_command
 
 from jitrctl import scope as scoping
 from jitrctl.__main__ import app, main
-from jitrctl.across import across
-from jitrctl.errors import Refused
+from jitrctl.errors import Interrupted, Refused
 from jitrctl.scope import Scope, over_stages
 from jitrctl.stages import Stage
 
@@ -55,7 +54,7 @@ def run(fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
             if plan is not None:
                 scope.confirm(plan, yes=yes)
             scope.report(
-                across(scope.stages, work, doing="x"),
+                scope.across(work, doing="x"),
                 rows=lambda _, value: [{"said": value}],
                 fields=lambda value: {"said": value},
                 thing="sensor-0001",
@@ -163,6 +162,48 @@ def test_a_plan_is_carried_out_when_somebody_says_yes(
     worked: list[Stage] = []
     assert run(work=lambda stage: str(worked.append(stage)), plan=["delete everything"]) == code  # type: ignore[func-returns-value]
     assert len(worked) == count
+
+
+def amiss(stage: Stage) -> str:
+    stage.warnings.append("nobody was told: tell them")
+    return region(stage)
+
+
+def test_what_is_amiss_is_said_below_the_table_of_what_was_done(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--account", "dev", work=amiss) == 1
+    shown = capsys.readouterr()
+    assert shown.out.split()[-2:] == ["dev/eu-central-1", "EU-CENTRAL-1"]
+    assert shown.err == "\ndev/eu-central-1: nobody was told: tell them\n"
+
+
+def test_json_has_what_is_amiss_beside_what_was_done_and_beside_why_it_was_not(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--json", "--account", "prod", work=amiss) == 1
+    document = json.loads(capsys.readouterr().out)
+    warnings = {"warnings": ["nobody was told: tell them"]}
+    assert document["ok"] is False
+    assert document["stages"] == [
+        {"account": "prod", "region": "eu-central-1", "ok": True, "said": "EU-CENTRAL-1", **warnings},
+        {"account": "prod", "region": "us-east-1", "ok": False, "error": "it is closed: come tomorrow", **warnings},
+    ]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])
+def test_what_is_amiss_is_said_also_where_ctrl_c_leaves_no_report(
+    run: Callable[..., int], options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(stages: tuple[Stage, ...], work: Callable[[Stage], str], **_: object) -> None:
+        work(stages[0])
+        raise Interrupted("interrupted: done in dev/eu-central-1")
+
+    monkeypatch.setattr(scoping, "across", interrupted)
+    assert run(*options, work=amiss) == 130
+    assert capsys.readouterr().err == (
+        "dev/eu-central-1: nobody was told: tell them\ninterrupted: done in dev/eu-central-1\n"
+    )
 
 
 def test_what_failed_in_several_stages_for_one_reason_is_said_once(
