@@ -1,4 +1,4 @@
-"""The CDK app: load fleet.toml, a stack per account and Region, synthesize. Needs no network, no credentials and no Docker.
+"""The CDK app: load fleet.toml, a stack per account and Region, synthesize; needs no network, credentials or Docker.
 
 Context (`cdk -c key=value`):
     fleet    path of the fleet file (default: fleet.toml beside this file)
