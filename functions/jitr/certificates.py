@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from jitr.damage import Damaged, quietly
 from jitr.errors import Reason, Rejected
@@ -203,7 +203,8 @@ def _signature_facts(certificate: x509.Certificate) -> SignatureFacts:
     name = oid.dotted_string if oid._name == "Unknown OID" else oid._name  # noqa: SLF001 -- it has no other name
     try:
         hashed = certificate.signature_hash_algorithm
-        parameters = certificate.signature_algorithm_parameters
+        # Those of other algorithms say nothing more, and reading ECDSA's loads another part of the library.
+        parameters = certificate.signature_algorithm_parameters if oid == SignatureAlgorithmOID.RSASSA_PSS else None
     except UnsupportedAlgorithm:
         return SignatureFacts(algorithm=name, hashes=())
     hashes = [hashed.name] if hashed else []

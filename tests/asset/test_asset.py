@@ -102,6 +102,25 @@ def test_the_test_above_would_see_a_missing_dependency(rules: Rules, runtime: Pa
     assert "No module named 'aws_lambda_powertools'" in done.stderr
 
 
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_no_garbage_is_looked_for_while_a_function_starts_and_none_of_it_is_looked_through_again(
+    handler: str, rules: Rules, beside: dict[str, str], runtime: Path
+) -> None:
+    target = local()
+    function, layer = function_asset(rules, target, beside).directory, layer_asset(target).directory / "python"
+    code = (
+        "import gc, jitr.handlers\n"
+        "def looks(): return sum(generation['collections'] for generation in gc.get_stats())\n"
+        "before = looks()\n"
+        f"import {handler}\n"
+        "print(looks() - before, gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    )
+
+    done = _isolated(code, function, layer, runtime)
+
+    assert done.stdout == "0 True True\n", done.stderr
+
+
 def test_the_function_asset_is_the_package_and_its_rules_alone(rules: Rules) -> None:
     directory = function_asset(rules, AWS).directory
 

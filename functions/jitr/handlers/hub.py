@@ -22,6 +22,7 @@ from aws_lambda_powertools import Logger
 from jitr.edge import CLIENT_CONFIG, calling
 from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import Misconfigured, Unavailable, UnreadableEvent
+from jitr.handlers import IN_LAMBDA, start
 from jitr.hub_table import HubTable
 from jitr.settings import Settings
 from jitr.telemetry import EVENT_SOURCE, FAILURES, OUT_OF_PLACE, OUT_OF_PLACE_DETAIL_TYPE, UNREADABLE_MESSAGES, Counts
@@ -155,5 +156,5 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
     return _built().batch(event["Records"])
 
 
-if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
-    _built()
+if IN_LAMBDA:
+    start(_built)

@@ -34,6 +34,7 @@ from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
+from jitr.handlers import IN_LAMBDA, start
 from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.messages import Message, RegistrationsQueue
@@ -329,6 +330,5 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
-    # In Lambda, at init: it has the whole processor then, and a broken deployment fails before it takes a message.
-    _built()
+if IN_LAMBDA:
+    start(_built)

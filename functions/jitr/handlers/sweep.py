@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import JitrError
+from jitr.handlers import IN_LAMBDA, start
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import SweepQueue
@@ -111,5 +112,5 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
-    _built()
+if IN_LAMBDA:
+    start(_built)
