@@ -46,7 +46,9 @@ class Start:
     byte_code: bool
     init: float
     with_first_event: float
-    times_the_floor: float  # the median of the runs' ratios: a run and its floor, one after the other, are slow together
+    times_the_floor: (
+        float  # the median of the runs' ratios: a run and its floor, one after the other, are slow together
+    )
     runs: int
 
 

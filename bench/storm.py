@@ -10,11 +10,10 @@ the same storm.
 
 import argparse
 import json
-import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from bench.devices import BackOff
 from bench.ours import Jitr
 from bench.peers import AwsBlog, IotDr, SoftChef
 from bench.plot import Panel, svg
+from bench.side_by_side import side_by_side
 from bench.table import markdown
 from bench.world import Registrar, Storm, weather
 from simulation.quotas import CONNECTS_PER_SECOND
@@ -146,7 +146,11 @@ def _row(storm: Storm) -> list[str | float | None]:
 def main() -> int:
     """Run the storms that the command line asks for."""
     options = _parser().parse_args()
-    storms = weathered(product(options.handler, list(_conditions(options))), patience=options.patience)
+    wanted = product(options.handler, list(_conditions(options)))
+    storms = []
+    for storm in side_by_side([partial(weathered, *one, options.patience) for one in wanted]):
+        sys.stderr.write(told(storm) + "\n")
+        storms.append(storm)
     if options.plot:
         named = {f"{storm.registrar} {described(storm.conditions)}": storm for storm in storms}
         options.plot.parent.mkdir(parents=True, exist_ok=True)
@@ -158,23 +162,14 @@ def main() -> int:
     return 0
 
 
-def weathered(wanted: Iterable[tuple[str, Conditions]], *, patience: float) -> list[Storm]:
-    """Run storms of handlers by their names, each in a process of its own, as many at once as there are processors.
-
-    Progress goes to stderr. What else runs makes a storm take longer, and changes nothing in it.
-    """
-    storms = []
-    # Spawned: a fresh interpreter each, so that no storm finds what an earlier one left in the process.
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
-        for storm in processes.map(_weathered, *zip(*((*one, patience) for one in wanted), strict=True)):
-            spent = f"{storm.processor_seconds:.0f} s of processor time"
-            sys.stderr.write(f"{storm.registrar}, {described(storm.conditions)}: {spent}\n")
-            storms.append(storm)
-    return storms
-
-
-def _weathered(handler: str, conditions: Conditions, patience: float) -> Storm:
+def weathered(handler: str, conditions: Conditions, patience: float) -> Storm:
+    """One storm before the handler of that name."""
     return weather(HANDLERS[handler](conditions), conditions, patience=patience)
+
+
+def told(storm: Storm) -> str:
+    """What was run, and what it took, in a line."""
+    return f"{storm.registrar}, {described(storm.conditions)}: {storm.processor_seconds:.0f} s of processor time"
 
 
 def as_json(storm: Storm) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -113,7 +114,7 @@ def measured(fleet: int) -> Sweeps:
     )
 
 
-def table(sizes: list[Sweeps]) -> str:
+def table(sizes: Sequence[Sweeps]) -> str:
     return markdown(
         ("certificates", "pending, sent", "list calls", "seconds", "list calls of the daily count", "its seconds"),
         [
