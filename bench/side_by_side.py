@@ -15,5 +15,8 @@ def side_by_side(works: Sequence[Callable[[], T]]) -> Iterator[T]:
     """
     # Spawned: a storm's threads, and the garbage that it freezes, stay in a process of their own.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
-        for begun in [processes.submit(work) for work in works]:
-            yield begun.result()
+        try:
+            for begun in [processes.submit(work) for work in works]:
+                yield begun.result()
+        finally:
+            processes.shutdown(wait=False, cancel_futures=True)  # where one failed, or nobody wants the rest

@@ -112,7 +112,7 @@ class Runbook:
                     if one["level"] == "ERROR" and one.get("certificate_id") == files
                 ]
             )
-            yield self.say("jitrctl doctor sensor-0002.pem --account dev")
+            yield self.say("jitrctl doctor sensor-0002.pem --account dev", code=1)
 
     def contradictions(self) -> Iterator[str]:
         yield self.say("jitrctl device where sensor-0001 --account dev")
@@ -120,7 +120,7 @@ class Runbook:
     def rejections(self) -> Iterator[str]:
         self.refused("toaster-0001")
         yield self.say("jitrctl device show toaster-0001.pem --account dev")
-        yield self.say("jitrctl verify toaster-0001.pem --account dev")
+        yield self.say("jitrctl verify toaster-0001.pem --account dev", code=1)
 
     def sweep(self) -> Iterator[str]:
         yield self.say("jitrctl sweep --account dev")
@@ -134,25 +134,25 @@ class Runbook:
 
     def held(self) -> Iterator[str]:
         self.refused("gateway-0001", ca="partner")
-        yield self.say("jitrctl doctor gateway-0001.pem --account dev")
+        yield self.say("jitrctl doctor gateway-0001.pem --account dev", code=1)
         yield self.say("jitrctl enrollment allow gateway-0001 --account dev --yes")
 
     def clone(self) -> Iterator[str]:
         self.refused("sensor-0001", file="clone")
-        yield self.say("jitrctl doctor clone.pem --account dev")
+        yield self.say("jitrctl doctor clone.pem --account dev", code=1)
 
     def rule_off(self) -> Iterator[str]:
         with self.fleet.local.rule_disabled():
-            yield self.say("jitrctl doctor sensor-0003.pem --account dev")
+            yield self.say("jitrctl doctor sensor-0003.pem --account dev", code=1)
 
     def client_id(self) -> Iterator[str]:
         self.issue("sensor-0004")
         self.admit("sensor-0004")
-        yield self.say("jitrctl doctor sensor-0004.pem --client-id my-sensor --account dev")
+        yield self.say("jitrctl doctor sensor-0004.pem --client-id my-sensor --account dev", code=1)
 
     def revoked(self) -> Iterator[str]:
         yield self.say('jitrctl device revoke sensor-0004.pem --account dev --note "stolen" --yes')
-        yield self.say("jitrctl doctor sensor-0004.pem --account dev")
+        yield self.say("jitrctl doctor sensor-0004.pem --account dev", code=1)
 
     def elsewhere(self) -> Iterator[str]:
         yield self.say("jitrctl device where sensor-0001.pem")
@@ -174,7 +174,7 @@ class Runbook:
         file.write_text(before + _PROD, encoding="utf-8")
         self.send("hub", self.activated(certificate_id, "sensor-0006", _PROD_ID))
         self.until(lambda: certificate_id in self.in_hub())
-        yield self.say("jitrctl fleet devices --out-of-place")
+        yield self.say("jitrctl fleet devices --out-of-place", code=1)
         file.write_text(before, encoding="utf-8")
 
     def hub_dead_letters(self) -> Iterator[str]:
@@ -282,8 +282,8 @@ class Runbook:
                 raise TimeoutError("what the scene waits for does not happen")
             time.sleep(0.1)
 
-    def say(self, line: str) -> str:
-        """Run one command where the fleet file is; the line and its output."""
+    def say(self, line: str, code: int = 0) -> str:
+        """Run one command where the fleet file is, which is to end with this exit code; the line and its output."""
         words = shlex.split(line)
         environ = self.fleet.local.account.environ_over(os.environ) | {
             "COLUMNS": "110",
@@ -300,8 +300,8 @@ class Runbook:
             text=True,
             check=False,
         )
-        if done.returncode not in (0, 1):
-            raise RuntimeError(f"{line}: {done.stdout}")
+        if done.returncode != code:
+            raise RuntimeError(f"{line} ended with {done.returncode}: {done.stdout}")
         said = "\n".join(part.rstrip() for part in _ELSEWHERE.sub("", done.stdout).strip("\n").splitlines())
         return f"$ {line}\n{said}\n"
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Waiting for AWS takes the time; the rest is Python, which runs one thread at a time anyway.
 _MOST_AT_ONCE = 16
-_ON_PURPOSE = (JitrctlError, LocalAwsError, JitrError, BotoCoreError, ClientError)
+ON_PURPOSE = (JitrctlError, LocalAwsError, JitrError, BotoCoreError, ClientError)
 # How often the progress inside a stage is told anew, in seconds.
 _TELL_EVERY = 0.5
 _BREAK_OFF = 2  # the Ctrl-C that waits for nothing any more
@@ -205,7 +205,7 @@ class _Running(Generic[T]):
         try:
             self._ended[stage] = Done(stage=stage, value=self._work(stage))
         except Exception as error:  # noqa: BLE001 -- a thread that ends without a word would be waited for without end
-            if not isinstance(error, _ON_PURPOSE):
+            if not isinstance(error, ON_PURPOSE):
                 traceback.print_exception(error)
             self._ended[stage] = Failed(stage=stage, error=in_a_sentence(error), cause=error)
         finally:

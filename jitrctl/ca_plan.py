@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from jitr.rules import CertificateMode
 
 
+_REGISTERED_TWICE = "it is registered already, and not by the stack, which would register it a second time and fail"
+
+
 class Rule(StrEnum):
     """The CA's topic rule in a stage; without it, or while it is disabled, a device's first connection is lost."""
 
@@ -51,7 +54,7 @@ class CaState:
     found: FoundCa | None
     rule: Rule
     registration_code: str | None = None  # the account's, where a CA is still to be registered in DEFAULT mode
-    is_the_stacks: bool = False  # it is a resource of the stage's stack as that is deployed
+    is_the_stacks: bool = False  # the stage's stack has registered it
 
     @property
     def name(self) -> str:
@@ -89,23 +92,28 @@ Step = Register | Activate | EnableAutoRegistration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaPlan:
-    """What is to be done about one CA in one stage, and what stands in the way of the rest."""
+    """What is to be done about one CA in one stage, and what keeps the rest from being done."""
 
     state: CaState
     steps: tuple[Step, ...]
-    obstacles: tuple[str, ...]
+    waiting: tuple[str, ...] = ()  # for a deployment of the stack, which sees to it
+    obstacles: tuple[str, ...] = ()  # what somebody has to do something about
+
+    @property
+    def undone(self) -> tuple[str, ...]:
+        return (*self.waiting, *self.obstacles)
 
 
 def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
     if state.declared.registered_by is RegisteredBy.STACK:
-        obstacle = _stacks_obstacle(state)
-        return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
+        return _left_to_the_stack(state)
     steps: list[Step] = []
+    waiting: list[str] = []
     obstacles: list[str] = []
     may_register = anyway or state.rule is Rule.ENABLED
     if not may_register and not (state.found and state.found.registers_automatically):
-        obstacles.append(
+        waiting.append(
             f"auto-registration waits: the topic rule is {state.rule}, and the event of a device's first connection "
             "would be lost; deploy the stack first, or say --anyway"
         )
@@ -113,7 +121,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
         if refusal := no_proof(state):
             return CaPlan(state=state, steps=(), obstacles=(refusal,))
         steps.append(Register(automatically=may_register))
-        return CaPlan(state=state, steps=tuple(steps), obstacles=tuple(obstacles))
+        return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting))
     if state.found.mode is not state.declared.mode:
         obstacles.append(
             f"it is registered in mode {state.found.mode}, the fleet file says {state.declared.mode}: "
@@ -128,23 +136,26 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
         steps.append(Activate())
     if not state.found.registers_automatically and may_register:
         steps.append(EnableAutoRegistration())
-    return CaPlan(state=state, steps=tuple(steps), obstacles=tuple(obstacles))
+    return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting), obstacles=tuple(obstacles))
+
+
+def _left_to_the_stack(state: CaState) -> CaPlan:
+    """A CA that the stack registers: nothing is done about it here."""
+    if state.found is None and not (refusal := no_proof(state)):
+        return CaPlan(state=state, steps=(), waiting=("the stack registers it: deploy the stack",))
+    obstacle = refusal if state.found is None else _stacks_obstacle(state)
+    return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
 
 
 def _stacks_obstacle(state: CaState) -> str | None:
-    """What is to be done about a CA that the stack registers, which is left to the stack; None when it is all right."""
-    if state.found and not state.is_the_stacks:
-        return (
-            "it is registered already, and not by the stack, which would register it a second time and fail: say "
-            'registered_by = "jitrctl" in this account'
-        )
+    """What is to be done about a CA that the stack registers and that is registered; None when it is all right."""
+    if not state.is_the_stacks:
+        return f'{_REGISTERED_TWICE}: say registered_by = "jitrctl" in this account'
     if state.found and state.found.mode is not state.declared.mode:
         return (
             f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: the "
             f"deployment will be refused; {ANOTHER_MODE}"
         )
-    if not state.found and (refusal := no_proof(state)):
-        return refusal
     told = differences(state)
     return (
         f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
@@ -159,6 +170,8 @@ def differences(state: CaState) -> tuple[str, ...]:
     if found is None:
         told.append("it is not registered")
     else:
+        if state.declared.registered_by is RegisteredBy.STACK and not state.is_the_stacks:
+            told.append(_REGISTERED_TWICE)
         if found.mode is not state.declared.mode:
             told.append(f"its mode is {found.mode}, the fleet file says {state.declared.mode}")
         if not found.active:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,15 @@ class kept(Generic[T]):  # noqa: N801 -- a decorator, as functools.cached_proper
     def __set_name__(self, _: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: Any, _: type | None = None) -> T:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> T: ...
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T | Self:
+        if instance is None:
+            return self
         value: T = self._make(instance)
         instance.__dict__[self._name] = value  # which is looked at before this the next time
         return value

@@ -19,10 +19,12 @@ from jitr.events import RegistrationEvent
 from jitr.messages import REASON_ATTRIBUTE
 from jitr.whereabouts import Statement
 from jitrctl.errors import Refused
-from jitrctl.living import hub_stage, is_hub
+from jitrctl.living import is_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from mypy_boto3_sqs import SQSClient
 
     from jitrctl.stages import Stage
 
@@ -73,9 +75,14 @@ class Letters(StrEnum):
 
         Raises UnreadableEvent.
         """
-        if self.are_the_hubs:
-            return Statement.parse(body, fleet=stage.fleet.name).certificate_id
-        return RegistrationEvent.parse(body).certificate_id
+        if not self.are_the_hubs:
+            return RegistrationEvent.parse(body).certificate_id
+        statement = Statement.parse(body, fleet=stage.fleet.name)
+        if self is Letters.UNFORWARDED and (statement.account_id, statement.region) != (stage.account.id, stage.region):
+            # Sent to the hub from here, nobody would see any more that it is not this stage's: EventBridge names the
+            # sender of what it forwards, and of a message in this queue it has not.
+            raise UnreadableEvent(f"in the queue of {stage}, and says that it is of {statement.place}")
+        return statement.certificate_id
 
 
 def queues_of(stage: Stage) -> tuple[Letters, ...]:
@@ -118,21 +125,41 @@ def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Lett
         _give_back(stage, url, found.values())
 
 
-def send_again(stage: Stage, letters: Letters, letter: Letter) -> None:
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The queue of the function that is to read a message."""
+
+    sqs: SQSClient
+    url: str
+
+
+def reader_of(stage: Stage) -> Reader:
+    """`register`'s queue in a stage.
+
+    Raises botocore's errors.
+    """
+    return Reader(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
+
+
+def hubs_reader(hub: Stage) -> Reader:
+    """The queue of the hub's function, in the stage with the hub.
+
+    Raises Refused where there is none; botocore's errors.
+    """
+    try:
+        return Reader(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
+    except hub.sqs.exceptions.QueueDoesNotExist as error:
+        raise Refused(f"{hub} has no queue {hub.names.hub_queue}: deploy the hub's stack") from error
+
+
+def send_again(stage: Stage, letters: Letters, reader: Reader, letter: Letter) -> None:
     """Put a message into the queue of the function that is to read it, then take it out of this one.
 
     Raises Refused when it cannot be read, so that the function would only give it up again; botocore's errors.
     """
     if letter.certificate_id is None:
         raise Refused("it cannot be read, and would only come back: `jitrctl dlq drop`")
-    reader: Stage | None
-    reader, queue = stage, stage.names.registrations_queue
-    if letters.are_the_hubs:
-        reader, queue = stage if is_hub(stage) else hub_stage(stage.fleet), stage.names.hub_queue
-    if reader is None:
-        raise Refused("the fleet file has no [hub]")
-    url = reader.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-    reader.sqs.send_message(QueueUrl=url, MessageBody=letter.body)
+    reader.sqs.send_message(QueueUrl=reader.url, MessageBody=letter.body)
     drop(stage, letters, letter)
 
 

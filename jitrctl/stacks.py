@@ -6,11 +6,22 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+
+from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
     from jitrctl.stages import Stage
+
+_THERE = frozenset(
+    {
+        "CREATE_COMPLETE",
+        "IMPORT_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_FAILED",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE",
+    }
+)
 
 
 def describe(stage: Stage) -> dict[str, Any] | None:
@@ -30,7 +41,7 @@ def describe(stage: Stage) -> dict[str, Any] | None:
 def template(stage: Stage) -> dict[str, Any] | None:
     """The template that it was deployed with; None where it is not deployed.
 
-    Raises botocore's errors.
+    Raises Refused when it is none of the CDK's; botocore's errors.
     """
     client = stage.access.client("cloudformation")
     try:
@@ -39,17 +50,31 @@ def template(stage: Stage) -> dict[str, Any] | None:
         if _is_missing(error):
             return None
         raise
-    return dict(json.loads(body) if isinstance(body, str) else body)
+    try:
+        return dict(json.loads(body) if isinstance(body, str) else body)
+    except ValueError as error:
+        raise Refused(
+            f"the stack {stage.names.stack} was not deployed by `cdk deploy`: its template is no JSON"
+        ) from error
 
 
 def cas(stage: Stage) -> frozenset[str]:
-    """The ids of the CAs that it registers.
+    """The ids of the CAs that it has registered; a template would also name those that it failed to register.
 
     Raises botocore's errors.
     """
-    resources = (template(stage) or {}).get("Resources", {}).values()
-    pems = (one["Properties"]["CACertificatePem"] for one in resources if one["Type"] == "AWS::IoT::CACertificate")
-    return frozenset(x509.load_pem_x509_certificate(pem.encode()).fingerprint(SHA256()).hex() for pem in pems)
+    pages = stage.access.client("cloudformation").get_paginator("list_stack_resources")
+    try:
+        return frozenset(
+            one["PhysicalResourceId"]  # a CA's id
+            for page in pages.paginate(StackName=stage.names.stack)
+            for one in page["StackResourceSummaries"]
+            if one["ResourceType"] == "AWS::IoT::CACertificate" and one["ResourceStatus"] in _THERE
+        )
+    except ClientError as error:
+        if _is_missing(error):
+            return frozenset()
+        raise
 
 
 def _is_missing(error: ClientError) -> bool:

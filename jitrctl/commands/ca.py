@@ -38,7 +38,8 @@ _Anyway = Annotated[
 def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
     """Show what `ca apply` would do in each account, and what stands in its way; changes nothing.
 
-    Exit code 1 when something stands in its way, so that a script can ask.
+    Exit code 1 when something stands in its way that somebody has to see to, so that a script can ask. What waits for a
+    deployment of the stack alone does not count.
 
     Example: jitrctl ca plan
     """
@@ -75,7 +76,7 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
         return plans[stage]
 
     results = scope.across(applied, doing="applying", stages=list(plans))
-    obstacles = [(done.stage, one) for done in results.done for one in done.value if one.obstacles]
+    obstacles = [(done.stage, one) for done in results.done for one in done.value if one.undone]
     if not scope.as_json:
         for line in _obstacles(obstacles):
             print_error(line)
@@ -154,12 +155,12 @@ def _show_plans(plans: Sequence[tuple[Stage, CaPlan]]) -> None:
             out.print(f"{stage}  {one.state.name}: {step}", markup=False, soft_wrap=True)
     for line in (*_obstacles(plans), *_warnings(plans)):
         out.print(line, markup=False)
-    if not any(one.steps or one.obstacles for _, one in plans):
+    if not any(one.steps or one.undone for _, one in plans):
         out.print("Nothing to do: every CA is as the fleet file says.")
 
 
 def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
-    return grouped([(f"{stage} {one.state.name}", obstacle) for stage, one in plans for obstacle in one.obstacles])
+    return grouped([(f"{stage} {one.state.name}", obstacle) for stage, one in plans for obstacle in one.undone])
 
 
 def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
@@ -171,6 +172,7 @@ def _plan_document(one: CaPlan) -> dict[str, Any]:
     return {
         "ca": one.state.name,
         "steps": [str(step) for step in one.steps],
+        "waiting": list(one.waiting),
         "obstacles": list(one.obstacles),
         "warning": expired_proof(one.state),
     }

@@ -157,7 +157,7 @@ def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) ->
     return _Turn(
         succession=succession,
         plan=planned[0] if planned else None,
-        obstacles=planned[0].obstacles if planned else (not_given(stage, succession),),
+        obstacles=planned[0].undone if planned else (not_given(stage, succession),),
         on_the_old=_counted(stage, succession.old, count=count),
         on_the_new=_counted(stage, succession.new, count=count),
     )

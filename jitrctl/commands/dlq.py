@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.across import in_a_sentence
+from jitrctl.across import ON_PURPOSE, in_a_sentence
 from jitrctl.errors import Refused, Unusable
-from jitrctl.letters import Letter, Letters, drop, queues_of, received, send_again
+from jitrctl.letters import Letter, Letters, Reader, drop, hubs_reader, queues_of, reader_of, received, send_again
 from jitrctl.living import hub_stage
 from jitrctl.scope import Scope, Yes, over_stages
 from jitrctl.terminal import at, out, short
@@ -115,7 +116,13 @@ def redrive(
 
     Example: jitrctl dlq redrive 3f2a91c4 --account prod
     """
-    _carry_out(scope, messages, queue, "sent again", send_again, every=every, yes=yes)
+    scope = _where_it_is(scope, queue)
+    hub = _hubs_reader(scope) if queue.are_the_hubs else None
+
+    def sending(stage: Stage) -> Callable[[Letter], None]:
+        return partial(send_again, stage, queue, hub or reader_of(stage))
+
+    _carry_out(scope, messages, queue, "sent again", sending, every=every, yes=yes)
 
 
 @app.command("drop")
@@ -123,11 +130,16 @@ def redrive(
 def drop_messages(
     scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = Letters.DEAD, yes: Yes = False
 ) -> None:
-    """Delete messages for good; a device that is still pending is found by the sweep all the same.
+    """Delete messages for good.
+
+    A device that is still pending is found by the sweep all the same. For what is in the queues unforwarded and hub
+    nothing makes up: the hub lacks it until the next event about that certificate.
 
     Example: jitrctl dlq drop 3f2a91c4 --account prod
     """
-    _carry_out(scope, messages, queue, "dropped", drop, every=every, yes=yes)
+    what = "dropped, and missing in the hub" if queue.are_the_hubs else "dropped"
+    scope = _where_it_is(scope, queue)
+    _carry_out(scope, messages, queue, what, lambda stage: partial(drop, stage, queue), every=every, yes=yes)
 
 
 def _where_it_is(scope: Scope, queue: Letters) -> Scope:
@@ -144,12 +156,24 @@ def _where_it_is(scope: Scope, queue: Letters) -> Scope:
     return replace(scope, stages=stages)
 
 
+def _hubs_reader(scope: Scope) -> Reader:
+    """The queue of the hub's function, its account opened before anything is changed.
+
+    Raises Refused.
+    """
+    hub = hub_stage(scope.fleet)
+    opened = scope.across(hubs_reader, doing="opening the hub", stages=[hub] if hub else [])
+    for one in opened.failed:
+        raise Refused(one.error)
+    return opened.done[0].value
+
+
 def _carry_out(
     scope: Scope,
     ids: Sequence[str] | None,
     queue: Letters,
     what: str,
-    work: Callable[[Stage, Letters, Letter], None],
+    work: Callable[[Stage], Callable[[Letter], None]],
     *,
     every: bool,
     yes: bool,
@@ -157,7 +181,6 @@ def _carry_out(
     """Choose messages by the beginnings of their ids, show which, ask, and do it, each on its own."""
     if bool(ids) is every:
         raise Unusable("say which messages, by the beginnings of their ids, or --all")
-    scope = _where_it_is(scope, queue)
 
     def chosen(found: Sequence[Letter]) -> list[Letter]:
         return [one for one in found if every or any(one.id.startswith(id_) for id_ in ids or ())]
@@ -167,8 +190,9 @@ def _carry_out(
             return chosen(found)
 
     def done_to(stage: Stage) -> list[tuple[Letter, str | None]]:
+        work_on = work(stage)
         with received(stage, queue, most=10_000) as found:
-            return [(one, _error(lambda one=one: work(stage, queue, one))) for one in chosen(found)]  # type: ignore[misc]
+            return _worked_on(chosen(found), work_on)
 
     stages, failed = scope.opened()
     looked = scope.across(read, doing="receiving", stages=stages)
@@ -189,12 +213,19 @@ def _carry_out(
     )
 
 
-def _error(work: Callable[[], None]) -> str | None:
-    try:
-        work()
-    except Refused as error:
-        return in_a_sentence(error)
-    return None
+def _worked_on(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> list[tuple[Letter, str | None]]:
+    """Each message, and why nothing was done about it; what AWS fails one for, the others are not tried for."""
+    worked: list[tuple[Letter, str | None]] = []
+    for letter in letters:
+        error = None
+        try:
+            work_on(letter)
+        except ON_PURPOSE as failure:
+            error = failure
+        worked.append((letter, in_a_sentence(error) if error else None))
+        if error and not isinstance(error, Refused):
+            break
+    return worked + [(letter, "not tried") for letter in letters[len(worked) :]]
 
 
 def _document(one: Letter) -> dict[str, Any]:

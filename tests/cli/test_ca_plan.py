@@ -58,11 +58,12 @@ def test_auto_registration_waits_for_the_rule_unless_it_is_wanted_anyway(state: 
         early = replace(state, found=there, rule=rule)
         waiting = plan(early)
         assert waiting.steps == ((Register(automatically=False),) if there is None else ())
-        (obstacle,) = waiting.obstacles
-        assert obstacle.startswith(f"auto-registration waits: the topic rule is {rule}")
+        (told,) = waiting.waiting
+        assert told.startswith(f"auto-registration waits: the topic rule is {rule}")
+        assert waiting.obstacles == (), "nobody has to do anything but deploy"
         wanted = plan(early, anyway=True)
         assert wanted.steps == ((Register(automatically=True) if there is None else EnableAutoRegistration()),)
-        assert wanted.obstacles == ()
+        assert wanted.undone == ()
 
 
 @pytest.mark.parametrize("rule", [Rule.MISSING, Rule.DISABLED, Rule.ELSEWHERE])
@@ -143,11 +144,13 @@ def test_an_expired_proof_stands_in_the_way_of_a_registration_alone(
 def test_a_ca_that_the_stack_registers_is_left_to_the_stack(write_fleet: Callable[..., Path]) -> None:
     path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
     declared = load(path).accounts[0].cas[0]
-    for there in (None, replace(GOOD, active=False)):
-        left = plan(CaState(declared=declared, found=there, rule=Rule.ENABLED, is_the_stacks=there is not None))
-        assert left.steps == ()
-        assert "deploy the stack" in left.obstacles[0]
-    assert plan(CaState(declared=declared, found=GOOD, rule=Rule.ENABLED, is_the_stacks=True)).obstacles == ()
+    missing = plan(CaState(declared=declared, found=None, rule=Rule.MISSING))
+    assert (missing.steps, missing.obstacles) == ((), ())
+    assert "deploy the stack" in missing.waiting[0]
+    other = plan(CaState(declared=declared, found=replace(GOOD, active=False), rule=Rule.ENABLED, is_the_stacks=True))
+    assert (other.steps, other.waiting) == ((), ())
+    assert "deploy the stack, or see what changed it since" in other.obstacles[0]
+    assert plan(CaState(declared=declared, found=GOOD, rule=Rule.ENABLED, is_the_stacks=True)).undone == ()
 
 
 @pytest.mark.parametrize("mode", CertificateMode)
@@ -157,9 +160,11 @@ def test_a_ca_that_the_stack_would_register_a_second_time_is_told_before_the_dep
     path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
     declared = load(path).accounts[0].cas[0]
 
-    left = plan(CaState(declared=declared, found=replace(GOOD, mode=mode), rule=Rule.ENABLED))
+    state = CaState(declared=declared, found=replace(GOOD, mode=mode), rule=Rule.ENABLED)
+    left = plan(state)
 
     assert left.steps == ()
+    assert any("registered already, and not by the stack" in told for told in differences(state))
     (obstacle,) = left.obstacles
     assert "registered already, and not by the stack" in obstacle
     assert 'say registered_by = "jitrctl" in this account' in obstacle
@@ -202,8 +207,9 @@ def test_a_proof_that_aws_iot_would_not_take_is_told_before_the_stack_fails_with
     left = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=code))
 
     assert left.steps == ()
-    (obstacle,) = left.obstacles
-    assert said in obstacle
+    (told,) = left.undone
+    assert said in told
+    assert bool(left.obstacles) is ("deploy" not in said), "a script is told where a deployment will fail"
     there = replace(GOOD, mode=CertificateMode.DEFAULT)
     assert plan(CaState(declared=declared, found=there, rule=Rule.ENABLED, is_the_stacks=True)).obstacles == ()
 

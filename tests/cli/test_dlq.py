@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
+from jitrctl import access
 from jitrctl.__main__ import main
 from jitrctl.letters import Letters, received
 from jitrctl.local.workspace import CHECKOUT
@@ -229,12 +231,79 @@ def test_what_could_not_be_forwarded_says_what_eventbridge_said_and_is_sent_to_t
     assert hub.left(DEV, Letters.UNFORWARDED) == []
 
 
-def test_an_unforwarded_event_stays_where_the_hub_cannot_take_it(hub: Queues, told: Callable[..., Any]) -> None:
+def test_an_unforwarded_event_stays_where_the_hub_cannot_take_it(
+    hub: Queues, fleet_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     hub.put(DEV, decision(CERTIFICATE), letters=Letters.UNFORWARDED)
     prod = hub.stages[PROD]
     prod.sqs.delete_queue(QueueUrl=prod.sqs.get_queue_url(QueueName=prod.names.hub_queue)["QueueUrl"])
-    told("dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", "--account", "dev", code=1)
+    words = ["dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", "--account", "dev"]
+    assert main([*words, "--fleet", str(fleet_file)]) == 1
+    assert "prod/eu-central-1 has no queue jitr-acme-hub: deploy the hub's stack" in capsys.readouterr().err
     assert hub.left(DEV, Letters.UNFORWARDED) == [decision(CERTIFICATE)]
+
+
+def test_an_event_that_says_it_is_of_another_account_is_not_passed_on_to_the_hub(
+    hub: Queues, told: Callable[..., Any]
+) -> None:
+    """Whoever may send to the queue of one account could have the hub believe anything of another."""
+    forged = decision(CERTIFICATE).replace("111111111111", "222222222222")
+    hub.put(DEV, forged, letters=Letters.UNFORWARDED)
+    (listed,) = told("dlq", "list", "--queue", "unforwarded")[DEV]
+    told("dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", code=1)
+    assert listed["reason"] == "in the queue of dev/eu-central-1, and says that it is of 222222222222/eu-central-1"
+    assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == []
+    assert hub.left(DEV, Letters.UNFORWARDED) == [forged]
+
+
+def test_the_hubs_account_is_opened_once_and_before_anybody_is_asked(
+    hub: Queues, fleet_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        hub.put(DEV, decision(CERTIFICATE), letters=Letters.UNFORWARDED)
+    opened: list[str] = []
+    real = access.open_access
+
+    def noted(account: Any, *arguments: Any) -> Any:
+        opened.append(account.name)
+        return real(account, *arguments)
+
+    monkeypatch.setattr("jitrctl.stages.open_access", noted)
+    words = ["dlq", "redrive", "--queue", "unforwarded", "--all", "--account", "dev", "--fleet", str(fleet_file)]
+
+    assert main(words) == 2
+    assert sorted(opened) == ["dev", "prod"]
+    assert "there is nobody to ask" in " ".join(capsys.readouterr().err.split())
+
+    opened.clear()
+    assert main([*words, "--yes"]) == 0
+    assert sorted(opened) == ["dev", "prod"]
+    assert len(hub.bodies(PROD, hub.stages[PROD].names.hub_queue)) == 3
+
+
+def test_what_was_sent_again_before_aws_failed_is_told_and_the_rest_is_not_tried(
+    queues: Queues, told: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        queues.put(DEV, EVENT)
+    call: Any = vars(BaseClient)["_make_api_call"]
+    sent: list[str] = []
+
+    def failing(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        if operation == "SendMessage":
+            sent.append(operation)
+            if len(sent) == 3:
+                raise ClientError({"Error": {"Code": "KmsDisabled", "Message": "the key is disabled"}}, operation)
+        return call(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", failing)
+
+    said = told("dlq", "redrive", "--all", "--yes", "--account", "dev", code=1)[DEV]
+
+    assert [one["ok"] for one in said] == [True, True, False, False]
+    assert "the key is disabled" in said[2]["error"]
+    assert said[3]["error"] == "not tried"
+    assert len(queues.left(DEV)) == 2
 
 
 @pytest.mark.parametrize("queue", ["hub", "unforwarded"])

@@ -1,6 +1,6 @@
-"""A stage's stack as it is deployed: which CAs are its own."""
+"""A stage's stack as it is deployed: which CAs are its own, and its template."""
 
-import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,41 +8,73 @@ import pytest
 from botocore.exceptions import ClientError
 
 from jitrctl import stacks
+from jitrctl.errors import Refused
 from jitrctl.stages import Stage
-from tests.cases.issuing import Authority
 
 
-def stage(answer: Any) -> Stage:
-    """A stage of which only its stack's template is asked."""
+def stage(*, resources: Any = (), template: Any = None, refused: ClientError | None = None) -> Stage:
+    """A stage of which only its stack is asked."""
 
-    def get_template(**_: str) -> dict[str, Any]:
-        if isinstance(answer, Exception):
-            raise answer
-        return {"TemplateBody": answer}
+    def answer(said: Any) -> Any:
+        if refused:
+            raise refused
+        return said
 
-    access = SimpleNamespace(client=lambda _: SimpleNamespace(get_template=get_template))
+    client = SimpleNamespace(
+        get_template=lambda **_: answer({"TemplateBody": template}),
+        get_paginator=lambda _: SimpleNamespace(
+            paginate=lambda **_: [answer({"StackResourceSummaries": [one]}) for one in resources or [{}]]
+        ),
+    )
+    access = SimpleNamespace(client=lambda _: client)
     return cast("Stage", SimpleNamespace(access=access, names=SimpleNamespace(stack="jitr-acme")))
 
 
+def resource(kind: str, physical: str, status: str) -> dict[str, str]:
+    return {"ResourceType": kind, "PhysicalResourceId": physical, "ResourceStatus": status}
+
+
 def refusal(code: str, message: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "GetTemplate")
+    return ClientError({"Error": {"Code": code, "Message": message}}, "ListStackResources")
 
 
-@pytest.mark.parametrize("as_text", [False, True])
-def test_the_cas_of_a_stack_are_those_whose_certificate_its_template_has(ca: Authority, *, as_text: bool) -> None:
-    template = {
-        "Resources": {
-            "Queue": {"Type": "AWS::SQS::Queue"},
-            "Ca": {"Type": "AWS::IoT::CACertificate", "Properties": {"CACertificatePem": ca.pem}},
-        }
-    }
-    assert stacks.cas(stage(json.dumps(template) if as_text else template)) == {ca.certificate_id}
+GONE = refusal("ValidationError", "Stack with id jitr-acme does not exist")
+
+
+def test_the_cas_of_a_stack_are_those_that_it_has_registered_and_not_those_that_it_failed_to() -> None:
+    kind = "AWS::IoT::CACertificate"
+    found = stacks.cas(
+        stage(
+            resources=[
+                resource("AWS::SQS::Queue", "queue", "CREATE_COMPLETE"),
+                resource(kind, "a" * 64, "CREATE_COMPLETE"),
+                resource(kind, "b" * 64, "UPDATE_COMPLETE"),
+                resource(kind, "c" * 64, "CREATE_FAILED"),
+                resource(kind, "d" * 64, "DELETE_COMPLETE"),
+                resource(kind, "e" * 64, "DELETE_SKIPPED"),
+            ]
+        )
+    )
+    assert found == {"a" * 64, "b" * 64}
 
 
 def test_a_stack_that_is_not_deployed_has_none() -> None:
-    assert stacks.cas(stage(refusal("ValidationError", "Stack with id jitr-acme does not exist"))) == frozenset()
+    assert stacks.cas(stage(refused=GONE)) == frozenset()
+    assert stacks.template(stage(refused=GONE)) is None
 
 
-def test_a_stack_that_may_not_be_looked_at_is_not_taken_for_a_missing_one() -> None:
+@pytest.mark.parametrize("ask", [stacks.cas, stacks.template])
+def test_a_stack_that_may_not_be_looked_at_is_not_taken_for_a_missing_one(ask: Callable[[Stage], Any]) -> None:
     with pytest.raises(ClientError):
-        stacks.cas(stage(refusal("AccessDenied", "not authorized to perform cloudformation:GetTemplate")))
+        ask(stage(refused=refusal("AccessDenied", "not authorized to perform cloudformation:ListStackResources")))
+
+
+@pytest.mark.parametrize("template", ['{"Resources": {}}', {"Resources": {}}])
+def test_a_template_is_read_as_text_and_as_boto3_reads_it(template: Any) -> None:
+    assert stacks.template(stage(template=template)) == {"Resources": {}}
+
+
+@pytest.mark.parametrize("template", ["Resources: {}", ""])
+def test_a_template_that_is_none_of_the_cdks_is_told(template: str) -> None:
+    with pytest.raises(Refused, match="was not deployed by `cdk deploy`"):
+        stacks.template(stage(template=template))

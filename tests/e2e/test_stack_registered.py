@@ -104,6 +104,7 @@ def operated(workspace: Workspace) -> Iterator[Operated]:
 
 def test_the_stack_registers_the_ca_and_devices_come_in(operated: Operated, workspace: Workspace) -> None:
     assert operated.registered() == ("DEFAULT", "ACTIVE", "ENABLE")
+    assert "second time" not in operated.jitrctl("ca", "plan"), "the CA is the stack's"
 
     files = operated.ca.issue(workspace.devices, "sensor-6001", days=365)
     assert operated.stage.status(files.certificate_id) == UNKNOWN
@@ -148,6 +149,9 @@ def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_wh
 
     operated.deploy()
     held.connect_until_accepted(operated.stage.endpoint, patience=PATIENCE)[0].close()
+
+    operated.edit(', registered_by = "jitrctl"', "")  # which hands a CA that is registered to the stack
+    assert "it is registered already, and not by the stack" in operated.jitrctl("ca", "plan", code=1)
 
 
 def held_for_the_mode(operated: Operated, workspace: Workspace) -> Device:

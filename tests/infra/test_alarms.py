@@ -1,5 +1,6 @@
 """Alarms and dashboard: every metric that they name is one that somebody emits, and what breaks wakes somebody."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -258,8 +259,18 @@ def test_every_alarm_points_to_its_section(production: Any) -> None:
 def test_every_section_of_the_runbook_names_a_command_and_every_block_is_of_a_real_run() -> None:
     assert [name for name, text in sections().items() if "jitrctl" not in text and "](#" not in text] == []
     blocks = re.findall(
-        r"<!-- run: [a-z-]+ -->\n(.*?)<!-- end of run -->", RUNBOOK.read_text(encoding="utf-8"), re.DOTALL
+        r"<!-- run: ([a-z-]+) -->\n(.*?)<!-- end of run -->", RUNBOOK.read_text(encoding="utf-8"), re.DOTALL
     )
-    assert blocks
-    for block in blocks:
+    scenes = ast.parse(RUNBOOK.with_suffix(".py").read_text(encoding="utf-8"))
+    (names,) = (
+        [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        for function in ast.walk(scenes)
+        if isinstance(function, ast.FunctionDef) and function.name == "scenes"
+        for node in ast.walk(function)
+        if isinstance(node, ast.Dict)
+    )
+    assert sorted(name for name, _ in blocks) == sorted(names), (
+        "each block has a scene that makes it, and each scene its block"
+    )
+    for _, block in blocks:
         assert re.fullmatch(r"```console\n\$ jitrctl .+\n```\n", block, re.DOTALL), "python docs/runbook.py"

@@ -181,7 +181,7 @@ def test_auto_registration_is_refused_where_the_rule_is_not_there_yet(fleet: Fle
 
     assert said["dev"]["obstacles"] == []
     assert said["prod"]["steps"] == ["register it, without auto-registration"]
-    assert "the topic rule is another topic" in said["prod"]["obstacles"][0]
+    assert "the topic rule is another topic" in said["prod"]["waiting"][0]
     described = fleet.described("prod")
     assert described
     assert (described["status"], described["autoRegistrationStatus"]) == ("ACTIVE", "DISABLE")
