@@ -111,8 +111,8 @@ def _peers(conditions: Conditions, found: Sequence[Storm]) -> str:
     )
     return (
         "### Other handlers in the same storm\n\n"
-        f"`python -m bench.storm --devices {conditions.devices} --handler {' '.join(_PEERS[::-1])} --back-off impatient "
-        f"--no-registrations --patience {_PATIENCE:g}`; written from what is known of them, see "
+        f"`python -m bench.storm --devices {conditions.devices} --handler {' '.join(_PEERS[::-1])} "
+        f"--back-off impatient --no-registrations --patience {_PATIENCE:g}`; written from what is known of them, see "
         f"[bench/peers.py](../bench/peers.py). Each is ended after {_PATIENCE:g} times the bound, which SoftChef's "
         "queue outlasts: it has messages that fail for ever.\n\n"
         f"{storm.table(found)}\n{storm.harm(found)}\n![peers](performance/peers.svg)\n"

@@ -263,7 +263,7 @@ def test_every_section_of_the_runbook_names_a_command_and_every_block_is_of_a_re
     )
     scenes = ast.parse(RUNBOOK.with_suffix(".py").read_text(encoding="utf-8"))
     (names,) = (
-        [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        [str(key.value) for key in node.keys if isinstance(key, ast.Constant)]
         for function in ast.walk(scenes)
         if isinstance(function, ast.FunctionDef) and function.name == "scenes"
         for node in ast.walk(function)
