@@ -130,7 +130,7 @@ class Runbook:
 
     def never_seen(self) -> Iterator[str]:
         self.issue("sensor-0003")
-        yield self.say("jitrctl doctor sensor-0003.pem --account dev")
+        yield self.say("jitrctl doctor sensor-0003.pem --account dev", code=1)
 
     def held(self) -> Iterator[str]:
         self.refused("gateway-0001", ca="partner")
