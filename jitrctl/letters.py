@@ -1,8 +1,8 @@
 """The queues for what nobody works on any more: dead letters and what a rule could not deliver, of a stage and the hub.
 
 SQS has no way to look without receiving. So what is looked at is hidden from others for a minute, and given back as
-soon as the look is over; what is sent again is deleted only after the registrations queue has it, so a crash in between
-leaves a duplicate, which costs nothing, and never a loss.
+soon as the look is over; what is sent again is deleted only after the queue of the function that reads it has it, so a
+crash in between leaves a duplicate, which costs nothing, and never a loss.
 """
 
 from __future__ import annotations
