@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.admission import twin_id_of
 from jitr.claims import STALE_INTENT
-from jitr.decisions import Decision, Outcome, Record, Verdict, Word
+from jitr.decisions import Record, Verdict, Word
 from jitr.errors import CertificateUnknown
 from jitr.provisioning import SetStatus
 from jitr.registrations import Status
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jitr.iot import AwsIot
-    from jitr.registrations import DeviceRegistration
     from jitr.registry import Registry
     from jitr.rules import Rules
 
@@ -38,10 +37,6 @@ _FAR = timedelta(days=36_500)
 
 class OperatingError(Refused):
     """An operator's order cannot be carried out; the text says what to do."""
-
-
-class NoSuchThing(OperatingError):
-    """The account has no thing of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,65 +205,6 @@ class Operator:
             self._registry.forget(certificate_id)
         elif verdict := self._registry.recall([certificate_id])[certificate_id].verdict:
             self._registry.give_verdict(certificate_id, verdict, forget_decision=True)
-
-    def look_at(self, thing_name: str) -> tuple[str, bool]:
-        """The id of the certificate that `adopt` would take with a thing, and whether there is anything to take.
-
-        Raises OperatingError when the thing is unknown, has no certificate or several, or the name is another's;
-        Unavailable.
-        """
-        device = self._attached_to(thing_name)
-        owner = self._registry.owner(thing_name)
-        if owner and owner.certificate_id != device.certificate_id:
-            raise OperatingError(f"thing name {thing_name} belongs to another certificate in the registry")
-        decision = self._registry.recall([device.certificate_id])[device.certificate_id].decision
-        is_recorded = decision is not None or device.status is Status.PENDING_ACTIVATION
-        return device.certificate_id, owner is None or not is_recorded
-
-    def _attached_to(self, thing_name: str) -> DeviceRegistration:
-        """The one certificate of a thing.
-
-        Raises OperatingError, Unavailable.
-        """
-        try:
-            pages = list(self._client.get_paginator("list_thing_principals").paginate(thingName=thing_name))
-        except self._client.exceptions.ResourceNotFoundException as error:
-            raise NoSuchThing(f"there is no thing {thing_name} here") from error
-        arns = [principal for page in pages for principal in page["principals"] if ":cert/" in principal]
-        if len(arns) != 1:
-            raise OperatingError(f"thing {thing_name} has {len(arns)} certificates: leave one attached to it")
-        return self._iot.describe(arns[0].rpartition("/")[2])
-
-    def adopt(self, thing_name: str) -> str:
-        """Take an existing thing and its certificate into the registry; the certificate's id.
-
-        Raises OperatingError when the thing is unknown, has no certificate or several, or the name is another's;
-        Rejected when its certificate cannot be read; Unavailable.
-        """
-        from jitr.certificates import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
-        from jitr.replacement import owner_of  # noqa: PLC0415 -- the same
-
-        device = self._attached_to(thing_name)
-        certificate = Certificate.from_pem(device.pem)
-        if not self._registry.adopt(thing_name, owner_of(device, certificate)):
-            raise OperatingError(f"thing name {thing_name} belongs to another certificate in the registry")
-        if device.status is not Status.PENDING_ACTIVATION:  # else it is judged, like any other
-            self._registry.record(
-                Decision(
-                    certificate_id=device.certificate_id,
-                    outcome=Outcome.FOUND,
-                    status=device.status,
-                    registered_at=device.created_at,
-                    decided_at=self._clock(),
-                    rules_digest="",
-                    ca_certificate_id=device.ca_certificate_id,
-                    thing_name=thing_name,
-                    serial=certificate.serial,
-                    issuer=certificate.issuer,
-                    subject=certificate.subject,
-                )
-            )
-        return device.certificate_id
 
     def _verdict(self, word: Word, order: Order) -> Verdict:
         return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.decisions import Word
+from jitrctl.adopting import Adoption, NoSuchThing
+from jitrctl.clock import now
 from jitrctl.commands.device_end import remove, retire
 from jitrctl.commands.device_list import list_
 from jitrctl.commands.device_reconcile import reconcile
@@ -16,7 +18,7 @@ from jitrctl.commands.issuing import issue
 from jitrctl.commands.ordering import announced, operator, order
 from jitrctl.errors import Refused
 from jitrctl.giving import on_record
-from jitrctl.operating import NoSuchThing, Order
+from jitrctl.operating import Order
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short
@@ -119,13 +121,14 @@ def adopt(
     """
 
     def adopted(stage: Stage) -> str | None:
+        adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry, clock=now)
         try:
-            certificate_id, is_new = operator(stage).look_at(thing)
+            certificate_id, is_new = adoption.look()
         except NoSuchThing:
             return None
         steps = [f"take thing {thing} into the registry"] if is_new else []
         with on_record(stage, "device adopt", certificate_id, steps, note):
-            return operator(stage).adopt(thing) if is_new else certificate_id
+            return adoption.carry_out() if is_new else certificate_id
 
     results = scope.across(adopted, doing=f"adopting {thing}")
     if results.ok and not any(done.value for done in results.done):

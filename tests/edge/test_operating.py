@@ -12,7 +12,7 @@ from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
 from jitrctl.operating import OperatingError, Operator, Order, twins_of
-from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
+from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for
 from tests.cases.twins import twin_of
 from tests.edge.cloud import Cloud, Wire
 from tests.unit.examples import ACTIVATION, ANN, ID, OWNER
@@ -314,77 +314,6 @@ def test_a_certificate_that_somebody_else_deletes_meanwhile_is_released(cloud: C
     wire.fail("DeleteCertificate", "ResourceNotFoundException", status=404)
     desk.operator.release(device, ORDER)
     assert verdict(cloud, device) == (Word.RELEASED, ANN, "stolen")
-
-
-def thing(cloud: Cloud, *devices: str) -> None:
-    """A thing that was there before jitr."""
-    cloud.iot.create_thing(thingName="sensor-0001")
-    for device in devices:
-        arn = cloud.aws_iot.describe(device).arn
-        cloud.iot.attach_thing_principal(thingName="sensor-0001", principal=arn)
-
-
-def test_an_existing_thing_is_adopted_with_its_certificate(cloud: Cloud, desk: Desk) -> None:
-    device = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
-    thing(cloud, device)
-    assert desk.operator.adopt("sensor-0001") == device
-    described = cloud.aws_iot.describe(device)
-    owner = cloud.registry.owner("sensor-0001")
-    assert owner
-    assert owner == replace(
-        OWNER,
-        certificate_id=device,
-        ca_certificate_id=factory().certificate_id,
-        serial=owner.serial,
-        issued_at=NOW - 360 * DAY,
-        ends_at=NOW + 30 * DAY,
-        registered_at=described.created_at,
-    )
-
-
-def test_an_adopted_device_can_change_its_certificate(cloud: Cloud, desk: Desk) -> None:
-    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
-    thing(cloud, first)
-    desk.operator.adopt("sensor-0001")
-    second = cloud.knock()
-    cloud.batch(cloud.record(cloud.event(second)))
-    assert cloud.status(second) == "ACTIVE"
-    assert cloud.registry.recall([first])[first].replaced_by == second
-
-
-def test_an_adopted_certificate_that_is_still_pending_comes_up(cloud: Cloud, desk: Desk) -> None:
-    device = cloud.knock()
-    thing(cloud, device)
-    desk.operator.adopt("sensor-0001")
-    cloud.batch(cloud.record(cloud.event(device)))
-    assert cloud.status(device) == "ACTIVE"
-
-
-def test_a_thing_can_be_adopted_twice(cloud: Cloud, desk: Desk) -> None:
-    thing(cloud, cloud.knock())
-    assert desk.operator.adopt("sensor-0001") == desk.operator.adopt("sensor-0001")
-
-
-def test_a_thing_whose_name_is_anothers_is_not_adopted(cloud: Cloud, desk: Desk) -> None:
-    thing(cloud, cloud.knock())
-    cloud.registry.adopt("sensor-0001", OWNER)
-    with pytest.raises(OperatingError, match="belongs to another certificate"):
-        desk.operator.adopt("sensor-0001")
-    assert cloud.registry.owner("sensor-0001") == OWNER
-
-
-def test_a_thing_that_is_not_there_is_not_adopted(cloud: Cloud, desk: Desk) -> None:
-    with pytest.raises(OperatingError, match="no thing sensor-0001"):
-        desk.operator.adopt("sensor-0001")
-    assert cloud.items() == {}
-
-
-@pytest.mark.parametrize("count", [0, 2])
-def test_a_thing_with_none_or_several_certificates_is_not_adopted(cloud: Cloud, desk: Desk, count: int) -> None:
-    thing(cloud, *(cloud.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(count)))
-    with pytest.raises(OperatingError, match=f"has {count} certificates"):
-        desk.operator.adopt("sensor-0001")
-    assert cloud.items() == {}
 
 
 def test_the_same_order_twice_is_one(cloud: Cloud, desk: Desk) -> None:

@@ -27,6 +27,7 @@ from jitr.telemetry import FAILURES, PUT_OFF
 from jitrctl.operating import Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
 from tests.edge.cloud import TABLE, Cloud, Wire
+from tests.edge.test_adopting import adopted
 from tests.unit.examples import ACTIVATION, ANN, HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -637,7 +638,7 @@ def test_an_adopted_certificate_is_retired_like_any_other(cloud: Cloud) -> None:
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
     attached(cloud, first)
-    operator(cloud).adopt("sensor-0001")
+    adopted(cloud)
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
     cloud.now = NOW + 7 * DAY
@@ -693,7 +694,7 @@ def test_an_adopted_certificate_that_had_been_found_before_is_retired_too(cloud:
     assert found
     assert found.outcome is Outcome.FOUND
     attached(cloud, first)
-    operator(cloud).adopt("sensor-0001")
+    adopted(cloud)
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
     cloud.now = NOW + 7 * DAY
@@ -706,7 +707,7 @@ def test_a_certificate_whose_adoption_was_never_recorded_is_retired_too(cloud: C
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
     attached(cloud, first)
-    operator(cloud).adopt("sensor-0001")
+    adopted(cloud)
     cloud.dynamodb.delete_item(TableName=TABLE, Key={"id": {"S": f"certificate#{first}"}})
     cloud.batch(cloud.record(cloud.event(cloud.knock())))
     cloud.now = NOW + 7 * DAY

@@ -1,0 +1,88 @@
+"""Adoption: a thing that was made without jitr is taken into the registry with its one certificate."""
+
+from dataclasses import replace
+
+import pytest
+
+from jitrctl.adopting import Adoption, NoSuchThing
+from jitrctl.operating import OperatingError
+from tests.cases.issuing import DAY, NOW, factory, named
+from tests.edge.cloud import Cloud
+from tests.unit.examples import OWNER
+
+
+def adopted(cloud: Cloud) -> str:
+    return Adoption(
+        "sensor-0001", client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=lambda: cloud.now
+    ).carry_out()
+
+
+def thing(cloud: Cloud, *devices: str) -> None:
+    """A thing that was there before jitr."""
+    cloud.iot.create_thing(thingName="sensor-0001")
+    for device in devices:
+        arn = cloud.aws_iot.describe(device).arn
+        cloud.iot.attach_thing_principal(thingName="sensor-0001", principal=arn)
+
+
+def test_an_existing_thing_is_adopted_with_its_certificate(cloud: Cloud) -> None:
+    device = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    thing(cloud, device)
+    assert adopted(cloud) == device
+    described = cloud.aws_iot.describe(device)
+    owner = cloud.registry.owner("sensor-0001")
+    assert owner
+    assert owner == replace(
+        OWNER,
+        certificate_id=device,
+        ca_certificate_id=factory().certificate_id,
+        serial=owner.serial,
+        issued_at=NOW - 360 * DAY,
+        ends_at=NOW + 30 * DAY,
+        registered_at=described.created_at,
+    )
+
+
+def test_an_adopted_device_can_change_its_certificate(cloud: Cloud) -> None:
+    first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
+    thing(cloud, first)
+    adopted(cloud)
+    second = cloud.knock()
+    cloud.batch(cloud.record(cloud.event(second)))
+    assert cloud.status(second) == "ACTIVE"
+    assert cloud.registry.recall([first])[first].replaced_by == second
+
+
+def test_an_adopted_certificate_that_is_still_pending_comes_up(cloud: Cloud) -> None:
+    device = cloud.knock()
+    thing(cloud, device)
+    adopted(cloud)
+    cloud.batch(cloud.record(cloud.event(device)))
+    assert cloud.status(device) == "ACTIVE"
+
+
+def test_a_thing_can_be_adopted_twice(cloud: Cloud) -> None:
+    thing(cloud, cloud.knock())
+    assert adopted(cloud) == adopted(cloud)
+
+
+def test_a_thing_whose_name_is_anothers_is_not_adopted(cloud: Cloud) -> None:
+    thing(cloud, cloud.knock())
+    cloud.registry.adopt("sensor-0001", OWNER)
+    with pytest.raises(OperatingError, match="belongs to another certificate"):
+        adopted(cloud)
+    assert cloud.registry.owner("sensor-0001") == OWNER
+
+
+def test_a_thing_that_is_not_there_is_not_adopted(cloud: Cloud) -> None:
+    with pytest.raises(NoSuchThing, match="no thing sensor-0001"):
+        adopted(cloud)
+    assert cloud.items() == {}
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_thing_with_none_or_several_certificates_is_not_adopted(cloud: Cloud, count: int) -> None:
+    thing(cloud, *(cloud.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(count)))
+    with pytest.raises(OperatingError, match=f"has {count} certificates"):
+        adopted(cloud)
+    assert cloud.items() == {}
