@@ -141,10 +141,10 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
 
 def _left_to_the_stack(state: CaState) -> CaPlan:
     """A CA that the stack registers: nothing is done about it here."""
-    if state.found is None and not (refusal := no_proof(state)):
-        return CaPlan(state=state, steps=(), waiting=("the stack registers it: deploy the stack",))
-    obstacle = refusal if state.found is None else _stacks_obstacle(state)
-    return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
+    obstacle = _stacks_obstacle(state) if state.found else no_proof(state)
+    if state.found or obstacle:
+        return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
+    return CaPlan(state=state, steps=(), waiting=("the stack registers it: deploy the stack",))
 
 
 def _stacks_obstacle(state: CaState) -> str | None:

@@ -66,7 +66,7 @@ class Letters(StrEnum):
             Letters.HUB: names.hub_dead_letter_queue,
         }[self]
 
-    def reader(self, stage: Stage) -> str:
+    def function(self, stage: Stage) -> str:
         """The function that is to read what is in it."""
         return stage.names.hub_function if self.are_the_hubs else stage.names.register_function
 
@@ -199,7 +199,7 @@ def _letter(stage: Stage, letters: Letters, message: dict[str, Any]) -> Letter:
         body=message["Body"],
         sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
         certificate_id=certificate_id,
-        reason=_written(message) or unreadable or f"unknown; the log of {letters.reader(stage)} says why",
+        reason=_written(message) or unreadable or f"unknown; the log of {letters.function(stage)} says why",
     )
 
 

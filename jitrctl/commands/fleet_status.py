@@ -60,7 +60,7 @@ def status(
         if not_compared:
             err.print(f"Templates were not compared: {not_compared}.", style="dim", markup=False)
 
-    scope.report(results, show=shown, fields=_document, ok=well)
+    scope.report(results, show=shown, fields=_document, ok=well, templates_compared=compared is not None)
 
 
 def _assembly(scope: Scope) -> tuple[Path | None, str | None]:

@@ -67,15 +67,15 @@ def _cli(workspace: Workspace) -> Path:
     return workspace.checkout / "node_modules" / ".bin" / "cdk"
 
 
-def _cdk(workspace: Workspace, account: LocalAccount, command: str, *arguments: str) -> None:
+def cdk(workspace: Workspace, account: LocalAccount, *words: str) -> subprocess.CompletedProcess[str]:
+    """Say something to the CDK CLI, in the account; all that it says is on its standard output."""
     environ = account.environ_over(os.environ) | {
         "CI": "true",  # no colours, no questions
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "NODE_NO_WARNINGS": "1",
     }
-    log = workspace.directory / f"cdk-{command}-{account.name}.log"
-    done = subprocess.run(
-        [str(_cli(workspace)), command, *arguments],
+    return subprocess.run(
+        [str(_cli(workspace)), *words],
         cwd=workspace.checkout,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -84,6 +84,11 @@ def _cdk(workspace: Workspace, account: LocalAccount, command: str, *arguments: 
         text=True,
         check=False,
     )
+
+
+def _cdk(workspace: Workspace, account: LocalAccount, command: str, *arguments: str) -> None:
+    log = workspace.directory / f"cdk-{command}-{account.name}.log"
+    done = cdk(workspace, account, command, *arguments)
     log.write_text(_ESCAPES.sub("", done.stdout), encoding="utf-8")
     if done.returncode:
         raise LocalAwsError(

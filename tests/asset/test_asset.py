@@ -67,6 +67,13 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def shipped(rules: Rules, beside: dict[str, str], runtime: Path) -> tuple[Path, ...]:
+    """What a built function has to import from: itself, its layer, and the runtime."""
+    target = local()
+    return function_asset(rules, target, beside).directory, layer_asset(target).directory / "python", runtime
+
+
 def _isolated(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     """Run code with these directories and the standard library to import from, in Lambda's order."""
     prelude = f"import sys; sys.path[:0] = {[str(path) for path in paths]!r}\n"
@@ -86,12 +93,9 @@ def _isolated(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_the_built_asset_starts_with_nothing_but_its_layer_and_the_runtime(
-    handler: str, rules: Rules, beside: dict[str, str], runtime: Path
+    handler: str, shipped: tuple[Path, ...]
 ) -> None:
-    target = local()
-    function, layer = function_asset(rules, target, beside).directory, layer_asset(target).directory / "python"
-
-    done = _isolated(f"import {handler} as shipped; print(callable(shipped.handler))", function, layer, runtime)
+    done = _isolated(f"import {handler} as shipped; print(callable(shipped.handler))", *shipped)
 
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
@@ -104,10 +108,8 @@ def test_the_test_above_would_see_a_missing_dependency(rules: Rules, runtime: Pa
 
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_no_garbage_is_looked_for_while_a_function_starts_and_none_of_it_is_looked_through_again(
-    handler: str, rules: Rules, beside: dict[str, str], runtime: Path
+    handler: str, shipped: tuple[Path, ...]
 ) -> None:
-    target = local()
-    function, layer = function_asset(rules, target, beside).directory, layer_asset(target).directory / "python"
     code = (
         "import gc, jitr.handlers\n"
         "def looks(): return sum(generation['collections'] for generation in gc.get_stats())\n"
@@ -116,7 +118,7 @@ def test_no_garbage_is_looked_for_while_a_function_starts_and_none_of_it_is_look
         "print(looks() - before, gc.isenabled(), gc.get_freeze_count() > 10_000)"
     )
 
-    done = _isolated(code, function, layer, runtime)
+    done = _isolated(code, *shipped)
 
     assert done.stdout == "0 True True\n", done.stderr
 

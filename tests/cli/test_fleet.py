@@ -221,6 +221,8 @@ def test_an_assembly_that_is_older_than_the_fleet_file_is_not_compared_with(
     said = " ".join(capsys.readouterr().err.split())
     assert "is older than" in said
     assert "synthesized" not in said
+    main(["fleet", "status", "--fleet", str(fleet_file), "--account", "dev", "--json"])
+    assert json.loads(capsys.readouterr().out)["templates_compared"] is False, "no drift, and not looked for"
 
 
 @pytest.mark.usefixtures("deployed")

@@ -3,15 +3,13 @@
 One account in two Regions, since the CLI's endpoint is one account's.
 """
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from jitrctl.local import accounts
-from jitrctl.local.workspace import CHECKOUT, Workspace
+from jitrctl.local import accounts, deployment
+from jitrctl.local.workspace import Workspace
 
 Cdk = Callable[..., str]
 REGIONS = ("eu-central-1", "us-east-1")
@@ -37,20 +35,11 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 def cdk(workspace: Workspace) -> Cdk:
     """Say something to the CLI, about the app or what that made before; what it answers, ending with this exit code."""
     (account,) = accounts.running(workspace.directory)
-    environ = account.environ_over(os.environ) | {"CI": "true", "CDK_DISABLE_CLI_TELEMETRY": "true"}
 
     def say(*words: str, app: bool = False, code: int = 0) -> str:
         fresh = ["-c", "target=local", "-c", f"fleet={workspace.fleet_file}", "--output", str(workspace.cloud_assembly)]
-        done = subprocess.run(
-            ["node_modules/.bin/cdk", *words, *(fresh if app else ["--app", str(workspace.cloud_assembly)])],
-            cwd=CHECKOUT,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        about = fresh if app else ["--app", str(workspace.cloud_assembly)]
+        done = deployment.cdk(workspace, account, *words, *about)
         assert done.returncode == code, done.stdout
         return done.stdout
 
