@@ -1,19 +1,20 @@
-"""Steps 4 and 5 for a device that is admitted: plan, apply, ACTIVE last, right after the claim."""
+"""Steps 4 and 5 for a device that is admitted: plan, apply, ACTIVE last, after the claim."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 from jitr.case import Case
-from jitr.decisions import Decision, Outcome, Standing
+from jitr.claims import STALE_INTENT
+from jitr.decisions import Decision, Outcome, Owner, Standing
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import CertificateUnknown, Rejected
+from jitr.errors import CertificateUnknown, Reason, Rejected
 from jitr.iot import AwsIot
-from jitr.provisioning import Claim, plan
+from jitr.provisioning import Claim, CreateThing, UpdateThing, plan
 from jitr.registrations import Status
 from jitr.registry import Registry
-from jitr.replacement import formers_of, owner_of, refuse_twin, refuse_wrong_owner
+from jitr.replacement import formers_of, owner_of, refuse_twin, refuse_wrong_owner, shares
 from jitr.restitution import Restitution
-from jitr.rules import CheckMode, OnReplacement
+from jitr.rules import CheckMode
 
 
 class Activation:
@@ -36,20 +37,23 @@ class Activation:
         assert rules is not None  # noqa: S101 -- admitted: its CA is known
         standing = self._registry.standing(identity.thing_name, case.examined.twin_id)
         refuse_twin(standing.twin, case.examined.twin_id)
-        gone = self._refuse_wrong_owner(case, standing)
+        owner = self._owner_to_follow(case, standing)
         begun = case.record.intent
         # An earlier attempt, under other rules or entries, may have claimed another name.
         back = self._restitution.of(begun) if begun and begun.thing_name != identity.thing_name else None
-        share = rules.on_replacement is OnReplacement.SHARE
-        owner = standing.owner
-        replaces = owner.certificate_id if owner and not share and not gone else None
+        share = shares(rules, owner)
+        replaces = owner.certificate_id if owner and not share else None
         if replaces == case.device.certificate_id:  # by an earlier attempt, which knew whom it follows
             replaces = begun.replaces if begun and begun.claims_name else None
         decision = replace(
             case.decision(Outcome.ACTIVATED, Status.ACTIVE), thing_name=identity.thing_name, replaces=replaces
         )
         is_listed = rules.mode_of("enrollment") is CheckMode.ENFORCE
+        difference: UpdateThing | None = None
         for step in plan(identity, case.device, is_ours=owner is not None, is_shared=share):
+            if isinstance(step, CreateThing):
+                difference = case.create_thing(step, self._iot)
+                continue
             if not isinstance(step, Claim):
                 case.apply(step, self._iot)
                 continue
@@ -58,46 +62,86 @@ class Activation:
             self._registry.claim(
                 decision,
                 case.record,
-                owner_of(case.device, certificate, formers_of(case.device.certificate_id, owner, gone=gone)),
+                owner_of(
+                    case.device, certificate, formers_of(case.device.certificate_id, standing.owner, judged_by=owner)
+                ),
                 run=case.attempt.run,
                 share=share,
-                gone=gone,
+                earlier=standing.owner,
                 retire_at=decision.decided_at + timedelta(seconds=rules.overlap),
                 twin=standing.twin,
                 back=back,
                 entries=self._enrollment.unchanged(case.examined.subjects, case.examined.entries) if is_listed else (),
             )
+            case.attempt.claim = decision
+            if difference:
+                case.apply(difference, self._iot)
         return replace(decision, decided_at=case.clock())
 
-    def _refuse_wrong_owner(self, case: Case, standing: Standing) -> str | None:
-        """Let the certificate have its thing name; the certificate that owned it, if that exists no more.
+    def _owner_to_follow(self, case: Case, standing: Standing) -> Owner | None:
+        """Whom the certificate follows, or shares its thing name with; itself, or None for a free name.
+
+        That is the recorded owner. Where that one exists no more, or never came in, it is the newest former owner that
+        is ACTIVE, and the same rules apply against that one.
 
         Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED), Unavailable.
+        """
+        owner = standing.owner
+        try:
+            self._refuse_wrong_owner(case, owner)
+        except Rejected as refusal:
+            if owner is None or owner.certificate_id == case.examined.twin_id:
+                raise
+            if not self._is_ownerless(case, owner, refusal):
+                raise
+        else:
+            return owner
+        rightful = self._restitution.rightful(owner.formers)
+        self._refuse_wrong_owner(case, rightful)
+        return rightful
+
+    def _refuse_wrong_owner(self, case: Case, owner: Owner | None) -> None:
+        """Let the certificate have its thing name, as far as this owner is concerned.
+
+        Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
         """
         identity, certificate, rules = case.examination.admit(), case.examination.certificate, case.rules
         assert certificate is not None  # noqa: S101 -- admitted: it could be read
         assert rules is not None  # noqa: S101 -- admitted: its CA is known
-        owner = standing.owner
-        try:
-            refuse_wrong_owner(
-                identity.thing_name,
-                owner=owner,
-                device=case.device,
-                certificate=certificate,
-                twin_id=case.examined.twin_id,
-                rules=rules,
-                may_follow=identity.may_follow,
-                now=case.clock(),
-            )
-        except Rejected:
-            if owner is None or owner.certificate_id == case.examined.twin_id or self._exists(owner.certificate_id):
-                raise
-            return owner.certificate_id  # nobody's name any more
-        return None
+        refuse_wrong_owner(
+            identity.thing_name,
+            owner=owner,
+            device=case.device,
+            certificate=certificate,
+            twin_id=case.examined.twin_id,
+            rules=rules,
+            may_follow=identity.may_follow,
+            now=case.clock(),
+        )
 
-    def _exists(self, certificate_id: str) -> bool:
+    def _is_ownerless(self, case: Case, owner: Owner, refusal: Rejected) -> bool:
+        """Whether a thing name's owner was deleted, or claimed the name and never came in.
+
+        Raises Rejected(NOT_A_ROTATION) in place of a final refusal while it may still come in; Unavailable.
+        """
         try:
-            self._iot.describe(certificate_id)
+            device = self._iot.describe(owner.certificate_id)
         except CertificateUnknown:
+            return True
+        if device.status is Status.ACTIVE:
             return False
-        return True
+        record = self._registry.recall([owner.certificate_id])[owner.certificate_id]
+        if not record.never_came_in:
+            return False
+        intent = record.intent
+        is_alive = (
+            intent is not None and record.begun_by is not None and case.clock() - intent.decided_at <= STALE_INTENT
+        )
+        if device.status is not Status.PENDING_ACTIVATION and not is_alive:
+            return True
+        if refusal.reason.final:
+            # An owner that was never ACTIVE refuses no device for good.
+            raise Rejected(
+                Reason.NOT_A_ROTATION, f"{refusal.detail}; that one has claimed the name and is not ACTIVE yet"
+            ) from refusal
+        return False

@@ -9,7 +9,7 @@ from jitr.decisions import Decision, Outcome, Record
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.examining import Examined
 from jitr.iot import AwsIot
-from jitr.provisioning import IotStep, SetStatus
+from jitr.provisioning import CreateThing, IotStep, SetStatus, UpdateThing
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules
 from jitr.value import value
@@ -24,6 +24,7 @@ class Attempt:
 
     run: str
     has_begun: bool = False  # an intent of this attempt stands in the registry
+    claim: Decision | None = None  # the activation that it claimed
 
 
 @value
@@ -83,6 +84,14 @@ class Case:
             if refusal.reason is Reason.TARGET_MISSING:
                 iot.describe(self.device.certificate_id)  # is it the certificate itself that is missing?
             raise
+
+    def create_thing(self, step: CreateThing, iot: AwsIot) -> UpdateThing | None:
+        """Make the thing, if there is time; where one exists that differs, what is to be done after the claim.
+
+        Raises as AwsIot.create_thing; Unavailable.
+        """
+        self.refuse_late()
+        return iot.create_thing(step)
 
     def refuse_late(self) -> None:
         """Stop before the function's deadline does, between two calls.

@@ -100,34 +100,44 @@ def _demand_as_seen(write: Any, record: Record) -> None:
     write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | names
 
 
-def own(table: str, intent: Decision, owner: Owner, *, share: bool, gone: str | None) -> "UpdateTypeDef":
-    """Make the intent's certificate the owner of its thing name, or see to it that there is one."""
+def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Owner | None) -> "UpdateTypeDef":
+    """Make the intent's certificate the owner of its thing name, or see to it that there is one.
+
+    The name is free, its own already, or still that of the `earlier` owner's same registration. With `share` the first
+    certificate stays the owner, under whose CA the others are.
+    """
     assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
     thing = intent.thing_name
     if share:
-        # The first certificate stays the owner; the update only sees to it that there is one.
-        return _own(table, thing, replace(owner, formers=()), None, keep=True)
-    if earlier := gone or intent.replaces:
-        return _own(table, thing, owner, "certificate_id IN (:certificate_id, :earlier)", earlier=earlier)
-    return _own(table, thing, owner, _FREE)
+        condition = "attribute_not_exists(certificate_id) OR ca_certificate_id = :ca_certificate_id"
+        return _own(table, thing, replace(owner, formers=()), condition, keep=True)
+    if earlier is None:
+        return _own(table, thing, owner, _FREE)
+    condition = f"{_FREE} OR (certificate_id = :earlier AND registered_at = :since)"
+    return _own(
+        table,
+        thing,
+        owner,
+        condition,
+        earlier=earlier.certificate_id,
+        since=milliseconds(earlier.registered_at),
+    )
 
 
 def _own(
-    table: str, thing_name: str, owner: Owner, condition: str | None, *, keep: bool = False, **more: str
+    table: str, thing_name: str, owner: Owner, condition: str, *, keep: bool = False, **more: Any
 ) -> "UpdateTypeDef":
     fields = from_owner(owner) | {"schema": SCHEMA}
     sets = [f"#{name} = if_not_exists(#{name}, :{name})" if keep else f"#{name} = :{name}" for name in fields]
     drop = "" if keep or owner.formers else " REMOVE formers"
-    update: UpdateTypeDef = {
+    return {
         "TableName": table,
         "Key": key(thing_key(thing_name)),
         "UpdateExpression": f"SET {', '.join(sets)}{drop}",
+        "ConditionExpression": condition,
         "ExpressionAttributeNames": {f"#{name}": name for name in fields},
         "ExpressionAttributeValues": values(**fields, **more),
     }
-    if condition:
-        update["ConditionExpression"] = condition
-    return update
 
 
 def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datetime) -> "list[UpdateTypeDef]":
@@ -175,8 +185,12 @@ def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
     return _own(table, thing_name, owner, _FREE)
 
 
-def decided(table: str, decision: Decision, *, denied: bool) -> dict[str, Any]:
-    """Write down a decision, and what is to be done next; `denied` says that an operator's verdict stands."""
+def decided(table: str, decision: Decision, *, denied: bool, run: str | None = None) -> dict[str, Any]:
+    """Write down a decision, and what is to be done next; `denied` says that an operator's verdict stands.
+
+    A `run` that has the certificate writes it only while it has it, and gives it free in the same write: what it took
+    back, and why, are one.
+    """
     sets, removes = ["#decision = :decision", "#schema = :schema"], []
     more = {}
     next_look = decision.decided_at if denied else decision.next_look
@@ -186,8 +200,8 @@ def decided(table: str, decision: Decision, *, denied: bool) -> dict[str, Any]:
     elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED):
         # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
         removes += ["due", "due_at"]
-    if decision.status is not Status.PENDING_ACTIVATION:
-        # A hold ends no intent: it can be another run's, whose call is still under way.
+    if run or decision.status is not Status.PENDING_ACTIVATION:
+        # The hold of a run that does not have it ends no intent: another run's call may be under way.
         removes.append("intent")
     update: dict[str, Any] = {
         "TableName": table,
@@ -198,6 +212,20 @@ def decided(table: str, decision: Decision, *, denied: bool) -> dict[str, Any]:
     }
     if not denied:
         _demand(update, NOT_DENIED, true=True)
+    if run:
+        _demand(update, "intent.run = :run", run=run)
+    return update
+
+
+def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
+    """Write down a status that was found, over the record that was seen and no intent but the one in it."""
+    update = decided(table, decision, denied=record.is_denied)
+    _demand(
+        update,
+        "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
+        begun=milliseconds(record.begun_at) if record.begun_at else 0,
+    )
+    _demand_as_seen(update, record)
     return update
 
 
@@ -215,6 +243,15 @@ def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
         released=Word.RELEASED.value,
     )
     update["ExpressionAttributeNames"]["#word"] = "word"
+
+
+def only_over_intent(update: dict[str, Any], seen: Decision) -> None:
+    """Let a write happen only where no intent stands but the one that was seen."""
+    _demand(
+        update,
+        "(attribute_not_exists(intent) OR intent.decided_at = :seen)",
+        seen=milliseconds(seen.decided_at),
+    )
 
 
 def only_if_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:

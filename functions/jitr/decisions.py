@@ -97,14 +97,19 @@ class Decision:
         return self.next_look is not None and now < self.next_look and rules_digest == self.rules_digest
 
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
-        """Whether the event needs no look at AWS.
+        """Whether the event needs no call of AWS IoT: it is of the registration that was decided.
 
         `sent_at` is the queue's SentTimestamp: the payload's times can be anybody's.
         """
         if self.outcome is Outcome.HELD:
-            return self.rests(now, rules_digest=rules_digest)
-        same_registration = event.registered_at is not None and self.is_for(event.registered_at)
-        return same_registration or sent_at <= self.decided_at + UNDER_WAY
+            # A hold that is not due belongs to its registration alone: a certificate that was deleted and came back
+            # does not wait for what its former registration waited for.
+            same = self._is_of(event) if event.registered_at else sent_at <= self.decided_at + UNDER_WAY
+            return same and self.rests(now, rules_digest=rules_digest)
+        return self._is_of(event) or sent_at <= self.decided_at + UNDER_WAY
+
+    def _is_of(self, event: RegistrationEvent) -> bool:
+        return event.registered_at is not None and self.is_for(event.registered_at)
 
     def repeats(self, earlier: "Decision | None") -> bool:
         """Whether this says nothing that the earlier decision on the same registration did not say."""
@@ -137,6 +142,18 @@ class Verdict:
     by: str  # the caller's ARN
     at: datetime
     note: str = ""
+    version: int = 0  # counts a certificate's verdicts; 0: written by an earlier version
+    # The registration that a release deletes, as the operator saw it.
+    of_registration: datetime | None = None
+    of_status: Status | None = None
+
+    def explains(self, seen: "Decision") -> bool:
+        """Whether a status that is seen is what the operator released, on its way to being deleted."""
+        if self.word is not Word.RELEASED:
+            return False
+        if self.of_registration is None:
+            return not self.version  # an earlier version does not say what it released
+        return seen.is_for(self.of_registration) and seen.status is self.of_status
 
 
 @value
@@ -194,7 +211,58 @@ class Record:
         """Whether the certificate has ever been ACTIVE, as far as is known here."""
         return self.decision is not None and (
             self.decision.outcome in (Outcome.ACTIVATED, Outcome.REPLACED)
-            or (self.decision.outcome is Outcome.FOUND and self.decision.status is Status.ACTIVE)
+            # A status that was found later keeps the name that the certificate was activated under.
+            or (
+                self.decision.outcome is Outcome.FOUND
+                and (self.decision.status is Status.ACTIVE or self.decision.thing_name is not None)
+            )
+        )
+
+    @property
+    def never_came_in(self) -> bool:
+        """Whether jitr decided or began something about the certificate, and it has never been ACTIVE."""
+        return not self.was_in and (self.decision is not None or self.intent is not None)
+
+    def is_held_in(self, event: RegistrationEvent) -> bool:
+        """Whether the last decision left the event's registration waiting; an event may not say which one it is of."""
+        if self.decision is None or not self.is_held:
+            return False
+        return event.registered_at is None or self.decision.is_for(event.registered_at)
+
+    def is_news(self, found: Decision) -> bool:
+        """Whether a status that was found is to be recorded: no decision or order of ours explains it.
+
+        REVOKED, and INACTIVE by somebody else's hand, are recorded over every decision, so that the certificate stays
+        out when it is deleted and comes back. ACTIVE is recorded over what was held or merely found.
+        """
+        earlier = self.decision
+        if found.status is Status.PENDING_ACTIVATION or (self.verdict and self.verdict.explains(found)):
+            return False
+        if earlier is None:
+            return True
+        if earlier.is_for(found.registered_at):
+            if earlier.status is found.status:
+                return False
+        elif earlier.registered_at > found.registered_at:
+            return False  # it was seen before it was deleted and registered again
+        return found.status is not Status.ACTIVE or earlier.outcome in (Outcome.HELD, Outcome.FOUND)
+
+    def seen_as(self, found: Decision) -> Decision:
+        """The decision that records a status that was found, with what was known of the certificate before."""
+        known = self.decision
+        if known is None:
+            return found
+        return replace(
+            found,
+            ca_certificate_id=found.ca_certificate_id or known.ca_certificate_id,
+            ca=found.ca or known.ca,
+            thing_name=known.thing_name if self.was_in else None,
+            serial=known.serial,
+            twin_id=known.twin_id,
+            issuer=known.issuer,
+            subject=known.subject,
+            asks_for=known.asks_for,
+            after=self.decided_at,
         )
 
     @property

@@ -1,9 +1,9 @@
 """The AWS IoT control plane in the words of this project; the only module that calls it.
 
 Each method is one call, save for conflicts. Errors leave here sorted into those of errors.py: what a retry can cure
-(Unavailable), what is an answer about the device (Rejected), and what is an answer about the certificate
-(CertificateUnknown, Overtaken). Everything else, a missing permission above all, passes through as botocore's
-ClientError, whose text names the action.
+(Unavailable), what the deployment may not do (NotPermitted, an Unavailable too), what is an answer about the device
+(Rejected), and what is an answer about the certificate (CertificateUnknown, Overtaken). Everything else passes through
+as botocore's ClientError, whose text names the action.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ from jitr.provisioning import (
     DetachThingPrincipal,
     IotStep,
     SetStatus,
+    UpdateThing,
 )
 from jitr.registrations import CaRegistration, DeviceRegistration, ListedCertificate, Status
 from jitr.value import value
@@ -120,7 +121,10 @@ class AwsIot:
         """
         match step:
             case CreateThing():
-                self._create_thing(step)
+                if difference := self.create_thing(step):
+                    self._update_thing(difference)
+            case UpdateThing():
+                self._update_thing(step)
             case AddThingToThingGroup(thing_name=thing, thing_group=group):
                 with self._provisioning("AddThingToThingGroup", missing=f"thing group {group}"):
                     self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
@@ -144,7 +148,11 @@ class AwsIot:
             case SetStatus(certificate_id=certificate_id, status=status):
                 self._set_status(certificate_id, status)
 
-    def _create_thing(self, step: CreateThing) -> None:
+    def create_thing(self, step: CreateThing) -> UpdateThing | None:
+        """Make the thing; where one of that name exists with another type or other attributes, what changes it.
+
+        Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Unavailable.
+        """
         attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes)}
         with self._provisioning("CreateThing", missing=f"thing type {step.thing_type}"):
             try:
@@ -157,18 +165,20 @@ class AwsIot:
             except self._client.exceptions.ResourceAlreadyExistsException:
                 pass
             else:
-                return
-        # It exists with another type or other attributes: made by somebody else, or by us under other rules.
+                return None
+        # It was made by somebody else, or by us under other rules.
         if not step.is_ours:
             self._refuse_another_owner(step)
+        return UpdateThing(thing_name=step.thing_name, thing_type=step.thing_type, attributes=step.attributes)
+
+    def _update_thing(self, step: UpdateThing) -> None:
+        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes), "merge": True}
         with self._provisioning("UpdateThing", missing=f"thing type {step.thing_type}"):
             if step.thing_type is None:
-                self._client.update_thing(thingName=step.thing_name, attributePayload={**attributes, "merge": True})
+                self._client.update_thing(thingName=step.thing_name, attributePayload=attributes)
             else:
                 self._client.update_thing(
-                    thingName=step.thing_name,
-                    thingTypeName=step.thing_type,
-                    attributePayload={**attributes, "merge": True},
+                    thingName=step.thing_name, thingTypeName=step.thing_type, attributePayload=attributes
                 )
 
     def things_of(self, device: DeviceRegistration) -> tuple[str, ...]:

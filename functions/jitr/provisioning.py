@@ -5,6 +5,7 @@
 - ACTIVE is the last step. AWS IoT caches policies for minutes, and an ACTIVE certificate without a policy cannot be
   told from a refused one by the device, so everything that an ACTIVE certificate needs is there before it is.
 - Every step means "make it so". A plan can be run again from the start after any crash.
+- A thing that exists is changed only after the claim: who loses a race for a name leaves the winner's thing as it was.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,15 @@ class CreateThing:
     ca_certificate_id: str | None = None
     is_ours: bool = False  # the registry says that a thing of that name is this device's
     is_shared: bool = False  # certificates under one CA may have it together
+
+
+@value
+class UpdateThing:
+    """The thing, which exists, is of this type and has these attributes beside its others."""
+
+    thing_name: str
+    thing_type: str | None
+    attributes: Mapping[str, str]
 
 
 @value
@@ -91,6 +101,7 @@ class SetStatus:
 # What AWS IoT makes so; the claim is the registry's.
 IotStep = (
     CreateThing
+    | UpdateThing
     | AddThingToThingGroup
     | AttachThingPrincipal
     | AttachPolicy
@@ -109,7 +120,8 @@ def plan(
     """The steps that activate a device: five IoT calls, one more per thing group, and one claim.
 
     `is_ours` says that a thing of that name, should there be one, is this device's to bring in line; `is_shared`, that
-    other certificates under the same CA may be attached to it.
+    other certificates under the same CA may be attached to it. Should a thing of that name exist with another type or
+    other attributes, UpdateThing comes right after the claim.
     """
     return (
         CreateThing(
@@ -121,10 +133,10 @@ def plan(
             is_ours=is_ours,
             is_shared=is_shared,
         ),
-        *(AddThingToThingGroup(thing_name=identity.thing_name, thing_group=group) for group in identity.thing_groups),
         AttachThingPrincipal(thing_name=identity.thing_name, certificate_arn=device.arn),
         AttachPolicy(policy=identity.policy, certificate_arn=device.arn),
         Claim(thing_name=identity.thing_name),
+        *(AddThingToThingGroup(thing_name=identity.thing_name, thing_group=group) for group in identity.thing_groups),
         SetStatus(certificate_id=device.certificate_id, status=Status.ACTIVE),
     )
 

@@ -39,23 +39,29 @@ class Refusal:
             reason=refusal.reason,
             detail=refusal.detail,
         )
-        earlier, begun = case.record.decision, case.record.intent
+        earlier, begun = case.record.decision, case.attempt.claim or case.record.intent
         repeated = earlier is not None and decision.repeats(earlier)
         may_be_attached = not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
         if steps or may_be_attached or (begun and begun.claims_name):
-            decision = self._carry_out(case, decision, steps, may_be_attached=may_be_attached)
+            decision = self._carry_out(case, decision, begun, steps, may_be_attached=may_be_attached)
         if earlier and repeated:
             return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
         return decision
 
     def _carry_out(
-        self, case: Case, decision: Decision, steps: tuple[SetStatus, ...], *, may_be_attached: bool
+        self,
+        case: Case,
+        decision: Decision,
+        begun: Decision | None,
+        steps: tuple[SetStatus, ...],
+        *,
+        may_be_attached: bool,
     ) -> Decision:
         """Take back what was attached and claimed, and set the status; the decision as it turned out.
 
-        Under the lock: another attempt may be about to activate just this.
+        Under the lock, which only the record of the decision opens: another attempt may be about to activate just
+        this, on a view of the record from before what is taken back here.
         """
-        begun = case.record.intent
         case.attempt.has_begun = True  # also when no answer comes
         self._registry.intend(decision.with_claim_of(begun), case.record, run=case.attempt.run)
         if may_be_attached:
@@ -68,8 +74,6 @@ class Refusal:
             # AWS does not take the status. The reason stays, so that what was revoked stays known as such.
             detail = f"{decision.detail}; it stays pending, since {undone.detail}"
             decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
-        if decision.status is Status.PENDING_ACTIVATION:
-            self._registry.end_intent(case.device.certificate_id, run=case.attempt.run)
         return decision
 
     def _withdraw(self, case: Case) -> None:

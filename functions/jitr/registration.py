@@ -112,8 +112,8 @@ class Registration:
         # Step 1
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
-        # Of whom somebody has spoken since is as good as new; the others wait for what may never come.
-        waits = record.is_held and not record.was_spoken_of
+        # A held registration of which nothing new is known is rate-limited; another registration is new.
+        waits = record.is_held_in(event) and not record.was_spoken_of
         if waits and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
             raise NotItsTurn(f"looks at held devices take every {TURNS_PER_LOOK}th turn at most")
         # Step 2
@@ -122,12 +122,20 @@ class Registration:
         if device.status is not Status.PENDING_ACTIVATION:
             return self._already_left_pending(device, record, now)
         _refuse_to_overtake(record, now)  # it would be told so at the claim, six calls later
-        # Steps 3 to 5
-        decision = self._judge(device, record, observed_at=now, time_is_left=time_is_left)
-        # Steps 6 and 7
-        if not decision.repeats(record.decision):
-            self._announcer.announce(decision)
-        self._registry.record(decision, record)
+        attempt = Attempt(run=uuid.uuid4().hex)
+        try:
+            # Steps 3 to 5
+            decision = self._judge(device, record, attempt, observed_at=now, time_is_left=time_is_left)
+            # Steps 6 and 7
+            if not decision.repeats(record.decision):
+                self._announcer.announce(decision)
+            self._registry.record(decision, record, run=attempt.run if attempt.has_begun else None)
+        except Exception:
+            if attempt.has_begun:
+                # Else the next attempt would have to wait until this one is known to be dead.
+                with suppress(Unavailable):
+                    self._registry.hand_back_intent(device.certificate_id, run=attempt.run)
+            raise
         return decision.outcome, decision
 
     def give_up(self, certificate_id: str, record: Record) -> None:
@@ -165,23 +173,30 @@ class Registration:
             self._announcer.announce(done)
             self._registry.record(done, record)
             return done.outcome, done
-        if intent and intent.claims_name and device.status is not Status.ACTIVE:
-            # Somebody else took it away between the claim and ACTIVE.
+        if intent:
+            # Somebody else set another status: after the claim and before ACTIVE, perhaps.
             _refuse_to_overtake(record, now)
-            self._restitution.give_back(intent)
-        found = self._found(device)
-        if record.decision is None or record.is_held:
-            self._registry.record(found, record)
+            if device.status is not Status.ACTIVE:
+                self._restitution.give_back(intent)
+        found = self._found(device, record)
+        if record.is_news(found) and not self._registry.record_found(found, record):
+            raise Overtaken("another decision on the certificate was made meanwhile")
         return Outcome.FOUND, found
 
     def _judge(
-        self, device: DeviceRegistration, record: Record, *, observed_at: datetime, time_is_left: Callable[[], bool]
+        self,
+        device: DeviceRegistration,
+        record: Record,
+        attempt: Attempt,
+        *,
+        observed_at: datetime,
+        time_is_left: Callable[[], bool],
     ) -> Decision:
         """Admit and activate, or find the reason why not and do what the rules say about it."""
         case = Case(
             device=device,
             record=record,
-            attempt=Attempt(run=uuid.uuid4().hex),
+            attempt=attempt,
             rules=self._rules_of(device),
             rules_digest=self._rules_digest,
             examined=self._examiner.examine(device, record),
@@ -189,16 +204,6 @@ class Registration:
             time_is_left=time_is_left,
             clock=self._clock,
         )
-        try:
-            return self._judged(case)
-        except Exception:
-            if case.attempt.has_begun:
-                # Else the next attempt would have to wait until this one is known to be dead.
-                with suppress(Unavailable):
-                    self._registry.hand_back_intent(device.certificate_id, run=case.attempt.run)
-            raise
-
-    def _judged(self, case: Case) -> Decision:
         try:
             case.record.refuse_activation()
             if case.rules and case.rules.asks_hook and case.examination.identity:
@@ -208,9 +213,9 @@ class Registration:
         except Rejected as refusal:
             return self._refusal.refuse(case, refusal)
 
-    def _found(self, device: DeviceRegistration) -> Decision:
+    def _found(self, device: DeviceRegistration, record: Record) -> Decision:
         rules = self._rules_of(device)
-        return Decision(
+        found = Decision(
             certificate_id=device.certificate_id,
             outcome=Outcome.FOUND,
             status=device.status,
@@ -220,6 +225,7 @@ class Registration:
             ca_certificate_id=device.ca_certificate_id,
             ca=rules.name if rules else None,
         )
+        return record.seen_as(found)
 
     def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
         return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None

@@ -107,7 +107,7 @@ class Registry:
         *,
         run: str,
         share: bool,
-        gone: str | None,
+        earlier: Owner | None,
         retire_at: datetime,
         twin: Record | None = None,
         back: Return | None = None,
@@ -115,10 +115,10 @@ class Registry:
     ) -> None:
         """Right before ACTIVE: write down what is about to be done, and settle the name's owner in the same breath.
 
-        `record` is what the decision was made on, `owner` the one to be. With `intent.replaces` the name goes over from
-        that certificate, which is due to be retired at `retire_at`; from one that is `gone` it just goes over; with
-        `share` an owner stays. The `twin` that `intent.twin_id` names and the enrollment `entries`
-        (EnrollmentTable.unchanged) must still be what they were. A name that goes `back` does so in the same breath.
+        `record` is what the decision was made on, `owner` the one to be, `earlier` the one that the name goes over
+        from. With `intent.replaces` that certificate is due to be retired at `retire_at`. With `share` an owner stays.
+        The `twin` that `intent.twin_id` names and the enrollment `entries` (EnrollmentTable.unchanged) must still be
+        what they were. A name that goes `back` does so in the same breath.
 
         Raises Rejected (OPERATOR_VERDICT when a verdict stands against it, NOT_A_ROTATION when the name has become
         another certificate's), Overtaken when anything else of this has changed, Unavailable.
@@ -126,7 +126,7 @@ class Registry:
         assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
         updates = [
             claims.begin(self._table, intent, record, run=run),
-            claims.own(self._table, intent, owner, share=share, gone=gone),
+            claims.own(self._table, intent, owner, share=share, earlier=earlier),
         ]
         if intent.replaces:
             updates += claims.hand_over(self._table, intent.replaces, by=intent, retire_at=retire_at)
@@ -162,21 +162,6 @@ class Registry:
         """
         if not self._update(claims.begin(self._table, intent, record, run=run, whatever_the_verdict=True)):
             raise Overtaken("another decision on the certificate was made meanwhile")
-
-    def end_intent(self, certificate_id: str, *, run: str) -> None:
-        """Give the certificate free again, if this run still has it.
-
-        Raises Unavailable.
-        """
-        self._update(
-            {
-                "TableName": self._table,
-                "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "REMOVE intent",
-                "ConditionExpression": "intent.run = :run",
-                "ExpressionAttributeValues": values(run=run),
-            }
-        )
 
     def hand_back_intent(self, certificate_id: str, *, run: str) -> None:
         """Let another attempt begin at once, since this one has ended without an end.
@@ -214,10 +199,11 @@ class Registry:
         if back.to:
             self._update(claims.follow_no_more(self._table, back.to.certificate_id, back.thing_name))
 
-    def record(self, decision: Decision, seen: Record | None = None) -> None:
+    def record(self, decision: Decision, seen: Record | None = None, *, run: str | None = None) -> None:
         """Write down a decision; from now on it settles duplicates.
 
-        What was merely found never replaces what was decided here, save a hold; nor an intent, save the one that was
+        The `run` that has the certificate writes only while it has it, and gives it free in the same write. Of others:
+        what was merely found never replaces what was decided here, save a hold; nor an intent, save the one that was
         `seen`: its run is dead or was overtaken. Nor does a hold replace what another run decided since the record was
         `seen`: it may have been asked later, or answered sooner.
 
@@ -225,13 +211,24 @@ class Registry:
         """
         # What is due follows from the decision, unless an operator's verdict stands: then that is in the index.
         for denied in (False, True):
-            update = claims.decided(self._table, decision, denied=denied)
-            if decision.outcome is Outcome.FOUND:
+            update = claims.decided(self._table, decision, denied=denied, run=run)
+            if run:
+                pass  # having the certificate is the condition
+            elif decision.outcome is Outcome.FOUND:
                 claims.only_over_a_hold(update, seen.intent if seen else None)
             elif decision.outcome is Outcome.HELD and seen is not None:
                 claims.only_if_undecided_since(update, seen.decided_at)
+            elif seen is not None and seen.intent is not None:
+                claims.only_over_intent(update, seen.intent)
             if self._update(update):
                 return
+
+    def record_found(self, found: Decision, seen: Record) -> bool:
+        """Write down a status that was found, over the record that was seen; whether that still is the record.
+
+        Raises Unavailable.
+        """
+        return self._update(claims.found(self._table, found, seen))
 
     def note_sweep(self, certificate_id: str, swept_at: datetime, *, look_again: datetime | None = None) -> None:
         """Write down that the sweep sent this certificate to the queue, and when what was due is due again.

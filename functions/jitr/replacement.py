@@ -44,14 +44,22 @@ def refuse_wrong_owner(
             f"it is certificate {owner.certificate_id[:16]} with its signature written differently",
         )
     owned = f"thing name {thing_name} belongs to certificate {owner.certificate_id[:16]}"
+    if shares(rules, owner):
+        return
     match rules.on_replacement:
-        case OnReplacement.SHARE:
-            return
         case OnReplacement.REJECT:
             raise Rejected(Reason.REPLACEMENT_REFUSED, f"{owned}, and the rules allow no other")
-        case OnReplacement.ROTATE:
+        case OnReplacement.ROTATE | OnReplacement.SHARE:
+            # Who shares under one CA takes part in no other CA's things: there a newcomer follows, or is held.
             if why_not := _why_no_rotation(owner, device, certificate, rules, now, expected=may_follow):
                 raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this one is no rotation: {why_not}")
+
+
+def shares(rules: CaRules, owner: Owner | None) -> bool:
+    """Whether a certificate under these rules has a thing name together with its owner: both are under one CA."""
+    return rules.on_replacement is OnReplacement.SHARE and (
+        owner is None or owner.ca_certificate_id == rules.certificate_id
+    )
 
 
 def _why_no_rotation(
@@ -98,10 +106,14 @@ def owner_of(device: DeviceRegistration, certificate: Certificate, formers: tupl
     )
 
 
-def formers_of(certificate_id: str, owner: Owner | None, *, gone: str | None) -> tuple[str, ...]:
-    """Who has had a thing name before the certificate that claims it; one that is `gone` is not worth a mention."""
-    if owner is None:
+def formers_of(certificate_id: str, recorded: Owner | None, judged_by: Owner | None) -> tuple[str, ...]:
+    """Who has had a thing name before the certificate that claims it, the last first.
+
+    `recorded` is the owner in the registry, `judged_by` the one that the claim follows: a former one where the recorded
+    one exists no more, or never came in.
+    """
+    if recorded is None:
         return ()
-    if owner.certificate_id in (certificate_id, gone):
-        return owner.formers
-    return (owner.certificate_id, *owner.formers)
+    if judged_by is None or judged_by.certificate_id == certificate_id:
+        return recorded.formers
+    return (judged_by.certificate_id, *judged_by.formers)

@@ -36,7 +36,7 @@ class Restitution:
         if owner is None or owner.certificate_id != intent.certificate_id:
             return None
         former = tuple(dict.fromkeys((intent.replaces, *owner.formers) if intent.replaces else owner.formers))
-        return Return(thing_name=intent.thing_name, by=intent.certificate_id, to=self._rightful(former))
+        return Return(thing_name=intent.thing_name, by=intent.certificate_id, to=self.rightful(former))
 
     def give_back(self, intent: Decision | None) -> None:
         """Undo the claim that an intent speaks of.
@@ -49,7 +49,11 @@ class Restitution:
         if back := self.of(intent):
             self._registry.give_back(back)
 
-    def _rightful(self, formers: tuple[str, ...]) -> Owner | None:
+    def rightful(self, formers: tuple[str, ...]) -> Owner | None:
+        """Whose a name is that its owner does not have any more: its newest former owner's that is ACTIVE.
+
+        Raises Unavailable.
+        """
         records = self._registry.recall(formers) if formers else {}
         for index, certificate_id in enumerate(formers, start=1):
             if owner := self._working(certificate_id, formers[index:]):
