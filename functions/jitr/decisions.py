@@ -104,7 +104,7 @@ class Decision:
         if self.outcome is Outcome.HELD:
             # A hold that is not due belongs to its registration alone: a certificate that was deleted and came back
             # does not wait for what its former registration waited for.
-            same = self._is_of(event) if event.registered_at else sent_at <= self.decided_at + UNDER_WAY
+            same = event.registered_at is None or self._is_of(event)
             return same and self.rests(now, rules_digest=rules_digest)
         return self._is_of(event) or sent_at <= self.decided_at + UNDER_WAY
 

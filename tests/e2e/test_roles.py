@@ -286,7 +286,7 @@ def disowning(stand: Stand) -> Go:
         ends_at=claim.decided_at + timedelta(days=365),
         registered_at=claim.registered_at,
     )
-    stage.registry.claim(claim, Record(), owner, run="dead", share=False, gone=None, retire_at=now())
+    stage.registry.claim(claim, Record(), owner, run="dead", share=False, earlier=None, retire_at=now())
     stand.deny(stand.name_of(files))
     return partial(stand.register, stand.event(files.certificate_id))
 

@@ -187,13 +187,13 @@ def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(
     desk.ahead = ahead
     device, record = cloud.knock(), Record()
     intent = replace(
-        cloud.registration._found(cloud.aws_iot.describe(device)),
+        cloud.registration._found(cloud.aws_iot.describe(device), Record()),
         outcome=Outcome.ACTIVATED,
         status=Status.ACTIVE,
         thing_name="sensor-0001",
     )
     owner = replace(OWNER, certificate_id=device)
-    cloud.registry.claim(intent, record, owner, share=False, gone=None, retire_at=NOW, run="run")
+    cloud.registry.claim(intent, record, owner, share=False, earlier=None, retire_at=NOW, run="run")
     desk.operator.take_away(device, Word.DEACTIVATED, ORDER)
     assert cloud.now - NOW == STALE_INTENT
     assert cloud.status(device) == "INACTIVE"
@@ -203,14 +203,14 @@ def test_a_claim_that_stands_when_the_order_comes_cannot_be_made_again(cloud: Cl
     device = cloud.knock()
     desk.operator.take_away(device, Word.DENIED, ORDER)
     intent = replace(
-        cloud.registration._found(cloud.aws_iot.describe(device)),
+        cloud.registration._found(cloud.aws_iot.describe(device), Record()),
         outcome=Outcome.ACTIVATED,
         status=Status.ACTIVE,
         thing_name="sensor-0001",
     )
     with pytest.raises(Rejected) as refusal:
         cloud.registry.claim(
-            intent, Record(), replace(OWNER, certificate_id=device), share=False, gone=None, retire_at=NOW, run="run"
+            intent, Record(), replace(OWNER, certificate_id=device), share=False, earlier=None, retire_at=NOW, run="run"
         )
     assert refusal.value.reason is Reason.OPERATOR_VERDICT
 

@@ -51,10 +51,12 @@ def claim(
     owner: Owner | None = None,
     *,
     share: bool = False,
-    gone: str | None = None,
+    earlier: Owner | None = None,
 ) -> None:
     owner = owner or replace(OWNER, certificate_id=intent.certificate_id)
-    registry.claim(intent, record, owner, share=share, gone=gone, retire_at=RETIRE_AT, run="run")
+    if intent.replaces and earlier is None:
+        earlier = replace(OWNER, certificate_id=intent.replaces)
+    registry.claim(intent, record, owner, share=share, earlier=earlier, retire_at=RETIRE_AT, run="run")
 
 
 def refused(cloud: Cloud, *arguments: Any, **more: Any) -> Rejected:
@@ -102,12 +104,13 @@ def test_a_hold_leaves_an_intent_that_can_be_another_runs(cloud: Cloud) -> None:
     assert recalled(cloud) == Record(decision=MOST, intent=REJECTION)
 
 
-def test_a_run_ends_its_own_intent_alone(cloud: Cloud) -> None:
+@pytest.mark.parametrize("decision", [MOST, REJECTION], ids=["hold", "rejection"])
+def test_a_run_records_its_decision_only_while_it_has_the_certificate(cloud: Cloud, decision: Decision) -> None:
     cloud.registry.intend(REJECTION, Record(), run="run")
-    cloud.registry.end_intent(ID, run="another")
-    assert recalled(cloud).intent == REJECTION
-    cloud.registry.end_intent(ID, run="run")
-    assert recalled(cloud) == Record()
+    cloud.registry.record(decision, Record(), run="another")
+    assert recalled(cloud) == Record(intent=REJECTION)
+    cloud.registry.record(decision, Record(), run="run")
+    assert recalled(cloud) == Record(decision=decision)
 
 
 def test_an_intent_leaves_the_decision_before_it(cloud: Cloud) -> None:
@@ -491,15 +494,26 @@ def test_of_two_that_claim_a_free_name_one_gets_it(cloud: Cloud) -> None:
 
 def test_the_name_of_a_certificate_that_is_gone_is_taken_over_and_nobody_is_retired(cloud: Cloud) -> None:
     claim(cloud.registry, OTHERS)
-    claim(cloud.registry, gone=OTHER_ID)
+    claim(cloud.registry, earlier=replace(OWNER, certificate_id=OTHER_ID))
     assert cloud.registry.owner("sensor-0001") == OWNER
     assert due(cloud, Due.RETIRE) == []
     assert recalled(cloud, OTHER_ID).replaced_by is None
 
 
+def test_a_name_whose_owner_was_registered_again_is_not_taken_over(cloud: Cloud) -> None:
+    claim(cloud.registry, OTHERS)
+    before = replace(OWNER, certificate_id=OTHER_ID, registered_at=OWNER.registered_at - MINUTE)
+    assert refused(cloud, earlier=before).reason is Reason.NOT_A_ROTATION
+
+
+def test_who_shares_a_name_joins_no_other_cas_thing(cloud: Cloud) -> None:
+    claim(cloud.registry, OTHERS, owner=replace(ANOTHER, ca_certificate_id="another"))
+    assert refused(cloud, share=True).reason is Reason.NOT_A_ROTATION
+
+
 def test_a_name_that_went_from_one_that_is_gone_to_another_is_not_taken_over(cloud: Cloud) -> None:
     claim(cloud.registry, OTHERS)
-    assert refused(cloud, gone="gone").reason is Reason.NOT_A_ROTATION
+    assert refused(cloud, earlier=replace(OWNER, certificate_id="gone")).reason is Reason.NOT_A_ROTATION
 
 
 def test_who_shares_a_name_leaves_it_to_the_first(cloud: Cloud) -> None:

@@ -120,13 +120,13 @@ def handed_over(cloud: Cloud) -> None:
     cloud.registry.adopt("sensor-0001", OWNER)
     follower = replace(ACTIVATED, certificate_id=OTHER_ID, replaces=ID)
     owner = replace(OWNER, certificate_id=OTHER_ID)
-    cloud.registry.claim(follower, Record(), owner, share=False, gone=None, retire_at=THEN + 7 * DAY, run="run")
+    cloud.registry.claim(follower, Record(), owner, share=False, earlier=OWNER, retire_at=THEN + 7 * DAY, run="run")
 
 
 def intent(cloud: Cloud) -> None:
     cloud.registry.note_sweep(ID, THEN - SECOND)
     decision = replace(ACTIVATED, replaces=None)
-    cloud.registry.claim(decision, Record(), OWNER, share=False, gone=None, retire_at=THEN + 7 * DAY, run="run")
+    cloud.registry.claim(decision, Record(), OWNER, share=False, earlier=None, retire_at=THEN + 7 * DAY, run="run")
 
 
 def verdict(cloud: Cloud) -> None:

@@ -67,7 +67,7 @@ def test_what_a_decision_settles(outcome: Outcome, event: RegistrationEvent, sen
         assert decision.settles(event, sent_at=NOW + sent, now=now, rules_digest="other rules") is settled
 
 
-@pytest.mark.parametrize("event", [FIRST_EVENT, REPEATED, OF_ANOTHER_REGISTRATION])
+@pytest.mark.parametrize("event", [FIRST_EVENT, REPEATED])
 @pytest.mark.parametrize(
     ("attempts", "wait"),
     [(1, 5 * MINUTE), (2, 15 * MINUTE), (3, 60 * MINUTE), (4, DAY), (5, DAY), (1000, DAY)],
@@ -80,6 +80,10 @@ def test_a_held_device_is_looked_at_again_after_5_15_60_minutes_and_then_daily(
     for sent_at in (NOW - DAY, NOW, NOW + 2 * DAY):
         assert held.settles(event, sent_at=sent_at, now=NOW + wait - MOMENT, rules_digest="rules")
         assert not held.settles(event, sent_at=sent_at, now=NOW + wait, rules_digest="rules")
+
+
+def test_the_hold_of_one_registration_settles_no_event_of_another() -> None:
+    assert not HELD.settles(OF_ANOTHER_REGISTRATION, sent_at=NOW, now=NOW, rules_digest="rules")
 
 
 def test_a_held_device_is_looked_at_at_once_under_other_rules() -> None:

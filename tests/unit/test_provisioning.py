@@ -17,6 +17,7 @@ from jitr.provisioning import (
     IotStep,
     SetStatus,
     Step,
+    UpdateThing,
     plan,
     plan_rejection,
     plan_retirement,
@@ -36,11 +37,12 @@ def steps_with(groups: tuple[str, ...]) -> tuple[Step, ...]:
 
 
 @pytest.mark.parametrize("groups", GROUPS, ids=len)
-def test_active_is_the_last_step_and_the_claim_stands_right_before_it(groups: tuple[str, ...]) -> None:
-    *before, claim, last = steps_with(groups)
+def test_active_is_the_last_step_and_only_groups_stand_between_it_and_the_claim(groups: tuple[str, ...]) -> None:
+    *before, last = steps_with(groups)
     assert last == SetStatus(certificate_id=DEVICE.certificate_id, status=Status.ACTIVE)
-    assert claim == Claim(thing_name="sensor-0001")
-    assert not any(isinstance(step, SetStatus | Claim) for step in before)
+    at = before.index(Claim(thing_name="sensor-0001"))
+    assert not any(isinstance(step, SetStatus | Claim | AddThingToThingGroup) for step in before[:at])
+    assert [type(step) for step in before[at + 1 :]] == [AddThingToThingGroup] * len(groups)
 
 
 @pytest.mark.parametrize("groups", GROUPS, ids=len)
@@ -71,10 +73,10 @@ def test_every_step_speaks_of_this_device_alone() -> None:
             certificate_arn=DEVICE.arn,
             ca_certificate_id=DEVICE.ca_certificate_id,
         ),
-        AddThingToThingGroup(thing_name="sensor-0001", thing_group="factory-1"),
         AttachThingPrincipal(thing_name="sensor-0001", certificate_arn=DEVICE.arn),
         AttachPolicy(policy="jitr-acme-factory", certificate_arn=DEVICE.arn),
         Claim(thing_name="sensor-0001"),
+        AddThingToThingGroup(thing_name="sensor-0001", thing_group="factory-1"),
         SetStatus(certificate_id=DEVICE.certificate_id, status=Status.ACTIVE),
     )
 
@@ -145,7 +147,9 @@ def test_a_withdrawal_takes_back_what_was_attached_and_sets_no_status() -> None:
     assert plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE) == (DETACH_POLICY, DETACH_THING)
 
 
-EVERY_KIND = (*steps_with(("a",)), *plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE))
+# The one step that no plan holds: it is taken where a thing exists and differs.
+UPDATE = UpdateThing(thing_name="sensor-0001", thing_type=None, attributes={})
+EVERY_KIND = (*steps_with(("a",)), UPDATE, *plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE))
 
 
 @pytest.mark.parametrize("step", EVERY_KIND, ids=lambda step: type(step).__name__)
@@ -154,5 +158,5 @@ def test_steps_are_frozen(step: Step) -> None:
         setattr(step, fields(step)[0].name, "other")
 
 
-def test_there_is_no_kind_of_step_that_no_plan_takes() -> None:
+def test_every_kind_of_step_is_taken() -> None:
     assert {type(step) for step in EVERY_KIND} == set(get_args(Step))

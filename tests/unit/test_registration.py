@@ -1,5 +1,6 @@
 """The seven steps: in which order, what each failure leaves behind, and that nothing is done that was not decided."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -66,7 +67,10 @@ class World:
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
+        self.iot.create_thing.return_value = None  # the thing is new, or as it should be
         self.registry.standing.return_value = Standing()
+        self.registry.recall.return_value = defaultdict(Record)  # nothing is known of any other certificate
+        self.registry.record_found.return_value = True
         self.pacer = Pacer(0, clock=self.seconds)
 
     @property
@@ -138,6 +142,8 @@ class World:
 
     def fails_at(self, kind: type[IotStep], error: Exception) -> None:
         """Let the step of this kind fail."""
+        if kind is CreateThing:
+            self.iot.create_thing.side_effect = error
 
         def apply(step: IotStep) -> None:
             if isinstance(step, kind):
@@ -173,19 +179,20 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "crls.of",
         "enrollment.entries",
         "registry.standing",
-        "apply CreateThing",
-        "apply AddThingToThingGroup",
+        "iot.create_thing",
         "apply AttachThingPrincipal",
         "apply AttachPolicy",
         "enrollment.unchanged",  # what the claim rests on, besides
         "registry.claim",
+        "apply AddThingToThingGroup",
         "apply SetStatus",
         "announcer.announce",
         "registry.record",
     ]
     assert world.statuses_set == [Status.ACTIVE]
     world.announcer.announce.assert_called_once_with(decision)
-    world.registry.record.assert_called_once_with(decision, Record())
+    run = world.registry.claim.call_args.kwargs["run"]
+    world.registry.record.assert_called_once_with(decision, Record(), run=run)
 
 
 def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
@@ -215,7 +222,8 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
 
 def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
     world.decide()
-    steps = plan(world.application.admit(), world.application.device)
+    create, *steps = plan(world.application.admit(), world.application.device)
+    world.iot.create_thing.assert_called_once_with(create)
     assert world.iot.apply.call_args_list == [call(step) for step in steps if isinstance(step, IotStep)]
     world.registry.standing.assert_called_once_with("sensor-0001", ANY)
 
@@ -236,7 +244,7 @@ def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
         ),
         run=ANY,
         share=False,
-        gone=None,
+        earlier=None,
         retire_at=NOW + 7 * DAY,
         twin=Record(),
         back=None,
@@ -261,11 +269,34 @@ def test_a_certificate_that_is_not_pending_is_never_touched(world: World, status
     world.application = world.application.with_device(status=status)
     decision = world.decide()
     assert (decision.outcome, decision.status, decision.reason) == (Outcome.FOUND, status, None)
-    assert world.names == ["iot.describe", "registry.record"]
+    assert world.names == ["iot.describe", "registry.record_found"]
 
 
-def test_what_is_found_is_not_recorded_over_what_we_did(world: World) -> None:
-    world.application = world.application.with_device(status=Status.INACTIVE)
+@pytest.mark.parametrize("status", [Status.INACTIVE, Status.REVOKED])
+@pytest.mark.parametrize("days", [0, 2])
+def test_what_somebody_else_took_away_is_recorded_over_what_we_did(world: World, status: Status, days: int) -> None:
+    world.application = world.application.with_device(status=status)
+    registered_at = world.application.device.created_at - days * DAY
+    ours = world.recorded(registered_at=registered_at, decided_at=NOW - 2 * DAY, thing_name="sensor-0001", serial="0a")
+    found = world.decide(Record(decision=ours), replace(world.event, registered_at=NOW + DAY))
+    assert (found.outcome, found.status, found.thing_name, found.serial) == (
+        Outcome.FOUND,
+        status,
+        "sensor-0001",
+        "0a",
+    )
+    assert world.names == ["iot.describe", "registry.record_found"]
+
+
+def test_what_was_found_on_a_record_that_changed_is_looked_at_again(world: World) -> None:
+    world.application = world.application.with_device(status=Status.REVOKED)
+    world.registry.record_found.return_value = False
+    with pytest.raises(Overtaken):
+        world.decide()
+
+
+def test_active_is_not_recorded_over_what_we_activated(world: World) -> None:
+    world.application = world.application.with_device(status=Status.ACTIVE)
     ours = world.recorded(registered_at=NOW - 2 * DAY, decided_at=NOW - 2 * DAY)
     assert world.decide(Record(decision=ours)).outcome is Outcome.FOUND
     assert world.names == ["iot.describe"]
@@ -490,11 +521,10 @@ def test_a_thing_name_that_is_claimed_while_we_work_is_lost_and_what_was_attache
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert world.statuses_set == []
-    assert world.names[-6:] == [
+    assert world.names[-5:] == [
         "registry.intend",  # the lock: another run may be about to activate what is detached
         "apply DetachPolicy",
         "apply DetachThingPrincipal",
-        "registry.end_intent",
         "announcer.announce",
         "registry.record",
     ]
@@ -525,7 +555,7 @@ def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> Non
     world.registry.standing.return_value = Standing(owner=owner(certificate_id=device_id, **NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
-    assert world.registry.claim.call_args.kwargs["gone"] is None
+    assert world.registry.claim.call_args.kwargs["earlier"].certificate_id == device_id
 
 
 @pytest.mark.parametrize(("owned", "is_ours"), [(None, False), (owner(), True)])
@@ -534,9 +564,7 @@ def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_
 ) -> None:
     world.registry.standing.return_value = Standing(owner=owned)
     world.decide()
-    create = world.iot.apply.call_args_list[0].args[0]
-    assert isinstance(create, CreateThing)
-    assert create.is_ours is is_ours
+    assert world.iot.create_thing.call_args.args[0].is_ours is is_ours
 
 
 @pytest.mark.parametrize("overlap", [0, 604_800])
@@ -547,8 +575,8 @@ def test_a_rotation_replaces_the_old_certificate_and_says_when_it_ends(world: Wo
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, "f" * 64)
     claim = world.registry.claim.call_args
     assert claim.args[0] == decision
-    said = {name: claim.kwargs[name] for name in ("share", "gone", "retire_at")}
-    assert said == {"share": False, "gone": None, "retire_at": NOW + overlap * SECOND}
+    said = {name: claim.kwargs[name] for name in ("share", "earlier", "retire_at")}
+    assert said == {"share": False, "earlier": owner(), "retire_at": NOW + overlap * SECOND}
     assert world.iot.describe.call_count == 1  # the old one is asked for only when it stands in the way
 
 
@@ -595,7 +623,7 @@ def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_r
     gone(world, "f" * 64)
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
-    assert world.registry.claim.call_args.kwargs["gone"] == "f" * 64
+    assert world.registry.claim.call_args.kwargs["earlier"].certificate_id == "f" * 64
 
 
 def test_an_owner_that_cannot_be_described_is_not_gone(world: World) -> None:
@@ -612,7 +640,7 @@ def test_an_owner_that_cannot_be_described_is_not_gone(world: World) -> None:
     world.registry.claim.assert_not_called()
 
 
-@pytest.mark.parametrize("kind", [AddThingToThingGroup, AttachThingPrincipal, AttachPolicy])
+@pytest.mark.parametrize("kind", [AttachThingPrincipal, AttachPolicy])
 def test_a_certificate_that_is_deleted_while_it_is_provisioned_is_unknown_and_no_decision_is_left(
     world: World, kind: type[IotStep]
 ) -> None:
@@ -633,7 +661,7 @@ def test_the_deadline_stops_the_work_between_two_calls(world: World, calls_left:
     world.calls_left = calls_left
     with pytest.raises(Unavailable, match="deadline"):
         world.decide()
-    made = [name for name in world.names if name.startswith("apply") or name == "registry.claim"]
+    made = [name for name in world.names if name.startswith("apply") or name in ("iot.create_thing", "registry.claim")]
     assert len(made) == calls_left
     assert world.statuses_set == []
     assert "registry.record" not in world.names
@@ -798,7 +826,7 @@ def test_an_older_look_is_made_again_right_before_the_status_is_set(world: World
     assert decision.outcome is Outcome.ACTIVATED
     assert decision.decided_at == world.now
     assert world.names[-5:] == [
-        "registry.claim",
+        "apply AddThingToThingGroup",
         "iot.describe",
         "apply SetStatus",
         "announcer.announce",

@@ -108,9 +108,11 @@ def test_where_the_rules_allow_no_other_there_is_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_where_things_are_shared_anybody_may(name: str) -> None:
-    changes, _ = TABLE[name]
-    assert reason(replace(OLD, **changes), on_replacement=OnReplacement.SHARE) is None
+def test_things_are_shared_under_one_ca_and_elsewhere_a_rotation_is_asked_for(name: str) -> None:
+    changes, expected = TABLE[name]
+    old = replace(OLD, **changes)
+    under_one_ca = old.ca_certificate_id == OLD.ca_certificate_id
+    assert reason(old, on_replacement=OnReplacement.SHARE) is (None if under_one_ca else expected)
 
 
 def test_a_certificate_of_the_successor_ca_may_follow() -> None:

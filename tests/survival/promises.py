@@ -1,0 +1,124 @@
+"""One account, CAs of different rules: what the tests of single promises play on, in virtual time."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+from jitr.attributes import plain
+from jitr.decisions import Owner, Record
+from jitr.items import to_owner, to_record
+from simulation import Authority, Aws, Call, Deployment, Died, Leaf, Moment
+from simulation.deployment import ca_rules, rules
+from simulation.iot.certificates import DeviceCertificate
+from simulation.lambda_ import EventSourceMapping
+
+ACCOUNT = "111111111111"
+NAME = "sensor-0001"
+DAY = 86_400
+
+
+class Promises:
+    """One account whose CAs have the given rules."""
+
+    def __init__(self, cas: Mapping[str, tuple[Authority, dict[str, Any]]]) -> None:
+        self.aws = Aws()
+        self.clock = self.aws.clock
+        self.account = self.aws.account(ACCOUNT)
+        self.admin = self.account.client("iot", caller="admin")
+        self._cas = cas
+        self.account.iot.things.groups |= {"plain", "admins"}
+        for authority in {id(one): one for one, _ in cas.values()}.values():
+            self.admin.register_ca_certificate(
+                caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+            )
+        self.deployment = Deployment(self.account, self._rules({}))
+        self.mapping = self.deployment.mapping(batch_size=1)
+
+    def _rules(self, changes: Mapping[str, dict[str, Any]]) -> Any:
+        return rules(
+            *(
+                ca_rules(authority, name=name, **({"overlap": 3600} | settings | changes.get(name, {})))
+                for name, (authority, settings) in self._cas.items()
+            )
+        )
+
+    def deploy(self, **changes: dict[str, Any]) -> None:
+        self.deployment.rules = self._rules(changes)
+        self.mapping = self.deployment.mapping(batch_size=1)
+
+    def environment(self, caller: str) -> EventSourceMapping:
+        """Another execution environment of `register`, under the rules of now."""
+        return self.deployment.mapping(batch_size=1, caller=caller)
+
+    def issue(self, ca: str, *, begins: float = -1, ends: float = 365) -> Leaf:
+        now = self.clock.now()
+        return self._cas[ca][0].issue(
+            NAME, not_before=now + timedelta(days=begins), not_after=now + timedelta(days=ends)
+        )
+
+    def connect(self, leaf: Leaf) -> Any:
+        return self.account.connect(leaf, client_id=NAME)
+
+    def come_up(self, leaf: Leaf) -> str:
+        """Connect, let everything happen that follows, and say what the certificate is then."""
+        self.connect(leaf)
+        self.mapping.drain(within=3600)
+        return self.status(leaf)
+
+    def die_after(self, operation: str) -> None:
+        """Let the next poll die right after its first call of this operation."""
+
+        def die(call: Call, moment: Moment) -> None:
+            if call.caller == "register" and call.operation == operation and moment == "after":
+                raise Died
+
+        self.aws.fault = die
+        self.mapping.poll()
+        self.aws.fault = None
+
+    def certificate(self, leaf: Leaf) -> DeviceCertificate:
+        return self.account.iot.certificates.by_id[leaf.certificate_id]
+
+    def status(self, leaf: Leaf) -> str:
+        return str(self.certificate(leaf).status)
+
+    def is_whole(self, leaf: Leaf) -> bool:
+        """Whether the certificate has its thing and a policy."""
+        arn = self.certificate(leaf).arn
+        return NAME in self.account.iot.things.of_principal(arn) and bool(self.account.iot.policies.of_target(arn))
+
+    def set_status(self, leaf: Leaf, status: Literal["INACTIVE", "REVOKED", "ACTIVE"]) -> None:
+        """What somebody does in the console."""
+        self.admin.update_certificate(certificateId=leaf.certificate_id, newStatus=status)
+
+    def delete(self, leaf: Leaf) -> None:
+        """Detach and delete a certificate, as somebody does in the console."""
+        arn = self.certificate(leaf).arn
+        for thing in list(self.account.iot.things.of_principal(arn)):
+            self.admin.detach_thing_principal(thingName=thing, principal=arn)
+        for policy in self.account.iot.policies.of_target(arn):
+            self.admin.detach_policy(policyName=policy.name, target=arn)
+        self.clock.advance(10)
+        if self.status(leaf) == "ACTIVE":
+            self.set_status(leaf, "INACTIVE")
+        self.admin.delete_certificate(certificateId=leaf.certificate_id)
+
+    def record(self, leaf: Leaf) -> Record:
+        client = self.account.client("dynamodb", caller="admin")
+        key = {"id": {"S": f"certificate#{leaf.certificate_id}"}}
+        item = client.get_item(TableName=self.deployment.settings.registry_table, Key=key).get("Item", {})
+        return to_record(plain(item))
+
+    def owner(self) -> Owner:
+        client = self.account.client("dynamodb", caller="admin")
+        key = {"id": {"S": f"thing#{NAME}"}}
+        return to_owner(plain(client.get_item(TableName=self.deployment.settings.registry_table, Key=key)["Item"]))
+
+    def pass_days(self, days: int, *leaves: Leaf) -> None:
+        """Let days pass, with a sweep and a CONNECT of each of these on every one of them."""
+        for _ in range(days):
+            self.clock.advance(DAY)
+            self.deployment.sweep()
+            for leaf in leaves:
+                self.connect(leaf)
+            self.mapping.drain(within=3600)
