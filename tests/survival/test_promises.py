@@ -28,13 +28,13 @@ def test_a_refusal_that_is_cut_short_lets_no_older_run_activate_without_thing_an
     def meet(call: Call, moment: Moment) -> Fault | None:
         if call.caller == "register" and call.operation == "TransactWriteItems" and moment == "before" and not begun:
             begun.append(True)
-            world.clock.spawn(lambda: refusing.poll())
+            world.clock.spawn(refusing.poll)
             world.clock.sleep(8)
         # Its decision is not announced, and so not recorded.
         return Fault.THROTTLED if (call.caller, call.operation, moment) == ("refusing", "PutEvents", "before") else None
 
     world.aws.fault = meet
-    world.clock.spawn(lambda: world.mapping.poll())
+    world.clock.spawn(world.mapping.poll)
     world.clock.advance(60)
     world.aws.fault = None
     assert begun
@@ -123,13 +123,13 @@ def test_who_loses_the_race_for_a_name_leaves_the_winners_thing_as_it_is() -> No
     def meet(call: Call, moment: Moment) -> None:
         if (call.caller, call.operation, moment) == ("register", "AttachThingPrincipal", "before") and not begun:
             begun.append(True)
-            world.clock.spawn(lambda: environment.poll())
+            world.clock.spawn(environment.poll)
             world.clock.sleep(2)
         if (call.caller, call.operation, moment) == ("other", "TransactWriteItems", "before"):
             world.clock.sleep(20)
 
     world.aws.fault = meet
-    world.clock.spawn(lambda: world.mapping.poll())
+    world.clock.spawn(world.mapping.poll)
     world.clock.advance(60)
     world.aws.fault = None
     assert begun

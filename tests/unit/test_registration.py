@@ -596,6 +596,7 @@ def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
     assert world.statuses_set == [Status.INACTIVE]
     assert world.names[5:] == [
         "iot.describe",  # is the owner still there?
+        "registry.recall",  # and has it ever come in?
         "registry.intend",
         "apply DetachPolicy",
         "apply DetachThingPrincipal",
