@@ -1,5 +1,6 @@
 """Promises of docs/how-it-works.md that two runs, two CAs and somebody in the console could once break."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
@@ -8,9 +9,19 @@ from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.rules import OnReplacement
 from simulation import Authority, Call, Fault, Moment
+from simulation.lambda_ import EventSourceMapping
 from tests.survival.promises import DAY, NAME, Promises
 
 A, B = Authority.new("Factory A"), Authority.new("Factory B")
+
+
+def polling(mapping: EventSourceMapping) -> Callable[[], None]:
+    """A poll as a task of its own, beside others."""
+
+    def poll() -> None:
+        mapping.poll()
+
+    return poll
 
 
 def test_a_refusal_that_is_cut_short_lets_no_older_run_activate_without_thing_and_policy() -> None:
@@ -28,13 +39,13 @@ def test_a_refusal_that_is_cut_short_lets_no_older_run_activate_without_thing_an
     def meet(call: Call, moment: Moment) -> Fault | None:
         if call.caller == "register" and call.operation == "TransactWriteItems" and moment == "before" and not begun:
             begun.append(True)
-            world.clock.spawn(refusing.poll)
+            world.clock.spawn(polling(refusing))
             world.clock.sleep(8)
         # Its decision is not announced, and so not recorded.
         return Fault.THROTTLED if (call.caller, call.operation, moment) == ("refusing", "PutEvents", "before") else None
 
     world.aws.fault = meet
-    world.clock.spawn(world.mapping.poll)
+    world.clock.spawn(polling(world.mapping))
     world.clock.advance(60)
     world.aws.fault = None
     assert begun
@@ -123,13 +134,13 @@ def test_who_loses_the_race_for_a_name_leaves_the_winners_thing_as_it_is() -> No
     def meet(call: Call, moment: Moment) -> None:
         if (call.caller, call.operation, moment) == ("register", "AttachThingPrincipal", "before") and not begun:
             begun.append(True)
-            world.clock.spawn(environment.poll)
+            world.clock.spawn(polling(environment))
             world.clock.sleep(2)
         if (call.caller, call.operation, moment) == ("other", "TransactWriteItems", "before"):
             world.clock.sleep(20)
 
     world.aws.fault = meet
-    world.clock.spawn(world.mapping.poll)
+    world.clock.spawn(polling(world.mapping))
     world.clock.advance(60)
     world.aws.fault = None
     assert begun
