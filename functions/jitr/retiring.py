@@ -86,7 +86,7 @@ class Retirement:
             self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)
             return False
         self._announcer.announce(replaced)
-        self._registry.record(replaced, record)
+        self._registry.record(replaced, record, run=self._run)
         self._registry.end_retirement(certificate_id, now)
         self._announcer.outcome(Outcome.REPLACED, certificate_id, replaced)
         return True
