@@ -88,7 +88,8 @@ class Fleet:
             ends_at=_issued(pem) + 365 * DAY,
             registered_at=NOW,
         )
-        stage.registry.claim(intent, Record(), owner, run="r", share=False, earlier=None, retire_at=NOW + 7 * DAY)
+        earlier = stage.registry.owner(thing) if intent.replaces else None
+        stage.registry.claim(intent, Record(), owner, run="r", share=False, earlier=earlier, retire_at=NOW + 7 * DAY)
         self.decide(place, pem, Outcome.ACTIVATED, Status.ACTIVE, thing_name=thing, **fields)
         described = stage.iot.describe_certificate(certificateId=device)["certificateDescription"]
         stage.iot.create_thing(thingName=thing)
