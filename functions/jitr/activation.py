@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from jitr.case import Case
-from jitr.claims import STALE_INTENT
+from jitr.claims import is_being_decided
 from jitr.decisions import Decision, Outcome, Owner, Standing
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, Reason, Rejected
@@ -133,11 +133,7 @@ class Activation:
         record = self._registry.recall([owner.certificate_id])[owner.certificate_id]
         if not record.never_came_in:
             return False
-        intent = record.intent
-        is_alive = (
-            intent is not None and record.begun_by is not None and case.clock() - intent.decided_at <= STALE_INTENT
-        )
-        if device.status is not Status.PENDING_ACTIVATION and not is_alive:
+        if device.status is not Status.PENDING_ACTIVATION and not is_being_decided(record, case.clock()):
             return True
         if refusal.reason.final:
             # An owner that was never ACTIVE refuses no device for good.

@@ -74,6 +74,11 @@ def begin(
     return update
 
 
+def is_being_decided(record: Record, now: datetime) -> bool:
+    """Whether an attempt has begun that is not known to be dead."""
+    return record.intent is not None and record.begun_by is not None and now - record.intent.decided_at <= STALE_INTENT
+
+
 def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
     """See that a certificate's record is still the one seen, and that no run is on its way to changing it."""
     check: ConditionCheckTypeDef = {"TableName": table, "Key": key(certificate_key(certificate_id))}  # type: ignore[typeddict-item]  # built step by step

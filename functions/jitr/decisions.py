@@ -73,7 +73,7 @@ class Decision:
     @property
     def claims_name(self) -> bool:
         """Whether this, as an intent, speaks of a thing name that is to be given back unless it becomes ACTIVE."""
-        return self.thing_name is not None and self.outcome is not Outcome.REPLACED
+        return self.thing_name is not None and self.outcome not in (Outcome.REPLACED, Outcome.FOUND)
 
     def with_claim_of(self, begun: "Decision | None") -> Self:
         """As the intent that follows another one: what that one claimed is not forgotten."""
@@ -142,18 +142,6 @@ class Verdict:
     by: str  # the caller's ARN
     at: datetime
     note: str = ""
-    version: int = 0  # counts a certificate's verdicts; 0: written by an earlier version
-    # The registration that a release deletes, as the operator saw it.
-    of_registration: datetime | None = None
-    of_status: Status | None = None
-
-    def explains(self, seen: "Decision") -> bool:
-        """Whether a status that is seen is what the operator released, on its way to being deleted."""
-        if self.word is not Word.RELEASED:
-            return False
-        if self.of_registration is None:
-            return not self.version  # an earlier version does not say what it released
-        return seen.is_for(self.of_registration) and seen.status is self.of_status
 
 
 @value
@@ -232,11 +220,13 @@ class Record:
     def is_news(self, found: Decision) -> bool:
         """Whether a status that was found is to be recorded: no decision or order of ours explains it.
 
-        REVOKED, and INACTIVE by somebody else's hand, are recorded over every decision, so that the certificate stays
-        out when it is deleted and comes back. ACTIVE is recorded over what was held or merely found.
+        REVOKED, and INACTIVE that jitr did not set, are recorded over every decision, so that the certificate stays
+        out when it is deleted and comes back. ACTIVE is recorded over what was held or merely found. While an operator
+        releases the certificate, what is found is about to be deleted, and nothing is recorded.
         """
         earlier = self.decision
-        if found.status is Status.PENDING_ACTIVATION or (self.verdict and self.verdict.explains(found)):
+        is_released = self.verdict is not None and self.verdict.word is Word.RELEASED
+        if found.status is Status.PENDING_ACTIVATION or is_released:
             return False
         if earlier is None:
             return True

@@ -20,7 +20,7 @@ from datetime import datetime
 
 from jitr.activation import Activation
 from jitr.case import Attempt, Case
-from jitr.claims import STALE_INTENT, Due
+from jitr.claims import Due, is_being_decided
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome, Record
 from jitr.enrollment_table import EnrollmentTable
@@ -236,5 +236,5 @@ def _refuse_to_overtake(record: Record, now: datetime) -> None:
 
     Raises Overtaken.
     """
-    if record.intent and record.begun_by and now - record.intent.decided_at <= STALE_INTENT:
+    if is_being_decided(record, now):
         raise Overtaken("another attempt is on its way to a decision")

@@ -68,7 +68,8 @@ class Retirement:
         ca = self._rules.ca(device.ca_certificate_id or "")
         replaced = replace(
             decision or self._unrecorded(device, ca),
-            outcome=Outcome.REPLACED,
+            # What somebody else deactivated stays known as such.
+            outcome=Outcome.FOUND if _was_deactivated_by_hand(decision, device) else Outcome.REPLACED,
             status=Status.INACTIVE if device.status is Status.ACTIVE else device.status,
             decided_at=now,
             thing_name=thing_name,
@@ -88,7 +89,7 @@ class Retirement:
         self._announcer.announce(replaced)
         self._registry.record(replaced, record, run=self._run)
         self._registry.end_retirement(certificate_id, now)
-        self._announcer.outcome(Outcome.REPLACED, certificate_id, replaced)
+        self._announcer.outcome(replaced.outcome, certificate_id, replaced)
         return True
 
     def _unrecorded(self, device: DeviceRegistration, ca: CaRules | None) -> Decision:
@@ -109,3 +110,12 @@ class Retirement:
             return self._iot.describe(certificate_id)
         except CertificateUnknown:
             return None
+
+
+def _was_deactivated_by_hand(decision: Decision | None, device: DeviceRegistration) -> bool:
+    """Whether the certificate is INACTIVE, and was recorded as found so."""
+    return (
+        decision is not None
+        and device.status is Status.INACTIVE
+        and (decision.outcome, decision.status) == (Outcome.FOUND, Status.INACTIVE)
+    )

@@ -10,7 +10,7 @@ from jitr.items import to_owner, to_record
 from simulation import Authority, Aws, Call, Deployment, Died, Leaf, Moment
 from simulation.deployment import ca_rules, rules
 from simulation.iot.certificates import DeviceCertificate
-from simulation.lambda_ import EventSourceMapping
+from simulation.lambda_ import Context, EventSourceMapping
 
 ACCOUNT = "111111111111"
 NAME = "sensor-0001"
@@ -47,8 +47,11 @@ class Promises:
         self.mapping = self.deployment.mapping(batch_size=1)
 
     def environment(self, caller: str) -> EventSourceMapping:
-        """Another execution environment of `register`, under the rules of now."""
-        return self.deployment.mapping(batch_size=1, caller=caller)
+        """Another execution environment of `register`, which goes on under the rules of now."""
+        handler = self.deployment.environment(caller=caller)
+        return EventSourceMapping(
+            self.deployment.registrations, self.account.sqs, lambda: handler, batch_size=1, timeout=60
+        )
 
     def issue(self, ca: str, *, begins: float = -1, ends: float = 365) -> Leaf:
         now = self.clock.now()
@@ -64,6 +67,11 @@ class Promises:
         self.connect(leaf)
         self.mapping.drain(within=3600)
         return self.status(leaf)
+
+    def replay(self, leaf: Leaf) -> None:
+        """Send its event to the function directly, as `jitrctl replay` does."""
+        event = {"certificateId": leaf.certificate_id, "caCertificateId": leaf.ca_certificate_id}
+        self.deployment.environment()(event, Context(self.clock, self.clock.monotonic() + 60))
 
     def die_after(self, operation: str) -> None:
         """Let the next poll die right after its first call of this operation."""

@@ -40,7 +40,7 @@ def test_a_refusal_that_is_cut_short_lets_no_older_run_activate_without_thing_an
         if call.caller == "register" and call.operation == "TransactWriteItems" and moment == "before" and not begun:
             begun.append(True)
             world.clock.spawn(polling(refusing))
-            world.clock.sleep(8)
+            world.clock.sleep(20)
         # Its decision is not announced, and so not recorded.
         return Fault.THROTTLED if (call.caller, call.operation, moment) == ("refusing", "PutEvents", "before") else None
 
@@ -196,3 +196,23 @@ def test_an_owner_that_may_still_come_in_refuses_no_device_for_good() -> None:
     assert world.status(device) == "PENDING_ACTIVATION"
     assert (decision := world.record(device).decision)
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
+
+
+def test_a_retired_certificate_that_somebody_deactivated_stays_out() -> None:
+    world = Promises({"factory": (A, {})})
+    old, new = world.issue("factory", begins=-300, ends=30), world.issue("factory")
+    assert world.come_up(old) == "ACTIVE"
+    assert world.come_up(new) == "ACTIVE"
+    world.set_status(old, "INACTIVE")
+    world.clock.advance(600)
+    world.replay(old)
+    world.clock.advance(7200)
+    world.deployment.sweep()
+    world.clock.advance(60)
+    assert not world.account.iot.things.of_principal(world.certificate(old).arn)
+    assert world.record(old).was_taken_away
+    world.delete(old)
+    world.clock.advance(600)
+    assert world.come_up(old) != "ACTIVE"
+    assert (decision := world.record(old).decision)
+    assert decision.reason is Reason.WAS_REVOKED
