@@ -99,6 +99,7 @@ class Watch:
     new_claims: list[str] = field(default_factory=list)  # certificate ids, by the last call
     lifted: list[tuple[str, Verdict, Verdict]] = field(default_factory=list)  # verdicts that the last call replaced
     step: int = 0
+    _told: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.deployed.append(self.deployment.rules)
@@ -126,7 +127,10 @@ class Watch:
     def _check(self, promises: Iterable[Promise], call: Call | None) -> None:
         by = f" (after {call.caller} {call.operation})" if call else ""
         for promise in promises:
-            self.broken += [(promise.name, text + by) for text in promise.check(self, call)]
+            for text in promise.check(self, call):
+                if (promise.name, text) not in self._told:  # once, not after every call that follows
+                    self._told.add((promise.name, text))
+                    self.broken.append((promise.name, text + by))
 
     # What is seen
 
