@@ -7,6 +7,7 @@ Time passes only where somebody sleeps: turns are not paced here, so that states
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -84,7 +85,7 @@ class ExploredWorld:
         self.silent: set[str] = set()  # labels of those that connect no more
         self.unfinished: list[Act] = []  # orders that were cut off
         self.watch = Watch(self.account, self.deployment, self.label)
-        self.aws.fault = self.watch  # type: ignore[assignment]  # it answers nothing
+        self.aws.fault = self.watch
 
     def label(self, certificate_id: str) -> str:
         names = (name for name, leaf in self.devices.items() if leaf.certificate_id == certificate_id)
@@ -135,9 +136,9 @@ class ExploredWorld:
                 raise Died
 
         self.connect(leaf)
-        self.aws.fault = fault  # type: ignore[assignment]  # as the watch
+        self.aws.fault = fault
         self.mapping.poll()
-        self.aws.fault = self.watch  # type: ignore[assignment]
+        self.aws.fault = self.watch
 
     def status(self, leaf: Leaf) -> str | None:
         certificate = self.account.iot.certificates.by_id.get(leaf.certificate_id)
@@ -165,10 +166,8 @@ class ExploredWorld:
 
     def sweep(self) -> Act:
         def run() -> None:
-            try:
+            with suppress(JitrError):  # the scheduler tries again
                 self.deployment.sweep()
-            except JitrError:
-                pass  # the scheduler tries again
 
         return run
 
@@ -213,8 +212,8 @@ class ExploredWorld:
             finally:
                 self.watch.running[leaf.certificate_id] -= 1
                 if not done:
-                    again = self._order(f"{name}-again", leaf, give, **ends)
-                    self.unfinished.append(again)
+                    self.watch.began.pop(name, None)  # the same person looks anew
+                    self.unfinished.append(self._order(name, leaf, give, **ends))
 
         return run
 
@@ -246,7 +245,7 @@ class ExploredWorld:
 
     def settle(self) -> None:
         """Let what was cut off be ordered again, and days pass in which devices connect and the sweep runs; then judge."""
-        self.aws.fault = self.watch  # type: ignore[assignment]
+        self.aws.fault = self.watch
         self.mapping = self.deployment.mapping()
         while self.unfinished:
             self.unfinished.pop()()

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jitr.provisioning import OWNER_ATTRIBUTE
-from jitr.rules import CaRules, OnReplacement, OnReject, Rules
+from jitr.rules import CaRules, OnReject, OnReplacement, Rules
 from simulation import Account, Call, Deployment, Moment
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, Thing
@@ -204,8 +204,8 @@ class Watch:
                 self.changes.append(Change(certificate, before, call))
         if call and call.caller.startswith(CONSOLE) and call.operation.startswith("Detach"):
             arn = call.parameters.get("principal") or call.parameters.get("target", "")
-            if certificate := self.certificates.get(arn.rpartition("/")[2]):
-                self.by_hand.add(certificate.number)
+            if found := self.certificates.get(arn.rpartition("/")[2]):
+                self.by_hand.add(found.number)
         if call is None or call.service == "dynamodb":
             self._note_items(call)
 
@@ -447,11 +447,15 @@ def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
         decision = watch.item(f"certificate#{certificate_id}").get("decision", {}).get("M", {})
         denied = verdict is not None and not verdict.allows
         # Who loses a name to another is refused for that alone; whatever else it is refused for is its own affair.
-        excused = decision.get("outcome", {}).get("S") == "rejected" or certificate.status == "REVOKED"
+        # Who was replaced had it; what the console undid, or came too late to undo, nobody mends.
+        over = decision.get("outcome", {}).get("S") in ("rejected", "replaced") or certificate.status == "REVOKED"
+        excused = over or certificate.number in watch.by_hand
         if not denied and certificate_id not in watch.taken_away and not excused:
             wanted[decision.get("asks_for", decision.get("thing_name", {})).get("S", "?")].append(certificate)
     for name, certificates in wanted.items():
-        if not any(one.status == "ACTIVE" and not watch.why_not_whole(one) for one in certificates):
+        thing = watch.things.get(name)
+        late = any(one.number in watch.overridden for one in (watch.active_on(thing) if thing else ()))
+        if not late and not any(one.status == "ACTIVE" and not watch.why_not_whole(one) for one in certificates):
             names = ", ".join(watch.name_of(one.certificate_id) for one in certificates)
             yield f"nobody has {name}: {names}"
 
@@ -471,18 +475,21 @@ def _things_in_order(watch: Watch, _call: Call | None) -> Iterator[str]:
 
 
 def _attributes(watch: Watch, certificate: DeviceCertificate) -> Iterator[str]:
-    """A thing is in order for the certificate that owns its name."""
+    """A thing is in order for the certificate that owns its name.
+
+    What another one wrote that had claimed the name stays when the name goes back: nobody looks at the thing then.
+    """
     for thing in watch.account.iot.things.of_principal(certificate.arn).values():
         owner = watch.item(f"thing#{thing.name}").get("certificate_id", {}).get("S")
+        written_by = thing.attributes.get(OWNER_ATTRIBUTE, "")
         if owner != certificate.certificate_id:
             continue
-        if thing.attributes.get(OWNER_ATTRIBUTE) != owner:
-            written_by = watch.name_of(thing.attributes.get(OWNER_ATTRIBUTE, ""))
-            yield f"{thing.name} is {watch.name_of(owner)}'s, and bears what {written_by} wrote"
+        if written_by not in watch.owned[thing.name]:
+            yield f"{thing.name} is {watch.name_of(owner)}'s, and bears what {watch.name_of(written_by)} wrote"
         given = [dict(rules.attributes) for rules in watch.rules_of(certificate)]
-        if not any(wanted.items() <= thing.attributes.items() for wanted in given if not _has_templates(wanted)):
-            if not any(_has_templates(wanted) for wanted in given):
-                yield f"{thing.name} has {thing.attributes}, which no rules of its owner's CA give"
+        fits = any(_has_templates(one) or one.items() <= thing.attributes.items() for one in given)
+        if written_by == owner and not fits:
+            yield f"{thing.name} has {thing.attributes}, which no rules of its owner's CA give"
 
 
 def _has_templates(attributes: dict[str, str]) -> bool:
@@ -493,7 +500,8 @@ def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
     for name, thing in watch.things.items():
         if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
-            if owner is not None and owner.status in ("ACTIVE", "PENDING_ACTIVATION"):
+            waits = owner is not None and owner.status in ("ACTIVE", "PENDING_ACTIVATION")
+            if owner and waits and owner.number not in watch.by_hand:
                 yield f"thing {name} was made for {watch.name_of(owner.certificate_id)}, and is nobody's"
 
 

@@ -41,6 +41,7 @@ from simulation.deployment import ca_rules, rules
 from simulation.faults import PARTIAL
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping
+from tests.survival.invariants import CONSOLE, TakenAway, Watch
 from tests.survival.warm import WarmAws
 
 ACCOUNTS = ("111111111111", "222222222222")
@@ -290,6 +291,7 @@ class Site:
     deployment: Deployment
     environments: list[Environment]
     operator: Operator
+    watch: Watch
     sweeps: bool = False
     swept_looks: dict[str, Look] = field(default_factory=dict)
     statuses: dict[int, str] = field(default_factory=dict)  # by the registration's number, as last seen
@@ -366,7 +368,10 @@ class World:
             Environment(caller=caller, mapping=deployment.mapping(batch_size=self.batch_size, caller=caller))
             for caller in ("register-1", "register-2")
         ]
-        return Site(account=account, deployment=deployment, environments=environments, operator=operator)
+        watch = Watch(account, deployment, lambda certificate_id: str(BY_ID.get(certificate_id, certificate_id[:8])))
+        site = Site(account=account, deployment=deployment, environments=environments, operator=operator, watch=watch)
+        watch.running = site.running
+        return site
 
     def rules(self) -> Any:
         settings = {
@@ -588,6 +593,7 @@ class World:
             return
         site.account.iot.certificates.update_certificate({"certificateId": slot.id, "newStatus": what})
         site.statuses[certificate.number] = what
+        site.watch.taken_away[slot.id] = TakenAway(CONSOLE, certificate.number, self.clock.now())
         if slot.id in site.standing and site.standing[slot.id].number == certificate.number:
             site.standing[slot.id].status = what
 
@@ -598,6 +604,8 @@ class World:
         if self.trace is not None:
             status = call.parameters.get("newStatus", "")
             self._note(f"{self._moments:3} {moment:6} {call.account_id[0]} {call.caller} {call.operation} {status}")
+        site.watch(call, moment)
+        self._take_over(site, call)
         if moment == "before":
             self._watch_before(site, call)
         else:
@@ -612,6 +620,12 @@ class World:
             self._moments = 0
             answer = self._interrupt(interruption, call, moment) or answer
         return answer
+
+    def _take_over(self, site: Site, call: Call | None) -> None:
+        """What broke a promise of invariants.py."""
+        for name, what in site.watch.broken:
+            self._break(call, f"{name}: {what}")
+        site.watch.broken.clear()
 
     def _still_failing(self, call: Call, moment: Moment) -> Fault | None:
         key = call.caller + moment, call.invocation
