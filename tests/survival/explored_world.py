@@ -244,7 +244,7 @@ class ExploredWorld:
     # The end
 
     def settle(self) -> None:
-        """Let what was cut off be ordered again, and days pass in which devices connect and the sweep runs; then judge."""
+        """Order again what was cut off, let days pass in which devices connect and the sweep runs, and judge."""
         self.aws.fault = self.watch
         self.mapping = self.deployment.mapping()
         while self.unfinished:

@@ -86,6 +86,7 @@ class Watch:
     by_hand: set[int] = field(
         default_factory=set
     )  # registrations that the console detached something from, or activated
+    detached: set[str] = field(default_factory=set)  # certificate ids that the console ever took off their things
     overridden: set[int] = field(default_factory=set)  # registrations whose console change fell into the window
     released: set[str] = field(default_factory=set)
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
@@ -206,8 +207,8 @@ class Watch:
             arn = call.parameters.get("principal") or call.parameters.get("target", "")
             if found := self.certificates.get(arn.rpartition("/")[2]):
                 self.by_hand.add(found.number)
-        if call is None or call.service == "dynamodb":
-            self._note_items(call)
+                self.detached.add(found.certificate_id)
+        self._note_items(call)
 
     def _note_items(self, call: Call | None) -> None:
         for (key,), item in self.deployment.registry.items.items():
@@ -246,9 +247,9 @@ class Watch:
 
 def _whole(watch: Watch, _call: Call | None) -> Iterator[str]:
     for certificate in watch.certificates.values():
-        if certificate.status == "ACTIVE" and certificate.number not in watch.by_hand:
-            if lacks := watch.why_not_whole(certificate):
-                yield f"{watch.name_of(certificate.certificate_id)} is ACTIVE {lacks}"
+        lacks = watch.why_not_whole(certificate)
+        if lacks and certificate.status == "ACTIVE" and certificate.number not in watch.by_hand:
+            yield f"{watch.name_of(certificate.certificate_id)} is ACTIVE {lacks}"
 
 
 def _pending_alone(watch: Watch, _call: Call | None) -> Iterator[str]:
@@ -285,13 +286,10 @@ def _verdict_unseen(watch: Watch, _call: Call | None) -> Iterator[str]:
 
 def _taken_away(watch: Watch, _call: Call | None) -> Iterator[str]:
     for certificate_id, certificate in watch.certificates.items():
-        if (
-            certificate.status == "ACTIVE"
-            and certificate.number not in watch.by_hand
-            and not watch.running[certificate_id]
-        ):
-            if away := watch.is_taken_away(certificate_id):
-                yield f"{watch.name_of(certificate_id)} is ACTIVE, and {away.by} took it away"
+        if certificate.status != "ACTIVE" or certificate.number in watch.by_hand or watch.running[certificate_id]:
+            continue
+        if away := watch.is_taken_away(certificate_id):
+            yield f"{watch.name_of(certificate_id)} is ACTIVE, and {away.by} took it away"
 
 
 def _one_name(watch: Watch, _call: Call | None) -> Iterator[str]:
@@ -335,9 +333,11 @@ def _thing_kept(watch: Watch, call: Call | None) -> Iterator[str]:
             continue
         written_by = thing.attributes.get(OWNER_ATTRIBUTE)
         if written_by and written_by not in watch.owned[name] and not _shares(watch, written_by, active):
-            yield f"{name} is an ACTIVE certificate's, and bears what {watch.name_of(written_by)} wrote, which never claimed it"
+            writer = watch.name_of(written_by)
+            yield f"{name} is an ACTIVE certificate's, and bears what {writer} wrote, which never claimed it"
         if stranger := _strange_groups(watch, thing, active):
-            yield f"{name} is an ACTIVE certificate's, and is in {', '.join(sorted(stranger))}, which its owners' rules do not give"
+            groups = ", ".join(sorted(stranger))
+            yield f"{name} is an ACTIVE certificate's, and is in {groups}, which its owners' rules do not give"
 
 
 def _shares(watch: Watch, certificate_id: str, active: list[DeviceCertificate]) -> bool:
@@ -361,6 +361,8 @@ def _retired_in_time(watch: Watch, _call: Call | None) -> Iterator[str]:
         call, old = change.call, change.certificate
         if call is None or not call.caller.startswith(SWEEP) or change.before != "ACTIVE":
             continue
+        if call.operation != "UpdateCertificate":
+            continue  # somebody's who acted meanwhile
         followers = [
             one
             for thing in watch.account.iot.things.of_principal(old.arn).values()
@@ -449,6 +451,8 @@ def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
         # Who loses a name to another is refused for that alone; whatever else it is refused for is its own affair.
         # Who was replaced had it; what the console undid, or came too late to undo, nobody mends.
         over = decision.get("outcome", {}).get("S") in ("rejected", "replaced") or certificate.status == "REVOKED"
+        begun = watch.item(f"certificate#{certificate_id}").get("intent", {}).get("M", {}).get("outcome", {}).get("S")
+        over |= certificate.status == "INACTIVE" and begun == "replaced"  # and its follower was taken away since
         excused = over or certificate.number in watch.by_hand
         if not denied and certificate_id not in watch.taken_away and not excused:
             wanted[decision.get("asks_for", decision.get("thing_name", {})).get("S", "?")].append(certificate)
@@ -501,7 +505,7 @@ def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
         if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
             waits = owner is not None and owner.status in ("ACTIVE", "PENDING_ACTIVATION")
-            if owner and waits and owner.number not in watch.by_hand:
+            if owner and waits and owner.certificate_id not in watch.detached:
                 yield f"thing {name} was made for {watch.name_of(owner.certificate_id)}, and is nobody's"
 
 
