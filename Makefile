@@ -6,13 +6,17 @@ BIN := .venv/bin
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 SETUP := .venv/.set-up
 
-.PHONY: demo test check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
+.PHONY: demo test test-deep check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
 
 test: check
 	$(BIN)/pytest --numprocesses 2 --dist loadscope
+
+# All pairs of acts that meet, every schedule with one switch (tests/survival/explorer.py).
+test-deep: setup
+	$(BIN)/pytest --numprocesses 2 -m deep tests/survival
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -33,10 +37,11 @@ synth-fleet: setup
 sbom: setup
 	$(BIN)/python -m infra.sbom
 
-# The state machine and the damaged certificates for longer, from other seeds each time.
+# The state machine and the damaged certificates for longer, from other seeds each time; schedules with two switches.
 fuzz: setup
 	JITR_FUZZ_MUTANTS=$${JITR_FUZZ_MUTANTS:-500000} $(BIN)/pytest tests/unit/test_fuzz.py
 	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
+	JITR_EXPLORED_SWITCHES=2 $(BIN)/pytest --numprocesses 2 -m deep tests/survival
 
 # Every figure of docs/performance.md, in under ten minutes on two idle processors.
 bench: setup

@@ -8,6 +8,8 @@ There are two ways to live in it:
   Only one of them ever runs, and it runs until it sleeps, so nothing needs a lock and every run is the same. A task is
   a thread underneath, because boto3 and our handler are ordinary blocking code; the price is some 20 µs for each sleep.
 
+A test that decides itself who goes on, and until where, makes a `task`, lets it `park` and lets it `go_on`.
+
 Nothing here sleeps really, and nothing reads the real clock.
 """
 
@@ -37,8 +39,9 @@ class Clock:
         self._elapsed = 0.0
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._running: _Task | None = None
-        self._asleep: set[_Task] = set()
+        self._running: Task | None = None
+        self._asleep: set[Task] = set()
+        self._parked: set[Task] = set()
         self._deadlines: list[float] = []  # of what runs alone; a task has its own
 
     def now(self) -> datetime:
@@ -71,8 +74,37 @@ class Clock:
 
         An error that leaves it is raised where time was made to pass.
         """
-        task = _Task(action)
+        task = Task(action)
         self.call_later(0, lambda: self._resume(task))
+
+    def task(self, action: Callable[[], None]) -> "Task":
+        """A task that takes its first step when it is let go on, not by itself."""
+        task = Task(action)
+        self._parked.add(task)
+        return task
+
+    def park(self) -> None:
+        """What runs as a task calls this: others go on, however long, until somebody lets this one `go_on`.
+
+        Raises DeadlinePassed when its deadline lies behind it by then.
+        """
+        task = self._running
+        if task is None:
+            raise RuntimeError("only a task can be parked")
+        self._parked.add(task)
+        task.pause()
+        if task.deadlines and self._elapsed > task.deadlines[-1]:
+            raise DeadlinePassed
+
+    def go_on(self, task: "Task") -> None:
+        """Let a parked task go on until it parks again or ends; time passes while it sleeps.
+
+        An error that leaves it is raised here.
+        """
+        self._parked.discard(task)
+        self._resume(task)
+        while task in self._asleep:
+            self._wait(max(self._due[0][0] - self._elapsed, 0))
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
@@ -85,8 +117,8 @@ class Clock:
             deadlines.pop()
 
     def close(self) -> None:
-        """End the tasks that still sleep."""
-        for task in list(self._asleep):
+        """End the tasks that still sleep, or are parked."""
+        for task in [*self._asleep, *self._parked]:
             task.closing = True
             self._resume(task)
 
@@ -105,8 +137,9 @@ class Clock:
             action()
         self._elapsed = max(self._elapsed, until)
 
-    def _resume(self, task: "_Task") -> None:
+    def _resume(self, task: "Task") -> None:
         self._asleep.discard(task)
+        self._parked.discard(task)
         self._running = task
         try:
             task.go_on()
@@ -116,7 +149,7 @@ class Clock:
             raise task.error
 
 
-class _Task:
+class Task:
     """A function in a thread that only runs while the clock waits for it."""
 
     def __init__(self, action: Callable[[], None]) -> None:
@@ -129,6 +162,7 @@ class _Task:
         self.deadlines: list[float] = []
         self.error: BaseException | None = None
         self.closing = False
+        self.has_ended = False
 
     def go_on(self) -> None:
         """Called by the clock: give the task its turn, and come back when it sleeps or has ended."""
@@ -146,8 +180,10 @@ class _Task:
     def _run(self) -> None:
         self._mine.acquire()
         try:
-            self._action()
+            if not self.closing:
+                self._action()
         except BaseException as error:  # noqa: BLE001 -- handed to the thread that makes time pass
             self.error = error
         finally:
+            self.has_ended = True
             self._clocks.release()

@@ -27,6 +27,7 @@ from jitr.rules import CheckMode, EnrollmentRule, OnReject
 from jitrctl.operating import Operator, Order
 from simulation import Authority, Aws, Call, Deployment, Leaf, Moment
 from simulation.deployment import ca_rules, rules
+from tests.survival.invariants import Watch
 
 DAY = 86_400.0
 HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:check"
@@ -51,6 +52,7 @@ class World:
         self.deployment = Deployment(self.account, self.rules())
         self.mapping = self.deployment.mapping()
         self.leaf = self.issue("sensor-0001")
+        self.promises = Watch(self.account, self.deployment, lambda certificate_id: certificate_id[:8])
 
     @cached_property
     def operator(self) -> Operator:
@@ -110,15 +112,13 @@ class World:
         in_groups = all(self.admin.list_thing_groups_for_thing(thingName=thing)["thingGroups"] for thing in attached)
         return bool(attached) and bool(policies.of_target(certificate.arn)) and in_groups
 
-    def watch(self, call: Call, _moment: Moment) -> None:
-        """Never, at no moment in between: an ACTIVE certificate without its thing and policy."""
-        for certificate in self.account.iot.certificates.by_id.values():
-            if certificate.status == "ACTIVE":
-                held = (
-                    self.account.iot.policies.of_target(certificate.arn),
-                    self.account.iot.things.of_principal(certificate.arn),
-                )
-                assert all(held), f"ACTIVE without policy or thing at {call.name}"
+    def watch(self, call: Call, moment: Moment) -> None:
+        """At every moment: the promises of invariants.py."""
+        self.promises(call, moment)
+        self.check_promises()
+
+    def check_promises(self) -> None:
+        assert not self.promises.broken, self.promises.broken
 
     def deploy(self, **changed: Any) -> None:
         """Other rules from now on, in new execution environments."""

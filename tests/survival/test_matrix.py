@@ -28,6 +28,8 @@ def test_every_call_can_be_struck_and_all_ends_well(
             _check_messages(world)
             _check_end(case, world)
             _check_announcements(world)
+            world.promises.settled()
+            world.check_promises()
         except AssertionError as error:
             raise AssertionError(f"{where}: {error}") from error
         # A redelivery makes each call at most once more, a duplicate too, and the struck one has three attempts; one

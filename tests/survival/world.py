@@ -17,9 +17,6 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Literal, cast
 
-import boto3
-from botocore import UNSIGNED
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -38,15 +35,14 @@ from jitr.registry import Registry
 from jitr.rules import EnrollmentRule, OnReject, OnReplacement
 from jitr.telemetry import _event_id
 from jitrctl.operating import OperatingError, Operator, Order
-from simulation import Account, Authority, Aws, Call, Clock, DeadlinePassed, Deployment, Died, Fault, Leaf, Moment
-from simulation.aws import DEFAULT_CONFIG, ServiceName
+from simulation import Account, Authority, Call, DeadlinePassed, Deployment, Died, Fault, Leaf, Moment
 from simulation.clock import START
 from simulation.deployment import ca_rules, rules
 from simulation.faults import PARTIAL
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping
-from simulation.place import Place
-from simulation.wire import attach
+from tests.survival.invariants import CONSOLE, TakenAway, Watch
+from tests.survival.warm import WarmAws
 
 ACCOUNTS = ("111111111111", "222222222222")
 OVERLAP = 3600
@@ -151,85 +147,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "group": {"thing_groups": ("factory-1",)},
     "approve": {"enrollment": EnrollmentRule.APPROVE},
 }
-
-
-# Clients: made once, as a warm environment has them; the account behind them changes with each world.
-
-
-class _Fast:
-    """In place of botocore's user agent, which takes a fifth of a call."""
-
-    def to_string(self) -> str:
-        return "simulated"
-
-    def with_client_config(self, _config: object) -> "_Fast":
-        return self
-
-
-_session = boto3.Session(aws_access_key_id="simulated", aws_secret_access_key="simulated")
-_UNSIGNED = Config(signature_version=UNSIGNED)
-
-
-@dataclass(slots=True)
-class _Line:
-    """Where a shared client's calls end."""
-
-    account: "WarmAccount | None" = None
-    caller: str = ""
-
-    def sleep(self, seconds: float) -> None:
-        assert self.account
-        self.account.aws.clock.sleep(seconds)
-
-
-class WarmAccount(Account):
-    """An account whose clients are shared by all worlds of the process; a client takes longer than ten calls."""
-
-    _lines: dict[tuple[str, str, str], tuple[Any, _Line]] = {}  # noqa: RUF012 -- for the process
-
-    def client(self, service: ServiceName, *, caller: str = "", config: Config = DEFAULT_CONFIG) -> Any:
-        key = self.id, service, caller
-        if key not in self._lines:
-            self._lines[key] = self._connected(service, caller, config)
-        client, line = self._lines[key]
-        line.account = self
-        return client
-
-    def _connected(self, service: ServiceName, caller: str, config: Config) -> tuple[Any, _Line]:
-        client: Any = _session.client(service, region_name=self.region, config=config.merge(_UNSIGNED))
-        client._user_agent_creator = _Fast()
-        read_timeout: float = client.meta.config.read_timeout
-        line = _Line()
-
-        def serve(operation: str, params: dict[str, Any], attempt: int, invocation: str) -> dict[str, Any]:
-            account = line.account
-            assert account
-            call = Call(
-                account_id=account.id,
-                region=account.region,
-                caller=caller,
-                service=service,
-                operation=operation,
-                parameters=params,
-                at=account.aws.clock.now(),
-                attempt=attempt,
-                invocation=invocation,
-            )
-            return account._serve(call, read_timeout)
-
-        attach(client, cast("Clock", line), serve)
-        return client, line
-
-
-class WarmAws(Aws):
-    """A world of WarmAccounts."""
-
-    def account(self, account_id: str, region: str = "eu-central-1") -> Account:
-        key = account_id, region
-        if key not in self._accounts:
-            place = Place(account_id, region, self.clock, self.undocumented, self._default_cas.setdefault(region, {}))
-            self._accounts[key] = WarmAccount(self, place)
-        return self._accounts[key]
 
 
 # What acts, and what interrupts it: drawn by the machine, readable in a falsifying example.
@@ -374,6 +291,7 @@ class Site:
     deployment: Deployment
     environments: list[Environment]
     operator: Operator
+    watch: Watch
     sweeps: bool = False
     swept_looks: dict[str, Look] = field(default_factory=dict)
     statuses: dict[int, str] = field(default_factory=dict)  # by the registration's number, as last seen
@@ -450,7 +368,10 @@ class World:
             Environment(caller=caller, mapping=deployment.mapping(batch_size=self.batch_size, caller=caller))
             for caller in ("register-1", "register-2")
         ]
-        return Site(account=account, deployment=deployment, environments=environments, operator=operator)
+        watch = Watch(account, deployment, lambda certificate_id: str(BY_ID.get(certificate_id, certificate_id[:8])))
+        site = Site(account=account, deployment=deployment, environments=environments, operator=operator, watch=watch)
+        watch.running = site.running
+        return site
 
     def rules(self) -> Any:
         settings = {
@@ -672,6 +593,7 @@ class World:
             return
         site.account.iot.certificates.update_certificate({"certificateId": slot.id, "newStatus": what})
         site.statuses[certificate.number] = what
+        site.watch.taken_away[slot.id] = TakenAway(CONSOLE, certificate.number, self.clock.now())
         if slot.id in site.standing and site.standing[slot.id].number == certificate.number:
             site.standing[slot.id].status = what
 
@@ -682,6 +604,8 @@ class World:
         if self.trace is not None:
             status = call.parameters.get("newStatus", "")
             self._note(f"{self._moments:3} {moment:6} {call.account_id[0]} {call.caller} {call.operation} {status}")
+        site.watch(call, moment)
+        self._take_over(site, call)
         if moment == "before":
             self._watch_before(site, call)
         else:
@@ -696,6 +620,12 @@ class World:
             self._moments = 0
             answer = self._interrupt(interruption, call, moment) or answer
         return answer
+
+    def _take_over(self, site: Site, call: Call | None) -> None:
+        """What broke a promise of invariants.py."""
+        for name, what in site.watch.broken:
+            self._break(call, f"{name}: {what}")
+        site.watch.broken.clear()
 
     def _still_failing(self, call: Call, moment: Moment) -> Fault | None:
         key = call.caller + moment, call.invocation

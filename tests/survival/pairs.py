@@ -1,0 +1,223 @@
+"""The pairs of acts whose schedules are explored, and how it comes to each meeting.
+
+KNOWN are those behind promises that were broken once; OTHERS, whoever may meet a look at a certificate.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jitr.decisions import Word
+from jitr.rules import EnrollmentRule, OnReplacement
+from simulation import Call, Fault, Moment
+from tests.survival.explored_world import DAY, HOSTILE, Act, ExploredWorld
+from tests.survival.explorer import Pair
+
+Prepared = tuple[ExploredWorld, Mapping[str, Act]]
+HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:name-giver"
+
+
+def _refusal_and_claim() -> Prepared:
+    world = ExploredWorld(home={"rotation_window": 60 * int(DAY)})
+    world.bring_up(world.device("old", begins=-300, ends=30))
+    new = world.device("new")
+    claims = world.look("register-new-rules", new)
+    world.deploy(rotation_window=10 * int(DAY))
+    refuses = world.look("register-old-rules", new)
+    world.deploy(rotation_window=60 * int(DAY))
+    return world, {"a look at `new` under rules that let it follow": claims, "one under rules that do not": refuses}
+
+
+def _refusal_and_return() -> Prepared:
+    world = ExploredWorld(home={})
+    other, device = world.device("other", begins=-2), world.device("device")
+    world.begin_and_die(other, "TransactWriteItems")
+    world.console(other, "INACTIVE")()
+    refuses = world.look("register-1", device)
+    world.clock.advance(335)
+    gives_back = world.look("register-2", other, device)
+    return world, {
+        "a look at `device`, whose name `other` has claimed": refuses,
+        "one that gives the name back, then looks at `device`": gives_back,
+    }
+
+
+def _deletion_and_clone() -> Prepared:
+    world = ExploredWorld(home={"overlap": 7 * int(DAY)}, hostile={})
+    world.bring_up(world.device("first", begins=-300, ends=30))
+    second = world.device("second")
+    world.bring_up(second)
+    clone = world.device("clone", ca=HOSTILE, begins=-500)
+    world.silent.add("second")
+    deletes = world.console(second, "delete")
+    return world, {"the console deletes `second`": deletes, "a look at `clone`": world.look("register", clone)}
+
+
+def _two_cas() -> Prepared:
+    world = ExploredWorld(
+        home={"attributes": {"site": "berlin"}, "thing_groups": ("plain",)},
+        hostile={"attributes": {"site": "evil"}, "thing_groups": ("admins",)},
+    )
+    victim, evil = world.device("victim"), world.device("evil", ca=HOSTILE)
+    looks = world.look("register-1", victim), world.look("register-2", evil)
+    return world, {"a look at `victim`": looks[0], "a look at `evil`, of the other CA": looks[1]}
+
+
+def _release_and_revoke() -> Prepared:
+    world = ExploredWorld(home={"common_name": "other-[0-9]+"})
+    device = world.device("device")
+    world.bring_up(device)
+    world.deploy(common_name="sensor-[0-9]+")
+    return world, {
+        "ann releases `device`": world.release("operator-ann", device),
+        "bob revokes it": world.take_away("operator-bob", device, Word.REVOKED),
+    }
+
+
+def _retry_and_console() -> Prepared:
+    world = ExploredWorld(home={})
+    device = world.device("device")
+    look = world.look("register", device)
+    return world, {
+        "a look whose UpdateCertificate is not answered": look,
+        "the console revokes": world.console(device, "REVOKED"),
+    }
+
+
+def _unanswered(call: Call, moment: Moment) -> Fault | None:
+    is_it = (call.operation, call.caller, call.attempt, moment) == ("UpdateCertificate", "register", 1, "after")
+    return Fault.TIMEOUT if is_it else None
+
+
+KNOWN = (
+    Pair("refusal-and-claim", "one certificate, two sets of rules (p01)", _refusal_and_claim),
+    Pair("refusal-and-return", "a name that is given back meanwhile (p02)", _refusal_and_return, last_death=True),
+    Pair("deletion-and-clone", "the owner is deleted, its predecessor works (p05)", _deletion_and_clone),
+    Pair("two-cas", "two CAs, one name (p07)", _two_cas),
+    Pair("release-and-revoke", "two operators (p08)", _release_and_revoke),
+    Pair(
+        "retry-and-console", "an answer is lost, and the console revokes (p13)", _retry_and_console, fault=_unanswered
+    ),
+)
+
+
+# Whoever may meet a look.
+
+Other = Callable[[ExploredWorld, Any], Act]
+
+
+def _meeting(other: Other, *, hook: bool = False, **settings: Any) -> Callable[[], Prepared]:
+    """A look at a first certificate of a name, and somebody else."""
+
+    def prepare() -> Prepared:
+        world = ExploredWorld(home=settings | ({"hook": HOOK_ARN} if hook else {}), hostile={})
+        if hook:
+            world.hook()
+        device = world.device("device")
+        look = world.look("register", device)
+        return world, {"a look at `device`": look, "the other": other(world, device)}
+
+    return prepare
+
+
+def _rotation(other: Callable[[ExploredWorld, Any, Any], Act]) -> Callable[[], Prepared]:
+    """A look at a certificate that follows another one, and somebody else."""
+
+    def prepare() -> Prepared:
+        world = ExploredWorld(home={}, hostile={})
+        old = world.device("old", begins=-300, ends=30)
+        world.bring_up(old)
+        new = world.device("new")
+        look = world.look("register", new)
+        return world, {"a look at `new`, which follows `old`": look, "the other": other(world, old, new)}
+
+    return prepare
+
+
+def _renamed(world: ExploredWorld, device: Any) -> Act:
+    """A look under rules that make another name of it."""
+    world.deploy(thing_name="new-{common_name}")
+    return world.look("register-2", device)
+
+
+def _deployment(world: ExploredWorld, device: Any) -> Act:
+    """A deployment, and the look of the first environment that has it."""
+
+    def run() -> None:
+        world.deploy(thing_name="new-{common_name}")
+        world.mapping.poll()
+
+    world.clock.advance(20)
+    world.connect(device)
+    return run
+
+
+def _sharing(world: ExploredWorld, _device: Any) -> Act:
+    world.deploy(HOSTILE, on_replacement=OnReplacement.SHARE)
+    return world.look("register-2", world.device("evil", ca=HOSTILE))
+
+
+def _twin_name(world: ExploredWorld, _device: Any) -> Act:
+    return world.look("register-2", world.device("second", begins=-2))
+
+
+def _retirement() -> Prepared:
+    """The sweep retires the old one, and the console takes the new one away."""
+    world = ExploredWorld(home={})
+    world.bring_up(world.device("old", begins=-300, ends=30))
+    new = world.device("new")
+    world.bring_up(new)
+    world.clock.advance(3700)
+    return world, {"the sweep": world.sweep(), "bob revokes `new`": world.take_away("operator-bob", new, Word.REVOKED)}
+
+
+def _approval_and_revoke() -> Prepared:
+    world = ExploredWorld(home={"enrollment": EnrollmentRule.APPROVE})
+    device = world.device("device")
+    world.bring_up(device)
+    return world, {
+        "ann approves `device`": world.approve("operator-ann", device),
+        "bob revokes it": world.take_away("operator-bob", device, Word.REVOKED),
+    }
+
+
+_ON_ONE: dict[str, Other] = {
+    "same-rules": lambda world, device: world.look("register-2", device),
+    "renamed": _renamed,
+    "deployment": _deployment,
+    "same-name": _twin_name,
+    "hostile-share": _sharing,
+    "sweep": lambda world, _device: world.sweep(),
+    "deny": lambda world, device: world.take_away("operator-bob", device, Word.DENIED),
+    "deactivate": lambda world, device: world.take_away("operator-bob", device, Word.DEACTIVATED),
+    "revoke": lambda world, device: world.take_away("operator-bob", device, Word.REVOKED),
+    "release": lambda world, device: world.release("operator-bob", device),
+    "approve": lambda world, device: world.approve("operator-bob", device),
+    "console-inactive": lambda world, device: world.console(device, "INACTIVE"),
+    "console-revoked": lambda world, device: world.console(device, "REVOKED"),
+    "console-delete": lambda world, device: world.console(device, "delete"),
+}
+_ON_ROTATION: dict[str, Callable[[ExploredWorld, Any, Any], Act]] = {
+    "same-rules": lambda world, _old, new: world.look("register-2", new),
+    "sweep": lambda world, _old, _new: world.sweep(),
+    "revoke-new": lambda world, _old, new: world.take_away("operator-bob", new, Word.REVOKED),
+    "revoke-old": lambda world, old, _new: world.take_away("operator-bob", old, Word.REVOKED),
+    "release-new": lambda world, _old, new: world.release("operator-bob", new),
+    "console-delete-old": lambda world, old, _new: world.console(old, "delete"),
+    "console-revoke-new": lambda world, _old, new: world.console(new, "REVOKED"),
+    "hostile": lambda world, _old, _new: world.look("register-2", world.device("evil", ca=HOSTILE)),
+}
+OTHERS = (
+    *(Pair(f"look-{name}", f"a first look, and {name}", _meeting(other)) for name, other in _ON_ONE.items()),
+    *(
+        Pair(
+            f"hook-{name}",
+            f"a look with a hook that names anew each time, and {name}",
+            _meeting(_ON_ONE[name], hook=True),
+        )
+        for name in ("same-rules", "sweep", "revoke", "release", "console-delete")
+    ),
+    *(Pair(f"rotation-{name}", f"a rotation, and {name}", _rotation(other)) for name, other in _ON_ROTATION.items()),
+    Pair("retirement-revoke", "a retirement, and the follower is revoked", _retirement),
+    Pair("approval-and-revoke", "two operators", _approval_and_revoke),
+)
+ALL_PAIRS = (*KNOWN, *OTHERS)

@@ -1,0 +1,48 @@
+"""Every schedule of acts that meet keeps the promises of docs/how-it-works.md (explorer.py, invariants.py)."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.survival.explorer import Explorer, Pair, parse, replay
+from tests.survival.pairs import KNOWN, OTHERS
+
+SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
+
+
+def _id(pair: Pair) -> str:
+    return pair.name
+
+
+def _explore(pair: Pair, switches: int, record: Callable[[str, object], None]) -> None:
+    explored = Explorer(pair, switches).explore()
+    record("schedules explored", explored.played)
+    assert not explored.broken, explored.told()
+
+
+@pytest.mark.parametrize("pair", KNOWN, ids=_id)
+def test_what_was_broken_once_holds_in_every_schedule_of_two_switches(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 2, record_property)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pair", OTHERS, ids=_id)
+def test_whoever_meets_a_look_the_promises_hold(pair: Pair, record_property: Callable[[str, object], None]) -> None:
+    _explore(pair, SWITCHES, record_property)
+
+
+@pytest.mark.parametrize("text", ["", "A9", "A9 B8!", "A B3!", "A0"])
+def test_a_schedule_is_read_as_it_is_printed(text: str) -> None:
+    assert " ".join(map(str, parse(text))) == text
+
+
+def test_a_replayed_schedule_tells_who_paused_where() -> None:
+    told = replay(KNOWN[3], "A6 B3!")
+    first, second, *_ = (line for line in told.splitlines() if line.startswith(("  A: ", "  B: ")))
+    assert first.count(",") == 5
+    assert second.count(",") == 2
+    assert "A pauses" in told
+    assert "B dies" in told
