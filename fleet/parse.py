@@ -54,10 +54,11 @@ def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fle
     root = Place(report)
     draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
     certificates = _read_files(draft, root, now=now or datetime.now(UTC), proven=proven)
+    variables = _read_policies(draft, root)
     check_agreement(draft, root, proven=proven)
     if report.problems:
         raise FleetError(report.problems)
-    return _fleet(draft, path, certificates)
+    return _fleet(draft, path, certificates, variables)
 
 
 def _read_text(path: Path) -> str:
@@ -93,8 +94,6 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
     certificates: dict[tuple[str, ...], x509.Certificate] = {}
     first: dict[x509.Certificate, str] = {}
     for name, ca in draft.get("ca", {}).items():
-        if ca.get("policy"):
-            check_policy(folder / ca["policy"], root.at("ca", name, "policy"))
         place = root.at("ca", name, "certificate")
         certificate = read_certificate(folder / ca["certificate"], place) if "certificate" in ca else None
         if certificate is None:
@@ -118,10 +117,22 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
     return certificates
 
 
-def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
+def _read_policies(draft: Draft, root: Place) -> Mapping[str, tuple[str, ...]]:
+    """The certificate variables that each CA's policy names; jitr's own policy names none."""
+    folder = root.report.file.parent
+    return {
+        name: check_policy(folder / ca["policy"], root.at("ca", name, "policy")) if ca.get("policy") else ()
+        for name, ca in draft.get("ca", {}).items()
+    }
+
+
+def _fleet(draft: Draft, path: Path, certificates: Certificates, variables: Mapping[str, tuple[str, ...]]) -> Fleet:
     folder = path.parent
     ids = {name: account["id"] for name, account in draft["account"].items()}
-    cas = {name: _ca(name, ca, folder, certificates, ids) for name, ca in draft["ca"].items()}
+    cas = {
+        name: _ca(name, {**ca, "policy_variables": variables[name]}, folder, certificates, ids)
+        for name, ca in draft["ca"].items()
+    }
     return Fleet(
         name=draft["fleet"]["name"],
         cas=tuple(cas.values()),

@@ -15,10 +15,10 @@ from jitr import naming
 from jitr.certificates import Certificate
 from jitr.enrollment import NO_ENTRIES, Enrollment
 from jitr.errors import Misconfigured, Reason, Rejected
-from jitr.extensions import UNDERSTOOD
+from jitr.extensions import UNDERSTOOD, UNDERSTOOD_WITH_REVOCATION
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations, Unusable
-from jitr.rules import CaRules
+from jitr.rules import CaRules, CheckMode
 from jitr.value import value
 from jitr.weak_keys import why_weak
 
@@ -191,7 +191,10 @@ def check_extensions(application: Application) -> None:
             Reason.EXTENDED_KEY_USAGE_REFUSED,
             f"extKeyUsage has no clientAuth, only {', '.join(sorted(extensions.purposes)[:5])}",
         )
-    unknown = [oid for oid in extensions.critical if oid not in UNDERSTOOD]
+    understood = UNDERSTOOD
+    if application.rules.mode_of("revocation") is CheckMode.ENFORCE:
+        understood |= UNDERSTOOD_WITH_REVOCATION
+    unknown = [oid for oid in extensions.critical if oid not in understood]
     if unknown:
         raise Rejected(
             Reason.CRITICAL_EXTENSION_UNKNOWN, f"extension {unknown[0]} is critical, and not understood here"
@@ -199,20 +202,9 @@ def check_extensions(application: Application) -> None:
 
 
 def check_subject(application: Application) -> None:
-    """(7) One common name or one URI, as the rules say, that the CA's pattern matches in full; nothing unsafe."""
-    certificate, rules = application.certificate, application.rules
-    naming.refuse_policy_wildcards(certificate)
-    if rules.common_name is not None:
-        common_name = naming.only_common_name(certificate)
-        if not naming.matches(rules.common_name, common_name):
-            raise Rejected(
-                Reason.COMMON_NAME_REFUSED,
-                f"common name {naming.shown(common_name)} does not match {rules.common_name!a}",
-            )
-    if rules.san_uri is not None:
-        uri = naming.only_uri(certificate)
-        if not naming.matches(rules.san_uri, uri):
-            raise Rejected(Reason.SAN_URI_REFUSED, f"URI {naming.shown(uri)} does not match {rules.san_uri!a}")
+    """(7) Each field that the CA names devices by, exactly once and fully matching; nothing that widens a policy."""
+    naming.refuse_policy_wildcards(application.rules, application.certificate)
+    naming.check_named(application.rules, application.certificate)
 
 
 def check_revocation(application: Application) -> None:

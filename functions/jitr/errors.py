@@ -79,13 +79,21 @@ class Reason(Enum):
     COMMON_NAME_MISSING = Kind.FINAL, "The subject holds no common name."
     COMMON_NAME_AMBIGUOUS = Kind.FINAL, "The subject holds more than one common name."
     COMMON_NAME_REFUSED = Kind.FINAL, "The common name does not fully match the CA's pattern."
+    SERIAL_NUMBER_REFUSED = (
+        Kind.FINAL,
+        "The subject does not hold exactly one serialNumber that fully matches the CA's pattern.",
+    )
     SAN_URI_REFUSED = (
         Kind.FINAL,
         "The subjectAltName does not hold exactly one URI that fully matches the CA's pattern.",
     )
+    SAN_DNS_REFUSED = (
+        Kind.FINAL,
+        "The subjectAltName does not hold exactly one DNS name that fully matches the CA's pattern.",
+    )
     SUBJECT_UNSAFE = (
         Kind.FINAL,
-        "A value of the subject or subjectAltName holds a character that would widen an IoT policy (* $ + ? #).",
+        "A value that the policy or a template can use holds a character that would widen an IoT policy (* $ + ? #).",
     )
     SUBJECT_FIELD_MISSING = Kind.FINAL, "A template names a field that the certificate does not hold exactly once."
     NAME_NOT_LEGAL = (

@@ -29,6 +29,9 @@ UNDERSTOOD = frozenset(
     )
 )
 
+# Where the CA's CRL is enforced, the check `revocation` takes its distribution points into account.
+UNDERSTOOD_WITH_REVOCATION = frozenset({ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string})
+
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 

@@ -126,6 +126,7 @@ def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
                 thing_groups=("factory-1", "sensors"),
                 attributes={"model": "{organizational_unit}", "line": "A:1"},
                 policy="jitr-acme--factory",
+                policy_variables=(),
                 on_reject=OnReject.REVOKE,
                 checks={check: default_mode(check) for check in MODES} | {"subject": CheckMode.OBSERVE},
                 minimum_remaining_life=2_592_000,
