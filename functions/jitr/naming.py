@@ -32,8 +32,8 @@ POLICY_WILDCARDS = frozenset("*$+?#")
 # What a pattern is tried on. A common name has at most 64 characters (RFC 5280, ub-common-name), a thing name 128; with
 # fleet/patterns.py, which refuses patterns that backtrack without end, this bounds the work.
 MATCHED_LENGTH = 256
-# Each field that devices can be named by: what it is called, and why a certificate is refused without one, with several,
-# or with one that does not match.
+# Each field that devices can be named by: its word, and why a certificate is refused without one, with several, or
+# with one that does not match.
 _WORDS = {
     "common_name": "common name",
     "serial_number": "serialNumber of the subject",
