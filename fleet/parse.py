@@ -24,6 +24,8 @@ from fleet.choices import RegisteredBy
 from fleet.keys import DOCUMENT, Draft, table
 from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Hub, Metrics, StackOptions, Sweep
 from fleet.pem import (
+    KEEP_CA,
+    KEEP_VERIFICATION,
     certificate_id_of,
     check_ca,
     check_parameter,
@@ -95,7 +97,7 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
     first: dict[x509.Certificate, str] = {}
     for name, ca in draft.get("ca", {}).items():
         place = root.at("ca", name, "certificate")
-        certificate = read_certificate(folder / ca["certificate"], place) if "certificate" in ca else None
+        certificate = read_certificate(folder / ca["certificate"], place, keep=KEEP_CA) if "certificate" in ca else None
         if certificate is None:
             continue
         certificates[name,] = certificate
@@ -107,7 +109,7 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
         if written is None or not proven:
             continue
         place = root.at("account", account, "ca", ca, "verification_certificate")
-        certificate = read_certificate(folder / written, place)
+        certificate = read_certificate(folder / written, place, keep=KEEP_VERIFICATION)
         if certificate is not None:
             certificates[account, ca] = certificate
             check_verification(certificate, folder / written, place, ca=certificates.get((ca,)), now=now)

@@ -1,7 +1,8 @@
-"""Reads the certificates that fleet.toml names, and judges whether AWS IoT would register a CA with them.
+"""Judges the certificates that fleet.toml names: whether AWS IoT would register a CA with them.
 
-Decides from the certificate files and the time alone. It refuses to know accounts and AWS: whether a registration
-code is the account's own shows only when the CA is registered. The content of a file is never put into a message.
+Decides from the certificate files, which certificate_file.py reads, and the time alone. It refuses to know accounts and
+AWS: whether a registration code is the account's own shows only when the CA is registered. The content of a file is
+never put into a message.
 """
 
 import re
@@ -16,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from fleet import certificate_file
+from fleet.certificate_file import UnusableFile
 from fleet.problems import Place
 
-MAX_PEM = 65_536  # characters; RegisterCACertificate, caCertificate and verificationCertificate
 MAX_PARAMETER = 4096  # characters; CloudFormation quotas, "Parameter values"
 MIN_RSA_BITS = 2048  # AWS IoT refuses a smaller CA key
 CA_CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -26,35 +28,26 @@ CA_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 # GetRegistrationCode, registrationCode: 64 hex characters, the common name of a verification certificate.
 REGISTRATION_CODE = re.compile(r"[0-9a-fA-F]{64}")
 
-_BLOCK = re.compile(rb"-----BEGIN ([^-\n]*)-----")
-_CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
+
+# What to keep of a file that holds several certificates: in fleet.toml it has to be clear which one is trusted.
+KEEP_CA = "keep only the one that signs the devices' certificates"
+KEEP_VERIFICATION = "keep the one with the registration code"
 
 
-def read_certificate(path: Path, place: Place) -> x509.Certificate | None:
-    """Read the one certificate in a PEM file; what else is in the file, or missing, is reported."""
+def read_certificate(path: Path, place: Place, *, keep: str) -> x509.Certificate | None:
+    """Read the one certificate in a file; what else is in the file, or missing, is reported.
+
+    `keep` says which one to keep where there are several.
+    """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        place.problem(f"names {path}, which cannot be read ({error.strerror})", "correct the path or the file")
+        file = certificate_file.read(path)
+    except UnusableFile as error:
+        place.problem(f"names {path}, which {error.problem}", error.cure)
         return None
-    labels = [label.strip() for label in _BLOCK.findall(content)]
-    if any(label.endswith(b"PRIVATE KEY") for label in labels):
-        place.problem(
-            f"names {path}, which holds a private key",
-            "name a file with nothing but the certificate; if the key was ever committed, it is no longer secret",
-        )
+    if len(file.certificates) != 1:
+        place.problem(f"names {path}, which holds {len(file.certificates)} certificates", keep)
         return None
-    count = sum(label in _CERTIFICATE_LABELS for label in labels)
-    if count != 1:
-        found = f"{count} certificates" if count else "no certificate in PEM form"
-        if not count and labels:
-            found += f", but a {labels[0].decode('ascii', 'replace').lower()}"
-        cure = (
-            "keep only the one that signs" if count else "name a PEM file; from DER: openssl x509 -inform der -in FILE"
-        )
-        place.problem(f"names {path}, which holds {found}", cure)
-        return None
-    return _parse(content, path, place)
+    return _parse(file.pem, path, place)
 
 
 def pem_of(certificate: x509.Certificate) -> str:
@@ -127,22 +120,18 @@ def check_parameter(certificate: x509.Certificate, path: Path, place: Place) -> 
         )
 
 
-def _parse(content: bytes, path: Path, place: Place) -> x509.Certificate | None:
+def _parse(pem: str, path: Path, place: Place) -> x509.Certificate | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd names and serials, which AWS IoT and we can live with
-            certificate = x509.load_pem_x509_certificate(content)
+            certificate = x509.load_pem_x509_certificate(pem.encode())
             # These are parsed only when asked for, and then kept.
             _ = certificate.subject, certificate.extensions, certificate.public_key()
-        pem = pem_of(certificate)
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         place.problem(
             f"names {path}, whose certificate cannot be parsed",
             f"see what openssl x509 -noout -text -in {path} says of it",
         )
-        return None
-    if len(pem) > MAX_PEM:
-        place.problem(f"names {path}, whose PEM has {len(pem)} characters", f"AWS IoT takes {MAX_PEM}")
         return None
     return certificate
 

@@ -28,7 +28,9 @@ def certificate(case: Case) -> Finding:
             f"it begins {found.not_before:%F %R}Z, which lies ahead",
             "wait for it, or set the clock of the machine that issues certificates",
         )
-    return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}")
+    others = len(case.certificates) - 1
+    rest = f"; the file's first, {others} more behind it" if others else ""
+    return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{rest}")
 
 
 def issuer(case: Case) -> Finding:
@@ -51,7 +53,7 @@ def issuer(case: Case) -> Finding:
 def chain(case: Case) -> Finding:
     """The file's order, and whether the device has to send the server's name, or its CA."""
     mode = case.issuing.mode
-    read = [_read(block) for block in case.blocks[1:]]
+    read = [_read(pem) for pem in case.certificates[1:]]
     if case.certificate.is_ca() and any(one and one.is_issued_by(case.certificate) for one in read):
         return broken(
             f"{case.path} begins with the CA's certificate",
