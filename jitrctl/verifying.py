@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import ssl
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from fleet.certificate_file import crl_in
@@ -147,8 +148,8 @@ def _read_crl(path: Path, ca: CaRules) -> RevocationList:
 def _nobody_revoked(now: datetime) -> RevocationList:
     """A list in force for every certificate, with none on it."""
     return RevocationList(
-        this_update=now,
-        next_update=now,
+        this_update=now - timedelta(days=1),
+        next_update=now + timedelta(days=1),
         number=None,
         size=0,
         distribution_points=frozenset(),
