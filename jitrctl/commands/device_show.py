@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 Device = Annotated[
-    str, typer.Argument(metavar="CERT|ID|THING", help="A PEM file, a certificate id, or the name of a thing.")
+    str, typer.Argument(metavar="CERT|ID|THING", help="A certificate's file, its id, or a thing's name.")
 ]
 
 

@@ -38,7 +38,7 @@ def create(
 
 def issue(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The device's common name, and its files'.")],
-    ca: Annotated[Path, typer.Option("--ca-file", metavar="FILE", help="The CA's certificate, PEM.")],
+    ca: Annotated[Path, typer.Option("--ca-file", metavar="FILE", help="The CA's certificate.")],
     ca_key: Annotated[Path, typer.Option("--ca-key", metavar="FILE", help="The CA's private key, PEM, unencrypted.")],
     output: _Directory = Path(),
     days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=3650)] = 365,
