@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -216,6 +217,27 @@ def test_what_is_no_certificate_is_called_by_its_name(files: Files, make: Callab
     with pytest.raises(UnusableFile) as caught:
         read(path)
     assert said in str(caught.value)
+
+
+@COMMANDS
+def test_an_encrypted_key_beside_the_certificate_is_refused_too(
+    files: Files, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = files.ca.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"secret"))
+    assert b"Proc-Type" in key
+    path, _ = written(files, command, lambda pem: pem.encode() + key)
+    with pytest.raises((Unusable, UnusableFile, FleetError)) as caught:
+        command(files, path)
+    assert "holds a private key" in f"{caught.value}{capsys.readouterr().err}"
+
+
+def test_what_stands_behind_a_certificate_in_its_block_is_not_cut_off(files: Files) -> None:
+    longer = base64.b64encode(der_of(files.device) + b"\0").decode()
+    path, _ = written(
+        files, verify, lambda _: f"-----BEGIN CERTIFICATE-----\n{longer}\n-----END CERTIFICATE-----".encode()
+    )
+    with pytest.raises(Unusable, match="exit code 1"):
+        verify(files, path)
 
 
 @pytest.mark.parametrize("shape", ["PEM", "DER", "UTF-16, as PowerShell writes it", "TRUSTED CERTIFICATE"])
