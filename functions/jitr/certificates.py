@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Self, TypeVar
 
 from cryptography import x509
@@ -81,9 +82,19 @@ class SignatureFacts:
     hashes: tuple[str, ...]  # lower-case names; none for an algorithm that cryptography does not know
 
 
+class Reader(StrEnum):
+    """What read a certificate."""
+
+    LIBRARY = "library"  # cryptography
+    SECOND = "second"  # jitr's own, for what the library refuses
+
+
 @value
 class Certificate:
-    """One X.509 certificate, every field read; made by `from_pem` only."""
+    """One X.509 certificate, every field read; made by `from_pem` and `from_der` only."""
+
+    der: bytes
+    reader: Reader
 
     parsed: x509.Certificate
     fingerprint: str  # lower-case hex SHA-256 of the DER; in practice AWS IoT's certificateId
@@ -112,6 +123,14 @@ class Certificate:
         return _reading(lambda: cls._read(x509.load_pem_x509_certificate(pem.encode())))
 
     @classmethod
+    def from_der(cls, der: bytes) -> Self:
+        """Read the certificate in DER.
+
+        Raises Rejected(UNREADABLE).
+        """
+        return _reading(lambda: cls._read(x509.load_der_x509_certificate(der)))
+
+    @classmethod
     def _read(cls, certificate: x509.Certificate) -> Self:
         _refuse_loose_end(certificate)
         subject = certificate.subject
@@ -121,6 +140,8 @@ class Certificate:
         }
         key = certificate.public_key()
         return cls(
+            der=certificate.public_bytes(Encoding.DER),
+            reader=Reader.LIBRARY,
             parsed=certificate,
             fingerprint=hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
             serial=f"{certificate.serial_number:x}",
@@ -144,6 +165,8 @@ class Certificate:
                 return (self.fingerprint,)
             case "san_uri":
                 return self.extensions.alternative_uris
+            case "subject_key_identifier":
+                return self.extensions.subject_key_identifier
             case "san_dns":
                 return self.extensions.alternative_dns_names
         return self.subject_fields[name]

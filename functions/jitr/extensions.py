@@ -4,6 +4,8 @@ Reads; it judges nothing. Extensions are read all at once, so one that is damage
 then says why, and nothing else is known. A certificate of version 1 has none, and that is no problem.
 """
 
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Self, TypeVar
 
 from cryptography import x509
@@ -34,7 +36,8 @@ _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 class Extensions:
     """The extensions that admission looks at; None for one that the certificate does not have."""
 
-    problem: str | None = None  # why they could not be read
+    problem: str | None = None  # why the list of them could not be read; nothing is known of any then
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # OID of one that could not be read → why
     is_ca: bool | None = None  # basicConstraints
     signs: bool | None = None  # keyUsage has digitalSignature
     purposes: frozenset[str] | None = None  # extKeyUsage, OIDs
@@ -42,6 +45,13 @@ class Extensions:
     alternative_uris: tuple[str, ...] = ()  # subjectAltName, in the certificate's order
     alternative_dns_names: tuple[str, ...] = ()
     other_alternative_names: tuple[str, ...] = ()  # mail addresses and directory names
+    subject_key_identifier: tuple[str, ...] = ()  # one at most, lower-case hex
+
+    def why_unreadable(self, *oids: str) -> str | None:
+        """Say why one of these extensions (dotted OIDs) cannot be read, in one line; None: all that are there were."""
+        if self.problem:
+            return self.problem
+        return next((self.unreadable[oid] for oid in oids if oid in self.unreadable), None)
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Self:
@@ -51,6 +61,7 @@ class Extensions:
         usage = _of_class(found, x509.KeyUsage)
         purposes = _of_class(found, x509.ExtendedKeyUsage)
         names = _of_class(found, x509.SubjectAlternativeName) or x509.SubjectAlternativeName([])
+        identifier = _of_class(found, x509.SubjectKeyIdentifier)
         return cls(
             is_ca=constraints.ca if constraints else None,
             signs=usage.digital_signature if usage else None,
@@ -58,6 +69,7 @@ class Extensions:
             critical=tuple(extension.oid.dotted_string for extension in found if extension.critical),
             alternative_uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
             alternative_dns_names=tuple(names.get_values_for_type(x509.DNSName)),
+            subject_key_identifier=(identifier.digest.hex(),) if identifier else (),
             other_alternative_names=(
                 *names.get_values_for_type(x509.RFC822Name),
                 *(name.rfc4514_string() for name in names.get_values_for_type(x509.DirectoryName)),
