@@ -11,9 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from jitr.twins import _ORDERS
-from tests.cases.der import BIT_STRING, INTEGER, SEQUENCE, content_of, elements, integer, tlv
+from tests.cases.der import BIT_STRING, INTEGER, NULL, SEQUENCE, content_of, elements, integer, tlv
 
-NULL = b"\x05\x00"
 CONSTRUCTED = 0x20
 # The one re-encoding that is a valid certificate: twins.py finds it by its id.
 TWIN = "signature: (r, n - s)"
