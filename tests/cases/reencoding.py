@@ -78,8 +78,9 @@ def _of_the_bits(signature: bytes) -> Iterator[tuple[str, bytes]]:
     for unused in (1, 7, 8, 0xFF):
         yield f"{unused} unused bits", tlv(BIT_STRING, bytes([unused]), signature)
     yield "length in one byte more", long_form(BIT_STRING, b"\0" + signature)
-    yield "in two parts", tlv(
-        BIT_STRING | CONSTRUCTED, tlv(BIT_STRING, b"\0", signature[:8]), tlv(BIT_STRING, b"\0", signature[8:])
+    yield (
+        "in two parts",
+        tlv(BIT_STRING | CONSTRUCTED, tlv(BIT_STRING, b"\0", signature[:8]), tlv(BIT_STRING, b"\0", signature[8:])),
     )
     yield "in one part", tlv(BIT_STRING | CONSTRUCTED, tlv(BIT_STRING, b"\0", signature))
     yield "length left open", left_open(BIT_STRING | CONSTRUCTED, tlv(BIT_STRING, b"\0", signature))

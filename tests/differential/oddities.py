@@ -159,7 +159,9 @@ def _subjects() -> dict[str, bytes]:
 def _issuers() -> dict[str, bytes]:
     """The CA's name, O=Acme CN=Acme factory CA, as others would write it, and other names."""
     return {
-        f"{how} {kind}": distinguished_name([attribute(ORGANIZATION, o, kind=tag)], [attribute(COMMON_NAME, cn, kind=tag)])
+        f"{how} {kind}": distinguished_name(
+            [attribute(ORGANIZATION, o, kind=tag)], [attribute(COMMON_NAME, cn, kind=tag)]
+        )
         for kind, tag in (("UTF8", UTF8), ("Printable", PRINTABLE), ("T61", T61), ("IA5", IA5))
         for how, (o, cn) in {
             "as it is": (b"Acme", b"Acme factory CA"),
@@ -228,13 +230,19 @@ def _validities() -> dict[str, bytes]:
         "empty": (UTC_TIME, b""),
     }
     found = {f"begins {how}": validity(t, good, kinds=(k, GENERALIZED_TIME)) for how, (k, t) in times.items()}
-    ends = {f"ends {how}": validity(b"20261001000000Z", t, kinds=(GENERALIZED_TIME, k)) for how, (k, t) in times.items()}
-    return found | ends | {
-        "ends never": validity(b"20261001000000Z", b"99991231235959Z"),
-        "ends before it begins": validity(b"20301001000000Z", b"20261231235959Z"),
-        "three times": tlv(SEQUENCE, *elements(validity(b"20261001000000Z", good)), tlv(GENERALIZED_TIME, good)),
-        "long length": long_form(SEQUENCE, validity(b"20261001000000Z", good)[2:]),
+    ends = {
+        f"ends {how}": validity(b"20261001000000Z", t, kinds=(GENERALIZED_TIME, k)) for how, (k, t) in times.items()
     }
+    return (
+        found
+        | ends
+        | {
+            "ends never": validity(b"20261001000000Z", b"99991231235959Z"),
+            "ends before it begins": validity(b"20301001000000Z", b"20261231235959Z"),
+            "three times": tlv(SEQUENCE, *elements(validity(b"20261001000000Z", good)), tlv(GENERALIZED_TIME, good)),
+            "long length": long_form(SEQUENCE, validity(b"20261001000000Z", good)[2:]),
+        }
+    )
 
 
 _ALGORITHMS = {
