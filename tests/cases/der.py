@@ -1,12 +1,11 @@
 """Certificates byte by byte, for what no library makes: a valid leaf with parts of it replaced, and signed again."""
 
 import base64
+import ssl
 from collections.abc import Sequence
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.cases.issuing import Application, Authority, applying, factory
 
@@ -32,7 +31,7 @@ def as_pem(der: bytes) -> str:
 
 
 def der_of(pem: str) -> bytes:
-    return x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    return ssl.PEM_cert_to_DER_cert(pem)
 
 
 def tlv(tag: int, *contents: bytes) -> bytes:

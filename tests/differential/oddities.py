@@ -55,16 +55,41 @@ CLIENT_AUTH = bytes.fromhex("06082b06010505070302")
 ECDSA_SHA256 = bytes.fromhex("06082a8648ce3d040302")
 
 _KINDS = {
-    **{"UTF8": UTF8, "Printable": PRINTABLE, "IA5": IA5, "T61": T61, "Visible": VISIBLE, "General": GENERAL},
-    **{"Numeric": NUMERIC, "BMP": BMP, "Universal": UNIVERSAL, "OCTET STRING": OCTET_STRING, "INTEGER": INTEGER},
-    **{"BIT STRING": BIT_STRING, "BOOLEAN": BOOLEAN, "tag 0": 0x80, "SEQUENCE": SEQUENCE, "NULL": 5},
+    "UTF8": UTF8,
+    "Printable": PRINTABLE,
+    "IA5": IA5,
+    "T61": T61,
+    "Visible": VISIBLE,
+    "General": GENERAL,
+    "Numeric": NUMERIC,
+    "BMP": BMP,
+    "Universal": UNIVERSAL,
+    "OCTET STRING": OCTET_STRING,
+    "INTEGER": INTEGER,
+    "BIT STRING": BIT_STRING,
+    "BOOLEAN": BOOLEAN,
+    "tag 0": 0x80,
+    "SEQUENCE": SEQUENCE,
+    "NULL": 5,
 }
 _TEXTS = {
-    **{"plain": b"Acme", "underscore": b"00_17", "at sign": b"a@b.example", "ampersand": b"A & B", "star": b"*"},
-    **{"Latin-1": "Bj\xf6rn".encode("latin-1"), "UTF-8": "Björn".encode(), "NUL": b"A\0", "nothing": b""},
-    **{"line feed": b"A\nB", "percent": b"A%41", "300 letters": b"x" * 300, "half a character": b"\0A\0"},
-    **{"two bytes each": "Bjö".encode("utf-16-be"), "four bytes each": "Bj".encode("utf-32-be")},
-    **{"surrogates": b"\xd8\x3d\xde\x00", "beyond Unicode": b"\0\x11\0\0"},
+    "plain": b"Acme",
+    "underscore": b"00_17",
+    "at sign": b"a@b.example",
+    "ampersand": b"A & B",
+    "star": b"*",
+    "Latin-1": "Bj\xf6rn".encode("latin-1"),
+    "UTF-8": "Björn".encode(),
+    "NUL": b"A\0",
+    "nothing": b"",
+    "line feed": b"A\nB",
+    "percent": b"A%41",
+    "300 letters": b"x" * 300,
+    "half a character": b"\0A\0",
+    "two bytes each": "Bjö".encode("utf-16-be"),
+    "four bytes each": "Bj".encode("utf-32-be"),
+    "surrogates": b"\xd8\x3d\xde\x00",
+    "beyond Unicode": b"\0\x11\0\0",
 }
 
 
@@ -188,9 +213,18 @@ def _issuers() -> dict[str, bytes]:
 
 
 _VERSIONS = {
-    **{"1 written out": "a003020100", "2": "a003020101", "4": "a003020103", "6": "a003020105", "256": "a00402020100"},
-    **{"left out": "", "negative": "a0030201ff", "padded": "a00402020002", "twice": "a003020102a003020102"},
-    **{"implicit": "800102", "two numbers": "a006020102020102", "empty": "a000"},
+    "1 written out": "a003020100",
+    "2": "a003020101",
+    "4": "a003020103",
+    "6": "a003020105",
+    "256": "a00402020100",
+    "left out": "",
+    "negative": "a0030201ff",
+    "padded": "a00402020002",
+    "twice": "a003020102a003020102",
+    "implicit": "800102",
+    "two numbers": "a006020102020102",
+    "empty": "a000",
 }
 
 
@@ -419,8 +453,15 @@ def _lists_of_extensions() -> dict[str, bytes]:
 
 def _general_names() -> dict[str, bytes]:
     texts = {
-        **{"plain": b"urn:acme:1", "Latin-1": b"urn:f\xfchler", "UTF-8": "urn:fühler".encode(), "blank": b"urn: a"},
-        **{"empty": b"", "NUL": b"urn:a\0b", "underscore": b"a_b.example", "star": b"*.example", "percent": b"urn:%41"},
+        "plain": b"urn:acme:1",
+        "Latin-1": b"urn:f\xfchler",
+        "UTF-8": "urn:fühler".encode(),
+        "blank": b"urn: a",
+        "empty": b"",
+        "NUL": b"urn:a\0b",
+        "underscore": b"a_b.example",
+        "star": b"*.example",
+        "percent": b"urn:%41",
     }
     places = {"mail": 0x81, "DNS": 0x82, "URI": 0x86}
     other = tlv(0xA0, tlv(OID, PRIVATE), tlv(0xA0, tlv(UTF8, b"a")))

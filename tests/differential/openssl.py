@@ -52,7 +52,7 @@ def _ask(ders: list[bytes], ca: str) -> list[OpenSSL]:
     unread = _numbers(rb"^Could not read certificate file from (\d+)$", told.stderr)
     # An openssl that words this otherwise is to be noticed, not believed.
     assert sorted((*verified, *refused, *unread)) == list(range(len(ders))), told.stderr[-2000:]
-    answers = {number: OpenSSL.VERIFIED for number in verified} | {number: OpenSSL.REFUSED for number in refused}
+    answers = dict.fromkeys(verified, OpenSSL.VERIFIED) | dict.fromkeys(refused, OpenSSL.REFUSED)
     return [answers.get(number, OpenSSL.UNREAD) for number in range(len(ders))]
 
 
