@@ -172,11 +172,11 @@ def examine(
         return _nothing_to_examine((), "ca", refusal)
     known = Finding(check="ca", verdict=Verdict.PASS)
 
-    # (1, first half) Nothing can be said of a certificate that cannot be read.
+    # (1, first half) Of a certificate that cannot be read nothing can be said, but what an entry says of its id.
     try:
         certificate = read_certificate(device.pem)
     except Rejected as refusal:
-        return _nothing_to_examine((known,), "identity", refusal)
+        return _denied(known, ca_rules, enrollment) or _nothing_to_examine((known,), "identity", refusal)
 
     # (1) to (9); names are made even when a check failed, so that one run reports everything.
     application = Application(
@@ -257,6 +257,23 @@ def _nothing_to_examine(before: tuple[Finding, ...], failed: str, refusal: Rejec
     rejected = Finding(check=failed, verdict=Verdict.REJECT, refusal=refusal)
     rest = (Finding(check=name, verdict=Verdict.NOT_EVALUATED) for name in after)
     return Examination(findings=(*before, rejected, *rest), certificate=None, identity=None)
+
+
+def _denied(known: Finding, rules: CaRules, enrollment: Enrollment) -> Examination | None:
+    """The examination of a certificate that an entry denies, which needs no reading; None when none does."""
+    try:
+        enrollment.refuse_denied()
+    except Rejected as refusal:
+        if rules.mode_of("enrollment") is not CheckMode.ENFORCE:
+            return None
+        findings = (
+            Finding(check=name, verdict=Verdict.REJECT, refusal=refusal)
+            if name == "enrollment"
+            else Finding(check=name, verdict=Verdict.NOT_EVALUATED)
+            for name in ORDER[1:]
+        )
+        return Examination(findings=(known, *findings), certificate=None, identity=None)
+    return None
 
 
 def _check_names(application: Application) -> None:

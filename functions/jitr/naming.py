@@ -10,6 +10,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from jitr.certificates import Certificate
 from jitr.errors import Reason, Rejected
+from jitr.extensions import extension_name
 from jitr.rules import TEMPLATE_FIELDS, CaRules
 
 # IoT API reference: CreateThing thingName; AttributePayload attribute values (no spaces, "+", "*" or non-ASCII).
@@ -126,7 +127,7 @@ def _refuse_unreadable(field: str, certificate: Certificate) -> None:
     if extension and why:
         raise Rejected(
             Reason.EXTENSIONS_UNREADABLE,
-            f"{extension._name} cannot be read, and the rules need it: {why}",  # noqa: SLF001 -- it has no other name
+            f"{extension_name(extension.dotted_string)} cannot be read, and the rules need it: {why}",
         )
 
 

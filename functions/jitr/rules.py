@@ -13,8 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+import cryptography
+
 from jitr.errors import Misconfigured
 from jitr.value import value
+
+# What reads certificates, the library and jitr's own reader: what neither reads is held until another version looks
+# again. Count up with every change to what the second reader takes.
+READERS = f"readers: cryptography {cryptography.__version__}, second 1"
 
 RULES_SCHEMA = 1
 RULES_FILE = "rules.json"
@@ -203,8 +209,11 @@ class Rules:
 
     @property
     def digest(self) -> str:
-        """Names this exact set of rules; decisions carry it, so that a held device is judged anew when it changes."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """Names this exact set of rules, and what reads certificates under it.
+
+        Decisions carry it, so that a held device is judged anew when either changes.
+        """
+        return hashlib.sha256(f"{self.to_json()}\n{READERS}".encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         return json.dumps({"schema": RULES_SCHEMA, **asdict(self)}, indent=1, sort_keys=True)
