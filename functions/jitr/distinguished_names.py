@@ -1,9 +1,9 @@
 """Distinguished names in DER: read leniently, written as text, and compared by RFC 5280 §7.1.
 
 Names are written in every string type there is, and in some that hold characters which are not theirs. A name is read
-as its bytes stand; a string in bytes is UTF-8 where it is valid UTF-8, and else Latin-1, which is how T61String is
-written. That can be sound only since all that admission lets into a name of AWS IoT is ASCII, which is the same in
-both.
+as its bytes stand; a string of bytes is UTF-8 where it is valid UTF-8, as cryptography reads it, and else Latin-1,
+which is how T61String is written; only a UTF8String must be what it says. That is sound only because all that admission
+lets into a name of AWS IoT is ASCII, which is the same in both.
 
 `are_same` is the one place where names are compared: of issuers and subjects, of CRLs and their CA. Names that it takes
 for the same are the same to RFC 5280 §7.1 (RFC 4518): string types do not count, nor does case, nor how many spaces are
@@ -17,13 +17,12 @@ from jitr.damage import Damaged
 from jitr.der import BIT_STRING, OID, SEQUENCE, SET
 from jitr.value import value
 
-_UTF_8_OR_LATIN_1 = {
-    *(0x04, 0x0C, 0x12, 0x13, 0x14, 0x16),  # OCTET STRING, UTF8, Numeric, Printable, T61, IA5
-    *(0x17, 0x18, 0x19, 0x1A, 0x1B),  # UTCTime, GeneralizedTime, Graphic, Visible, General
-}
-_UNIVERSAL, _BMP = 0x1C, 0x1E
+_UTF8, _T61, _UNIVERSAL, _BMP = 0x0C, 0x14, 0x1C, 0x1E
+# OCTET STRING, Numeric, Printable, T61, IA5, UTCTime, GeneralizedTime, Visible: what cryptography takes as text.
+_UTF_8_OR_LATIN_1 = {0x04, 0x12, 0x13, _T61, 0x16, 0x17, 0x18, 0x1A}
 # What RFC 4518 compares as text.
-_COMPARED_AS_TEXT = {0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A, 0x1B, _UNIVERSAL, _BMP}
+_COMPARED_AS_TEXT = {_UTF8, 0x12, 0x13, _T61, 0x16, 0x1A, _UNIVERSAL, _BMP}
+_SPACES = dict.fromkeys((*range(0x09, 0x0E), 0x85), " ")  # RFC 4518 §2.2 maps these to a space
 
 # Short names of RFC 4514 §3 and of cryptography, and the words in which a person is told of a field.
 _SHORT = {
@@ -117,8 +116,7 @@ def _prepared(attribute: Attribute) -> str | bytes:
         from unicodedata import normalize  # noqa: PLC0415 -- few names need its tables
 
         text = normalize("NFKC", normalize("NFKC", text).casefold())
-    # Other white space is no space to RFC 5280's comparison of printable strings; RFC 4518 §2.2 maps it to one.
-    return " ".join(part for part in text.casefold().split(" ") if part)
+    return " ".join(part for part in text.casefold().translate(_SPACES).split(" ") if part)
 
 
 def _attribute(encoded: bytes) -> Attribute:
@@ -147,11 +145,11 @@ def _text(oid: str, tag: int, octets: bytes) -> str:
         return octets[1:].decode("latin-1")
     if tag in _UTF_8_OR_LATIN_1:
         return text_of(octets)
-    wide = {_BMP: "utf-16-be", _UNIVERSAL: "utf-32-be"}.get(tag)
-    if wide is None:
+    encoding = {_UTF8: "utf-8", _BMP: "utf-16-be", _UNIVERSAL: "utf-32-be"}.get(tag)
+    if encoding is None:
         raise Damaged(f"its value is of ASN.1 type 0x{tag:02x}, which is no string")
     try:
-        return octets.decode(wide)
+        return octets.decode(encoding)
     except UnicodeDecodeError as error:
         raise Damaged("its value holds what is no character of its string type") from error
 

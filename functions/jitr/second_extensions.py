@@ -14,9 +14,12 @@ from jitr.damage import Damaged
 from jitr.der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUENCE
 from jitr.extensions import Extensions
 
-# GeneralName's choices (RFC 5280 §4.2.1.6): otherName, x400Address and ediPartyName are constructed.
-_MAIL, _DNS, _URI, _DIRECTORY, _ADDRESS = 0x81, 0x82, 0x86, 0xA4, 0x87
-_OTHERS = (0xA0, 0xA3, 0xA5, 0x88)  # and registeredID, of which nothing is read
+# GeneralName's choices (RFC 5280 §4.2.1.6); of x400Address and ediPartyName nothing is read.
+_MAIL, _DNS, _URI, _DIRECTORY, _ADDRESS, _REGISTERED_ID, _OTHER_NAME = 0x81, 0x82, 0x86, 0xA4, 0x87, 0x88, 0xA0
+_CONSTRUCTED = (0xA3, 0xA5)
+
+# AuthorityKeyIdentifier (§4.2.1.1).
+_KEY_ID, _ISSUER = 0x80, (0xA1, 0x82)
 
 # DistributionPoint and DistributionPointName (§4.2.1.13).
 _POINT_PARTS, _POINT_NAME, _FULL_NAME, _RELATIVE_NAME = (0xA0, 0x81, 0xA2), 0xA0, 0xA0, 0xA1
@@ -126,7 +129,12 @@ def _general_names(value: bytes, at: int, end: int) -> Mapping[int, tuple[str, .
             except Damaged as error:
                 raise Damaged(f"directoryName, {error}") from error
             names[tag] = (*names.get(tag, ()), distinguished_names.rfc4514(read))
-        elif tag not in (_ADDRESS, *_OTHERS):
+        elif tag == _REGISTERED_ID:
+            der.dotted(octets)
+        elif tag == _OTHER_NAME:
+            if [kind for kind, *_ in der.elements(value, start, stop)] != [OID, 0xA0]:
+                raise Damaged("an otherName is not a type and a value")
+        elif tag not in (_ADDRESS, *_CONSTRUCTED):
             raise Damaged(f"a name is of type 0x{tag:02x}, which there is not")
     return names
 
@@ -137,7 +145,8 @@ def _subject_key_identifier(value: bytes) -> Mapping[str, Any]:
 
 def _authority_key_identifier(value: bytes) -> Mapping[str, Any]:
     tags = [tag for tag, *_ in der.children(value, SEQUENCE)]
-    if tags != [tag for tag in (0x80, 0xA1, 0x82) if tag in tags]:
+    # The CA's name and serial number come together, or not at all.
+    if tags not in ([], [_KEY_ID], [_KEY_ID, *_ISSUER], [*_ISSUER]):
         raise Damaged("it is not what RFC 5280, 4.2.1.1 has for one")
     return {}
 

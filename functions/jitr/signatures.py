@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from jitr import der
 from jitr.damage import Damaged, quietly
-from jitr.der import INTEGER, NULL, OID, SEQUENCE
+from jitr.der import INTEGER, OID, SEQUENCE
 from jitr.value import value
 
 # By the OIDs' contents in hex: RFC 8017 appendix A.2.4, RFC 5758, RFC 3279, and NIST's for SHA-3 and DSA.
@@ -62,6 +62,7 @@ _CLASSES: dict[str, type[hashes.HashAlgorithm]] = {
         *(hashes.SHA3_224, hashes.SHA3_256, hashes.SHA3_384, hashes.SHA3_512),
     )
 }
+_NULL = b"\x05\x00"
 _PSS_HASH, _PSS_MASK, _PSS_SALT, _PSS_TRAILER = 0xA0, 0xA1, 0xA2, 0xA3
 
 
@@ -80,7 +81,11 @@ def signature_facts(algorithm: bytes) -> SignatureFacts:
 
     Raises Damaged when it does not even begin with an OID.
     """
-    identifier, parameters = _parts(algorithm)
+    try:
+        identifier, parameters = _parts(algorithm)
+        named = der.dotted(identifier)
+    except Damaged as error:
+        raise Damaged(f"signature algorithm: {error}") from error
     oid = identifier.hex()
     if oid in _ALGORITHMS:
         name, hashed = _ALGORITHMS[oid]
@@ -90,7 +95,7 @@ def signature_facts(algorithm: bytes) -> SignatureFacts:
             return _pss_facts(parameters)
         except Damaged:
             pass  # an algorithm that is not known here
-    return SignatureFacts(algorithm=_NAMES.get(oid) or der.dotted(identifier), hashes=())
+    return SignatureFacts(algorithm=_NAMES.get(oid, named), hashes=())
 
 
 def is_signed_by(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes, facts: SignatureFacts) -> bool:
@@ -121,12 +126,14 @@ def _parts(algorithm: bytes) -> tuple[bytes, bytes]:
 
     Raises Damaged.
     """
-    parts = der.children(algorithm, SEQUENCE)
-    if not parts or parts[0][0] != OID:
+    first, *rest = der.children(algorithm, SEQUENCE) or [(0, 0, 0, 0)]
+    if first[0] != OID:
         raise Damaged("an algorithm has no object identifier")
-    identifier = algorithm[parts[0][2] : parts[0][3]]
-    parameters = algorithm[parts[0][3] : parts[-1][3]]
-    return identifier, b"" if parameters == bytes((NULL, 0)) else parameters
+    identifier = algorithm[first[2] : first[3]]
+    parameters = algorithm[first[3] :]
+    if len(rest) > 1 or (parameters[:1] == _NULL[:1] and parameters != _NULL):
+        raise Damaged("an algorithm has parameters that are none")
+    return identifier, b"" if parameters == _NULL else parameters
 
 
 def _pss_facts(parameters: bytes) -> SignatureFacts:

@@ -153,9 +153,8 @@ def wildcard_around_a_group() -> Application:
 
 
 def with_a_name_that_cannot_be_read() -> Application:
-    """A subject alternative name with an IP address of five bytes, which the check `extensions` only observes."""
-    application = with_extensions_of(extension(SUBJECT_ALTERNATIVE_NAME, b"\x30\x07\x87\x05\0\0\0\0\0"))
-    return application.with_rules(checks={"extensions": CheckMode.OBSERVE})
+    """A subject alternative name that is a string."""
+    return with_extensions_of(extension(SUBJECT_ALTERNATIVE_NAME, b"\x0c\x01a"))
 
 
 @refused(Reason.EXTENSIONS_UNREADABLE)
