@@ -146,9 +146,9 @@ class _Fields:
 
         Raises Damaged.
         """
-        _, _, begin, end = element(der, 0, len(der))
+        outermost, _, begin, end = element(der, 0, len(der))
         whole = elements(der, begin, end)
-        if [tag for tag, *_ in whole] != [SEQUENCE, SEQUENCE, BIT_STRING] or end != len(der):
+        if [tag for tag, *_ in whole] != [SEQUENCE, SEQUENCE, BIT_STRING] or (outermost, end) != (SEQUENCE, len(der)):
             raise Damaged("it does not hold a signed part, an algorithm and a signature")
         _, _, at, signed_end = whole[0]
         _, _, start, stop = whole[2]
@@ -161,6 +161,11 @@ class _Fields:
             raise Damaged("its signed part does not begin with an algorithm and an issuer")
         # ThisUpdate and perhaps nextUpdate come next; of the rest only the entries are a SEQUENCE.
         (_, algorithm, _, issuer), (_, _, _, issuer_end), *rest = parts
+        _, outer, _, outer_end = whole[1]
+        if der[algorithm:issuer] != der[outer:outer_end]:
+            raise Damaged("it names two signature algorithms")
+        if der[start : start + 1] != b"\0":
+            raise Damaged("its signature is not a whole number of bytes")
         return cls(
             signed=(begin, signed_end),
             signed_rest=(issuer_end, signed_end),
