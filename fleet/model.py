@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
-
 from fleet.choices import IotLogging, RegisteredBy
 from fleet.names import partition_of
+from jitr.certificates import Certificate
 from jitr.rules import (
     HOOK,
     CaRules,
@@ -31,7 +30,7 @@ class Ca:
     """A CA that signs devices' certificates, and what its devices must be and become."""
 
     name: str
-    certificate: x509.Certificate
+    certificate: Certificate
     certificate_pem: str  # the certificate alone, whatever else its file holds
     certificate_id: str  # lower-case hex SHA-256 of the DER; the same in every account
     certificate_path: Path

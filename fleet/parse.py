@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from cryptography import x509
-
 from fleet.checks import check_agreement, registrations
 from fleet.choices import RegisteredBy
 from fleet.keys import DOCUMENT, Draft, table
@@ -26,7 +24,6 @@ from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Hub, Metrics
 from fleet.pem import (
     KEEP_CA,
     KEEP_VERIFICATION,
-    certificate_id_of,
     check_ca,
     check_parameter,
     check_verification,
@@ -35,13 +32,14 @@ from fleet.pem import (
 )
 from fleet.policy import check_policy
 from fleet.problems import FleetError, Place, Problem, Report
+from jitr.certificates import Certificate
 
 __all__ = ["FleetError", "Problem", "load"]
 
 _SYNTAX_LINE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
 # Certificates that could be read: of CAs by (ca,), of verifications by (account, ca).
-Certificates = Mapping[tuple[str, ...], x509.Certificate]
+Certificates = Mapping[tuple[str, ...], Certificate]
 
 
 def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fleet:
@@ -93,8 +91,8 @@ def _unusable(path: Path, line: int, message: str, cure: str) -> FleetError:
 
 def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Certificates:
     folder = root.report.file.parent
-    certificates: dict[tuple[str, ...], x509.Certificate] = {}
-    first: dict[x509.Certificate, str] = {}
+    certificates: dict[tuple[str, ...], Certificate] = {}
+    first: dict[str, str] = {}
     for name, ca in draft.get("ca", {}).items():
         place = root.at("ca", name, "certificate")
         certificate = read_certificate(folder / ca["certificate"], place, keep=KEEP_CA) if "certificate" in ca else None
@@ -102,8 +100,10 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
             continue
         certificates[name,] = certificate
         check_ca(certificate, folder / ca["certificate"], place, now=now)
-        if first.setdefault(certificate, name) != name:
-            place.problem(f"is the same certificate as ca.{first[certificate]}", "remove one of the two CAs")
+        if first.setdefault(certificate.fingerprint, name) != name:
+            place.problem(
+                f"is the same certificate as ca.{first[certificate.fingerprint]}", "remove one of the two CAs"
+            )
     for account, ca, registration in registrations(draft):
         written = registration.get("verification_certificate")
         if written is None or not proven:
@@ -166,12 +166,12 @@ def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates, ids: 
         "attributes": MappingProxyType(draft["attributes"]),
         "checks": MappingProxyType(draft["checks"]),
         "home": tuple(ids[account] for account in draft["home"]),
-        "succeeds": certificate_id_of(certificates[predecessor,]) if predecessor else None,
+        "succeeds": certificates[predecessor,].fingerprint if predecessor else None,
     }
     return Ca(
         name=name,
         certificate_pem=pem_of(certificate),
-        certificate_id=certificate_id_of(certificate),
+        certificate_id=certificate.fingerprint,
         certificate_path=folder / draft["certificate"],
         **{**draft, **replaced},
     )

@@ -74,6 +74,12 @@ class Answer:
     def admitted(self) -> bool:
         return self.examination.refusal is None
 
+    @property
+    def reader(self) -> str | None:
+        """What read the certificate: "library" or "second"; None when nothing could."""
+        certificate = self.examination.certificate
+        return certificate.reader.value if certificate else None
+
     def document(self) -> dict[str, Any]:
         """The answer as JSON."""
         refusal, identity = self.examination.refusal, self.examination.identity
@@ -82,6 +88,7 @@ class Answer:
             "reason": refusal.reason.name if refusal else None,
             "detail": refusal.detail if refusal else None,
             "checks": [{"check": one.check, "verdict": one.verdict.value, "detail": one.detail} for one in self.checks],
+            "reader": self.reader,
             "identity": {name: getattr(identity, name) for name in _IDENTITY} if identity else None,
         }
 
@@ -178,8 +185,9 @@ def _issuer(pem: str, rules: Rules) -> CaRules:
         return rules.cas[0]  # it is refused for that, whichever it is
     cas = [(ca, Certificate.from_pem(ca.certificate_pem)) for ca in rules.cas]
     issuers = [ca for ca, read in cas if certificate.is_issued_by(read)]
-    namesakes = [ca for ca, read in cas if certificate.issuer == read.subject]
-    return next(iter((*issuers, *namesakes, *rules.cas)))
+    signers = [ca for ca, read in cas if certificate.is_signed_by(read)]
+    namesakes = [ca for ca, read in cas if certificate.names_as_issuer(read)]
+    return next(iter((*issuers, *signers, *namesakes, *rules.cas)))
 
 
 def _as_declared(rules: CaRules) -> CaRegistration:

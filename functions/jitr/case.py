@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jitr.admission import Examination
-from jitr.certificates import Reader
 from jitr.decisions import Decision, Outcome, Record
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.examining import Examined
@@ -61,7 +60,7 @@ class Case:
             serial=certificate.serial if certificate else None,
             twin_id=self.examined.twin_id,
             issuer=certificate.issuer if certificate else None,
-            reader=certificate.reader.value if certificate and certificate.reader is not Reader.LIBRARY else None,
+            reader=certificate.reader.value if certificate and certificate.was_read_again else None,
             subject=certificate.subject if certificate else None,
             asks_for=self.examined.thing_name,
             crl=self.examined.crl,

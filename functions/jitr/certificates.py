@@ -117,6 +117,9 @@ class Certificate:
             subject_fields=contents.subject_fields,
         )
 
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
     @property
     def der(self) -> bytes:
         """The certificate in its one encoding."""
@@ -159,6 +162,11 @@ class Certificate:
     def is_signed_by(self, ca: "Certificate") -> bool:
         """Whether the CA's key made the signature, whatever its hash, and whoever is named as the issuer."""
         return is_signed_by(ca.public_key, self.encoded.signature, self.encoded.tbs, self.signature)
+
+    @property
+    def was_read_again(self) -> bool:
+        """Whether the library refused it, and the second reader read it."""
+        return self.reader is Reader.SECOND
 
     def names_as_issuer(self, ca: "Certificate") -> bool:
         """Whether its issuer's name is the CA's subject (RFC 5280 §7.1)."""

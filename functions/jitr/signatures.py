@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from jitr import der
@@ -42,6 +42,7 @@ _ALGORITHMS = {
     "608648016503040302": ("dsa-with-sha256", "sha256"),
 }
 _NAMES = {_PSS: "rsassaPss", "2b6570": "ed25519", "2b6571": "ed448"}
+_EDWARDS = ("ed25519", "ed448")
 _MGF1 = "2a864886f70d010108"
 _HASHES = {
     "2a864886f70d0205": "md5",
@@ -99,7 +100,7 @@ def signature_facts(algorithm: bytes) -> SignatureFacts:
 
 
 def is_signed_by(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes, facts: SignatureFacts) -> bool:
-    """Whether the key made the signature over these bytes; RSA and ECDSA, which are all that AWS IoT takes of a CA."""
+    """Whether the key made the signature over these bytes."""
     try:
         quietly(lambda: _verify(key, signature, signed, facts))
     except (Damaged, InvalidSignature):
@@ -108,6 +109,9 @@ def is_signed_by(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes
 
 
 def _verify(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes, facts: SignatureFacts) -> None:
+    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and facts.algorithm in _EDWARDS:
+        key.verify(signature, signed)
+        return
     if not facts.hashes:
         raise Damaged("its signature algorithm is not known here")
     hashed, mask = _CLASSES[facts.hashes[0]](), _CLASSES[facts.hashes[-1]]()

@@ -205,6 +205,7 @@ def _document(sighting: Sighting, view: View) -> dict[str, Any]:
                 "serial": registered.certificate.serial,
                 "not_before": registered.certificate.not_before.isoformat(),
                 "not_after": registered.certificate.not_after.isoformat(),
+                "reader": registered.certificate.reader.value,
             }
     return document | {
         "decision": decision_fields(record.decision) if record.decision else None,

@@ -10,6 +10,7 @@ import typer
 
 from fleet.parse import load
 from jitr.admission import Verdict
+from jitr.certificates import Reader
 from jitrctl.certificate_files import read_file, read_first
 from jitrctl.clock import now
 from jitrctl.errors import Unusable
@@ -100,6 +101,8 @@ def _show(path: Path, answer: Answer) -> None:
     else:
         kind = "for good" if refusal and refusal.reason.final else "until the cause is gone"
         became = f"would be rejected, {kind}: {refusal.reason if refusal else ''}"
+    if answer.reader == Reader.SECOND:
+        out.print("read by jitr's second reader: the library that AWS SDKs and tools use may refuse it", soft_wrap=True)
     out.print(
         f"\n{path}: {became}", markup=False, soft_wrap=True, style=_STYLES[Verdict.PASS if identity else Verdict.REJECT]
     )

@@ -82,6 +82,12 @@ class Case:
         """The name of the CA of the fleet that signed the certificate, whichever accounts have that."""
         return next((ca.name for ca in self.stage.fleet.cas if self._is_issued_by(ca.certificate_pem)), None)
 
+    @property
+    def signing_key_of(self) -> str | None:
+        """The name of the CA of the fleet whose key signed the certificate, whatever issuer that names."""
+        cas = ((ca.name, ca.certificate) for ca in self.stage.fleet.cas)
+        return next((name for name, certificate in cas if self.certificate.is_signed_by(certificate)), None)
+
     @kept
     def declared(self) -> CaRegistration | None:
         """The CA that signed the certificate, as the fleet file has it in this account."""

@@ -18,7 +18,8 @@ def certificate(case: Case) -> Finding:
     if case.problem:
         return broken(
             f"{case.path} cannot be read as a certificate: {case.problem}",
-            f"look at it with `openssl x509 -in {case.path} -noout -text`, and have the device's maker issue it again",
+            "take the device's own copy of it; if it is written so there too, report this line: a later version of jitr "
+            "may read it",
         )
     found = case.certificate
     if case.now > found.not_after:
@@ -30,7 +31,8 @@ def certificate(case: Case) -> Finding:
         )
     others = len(case.certificates) - 1
     rest = f"; the file's first, {others} more behind it" if others else ""
-    return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{rest}")
+    reader = "; read by jitr's second reader, since the first one refuses it" if found.was_read_again else ""
+    return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{reader}{rest}")
 
 
 def issuer(case: Case) -> Finding:
@@ -42,6 +44,11 @@ def issuer(case: Case) -> Finding:
             f"signed by CA {case.signer}, which account {case.stage.account.name} does not have in the fleet file",
             f"is the device in the right account? if so, add ca.{case.signer} to [account.{case.stage.account.name}], "
             "deploy, and `jitrctl ca apply`",
+        )
+    if case.signing_key_of:
+        return broken(
+            f"the key of CA {case.signing_key_of} signed it, and it names another issuer: {case.certificate.issuer}",
+            "put the CA certificate with that name into the fleet file, and register it",
         )
     return broken(
         f"none of the fleet's CAs signed it; its issuer is {case.certificate.issuer}",

@@ -279,7 +279,8 @@ def test_people_see_each_check_with_its_number_verdict_and_sentence(
     if code == 0:
         assert "device.pem: would be admitted, as thing sensor-0001; type sensor" in shown
     else:
-        (reason,) = [reason for reason in Reason if f"would be rejected, for good: {reason}" in shown]
+        kinds = {True: "for good", False: "until the cause is gone"}
+        (reason,) = [one for one in Reason if f"would be rejected, {kinds[one.final]}: {one}" in shown]
         assert f"{reason}:" in shown
 
 

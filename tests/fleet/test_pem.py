@@ -77,7 +77,7 @@ def damaged(issuer: Issuer) -> bytes:
         (expired, "names factory.pem, which expired at 2026-11-01 11:59:59 UTC; issue it anew"),
         (future, "names factory.pem, which is not valid before 2026-11-01 12:00:01 UTC"),
         (huge, "characters, and AWS IoT takes 65536"),
-        (damaged, "names factory.pem, whose certificate cannot be parsed; see what openssl x509"),
+        (damaged, "names factory.pem, which cannot be used: the certificate cannot be read: it"),
         (lambda it: it.certificate() + Issuer("x").certificate(), "names factory.pem, which holds 2 certificates"),
         (lambda _: b"", "names factory.pem, which holds no certificate; name a file with a certificate"),
         (lambda _: b"\x30\x82\xff\x00", "names factory.pem, which holds no certificate"),
