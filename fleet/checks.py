@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fleet.keys import Draft
 from fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
 from fleet.problems import Place, meant, nearest, shown
+from fleet.templates import check_names
 from fleet.values import written_duration
 from jitr.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode
@@ -21,7 +22,7 @@ def check_agreement(fleet: Draft, root: Place, *, proven: bool = True) -> None:
     """
     for name, ca in fleet.get("ca", {}).items():
         _check_attributes(ca, root.at("ca", name))
-        _check_names(ca, root.at("ca", name))
+        check_names(ca, root.at("ca", name))
         _check_lives(ca, root.at("ca", name))
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_topic(fleet, root)
@@ -54,19 +55,6 @@ def _check_attributes(ca: Draft, place: Place) -> None:
         remedy = "" if ca["thing_type"] else f"; with a thing_type there may be {MOST_ATTRIBUTES_TYPED}"
         place.at("attributes").problem(
             f"holds {count} attributes", f"keep {allowed}, AWS IoT allows one more and jitr uses it{remedy}"
-        )
-
-
-def _check_names(ca: Draft, place: Place) -> None:
-    if not ca.keys() >= {"common_name", "san_uri", "thing_name"} or ca["common_name"] is not None:
-        return
-    if ca["san_uri"] is None:
-        place.at("common_name").problem(
-            "is missing", 'add common_name = "sensor-[0-9]{4,}", or san_uri for devices that are named by a URI'
-        )
-    elif "{common_name}" in ca["thing_name"]:
-        place.at("thing_name").problem(
-            "uses {common_name}, for which the CA has no pattern", 'write thing_name = "{san_uri}", or add common_name'
         )
 
 

@@ -142,7 +142,9 @@ CHECK_MODES: Keys = {
 CA: Keys = {
     "certificate": Key(kind="path", read=path, example='certificate = "certs/factory.pem"'),
     "common_name": Key(kind="pattern", read=pattern, default=None),
+    "serial_number": Key(kind="pattern", read=pattern, default=None),
     "san_uri": Key(kind="pattern", read=pattern, default=None),
+    "san_dns": Key(kind="pattern", read=pattern, default=None),
     "thing_name": Key(kind="template", read=thing_name, default="{common_name}"),
     "thing_type": Key(kind="text", read=thing_word, default=None),
     "thing_groups": Key(kind="list of texts", read=each(thing_word, greatest=MOST_GROUPS), default=[]),

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
-
 from fleet.choices import IotLogging, RegisteredBy
 from fleet.names import partition_of
+from jitr.certificates import Certificate
 from jitr.rules import (
     HOOK,
     CaRules,
@@ -31,12 +30,14 @@ class Ca:
     """A CA that signs devices' certificates, and what its devices must be and become."""
 
     name: str
-    certificate: x509.Certificate
+    certificate: Certificate
     certificate_pem: str  # the certificate alone, whatever else its file holds
     certificate_id: str  # lower-case hex SHA-256 of the DER; the same in every account
     certificate_path: Path
-    common_name: str | None  # regular expression, full match; one of the two is there
+    common_name: str | None  # regular expression, full match; one of the four is there
+    serial_number: str | None
     san_uri: str | None
+    san_dns: str | None
     thing_name: str  # template
     thing_type: str | None
     thing_groups: tuple[str, ...]
@@ -44,6 +45,7 @@ class Ca:
     existing: bool  # the thing type and groups are there before the stack
     registered_by: RegisteredBy  # where an account does not say otherwise
     policy: Path | None  # None: the policy that jitr brings
+    policy_variables: tuple[str, ...]  # of certificates, that the policy names; in lower case
     enrollment: EnrollmentRule
     extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
     extra_groups: tuple[str, ...]
@@ -187,12 +189,15 @@ class Fleet:
             certificate_pem=ca.certificate_pem,
             certificate_mode=registration.mode,
             common_name=ca.common_name,
+            serial_number=ca.serial_number,
             san_uri=ca.san_uri,
+            san_dns=ca.san_dns,
             thing_name=ca.thing_name,
             thing_type=ca.thing_type,
             thing_groups=ca.thing_groups,
             attributes=dict(ca.attributes),  # a plain dict: asdict cannot copy a read-only view
             policy=self.policy_name(ca),
+            policy_variables=ca.policy_variables,
             enrollment=ca.enrollment,
             extra_types=ca.extra_types,
             extra_groups=ca.extra_groups,

@@ -6,10 +6,9 @@ gives for one device is judged at admission. Limits are those of the AWS IoT API
 
 import re
 
-from fleet.problems import Place, nearest, shown
+from fleet.problems import Place, shown
 from fleet.values import Reader, text
 from jitr.naming import ATTRIBUTE_NAME, RESERVED_PREFIX
-from jitr.rules import TEMPLATE_FIELDS
 
 # Fleet, CA and account names become parts of queue, table, function, IoT policy and (hyphens as underscores, so none
 # is allowed here) IoT rule names. The tightest is Lambda's 64 characters for all parts together.
@@ -64,7 +63,8 @@ THING_LENGTH = 128
 VALUE_CHARACTERS = r"a-zA-Z0-9_.,@/:#=\[\]-"
 VALUE_LENGTH = 800
 
-_FIELD = re.compile(r"\{([^{}]*)\}")
+# A field of a template, which the functions fill in for each device.
+FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 def fleet_name(value: object, place: Place) -> str | None:
@@ -225,7 +225,7 @@ def thing_word(value: object, place: Place) -> str | None:
 def thing_name(value: object, place: Place) -> str | None:
     """Read the template of thing names; it must name a field, or every device would be the same thing."""
     written = template(THING_CHARACTERS, THING_LENGTH)(value, place)
-    if isinstance(written, str) and not _FIELD.search(written):
+    if isinstance(written, str) and not FIELD.search(written):
         place.problem(
             f"is {shown(written)}, the same name for every device",
             "name a field that tells devices apart: {common_name}",
@@ -235,20 +235,20 @@ def thing_name(value: object, place: Place) -> str | None:
 
 
 def template(characters: str, length: int) -> Reader:
-    """Read a text with `{field}` in it, whose other characters all are of `characters`, a regex class's content."""
+    """Read a text with `{field}` in it, whose other characters all are of `characters`, a regex class's content.
+
+    Which fields there are depends on the CA's patterns: templates.py sees to that.
+    """
 
     def read(value: object, place: Place) -> str | None:
         written = text(value, place)
         if written is None:
             return None
-        literal = _FIELD.sub("", written)
+        literal = FIELD.sub("", written)
         if "{" in literal or "}" in literal:
             place.problem(f"is {shown(written)}, whose braces do not match", "write fields like {common_name}")
             return None
-        unknown = [field for field in _FIELD.findall(written) if field not in TEMPLATE_FIELDS]
-        for field in unknown:
-            place.problem(f"names the field {shown(field)}, which there is not", nearest(field, TEMPLATE_FIELDS))
-        return written if _legal(literal, written, characters, length, place) and not unknown else None
+        return written if _legal(literal, written, characters, length, place) else None
 
     return read
 

@@ -17,14 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from cryptography import x509
-
 from fleet.checks import check_agreement, registrations
 from fleet.choices import RegisteredBy
 from fleet.keys import DOCUMENT, Draft, table
 from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Hub, Metrics, StackOptions, Sweep
 from fleet.pem import (
-    certificate_id_of,
+    KEEP_CA,
+    KEEP_VERIFICATION,
     check_ca,
     check_parameter,
     check_verification,
@@ -33,13 +32,14 @@ from fleet.pem import (
 )
 from fleet.policy import check_policy
 from fleet.problems import FleetError, Place, Problem, Report
+from jitr.certificates import Certificate
 
 __all__ = ["FleetError", "Problem", "load"]
 
 _SYNTAX_LINE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
 # Certificates that could be read: of CAs by (ca,), of verifications by (account, ca).
-Certificates = Mapping[tuple[str, ...], x509.Certificate]
+Certificates = Mapping[tuple[str, ...], Certificate]
 
 
 def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fleet:
@@ -54,10 +54,11 @@ def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fle
     root = Place(report)
     draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
     certificates = _read_files(draft, root, now=now or datetime.now(UTC), proven=proven)
+    variables = _read_policies(draft, root)
     check_agreement(draft, root, proven=proven)
     if report.problems:
         raise FleetError(report.problems)
-    return _fleet(draft, path, certificates)
+    return _fleet(draft, path, certificates, variables)
 
 
 def _read_text(path: Path) -> str:
@@ -90,25 +91,25 @@ def _unusable(path: Path, line: int, message: str, cure: str) -> FleetError:
 
 def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Certificates:
     folder = root.report.file.parent
-    certificates: dict[tuple[str, ...], x509.Certificate] = {}
-    first: dict[x509.Certificate, str] = {}
+    certificates: dict[tuple[str, ...], Certificate] = {}
+    first: dict[str, str] = {}
     for name, ca in draft.get("ca", {}).items():
-        if ca.get("policy"):
-            check_policy(folder / ca["policy"], root.at("ca", name, "policy"))
         place = root.at("ca", name, "certificate")
-        certificate = read_certificate(folder / ca["certificate"], place) if "certificate" in ca else None
+        certificate = read_certificate(folder / ca["certificate"], place, keep=KEEP_CA) if "certificate" in ca else None
         if certificate is None:
             continue
         certificates[name,] = certificate
         check_ca(certificate, folder / ca["certificate"], place, now=now)
-        if first.setdefault(certificate, name) != name:
-            place.problem(f"is the same certificate as ca.{first[certificate]}", "remove one of the two CAs")
+        if first.setdefault(certificate.fingerprint, name) != name:
+            place.problem(
+                f"is the same certificate as ca.{first[certificate.fingerprint]}", "remove one of the two CAs"
+            )
     for account, ca, registration in registrations(draft):
         written = registration.get("verification_certificate")
         if written is None or not proven:
             continue
         place = root.at("account", account, "ca", ca, "verification_certificate")
-        certificate = read_certificate(folder / written, place)
+        certificate = read_certificate(folder / written, place, keep=KEEP_VERIFICATION)
         if certificate is not None:
             certificates[account, ca] = certificate
             check_verification(certificate, folder / written, place, ca=certificates.get((ca,)), now=now)
@@ -118,10 +119,22 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
     return certificates
 
 
-def _fleet(draft: Draft, path: Path, certificates: Certificates) -> Fleet:
+def _read_policies(draft: Draft, root: Place) -> Mapping[str, tuple[str, ...]]:
+    """The certificate variables that each CA's policy names; jitr's own policy names none."""
+    folder = root.report.file.parent
+    return {
+        name: check_policy(folder / ca["policy"], root.at("ca", name, "policy")) if ca.get("policy") else ()
+        for name, ca in draft.get("ca", {}).items()
+    }
+
+
+def _fleet(draft: Draft, path: Path, certificates: Certificates, variables: Mapping[str, tuple[str, ...]]) -> Fleet:
     folder = path.parent
     ids = {name: account["id"] for name, account in draft["account"].items()}
-    cas = {name: _ca(name, ca, folder, certificates, ids) for name, ca in draft["ca"].items()}
+    cas = {
+        name: _ca(name, {**ca, "policy_variables": variables[name]}, folder, certificates, ids)
+        for name, ca in draft["ca"].items()
+    }
     return Fleet(
         name=draft["fleet"]["name"],
         cas=tuple(cas.values()),
@@ -153,12 +166,12 @@ def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates, ids: 
         "attributes": MappingProxyType(draft["attributes"]),
         "checks": MappingProxyType(draft["checks"]),
         "home": tuple(ids[account] for account in draft["home"]),
-        "succeeds": certificate_id_of(certificates[predecessor,]) if predecessor else None,
+        "succeeds": certificates[predecessor,].fingerprint if predecessor else None,
     }
     return Ca(
         name=name,
         certificate_pem=pem_of(certificate),
-        certificate_id=certificate_id_of(certificate),
+        certificate_id=certificate.fingerprint,
         certificate_path=folder / draft["certificate"],
         **{**draft, **replaced},
     )

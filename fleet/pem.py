@@ -1,24 +1,24 @@
-"""Reads the certificates that fleet.toml names, and judges whether AWS IoT would register a CA with them.
+"""Judges the certificates that fleet.toml names: whether AWS IoT would register a CA with them.
 
-Decides from the certificate files and the time alone. It refuses to know accounts and AWS: whether a registration
-code is the account's own shows only when the CA is registered. The content of a file is never put into a message.
+Decides from the certificate files, which certificate_file.py reads, and the time alone. It refuses to know accounts and
+AWS: whether a registration code is the account's own shows only when the CA is registered. The content of a file is
+never put into a message.
 """
 
 import re
-import warnings
+import ssl
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID
 
+from fleet import certificate_file
+from fleet.certificate_file import UnusableFile
 from fleet.problems import Place
+from jitr.certificates import Certificate
+from jitr.errors import Rejected
 
-MAX_PEM = 65_536  # characters; RegisterCACertificate, caCertificate and verificationCertificate
 MAX_PARAMETER = 4096  # characters; CloudFormation quotas, "Parameter values"
 MIN_RSA_BITS = 2048  # AWS IoT refuses a smaller CA key
 CA_CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -26,63 +26,56 @@ CA_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 # GetRegistrationCode, registrationCode: 64 hex characters, the common name of a verification certificate.
 REGISTRATION_CODE = re.compile(r"[0-9a-fA-F]{64}")
 
-_BLOCK = re.compile(rb"-----BEGIN ([^-\n]*)-----")
-_CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
+
+# What to keep of a file that holds several certificates: in fleet.toml it has to be clear which one is trusted.
+KEEP_CA = "keep only the one that signs the devices' certificates"
+KEEP_VERIFICATION = "keep the one with the registration code"
 
 
-def read_certificate(path: Path, place: Place) -> x509.Certificate | None:
-    """Read the one certificate in a PEM file; what else is in the file, or missing, is reported."""
+def read_certificate(path: Path, place: Place, *, keep: str) -> Certificate | None:
+    """Read the one certificate in a file; what else is in the file, or missing, is reported.
+
+    `keep` says which one to keep where there are several.
+    """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        place.problem(f"names {path}, which cannot be read ({error.strerror})", "correct the path or the file")
+        file = certificate_file.read(path)
+    except UnusableFile as error:
+        place.problem(f"names {path}, which {error.problem}", error.cure)
         return None
-    labels = [label.strip() for label in _BLOCK.findall(content)]
-    if any(label.endswith(b"PRIVATE KEY") for label in labels):
-        place.problem(
-            f"names {path}, which holds a private key",
-            "name a file with nothing but the certificate; if the key was ever committed, it is no longer secret",
-        )
+    if len(file.certificates) != 1:
+        place.problem(f"names {path}, which holds {len(file.certificates)} certificates", keep)
         return None
-    count = sum(label in _CERTIFICATE_LABELS for label in labels)
-    if count != 1:
-        found = f"{count} certificates" if count else "no certificate in PEM form"
-        if not count and labels:
-            found += f", but a {labels[0].decode('ascii', 'replace').lower()}"
-        cure = (
-            "keep only the one that signs" if count else "name a PEM file; from DER: openssl x509 -inform der -in FILE"
-        )
-        place.problem(f"names {path}, which holds {found}", cure)
-        return None
-    return _parse(content, path, place)
+    return _parse(file.pem, path, place)
 
 
-def pem_of(certificate: x509.Certificate) -> str:
+def pem_of(certificate: Certificate) -> str:
     """Write a certificate as PEM and nothing else, whatever stood around it in its file."""
-    return certificate.public_bytes(Encoding.PEM).decode("ascii")
+    return ssl.DER_cert_to_PEM_cert(certificate.der)
 
 
-def certificate_id_of(certificate: x509.Certificate) -> str:
-    """Derive the id that AWS IoT gives a certificate: lower-case hex SHA-256 of its DER."""
-    return certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def check_ca(certificate: x509.Certificate, path: Path, place: Place, *, now: datetime) -> None:
+def check_ca(certificate: Certificate, path: Path, place: Place, *, now: datetime) -> None:
     """Report why a certificate cannot be registered as a CA: it is none, its time is not now, its key is refused."""
     _check_validity(certificate, path, place, now=now)
     _check_key(certificate, path, place)
-    if certificate.version is x509.Version.v1:
+    if not certificate.encoded.version:
         place.problem(
             f"names {path}, an X.509 v1 certificate, which cannot say that it is a CA",
             "issue it anew with the extension basicConstraints = CA:TRUE",
         )
         return
-    if not _says_ca(certificate):
+    for extension in (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE):
+        if why := certificate.extensions.why_unreadable(extension.dotted_string):
+            place.problem(
+                f"names {path}, whose {extension._name} cannot be read: {why}",  # noqa: SLF001 -- it has no other name
+                "issue the CA certificate anew, with the same name and key",
+            )
+            return
+    if not certificate.is_ca():
         place.problem(
             f"names {path}, which is not a CA certificate",
             "name the certificate that signs the devices' certificates; it has basicConstraints = CA:TRUE",
         )
-    elif not _may_sign(certificate):
+    elif certificate.extensions.signs_certificates is False:
         place.problem(
             f"names {path}, a CA that may not sign certificates",
             "issue it anew with keyUsage = keyCertSign, or without keyUsage",
@@ -90,34 +83,32 @@ def check_ca(certificate: x509.Certificate, path: Path, place: Place, *, now: da
 
 
 def check_verification(
-    certificate: x509.Certificate, path: Path, place: Place, *, ca: x509.Certificate | None, now: datetime
+    certificate: Certificate, path: Path, place: Place, *, ca: Certificate | None, now: datetime
 ) -> None:
     """Report why a certificate cannot prove possession of the CA's key; without a readable `ca`, only its own flaws.
 
     That it has expired is none: it is asked for once, when the CA is registered, perhaps years ago. jitrctl says so
     where the CA is still to be registered.
     """
-    if now <= certificate.not_valid_after_utc:
+    if now <= certificate.not_after:
         _check_validity(certificate, path, place, now=now)
-    if ca is not None and certificate == ca:
+    if ca is not None and certificate.fingerprint == ca.fingerprint:
         place.problem(
             f"names {path}, the CA certificate itself",
             "name a certificate that the CA signed for this account's registration code",
         )
         return
-    if ca is not None and _says_ca(ca) and not _issued_by(certificate, ca):
-        place.problem(
-            f"names {path}, which this CA has not signed", "let the CA sign a certificate for the registration code"
-        )
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if len(names) != 1 or not REGISTRATION_CODE.fullmatch(str(names[0].value)):
+    if ca is not None and ca.is_ca():
+        _check_issuer(certificate, ca, path, place)
+    names = certificate.field_values("common_name")
+    if len(names) != 1 or not REGISTRATION_CODE.fullmatch(names[0]):
         place.problem(
             f"names {path}, whose common name is no registration code",
             "issue it for the 64 characters that aws iot get-registration-code prints for this account",
         )
 
 
-def check_parameter(certificate: x509.Certificate, path: Path, place: Place) -> None:
+def check_parameter(certificate: Certificate, path: Path, place: Place) -> None:
     """Report why a stack cannot register a CA with this verification certificate, which is a parameter of it then."""
     length = len(pem_of(certificate))
     if length > MAX_PARAMETER:
@@ -127,39 +118,43 @@ def check_parameter(certificate: x509.Certificate, path: Path, place: Place) -> 
         )
 
 
-def _parse(content: bytes, path: Path, place: Place) -> x509.Certificate | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd names and serials, which AWS IoT and we can live with
-            certificate = x509.load_pem_x509_certificate(content)
-            # These are parsed only when asked for, and then kept.
-            _ = certificate.subject, certificate.extensions, certificate.public_key()
-        pem = pem_of(certificate)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+def _check_issuer(certificate: Certificate, ca: Certificate, path: Path, place: Place) -> None:
+    if not certificate.is_signed_by(ca):
         place.problem(
-            f"names {path}, whose certificate cannot be parsed",
-            f"see what openssl x509 -noout -text -in {path} says of it",
+            f"names {path}, which this CA has not signed", "let the CA sign a certificate for the registration code"
+        )
+    elif not certificate.names_as_issuer(ca):
+        place.problem(
+            f"names {path}, which the CA's key has signed under another issuer name: {certificate.issuer!a}, "
+            f"and the CA is {ca.subject!a}",
+            "let the CA sign a certificate for the registration code under its own name",
+        )
+
+
+def _parse(pem: str, path: Path, place: Place) -> Certificate | None:
+    try:
+        return Certificate.from_pem(pem)
+    except Rejected as error:
+        place.problem(
+            f"names {path}, which cannot be used: {error.detail}",
+            "take the CA's own copy of it; if that is written so too, have it issued anew, with the same name and key",
         )
         return None
-    if len(pem) > MAX_PEM:
-        place.problem(f"names {path}, whose PEM has {len(pem)} characters", f"AWS IoT takes {MAX_PEM}")
-        return None
-    return certificate
 
 
-def _check_validity(certificate: x509.Certificate, path: Path, place: Place, *, now: datetime) -> None:
+def _check_validity(certificate: Certificate, path: Path, place: Place, *, now: datetime) -> None:
     # Both ends are inclusive (RFC 5280, 4.1.2.5).
-    if now > certificate.not_valid_after_utc:
-        place.problem(f"names {path}, which expired at {certificate.not_valid_after_utc:%F %T} UTC", "issue it anew")
-    if now < certificate.not_valid_before_utc:
+    if now > certificate.not_after:
+        place.problem(f"names {path}, which expired at {certificate.not_after:%F %T} UTC", "issue it anew")
+    if now < certificate.not_before:
         place.problem(
-            f"names {path}, which is not valid before {certificate.not_valid_before_utc:%F %T} UTC",
+            f"names {path}, which is not valid before {certificate.not_before:%F %T} UTC",
             "wait until then, or issue it anew",
         )
 
 
-def _check_key(certificate: x509.Certificate, path: Path, place: Place) -> None:
-    match certificate.public_key():
+def _check_key(certificate: Certificate, path: Path, place: Place) -> None:
+    match certificate.public_key:
         case rsa.RSAPublicKey(key_size=bits) if bits < MIN_RSA_BITS:
             problem = f"an RSA key of {bits} bits"
         case ec.EllipticCurvePublicKey(curve=curve) if curve.name not in CA_CURVES:
@@ -172,25 +167,3 @@ def _check_key(certificate: x509.Certificate, path: Path, place: Place) -> None:
         f"names {path}, which has {problem}",
         f"AWS IoT registers CAs with RSA from {MIN_RSA_BITS} bits, P-256, P-384 or P-521: use a CA with such a key",
     )
-
-
-def _says_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _may_sign(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound:
-        return True  # no keyUsage restricts nothing (RFC 5280, 4.2.1.3); AWS's own walk-through makes such CAs
-
-
-def _issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True

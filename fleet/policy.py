@@ -10,6 +10,7 @@ from typing import Any
 
 from fleet.permissions import check_statements
 from fleet.problems import Place, nearest, shown
+from jitr.rules import CERTIFICATE_VARIABLES
 
 # AWS IoT quota "policy document size", white space not counted.
 MAX_POLICY = 2048
@@ -18,23 +19,28 @@ MAX_POLICY = 2048
 # there. IoT's own policy variables are written ${iot:…} and stay as they are.
 PLACEHOLDERS = {"<partition>": "aws-us-gov", "<region>": "ap-southeast-1", "<account>": "000000000000"}
 
+# A variable in a text, or as the key of a condition; from its name on, whatever is around it.
+_VARIABLE = re.compile(rf"{re.escape(CERTIFICATE_VARIABLES)}[^}}\"\\\\]*")
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
 
 
-def check_policy(path: Path, place: Place) -> None:
-    """Report why a file cannot be a policy document: unreadable, not JSON, no statement, too long."""
+def check_policy(path: Path, place: Place) -> tuple[str, ...]:
+    """Report why a file cannot be a policy document: unreadable, not JSON, no statement, too long.
+
+    Returned are the certificate variables that it names, each once and in lower case.
+    """
     try:
         content = path.read_text(encoding="utf-8")
         document = json.loads(content)
     except OSError as error:
         place.problem(f"names {path}, which cannot be read ({error.strerror})", "correct the path or the file")
-        return
+        return ()
     except (UnicodeDecodeError, RecursionError):
         place.problem(f"names {path}, which is not JSON", "write an IoT policy document")
-        return
+        return ()
     except ValueError as error:
         place.problem(f"names {path}, which is not JSON ({error})", "correct it there")
-        return
+        return ()
     _check_document(document, path, place)
     for token in sorted(set(_PLACEHOLDER.findall(content)) - PLACEHOLDERS.keys()):
         place.problem(f"names {path}, which holds {shown(token)}", nearest(token, PLACEHOLDERS))
@@ -45,6 +51,13 @@ def check_policy(path: Path, place: Place) -> None:
             f"names {path}, which has {size} characters without white space",
             f"AWS IoT takes fewer than {MAX_POLICY}: shorten it",
         )
+    return _certificate_variables(document)
+
+
+def _certificate_variables(document: Any) -> tuple[str, ...]:
+    """The X.509 certificate variables in a document's texts and keys; escapes of JSON hide none."""
+    written = json.dumps(document, ensure_ascii=False).casefold()
+    return tuple(sorted({variable.strip() for variable in _VARIABLE.findall(written)}))
 
 
 def _check_document(document: Any, path: Path, place: Place) -> None:

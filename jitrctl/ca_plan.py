@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from fleet.choices import ANOTHER_MODE, RegisteredBy
+from jitr.certificates import Certificate
 from jitrctl.clock import now
 
 if TYPE_CHECKING:
@@ -193,10 +191,10 @@ def expired_proof(state: CaState) -> str | None:
     AWS IoT asks for it when it registers a CA, and never again; but a CA that was deleted could not be registered anew.
     """
     proof = _proof(state)
-    if state.found is None or proof is None or proof.not_valid_after_utc >= now():
+    if state.found is None or proof is None or proof.not_after >= now():
         return None
     return (
-        f"{state.declared.verification_certificate_path} expired on {proof.not_valid_after_utc:%F}; the CA is "
+        f"{state.declared.verification_certificate_path} expired on {proof.not_after:%F}; the CA is "
         "registered and works, but could not be registered again: `jitrctl ca csr` makes the request for a new one"
     )
 
@@ -206,13 +204,13 @@ def no_proof(state: CaState) -> str | None:
     proof = _proof(state)
     if proof is None or state.registration_code is None:
         return None
-    if proof.not_valid_after_utc < now():
+    if proof.not_after < now():
         return (
-            f"{state.declared.verification_certificate_path} expired on {proof.not_valid_after_utc:%F}, and the CA "
+            f"{state.declared.verification_certificate_path} expired on {proof.not_after:%F}, and the CA "
             "is still to be registered with it: `jitrctl ca csr` makes the request for a new one"
         )
-    names = proof.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if any(str(name.value).lower() == state.registration_code.lower() for name in names):
+    names = proof.field_values("common_name")
+    if any(name.lower() == state.registration_code.lower() for name in names):
         return None
     return (
         f"{state.declared.verification_certificate_path} is made for another registration code than this account's "
@@ -220,6 +218,6 @@ def no_proof(state: CaState) -> str | None:
     )
 
 
-def _proof(state: CaState) -> x509.Certificate | None:
+def _proof(state: CaState) -> Certificate | None:
     pem = state.declared.verification_certificate_pem
-    return x509.load_pem_x509_certificate(pem.encode()) if pem else None
+    return Certificate.from_pem(pem) if pem else None

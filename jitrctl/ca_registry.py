@@ -135,7 +135,7 @@ def find(stage: Stage, ca: Ca) -> FoundCa | None:
         registers_automatically=described.get("autoRegistrationStatus") == "ENABLE",
         has_template=bool((answer.get("registrationConfig") or {}).get("templateBody"))
         or bool((answer.get("registrationConfig") or {}).get("templateName")),
-        ends_at=ca.certificate.not_valid_after_utc,
+        ends_at=ca.certificate.not_after,
     )
 
 

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fleet.certificate_file import certificate_id_in
 from jitr.additions import Additions
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import MOST_ENTRIES, Change, EntryChanged
 from jitr.errors import Unavailable
-from jitr.events import CERTIFICATE_ID
 from jitr.naming import THING_NAME
 from jitrctl.errors import Refused, Unusable
 
@@ -246,9 +246,10 @@ def thing_subject(name: str) -> Subject:
 
 def certificate_subject(certificate_id: str) -> Subject:
     """Raises ValueError when it is no certificate id."""
-    if not CERTIFICATE_ID.fullmatch(certificate_id.lower()):
+    found = certificate_id_in(certificate_id)
+    if found is None:
         raise ValueError(f"certificate_id {certificate_id!a} is not 64 hex digits, the SHA-256 of the certificate")
-    return Subject(SubjectKind.CERTIFICATE, certificate_id.lower())
+    return Subject(SubjectKind.CERTIFICATE, found)
 
 
 def _account_id(written: str, fleet: Fleet) -> str:

@@ -1,13 +1,14 @@
-"""What a person means by one word on the command line: a certificate's id, its PEM file, or a thing."""
+"""What a person means by one word on the command line: a certificate's id, its file, or a thing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from fleet.certificate_file import certificate_id_in
 from jitr.certificates import Certificate
 from jitr.errors import Rejected
-from jitr.events import CERTIFICATE_ID
 from jitr.naming import THING_NAME
+from jitrctl.certificate_files import read_first
 from jitrctl.errors import Unusable
 from jitrctl.sightings import Known
 
@@ -17,7 +18,7 @@ def known_from(word: str) -> Known:
 
     Raises Unusable.
     """
-    if CERTIFICATE_ID.fullmatch(word.lower()) or Path(word).exists():
+    if certificate_id_in(word) or Path(word).exists():
         return Known(certificates=frozenset({certificate_id_of(word)}))
     if THING_NAME.fullmatch(word):
         return Known(things=frozenset({word}))
@@ -25,17 +26,19 @@ def known_from(word: str) -> Known:
 
 
 def certificate_id_of(word: str) -> str:
-    """The certificate id that a word means: an id, or a PEM file's.
+    """The certificate id that a word means: an id, a fingerprint with colons, or the id of a file's first certificate.
 
     Raises Unusable.
     """
-    if CERTIFICATE_ID.fullmatch(word.lower()):
-        return word.lower()
+    return certificate_id_in(word) or id_in_file(Path(word))
+
+
+def id_in_file(path: Path) -> str:
+    """The id of a file's first certificate; says on standard error where there are others.
+
+    Raises Unusable.
+    """
     try:
-        pem = Path(word).read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise Unusable(f"{word} is neither a certificate id (64 hex digits) nor a readable file") from error
-    try:
-        return Certificate.from_pem(pem).fingerprint
+        return Certificate.from_pem(read_first(path)).fingerprint
     except Rejected as error:
-        raise Unusable(f"{word} holds no certificate in PEM form: {error.detail}") from error
+        raise Unusable(f"{path} holds a certificate that cannot be read: {error.detail}") from error

@@ -6,17 +6,20 @@ nothing and is used for nothing, so it is made, used for the request and thrown 
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from fleet.pem import REGISTRATION_CODE
+from jitr import der
+from jitr.encoding import Encoded
 from jitrctl.errors import Unusable
 
 if TYPE_CHECKING:
@@ -45,21 +48,39 @@ def verification_certificate(csr: bytes, ca: Ca, key: CaKey, *, days: int, now: 
     Raises Unusable when the request or the key cannot be what they should be.
     """
     asked = _read_request(csr)
-    if _public(key) != _public(ca.certificate):
+    if key.public_key() != ca.certificate.public_key:
         raise Unusable(f"the key is not that of CA {ca.name}: give the key that belongs to {ca.certificate_path}")
     begins = (now or datetime.now(UTC)).replace(microsecond=0) - _BACKDATED
-    return (
+    made = (
         x509.CertificateBuilder()
         .subject_name(asked.subject)
-        .issuer_name(ca.certificate.subject)
+        .issuer_name(asked.subject)  # in the place of the CA's
         .public_key(asked.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(begins + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, _hash(key))
-        .public_bytes(Encoding.PEM)
     )
+    return _reissued(Encoded.of(made.public_bytes(Encoding.DER)), ca.certificate.encoded.subject, key)
+
+
+def _reissued(made: Encoded, issuer: bytes, key: CaKey) -> bytes:
+    """The certificate (PEM) with another issuer, signed anew.
+
+    A CA's name is copied byte for byte: AWS IoT finds the CA by it, and cryptography writes some names otherwise than
+    the CA's certificate does, and others not at all.
+    """
+    serial = der.encoded(der.INTEGER, made.serial.to_bytes(der.number_width(made.serial), "big", signed=True))
+    rest = b"".join(element for _, element in made.rest)
+    parts = (made.version, serial, made.algorithm, issuer, made.validity, made.subject, made.public_key, rest)
+    signed = der.encoded(der.SEQUENCE, *parts)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        signature = key.sign(signed, ec.ECDSA(_hash(key)))
+    else:
+        signature = key.sign(signed, padding.PKCS1v15(), _hash(key))
+    bits = der.encoded(der.BIT_STRING, b"\0", signature)
+    return ssl.DER_cert_to_PEM_cert(der.encoded(der.SEQUENCE, signed, made.algorithm, bits)).encode("ascii")
 
 
 def read_key(pem: bytes, password: Callable[[], str]) -> CaKey:
@@ -89,10 +110,6 @@ def _read_request(csr: bytes) -> x509.CertificateSigningRequest:
     if not good or len(names) != 1 or not REGISTRATION_CODE.fullmatch(str(names[0].value)):
         raise Unusable("the request's common name is no registration code: give the file that `jitrctl ca csr` wrote")
     return asked
-
-
-def _public(holder: CaKey | x509.Certificate) -> bytes:
-    return holder.public_key().public_bytes(Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _hash(key: CaKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:

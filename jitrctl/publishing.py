@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from fleet.certificate_file import crl_in
 from jitr.certificates import Certificate
 from jitr.crls import Published, object_key
 from jitr.edge import calling
@@ -34,7 +35,7 @@ _CONTENT_TYPE = "application/pkix-crl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCrl:
-    """A CRL that is to be published, as its file holds it, and what it says."""
+    """A CRL that is to be published, in DER or in plain PEM, and what it says."""
 
     ca: Ca
     content: bytes
@@ -47,7 +48,7 @@ def read_crl(path: Path, cas: Sequence[Ca], *, now: datetime) -> NewCrl:
     Raises Unusable.
     """
     try:
-        content = path.read_bytes()
+        content = crl_in(path.read_bytes())
     except OSError as error:
         raise Unusable(f"{path} cannot be read ({error.strerror})") from error
     why = []

@@ -10,8 +10,10 @@ import binascii
 import hashlib
 import ssl
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from fleet.certificate_file import crl_in
 from jitr.admission import ORDER, Examination, Verdict, examine
 from jitr.certificates import Certificate
 from jitr.errors import Rejected, UnusableCrl
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
-_GREATEST = 65_536  # characters; RegisterCertificate, certificatePem
 
 # Every check that there is, in the order of its number, and what a device that passes it has.
 CHECKS = {
@@ -73,6 +74,12 @@ class Answer:
     def admitted(self) -> bool:
         return self.examination.refusal is None
 
+    @property
+    def reader(self) -> str | None:
+        """What read the certificate: "library" or "second"; None when nothing could."""
+        certificate = self.examination.certificate
+        return certificate.reader.value if certificate else None
+
     def document(self) -> dict[str, Any]:
         """The answer as JSON."""
         refusal, identity = self.examination.refusal, self.examination.identity
@@ -81,33 +88,15 @@ class Answer:
             "reason": refusal.reason.name if refusal else None,
             "detail": refusal.detail if refusal else None,
             "checks": [{"check": one.check, "verdict": one.verdict.value, "detail": one.detail} for one in self.checks],
+            "reader": self.reader,
             "identity": {name: getattr(identity, name) for name in _IDENTITY} if identity else None,
         }
-
-
-def read_pem(path: Path) -> str:
-    """The text of a file that holds a certificate in PEM, perhaps a damaged one.
-
-    Raises Unusable when the file cannot be read, or holds none.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Unusable(f"{path} cannot be read ({error.strerror}): name a certificate's PEM file") from error
-    text = content.decode("utf-8", "replace")
-    if _BEGIN not in text:
-        der = content[:2] in (b"\x30\x82", b"\x30\x81")
-        what = f"; from DER: openssl x509 -inform der -in {path} -out device.pem" if der else ""
-        raise Unusable(f"{path} holds no certificate in PEM form: name a file with {_BEGIN}{what}")
-    if len(text) > _GREATEST:
-        raise Unusable(f"{path} has {len(text)} characters, and AWS IoT takes {_GREATEST}: name a smaller file")
-    return text
 
 
 def rules_without_fleet(ca_pem: str, path: Path) -> Rules:
     """The default rules for devices of one CA, with any common name that makes a thing name.
 
-    Raises Unusable when the file does not hold exactly one certificate.
+    Raises Unusable when it cannot be read.
     """
     try:
         ca = Certificate.from_pem(ca_pem)
@@ -146,8 +135,9 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
     examination = examine(
         device,
         _as_declared(ca_rules),
-        _without(unread, rules),
-        revocations=_read_crl(crl, ca_rules) if crl else None,
+        # The check `revocation` stays: critical extensions are understood because of it.
+        _without(unread.keys() - {"revocation"}, rules),
+        revocations=_read_crl(crl, ca_rules) if crl else _nobody_revoked(now),
         now=now,
     )
     return Answer(examination=examination, checks=_results(examination, ca_rules, unread))
@@ -155,11 +145,23 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
 
 def _read_crl(path: Path, ca: CaRules) -> RevocationList:
     try:
-        return RevocationList.read(path.read_bytes(), Certificate.from_pem(ca.certificate_pem))
+        return RevocationList.read(crl_in(path.read_bytes()), Certificate.from_pem(ca.certificate_pem))
     except OSError as error:
         raise Unusable(f"{path} cannot be read ({error.strerror}): name the CA's CRL") from error
     except UnusableCrl as error:
         raise Unusable(f"{path} cannot be used as the CRL of CA {ca.name}: {error}") from error
+
+
+def _nobody_revoked(now: datetime) -> RevocationList:
+    """A list in force for every certificate, with none on it."""
+    return RevocationList(
+        this_update=now - timedelta(days=1),
+        next_update=now + timedelta(days=1),
+        number=None,
+        size=0,
+        distribution_points=frozenset(),
+        rows={},
+    )
 
 
 def _without(checks: Collection[str], rules: Rules) -> Rules:
@@ -183,8 +185,9 @@ def _issuer(pem: str, rules: Rules) -> CaRules:
         return rules.cas[0]  # it is refused for that, whichever it is
     cas = [(ca, Certificate.from_pem(ca.certificate_pem)) for ca in rules.cas]
     issuers = [ca for ca, read in cas if certificate.is_issued_by(read)]
-    namesakes = [ca for ca, read in cas if certificate.issuer == read.subject]
-    return next(iter((*issuers, *namesakes, *rules.cas)))
+    signers = [ca for ca, read in cas if certificate.is_signed_by(read)]
+    namesakes = [ca for ca, read in cas if certificate.names_as_issuer(read)]
+    return next(iter((*issuers, *signers, *namesakes, *rules.cas)))
 
 
 def _as_declared(rules: CaRules) -> CaRegistration:

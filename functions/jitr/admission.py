@@ -13,7 +13,8 @@ The checks, in order (a CA's rules set each to enforce, observe or off, by its n
     4  key        type, RSA modulus, curve; no key that is known to be weak (ROCA), nor the CA's own
     5  signature  SHA-256 or better
     6  extensions when present: no CA, digital signature, client authentication, nothing critical that is unknown
-    7  subject    one common name (or URI), fully matching; nothing that widens a policy
+    7  subject    what devices are named by (common name, serialNumber, URI, DNS name) once, fully matching;
+                  nothing that widens a policy, where the policy or a template can use it
        names      what the templates make of the certificate is legal (it is what is provisioned; never off)
     8  revocation the CA's CRL, in force now, does not list it (off by default: somebody has to publish CRLs)
     9  enrollment any entry that denies blocks; else any that allows; else the CA's rule: open, listed or approve
@@ -171,11 +172,11 @@ def examine(
         return _nothing_to_examine((), "ca", refusal)
     known = Finding(check="ca", verdict=Verdict.PASS)
 
-    # (1, first half) Nothing can be said of a certificate that cannot be read.
+    # (1, first half) Of a certificate that cannot be read nothing can be said, but what an entry says of its id.
     try:
         certificate = read_certificate(device.pem)
     except Rejected as refusal:
-        return _nothing_to_examine((known,), "identity", refusal)
+        return _denied(known, ca_rules, enrollment) or _nothing_to_examine((known,), "identity", refusal)
 
     # (1) to (9); names are made even when a check failed, so that one run reports everything.
     application = Application(
@@ -210,7 +211,7 @@ def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
     if ca_rules is None:
         return None
     try:
-        return naming.thing_name(ca_rules.thing_name, read_certificate(device.pem))
+        return naming.thing_name(ca_rules, read_certificate(device.pem))
     except Rejected:
         return None
 
@@ -258,6 +259,23 @@ def _nothing_to_examine(before: tuple[Finding, ...], failed: str, refusal: Rejec
     return Examination(findings=(*before, rejected, *rest), certificate=None, identity=None)
 
 
+def _denied(known: Finding, rules: CaRules, enrollment: Enrollment) -> Examination | None:
+    """The examination of a certificate that an entry denies, which needs no reading; None when none does."""
+    try:
+        enrollment.refuse_denied()
+    except Rejected as refusal:
+        if rules.mode_of("enrollment") is not CheckMode.ENFORCE:
+            return None
+        findings = (
+            Finding(check=name, verdict=Verdict.REJECT, refusal=refusal)
+            if name == "enrollment"
+            else Finding(check=name, verdict=Verdict.NOT_EVALUATED)
+            for name in ORDER[1:]
+        )
+        return Examination(findings=(known, *findings), certificate=None, identity=None)
+    return None
+
+
 def _check_names(application: Application) -> None:
     """(7, names) What provisioning will use can be made, and is legal."""
     identity_of(application.rules, application.certificate)
@@ -270,12 +288,10 @@ def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
     """
     return Identity(
         ca=rules.name,
-        thing_name=naming.thing_name(rules.thing_name, certificate),
+        thing_name=naming.thing_name(rules, certificate),
         thing_type=rules.thing_type,
         thing_groups=rules.thing_groups,
-        attributes={
-            name: naming.attribute_value(name, template, certificate) for name, template in rules.attributes.items()
-        },
+        attributes={name: naming.attribute_value(name, rules, certificate) for name in rules.attributes},
         policy=rules.policy,
     )
 

@@ -61,6 +61,7 @@ class Case:
             serial=certificate.serial if certificate else None,
             twin_id=self.examined.twin_id,
             issuer=certificate.issuer if certificate else None,
+            reader=certificate.reader.value if certificate and certificate.was_read_again else None,
             subject=certificate.subject if certificate else None,
             asks_for=self.examined.thing_name,
             crl=self.examined.crl,

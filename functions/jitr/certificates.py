@@ -1,55 +1,36 @@
 """A device or CA certificate as a value: what it says of itself, read once, without judging it.
 
-X.509 is read by cryptography, which parses lazily: damage shows when a field is first touched. Here every field that
-jitr uses is touched once, inside one place that turns whatever comes out of the library into Rejected(UNREADABLE).
+Around the part that the CA signed, its encoding must be the one (encoding.py). The signed part is read by cryptography
+(library_reader.py), and what that refuses by a reader of our own (second_reader.py): what protects the fleet is the
+CA's signature and the fleet's rules, not a parser's opinion of string types. Whichever read it, the value is the same.
 
 Version 1 certificates are real devices: `openssl x509 -req` without extensions makes them, in AWS's own walk-throughs
-too. cryptography's path verifier refuses every one, so issuance is verified directly.
+too. cryptography's path verifier refuses every one, so issuance is verified directly, over the very bytes of the signed
+part.
 """
 
+import binascii
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Self, TypeVar
+from enum import StrEnum
+from typing import Self
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
-from jitr.damage import Damaged, quietly
+from jitr import library_reader
+from jitr.contents import Contents, KeyFacts
+from jitr.damage import Damaged
+from jitr.encoding import Encoded
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
+from jitr.signatures import SignatureFacts, is_signed_by, signature_facts
 from jitr.value import value
 
-_Read = TypeVar("_Read")
-
-_BLOCK = re.compile(r"-----BEGIN (?P<label>[^-]*)")
+_BLOCK = re.compile(r"-----BEGIN ([^-]*)")
 _LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
-
-_SUBJECT_FIELDS = {
-    "common_name": NameOID.COMMON_NAME,
-    "serial_number": NameOID.SERIAL_NUMBER,
-    "country": NameOID.COUNTRY_NAME,
-    "state": NameOID.STATE_OR_PROVINCE_NAME,
-    "locality": NameOID.LOCALITY_NAME,
-    "organization": NameOID.ORGANIZATION_NAME,
-    "organizational_unit": NameOID.ORGANIZATIONAL_UNIT_NAME,
-    "dn_qualifier": NameOID.DN_QUALIFIER,
-}
-# What policies can name besides (developer guide, "X.509 certificate policy variables"), and templates cannot.
-_POLICY_FIELDS = {
-    "title": NameOID.TITLE,
-    "surname": NameOID.SURNAME,
-    "given_name": NameOID.GIVEN_NAME,
-    "initials": NameOID.INITIALS,
-    "pseudonym": NameOID.PSEUDONYM,
-    "generation_qualifier": NameOID.GENERATION_QUALIFIER,
-}
 
 # RFC 5480 names in the form that fleet.toml and NIST use.
 _CURVES = {
@@ -61,31 +42,19 @@ _CURVES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFacts:
-    """The public key's kind: `RSA` with its modulus in bits, `EC` with its curve's name, or another's name."""
+class Reader(StrEnum):
+    """What read a certificate."""
 
-    algorithm: str
-    bits: int
-    curve: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.algorithm} {self.curve or self.bits or ''}".rstrip()
-
-
-@value
-class SignatureFacts:
-    """How the certificate was signed: the algorithm's name, and every hash in it, the mask's of RSASSA-PSS too."""
-
-    algorithm: str  # the name of its OID, or the OID
-    hashes: tuple[str, ...]  # lower-case names; none for an algorithm that cryptography does not know
+    LIBRARY = "library"  # cryptography
+    SECOND = "second"  # jitr's own, for what the library refuses
 
 
 @value
 class Certificate:
-    """One X.509 certificate, every field read; made by `from_pem` only."""
+    """One X.509 certificate, every field read; made by `from_pem` and `from_der` only."""
 
-    parsed: x509.Certificate
+    encoded: Encoded
+    reader: Reader
     fingerprint: str  # lower-case hex SHA-256 of the DER; in practice AWS IoT's certificateId
     serial: str  # lower-case hex, no prefix; a minus sign before a negative one
     subject: str  # RFC 4514
@@ -102,38 +71,59 @@ class Certificate:
     def from_pem(cls, pem: str) -> Self:
         """Read the certificate in a PEM text.
 
-        Raises Rejected(UNREADABLE) when the text does not hold exactly one certificate, or the certificate is damaged.
+        Raises Rejected: UNREADABLE when the text does not hold exactly one certificate, or it cannot be read;
+        ENCODING_REFUSED when it is written otherwise than in DER around the signed part.
         """
         labels = _BLOCK.findall(pem)
         if len(labels) != 1:
             raise Rejected(Reason.UNREADABLE, f"it is PEM of {len(labels) or 'no'} blocks, and not of one certificate")
         if labels[0] not in _LABELS:
             raise Rejected(Reason.UNREADABLE, "it is PEM of something else than a certificate")
-        return _reading(lambda: cls._read(x509.load_pem_x509_certificate(pem.encode())))
+        return cls.from_der(_decoded(pem))
 
     @classmethod
-    def _read(cls, certificate: x509.Certificate) -> Self:
-        _refuse_loose_end(certificate)
-        subject = certificate.subject
-        fields = {
-            name: tuple(_as_text(attribute) for attribute in subject.get_attributes_for_oid(oid))
-            for name, oid in (_SUBJECT_FIELDS | _POLICY_FIELDS).items()
-        }
-        key = certificate.public_key()
+    def from_der(cls, der: bytes) -> Self:
+        """Read the certificate in DER.
+
+        Raises Rejected (UNREADABLE, ENCODING_REFUSED).
+        """
+        try:
+            encoded = Encoded.of(der)
+            try:
+                return cls._of(encoded, Reader.LIBRARY, library_reader.read(encoded))
+            except Damaged:
+                # Imported only for what the library refuses: an ordinary activation does not need it.
+                from jitr import second_reader  # noqa: PLC0415
+
+                return cls._of(encoded, Reader.SECOND, second_reader.read(encoded))
+        except Damaged as error:
+            raise Rejected(Reason.UNREADABLE, f"the certificate cannot be read: {error}") from error
+
+    @classmethod
+    def _of(cls, encoded: Encoded, reader: Reader, contents: Contents) -> Self:
         return cls(
-            parsed=certificate,
-            fingerprint=hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
-            serial=f"{certificate.serial_number:x}",
-            subject=subject.rfc4514_string(),
-            issuer=certificate.issuer.rfc4514_string(),
-            not_before=certificate.not_valid_before_utc,
-            not_after=certificate.not_valid_after_utc,
-            public_key=key,
-            key=_key_facts(key),
-            signature=_signature_facts(certificate),
-            extensions=_extensions(certificate),
-            subject_fields=fields,
+            encoded=encoded,
+            reader=reader,
+            fingerprint=hashlib.sha256(encoded.der).hexdigest(),
+            serial=f"{encoded.serial:x}",
+            subject=contents.subject,
+            issuer=contents.issuer,
+            not_before=contents.not_before,
+            not_after=contents.not_after,
+            public_key=contents.public_key,
+            key=_key_facts(contents.public_key),
+            signature=signature_facts(encoded.algorithm),
+            extensions=contents.extensions,
+            subject_fields=contents.subject_fields,
         )
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    @property
+    def der(self) -> bytes:
+        """The certificate in its one encoding."""
+        return self.encoded.der
 
     def field_values(self, name: str) -> tuple[str, ...]:
         """The values of a template field (rules.TEMPLATE_FIELDS), none, one or many."""
@@ -144,6 +134,8 @@ class Certificate:
                 return (self.fingerprint,)
             case "san_uri":
                 return self.extensions.alternative_uris
+            case "subject_key_identifier":
+                return self.extensions.subject_key_identifier
             case "san_dns":
                 return self.extensions.alternative_dns_names
         return self.subject_fields[name]
@@ -165,29 +157,44 @@ class Certificate:
 
     def is_issued_by(self, ca: "Certificate") -> bool:
         """Whether the names chain and the CA's key made the signature (RFC 5280 §6.1.3 (a)(1) and (a)(4))."""
-        try:
-            quietly(lambda: self.parsed.verify_directly_issued_by(ca.parsed))
-        except Damaged:
-            return False
+        return self.names_as_issuer(ca) and self.is_signed_by(ca)
+
+    def is_signed_by(self, ca: "Certificate") -> bool:
+        """Whether the CA's key made the signature, whatever its hash, and whoever is named as the issuer."""
+        return is_signed_by(ca.public_key, self.encoded.signature, self.encoded.tbs, self.signature)
+
+    @property
+    def was_read_again(self) -> bool:
+        """Whether the library refused it, and the second reader read it."""
+        return self.reader is Reader.SECOND
+
+    def names_as_issuer(self, ca: "Certificate") -> bool:
+        """Whether its issuer's name is the CA's subject (RFC 5280 §7.1)."""
+        return are_same_names(self.encoded.issuer, ca.encoded.subject)
+
+
+def are_same_names(one: bytes, other: bytes) -> bool:
+    """Whether two Names in DER are the same to RFC 5280 §7.1; nearly all are so byte for byte."""
+    if one == other:
         return True
+    from jitr.distinguished_names import are_same  # noqa: PLC0415 -- few need it
+
+    return are_same(one, other)
 
 
-def _refuse_loose_end(certificate: x509.Certificate) -> None:
-    """A signature is whole bytes, so that it has one form in DER, and the certificate one fingerprint.
-
-    cryptography does not look at how many bits of the last byte are unused (X.690 §8.6.2.2).
+def _decoded(pem: str) -> bytes:
+    """The DER in a PEM text of one block.
 
     Raises Rejected(UNREADABLE).
     """
-    if not certificate.public_bytes(Encoding.DER).endswith(b"\0" + certificate.signature):
-        raise Rejected(Reason.UNREADABLE, "its signature is no whole number of bytes")
-
-
-def _reading(read: Callable[[], _Read]) -> _Read:
+    match = re.search(r"-----BEGIN ([^-]*)-----([^-]*)-----END \1-----", pem)
     try:
-        return quietly(read)
-    except Damaged as error:
-        raise Rejected(Reason.UNREADABLE, f"not a certificate that X.509 allows: {error}") from error
+        if match is None:
+            raise Rejected(Reason.UNREADABLE, "its PEM has no end")
+        pem.encode()
+        return binascii.a2b_base64("".join(match[2].split()), strict_mode=True)
+    except ValueError as error:
+        raise Rejected(Reason.UNREADABLE, "its PEM is not base64 in ASCII") from error
 
 
 def _key_facts(key: CertificatePublicKeyTypes) -> KeyFacts:
@@ -196,31 +203,3 @@ def _key_facts(key: CertificatePublicKeyTypes) -> KeyFacts:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return KeyFacts("EC", key.key_size, _CURVES.get(key.curve.name, key.curve.name))
     return KeyFacts(type(key).__name__.removesuffix("PublicKey").removeprefix("_"), getattr(key, "key_size", 0))
-
-
-def _signature_facts(certificate: x509.Certificate) -> SignatureFacts:
-    oid = certificate.signature_algorithm_oid
-    name = oid.dotted_string if oid._name == "Unknown OID" else oid._name  # noqa: SLF001 -- it has no other name
-    try:
-        hashed = certificate.signature_hash_algorithm
-        # Those of other algorithms say nothing more, and reading ECDSA's loads another part of the library.
-        parameters = certificate.signature_algorithm_parameters if oid == SignatureAlgorithmOID.RSASSA_PSS else None
-    except UnsupportedAlgorithm:
-        return SignatureFacts(algorithm=name, hashes=())
-    hashes = [hashed.name] if hashed else []
-    if isinstance(parameters, padding.PSS):
-        hashes.append(parameters.mgf._algorithm.name)  # noqa: SLF001 -- it is told nowhere else
-    return SignatureFacts(algorithm=name, hashes=tuple(hashes))
-
-
-def _extensions(certificate: x509.Certificate) -> Extensions:
-    """Damaged extensions are told as such: a certificate can be judged without them, where its rules say so."""
-    try:
-        return quietly(lambda: Extensions.of(certificate))
-    except Damaged as error:
-        return Extensions(problem=str(error))
-
-
-def _as_text(attribute: x509.NameAttribute[str | bytes]) -> str:
-    value = attribute.value
-    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -15,14 +15,15 @@ from jitr import naming
 from jitr.certificates import Certificate
 from jitr.enrollment import NO_ENTRIES, Enrollment
 from jitr.errors import Misconfigured, Reason, Rejected
-from jitr.extensions import UNDERSTOOD
+from jitr.extensions import PROCESSED, UNDERSTOOD, UNDERSTOOD_WITH_REVOCATION, extension_name
 from jitr.registrations import CaRegistration, DeviceRegistration
 from jitr.revocation import Revocations, Unusable
-from jitr.rules import CaRules
+from jitr.rules import CaRules, CheckMode
 from jitr.value import value
 from jitr.weak_keys import why_weak
 
 _STRONG_HASHES = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
+_BROKEN_HASHES = frozenset({"md5", "sha1"})  # somebody else can make what was signed with them say something else
 _CLIENT_PURPOSES = frozenset(
     oid.dotted_string for oid in (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 )
@@ -107,10 +108,22 @@ def check_issuance(application: Application) -> None:
             Reason.CA_WRONG_MODE,
             f"CA {rules.name} is registered in mode {registered.mode}, fleet.toml declares {rules.certificate_mode}",
         )
-    if not application.certificate.is_issued_by(ours):
-        if application.certificate.issuer == ours.subject:
-            _refuse_weak_signature(application.certificate)  # MD5 and SHA-1 are not even verified
+    _refuse_other_issuer(application.certificate, ours, rules)
+
+
+def _refuse_other_issuer(certificate: Certificate, ca: Certificate, rules: CaRules) -> None:
+    """Raise Rejected unless the names chain and the CA's key made the signature; the signature decides what is said."""
+    is_named = certificate.names_as_issuer(ca)
+    if is_named and (not certificate.signature.hashes or _BROKEN_HASHES.intersection(certificate.signature.hashes)):
+        _refuse_weak_signature(certificate)  # it proves nothing, whatever the check `signature` is set to
+    if not certificate.is_signed_by(ca):
         raise Rejected(Reason.NOT_ISSUED_BY_CA, f"CA {rules.name} did not issue this certificate")
+    if not is_named:
+        raise Rejected(
+            Reason.ISSUER_NAME_DIFFERS,
+            f"CA {rules.name} signed it, and it names as its issuer {naming.shown(certificate.issuer)}, "
+            f"not {naming.shown(ca.subject)}",
+        )
 
 
 def check_validity(application: Application) -> None:
@@ -176,12 +189,16 @@ def _refuse_weak_signature(certificate: Certificate) -> None:
 def check_extensions(application: Application) -> None:
     """(6) RFC 5280 §4.2, for the extensions that are there; a certificate without any passes, version 1 included.
 
+    One that cannot be read is refused where it is critical, or where any verifier of X.509 has to process it; OpenSSL
+    verifies no such certificate either. Others that are damaged ask nothing of us.
+
     anyExtendedKeyUsage passes as client authentication: its CA says that it restricts nothing (§4.2.1.12), and what is
     to be kept out are certificates made for something else.
     """
     extensions = application.certificate.extensions
-    if extensions.problem:
-        raise Rejected(Reason.EXTENSIONS_UNREADABLE, f"the extensions cannot be read: {extensions.problem}")
+    for oid in (*PROCESSED, *extensions.critical):
+        if why := extensions.why_unreadable(oid):
+            raise Rejected(Reason.EXTENSIONS_UNREADABLE, f"{extension_name(oid)} cannot be read: {why}")
     if extensions.is_ca:
         raise Rejected(Reason.IS_A_CA, "basicConstraints says CA:TRUE: with this certificate others can be issued")
     if extensions.signs is False:
@@ -191,7 +208,10 @@ def check_extensions(application: Application) -> None:
             Reason.EXTENDED_KEY_USAGE_REFUSED,
             f"extKeyUsage has no clientAuth, only {', '.join(sorted(extensions.purposes)[:5])}",
         )
-    unknown = [oid for oid in extensions.critical if oid not in UNDERSTOOD]
+    understood = UNDERSTOOD
+    if application.rules.mode_of("revocation") is CheckMode.ENFORCE:
+        understood |= UNDERSTOOD_WITH_REVOCATION
+    unknown = [oid for oid in extensions.critical if oid not in understood]
     if unknown:
         raise Rejected(
             Reason.CRITICAL_EXTENSION_UNKNOWN, f"extension {unknown[0]} is critical, and not understood here"
@@ -199,20 +219,9 @@ def check_extensions(application: Application) -> None:
 
 
 def check_subject(application: Application) -> None:
-    """(7) One common name or one URI, as the rules say, that the CA's pattern matches in full; nothing unsafe."""
-    certificate, rules = application.certificate, application.rules
-    naming.refuse_policy_wildcards(certificate)
-    if rules.common_name is not None:
-        common_name = naming.only_common_name(certificate)
-        if not naming.matches(rules.common_name, common_name):
-            raise Rejected(
-                Reason.COMMON_NAME_REFUSED,
-                f"common name {naming.shown(common_name)} does not match {rules.common_name!a}",
-            )
-    if rules.san_uri is not None:
-        uri = naming.only_uri(certificate)
-        if not naming.matches(rules.san_uri, uri):
-            raise Rejected(Reason.SAN_URI_REFUSED, f"URI {naming.shown(uri)} does not match {rules.san_uri!a}")
+    """(7) Each field that the CA names devices by, exactly once and fully matching; nothing that widens a policy."""
+    naming.refuse_policy_wildcards(application.rules, application.certificate)
+    naming.check_named(application.rules, application.certificate)
 
 
 def check_revocation(application: Application) -> None:

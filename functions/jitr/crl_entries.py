@@ -5,14 +5,14 @@ The DER was parsed by pyca before, strictly; here it is only walked.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 
+from jitr.der import BOOLEAN, ENUMERATED, element, elements, number_width
 from jitr.errors import UnusableCrl
 
-# DER: tags, and the extensions of an entry by the content of their object identifiers (RFC 5280 §5.3).
-_BOOLEAN, INTEGER, _ENUMERATED, SEQUENCE = 0x01, 0x02, 0x0A, 0x30
+# The extensions of an entry by the content of their object identifiers (RFC 5280 §5.3).
 _LONG_FORM = 0x80
 _REASON_CODE = bytes.fromhex("551d15")
 _INVALIDITY_DATE = bytes.fromhex("551d18")
@@ -50,8 +50,8 @@ _REASON_OF = {_ROW_OF[reason.value]: reason for reason in RevocationReason}
 
 def reason_in(rows: Mapping[int, bytes], serial: int) -> RevocationReason | None:
     """Why the certificate with this serial number is listed, None when it is not; `rows` as `index_of` made them."""
-    content = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
-    width = len(content)
+    width = number_width(serial)
+    content = serial.to_bytes(width, "big", signed=True)
     some = rows.get(width)
     if some is None:
         return None
@@ -100,7 +100,7 @@ def _row_of(extensions: bytes) -> bytes:
     Raises UnusableCrl for what would change what the entry means.
     """
     reason = _NO_REASON
-    _, begin, end = header(extensions, 0)
+    _, _, begin, end = element(extensions, 0, len(extensions))
     for _, _, start, stop in elements(extensions, begin, end):
         parts = [(tag, extensions[at:to]) for tag, _, at, to in elements(extensions, start, stop)]
         (_, identifier), (_, value) = parts[0], parts[-1]
@@ -108,34 +108,15 @@ def _row_of(extensions: bytes) -> bytes:
             raise UnusableCrl("an entry has a certificateIssuer, which makes it an indirect CRL; publish this CA's own")
         if identifier == _REASON_CODE:
             reason = _row_of_reason(value)
-        elif identifier != _INVALIDITY_DATE and (_BOOLEAN, b"\xff") in parts:
+        elif identifier != _INVALIDITY_DATE and (BOOLEAN, b"\xff") in parts:
             raise UnusableCrl("an entry has a critical extension that jitr does not know")
     return reason
 
 
 def _row_of_reason(value: bytes) -> bytes:
     tag, length, code = value
-    if (tag, length) != (_ENUMERATED, 1) or code not in _ROW_OF.keys() | {_REMOVED}:
+    if (tag, length) != (ENUMERATED, 1) or code not in _ROW_OF.keys() | {_REMOVED}:
         raise UnusableCrl("an entry has a reasonCode that RFC 5280 does not know")
     if code == _REMOVED:
         raise UnusableCrl("an entry has the reason removeFromCRL, which only a delta CRL may use")
     return bytes([_ROW_OF[code]])
-
-
-def elements(der: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """The elements in a part of DER: tag, where it begins, where its content begins and ends."""
-    while at < end:
-        tag, start, stop = header(der, at)
-        yield tag, at, start, stop
-        at = stop
-
-
-def header(der: bytes, at: int) -> tuple[int, int, int]:
-    """An element's tag, and where its content begins and ends."""
-    length = der[at + 1]
-    start = at + 2
-    if length & _LONG_FORM:
-        bytes_of_length = length ^ _LONG_FORM
-        length = int.from_bytes(der[start : start + bytes_of_length], "big")
-        start += bytes_of_length
-    return der[at], start, start + length

@@ -4,13 +4,34 @@ import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
-from jitr.errors import JitrError
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import (
+    AttributeNotFound,
+    DuplicateExtension,
+    ExtensionNotFound,
+    InvalidVersion,
+    UnsupportedGeneralNameType,
+)
 
 _Read = TypeVar("_Read")
 
+# What it raises while it reads damage, found by fuzzing (tests/unit/test_damage.py). Everything else is a failure of
+# ours or of the machine, MemoryError, RecursionError and AttributeError among them, and says nothing of a certificate.
+_RAISED = (
+    ValueError,
+    TypeError,  # a value of the wrong type goes into one of its own constructors
+    OverflowError,  # a number or a time that Python's types do not hold
+    UnsupportedAlgorithm,
+    DuplicateExtension,
+    ExtensionNotFound,
+    AttributeNotFound,
+    InvalidVersion,
+    UnsupportedGeneralNameType,
+)
+
 
 class Damaged(Exception):
-    """Something that cryptography raised; the text is one line."""
+    """Something cannot be read; the text is one line."""
 
 
 def quietly(read: Callable[[], _Read]) -> _Read:
@@ -20,15 +41,13 @@ def quietly(read: Callable[[], _Read]) -> _Read:
     with a BaseException of its own. All of that says the same here. Its warnings, of odd lengths and numbers that are
     no positive integers, would be nobody's to read.
 
-    Raises Damaged; what jitr raises itself, as it came.
+    Raises Damaged; what is no damage, as it came.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read()
-    except JitrError:
-        raise  # ours: it says what it says
-    except Exception as error:
+    except _RAISED as error:
         raise Damaged(first_line(error)) from error
     except BaseException as error:
         if type(error).__module__ != "pyo3_runtime":

@@ -54,6 +54,7 @@ class Decision:
     serial: str | None = None
     twin_id: str | None = None  # the id of the same certificate with its signature written differently (twins.py)
     issuer: str | None = None
+    reader: str | None = None  # "second" when jitr's own reader read the certificate; None: the library, or nothing
     subject: str | None = None
     replaces: str | None = None  # the certificate id that owned the thing name before
     replaced_by: str | None = None

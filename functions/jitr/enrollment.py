@@ -108,9 +108,7 @@ class Enrollment:
 
         Raises Rejected (ENTRY_DENIES, ENTRY_UNUSABLE, OTHER_ACCOUNT, NOT_LISTED, AWAITING_APPROVAL).
         """
-        for entry in self.entries:
-            if entry.rule is EntryRule.DENY:
-                raise Rejected(Reason.ENTRY_DENIES, f"the entry of {entry.subject} denies it")
+        self.refuse_denied()
         self._refuse_unusable(rules)
         self._refuse_elsewhere()
         if self._allowing or self.approved:
@@ -120,6 +118,15 @@ class Enrollment:
                 raise Rejected(Reason.NOT_LISTED, f"CA {rules.name} admits listed devices only, and no entry allows it")
             case EnrollmentRule.APPROVE:
                 raise Rejected(Reason.AWAITING_APPROVAL, f"CA {rules.name} admits it once an operator approves it")
+
+    def refuse_denied(self) -> None:
+        """Refuse the device when any entry denies it.
+
+        Raises Rejected(ENTRY_DENIES).
+        """
+        for entry in self.entries:
+            if entry.rule is EntryRule.DENY:
+                raise Rejected(Reason.ENTRY_DENIES, f"the entry of {entry.subject} denies it")
 
     def _refuse_unusable(self, rules: CaRules) -> None:
         for entry in self.entries:

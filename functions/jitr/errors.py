@@ -35,7 +35,11 @@ class Reason(Enum):
     """
 
     # The certificate itself, and what AWS says of it.
-    UNREADABLE = Kind.FINAL, "The certificate cannot be parsed as X.509."
+    UNREADABLE = Kind.CURABLE, "The certificate cannot be read as X.509 by this version."
+    ENCODING_REFUSED = (
+        Kind.FINAL,
+        "Around the part that the CA signed, the certificate is written otherwise than in DER.",
+    )
     FINGERPRINT_MISMATCH = Kind.CURABLE, "The certificate id is not the SHA-256 of the certificate's DER."
     WAS_REVOKED = (
         Kind.FINAL,
@@ -49,6 +53,7 @@ class Reason(Enum):
     CA_WRONG_MODE = Kind.CURABLE, "The CA is registered in another certificate mode than fleet.toml declares."
     CA_NOT_VALID_NOW = Kind.CURABLE, "The CA certificate is outside its own validity."
     NOT_ISSUED_BY_CA = Kind.FINAL, "The certificate was not issued by the CA that AWS IoT names."
+    ISSUER_NAME_DIFFERS = Kind.CURABLE, "The CA's key signed the certificate, which names another issuer."
 
     # Validity.
     NOT_YET_VALID = Kind.CURABLE, "The certificate's notBefore lies ahead."
@@ -66,7 +71,10 @@ class Reason(Enum):
     SIGNATURE_ALGORITHM_REFUSED = Kind.FINAL, "The certificate is signed with a hash weaker than SHA-256."
 
     # The extensions.
-    EXTENSIONS_UNREADABLE = Kind.FINAL, "An extension is damaged, or stands there twice."
+    EXTENSIONS_UNREADABLE = (
+        Kind.CURABLE,
+        "An extension that is needed cannot be read by this version, or stands there twice.",
+    )
     IS_A_CA = Kind.FINAL, "The certificate is a CA's: basicConstraints says CA:TRUE."
     KEY_USAGE_REFUSED = (
         Kind.FINAL,
@@ -79,13 +87,21 @@ class Reason(Enum):
     COMMON_NAME_MISSING = Kind.FINAL, "The subject holds no common name."
     COMMON_NAME_AMBIGUOUS = Kind.FINAL, "The subject holds more than one common name."
     COMMON_NAME_REFUSED = Kind.FINAL, "The common name does not fully match the CA's pattern."
+    SERIAL_NUMBER_REFUSED = (
+        Kind.FINAL,
+        "The subject does not hold exactly one serialNumber that fully matches the CA's pattern.",
+    )
     SAN_URI_REFUSED = (
         Kind.FINAL,
         "The subjectAltName does not hold exactly one URI that fully matches the CA's pattern.",
     )
+    SAN_DNS_REFUSED = (
+        Kind.FINAL,
+        "The subjectAltName does not hold exactly one DNS name that fully matches the CA's pattern.",
+    )
     SUBJECT_UNSAFE = (
         Kind.FINAL,
-        "A value of the subject or subjectAltName holds a character that would widen an IoT policy (* $ + ? #).",
+        "A value that the policy or a template can use holds a character that would widen an IoT policy (* $ + ? #).",
     )
     SUBJECT_FIELD_MISSING = Kind.FINAL, "A template names a field that the certificate does not hold exactly once."
     NAME_NOT_LEGAL = (

@@ -55,6 +55,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "serial": decision.serial,
         "twin_id": decision.twin_id,
         "issuer": decision.issuer,
+        "reader": decision.reader,
         "subject": decision.subject,
         "replaces": decision.replaces,
         "replaced_by": decision.replaced_by,

@@ -6,8 +6,12 @@ A value that does not fit is refused, never rewritten: a rewritten name can be a
 import re
 from string import Formatter
 
+from cryptography.x509.oid import ExtensionOID
+
 from jitr.certificates import Certificate
 from jitr.errors import Reason, Rejected
+from jitr.extensions import extension_name
+from jitr.rules import TEMPLATE_FIELDS, CaRules
 
 # IoT API reference: CreateThing thingName; AttributePayload attribute values (no spaces, "+", "*" or non-ASCII).
 THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
@@ -29,51 +33,102 @@ POLICY_WILDCARDS = frozenset("*$+?#")
 # What a pattern is tried on. A common name has at most 64 characters (RFC 5280, ub-common-name), a thing name 128; with
 # fleet/patterns.py, which refuses patterns that backtrack without end, this bounds the work.
 MATCHED_LENGTH = 256
+# Each field that devices can be named by: its word, and why a certificate is refused without one, with several, or
+# with one that does not match.
+_WORDS = {
+    "common_name": "common name",
+    "serial_number": "serialNumber of the subject",
+    "san_uri": "URI of subjectAltName",
+    "san_dns": "DNS name of subjectAltName",
+}
+_REASONS = {
+    "common_name": (Reason.COMMON_NAME_MISSING, Reason.COMMON_NAME_AMBIGUOUS, Reason.COMMON_NAME_REFUSED),
+    "serial_number": (Reason.SERIAL_NUMBER_REFUSED,) * 3,
+    "san_uri": (Reason.SAN_URI_REFUSED,) * 3,
+    "san_dns": (Reason.SAN_DNS_REFUSED,) * 3,
+}
+# Fields that stand in an extension.
+_EXTENSIONS = {
+    "san_uri": ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    "san_dns": ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    "subject_key_identifier": ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+}
 _SHOWN = 130  # characters of a certificate's value in a detail: a thing name that is a little too long stays whole
 
 
-def refuse_policy_wildcards(certificate: Certificate) -> None:
-    """Refuse a subject value that an IoT policy variable must not carry.
+def refuse_policy_wildcards(rules: CaRules, certificate: Certificate) -> None:
+    """Refuse a value that an IoT policy variable must not carry, where the policy or a template can use it.
 
-    Raises Rejected(SUBJECT_UNSAFE).
+    Looked at are the values that the device is named by and those that templates use; and everything that a policy
+    variable can be filled with, where the CA's policy names any.
+
+    Raises Rejected(SUBJECT_UNSAFE), and as `_field_values` does.
     """
-    for field, values in certificate.policy_values().items():
+    used = dict.fromkeys((*rules.patterns, *_template_fields(rules)))
+    looked_at = {field: _field_values(field, certificate) for field in used if field in TEMPLATE_FIELDS}
+    if rules.policy_uses_certificates:
+        if rules.policy_uses_alternative_names:
+            _refuse_unreadable("san_uri", certificate)
+        looked_at = {**certificate.policy_values(), **looked_at}
+    for field, values in looked_at.items():
         if any(POLICY_WILDCARDS & set(value) for value in values):
             raise Rejected(
                 Reason.SUBJECT_UNSAFE,
-                f"the subject's {field} holds one of {' '.join(sorted(POLICY_WILDCARDS))}, which would widen a policy",
+                f"a value of {field} holds one of {' '.join(sorted(POLICY_WILDCARDS))}, which would widen a policy",
             )
 
 
-def only_common_name(certificate: Certificate) -> str:
-    """The subject's one common name.
+def check_named(rules: CaRules, certificate: Certificate) -> None:
+    """Refuse a certificate that does not hold each field that its CA names devices by exactly once, fully matching.
 
-    Raises Rejected(COMMON_NAME_MISSING or COMMON_NAME_AMBIGUOUS).
+    Raises Rejected with the field's own reason, and as `_field_values` does.
     """
-    names = certificate.field_values("common_name")
-    if not names or not names[0]:
-        raise Rejected(Reason.COMMON_NAME_MISSING, "the subject holds no common name; issue the certificate with one")
-    if len(names) > 1:
-        raise Rejected(Reason.COMMON_NAME_AMBIGUOUS, f"the subject holds {len(names)} common names; issue it with one")
-    return names[0]
+    for field in rules.patterns:
+        _match(field, rules, certificate)
 
 
-def only_uri(certificate: Certificate) -> str:
-    """The one URI in the certificate's subjectAltName.
+def _match(field: str, rules: CaRules, certificate: Certificate) -> re.Match[str]:
+    """What the CA's pattern for a field makes of the one value that the certificate holds of it.
 
-    Raises Rejected(SAN_URI_REFUSED).
+    Raises Rejected with the field's own reason, and as `_field_values` does.
     """
-    uris = certificate.field_values("san_uri")
-    if len(uris) != 1:
+    values, word = _field_values(field, certificate), _WORDS[field]
+    missing, ambiguous, refused = _REASONS[field]
+    if not values or not values[0]:
+        raise Rejected(missing, f"the certificate holds no {word}; issue it with one")
+    if len(values) > 1:
+        raise Rejected(ambiguous, f"the certificate holds {len(values)} {word}s; issue it with one")
+    value, pattern = values[0], rules.patterns[field]
+    # What is longer than any name is not even tried.
+    match = re.fullmatch(pattern, value) if len(value) <= MATCHED_LENGTH else None
+    if match is None:
+        raise Rejected(refused, f"{word} {shown(value)} does not match {pattern!a}")
+    return match
+
+
+def _template_fields(rules: CaRules) -> tuple[str, ...]:
+    return tuple(
+        field for template in rules.templates for _, field, _, _ in Formatter().parse(template) if field is not None
+    )
+
+
+def _field_values(field: str, certificate: Certificate) -> tuple[str, ...]:
+    """The values of a template field.
+
+    Raises Rejected(EXTENSIONS_UNREADABLE) when it stands in an extension that cannot be read.
+    """
+    _refuse_unreadable(field, certificate)
+    return certificate.field_values(field)
+
+
+def _refuse_unreadable(field: str, certificate: Certificate) -> None:
+    extension = _EXTENSIONS.get(field)
+    why = certificate.extensions.why_unreadable(extension.dotted_string) if extension else None
+    if extension and why:
         raise Rejected(
-            Reason.SAN_URI_REFUSED, f"subjectAltName holds {len(uris) or 'no'} URIs; issue the certificate with one"
+            Reason.EXTENSIONS_UNREADABLE,
+            f"{extension_name(extension.dotted_string)} cannot be read, and the rules need it: {why}",
         )
-    return uris[0]
-
-
-def matches(pattern: str, value: str) -> bool:
-    """Whether a CA's pattern matches the whole value; one that is longer than any name is not even tried."""
-    return len(value) <= MATCHED_LENGTH and re.fullmatch(pattern, value) is not None
 
 
 def shown(value: str) -> str:
@@ -81,12 +136,12 @@ def shown(value: str) -> str:
     return ascii(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...")
 
 
-def thing_name(template: str, certificate: Certificate) -> str:
+def thing_name(rules: CaRules, certificate: Certificate) -> str:
     """The thing's name.
 
-    Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING).
+    Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING), and as `_value` does.
     """
-    name = _fill(template, certificate)
+    name = _fill(rules.thing_name, rules, certificate)
     if not THING_NAME.fullmatch(name):
         raise Rejected(
             Reason.NAME_NOT_LEGAL,
@@ -95,12 +150,12 @@ def thing_name(template: str, certificate: Certificate) -> str:
     return name
 
 
-def attribute_value(attribute: str, template: str, certificate: Certificate) -> str:
-    """The value of one thing attribute.
+def attribute_value(attribute: str, rules: CaRules, certificate: Certificate) -> str:
+    """The value of one thing attribute of the rules.
 
-    Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING).
+    Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING), and as `_value` does.
     """
-    value = _fill(template, certificate)
+    value = _fill(rules.attributes[attribute], rules, certificate)
     if not ATTRIBUTE_VALUE.fullmatch(value):
         raise Rejected(
             Reason.NAME_NOT_LEGAL,
@@ -109,16 +164,23 @@ def attribute_value(attribute: str, template: str, certificate: Certificate) -> 
     return value
 
 
-def _fill(template: str, certificate: Certificate) -> str:
+def _fill(template: str, rules: CaRules, certificate: Certificate) -> str:
     """Put the certificate's values into a template whose syntax and fields `fleet/` has checked."""
     return "".join(
-        literal + ("" if field is None else _single_value(field, certificate))
+        literal + ("" if field is None else _value(field, rules, certificate))
         for literal, field, _spec, _conversion in Formatter().parse(template)
     )
 
 
-def _single_value(field: str, certificate: Certificate) -> str:
-    values = certificate.field_values(field)
+def _value(field: str, rules: CaRules, certificate: Certificate) -> str:
+    """The one value of a field, or what a named group of one of the CA's patterns matches.
+
+    Raises Rejected(SUBJECT_FIELD_MISSING), and as `_match` and `_field_values` do.
+    """
+    if field not in TEMPLATE_FIELDS:
+        source = next(name for name, pattern in rules.patterns.items() if field in re.compile(pattern).groupindex)
+        return _match(source, rules, certificate)[field]
+    values = _field_values(field, certificate)
     if len(values) != 1:
         raise Rejected(
             Reason.SUBJECT_FIELD_MISSING,

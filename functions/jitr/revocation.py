@@ -22,21 +22,21 @@ from datetime import datetime
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
-from jitr.certificates import Certificate
-from jitr.crl_entries import INTEGER, SEQUENCE, RevocationReason, elements, header, index_of, reason_in
+from jitr.certificates import Certificate, are_same_names
+from jitr.crl_entries import RevocationReason, index_of, reason_in
 from jitr.damage import Damaged, quietly
+from jitr.der import BIT_STRING, INTEGER, SEQUENCE, element, elements, encoded
 from jitr.errors import UnusableCrl
+from jitr.signatures import is_signed_by, signature_facts
 from jitr.value import value
 
 # A function of 512 MB reads this much with room to spare (bench/crl.py); it is 1.6 million entries of the usual size.
 GREATEST_SIZE = 64 * 2**20
 
-_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_HASHES = ("sha256", "sha384", "sha512")
+_PLAIN_ALGORITHM = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
 # Extensions of a CRL that change nothing of what its entries mean, so they may be critical.
 _HARMLESS = frozenset(
     {
@@ -79,9 +79,9 @@ class RevocationList:
 
     @classmethod
     def _read(cls, der: bytes, ca: Certificate) -> Self:
-        crl = x509.load_der_x509_crl(der)
         fields = _Fields.of(der)
-        _refuse_others_signature(der, crl, fields, ca)
+        crl = _parsed(der, fields)
+        _refuse_others_signature(der, fields, ca)
         number, distribution_points = _read_extensions(crl.extensions)
         if crl.next_update_utc is None:
             raise UnusableCrl("it names no nextUpdate, so nobody can tell when it is stale; RFC 5280 asks for one")
@@ -104,7 +104,8 @@ class RevocationList:
 
         RFC 5280 §6.3.3 (b) (2) (i). Such a list is one of many parts, or merely says where it is published.
         """
-        return not self.distribution_points or bool(self.distribution_points & _named_by(certificate))
+        named = certificate.extensions.distribution_points
+        return not self.distribution_points or not self.distribution_points.isdisjoint(named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,64 +130,92 @@ def refuse_size(size: int) -> None:
 
 @value
 class _Fields:
-    """Where the parts of a CRL are in its DER, from and to. The whole was parsed by pyca before, strictly."""
+    """The parts of a CRL in its DER (RFC 5280 §5.1), from and to."""
 
     signed: tuple[int, int]  # tbsCertList, with its header
+    signed_rest: tuple[int, int]  # what of it follows the issuer
+    version: bytes
+    algorithm: bytes  # AlgorithmIdentifier
+    issuer: bytes  # Name
+    signature: bytes
     entries: tuple[int, int]  # the content of revokedCertificates; empty when there are none
 
     @classmethod
     def of(cls, der: bytes) -> Self:
-        _, begin, end = header(der, 0)
-        (_, _, at, signed_end), _algorithm, _signature = elements(der, begin, end)
-        parts = list(elements(der, at, signed_end))
-        if parts[0][0] == INTEGER:  # the version, which a list of version 1 leaves out
-            del parts[0]
-        # Algorithm, issuer, thisUpdate and perhaps nextUpdate come first; of the rest only the entries are a SEQUENCE.
-        _algorithm, _issuer, _this_update, *rest = parts
+        """Find the parts.
+
+        Raises Damaged.
+        """
+        outermost, _, begin, end = element(der, 0, len(der))
+        whole = elements(der, begin, end)
+        if [tag for tag, *_ in whole] != [SEQUENCE, SEQUENCE, BIT_STRING] or (outermost, end) != (SEQUENCE, len(der)):
+            raise Damaged("it does not hold a signed part, an algorithm and a signature")
+        _, _, at, signed_end = whole[0]
+        _, _, start, stop = whole[2]
+        parts = elements(der, at, signed_end)
+        version = b""
+        if parts and parts[0][0] == INTEGER:  # which a list of version 1 leaves out
+            _, start_of_version, _, end_of_version = parts.pop(0)
+            version = der[start_of_version:end_of_version]
+        if [tag for tag, *_ in parts[:2]] != [SEQUENCE, SEQUENCE]:
+            raise Damaged("its signed part does not begin with an algorithm and an issuer")
+        # ThisUpdate and perhaps nextUpdate come next; of the rest only the entries are a SEQUENCE.
+        (_, algorithm, _, issuer), (_, _, _, issuer_end), *rest = parts
+        _, outer, _, outer_end = whole[1]
+        if der[algorithm:issuer] != der[outer:outer_end]:
+            raise Damaged("it names two signature algorithms")
+        if der[start : start + 1] != b"\0":
+            raise Damaged("its signature is not a whole number of bytes")
         return cls(
             signed=(begin, signed_end),
+            signed_rest=(issuer_end, signed_end),
+            version=version,
+            algorithm=der[algorithm:issuer],
+            issuer=der[issuer:issuer_end],
+            signature=der[start + 1 : stop],
             entries=next(((start, stop) for tag, _, start, stop in rest if tag == SEQUENCE), (0, 0)),
         )
 
 
-def _refuse_others_signature(der: bytes, crl: x509.CertificateRevocationList, fields: _Fields, ca: Certificate) -> None:
-    if crl.issuer != ca.parsed.subject:
-        raise UnusableCrl(f"it is by {crl.issuer.rfc4514_string()!a}, and the CA is {ca.subject!a}")
-    if not _may_sign(ca):
+def _parsed(der: bytes, fields: _Fields) -> x509.CertificateRevocationList:
+    """The CRL as pyca reads it, strictly.
+
+    A CA whose certificate only the second reader takes writes its name into its CRLs as it does there, and perhaps the
+    algorithm. Both are read here from their own bytes; pyca is given the same list with others in their place.
+
+    Raises Damaged.
+    """
+    try:
+        return quietly(lambda: x509.load_der_x509_crl(der))
+    except Damaged:
+        others = (fields.version, _PLAIN_ALGORITHM, encoded(SEQUENCE), der[slice(*fields.signed_rest)])
+        plain = encoded(SEQUENCE, encoded(SEQUENCE, *others), _PLAIN_ALGORITHM, encoded(BIT_STRING, b"\0"))
+        return quietly(lambda: x509.load_der_x509_crl(plain))
+
+
+def _refuse_others_signature(der: bytes, fields: _Fields, ca: Certificate) -> None:
+    if not are_same_names(fields.issuer, ca.encoded.subject):
+        raise UnusableCrl(f"it is by {_shown(fields.issuer)}, and the CA is {ca.subject!a}")
+    if why := ca.extensions.why_unreadable(ExtensionOID.KEY_USAGE.dotted_string):
+        raise UnusableCrl(f"keyUsage of the CA certificate cannot be read, so nobody knows if it may sign CRLs: {why}")
+    if ca.extensions.signs_crls is False:
         raise UnusableCrl("the CA certificate has a keyUsage without cRLSign, so this CA may not sign CRLs")
-    algorithm = crl.signature_hash_algorithm
-    if not isinstance(algorithm, _HASHES):
-        raise UnusableCrl(f"it is signed with {algorithm.name if algorithm else 'no known hash'}; SHA-256 is the least")
-    if not _is_signed(der[slice(*fields.signed)], crl, ca):
+    facts = signature_facts(fields.algorithm)
+    if not facts.hashes or facts.hashes[0] not in _HASHES:
+        hashed = facts.hashes[0] if facts.hashes else "no known hash"
+        raise UnusableCrl(f"it is signed with {hashed}; SHA-256 is the least")
+    # These bytes are the ones that the index is made of.
+    if not is_signed_by(ca.public_key, fields.signature, der[slice(*fields.signed)], facts):
         raise UnusableCrl("its signature is not by the key of the CA certificate")
 
 
-def _may_sign(ca: Certificate) -> bool:
-    """RFC 5280 §6.3.3 (f): a keyUsage, when there is one, must have cRLSign."""
-    try:
-        return ca.parsed.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        return True
+def _shown(name: bytes) -> str:
+    from jitr import distinguished_names  # noqa: PLC0415 -- few need it
 
-
-def _is_signed(signed: bytes, crl: x509.CertificateRevocationList, ca: Certificate) -> bool:
-    """Whether the CA's key signed these bytes, which are the ones that the index is made of."""
-    key, parameters, algorithm = (
-        ca.parsed.public_key(),
-        crl.signature_algorithm_parameters,
-        crl.signature_hash_algorithm,
-    )
-    assert algorithm is not None  # noqa: S101 -- the caller looked
     try:
-        if isinstance(key, rsa.RSAPublicKey) and isinstance(parameters, padding.PSS | padding.PKCS1v15):
-            key.verify(crl.signature, signed, parameters, algorithm)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
-            key.verify(crl.signature, signed, parameters)
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True
+        return ascii(distinguished_names.rfc4514(distinguished_names.read(name)))
+    except Damaged as error:
+        return f"a name that cannot be read ({error})"
 
 
 def _read_extensions(extensions: x509.Extensions) -> tuple[int | None, frozenset[str]]:
@@ -221,17 +250,6 @@ def _read_scope(point: x509.IssuingDistributionPoint) -> frozenset[str]:
     if point.full_name is not None and not uris:
         raise UnusableCrl("it is limited to a distribution point without a URI; publish one for all")
     return uris
-
-
-def _named_by(certificate: Certificate) -> frozenset[str]:
-    """The distribution points that a certificate names."""
-    try:
-        points = quietly(
-            lambda: certificate.parsed.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-        )
-    except Damaged:  # or there are none
-        return frozenset()
-    return frozenset[str]().union(*(_uris(point.full_name) for point in points))
 
 
 def _uris(names: Iterable[x509.GeneralName] | None) -> frozenset[str]:

@@ -13,8 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+import cryptography
+
 from jitr.errors import Misconfigured
 from jitr.value import value
+
+# What reads certificates, the library and jitr's own reader: what neither reads is held until another version looks
+# again. Count up with every change to what the second reader takes.
+READERS = f"readers: cryptography {cryptography.__version__}, second 1"
 
 RULES_SCHEMA = 1
 RULES_FILE = "rules.json"
@@ -31,9 +37,18 @@ TEMPLATE_FIELDS = (
     "dn_qualifier",
     "san_uri",
     "san_dns",
+    "subject_key_identifier",
     "certificate_serial",
     "certificate_id",
 )
+
+# Fields that a CA can name its devices by: the certificate holds exactly one, and the CA's pattern matches all of it.
+NAMING_FIELDS = ("common_name", "serial_number", "san_uri", "san_dns")
+
+# How the variables begin that an IoT policy fills from a certificate's subject, issuer and alternative names (developer
+# guide, "X.509 certificate policy variables"); `iot:CertificateId` is none of them: it cannot hold a wildcard.
+CERTIFICATE_VARIABLES = "iot:certificate."
+ALTERNATIVE_NAME_VARIABLES = "iot:certificate.subject.alternativename."
 
 # The checks of admission.py that a CA's rules can set to observe or off, in the order in which they run.
 CHECKS = (
@@ -118,12 +133,16 @@ class CaRules:
     certificate_pem: str
     certificate_mode: CertificateMode
     common_name: str | None = None  # regular expression, full match; None: the common name is not looked at
+    serial_number: str | None = None  # the same for the subject's serialNumber
     san_uri: str | None = None  # the same for the URI in subjectAltName
+    san_dns: str | None = None  # the same for the DNS name in subjectAltName
     thing_name: str = "{common_name}"
     thing_type: str | None = None
     thing_groups: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     policy: str  # the IoT policy's name
+    # The certificate variables that the policy names, in lower case; None: not known, as if it named all of them.
+    policy_variables: tuple[str, ...] | None = None
     enrollment: EnrollmentRule = EnrollmentRule.OPEN
     # What an enrollment entry or the hook may give a device besides; the stack makes them.
     extra_types: tuple[str, ...] = ()
@@ -140,6 +159,28 @@ class CaRules:
     maximum_life: int | None = None  # seconds from notBefore to notAfter
     rsa_bits: tuple[int, int] = (2048, 8192)  # least and greatest modulus, inclusive
     curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
+
+    @property
+    def patterns(self) -> Mapping[str, str]:
+        """What the devices are named by: field of NAMING_FIELDS → its pattern."""
+        return {name: written for name in NAMING_FIELDS if (written := getattr(self, name)) is not None}
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every template that is filled from a certificate."""
+        return (self.thing_name, *self.attributes.values())
+
+    @property
+    def policy_uses_certificates(self) -> bool:
+        """Whether the devices' policy can hold values of their certificates."""
+        return self.policy_variables is None or bool(self.policy_variables)
+
+    @property
+    def policy_uses_alternative_names(self) -> bool:
+        """Whether it can hold values of subjectAltName."""
+        return self.policy_variables is None or any(
+            name.startswith(ALTERNATIVE_NAME_VARIABLES) for name in self.policy_variables
+        )
 
     @property
     def asks_hook(self) -> bool:
@@ -168,8 +209,11 @@ class Rules:
 
     @property
     def digest(self) -> str:
-        """Names this exact set of rules; decisions carry it, so that a held device is judged anew when it changes."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """Names this exact set of rules, and what reads certificates under it.
+
+        Decisions carry it, so that a held device is judged anew when either changes.
+        """
+        return hashlib.sha256(f"{self.to_json()}\n{READERS}".encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         return json.dumps({"schema": RULES_SCHEMA, **asdict(self)}, indent=1, sort_keys=True)
@@ -208,7 +252,9 @@ class Rules:
 
 def _ca_rules(document: dict[str, Any]) -> CaRules:
     least, greatest = document.pop("rsa_bits")
+    variables = document.pop("policy_variables", None)
     return CaRules(
+        policy_variables=None if variables is None else tuple(variables),
         certificate_mode=CertificateMode(document.pop("certificate_mode")),
         enrollment=EnrollmentRule(document.pop("enrollment")),
         extra_types=tuple(document.pop("extra_types")),

@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from cryptography import x509
-
 from jitr.allowance import Allowance
+from jitr.certificates import Certificate
 from jitr.claims import Due
 from jitr.counting import Count
 from jitr.decisions import Record
@@ -286,8 +285,7 @@ def _was_sent_recently(record: Record, now: datetime) -> bool:
 
 def _days_left(ca: CaRules, now: datetime) -> float:
     """Days until a CA's certificate expires, negative after it."""
-    not_after = x509.load_pem_x509_certificate(ca.certificate_pem.encode()).not_valid_after_utc
-    return (not_after - now) / timedelta(days=1)
+    return (Certificate.from_pem(ca.certificate_pem).not_after - now) / timedelta(days=1)
 
 
 def _was_sent_after(record: Record, moment: datetime) -> bool:

@@ -3,16 +3,16 @@
 An ECDSA signature (r, s) is as good as (r, n - s), n being the order of the CA's curve (SEC 1 §4.1.4, verification).
 Whoever holds a device's key and certificate can write the other one, and comes with another fingerprint, so under
 another certificate id: what was denied or revoked by its id would not be recognized. There are exactly two such forms:
-the rest of the encoding is DER, on which cryptography insists, and certificates.py where it does not; and each names
-the other, so that one lookup more closes the gap. RSA signatures have one form only.
+around the signed part, encoding.py takes one encoding only; and each names the other, so that one lookup more closes
+the gap. RSA signatures have one form only.
 """
 
 import hashlib
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from jitr import der
 from jitr.certificates import Certificate
 
 # Orders of the base points, SEC 2 §2.4.2, §2.5.1 and §2.6.1; cryptography does not tell them.
@@ -25,8 +25,6 @@ _ORDERS = {
         16,
     ),
 }
-_SEQUENCE, _BIT_STRING = 0x30, 0x03
-_SHORT_FORM = 0x80  # lengths below it are one byte, X.690 §8.1.3.4
 
 
 def twin_id(certificate: Certificate, ca: Certificate) -> str | None:
@@ -38,28 +36,13 @@ def twin_id(certificate: Certificate, ca: Certificate) -> str | None:
     order = _ORDERS.get(key.curve.name) if isinstance(key, ec.EllipticCurvePublicKey) else None
     if order is None:
         return None
-    signature = certificate.parsed.signature
+    encoded = certificate.encoded
     try:
-        r, s = decode_dss_signature(signature)
+        r, s = decode_dss_signature(encoded.signature)
     except ValueError:
         return None
     if not 0 < s < order:
         return None
-    signed = certificate.parsed.tbs_certificate_bytes
-    whole = certificate.parsed.public_bytes(Encoding.DER)
-    # Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue BIT STRING } (RFC 5280 §4.1)
-    algorithm = whole[whole.index(signed) + len(signed) : -len(_bit_string(signature))]
-    twin = _der(_SEQUENCE, signed + algorithm + _bit_string(encode_dss_signature(r, order - s)))
+    signature = der.encoded(der.BIT_STRING, b"\0", encode_dss_signature(r, order - s))
+    twin = der.encoded(der.SEQUENCE, encoded.tbs, encoded.algorithm, signature)
     return hashlib.sha256(twin).hexdigest()
-
-
-def _bit_string(content: bytes) -> bytes:
-    return _der(_BIT_STRING, b"\0" + content)  # no unused bits
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    length = len(content)
-    if length < _SHORT_FORM:
-        return bytes((tag, length)) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, _SHORT_FORM | len(octets))) + octets + content

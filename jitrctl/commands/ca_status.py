@@ -53,7 +53,7 @@ def status(
         for one in scope.fleet.cas:
             if not ca or one.name in ca:
                 out.print(
-                    f"[bold]{one.name}[/bold]  until {one.certificate.not_valid_after_utc:%F}  {one.certificate_id}",
+                    f"[bold]{one.name}[/bold]  until {one.certificate.not_after:%F}  {one.certificate_id}",
                     soft_wrap=True,
                 )
         out.print()
@@ -120,7 +120,7 @@ def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str,
         "mode": found.mode if found else None,
         "status": ("ACTIVE" if found.active else "INACTIVE") if found else None,
         "auto_registration": found.registers_automatically if found else None,
-        "not_after": state.declared.ca.certificate.not_valid_after_utc.isoformat(),
+        "not_after": state.declared.ca.certificate.not_after.isoformat(),
         "rule": state.rule,
         "devices": devices,
         "differences": list(differences(state)),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 Device = Annotated[
-    str, typer.Argument(metavar="CERT|ID|THING", help="A PEM file, a certificate id, or the name of a thing.")
+    str, typer.Argument(metavar="CERT|ID|THING", help="A certificate's file, its id, or a thing's name.")
 ]
 
 
@@ -205,6 +205,7 @@ def _document(sighting: Sighting, view: View) -> dict[str, Any]:
                 "serial": registered.certificate.serial,
                 "not_before": registered.certificate.not_before.isoformat(),
                 "not_after": registered.certificate.not_after.isoformat(),
+                "reader": registered.certificate.reader.value,
             }
     return document | {
         "decision": decision_fields(record.decision) if record.decision else None,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitrctl.certificate_files import read_file
 from jitrctl.clock import now
 from jitrctl.doctoring.case import Case
 from jitrctl.doctoring.finding import State
@@ -16,7 +18,6 @@ from jitrctl.doctoring.walk import is_well, walk
 from jitrctl.errors import Unusable
 from jitrctl.scope import Scope, over_unproven_stages
 from jitrctl.terminal import grouped, out, table
-from jitrctl.verifying import read_pem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,16 +55,19 @@ def doctor(
 
     Example: jitrctl doctor device.pem --account dev
     """
-    pem = read_pem(certificate)
-    if key:
-        scope.only_stage()  # a device that knocks is registered there: nobody means to do that everywhere
-        _check(certificate, key)
+    file = read_file(certificate)
+    with TemporaryDirectory() as folder:
+        chain = Path(folder) / "chain.pem"
+        if key:
+            scope.only_stage()  # a device that knocks is registered there: nobody means to do that everywhere
+            chain.write_text("".join(file.certificates), encoding="ascii")  # TLS takes files in plain PEM alone
+            _check(chain, certificate, key)
 
-    def examined(stage: Stage) -> tuple[Step, ...]:
-        case = Case(stage=stage, path=certificate, pem=pem, client_id=client_id, now=now())
-        return walk(case, Knocker(certificate=certificate, key=key, stage=stage) if key else None)
+        def examined(stage: Stage) -> tuple[Step, ...]:
+            case = Case(stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now())
+            return walk(case, Knocker(certificate=chain, key=key, stage=stage) if key else None)
 
-    results = scope.across(examined, doing="looking")
+        results = scope.across(examined, doing="looking")
 
     def shown() -> None:
         if len(scope.stages) == 1:
@@ -82,10 +86,10 @@ def doctor(
     )
 
 
-def _check(certificate: Path, key: Path) -> None:
-    """Raises Unusable when the key is not the certificate's."""
+def _check(chain: Path, certificate: Path, key: Path) -> None:
+    """Raises Unusable when the key is not that of the chain's first certificate; `certificate` is the file's name."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(chain, key, password="")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise Unusable(f"{key} cannot be used as the key of {certificate} ({error}): give the device's own") from error
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitr.certificates import Certificate
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
-from jitr.errors import Rejected
-from jitr.events import CERTIFICATE_ID
+from fleet.certificate_file import certificate_id_in
+from jitr.enrollment import Entry, EntryRule, digest
 from jitrctl import denying, enrolling
 from jitrctl.clock import now
 from jitrctl.errors import Unusable
+from jitrctl.naming import id_in_file
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitr.enrollment import Subject
     from jitrctl.across import Failed
     from jitrctl.enrolling import Written
     from jitrctl.stages import Stage
@@ -30,7 +30,7 @@ _TOLD = 5  # enough to see what it is about
 app = typer.Typer(help="The list of devices that the fleet expects or denies, in all accounts.", no_args_is_help=True)
 
 _Subject = Annotated[
-    str, typer.Argument(metavar="DEVICE", help="A thing name, a certificate's id, or its PEM file.", show_default=False)
+    str, typer.Argument(metavar="DEVICE", help="A thing name, a certificate's id, or its file.", show_default=False)
 ]
 _Thing = Annotated[bool, typer.Option("--thing", help="DEVICE is a thing name, whatever it looks like.")]
 
@@ -296,21 +296,21 @@ def _row(entry: Entry) -> dict[str, str]:
 
 
 def subject_of(written: str, *, thing: bool = False) -> Subject:
-    """What an argument means: a certificate id, a PEM file, or a thing name.
+    """What an argument means: a certificate id, a certificate's file, or a thing name.
 
     Raises Unusable.
     """
     try:
         if thing:
             return enrolling.thing_subject(written)
-        if CERTIFICATE_ID.fullmatch(written.lower()):
+        if certificate_id_in(written):
             return enrolling.certificate_subject(written)
         path = Path(written)
         if path.is_file():
-            return Subject(SubjectKind.CERTIFICATE, Certificate.from_pem(path.read_text(encoding="utf-8")).fingerprint)
+            return enrolling.certificate_subject(id_in_file(path))
         return enrolling.thing_subject(written)
-    except (ValueError, OSError, Rejected) as error:
-        raise Unusable(f"{written} is no thing name, no certificate id and no PEM file: {error}") from error
+    except (ValueError, OSError) as error:
+        raise Unusable(f"{written} is no thing name, no certificate id and no file: {error}") from error
 
 
 def _pair(written: str) -> tuple[str, str]:

@@ -41,7 +41,7 @@ def check(scope: Scope) -> None:
             {
                 "name": ca.name,
                 "certificate_id": ca.certificate_id,
-                "not_after": ca.certificate.not_valid_after_utc.isoformat(),
+                "not_after": ca.certificate.not_after.isoformat(),
             }
             for ca in fleet.cas
         ],
@@ -67,7 +67,7 @@ def check(scope: Scope) -> None:
             [
                 {
                     "CA": ca.name,
-                    "until": f"{ca.certificate.not_valid_after_utc:%F}",
+                    "until": f"{ca.certificate.not_after:%F}",
                     "common names": ca.common_name or "any",
                     "thing": ca.thing_name,
                 }

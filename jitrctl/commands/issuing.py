@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
+from jitrctl.certificate_files import read_first
 from jitrctl.errors import Unusable
 from jitrctl.local.issuing import IssuingCa
 from jitrctl.terminal import err, out
@@ -36,7 +38,7 @@ def create(
 
 def issue(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The device's common name, and its files'.")],
-    ca: Annotated[Path, typer.Option("--ca-file", metavar="FILE", help="The CA's certificate, PEM.")],
+    ca: Annotated[Path, typer.Option("--ca-file", metavar="FILE", help="The CA's certificate.")],
     ca_key: Annotated[Path, typer.Option("--ca-key", metavar="FILE", help="The CA's private key, PEM, unencrypted.")],
     output: _Directory = Path(),
     days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=3650)] = 365,
@@ -50,7 +52,10 @@ def issue(
             raise Unusable(f"{path} cannot be read: `jitrctl ca create` makes a CA to try things with")
     _refuse_existing(output / f"{name}.key", output / f"{name}.pem")
     err.print(FOR_DEVELOPMENT, soft_wrap=True)
-    device = IssuingCa(certificate=ca, key=ca_key).issue(output, name, days=days)
+    with TemporaryDirectory() as folder:
+        plain = Path(folder) / "ca.pem"
+        plain.write_text(read_first(ca), encoding="ascii")
+        device = IssuingCa(certificate=plain, key=ca_key).issue(output, name, days=days)
     out.print(
         f"{device.certificate}\n{device.key}\ncertificate id {device.certificate_id}", markup=False, soft_wrap=True
     )

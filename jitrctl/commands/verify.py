@@ -10,11 +10,13 @@ import typer
 
 from fleet.parse import load
 from jitr.admission import Verdict
+from jitr.certificates import Reader
+from jitrctl.certificate_files import read_file, read_first
 from jitrctl.clock import now
 from jitrctl.errors import Unusable
 from jitrctl.stages import choose, only
 from jitrctl.terminal import Exit, out, print_json, table
-from jitrctl.verifying import Answer, read_pem, rules_without_fleet, verify
+from jitrctl.verifying import Answer, rules_without_fleet, verify
 
 if TYPE_CHECKING:
     from jitr.rules import Rules
@@ -23,7 +25,7 @@ _STYLES = {Verdict.PASS: "green", Verdict.REJECT: "red", Verdict.OBSERVE: "yello
 
 
 def verify_command(
-    certificate: Annotated[Path, typer.Argument(metavar="CERT.pem", help="The device's certificate.")],
+    certificate: Annotated[Path, typer.Argument(metavar="CERT.pem", help="The device's certificate, PEM or DER.")],
     account: Annotated[
         str | None, typer.Option(metavar="NAME", help="The account, as the fleet file calls it.")
     ] = None,
@@ -45,19 +47,23 @@ def verify_command(
 ) -> None:
     """Run every check of admission on a certificate, offline, with the functions' own code.
 
+    Of a chain, the first certificate is looked at.
+
     Exit code 0: it would be admitted. 1: it would be rejected. 2: no certificate in the file, or a file is unusable.
 
     Example: jitrctl verify device.pem --account dev
     """
-    pem = read_pem(certificate)
+    file = read_file(certificate)
     if ca_file and (account or region or ca):
         raise Unusable("--ca-file stands alone: leave out --account, --region and --ca, or name them without it")
-    rules = rules_without_fleet(read_pem(ca_file), ca_file) if ca_file else _rules(fleet, account, region)
-    answer = verify(pem, rules, ca=ca, crl=crl, now=_moment(at) if at else now())
+    rules = rules_without_fleet(read_first(ca_file), ca_file) if ca_file else _rules(fleet, account, region)
+    answer = verify(file.pem, rules, ca=ca, crl=crl, now=_moment(at) if at else now())
     if as_json:
-        print_json(answer.document())
+        print_json({**answer.document(), "note": file.note})
     else:
         _show(certificate, answer)
+        if file.note:
+            out.print(file.note, markup=False, soft_wrap=True)
     if not answer.admitted:
         raise typer.Exit(Exit.FAILED)
 
@@ -95,6 +101,8 @@ def _show(path: Path, answer: Answer) -> None:
     else:
         kind = "for good" if refusal and refusal.reason.final else "until the cause is gone"
         became = f"would be rejected, {kind}: {refusal.reason if refusal else ''}"
+    if answer.reader == Reader.SECOND:
+        out.print("read by jitr's second reader: the library that AWS SDKs and tools use may refuse it", soft_wrap=True)
     out.print(
         f"\n{path}: {became}", markup=False, soft_wrap=True, style=_STYLES[Verdict.PASS if identity else Verdict.REJECT]
     )

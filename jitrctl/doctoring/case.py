@@ -6,7 +6,6 @@ such rule, is a value; everything else is raised as it comes: botocore's errors,
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from jitrctl.sightings import Sighting
     from jitrctl.stages import Stage
 
-_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _MOST_LETTERS = 100  # looked at in each of the two queues; receiving more takes longer than a person waits
 
 
@@ -49,7 +47,7 @@ class Case:
 
     stage: Stage
     path: Path
-    pem: str  # the file's text, with one certificate or a chain
+    certificates: tuple[str, ...]  # in the file, each in PEM, in its order, at least one: the device's, and its chain
     client_id: str | None  # as the operator says; else the thing's name
     now: datetime
 
@@ -59,15 +57,10 @@ class Case:
         return f"--account {self.stage.account.name} --region {self.stage.region}"
 
     @kept
-    def blocks(self) -> tuple[str, ...]:
-        """The file's certificates, each in PEM, in its order; the file itself where it has no whole one."""
-        return tuple(_BLOCK.findall(self.pem)) or (self.pem,)
-
-    @kept
     def problem(self) -> str | None:
         """Why the certificate cannot be read; None when it can."""
         try:
-            Certificate.from_pem(self.blocks[0])
+            Certificate.from_pem(self.certificates[0])
         except Rejected as error:
             return error.detail
         return None
@@ -78,7 +71,7 @@ class Case:
 
         Raises Rejected.
         """
-        return Certificate.from_pem(self.blocks[0])
+        return Certificate.from_pem(self.certificates[0])
 
     @property
     def certificate_id(self) -> str:
@@ -88,6 +81,12 @@ class Case:
     def signer(self) -> str | None:
         """The name of the CA of the fleet that signed the certificate, whichever accounts have that."""
         return next((ca.name for ca in self.stage.fleet.cas if self._is_issued_by(ca.certificate_pem)), None)
+
+    @property
+    def signing_key_of(self) -> str | None:
+        """The name of the CA of the fleet whose key signed the certificate, whatever issuer that names."""
+        cas = ((ca.name, ca.certificate) for ca in self.stage.fleet.cas)
+        return next((name for name, certificate in cas if self.certificate.is_signed_by(certificate)), None)
 
     @kept
     def declared(self) -> CaRegistration | None:
@@ -103,7 +102,7 @@ class Case:
     @kept
     def examination(self) -> Examination:
         """What the functions' own checks say offline."""
-        answer = verify(self.blocks[0], self.stage.rules, ca=self.issuing.ca.name, now=self.now)
+        answer = verify(self.certificates[0], self.stage.rules, ca=self.issuing.ca.name, now=self.now)
         return answer.examination
 
     @kept

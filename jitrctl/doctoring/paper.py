@@ -18,7 +18,8 @@ def certificate(case: Case) -> Finding:
     if case.problem:
         return broken(
             f"{case.path} cannot be read as a certificate: {case.problem}",
-            f"look at it with `openssl x509 -in {case.path} -noout -text`, and have the device's maker issue it again",
+            "take the device's own copy of it; if it is written so there too, report this line: a later version of jitr "
+            "may read it",
         )
     found = case.certificate
     if case.now > found.not_after:
@@ -28,7 +29,10 @@ def certificate(case: Case) -> Finding:
             f"it begins {found.not_before:%F %R}Z, which lies ahead",
             "wait for it, or set the clock of the machine that issues certificates",
         )
-    return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}")
+    others = len(case.certificates) - 1
+    rest = f"; the file's first, {others} more behind it" if others else ""
+    reader = "; read by jitr's second reader, since the first one refuses it" if found.was_read_again else ""
+    return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{reader}{rest}")
 
 
 def issuer(case: Case) -> Finding:
@@ -41,6 +45,11 @@ def issuer(case: Case) -> Finding:
             f"is the device in the right account? if so, add ca.{case.signer} to [account.{case.stage.account.name}], "
             "deploy, and `jitrctl ca apply`",
         )
+    if case.signing_key_of:
+        return broken(
+            f"the key of CA {case.signing_key_of} signed it, and it names another issuer: {case.certificate.issuer}",
+            "put the CA certificate with that name into the fleet file, and register it",
+        )
     return broken(
         f"none of the fleet's CAs signed it; its issuer is {case.certificate.issuer}",
         "take the CA that signs devices directly (not a root above it) into the fleet file, or issue the device a "
@@ -51,7 +60,7 @@ def issuer(case: Case) -> Finding:
 def chain(case: Case) -> Finding:
     """The file's order, and whether the device has to send the server's name, or its CA."""
     mode = case.issuing.mode
-    read = [_read(block) for block in case.blocks[1:]]
+    read = [_read(pem) for pem in case.certificates[1:]]
     if case.certificate.is_ca() and any(one and one.is_issued_by(case.certificate) for one in read):
         return broken(
             f"{case.path} begins with the CA's certificate",

@@ -1,12 +1,11 @@
 """Certificates byte by byte, for what no library makes: a valid leaf with parts of it replaced, and signed again."""
 
 import base64
+import ssl
 from collections.abc import Sequence
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.cases.issuing import Application, Authority, applying, factory
 
@@ -17,6 +16,8 @@ INTEGER, BIT_STRING, OCTET_STRING, OID, UTF8, PRINTABLE, IA5, UTC_TIME, GENERALI
     *(0x02, 0x03, 0x04, 0x06, 0x0C, 0x13, 0x16, 0x17, 0x18),
 )
 BMP, UNIVERSAL, SEQUENCE, SET = 0x1E, 0x1C, 0x30, 0x31
+BOOLEAN, NUMERIC, T61, VISIBLE, GENERAL = 0x01, 0x12, 0x14, 0x1A, 0x1B
+NULL = b"\x05\x00"
 COMMON_NAME = b"\x55\x04\x03"
 ORGANIZATIONAL_UNIT = b"\x55\x04\x0b"
 RSA_ENCRYPTION = bytes.fromhex("300d06092a864886f70d0101010500")
@@ -30,7 +31,7 @@ def as_pem(der: bytes) -> str:
 
 
 def der_of(pem: str) -> bytes:
-    return x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    return ssl.PEM_cert_to_DER_cert(pem)
 
 
 def tlv(tag: int, *contents: bytes) -> bytes:
@@ -103,15 +104,16 @@ def signed(tbs: bytes, *, authority: Authority | None = None, algorithm: bytes |
     return tlv(SEQUENCE, tbs, algorithm or _algorithm(tbs), tlv(BIT_STRING, b"\0", signature))
 
 
-def tbs_with(pem: str | None = None, **replaced: bytes) -> bytes:
-    """What is signed of a certificate, the valid leaf's if none is given, with some of its PARTS replaced."""
-    parts = _parts(x509.load_pem_x509_certificate((pem or factory().leaf()).encode()).tbs_certificate_bytes)
+def tbs_with(base: str | bytes | None = None, **replaced: bytes) -> bytes:
+    """What is signed of a certificate (PEM or DER), the valid leaf's if none is given, with some PARTS replaced."""
+    der = base if isinstance(base, bytes) else der_of(base or factory().leaf())
+    parts = _parts(elements(der)[0])
     return tlv(SEQUENCE, *((parts | replaced)[part] for part in PARTS))
 
 
-def issued_with(pem: str | None = None, **replaced: bytes) -> Application:
+def issued_with(base: str | bytes | None = None, **replaced: bytes) -> Application:
     """A device whose certificate is truly signed by the factory, with some of its PARTS replaced."""
-    return applying(as_pem(signed(tbs_with(pem, **replaced))))
+    return applying(as_pem(signed(tbs_with(base, **replaced))))
 
 
 def _parts(tbs: bytes) -> dict[str, bytes]:

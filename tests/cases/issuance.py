@@ -145,7 +145,7 @@ def signed_by_another_kind_of_key() -> Application:
     return applying(factory().leaf(signer=rsa_key(owner="impostor")))
 
 
-@refused(Reason.NOT_ISSUED_BY_CA)
+@refused(Reason.ISSUER_NAME_DIFFERS)
 def issuer_of_another_name() -> Application:
     """The CA's key signed, but the certificate names another issuer."""
     return applying(factory().leaf(issuer=name([(NameOID.COMMON_NAME, "Acme other CA")])))
@@ -163,7 +163,7 @@ def changed_after_signing() -> Application:
     return applying(as_pem(der_of(factory().leaf()).replace(b"sensor-0001", b"sensor-0002")))
 
 
-@refused(Reason.NOT_ISSUED_BY_CA)
+@refused(Reason.ENCODING_REFUSED)
 def two_signature_algorithms() -> Application:
     """The part that is signed names SHA-256, the certificate around it SHA-384 (RFC 5280 §4.1.1.2)."""
     ecdsa_with_sha384 = bytes.fromhex("300a06082a8648ce3d040303")

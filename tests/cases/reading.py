@@ -64,7 +64,7 @@ def cut_short() -> Application:
     return applying(as_pem(der_of(factory().leaf())[:-1]))
 
 
-@refused(Reason.UNREADABLE)
+@refused(Reason.ENCODING_REFUSED)
 def trailing_byte() -> Application:
     """A byte follows the certificate, so that two ids could name it."""
     return applying(as_pem(der_of(factory().leaf()) + b"\0"))
@@ -77,9 +77,9 @@ def version_6() -> Application:
     return applying(as_pem(der_of(factory().leaf()).replace(version_3, version_6, 1)))
 
 
-@refused(Reason.UNREADABLE)
+@admitted
 def version_2() -> Application:
-    """Version 2, which nobody has issued since 1996."""
+    """Version 2, which nobody has issued since 1996, and which says nothing that version 3 does not."""
     return issued_with(version=bytes.fromhex("a003020101"))
 
 
@@ -102,7 +102,7 @@ def private_key_beside_it() -> Application:
     return applying(factory().leaf() + key)
 
 
-@refused(Reason.UNREADABLE)
+@refused(Reason.ENCODING_REFUSED)
 def indefinite_length() -> Application:
     """BER: the length of the certificate is left open, and two zeros end it."""
     return applying(as_pem(b"\x30\x80" + b"".join(elements(signed(tbs_with()))) + b"\0\0"))

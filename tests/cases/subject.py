@@ -128,7 +128,7 @@ def common_name_in_latin_1() -> Application:
     return issued_with(subject=sensor("f\xfchler-1".encode("latin-1")))
 
 
-@refused(Reason.UNREADABLE)
+@refused(Reason.SUBJECT_UNSAFE)
 def asterisk_in_printable_string() -> Application:
     """The common name is a PrintableString and holds `*`, which there is none in."""
     return issued_with(subject=sensor(b"sensor-*", kind=PRINTABLE))
@@ -147,7 +147,7 @@ def several_fields_in_one_name() -> Application:
     return issued_with(subject=distinguished_name(both))
 
 
-@refused(Reason.UNREADABLE)
+@refused(Reason.COMMON_NAME_AMBIGUOUS)
 def common_name_twice_in_one_name() -> Application:
     """One relative name of the subject holds the common name twice."""
     twice = [attribute(COMMON_NAME, b"sensor-0001"), attribute(COMMON_NAME, b"sensor-0001")]

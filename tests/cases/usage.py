@@ -119,9 +119,9 @@ def damaged_extension() -> Application:
     return with_extensions_of(extension(BASIC_CONSTRAINTS, b"\x02\x01\x05"))
 
 
-@refused(Reason.EXTENSIONS_UNREADABLE)
+@admitted
 def address_of_five_bytes() -> Application:
-    """The subject alternative name holds an IP address of five bytes."""
+    """The subject alternative name holds an IP address of five bytes, which names nothing here."""
     return with_extensions_of(extension(SUBJECT_ALTERNATIVE_NAME, tlv(SEQUENCE, tlv(0x87, bytes(5)))))
 
 

@@ -421,4 +421,4 @@ def test_what_can_mean_no_device_is_refused(shown: Callable[..., str], word: str
 
 def test_a_file_without_a_certificate_is_refused(shown: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("nothing")
-    assert "holds no certificate in PEM form" in shown("device", "show", str(tmp_path / "key.pem"), code=2)
+    assert "holds no certificate: name a file with" in shown("device", "show", str(tmp_path / "key.pem"), code=2)

@@ -46,7 +46,7 @@ def test_a_file_that_is_no_certificate_is_unusable(
     path.write_text("a device")
 
     assert main(["doctor", str(path), "--fleet", str(fleet_file)]) == 2
-    assert "holds no certificate in PEM form" in " ".join(capsys.readouterr().err.split())
+    assert "holds no certificate: name a file" in " ".join(capsys.readouterr().err.split())
 
 
 def test_with_a_key_one_stage_has_to_be_named(

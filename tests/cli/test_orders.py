@@ -250,7 +250,7 @@ def test_doctor_names_whose_order_it_may_be_that_a_ca_is_not_as_the_fleet_file_s
 ) -> None:
     broken_off_halfway(fleet)
     pem, stage = fleet.issue("sensor-0001").pem, fleet.stage(DEV)
-    case = Case(stage=stage, path=tmp_path, pem=pem, client_id=None, now=fleet.aws.clock.now())
+    case = Case(stage=stage, path=tmp_path, certificates=(pem,), client_id=None, now=fleet.aws.clock.now())
     found: Any = case.ca.found
     case.__dict__["ca"] = replace(case.ca, found=replace(found, mode=CertificateMode.DEFAULT))
     assert f"{text}; the last order about it was `ca retire` by {BY}" in link(case).text

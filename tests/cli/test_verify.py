@@ -16,7 +16,6 @@ from jitr.errors import Reason
 from jitrctl import clock
 from jitrctl.__main__ import main
 from jitrctl.verifying import CHECKS
-from tests.cases.der import der_of
 from tests.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
 from tests.cli.conftest import FLEET
 
@@ -209,21 +208,34 @@ def test_a_crl_that_cannot_be_used_is_one_sentence(
 
 def test_a_certificate_that_cannot_be_parsed_is_rejected_as_such(verify: Verify) -> None:
     lines = factory().leaf().splitlines()
-    for damaged in ("\n".join([lines[0], *lines[2:]]), factory().leaf() * 2, f"{lines[0]}\n!!\n{lines[-1]}", lines[0]):
+    for damaged in ("\n".join([lines[0], *lines[2:]]), f"{lines[0]}\n!!\n{lines[-1]}", lines[0]):
         code, document = verify(damaged)
         assert (code, document["reason"]) == (1, "UNREADABLE")
         assert verdicts(document)["identity"] == "reject"
         assert {verdicts(document)[check] for check in ("issuance", "names", "hook")} == {"not evaluated"}
 
 
+def too_long() -> bytes:
+    """49,200 bytes of extension are more than 65,536 characters of PEM."""
+    padding = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(49_200))
+    return factory().leaf(extensions=[padding]).encode()
+
+
+def test_critical_distribution_points_are_understood_offline_where_the_crl_is_enforced(verify: Verify) -> None:
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://acme.example/crl")], None, None, None)
+    pem = factory().leaf(critical=[x509.CRLDistributionPoints([point])])
+    code, document = verify(pem, "--ca-file", "factory.pem")
+    assert (code, verdicts(document)["extensions"], verdicts(document)["revocation"]) == (0, "pass", "not evaluated")
+    assert verify(pem)[1]["reason"] == "CRITICAL_EXTENSION_UNKNOWN"  # the fleet file enforces no CRL
+
+
 @pytest.mark.parametrize(
     ("content", "options", "sentence"),
     [
-        (b"", ["--account", "dev"], "holds no certificate in PEM form"),
-        (b"\x30\x82\x01\x00", ["--account", "dev"], "from DER: openssl x509 -inform der -in device.pem"),
-        (der_of(factory().leaf()), ["--account", "dev"], "holds no certificate in PEM form"),
-        (b"-----BEGIN CERTIFICATE REQUEST-----\n", ["--account", "dev"], "holds no certificate in PEM form"),
-        (factory().leaf().encode() + bytes(65_536), ["--account", "dev"], "and AWS IoT takes 65536"),
+        (b"", ["--account", "dev"], "holds no certificate: name a file"),
+        (b"\x30\x82\x01\x00", ["--account", "dev"], "holds no certificate: name a file"),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\n", ["--account", "dev"], "no certificate, but a certificate request"),
+        (too_long(), ["--account", "dev"], "and AWS IoT takes 65536"),
         (None, ["--account", "dev"], "cannot be read (No such file or directory)"),
         (factory().leaf().encode(), ["--account", "moon"], "the fleet has no account moon"),
         (factory().leaf().encode(), [], "say which one with --account"),
@@ -231,15 +243,15 @@ def test_a_certificate_that_cannot_be_parsed_is_rejected_as_such(verify: Verify)
         (factory().leaf().encode(), ["--account", "dev", "--ca", "third"], "no CA third: it has factory, other"),
         (factory().leaf().encode(), ["--account", "dev", "--at", "tomorrow"], "--at tomorrow is no time"),
         (factory().leaf().encode(), ["--account", "dev", "--ca-file", "factory.pem"], "--ca-file stands alone"),
-        (factory().leaf().encode(), ["--ca-file", "fleet.toml"], "fleet.toml holds no certificate in PEM form"),
-        (factory().leaf().encode(), ["--ca-file", "both.pem"], "both.pem cannot be used as a CA: it is PEM of 2"),
+        (factory().leaf().encode(), ["--ca-file", "fleet.toml"], "fleet.toml holds no certificate"),
+        (factory().leaf().encode(), ["--ca-file", "damaged.pem"], "damaged.pem cannot be used as a CA: "),
         (factory().leaf().encode(), ["--account", "dev", "--fleet", "none.toml"], "none.toml:1: the file cannot be"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(
     folder: Path, content: bytes | None, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "both.pem").write_text(factory().pem * 2)
+    (folder / "damaged.pem").write_text(factory().pem[:-80])
     if content is None:
         (folder / "device.pem").unlink()
     else:
@@ -267,7 +279,8 @@ def test_people_see_each_check_with_its_number_verdict_and_sentence(
     if code == 0:
         assert "device.pem: would be admitted, as thing sensor-0001; type sensor" in shown
     else:
-        (reason,) = [reason for reason in Reason if f"would be rejected, for good: {reason}" in shown]
+        kinds = {True: "for good", False: "until the cause is gone"}
+        (reason,) = [one for one in Reason if f"would be rejected, {kinds[one.final]}: {one}" in shown]
         assert f"{reason}:" in shown
 
 

@@ -12,6 +12,7 @@ from fleet.keys import DOCUMENT, REQUIRED, TABLES, Key
 from fleet.parse import load
 from fleet.policy import PLACEHOLDERS
 from jitr.rules import TEMPLATE_FIELDS
+from tests.fleet.drafts import Draft
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
@@ -63,11 +64,19 @@ def test_every_template_field_and_placeholder_is_on_the_page(word: str) -> None:
 
 
 def test_the_example_on_the_page_is_a_valid_fleet(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    example, _groups = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     for folder in ("certs", "policies"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "fleet.toml").write_text(example)
     assert [account.name for account in load(tmp_path / "fleet.toml").accounts] == ["dev", "prod"]
+
+
+def test_the_groups_on_the_page_are_fields_of_its_templates(draft: Draft) -> None:
+    _example, groups = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    for line in ("common_name = ", "thing_name = ", "attributes = "):
+        draft.text = re.sub(f"^{line}.*\n", "", draft.text, flags=re.MULTILINE)
+    draft.replace("[ca.factory]\n", f"[ca.factory]\n{groups}")
+    assert draft.load().cas[0].thing_name == "{unit}"
 
 
 @pytest.mark.parametrize("key", [key for table in (DOCUMENT, *TABLES.values()) for key in table.values()])

@@ -50,7 +50,7 @@ def test_it_stays_usable_for_decades() -> None:
 
 
 def test_its_ca_is_the_one_of_the_article(fleet: Fleet) -> None:
-    certificate = fleet.cas[0].certificate
+    certificate = x509.load_der_x509_certificate(fleet.cas[0].certificate.der)
     assert certificate.public_key().key_size == 2048  # type: ignore[union-attr]
     assert {type(it.value) for it in certificate.extensions} <= {x509.BasicConstraints, x509.SubjectKeyIdentifier}
     pem = fleet.accounts[0].cas[0].verification_certificate_pem

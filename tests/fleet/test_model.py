@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from fleet.keys import CA, REQUIRED, SWEEP, Keys
 from fleet.model import Fleet, Sweep
@@ -66,7 +67,7 @@ def test_a_fleet_is_a_value(draft: Draft) -> None:
 def test_the_certificate_id_is_the_fingerprint_that_aws_uses(draft: Draft) -> None:
     ca = draft.load().cas[0]
     certificate = x509.load_pem_x509_certificate((draft.folder / "factory.pem").read_bytes())
-    assert ca.certificate == certificate
+    assert ca.certificate.der == certificate.public_bytes(Encoding.DER)
     assert ca.certificate_id == certificate.fingerprint(hashes.SHA256()).hex()
 
 
@@ -126,6 +127,7 @@ def test_rules_hold_what_the_account_registers(draft: Draft) -> None:
                 thing_groups=("factory-1", "sensors"),
                 attributes={"model": "{organizational_unit}", "line": "A:1"},
                 policy="jitr-acme--factory",
+                policy_variables=(),
                 on_reject=OnReject.REVOKE,
                 checks={check: default_mode(check) for check in MODES} | {"subject": CheckMode.OBSERVE},
                 minimum_remaining_life=2_592_000,

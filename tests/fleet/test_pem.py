@@ -1,6 +1,5 @@
 """The certificates that a fleet names: one slip is one problem, and no key ever shows."""
 
-import base64
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -77,12 +76,12 @@ def damaged(issuer: Issuer) -> bytes:
         (ca_that_may_not_sign, "names factory.pem, a CA that may not sign certificates"),
         (expired, "names factory.pem, which expired at 2026-11-01 11:59:59 UTC; issue it anew"),
         (future, "names factory.pem, which is not valid before 2026-11-01 12:00:01 UTC"),
-        (huge, "characters; AWS IoT takes 65536"),
-        (damaged, "names factory.pem, whose certificate cannot be parsed; see what openssl x509"),
+        (huge, "characters, and AWS IoT takes 65536"),
+        (damaged, "names factory.pem, which cannot be used: the certificate cannot be read: it"),
         (lambda it: it.certificate() + Issuer("x").certificate(), "names factory.pem, which holds 2 certificates"),
-        (lambda _: b"", "names factory.pem, which holds no certificate in PEM form; name a PEM file"),
-        (lambda _: b"\x30\x82\xff\x00", "names factory.pem, which holds no certificate in PEM form"),
-        (lambda _: BEGIN + b"CERTIFICATE REQUEST-----\n", "no certificate in PEM form, but a certificate request"),
+        (lambda _: b"", "names factory.pem, which holds no certificate; name a file with a certificate"),
+        (lambda _: b"\x30\x82\xff\x00", "names factory.pem, which holds no certificate"),
+        (lambda _: BEGIN + b"CERTIFICATE REQUEST-----\n", "no certificate, but a certificate request"),
         (lambda it: it.private_key(), "names factory.pem, which holds a private key"),
         (lambda it: it.certificate() + it.private_key(), "names factory.pem, which holds a private key"),
         (lambda _: BEGIN + b"RSA PRIVATE KEY-----\n", "names factory.pem, which holds a private key"),
@@ -117,12 +116,6 @@ def test_an_odd_name_is_no_problem_and_no_warning(draft: Draft) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draft.load()
-
-
-def test_a_certificate_in_der_is_told_how_to_become_pem(draft: Draft) -> None:
-    body = b"".join(draft.issuer.certificate().splitlines()[1:-1])
-    draft.write("factory.pem", base64.b64decode(body))
-    assert "from DER: openssl x509 -inform der -in FILE" in draft.problem()[1]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +159,10 @@ def test_a_v1_root_is_told_that_it_cannot_be_a_ca(draft: Draft) -> None:
         (lambda it: it.verification(CODE[:-1]), "whose common name is no registration code"),
         (lambda it: it.private_key(), "which holds a private key"),
         (lambda it: it.verification() * 2, "which holds 2 certificates"),
+        (
+            lambda it: it.verification() + it.certificate(),
+            "which holds 2 certificates; keep the one with the registration code",
+        ),
     ],
 )
 def test_a_verification_certificate_that_proves_nothing(

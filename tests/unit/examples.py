@@ -40,6 +40,7 @@ MOST = Decision(
     would_reject=(Reason.EXPIRED, Reason.KEY_TYPE_REFUSED),
     serial="0a1b",
     twin_id="7c" * 32,
+    reader="second",
     issuer="CN=Äcme",
     subject="CN=sensor-0001",
     replaces="01" * 32,

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn, cast
-from unittest.mock import Mock
 
 import pytest
 from cryptography import x509
@@ -15,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jitr.certificates import Certificate, KeyFacts
+from jitr.certificates import Certificate, KeyFacts, Reader
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
 from jitr.rules import TEMPLATE_FIELDS
-from tests.cases.der import as_pem, integer, signed, tbs_with
+from tests.cases.der import T61, as_pem, integer, sensor, signed, tbs_with
 from tests.cases.issuing import DAY, NOW, SENSOR, PrivateKey, ec_key, factory, issue_ca, name, pem_of, rsa_key
 from tests.cases.usage import damaged_extension
 
@@ -134,29 +133,49 @@ def test_a_refusal_does_not_repeat_the_certificate() -> None:
     assert not any(line in str(refusal.value) for line in pem.splitlines() if line)
 
 
-@pytest.mark.parametrize(
-    "raised", [ValueError("x"), TypeError(), KeyError("x"), RecursionError(), UserWarning("x"), panic("range end out")]
-)
-def test_whatever_cryptography_raises_makes_the_certificate_unreadable(
+@pytest.mark.parametrize("raised", [ValueError("x"), TypeError(), OverflowError(), panic("range end out")])
+def test_what_cryptography_raises_while_it_reads_is_left_to_the_second_reader(
     raised: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem = factory().leaf()
-    monkeypatch.setattr("jitr.certificates._key_facts", partial(raise_it, raised))
-    with pytest.raises(Rejected) as refusal:
+    expected = Certificate.from_pem(pem)
+    monkeypatch.setattr("jitr.library_reader._read", partial(raise_it, raised))
+    assert Certificate.from_pem(pem) == replace(expected, reader=Reader.SECOND)
+
+
+@pytest.mark.parametrize(
+    "failure", [MemoryError(), RecursionError(), AttributeError("x"), KeyError("x"), SystemError()]
+)
+@pytest.mark.parametrize("reader", ["library_reader._read", "second_reader.load_der_public_key"])
+def test_a_failure_of_ours_or_of_the_machine_says_nothing_of_the_certificate(
+    reader: str, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = as_pem(signed(tbs_with(subject=sensor("f\xfchler".encode("latin-1"), kind=T61))))
+    monkeypatch.setattr(f"jitr.{reader}", partial(raise_it, failure))
+    with pytest.raises(type(failure)):
         Certificate.from_pem(pem)
-    assert refusal.value.reason is Reason.UNREADABLE
 
 
 @pytest.mark.parametrize("raised", [ValueError("x"), panic("called `unwrap()` on a `None` value")])
-def test_whatever_cryptography_raises_over_a_signature_is_no_issuance(raised: BaseException) -> None:
+def test_whatever_cryptography_raises_over_a_signature_is_no_issuance(
+    raised: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leaf, ca = Certificate.from_pem(factory().leaf()), Certificate.from_pem(factory().pem)
-    parsed = Mock(verify_directly_issued_by=partial(raise_it, raised))
-    assert not replace(leaf, parsed=parsed).is_issued_by(ca)
     assert leaf.is_issued_by(ca)
+    monkeypatch.setattr("jitr.signatures._verify", partial(raise_it, raised))
+    assert not leaf.is_issued_by(ca)
+
+
+def test_the_key_and_the_name_are_told_apart() -> None:
+    leaf = Certificate.from_pem(factory().leaf())
+    renamed = Certificate.from_pem(issue_ca("Another name").pem)
+    assert leaf.is_signed_by(renamed)
+    assert not leaf.names_as_issuer(renamed)
+    assert leaf.names_as_issuer(Certificate.from_pem(issue_ca("ACME  factory ca").pem))
 
 
 def test_an_interruption_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jitr.certificates._key_facts", partial(raise_it, KeyboardInterrupt()))
+    monkeypatch.setattr("jitr.library_reader._read", partial(raise_it, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         Certificate.from_pem(factory().leaf())
 
@@ -191,7 +210,8 @@ def test_extensions_are_read() -> None:
 
 def test_damaged_extensions_leave_the_rest_readable_and_say_why() -> None:
     certificate = Certificate.from_pem(damaged_extension().device.pem)
-    assert certificate.extensions.problem
+    assert certificate.extensions.why_unreadable("2.5.29.19")
+    assert certificate.extensions.why_unreadable("2.5.29.15") is None
     assert certificate.field_values("common_name") == ("sensor-0001",)
 
 

@@ -48,6 +48,7 @@ decisions = st.builds(
     serial=texts,
     twin_id=texts,
     issuer=texts,
+    reader=texts,
     subject=texts,
     replaces=texts,
     replaced_by=texts,

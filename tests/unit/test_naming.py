@@ -4,16 +4,18 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitr import naming
 from jitr.certificates import Certificate
 from jitr.errors import Reason, Rejected
-from jitr.naming import POLICY_WILDCARDS, attribute_value, only_common_name, refuse_policy_wildcards, thing_name
-from jitr.rules import TEMPLATE_FIELDS
-from tests.cases.issuing import factory
+from jitr.naming import POLICY_WILDCARDS, check_named, refuse_policy_wildcards
+from jitr.rules import TEMPLATE_FIELDS, CaRules
+from tests.cases.issuing import factory, rules_for
 
 # From the API reference of AWS IoT, typed here a second time: CreateThing, AttributePayload.
 LEGAL_THING_NAME = re.compile(r"\A[a-zA-Z0-9:_-]{1,128}\Z")
@@ -34,6 +36,18 @@ def sensor() -> Certificate:
 
 def with_subject(**fields: tuple[str, ...]) -> Certificate:
     return replace(sensor(), subject_fields=dict.fromkeys(sensor().subject_fields, ()) | fields)
+
+
+def rules(**changes: Any) -> CaRules:
+    return replace(rules_for(factory()).cas[0], **changes)
+
+
+def thing_name(template: str, certificate: Certificate) -> str:
+    return naming.thing_name(rules(thing_name=template), certificate)
+
+
+def attribute_value(attribute: str, template: str, certificate: Certificate) -> str:
+    return naming.attribute_value(attribute, rules(attributes={attribute: template}), certificate)
 
 
 def made_or_refused(make: Callable[[], str]) -> str | Rejected:
@@ -122,7 +136,7 @@ def test_a_template_takes_a_field_that_is_there_exactly_once(units: tuple[str, .
 )
 def test_there_is_exactly_one_common_name(names: tuple[str, ...], reason: Reason) -> None:
     with pytest.raises(Rejected) as refusal:
-        only_common_name(with_subject(common_name=names))
+        check_named(rules(), with_subject(common_name=names))
     assert refusal.value.reason is reason
 
 
@@ -134,9 +148,9 @@ def test_the_characters_that_widen_a_policy_are_those_of_the_developer_guide() -
 @pytest.mark.parametrize("field", sorted(sensor().subject_fields))
 def test_a_character_that_widens_a_policy_is_refused_in_every_field(field: str, character: str) -> None:
     with pytest.raises(Rejected, match=field) as refusal:
-        refuse_policy_wildcards(with_subject(**{field: ("ok", f"a{character}")}))
+        refuse_policy_wildcards(rules(), with_subject(**{field: ("ok", f"a{character}")}))
     assert refusal.value.reason is Reason.SUBJECT_UNSAFE
 
 
 def test_other_characters_widen_nothing() -> None:
-    refuse_policy_wildcards(with_subject(common_name=("a/b {c} %&!",)))
+    refuse_policy_wildcards(rules(), with_subject(common_name=("a/b {c} %&!",)))

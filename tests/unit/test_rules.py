@@ -30,7 +30,10 @@ ca_rules = st.builds(
     certificate_pem=texts,
     certificate_mode=st.sampled_from(CertificateMode),
     common_name=st.none() | texts,
+    serial_number=st.none() | texts,
     san_uri=st.none() | texts,
+    san_dns=st.none() | texts,
+    policy_variables=st.none() | st.lists(texts).map(tuple),
     thing_name=texts,
     thing_type=st.none() | texts,
     thing_groups=st.lists(texts).map(tuple),
@@ -164,3 +167,12 @@ def test_a_hook_is_asked_where_there_is_one_and_its_check_is_not_off() -> None:
     assert replace(with_hook, checks={HOOK: CheckMode.OBSERVE}).asks_hook
     assert not replace(with_hook, checks={HOOK: CheckMode.OFF}).asks_hook
     assert not replace(CA, hook=None, checks={HOOK: CheckMode.ENFORCE}).asks_hook
+
+
+def test_rules_that_do_not_tell_the_policys_variables_are_read_as_if_it_named_all() -> None:
+    document = json.loads(RULES.to_json())
+    for name in ("serial_number", "san_dns", "policy_variables"):
+        del document["cas"][0][name]
+    read = Rules.from_json(json.dumps(document)).cas[0]
+    assert (read.policy_uses_certificates, read.policy_uses_alternative_names) == (True, True)
+    assert read.patterns == {"common_name": "sensor-[0-9]{4,}"}

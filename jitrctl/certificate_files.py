@@ -1,0 +1,36 @@
+"""The certificate files that commands are given, and what is said of them: read by fleet.certificate_file alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet import certificate_file
+from jitrctl.errors import Unusable
+from jitrctl.terminal import err
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet.certificate_file import CertificateFile
+
+
+def read_file(path: Path) -> CertificateFile:
+    """Read a file with a certificate, in any of the forms that people have.
+
+    Raises Unusable.
+    """
+    try:
+        return certificate_file.read(path)
+    except certificate_file.UnusableFile as error:
+        raise Unusable(f"{path} {error.problem}: {error.cure}") from error
+
+
+def read_first(path: Path) -> str:
+    """The first certificate (PEM) in a file; says on standard error where there are others.
+
+    Raises Unusable.
+    """
+    file = read_file(path)
+    if file.note:
+        err.print(file.note, markup=False, soft_wrap=True)
+    return file.pem
