@@ -1,9 +1,9 @@
 """The AWS IoT control plane in the words of this project; the only module that calls it.
 
 Each method is one call, save for conflicts. Errors leave here sorted into those of errors.py: what a retry can cure
-(Unavailable), what is an answer about the device (Rejected), and what is an answer about the certificate
-(CertificateUnknown, Overtaken). Everything else, a missing permission above all, passes through as botocore's
-ClientError, whose text names the action.
+(Unavailable), what the deployment may not do (NotPermitted, an Unavailable too), what is an answer about the device
+(Rejected), and what is an answer about the certificate (CertificateUnknown, Overtaken). Everything else passes through
+as botocore's ClientError, whose text names the action.
 """
 
 from collections.abc import Callable, Iterator
