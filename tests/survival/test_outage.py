@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from infra import registration as infra_registration
+from jitr.claims import Due
 from jitr.decisions import Outcome, Verdict, Word
 from jitr.errors import Reason
 from jitr.events import NO_CA_CERTIFICATE
@@ -199,7 +200,7 @@ def test_a_storm_of_two_hundred_within_an_outage_comes_up() -> None:
     leaves = [world.issue(f"sensor-{number:04}") for number in range(2, 202)]
     for leaf in leaves:
         world.account.connect(leaf, client_id="storm")
-    suffer(world, Outage(lambda call: call.operation == "DescribeCertificate"), 1.5 * HOUR)
+    suffer(world, Outage(lambda call: call.operation == "DescribeCertificate"), 0.75 * HOUR)
     assert world.deployment.journal.metrics[LEFT_TO_SWEEP]
     live(world, 2 * HOUR)
     assert {world.status(leaf) for leaf in leaves} == {"ACTIVE"}
@@ -519,7 +520,7 @@ def test_what_was_dropped_from_the_index_is_found_by_the_daily_pass() -> None:
     world = quiet(enrollment=EnrollmentRule.APPROVE)
     world.connect()
     world.mapping.drain()
-    del item(world)["due"], item(world)["due_at"]
+    world.registry().nothing_due(world.leaf.certificate_id, Due.LOOK)
     world.deploy(enrollment=EnrollmentRule.OPEN)
     sent = []
     for _ in range(4):
