@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from infra import registration as infra_registration
 from jitr.claims import Due
 from jitr.decisions import Outcome, Verdict, Word
 from jitr.errors import Reason
 from jitr.events import NO_CA_CERTIFICATE
-from jitr.handlers.register import PUT_OFFS_UNTIL_LEFT, RECEIVES_UNTIL_DEAD, RECEIVES_UNTIL_LEFT
+from jitr.handlers.register import RECEIVES_UNTIL_LEFT
 from jitr.items import certificate_key
 from jitr.registrations import Status
 from jitr.rules import CheckMode, EnrollmentRule
@@ -373,13 +372,6 @@ def test_the_first_pauses_are_short_and_the_others_double_up_to_a_quarter_of_an_
     assert len(received) == RECEIVES_UNTIL_LEFT
     # botocore's own retries are between a receive and its pause
     assert all(least <= pause <= most + 10 for pause, (least, most) in zip(pauses, bounds, strict=True)), pauses
-
-
-def test_no_bound_of_ours_comes_near_the_queues_own() -> None:
-    limit, kept = infra_registration._RECEIVES, 4 * DAY
-    assert RECEIVES_UNTIL_LEFT < PUT_OFFS_UNTIL_LEFT < RECEIVES_UNTIL_DEAD < limit
-    assert kept > RECEIVES_UNTIL_LEFT * 900
-    assert RECEIVES_UNTIL_DEAD * infra_registration._VISIBILITY.to_seconds() < kept
 
 
 def test_a_message_that_ends_the_function_is_dead_lettered_with_a_reason_in_the_end() -> None:
