@@ -171,7 +171,7 @@ def _of_decisions(names: ResourceNames) -> list[Watch]:
         ),
         Watch(
             name=names.alarm("not-permitted"),
-            meaning="AWS refuses calls of the functions: a permission or a key is missing. Nothing is lost; devices wait.",
+            meaning="AWS refuses calls of the functions: a permission or a key is missing. Devices wait.",
             metric=emitted(names.fleet, NOT_PERMITTED),
             # One device that waits makes seven attempts in its first quarter of an hour, and as many each hour, when
             # the sweep has sent it again. A single one is a permission that is on its way after a deployment.
