@@ -53,7 +53,7 @@ class Runbook:
             "dead-letters": self.dead_letters,
             "undelivered": self.undelivered,
             "backlog": self.backlog,
-            "failures": self.failures,
+            "not-permitted": self.not_permitted,
             "contradictions": self.contradictions,
             "rejections": self.rejections,
             "sweep-not-run": self.sweep,
@@ -97,7 +97,7 @@ class Runbook:
         yield self.say("jitrctl fleet status --account dev")
         yield self.say("jitrctl ca resume --account dev")
 
-    def failures(self) -> Iterator[str]:
+    def not_permitted(self) -> Iterator[str]:
         from tests.local.deployed import role_policy  # noqa: PLC0415 -- the checkout is on the path only now
 
         name = self.fleet.stage.names.register_function

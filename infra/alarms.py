@@ -18,7 +18,16 @@ from fleet.model import Alarms
 from fleet.resources import ResourceNames
 from infra.metrics import Metric, emitted, of_function, of_queue, of_rule
 from infra.placeholders import filled
-from jitr.telemetry import CA_DAYS_LEFT, CONTRADICTIONS, DISAGREEMENTS, FAILURES, OUT_OF_PLACE, REJECTED_SHARE, SWEPT
+from jitr.telemetry import (
+    CA_DAYS_LEFT,
+    CONTRADICTIONS,
+    DISAGREEMENTS,
+    FAILURES,
+    NOT_PERMITTED,
+    OUT_OF_PLACE,
+    REJECTED_SHARE,
+    SWEPT,
+)
 
 _MINUTES = 60
 _DAY = 86_400
@@ -155,10 +164,21 @@ def _of_decisions(names: ResourceNames) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("failures"),
-            meaning="Registrations fail for a reason of the deployment, such as a permission; the log has tracebacks.",
+            meaning="Registrations fail for a reason of the deployment or of jitr itself; the log has tracebacks.",
             metric=emitted(names.fleet, FAILURES),
             periods=3,
             datapoints=2,
+        ),
+        Watch(
+            name=names.alarm("not-permitted"),
+            meaning="AWS refuses calls of the functions: a permission or a key is missing. Devices wait.",
+            metric=emitted(names.fleet, NOT_PERMITTED),
+            # One device that waits makes seven attempts in its first quarter of an hour, and as many each hour, when
+            # the sweep has sent it again. A single one is a permission that is on its way after a deployment.
+            reaches=3,
+            seconds=15 * _MINUTES,
+            periods=4,
+            datapoints=1,
         ),
         Watch(
             name=names.alarm("contradictions"),

@@ -17,7 +17,9 @@ from jitr.telemetry import (
     CA_DAYS_LEFT,
     CALLS_OF,
     FAILURES,
+    LEFT_TO_SWEEP,
     NO_CA,
+    NOT_PERMITTED,
     PUT_OFF,
     REJECTED_SHARE,
     SECONDS_TO_ACTIVE,
@@ -130,6 +132,8 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
                         for metric, label in (
                             (THROTTLES, "throttled calls"),
                             (PUT_OFF, "put off"),
+                            (LEFT_TO_SWEEP, "left to the sweep"),
+                            (NOT_PERMITTED, "not permitted"),
                             (FAILURES, "failures"),
                         )
                     ],

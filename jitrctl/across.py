@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jitr.errors import JitrError, Unavailable
+from jitr.errors import JitrError, NotPermitted, Unavailable
 from jitrctl import asking
 from jitrctl.errors import AccessError, Interrupted, JitrctlError, Unusable, WrongAccount
 from jitrctl.explaining import explain
@@ -224,7 +224,7 @@ class _Running(Generic[T]):
 
 def in_a_sentence(error: Exception) -> str:
     """Any error in one sentence that says what to do; ours know it, to others it is added here."""
-    if not isinstance(error, (JitrctlError, LocalAwsError, JitrError)):
+    if isinstance(error, NotPermitted) or not isinstance(error, (JitrctlError, LocalAwsError, JitrError)):
         return explain(error)
     if isinstance(error, Unavailable):
         return f"AWS throttles, fails or cannot be reached ({error}): try again in a minute"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.edge import calling
-from jitr.errors import Unavailable
+from jitr.errors import NotPermitted, Unavailable
 from jitr.telemetry import EVENT_SOURCE, EVENT_VERSION, VERDICT_DETAIL_TYPE
 from jitrctl.errors import Refused
 from jitrctl.explaining import explain
@@ -73,6 +73,8 @@ def put(stage: Stage, detail_type: str, detail: dict[str, Any], at: datetime) ->
     try:
         with calling("PutEvents"):
             answer = stage.access.client("events").put_events(Entries=[entry])
+    except NotPermitted as error:
+        return explain(error)
     except Unavailable as error:
         return str(error)
     except (BotoCoreError, ClientError) as error:

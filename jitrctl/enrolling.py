@@ -17,7 +17,7 @@ from fleet.certificate_file import certificate_id_in
 from jitr.additions import Additions
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import MOST_ENTRIES, Change, EntryChanged
-from jitr.errors import Unavailable
+from jitr.errors import NotPermitted, Unavailable
 from jitr.naming import THING_NAME
 from jitrctl.errors import Refused, Unusable
 
@@ -103,8 +103,8 @@ def _write_some(
         except EntryChanged as error:
             if attempt == _TRIES:
                 raise Refused("somebody else keeps changing these entries: try again later") from error
-        except Unavailable:
-            if attempt == _TRIES:
+        except Unavailable as error:
+            if attempt == _TRIES or isinstance(error, NotPermitted):
                 raise
             sleep(2**attempt / 10)
         else:

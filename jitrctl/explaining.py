@@ -19,6 +19,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from jitr.errors import NotPermitted
+
 _ACTION = "JitrctlAction"
 _IAM_SERVICES = {"monitoring": "cloudwatch"}
 _IAM_NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
@@ -51,7 +53,9 @@ def name_the_action(**event: Any) -> None:
 
 
 def explain(error: Exception) -> str:
-    """An error of botocore's as one sentence, without a full stop."""
+    """An error of botocore's as one sentence, without a full stop; of NotPermitted, that of the error behind it."""
+    if isinstance(error, NotPermitted) and isinstance(error.__cause__, ClientError):
+        error = error.__cause__
     if isinstance(error, ClientError):
         return _refused(error)
     said = _one_line(error)

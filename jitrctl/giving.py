@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jitr.errors import Unavailable
+from jitr.errors import NotPermitted, Unavailable
 from jitrctl.announcing import identified, put
 from jitrctl.clock import now
 from jitrctl.explaining import explain
@@ -80,7 +80,7 @@ def _keep(stage: Stage, dynamodb: Any, given: Given, *, urgent: bool) -> bool:
     try:
         return keep(stage, dynamodb, given)
     except Unavailable as error:
-        if not urgent:
+        if not urgent or isinstance(error, NotPermitted):
             raise
         _tell(stage, f"`{given.order}` cannot be kept ({error}), and is carried out all the same")
         return False
@@ -99,7 +99,7 @@ def _mark_completed(stage: Stage, dynamodb: Any, given: Given) -> None:
     try:
         mark_completed(stage, dynamodb, given)
     except (BotoCoreError, ClientError, Unavailable) as error:
-        why = str(error) if isinstance(error, Unavailable) else explain(error)
+        why = explain(error) if isinstance(error, NotPermitted) or not isinstance(error, Unavailable) else str(error)
         _tell(stage, f"{_in_words(stage, given)} was carried out, and that it was cannot be kept ({why})")
 
 

@@ -107,6 +107,13 @@ def server_error(service: str) -> ServiceError:
     return ServiceError(_SERVER_ERROR[service], "An unexpected error has occurred.", status=500)
 
 
+def denied(call: Call) -> ServiceError:
+    """What a service answers when the caller's role lacks the permission; a fault hook raises it."""
+    code = "AccessDenied" if call.service in ("sqs", "s3", "cloudwatch") else "AccessDeniedException"
+    text = f"User: arn:aws:sts::{call.account_id}:assumed-role/{call.caller} is not authorized to perform: {call.name}"
+    return ServiceError(code, text, status=400 if call.service == "dynamodb" else 403)
+
+
 def partially(call: Call, carry_out: Callable[[Params], Answer]) -> Answer:
     """Carry a batch call out except for its first entry, which is reported as each service reports it."""
     if call.name not in PARTIAL:

@@ -1,7 +1,7 @@
 """What the edge modules share: how calls are made, and how their errors are sorted.
 
-Every call of AWS leaves here as its answer, as Unavailable when trying again later can succeed, or as botocore's own
-error, whose text names the action.
+Every call of AWS leaves here as its answer, as Unavailable when trying again later can succeed, as NotPermitted when
+the deployment lacks a permission, or as botocore's own error, whose text names the action.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import botocore
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 -- botocore's own name
 
-from jitr.errors import Unavailable
+from jitr.errors import NotPermitted, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,8 +44,29 @@ _RETRYABLE = frozenset(
         "TransactionConflictException",
         "TransactionInProgressException",
         "InternalException",
+        "KmsThrottled",
+        "KMS.ThrottlingException",
     }
 )
+# A permission is missing, a key cannot be used, or the credentials are not accepted. Most come with HTTP 401 or 403;
+# DynamoDB and the JSON protocol of SQS say it with 400.
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "NotAuthorized",
+        "UnauthorizedException",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)
+_KEY_UNUSABLE = ("KMS", "Kms")
+_REFUSED_STATUS = frozenset({401, 403})
 _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
 )
@@ -57,7 +78,7 @@ _BATCH_GET_TRIES = 4
 def calling(operation: str) -> Iterator[None]:
     """Sort the errors of one call.
 
-    Raises Unavailable; any other ClientError as it came.
+    Raises Unavailable, NotPermitted; any other ClientError as it came.
     """
     try:
         yield
@@ -66,9 +87,21 @@ def calling(operation: str) -> Iterator[None]:
         http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _RETRYABLE or http_status >= _SERVER_ERROR:
             raise Unavailable(f"{operation}: {code}") from error
+        if is_denied(code) or http_status in _REFUSED_STATUS:
+            raise NotPermitted(operation, error.response["Error"].get("Message") or code) from error
         raise
     except (ConnectionError, HTTPClientError) as error:
         raise Unavailable(f"{operation}: {type(error).__name__}") from error
+
+
+def is_denied(code: str) -> bool:
+    """Whether an error code says that the caller may not do this, or not with this key or these credentials."""
+    return code not in _RETRYABLE and (code in _DENIED or code.startswith(_KEY_UNUSABLE))
+
+
+def not_taken(operation: str, code: str | None) -> Unavailable:
+    """The error for one entry of a batch call that AWS did not take, by the entry's error code."""
+    return NotPermitted(operation, code) if code and is_denied(code) else Unavailable(f"{operation}: {code}")
 
 
 # Why DynamoDB cancels a transaction that can just be made again (TransactWriteItems, CancellationReasons).

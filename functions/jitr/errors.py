@@ -5,7 +5,8 @@
     ├── UnusableCrl          a list of revoked certificates that must not be relied upon
     ├── UnreadableEvent      a message that is no registration event; goes whole to the dead-letter queue
     ├── CertificateUnknown   AWS IoT does not know the certificate id
-    ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, never counted
+    ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, then left to the sweep
+    │   └── NotPermitted     AWS refuses a call of ours: the deployment lacks a permission; an alarm tells of it
     ├── NotItsTurn           a held device waits to be looked at again
     ├── StaleMarker          AWS IoT refuses the marker of a list; it is to be listed from its beginning
     ├── Overtaken            the certificate left PENDING_ACTIVATION while we worked; look at it again
@@ -16,8 +17,12 @@ or another service can remove the cause. A device that is refused for a curable 
 is recorded as held, and comes up by itself.
 """
 
+import re
 from enum import Enum, unique
 from typing import Self
+
+# How AWS names the action that it refuses (IAM user guide, "Troubleshoot access denied error messages").
+_NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9]+)")
 
 
 class Kind(Enum):
@@ -191,6 +196,19 @@ class CertificateUnknown(JitrError):
 
 class Unavailable(JitrError):
     """AWS throttles, fails or cannot be reached; trying again later can succeed."""
+
+
+class NotPermitted(Unavailable):
+    """AWS refuses a call of ours: a permission, a key or the credentials are the deployment's failure.
+
+    It says nothing about the device, and trying again succeeds once the deployment is repaired. `action` is the IAM
+    action if AWS names it (`iot:CreateThing`), else the API's operation.
+    """
+
+    def __init__(self, operation: str, said: str) -> None:
+        named = _NOT_AUTHORIZED.search(said)
+        self.action = named[1] if named else operation
+        super().__init__(f"{self.action} is not permitted: {said}")
 
 
 class NotItsTurn(JitrError):

@@ -18,6 +18,9 @@ from jitr.errors import UnreadableEvent
 from jitr.value import value
 
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in jitr
+# In place of a CA's id in an event that the sweep sends about a certificate of which it knows no CA: an event has two
+# well-formed ids, and earlier versions refuse one that has not. It is read as no id.
+NO_CA_CERTIFICATE = "0" * 64
 _LONGEST_TEXT = 64
 _MILLISECONDS = re.compile(r"[0-9]{1,15}")
 # No device is back earlier than that, and what is later meets a decision, or a registration event that was lost.
@@ -29,7 +32,7 @@ class RegistrationEvent:
     """One registration event; ids in lower case, everything but the ids may be missing."""
 
     certificate_id: str
-    ca_certificate_id: str
+    ca_certificate_id: str | None  # None: the sweep sent it, and knows no CA (NO_CA_CERTIFICATE)
     account_id: str | None = None
     certificate_status: str | None = None
     published_at: datetime | None = None
@@ -57,9 +60,10 @@ class RegistrationEvent:
         fields = _object(document)
         if "base64OriginalPayload" in fields:
             fields = _object(_original_payload(fields["base64OriginalPayload"]))
+        certificate_id, ca_certificate_id = _id(fields, "certificateId"), _id(fields, "caCertificateId")
         return cls(
-            certificate_id=_id(fields, "certificateId"),
-            ca_certificate_id=_id(fields, "caCertificateId"),
+            certificate_id=certificate_id,
+            ca_certificate_id=None if ca_certificate_id == NO_CA_CERTIFICATE else ca_certificate_id,
             account_id=_text(fields.get("awsAccountId")),
             certificate_status=_text(fields.get("certificateStatus")),
             published_at=_moment(fields.get("timestamp")),
@@ -70,7 +74,7 @@ class RegistrationEvent:
 def published(
     *,
     certificate_id: str,
-    ca_certificate_id: str,
+    ca_certificate_id: str | None,
     account_id: str | None,
     published_at: datetime | None,
     registered_at: datetime | None,
@@ -78,7 +82,7 @@ def published(
     """An event in the form in which AWS IoT publishes it: `timestamp` a number, the registration's a string or null."""
     return {
         "certificateId": certificate_id,
-        "caCertificateId": ca_certificate_id,
+        "caCertificateId": ca_certificate_id or NO_CA_CERTIFICATE,
         "timestamp": _milliseconds(published_at),
         "certificateStatus": "PENDING_ACTIVATION",
         "awsAccountId": account_id,

@@ -76,7 +76,9 @@ class Examiner:
 
         Raises Unavailable.
         """
-        ca = self._iot.describe_ca(device.ca_certificate_id) if device.ca_certificate_id else None
+        # Of the fleet's CAs alone: the role may describe no other, and without rules nothing is judged by it.
+        rules = self._rules_of(device)
+        ca = self._iot.describe_ca(rules.certificate_id) if rules else None
         thing_name, twin_id = thing_name_of(device, self._rules), twin_id_of(device, self._rules)
         published = self._published(device, record)
         subjects = subjects_of(device.certificate_id, thing_name, twin_id)

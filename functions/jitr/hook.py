@@ -1,8 +1,9 @@
 """The hook's function, asked; the only module that invokes a Lambda function.
 
 Asked once, without a retry: a hook may note down that it was asked. It has as long as AWS IoT gives one, five seconds
-at most. Lambda being too busy is no answer about the device; whatever else goes wrong holds it, for the detail says
-what has to be mended, and mending takes longer than a message's next receive.
+at most. Lambda being too busy is no answer about the device, and neither is a role that may not invoke the function,
+which is the deployment's failure; whatever else goes wrong holds it, for the detail says what has to be mended, and
+mending takes longer than a message's next receive.
 
 The client is made when the first CA asks for it: without hooks nobody needs it.
 """
@@ -19,7 +20,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from jitr.errors import Reason, Rejected, Unavailable
+from jitr.errors import NotPermitted, Reason, Rejected, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -42,7 +43,7 @@ class Hook:
     def ask(self, function_arn: str, request: dict[str, Any]) -> object:
         """What the function answers, as JSON says it.
 
-        Raises Rejected(HOOK_FAILED), Unavailable.
+        Raises Rejected(HOOK_FAILED), Unavailable, NotPermitted.
         """
         region = function_arn.split(":")[3]
         if region not in self._clients:
@@ -56,6 +57,8 @@ class Hook:
             code = error.response["Error"]["Code"]
             if code in _BUSY:
                 raise Unavailable(f"Invoke: {code}") from error
+            if code == "AccessDeniedException":
+                raise NotPermitted("lambda:InvokeFunction", error.response["Error"].get("Message") or code) from error
             raise Rejected(Reason.HOOK_FAILED, f"the hook cannot be invoked: {code}") from error
         except (ConnectionError, HTTPClientError) as error:
             raise Unavailable(f"Invoke: {type(error).__name__}") from error

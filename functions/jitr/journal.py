@@ -32,6 +32,7 @@ class Pass:
     finished_at: datetime | None = None
     marker: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)  # status → certificates
+    owes: bool = False  # certificates were found that could not be sent, since the queue was behind
 
 
 @value
@@ -112,6 +113,7 @@ class Journal:
             "finished_at": milliseconds(going.finished_at) if going.finished_at else None,
             "marker": going.marker,
             "counts": dict(going.counts),
+            "owes": going.owes,
         }
         if going.finished_at:
             self._write(_ca(ca_certificate_id), {"full_pass": None, "last_pass": fields})
@@ -159,6 +161,7 @@ def _to_pass(fields: Mapping[str, Any]) -> Pass:
         finished_at=moment(fields["finished_at"]) if fields.get("finished_at") else None,
         marker=fields.get("marker"),
         counts={status: int(count) for status, count in fields.get("counts", {}).items()},
+        owes=bool(fields.get("owes")),
     )
 
 

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from jitr.edge import calling
-from jitr.errors import Unavailable
+from jitr.edge import calling, not_taken
 from jitr.events import published
 from jitr.settings import Settings
 from jitr.value import value
@@ -80,35 +79,47 @@ class RegistrationsQueue:
         self._dead_letter_queue_url = settings.dead_letter_queue_url
 
     def put_off(self, message: Message, *, least: int, most: int) -> None:
-        """Let the message come back after a random number of seconds; random, so that a batch does not come as one."""
-        self._client.change_message_visibility(
-            QueueUrl=self._queue_url,
-            ReceiptHandle=message.receipt_handle,
-            VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
-        )
+        """Let the message come back after a random number of seconds; random, so that a batch does not come as one.
+
+        Raises Unavailable, NotPermitted; then it comes back at the queue's own visibility timeout.
+        """
+        with calling("ChangeMessageVisibility"):
+            self._client.change_message_visibility(
+                QueueUrl=self._queue_url,
+                ReceiptHandle=message.receipt_handle,
+                VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
+            )
 
     def count(self, message: Message, *, least: int, most: int) -> None:
         """Send the message again, with what is counted about it; the caller then lets this one be deleted.
 
         A message's attributes cannot be changed, and SQS counts every receive alike.
+
+        Raises Unavailable, NotPermitted.
         """
         counts = {
             FAILURES_ATTRIBUTE: message.failures,
             MISSES_ATTRIBUTE: message.misses,
             _SENT_AT_ATTRIBUTE: round(message.sent_at.timestamp() * 1000),
         }
-        self._client.send_message(
-            QueueUrl=self._queue_url,
-            MessageBody=message.body,
-            MessageAttributes={
-                name: {"DataType": "Number", "StringValue": str(number)} for name, number in counts.items()
-            },
-            DelaySeconds=random.randint(least, most),  # noqa: S311 -- as above
-        )
+        with calling("SendMessage"):
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=message.body,
+                MessageAttributes={
+                    name: {"DataType": "Number", "StringValue": str(number)} for name, number in counts.items()
+                },
+                DelaySeconds=random.randint(least, most),  # noqa: S311 -- as above
+            )
 
     def forget(self, messages: Sequence[Message]) -> None:
-        """Delete messages that are done with, before something risky; at most a batch of ten."""
-        if messages:
+        """Delete messages that are done with, before something risky; at most a batch of ten.
+
+        Raises Unavailable, NotPermitted.
+        """
+        if not messages:
+            return
+        with calling("DeleteMessageBatch"):
             self._client.delete_message_batch(
                 QueueUrl=self._queue_url,
                 Entries=[
@@ -118,17 +129,21 @@ class RegistrationsQueue:
             )
 
     def dead_letter(self, message: Message, reason: str) -> None:
-        """Send the whole message to the dead-letter queue, with the reason; the caller then lets it be deleted."""
-        self._client.send_message(
-            QueueUrl=self._dead_letter_queue_url,
-            MessageBody=message.body,
-            MessageAttributes={
-                REASON_ATTRIBUTE: {
-                    "DataType": "String",
-                    "StringValue": re.sub(_REFUSED, "\ufffd", reason)[:_REASON_LENGTH] or "unknown",
-                }
-            },
-        )
+        """Send the whole message to the dead-letter queue, with the reason; the caller then lets it be deleted.
+
+        Raises Unavailable, NotPermitted.
+        """
+        with calling("SendMessage"):
+            self._client.send_message(
+                QueueUrl=self._dead_letter_queue_url,
+                MessageBody=message.body,
+                MessageAttributes={
+                    REASON_ATTRIBUTE: {
+                        "DataType": "String",
+                        "StringValue": re.sub(_REFUSED, "\ufffd", reason)[:_REASON_LENGTH] or "unknown",
+                    }
+                },
+            )
 
 
 @value
@@ -136,7 +151,7 @@ class Forgotten:
     """A certificate whose event is sent again."""
 
     certificate_id: str
-    ca_certificate_id: str
+    ca_certificate_id: str | None  # None when no CA of it is known
     registered_at: datetime
     delay: int = 0  # seconds until it can be received
 
@@ -170,7 +185,7 @@ class SweepQueue:
     def send(self, forgotten: Sequence[Forgotten], now: datetime) -> None:
         """Send each certificate's event, as AWS IoT would publish it, ten at a time.
 
-        Raises Unavailable when SQS does not take one; those before it are sent.
+        Raises Unavailable, NotPermitted when SQS does not take one; those before it are sent.
         """
         for start in range(0, len(forgotten), MOST_IN_BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
@@ -192,4 +207,4 @@ class SweepQueue:
             with calling("SendMessageBatch"):
                 answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)
             if answer.get("Failed"):
-                raise Unavailable(f"SendMessageBatch: {answer['Failed'][0].get('Code')}")
+                raise not_taken("SendMessageBatch", answer["Failed"][0].get("Code"))

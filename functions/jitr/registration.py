@@ -147,6 +147,15 @@ class Registration:
         if record.is_held:
             self._registry.nothing_due(certificate_id, Due.LOOK)
 
+    def leave_to_sweep(self, certificate_id: str) -> None:
+        """Its message is about to be deleted: what an attempt began and did not record becomes due.
+
+        What is PENDING_ACTIVATION without a decision, or held, the sweep finds as it is.
+
+        Raises Unavailable.
+        """
+        self._registry.leave_unfinished(certificate_id, self._clock())
+
     def _compare(self, event: RegistrationEvent, device: DeviceRegistration) -> None:
         """Report an event that says something else than AWS; the certificate decides."""
         said = {"account": event.account_id, "ca_certificate_id": event.ca_certificate_id}

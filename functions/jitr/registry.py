@@ -254,6 +254,23 @@ class Registry:
             }
         )
 
+    def leave_unfinished(self, certificate_id: str, at: datetime) -> None:
+        """Have the sweep look at a certificate on which an attempt began and recorded nothing, unless more is due.
+
+        Without this, the daily pass finds it (forgotten.py).
+
+        Raises Unavailable.
+        """
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "SET due = :due, due_at = :at",
+                "ConditionExpression": "attribute_exists(intent) AND attribute_not_exists(due)",
+                "ExpressionAttributeValues": values(due=Due.LOOK.value, at=milliseconds(at)),
+            }
+        )
+
     def postpone_retirement(self, certificate_id: str, until: datetime) -> None:
         """Let a certificate's end be due later.
 

@@ -2,20 +2,23 @@
 
     1 look back     PENDING_ACTIVATION certificates, newest first down to the horizon: those that wait
                     without a decision are sent to the queue again
-    2 look again    held devices whose time has come, found by index; all of them when the rules have changed; those
-                    whose enrollment entries have changed, when the list has
+    2 look again    held, released and approved devices whose time has come, and what an attempt left unfinished, found
+                    by index; all of them when the rules have changed; those whose enrollment entries have changed,
+                    when the list has
     3 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
-    4 count         once a day, every certificate of every CA, resumed across sweeps: counting.py
+    4 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
+                    older than the horizon that wait without a decision
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
 AWS IoT publishes an event only while the device knocks. When an event is lost (the rule was disabled, a queue purged, a
 stack broken) and the device has given up, nobody would ever take it up. The sweep decides which certificates were
 forgotten; `register` decides on them, as on any other event. It sends nothing while the queue is behind: what is in the
-queue is not forgotten.
+queue is not forgotten. `register` relies on it: a message that waited for AWS too often is deleted, for the sweep finds
+its certificate (forgotten.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -26,7 +29,8 @@ from jitr.claims import Due
 from jitr.counting import Count
 from jitr.decisions import Record
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import StaleMarker, Unavailable
+from jitr.errors import CertificateUnknown, NotPermitted, StaleMarker, Unavailable
+from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
 from jitr.iot import AwsIot
 from jitr.journal import Journal, Walk
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
@@ -38,8 +42,6 @@ from jitr.rules import CaRules, Rules
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
 from jitr.value import value
 
-# A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
-_SENT_RECENTLY = timedelta(hours=1)
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 500
 _MOST_HELD = 20_000
@@ -100,7 +102,13 @@ class Sweep:
         self._clock = clock
         self._activations_per_second = activations_per_second
         self._count = Count(
-            iot=iot, registry=registry, enrollment=enrollment, journal=journal, announcer=announcer, clock=clock
+            iot=iot,
+            registry=registry,
+            enrollment=enrollment,
+            journal=journal,
+            announcer=announcer,
+            clock=clock,
+            horizon=timedelta(seconds=rules.horizon),
         )
         self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
@@ -114,13 +122,13 @@ class Sweep:
         with self._part("age of the queue", run):
             swept.queue_is_behind = True  # if that cannot be known
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        allowance = self._allowance(_PART_OF_FORGOTTEN)
         if not swept.queue_is_behind:
             looks = self._allowance(_PART_OF_HELD)
             with self._part("look again", run):
                 self._look_again(run, looks)
             with self._part("enrollment", run):
                 self._look_where_entries_changed(run, looks)
-            allowance = self._allowance(_PART_OF_FORGOTTEN)
             for ca in self._rules.cas:
                 with self._part(f"look back, {ca.name}", run):
                     self._look_back(ca, run, allowance)
@@ -129,7 +137,12 @@ class Sweep:
         for ca in self._rules.cas:
             with self._part(f"count, {ca.name}", run):
                 self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
-                counted = self._count.go_on(ca, now, time_is_left=time_is_left)
+                counted = self._count.go_on(
+                    ca,
+                    now,
+                    time_is_left=time_is_left,
+                    send=None if swept.queue_is_behind else lambda some: self._send(some, run, allowance),
+                )
                 swept.disagreements += counted.disagreements
                 swept.unfinished += [] if counted.is_finished else [ca.name]
         return swept
@@ -138,6 +151,9 @@ class Sweep:
     def _part(self, part: str, run: _Run) -> Iterator[None]:
         try:
             yield
+        except NotPermitted:
+            self._announcer.not_permitted("part of the sweep is not permitted", part=part)
+            run.swept.failed.append(part)
         except Unavailable as error:
             self._announcer.warn("part of the sweep is put off", PUT_OFF, part=part, why=str(error))
             run.swept.failed.append(part)
@@ -201,22 +217,19 @@ class Sweep:
         return True
 
     def _is_forgotten(self, listed: ListedCertificate, record: Record, now: datetime) -> bool:
-        if _was_sent_recently(record, now):
-            return False
-        decision = record.decision
         # What is decided is not forgotten; held devices are found by their index.
-        return decision is None or not decision.is_for(listed.created_at)
+        return is_undecided(record, listed.created_at) and not was_sent_recently(record, now)
 
     def _look_again(self, run: _Run, allowance: Allowance) -> None:
-        """Send held devices that are due; every one of them after the rules changed."""
+        """Send what is due; all that are held, released or approved after the rules changed."""
         rules_changed = self._journal.rules_digest() != self._rules_digest
         by = run.now + timedelta(days=2) if rules_changed else run.now
         due = self._registry.due(Due.LOOK, by, most=_MOST_HELD if rules_changed else _MOST_DUE)
         for start in range(0, len(due), 100):
             records = self._registry.recall(due[start : start + 100])
-            again = list(self._due_again(records, run.now))
-            sent = self._send(again, run, allowance, look_again=run.now + _SENT_RECENTLY)
-            if not sent or (start + 100 < len(due) and not run.time_is_left()):
+            again, all_seen = self._due_again(records, run)
+            sent = self._send(again, run, allowance, look_again=run.now + SENT_RECENTLY)
+            if not sent or not all_seen or (start + 100 < len(due) and not run.time_is_left()):
                 run.swept.more_is_due = True
                 return
         if rules_changed:
@@ -245,14 +258,45 @@ class Sweep:
                 return
         self._journal.keep_walk(replace(walk, is_finished=True))
 
-    def _due_again(self, records: dict[str, Record], now: datetime) -> Iterable[Forgotten]:
+    def _due_again(self, records: dict[str, Record], run: _Run) -> tuple[list[Forgotten], bool]:
+        """Those of these records that are to be sent, and whether there was time for all; what is settled is not due.
+
+        A record without a decision (released, approved before its device came, written by a later version) names no
+        registration: it costs one DescribeCertificate.
+        """
+        again = []
         for certificate_id, record in records.items():
-            decision = record.decision
             waits = record.is_held or record.is_approved_since
-            if decision is None or not waits or not decision.ca_certificate_id:
-                self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided, or released, since
-            elif not _was_sent_recently(record, now) and not record.rests(now, rules_digest=self._rules_digest):
-                yield _held(record)
+            if record.decision is not None and not waits and not is_unfinished(record):
+                self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided since
+            elif was_sent_recently(record, run.now) or record.rests(run.now, rules_digest=self._rules_digest):
+                continue
+            elif waits:
+                again.append(_held(record))
+            elif not run.time_is_left():
+                return again, False
+            elif registered := self._registered(certificate_id, record):
+                again.append(registered)
+            else:
+                self._registry.nothing_due(certificate_id, Due.LOOK)  # its first event takes it up, should it come
+        return again, True
+
+    def _registered(self, certificate_id: str, record: Record) -> Forgotten | None:
+        """The message about a certificate that waits here, or on which an attempt is unfinished; None if it is neither.
+
+        Raises Unavailable.
+        """
+        try:
+            device = self._iot.describe(certificate_id)
+        except CertificateUnknown:
+            return None
+        if device.status is not Status.PENDING_ACTIVATION and not is_unfinished(record, device.created_at):
+            return None
+        return Forgotten(
+            certificate_id=certificate_id,
+            ca_certificate_id=device.ca_certificate_id,
+            registered_at=device.created_at,
+        )
 
     def _send(
         self, forgotten: list[Forgotten], run: _Run, allowance: Allowance, *, look_again: datetime | None = None
@@ -279,10 +323,6 @@ class Sweep:
                 run.swept.retired += self._retirement.retire(certificate_id, record, run.now)
 
 
-def _was_sent_recently(record: Record, now: datetime) -> bool:
-    return record.swept_at is not None and now - record.swept_at < _SENT_RECENTLY
-
-
 def _days_left(ca: CaRules, now: datetime) -> float:
     """Days until a CA's certificate expires, negative after it."""
     return (Certificate.from_pem(ca.certificate_pem).not_after - now) / timedelta(days=1)
@@ -297,6 +337,6 @@ def _held(record: Record) -> Forgotten:
     assert record.decision is not None  # noqa: S101 -- it is held
     return Forgotten(
         certificate_id=record.decision.certificate_id,
-        ca_certificate_id=record.decision.ca_certificate_id or "",
+        ca_certificate_id=record.decision.ca_certificate_id,
         registered_at=record.decision.registered_at,
     )

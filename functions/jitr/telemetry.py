@@ -14,8 +14,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from jitr.decisions import Decision, Outcome
-from jitr.edge import calling, is_throttle
-from jitr.errors import NAME_LOST, Reason, Unavailable
+from jitr.edge import calling, is_throttle, not_taken
+from jitr.errors import NAME_LOST, Reason
 from jitr.items import milliseconds
 from jitr.settings import Settings
 
@@ -53,6 +53,8 @@ _METRIC_OF = {
 CONTRADICTIONS = "Contradictions"  # events that say something else than the certificate
 UNREADABLE_MESSAGES = "UnreadableMessages"
 PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
+LEFT_TO_SWEEP = "LeftToSweep"  # messages that waited too often: deleted, the sweep sends their certificates again
+NOT_PERMITTED = "NotPermitted"  # attempts that AWS refused for want of a permission of the deployment
 FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
 OUT_OF_PLACE = "OutOfPlace"  # devices that the hub found activated where they do not belong
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
@@ -89,6 +91,8 @@ METRIC_NAMES = (
     CONTRADICTIONS,
     UNREADABLE_MESSAGES,
     PUT_OFF,
+    LEFT_TO_SWEEP,
+    NOT_PERMITTED,
     FAILURES,
     OUT_OF_PLACE,
     SWEPT,
@@ -154,7 +158,7 @@ class Announcer:
     def announce(self, decision: Decision) -> None:
         """Publish one decision's event; its id is the same however often it is sent.
 
-        Raises Unavailable when EventBridge does not take it.
+        Raises Unavailable, NotPermitted when EventBridge does not take it.
         """
         detail_type = _detail_type(decision)
         if detail_type is None:
@@ -169,7 +173,7 @@ class Announcer:
         with calling("PutEvents"):
             answer = self._events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
-            raise Unavailable(f"PutEvents: {answer['Entries'][0].get('ErrorCode')}")
+            raise not_taken("PutEvents", answer["Entries"][0].get("ErrorCode"))
 
     def outcome(
         self,
@@ -206,6 +210,11 @@ class Announcer:
         """Log, with the traceback, and count an error that is nobody's answer about a device."""
         self._logger.exception(happening, extra=fields)  # noqa: LOG004 -- called from handlers' except blocks only
         self._counts.add(FAILURES)
+
+    def not_permitted(self, happening: str, **fields: Any) -> None:
+        """Log, with the traceback, and count a call that the deployment may not make; its text names the action."""
+        self._logger.exception(happening, extra=fields)  # noqa: LOG004 -- as `failure`
+        self._counts.add(NOT_PERMITTED)
 
     def flush(self) -> None:
         """Write the metrics of one invocation (EMF, a line for each CA)."""

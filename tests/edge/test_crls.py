@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
 
 from jitr.crl_entries import RevocationReason
 from jitr.crls import NOTHING, Crls, object_key
 from jitr.decisions import Record
-from jitr.errors import Reason, Unavailable
+from jitr.errors import NotPermitted, Reason, Unavailable
 from jitr.revocation import RevocationList, Unusable
 from jitr.rules import Rules
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for
@@ -177,5 +177,5 @@ def test_a_bucket_of_somebody_else_is_not_read_from(bucket: Bucket, wire: Wire) 
     assert wire.of("GetObject")[0]["ExpectedBucketOwner"] == ACCOUNT
     bucket.now += MINUTE
     wire.fail("GetObject", "AccessDenied", status=403)
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(NotPermitted, match="GetObject"):
         bucket.crls.of(CA)

@@ -134,7 +134,7 @@ def test_a_hook_that_fails_holds_the_device_and_says_how_and_nothing_secret(
 
 @pytest.mark.parametrize(
     "code",
-    ["ResourceNotFoundException", "AccessDeniedException", "KMSAccessDeniedException", "InvalidRuntimeException"],
+    ["ResourceNotFoundException", "KMSAccessDeniedException", "InvalidRuntimeException"],
 )
 def test_a_hook_that_cannot_be_invoked_holds_the_device_and_names_the_error(
     cloud: Cloud, wire: Wire, code: str
@@ -146,6 +146,14 @@ def test_a_hook_that_cannot_be_invoked_holds_the_device_and_names_the_error(
     assert held.reason is Reason.HOOK_FAILED
     assert held.detail
     assert code in held.detail
+
+
+def test_a_hook_that_the_role_may_not_invoke_keeps_the_message_and_is_counted(cloud: Cloud, wire: Wire) -> None:
+    wire.fail("Invoke", "AccessDeniedException", status=403)
+    device = cloud.knock()
+    assert len(knocks(cloud, device)) == 1
+    assert cloud.registry.recall([device])[device].decision is None
+    assert cloud.counted()["NotPermitted"] == 1
 
 
 def test_a_hook_that_takes_too_long_holds_the_device(cloud: Cloud, wire: Wire) -> None:

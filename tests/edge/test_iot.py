@@ -14,7 +14,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
+from jitr.errors import CertificateUnknown, NotPermitted, Overtaken, Reason, Rejected, Unavailable
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.provisioning import (
@@ -264,10 +264,15 @@ def test_a_limit_and_a_refusal_of_aws_are_answers_about_the_device(
 
 
 @pytest.mark.parametrize("operation", DO)
-def test_a_missing_permission_passes_through_and_names_the_action(cloud: Cloud, wire: Wire, operation: str) -> None:
-    wire.fail(operation, "AccessDeniedException", status=403)
-    with pytest.raises(ClientError, match=rf"\(AccessDeniedException\) when calling the {operation} operation"):
+@pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 403), ("UnauthorizedException", 401)])
+def test_a_missing_permission_is_told_apart_and_names_the_action(
+    cloud: Cloud, wire: Wire, operation: str, code: str, status: int
+) -> None:
+    wire.fail(operation, code, status=status)
+    with pytest.raises(NotPermitted, match=f"^{operation} is not permitted: ") as refused:
         DO[operation](cloud.aws_iot)
+    assert refused.value.action == operation
+    assert isinstance(refused.value.__cause__, ClientError)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +456,7 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
     for operation, do in DO.items():
         wire.fail(operation, "AccessDeniedException", times=2)
         for _ in range(2):
-            with pytest.raises(ClientError):
+            with pytest.raises(NotPermitted):
                 do(iot)
         assert bool(waits) is (operation in few), operation
         waits.clear()

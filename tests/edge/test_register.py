@@ -237,7 +237,7 @@ def test_an_unreadable_message_that_cannot_be_dead_lettered_stays_in_the_queue(w
     wire.fail("SendMessage", "AccessDenied", status=403)
     assert warm.batch(bad, good) == [bad["messageId"]]
     assert warm.status(device) == "ACTIVE"
-    assert warm.counted()["Failures"] == 1
+    assert warm.counted()["NotPermitted"] == 1
 
 
 def counted(record: dict[str, Any], **counts: int) -> dict[str, Any]:
@@ -288,21 +288,61 @@ THROTTLED = [
 
 
 @pytest.mark.parametrize("operation", THROTTLED)
-@pytest.mark.parametrize("receives", [1, 9, 10, 500])
+@pytest.mark.parametrize(
+    ("receives", "least", "most"), [(1, 1, 30), (3, 1, 30), (5, 30, 120), (9, 450, 900), (11, 450, 900)]
+)
 def test_a_throttled_message_is_put_off_and_never_counted(
-    warm: Cloud, wire: Wire, operation: str, receives: int
+    warm: Cloud, wire: Wire, operation: str, receives: int, least: int, most: int
 ) -> None:
     device = warm.knock()
     record = warm.record(warm.event(device), receives=receives)
     wire.fail(operation, "ThrottlingException")
     assert warm.batch(record) == [record["messageId"]]
     (put_off,) = wire.of("ChangeMessageVisibility")
-    assert 1 <= put_off["VisibilityTimeout"] <= 30
+    assert (least if operation != "BatchGetItem" else least // 2) <= put_off["VisibilityTimeout"] <= most
     assert warm.dead_letters() == []
     assert "Failures" not in warm.counted()
     # and when the throttle is over, all comes to its end
     assert warm.batch(record) == []
     assert warm.status(device) == "ACTIVE"
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
+@pytest.mark.parametrize("operation", THROTTLED)
+@pytest.mark.parametrize("receives", [12, 500])
+def test_what_waits_for_aws_is_left_to_the_sweep_at_the_twelfth_receive(
+    warm: Cloud, wire: Wire, operation: str, receives: int, code: str
+) -> None:
+    device = warm.knock()
+    wire.fail(operation, code)
+    assert warm.batch(warm.record(warm.event(device), receives=receives)) == []
+    assert wire.of("ChangeMessageVisibility") == wire.of("SendMessage") == []
+    assert warm.dead_letters() == []
+    metrics = warm.counted()
+    assert (metrics["LeftToSweep"], metrics["PutOff"]) == (1, 0)
+    assert metrics["NotPermitted"] == (code == "AccessDeniedException")
+    (line,) = [line for line in warm.logged() if line["message"] == "message is left to the sweep"]
+    assert (line["certificate_id"], line["receives"]) == (device, receives)
+    # What an attempt began is due; all else is found as it is.
+    began = operation in ("UpdateCertificate", "PutEvents", "UpdateItem")
+    assert warm.registry.due(Due.LOOK, NOW, most=9) == [device] * began
+
+
+def test_what_is_put_off_for_anything_else_is_left_to_the_sweep_at_the_hundredth_receive(
+    warm: Cloud, wire: Wire
+) -> None:
+    device = warm.knock()
+    for receives, again in ((99, 1), (100, 0)):
+        wire.fail("UpdateCertificate", "CertificateStateException", status=406)
+        assert len(warm.batch(warm.record(warm.event(device), receives=receives))) == again
+    assert warm.counted() == {"PutOff": 1, "LeftToSweep": 1}
+
+
+def test_what_was_received_five_hundred_times_is_dead_lettered_untouched(warm: Cloud, wire: Wire) -> None:
+    assert warm.batch(warm.record(warm.event(warm.knock()), receives=501)) == []
+    ((_, reason),) = warm.dead_letters()
+    assert reason.startswith("received 501 times without an end")
+    assert wire.operations("iot") == []
 
 
 def test_a_throttled_ca_is_put_off(cloud: Cloud, wire: Wire) -> None:
@@ -336,13 +376,13 @@ def test_any_other_failure_is_put_off_for_longer_each_time_and_dead_lettered_at_
     event = warm.event(warm.knock())
     record = warm.record(event, receives=50, age=HOUR)  # put-offs do not count
     for _ in range(9):
-        wire.fail("AttachPolicy", "AccessDeniedException", status=403)
+        wire.fail("AttachPolicy", "ValidationException")
         assert warm.batch(record) == []
         assert warm.dead_letters() == []
         record = warm.sent_again()
     assert spans == [(1, longest) for longest in (10, 20, 40, 80, 160, 320, 640, 900, 900)]
     assert warm.counted() == {"Failures": 9, "PutOff": 9}
-    wire.fail("AttachPolicy", "AccessDeniedException", status=403)
+    wire.fail("AttachPolicy", "ValidationException")
     assert warm.batch(record) == []
     ((body, reason),) = warm.dead_letters()
     assert json.loads(body) == event
@@ -352,7 +392,7 @@ def test_any_other_failure_is_put_off_for_longer_each_time_and_dead_lettered_at_
 
 def test_a_message_that_is_sent_again_keeps_when_it_was_first_sent(warm: Cloud, wire: Wire) -> None:
     record = warm.record(warm.event(warm.knock()), age=HOUR)
-    wire.fail("AttachPolicy", "AccessDeniedException", status=403)
+    wire.fail("AttachPolicy", "ValidationException")
     warm.batch(record)
     again = warm.sent_again()
     assert Message.from_record(again).sent_at == NOW - HOUR
@@ -374,7 +414,7 @@ def test_a_recall_that_fails_for_another_reason_counts_against_each_message_but_
 ) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in (1, 2)]
     fresh, old = (warm.record(warm.event(device)) for device in devices)
-    wire.fail("BatchGetItem", "AccessDeniedException")
+    wire.fail("BatchGetItem", "ValidationException")
     assert warm.batch(fresh, counted(old, failures=9)) == []
     assert warm.sent_again()["body"] == fresh["body"]
     ((_, why),) = warm.dead_letters()
@@ -390,7 +430,7 @@ def test_a_message_that_was_received_often_comes_last_and_alone_after_its_neighb
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(5)]
     records = [
         warm.record(warm.event(device), receives=receives)
-        for device, receives in zip(devices, (4, 1, 4, 3, 500), strict=True)
+        for device, receives in zip(devices, (4, 1, 4, 3, 99), strict=True)
     ]
     wire.fail("CreateThing", "ThrottlingException")  # for the first one whose turn it is
     again = warm.batch(*records)
@@ -431,7 +471,7 @@ def test_neighbours_that_cannot_be_deleted_do_not_fail_the_batch(warm: Cloud, wi
     wire.fail("DeleteMessageBatch", "AccessDenied", status=403)
     assert warm.batch(*records) == []
     assert [warm.status(device) for device in devices] == ["ACTIVE", "ACTIVE"]
-    assert warm.counted()["Failures"] == 1
+    assert warm.counted()["NotPermitted"] == 1
 
 
 def test_a_held_device_that_is_gone_is_not_due_any_more(warm: Cloud) -> None:
@@ -450,7 +490,7 @@ def test_a_held_device_that_is_gone_is_not_due_any_more(warm: Cloud) -> None:
 def test_one_messages_failure_is_not_its_neighbours(warm: Cloud, wire: Wire) -> None:
     first, second = (warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in (1, 2))
     failing = warm.record(warm.event(first))
-    wire.fail("CreateThing", "AccessDeniedException", status=403)
+    wire.fail("CreateThing", "ValidationException")
     assert warm.batch(failing, warm.record(warm.event(second))) == []
     assert warm.sent_again()["body"] == failing["body"]
     assert (warm.status(first), warm.status(second)) == ("PENDING_ACTIVATION", "ACTIVE")
@@ -1058,7 +1098,7 @@ def test_nothing_secret_and_no_certificate_is_ever_written(
     ]
     devices = [warm.knock(pem) for pem in pems]
     events = [warm.event(device, certificatePem=pem) for device, pem in zip(devices, pems, strict=True)]
-    wire.fail("AttachPolicy", "AccessDeniedException", status=403)
+    wire.fail("AttachPolicy", "ValidationException")
     deployed({"Records": [warm.record(body) for body in [*events, f"{pems[0]}", json.dumps({"x": pems[0]})]]})
     with pytest.raises(CertificateUnknown):
         warm.register.single(warm.event(NOBODY), always)

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from jitr.claims import STALE_INTENT, Due
 from jitr.decisions import Decision, Outcome, Owner, Record, Return, Word
-from jitr.errors import Overtaken, Reason, Rejected, Unavailable
+from jitr.errors import NotPermitted, Overtaken, Reason, Rejected, Unavailable
 from jitr.items import SCHEMA
 from jitr.registrations import Status
 from jitr.registry import Registry
@@ -787,7 +787,10 @@ def test_a_write_without_an_answer_is_unavailable(cloud: Cloud, wire: Wire, writ
 
 
 @pytest.mark.parametrize("operation", DO)
-def test_a_missing_permission_passes_through_and_names_the_action(cloud: Cloud, wire: Wire, operation: str) -> None:
-    wire.fail(operation, "AccessDeniedException")
-    with pytest.raises(ClientError, match=f"calling the {operation} operation"):
+@pytest.mark.parametrize("code", ["AccessDeniedException", "KMSAccessDeniedException", "UnrecognizedClientException"])
+def test_a_missing_permission_is_told_apart_and_names_the_action(
+    cloud: Cloud, wire: Wire, operation: str, code: str
+) -> None:
+    wire.fail(operation, code)
+    with pytest.raises(NotPermitted, match=f"^{operation} is not permitted"):
         DO[operation](cloud.registry)

@@ -23,7 +23,7 @@ from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
 from jitr.rules import Rules
 from jitr.sweeping import Swept
-from jitr.telemetry import FAILURES, PUT_OFF
+from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
 from jitrctl.operating import Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
 from tests.edge.cloud import TABLE, Cloud, Wire
@@ -218,6 +218,7 @@ def test_what_does_not_go_through_the_queue_is_done_while_it_is_behind(cloud: Cl
     assert cloud.journal.full_pass(factory().certificate_id).counts == {"ACTIVE": 1}
 
 
+@pytest.mark.usefixtures("counted")
 def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
     cloud: Cloud, wire: Wire, listing: Listing
 ) -> None:
@@ -248,7 +249,7 @@ def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wi
     ],
 )
 @pytest.mark.parametrize(
-    ("code", "metric"), [("ThrottlingException", PUT_OFF), ("AccessDeniedException", FAILURES)], ids=str
+    ("code", "metric"), [("ThrottlingException", PUT_OFF), ("AccessDeniedException", NOT_PERMITTED)], ids=str
 )
 def test_a_part_of_the_sweep_that_fails_is_named_and_counted_and_stops_no_other(
     cloud: Cloud, wire: Wire, listing: Listing, operation: str, failed: str, code: str, metric: str

@@ -115,6 +115,7 @@ def test_these_wake_someone(changed: Any) -> None:
         "jitr-acme--sweep-errors",
         "jitr-acme--sweep-throttles",
         "jitr-acme--failures",
+        "jitr-acme--not-permitted",
         "jitr-acme--contradictions",
         "jitr-acme--disagreements",
         "jitr-acme--sweep-not-run",

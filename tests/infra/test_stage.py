@@ -11,6 +11,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[impor
 from fleet.model import Fleet
 from fleet.resources import ResourceNames
 from infra.target import LocalDifference
+from jitr.handlers.register import PUT_OFFS_UNTIL_LEFT, RECEIVES_UNTIL_DEAD, RECEIVES_UNTIL_LEFT
 from jitr.pacing import max_concurrency_for
 from jitr.registry import DUE_INDEX
 from jitr.rules import Rules
@@ -77,7 +78,12 @@ def test_a_message_stays_invisible_for_six_times_the_functions_timeout(productio
 def test_the_queues_own_receive_limit_is_out_of_the_functions_way(production: Any) -> None:
     queue = production.one("AWS::SQS::Queue", QueueName=NAMES.registrations_queue)
 
-    assert queue["RedrivePolicy"]["maxReceiveCount"] == 1000
+    limit, visibility = queue["RedrivePolicy"]["maxReceiveCount"], queue["VisibilityTimeout"]
+    assert limit == 1000
+    # No bound of the function's comes near it, or outlives the message.
+    assert RECEIVES_UNTIL_LEFT < PUT_OFFS_UNTIL_LEFT < RECEIVES_UNTIL_DEAD <= limit / 2
+    assert queue["MessageRetentionPeriod"] > 900 * RECEIVES_UNTIL_LEFT
+    assert queue["MessageRetentionPeriod"] > visibility * RECEIVES_UNTIL_DEAD
 
 
 @pytest.mark.parametrize("queue", [NAMES.registrations_queue, NAMES.dead_letter_queue, NAMES.undelivered_queue])

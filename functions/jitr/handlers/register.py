@@ -5,16 +5,27 @@ What happens to a message (the rest is registration.py's):
     unreadable                          dead-letter queue at once, whole, with the reason
     decided, or settled before          deleted
     certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then gone
-    throttled, unavailable, overtaken   put off for seconds; never counted
+    throttled, unavailable              put off: three times for seconds, then for up to 15 minutes; left to the sweep
+                                        at the twelfth receive, an hour after the first
+    not permitted (IAM, KMS)            the same, counted in a metric that has an alarm
+    overtaken                           put off for seconds
     right behind the first event        put off for seconds, once, unless that one is decided
-    held, and not its turn              put off for minutes; never counted
-    any other failure                   put off for longer; dead-lettered at the tenth
-    not reached before the deadline     put off; never counted
+    held, and not its turn              put off for minutes
+    any other failure                   put off for longer; dead-lettered at the tenth, with the reason
+    not reached before the deadline     put off
     received more than three times      last, and alone: its neighbours are deleted or put off before it is touched
+    put off for the hundredth time      left to the sweep, whatever it waits for
+    received more than 500 times        dead-lettered untouched, with the reason: it may be what ends the function
 
 The batch's answer names the messages that are to come again; all others are deleted by Lambda
 (`ReportBatchItemFailures`). What is counted is sent again as a new message that carries the count, for the queue counts
 put-offs too. The function itself never fails for a message's sake, since that fails the whole batch.
+
+A message that is left to the sweep is deleted. That loses nothing: the sweep finds every certificate that is pending
+without a decision, that is held, or on which an attempt is unfinished (forgotten.py). A message that is put off is in
+flight, of which a queue allows 120,000 (SQS developer guide, "Quotas"): so it is put off for an hour, not for days. The
+queue's own receive limit (infra/registration.py) is never reached: twelve receives are three hours at most, and 500,
+each ended by the function's death, are two of the four days that a message is kept.
 """
 
 import functools
@@ -32,7 +43,7 @@ from jitr.crls import Crls
 from jitr.decisions import Outcome, Record
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Unavailable, UnreadableEvent
+from jitr.errors import CertificateUnknown, NotItsTurn, NotPermitted, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
 from jitr.handlers import IN_LAMBDA, start
 from jitr.hook import HOOK_CONFIG, Hook
@@ -43,7 +54,7 @@ from jitr.registration import Registration
 from jitr.registry import Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr.telemetry import PUT_OFF, UNREADABLE_MESSAGES, Announcer, Counts, decision_fields
+from jitr.telemetry import LEFT_TO_SWEEP, PUT_OFF, UNREADABLE_MESSAGES, Announcer, Counts, decision_fields
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -52,6 +63,15 @@ _FAILURES_UNTIL_DEAD = 10
 _MISSES_UNTIL_GONE = 3
 _RECEIVES_UNTIL_ALONE = 3
 _LONGEST_PUT_OFF = 900  # seconds
+# A message that waits for AWS: its first pauses are short, for a throttle in a storm is over soon; then each is twice
+# as long as the one before. By the twelfth receive an hour has passed, and the sweep does it better: it sends no more
+# than the rate allows, and holds nothing in flight meanwhile.
+_SHORT_PAUSES = 3
+RECEIVES_UNTIL_LEFT = 12
+# Whatever else it is put off for. None of these is kept by a fault of AWS, so they have more time.
+PUT_OFFS_UNTIL_LEFT = 100
+# Only a message that ends the function each time, and so is never put off, comes so far.
+RECEIVES_UNTIL_DEAD = 500
 # What was recalled longer ago is recalled again: in a storm, another environment decides on the next message's
 # certificate while this one waits for its turn, and a look at AWS IoT would be one of ten a second.
 _RECALL_HOLDS = timedelta(seconds=1)
@@ -90,8 +110,8 @@ class Register:
     def single(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on one event that was sent to the function directly (replay); its outcome, in words.
 
-        Raises UnreadableEvent, CertificateUnknown, NotItsTurn, Overtaken and Unavailable to the caller, who can send it
-        again.
+        Raises UnreadableEvent, CertificateUnknown, NotItsTurn, Overtaken, Unavailable and NotPermitted to the caller,
+        who can send it again.
         """
         event = RegistrationEvent.parse(document)
         record = self._registration.recall({event.certificate_id})[event.certificate_id]
@@ -138,20 +158,25 @@ class _Batch:
             # done with and deleted, or put off.
             done = [message for message in messages if message.id not in self.again and message not in waiting]
             self._guarded(lambda: self._queue.forget(done))
-            for message, _ in suspects[1:]:
-                self._put_off(message, "received often, so it is processed alone")
+            for message, event in suspects[1:]:
+                self._put_off(message, event, "received often, so it is processed alone")
             self._settle(*suspects[0])
 
     def _readable(self, messages: list[Message]) -> list[tuple[Message, RegistrationEvent]]:
         readable = []
         for message in messages:
             try:
-                readable.append((message, RegistrationEvent.parse(message.body)))
+                event = RegistrationEvent.parse(message.body)
             except UnreadableEvent as error:
                 self._announcer.warn(
                     "message is unreadable", UNREADABLE_MESSAGES, message_id=message.id, why=str(error)
                 )
                 self._dead_letter(message, f"unreadable: {error}")
+                continue
+            if message.receives > RECEIVES_UNTIL_DEAD:
+                self._dead_letter(message, f"received {message.receives} times without an end: it may end the function")
+            else:
+                readable.append((message, event))
         return readable
 
     def _recall(self, readable: list[tuple[Message, RegistrationEvent]]) -> bool:
@@ -159,8 +184,8 @@ class _Batch:
         try:
             self._known = self._registration.recall({event.certificate_id for _, event in readable})
         except Unavailable as error:
-            for message, _ in readable:
-                self._put_off(message, str(error))
+            for message, event in readable:
+                self._wait(message, event, error, most=15)
         except Exception as error:  # noqa: BLE001 -- the boundary: the batch's answer must still be given
             for message, event in readable:
                 self._fail(message, event, error)
@@ -181,13 +206,13 @@ class _Batch:
     def _settle(self, message: Message, event: RegistrationEvent) -> None:
         """Take one message to its end, or see to it that it comes again."""
         if not self._time_is_left():
-            self._put_off(message, "the function's deadline is near", most=5)
+            self._put_off(message, event, "the function's deadline is near", most=5)
             return
         certificate_id = event.certificate_id
         if message.receives == 1 and event.is_right_behind_the_first and self._known[certificate_id].decision is None:
             # In a queue that keeps some order, another environment is at work on the first event, and both would make
             # all calls. Should that event be lost, this one takes its place when it comes again.
-            self._put_off(message, "its certificate's first event is under way", least=10, most=20)
+            self._put_off(message, event, "its certificate's first event is under way", least=10, most=20)
             return
         try:
             outcome, decision = self._registration.decide(
@@ -199,12 +224,12 @@ class _Batch:
         except CertificateUnknown:
             self._miss(message, certificate_id)
         except NotItsTurn as error:
-            self._put_off(message, str(error), least=30, most=300)
+            self._put_off(message, event, str(error), least=30, most=300)
         except Overtaken as error:
             # Somebody else is at it, who may himself be put off; a look before he is done costs calls for nothing.
-            self._put_off(message, str(error), least=10, most=30)
+            self._put_off(message, event, str(error), least=10, most=30)
         except Unavailable as error:
-            self._put_off(message, str(error), most=30)
+            self._wait(message, event, error, most=30)
         except Exception as error:  # noqa: BLE001 -- the boundary: one message's failure is not its neighbours'
             self._fail(message, event, error)
         else:
@@ -237,10 +262,42 @@ class _Batch:
         else:
             self._count(failed, f"failed: {type(error).__name__}", most=5 * 2**failed.failures)
 
-    def _put_off(self, message: Message, why: str, *, least: int = 1, most: int = 15) -> None:
+    def _wait(self, message: Message, event: RegistrationEvent, error: Unavailable, *, most: int) -> None:
+        """Put off what waits for AWS, for up to `most` seconds at first; called where the error is caught."""
+        if isinstance(error, NotPermitted):
+            self._announcer.not_permitted(
+                "a call is not permitted",
+                message_id=message.id,
+                certificate_id=event.certificate_id,
+                action=error.action,
+            )
+        if message.receives >= RECEIVES_UNTIL_LEFT:
+            self._leave(message, event, str(error))
+            return
+        doubled = max(message.receives - _SHORT_PAUSES, 0)
+        longest = min(most * 2**doubled, _LONGEST_PUT_OFF)
+        self._put_off(message, event, str(error), least=longest // 2 if doubled else 1, most=longest)
+
+    def _put_off(self, message: Message, event: RegistrationEvent, why: str, *, least: int = 1, most: int = 15) -> None:
+        if message.receives >= PUT_OFFS_UNTIL_LEFT:
+            self._leave(message, event, why)
+            return
         self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, receives=message.receives)
         self.again.append(message.id)
         self._guarded(lambda: self._queue.put_off(message, least=least, most=min(most, _LONGEST_PUT_OFF)))
+
+    def _leave(self, message: Message, event: RegistrationEvent, why: str) -> None:
+        """Let the message be deleted, for the sweep finds its certificate."""
+        self._announcer.warn(
+            "message is left to the sweep",
+            LEFT_TO_SWEEP,
+            message_id=message.id,
+            certificate_id=event.certificate_id,
+            why=why,
+            receives=message.receives,
+        )
+        if self._known and self._time_is_left():  # else the registry does not answer, or there is no time to ask it
+            self._guarded(lambda: self._registration.leave_to_sweep(event.certificate_id))
 
     def _count(self, message: Message, why: str, *, least: int = 1, most: int = 15) -> None:
         """Put a message off, and count that."""
@@ -257,6 +314,9 @@ class _Batch:
         """Do something beside the decision; if it fails, the message or the sweep brings it up again."""
         try:
             action()
+        except NotPermitted as error:
+            self._announcer.not_permitted("a call beside the decision is not permitted", action=error.action)
+            return False
         except Exception:  # noqa: BLE001 -- whatever it was, the batch's answer must still be given
             self._announcer.failure("a call beside the decision failed")
             return False
