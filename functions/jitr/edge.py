@@ -16,6 +16,7 @@ from jitr.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iot import IoTClient
 
 # Short timeouts, since a call that hangs holds a whole batch; retries beneath, since one 5xx is no news.
 # The user agent is given because botocore composes its own anew for every call, twice, which is a sixth of what a call
@@ -49,7 +50,7 @@ _RETRYABLE = frozenset(
 _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
 )
-_SERVER_ERROR = 500
+_ERROR, _SERVER_ERROR = 300, 500  # as botocore tells answers apart
 _BATCH_GET_TRIES = 4
 
 
@@ -69,6 +70,29 @@ def calling(operation: str) -> Iterator[None]:
         raise
     except (ConnectionError, HTTPClientError) as error:
         raise Unavailable(f"{operation}: {type(error).__name__}") from error
+
+
+def try_once(client: "IoTClient", operation: str) -> None:
+    """Have a client try one operation only once, and all others as it is configured.
+
+    botocore's `retries` are a whole client's, and a second client would cost 6 to 9 ms of a cold start and a TLS
+    connection of its own (bench/try_once.py). So botocore's `needs-retry` event is used: it is emitted after every
+    attempt, and what a handler raises there ends the call. The error is the one that the call ends with without retries.
+
+    To be called after other handlers of this event are registered, or they miss that operation's failures.
+    """
+
+    def end(*, operation: Any, response: Any, caught_exception: Exception | None, **_: object) -> None:
+        if operation.name != once:
+            return
+        if caught_exception is not None:
+            raise caught_exception
+        http, parsed = response
+        if http.status_code >= _ERROR:
+            raise client.exceptions.from_code(parsed.get("Error", {}).get("Code"))(parsed, operation.name)
+
+    once = operation
+    client.meta.events.register("needs-retry.iot", end, unique_id=f"jitr-once-{operation}")
 
 
 # Why DynamoDB cancels a transaction that can just be made again (TransactWriteItems, CancellationReasons).

@@ -169,7 +169,7 @@ class Registration:
             # Somebody else took it away between the claim and ACTIVE.
             _refuse_to_overtake(record, now)
             self._restitution.give_back(intent)
-        found = self._found(device)
+        found = replace(self._found(device), verdict_seen=record.verdict_number)
         if record.decision is None or record.is_held:
             self._registry.record(found, record)
         return Outcome.FOUND, found
