@@ -78,9 +78,7 @@ class Operator:
         self._monotonic = monotonic
         self._sleep = sleep
 
-    def take_away(
-        self, certificate_id: str, word: Word, order: Order, *, seen: Record | None = None
-    ) -> Status | None:
+    def take_away(self, certificate_id: str, word: Word, order: Order, *, seen: Record | None = None) -> Status | None:
         """Deny, deactivate or revoke a certificate; the status that it has now, None when it is not registered here.
 
         Works before the certificate is registered here: then it will be refused when it comes. Its twin, should that
@@ -88,14 +86,21 @@ class Operator:
 
         Raises OperatingError, Unavailable.
         """
+        return self._take_away(certificate_id, word, order, seen)[0]
+
+    def _take_away(
+        self, certificate_id: str, word: Word, order: Order, seen: Record | None
+    ) -> tuple[Status | None, Verdict]:
+        """As `take_away`; also the verdict that stands for it."""
         seen = seen or self._recall(certificate_id)
         try:
             record = self._deny(certificate_id, word, order, seen.verdict)
         except AnotherVerdict as other:
             if other.verdict is None or other.verdict.word is not word:
                 raise OperatingError(f"{other}; {_NOTHING}") from other
-            record = self._recall(certificate_id)  # a colleague said the same
-        return self._carry_out(certificate_id, record, word, order)
+            record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague said the same
+        assert record.verdict is not None  # noqa: S101 -- it was just written or read
+        return self._carry_out(certificate_id, record, word, order), record.verdict
 
     def _deny(self, certificate_id: str, word: Word, order: Order, seen: Verdict | None) -> Record:
         """Write a verdict that denies, unless the one seen denies more; the record with the one that stands.
@@ -119,8 +124,8 @@ class Operator:
                     twin = self._deny(twin_id, word, order, twin.verdict)
                 except AnotherVerdict as other:
                     raise OperatingError(
-                        f"{other}. It is certificate {certificate_id[:16]} with its signature written differently; that "
-                        "one was done: give the order again for this one"
+                        f"{other}. It is certificate {certificate_id[:16]} with its signature written differently, "
+                        "for which the order was carried out: give it again for this one"
                     ) from other
                 status = self._end(twin_id, twin) or status
         return status
@@ -145,7 +150,7 @@ class Operator:
 
         Raises OperatingError when there is nothing to approve, or it was taken away; Unavailable.
         """
-        record = self._as_seen(certificate_id, seen)
+        record = self._as_seen(certificate_id, seen, unless=Word.APPROVED)
         status = self._status(certificate_id)
         if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
             raise OperatingError(
@@ -161,9 +166,7 @@ class Operator:
                 raise OperatingError(f"{other}; {_NOTHING}") from other
         return status
 
-    def release(
-        self, certificate_id: str, order: Order, *, revoked: bool = False, seen: Record | None = None
-    ) -> None:
+    def release(self, certificate_id: str, order: Order, *, revoked: bool = False, seen: Record | None = None) -> None:
         """Let a refused certificate be judged again at its next connect.
 
         No API sets PENDING_ACTIVATION, so the registration is deleted, and AWS IoT makes it anew.
@@ -215,8 +218,10 @@ class Operator:
             return None
         return status
 
-    def remove_certificate(self, certificate_id: str, order: Order, *, seen: Record | None = None) -> bool:
-        """Take a certificate away, then delete its registration; whether there was one.
+    def remove_certificate(
+        self, certificate_id: str, order: Order, *, seen: Record | None = None
+    ) -> tuple[bool, Verdict]:
+        """Take a certificate away, then delete its registration; whether there was one, and the verdict that stands.
 
         What the registry says of it stays: it is refused when it comes back.
 
@@ -224,15 +229,16 @@ class Operator:
         """
         seen = seen or self._recall(certificate_id)
         was_revoked = seen.verdict is not None and seen.verdict.word is Word.REVOKED
-        status = self.take_away(certificate_id, Word.REVOKED if was_revoked else Word.DEACTIVATED, order, seen=seen)
+        word = Word.REVOKED if was_revoked else Word.DEACTIVATED
+        status, verdict = self._take_away(certificate_id, word, order, seen)
         if status is None:
-            return False
+            return False, verdict
         try:
             arn = self._iot.describe(certificate_id).arn
         except CertificateUnknown:
-            return False
+            return False, verdict
         self._delete(certificate_id, arn)
-        return True
+        return True, verdict
 
     def remove_thing(self, thing_name: str) -> bool:
         """Delete a thing that nothing is attached to any more; whether there was one.
@@ -271,13 +277,14 @@ class Operator:
     def _recall(self, certificate_id: str) -> Record:
         return self._registry.recall([certificate_id])[certificate_id]
 
-    def _as_seen(self, certificate_id: str, seen: Record | None) -> Record:
-        """The record as it is now, with the verdict that the operator saw.
+    def _as_seen(self, certificate_id: str, seen: Record | None, *, unless: Word | None = None) -> Record:
+        """The record as it is now, with the verdict that the operator saw, or one of the word that may stand as well.
 
         Raises OperatingError when another one stands; Unavailable.
         """
         record = self._recall(certificate_id)
-        if seen and record.verdict_number != seen.verdict_number:
+        may_stand = record.verdict is not None and record.verdict.word is unless
+        if seen and record.verdict_number != seen.verdict_number and not may_stand:
             raise OperatingError(f"{AnotherVerdict(certificate_id, record.verdict)}; {_NOTHING}")
         return record
 

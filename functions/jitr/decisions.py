@@ -62,7 +62,7 @@ class Decision:
     enrollment: str | None = None  # names what its enrollment entries said (enrollment.digest); None: not read
     attempts: int = 1  # looks in a row that ended in the same reason
     after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
-    # The operator's verdict that it was made with (Verdict.number); 0: there was none. None: an earlier version made it.
+    # The operator's verdict that it was made with (Verdict.number), 0: there was none; None: by an earlier version.
     verdict_seen: int | None = None
 
     @property
@@ -129,7 +129,6 @@ class Word(StrEnum):
     @property
     def allows_activation(self) -> bool:
         return self in (Word.APPROVED, Word.RELEASED)
-
 
     def is_weaker_than(self, other: "Word") -> bool:
         """Whether it denies, and takes less away than the other one: denied, deactivated, revoked."""
