@@ -60,6 +60,7 @@ class Adoption:
         if not self._registry.adopt(self._thing_name, owner_of(device, certificate)):
             raise self._of_another()
         if device.status is not Status.PENDING_ACTIVATION:  # else it is judged, like any other
+            record = self._registry.recall([device.certificate_id])[device.certificate_id]
             self._registry.record(
                 Decision(
                     certificate_id=device.certificate_id,
@@ -73,6 +74,7 @@ class Adoption:
                     serial=certificate.serial,
                     issuer=certificate.issuer,
                     subject=certificate.subject,
+                    verdict_seen=record.verdict_number,
                 )
             )
         return device.certificate_id

@@ -8,7 +8,7 @@ from jitr.decisions import Record
 from jitr.enrollment import Subject, SubjectKind
 from jitr.errors import CertificateUnknown
 from jitr.registrations import Status
-from jitrctl.operating import twins_of, wait_out_claim
+from jitrctl.considering import twins_of, wait_out_claim
 from jitrctl.sightings import attached
 
 if TYPE_CHECKING:

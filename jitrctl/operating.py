@@ -3,27 +3,33 @@
 UpdateCertificate knows no condition, so we bring one. The operator's word goes into the registry first: from then on no
 claim succeeds against it. A claim that was made just before may still be on its way to UpdateCertificate, so it is
 waited out, and the status is set again.
+
+Every verdict is conditional on the one that the operator saw (`seen`: the record that the command showed before it
+asked; without it, as it is when the order begins). If a colleague was faster, the order ends with OperatingError, which
+says who it was. Two exceptions take nothing away from anybody: a colleague's verdict of the same word is as good as
+one's own when something is denied or approved; and a weaker denial leaves a stronger one (denied, deactivated, revoked)
+as it is.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from jitr.admission import twin_id_of
-from jitr.claims import STALE_INTENT
-from jitr.decisions import Record, Verdict, Word
-from jitr.errors import CertificateUnknown
+from jitr.decisions import AnotherVerdict, Verdict, Word
+from jitr.errors import CertificateUnknown, Unavailable
 from jitr.provisioning import SetStatus
 from jitr.registrations import Status
+from jitrctl.considering import twins_of, wait_out_claim
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from jitr.decisions import Record
     from jitr.iot import AwsIot
     from jitr.registry import Registry
     from jitr.rules import Rules
@@ -33,6 +39,9 @@ _POLL = 0.5  # seconds
 # DetachThingPrincipal is asynchronous: "it can take several seconds to propagate" (IoT API reference).
 _SECONDS_TO_DETACH = 60.0
 _FAR = timedelta(days=36_500)
+_NOTHING = "nothing was changed; give the order again if it is still meant"
+# UpdateCertificate is tried once (jitr/iot.py); an operator's, which never is to ACTIVE, again after a look.
+_MOST_TRIES = 3
 
 
 class OperatingError(Refused):
@@ -69,7 +78,7 @@ class Operator:
         self._monotonic = monotonic
         self._sleep = sleep
 
-    def take_away(self, certificate_id: str, word: Word, order: Order) -> Status | None:
+    def take_away(self, certificate_id: str, word: Word, order: Order, *, seen: Record | None = None) -> Status | None:
         """Deny, deactivate or revoke a certificate; the status that it has now, None when it is not registered here.
 
         Works before the certificate is registered here: then it will be refused when it comes. Its twin, should that
@@ -77,34 +86,71 @@ class Operator:
 
         Raises OperatingError, Unavailable.
         """
-        before = self._registry.give_verdict(certificate_id, self._verdict(word, order))
-        status = self._taken_away(certificate_id, word, before)
-        for twin_id in twins_of(certificate_id, before, iot=self._iot, rules=self._rules):
-            twin = self._registry.recall([twin_id])[twin_id]
+        return self._take_away(certificate_id, word, order, seen)[0]
+
+    def _take_away(
+        self, certificate_id: str, word: Word, order: Order, seen: Record | None
+    ) -> tuple[Status | None, Verdict]:
+        """As `take_away`; also the verdict that stands for it."""
+        seen = seen or self._recall(certificate_id)
+        try:
+            record = self._deny(certificate_id, word, order, seen.verdict)
+        except AnotherVerdict as other:
+            if other.verdict is None or other.verdict.word is not word:
+                raise OperatingError(f"{other}; {_NOTHING}") from other
+            record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague said the same
+        assert record.verdict is not None  # noqa: S101 -- it was just written or read
+        return self._carry_out(certificate_id, record, word, order), record.verdict
+
+    def _deny(self, certificate_id: str, word: Word, order: Order, seen: Verdict | None) -> Record:
+        """Write a verdict that denies, unless the one seen denies more; the record with the one that stands.
+
+        Raises AnotherVerdict, Unavailable.
+        """
+        if seen is None or not word.is_weaker_than(seen.word):
+            return self._registry.give_verdict(certificate_id, self._verdict(word, order), seen=seen)
+        record = self._recall(certificate_id)
+        if record.verdict_number != seen.number:
+            raise AnotherVerdict(certificate_id, record.verdict)
+        return record
+
+    def _carry_out(self, certificate_id: str, record: Record, word: Word, order: Order) -> Status | None:
+        """Do what the verdict that stands in the record says, and the same with the twin."""
+        status = self._end(certificate_id, record)
+        for twin_id in twins_of(certificate_id, record, iot=self._iot, rules=self._rules):
+            twin = self._recall(twin_id)
             if twin.decision or twin.intent:
-                twin = self._registry.give_verdict(twin_id, self._verdict(word, order))
-                status = self._taken_away(twin_id, word, twin) or status
+                try:
+                    twin = self._deny(twin_id, word, order, twin.verdict)
+                except AnotherVerdict as other:
+                    raise OperatingError(
+                        f"{other}. It is certificate {certificate_id[:16]} with its signature written differently, "
+                        "for which the order was carried out: give it again for this one"
+                    ) from other
+                status = self._end(twin_id, twin) or status
         return status
 
-    def _taken_away(self, certificate_id: str, word: Word, before: Record) -> Status | None:
-        """Set the status that the word asks for, again after a claim that was under way."""
+    def _end(self, certificate_id: str, record: Record) -> Status | None:
+        """Set the status that the record's verdict asks for, again after a claim that was under way."""
+        assert record.verdict is not None  # noqa: S101 -- it was just written or read
+        asked = _STATUS_OF[record.verdict.word]
         try:
-            status = self._set_status(certificate_id, _STATUS_OF[word])
-            if before.intent is not None:
-                wait_out_claim(self._registry, certificate_id, before, monotonic=self._monotonic, sleep=self._sleep)
-                status = self._set_status(certificate_id, _STATUS_OF[word])
+            status = self._set_status(certificate_id, asked)
+            if record.intent is not None:
+                wait_out_claim(self._registry, certificate_id, record, monotonic=self._monotonic, sleep=self._sleep)
+                status = self._set_status(certificate_id, asked)
         except CertificateUnknown:
             return None
         return status
 
-    def approve(self, certificate_id: str, order: Order) -> Status | None:
+    def approve(self, certificate_id: str, order: Order, *, seen: Record | None = None) -> Status | None:
         """Let a certificate in that waits for it, or will when it comes: judged again at its next event or sweep.
 
         The status that the certificate has now; None when it is not registered here.
 
         Raises OperatingError when there is nothing to approve, or it was taken away; Unavailable.
         """
-        record = self._registry.recall([certificate_id])[certificate_id]
+        record = self._as_seen(certificate_id, seen, unless=Word.APPROVED)
         status = self._status(certificate_id)
         if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
             raise OperatingError(
@@ -113,10 +159,14 @@ class Operator:
             )
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")
-        self._registry.give_verdict(certificate_id, self._verdict(Word.APPROVED, order))
+        try:
+            self._registry.give_verdict(certificate_id, self._verdict(Word.APPROVED, order), seen=record.verdict)
+        except AnotherVerdict as other:
+            if other.verdict is None or other.verdict.word is not Word.APPROVED:
+                raise OperatingError(f"{other}; {_NOTHING}") from other
         return status
 
-    def release(self, certificate_id: str, order: Order, *, revoked: bool = False) -> None:
+    def release(self, certificate_id: str, order: Order, *, revoked: bool = False, seen: Record | None = None) -> None:
         """Let a refused certificate be judged again at its next connect.
 
         No API sets PENDING_ACTIVATION, so the registration is deleted, and AWS IoT makes it anew.
@@ -124,7 +174,7 @@ class Operator:
         Raises OperatingError when the certificate is ACTIVE, or was revoked and `revoked` does not say that this is
         meant; Unavailable.
         """
-        record = self._registry.recall([certificate_id])[certificate_id]
+        record = self._as_seen(certificate_id, seen)
         try:
             device = self._iot.describe(certificate_id)
         except CertificateUnknown:
@@ -135,47 +185,60 @@ class Operator:
             raise OperatingError(
                 "the certificate was revoked, or taken away by an operator: say --revoked if that is to be undone"
             )
-        if device and device.status is Status.PENDING_ACTIVATION:
-            # A delivery may be under way, between attaching and ACTIVE.
-            self.take_away(certificate_id, Word.DENIED, order)
-        self._registry.give_verdict(certificate_id, self._verdict(Word.RELEASED, order), forget_decision=True)
+        stands, done = record.verdict, _NOTHING
+        released = self._verdict(Word.RELEASED, order)
+        if device:
+            released = replace(released, of_registration=device.created_at, of_status=device.status)
+        try:
+            if device and device.status is Status.PENDING_ACTIVATION:
+                # A delivery may be under way, between attaching and ACTIVE.
+                denied = self._deny(certificate_id, Word.DENIED, order, stands)
+                stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
+                self._carry_out(certificate_id, denied, Word.DENIED, order)
+            self._registry.give_verdict(certificate_id, released, seen=stands, forget_decision=True)
+        except AnotherVerdict as other:
+            raise OperatingError(f"{other}; {done}") from other
         if device:
             self._delete(certificate_id, device.arn)
 
-    def retire(self, certificate_id: str, order: Order) -> Status | None:
+    def retire(self, certificate_id: str, order: Order, *, seen: Record | None = None) -> Status | None:
         """End a certificate that another one follows: INACTIVE, then off its policy and its thing.
 
         The status that it has now; None when it is not registered here, and nothing was done.
 
         Raises OperatingError, Unavailable.
         """
+        seen = seen or self._recall(certificate_id)
         if self._status(certificate_id) is None:
             return None
-        status = self.take_away(certificate_id, Word.DEACTIVATED, order)
+        status = self.take_away(certificate_id, Word.DEACTIVATED, order, seen=seen)
         try:
             self._detach(self._iot.describe(certificate_id).arn)
         except CertificateUnknown:
             return None
         return status
 
-    def remove_certificate(self, certificate_id: str, order: Order) -> bool:
-        """Take a certificate away, then delete its registration; whether there was one.
+    def remove_certificate(
+        self, certificate_id: str, order: Order, *, seen: Record | None = None
+    ) -> tuple[bool, Verdict]:
+        """Take a certificate away, then delete its registration; whether there was one, and the verdict that stands.
 
         What the registry says of it stays: it is refused when it comes back.
 
         Raises OperatingError, Unavailable.
         """
-        verdict = self._registry.recall([certificate_id])[certificate_id].verdict
-        was_revoked = verdict is not None and verdict.word is Word.REVOKED
-        status = self.take_away(certificate_id, Word.REVOKED if was_revoked else Word.DEACTIVATED, order)
+        seen = seen or self._recall(certificate_id)
+        was_revoked = seen.verdict is not None and seen.verdict.word is Word.REVOKED
+        word = Word.REVOKED if was_revoked else Word.DEACTIVATED
+        status, verdict = self._take_away(certificate_id, word, order, seen)
         if status is None:
-            return False
+            return False, verdict
         try:
             arn = self._iot.describe(certificate_id).arn
         except CertificateUnknown:
-            return False
+            return False, verdict
         self._delete(certificate_id, arn)
-        return True
+        return True, verdict
 
     def remove_thing(self, thing_name: str) -> bool:
         """Delete a thing that nothing is attached to any more; whether there was one.
@@ -195,16 +258,35 @@ class Operator:
         )
         return True
 
-    def forget(self, certificate_id: str, *, wholly: bool) -> None:
+    def forget(self, certificate_id: str, *, wholly: bool, seen: Verdict | None) -> None:
         """Drop what the registry says of a certificate that was removed, but for the verdict; `wholly`: that, too.
 
-        Raises Unavailable.
+        `seen` is the verdict with which it was removed.
+
+        Raises OperatingError, Unavailable.
         """
         self._registry.end_retirement(certificate_id, by=self._clock() + _FAR)
-        if wholly:
-            self._registry.forget(certificate_id)
-        elif verdict := self._registry.recall([certificate_id])[certificate_id].verdict:
-            self._registry.give_verdict(certificate_id, verdict, forget_decision=True)
+        try:
+            if wholly:
+                self._registry.forget(certificate_id, seen=seen)
+            elif seen:
+                self._registry.forget_decision(certificate_id, seen=seen)
+        except AnotherVerdict as other:
+            raise OperatingError(f"{other}; what is recorded of it stays") from other
+
+    def _recall(self, certificate_id: str) -> Record:
+        return self._registry.recall([certificate_id])[certificate_id]
+
+    def _as_seen(self, certificate_id: str, seen: Record | None, *, unless: Word | None = None) -> Record:
+        """The record as it is now, with the verdict that the operator saw, or one of the word that may stand as well.
+
+        Raises OperatingError when another one stands; Unavailable.
+        """
+        record = self._recall(certificate_id)
+        may_stand = record.verdict is not None and record.verdict.word is unless
+        if seen and record.verdict_number != seen.verdict_number and not may_stand:
+            raise OperatingError(f"{AnotherVerdict(certificate_id, record.verdict)}; {_NOTHING}")
+        return record
 
     def _verdict(self, word: Word, order: Order) -> Verdict:
         return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
@@ -220,10 +302,18 @@ class Operator:
 
         Raises CertificateUnknown, Unavailable.
         """
-        now = self._iot.describe(certificate_id).status
-        if now in (status, Status.REVOKED):
-            return now
-        self._iot.apply(SetStatus(certificate_id=certificate_id, status=status))
+        for tried in range(1, _MOST_TRIES + 1):
+            now = self._iot.describe(certificate_id).status
+            if now in (status, Status.REVOKED):
+                return now
+            try:
+                self._iot.apply(SetStatus(certificate_id=certificate_id, status=status))
+            except Unavailable:
+                if tried == _MOST_TRIES:
+                    raise
+                self._sleep(tried)
+            else:
+                break
         return status
 
     def _detach(self, arn: str) -> None:
@@ -258,44 +348,3 @@ class Operator:
                 self._sleep(_POLL)
             else:
                 return
-
-
-def twins_of(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules) -> set[str]:
-    """The ids of the same certificate with its signature written differently (jitr/twins.py): one, or none.
-
-    As it was recorded; of a certificate of which nothing was, from what AWS IoT has.
-
-    Raises Unavailable.
-    """
-    recorded = {one.twin_id for one in (record.decision, record.intent) if one and one.twin_id}
-    if recorded:
-        return recorded
-    try:
-        twin_id = twin_id_of(iot.describe(certificate_id), rules)
-    except CertificateUnknown:
-        return set()
-    return {twin_id} if twin_id else set()
-
-
-def wait_out_claim(
-    registry: Registry,
-    certificate_id: str,
-    before: Record,
-    *,
-    monotonic: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Wait until the claim that was under way is recorded, or so old that its function is dead.
-
-    By our own clock from now on: how old the claim is already is written in the function's.
-
-    Raises Unavailable.
-    """
-    if before.intent is None:
-        return
-    until = monotonic() + STALE_INTENT.total_seconds()
-    while monotonic() < until:
-        record = registry.recall([certificate_id])[certificate_id]
-        if record.intent is None or record.intent.decided_at != before.intent.decided_at:
-            return
-        sleep(_POLL)

@@ -93,7 +93,8 @@ def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
             return 0.0
         return delay
 
-    client.meta.events.register(event, cast("Handler", needs_retry))
+    # Last: botocore's own handler only says how long to sleep, and others may still end the call there.
+    client.meta.events.register_last(event, cast("Handler", needs_retry))
 
 
 class _Operation:

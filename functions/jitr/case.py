@@ -67,6 +67,7 @@ class Case:
             crl=self.examined.crl,
             enrollment=self.examined.enrollment,
             after=self.record.decided_at,
+            verdict_seen=self.record.verdict_number,
         )
 
     def apply(self, step: IotStep, iot: AwsIot) -> None:
@@ -76,6 +77,9 @@ class Case:
         """
         self.refuse_late()
         if isinstance(step, SetStatus):
+            # The turn comes first: a wait for it must not lie between the look and the call.
+            iot.take_turn(step)
+            self.refuse_late()
             self._refuse_stale(iot)
             iot.apply(step)
             return

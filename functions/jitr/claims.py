@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, setting, values
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Word
+from jitr.decisions import Decision, Outcome, Owner, Record, Return, Verdict, Word
 from jitr.items import (
     SCHEMA,
     certificate_key,
@@ -94,15 +94,29 @@ def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime)
 def _demand_as_seen(write: Any, record: Record) -> None:
     """Add the condition that the decision and the verdict are those that were seen."""
     decided = "attribute_not_exists(#decision)"
-    said = "attribute_not_exists(verdict)"
     fields, names = {}, {"#decision": "decision"}
     if record.decided_at:
         decided, fields["seen"] = "#decision.decided_at = :seen", milliseconds(record.decided_at)
-    if record.verdict:
-        said, fields["heard"] = "verdict.#at = :heard", milliseconds(record.verdict.at)
-        names["#at"] = "at"
-    _demand(write, f"{decided} AND {said}", **fields)
+    _demand(write, decided, **fields)
     write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | names
+    only_with_verdict(write, record.verdict)
+
+
+def only_with_verdict(write: Any, verdict: Verdict | None) -> None:
+    """Let a write happen only while this operator's verdict stands; None: while there is none.
+
+    The time tells it from one of the same version that was given after all was forgotten, and alone identifies one
+    that an earlier version of jitrctl gave.
+    """
+    if verdict is None:
+        _demand(write, "attribute_not_exists(verdict)")
+        return
+    version, given = "attribute_not_exists(verdict.#version)", {}
+    if verdict.version:
+        version, given = "verdict.#version = :version", {"version": verdict.version}
+    _demand(write, f"verdict.#at = :heard AND {version}", heard=milliseconds(verdict.at), **given)
+    names = write.get("ExpressionAttributeNames", {})
+    write["ExpressionAttributeNames"] = names | {"#at": "at", "#version": "version"}
 
 
 def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Owner | None) -> "UpdateTypeDef":
@@ -272,4 +286,5 @@ def _demand(write: Any, condition: str, **more: Any) -> None:
     """Add a condition to a write."""
     earlier = write.get("ConditionExpression")
     write["ConditionExpression"] = f"{earlier} AND {condition}" if earlier else condition
-    write["ExpressionAttributeValues"] = write.get("ExpressionAttributeValues", {}) | values(**more)
+    if more:  # DynamoDB takes no empty map
+        write["ExpressionAttributeValues"] = write.get("ExpressionAttributeValues", {}) | values(**more)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from jitr.errors import Reason, Rejected
+from jitr.errors import JitrError, Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.registrations import Status
 from jitr.value import value
@@ -63,6 +63,8 @@ class Decision:
     enrollment: str | None = None  # names what its enrollment entries said (enrollment.digest); None: not read
     attempts: int = 1  # looks in a row that ended in the same reason
     after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
+    # The operator's verdict that it was made with (Verdict.number), 0: there was none; None: by an earlier version.
+    verdict_seen: int | None = None
 
     @property
     def next_look(self) -> datetime | None:
@@ -134,6 +136,11 @@ class Word(StrEnum):
     def allows_activation(self) -> bool:
         return self in (Word.APPROVED, Word.RELEASED)
 
+    def is_weaker_than(self, other: "Word") -> bool:
+        """Whether it denies, and takes less away than the other one: denied, deactivated, revoked."""
+        strength = (Word.DENIED, Word.DEACTIVATED, Word.REVOKED)
+        return self in strength and other in strength and strength.index(self) < strength.index(other)
+
 
 @value
 class Verdict:
@@ -141,8 +148,35 @@ class Verdict:
 
     word: Word
     by: str  # the caller's ARN
-    at: datetime
+    at: datetime  # by the operator's clock: for people to read, never compared with a function's time
     note: str = ""
+    version: int = 0  # counts a certificate's verdicts, the first is 1; 0: an earlier version of jitrctl gave it
+    # Of a release: the registration that it ends (creationDate), and the status in which the operator saw it.
+    of_registration: datetime | None = None
+    of_status: Status | None = None
+
+    @property
+    def number(self) -> int:
+        """Names the verdict among those on its certificate: its version, or its time in epoch milliseconds.
+
+        A time is greater than any count. So the versions go on from it after a verdict by an earlier version of
+        jitrctl, and no number comes twice.
+        """
+        return self.version or round(self.at.timestamp() * 1000)
+
+
+class AnotherVerdict(JitrError):
+    """An operator's verdict was not written, since another one stands than the operator saw."""
+
+    def __init__(self, certificate_id: str, verdict: Verdict | None) -> None:
+        """`verdict` stands now; None: what is known of the certificate was dropped meanwhile."""
+        self.certificate_id = certificate_id
+        self.verdict = verdict
+        said = "what is known of it was dropped meanwhile"
+        if verdict:
+            said = f"{verdict.word} by {verdict.by} {verdict.at:%Y-%m-%d %H:%M}Z, which came first"
+            said += f": {verdict.note!r}" if verdict.note else ""
+        super().__init__(f"certificate {certificate_id[:16]}: {said}")
 
 
 @value
@@ -262,10 +296,24 @@ class Record:
         return self.decision is not None and self.decision.outcome is Outcome.HELD
 
     @property
+    def verdict_number(self) -> int:
+        """The number of the operator's verdict that stands, 0 when there is none; what a decision keeps as seen."""
+        return self.verdict.number if self.verdict else 0
+
+    @property
+    def has_new_verdict(self) -> bool:
+        """Whether an operator's verdict stands with which the last decision was not made."""
+        if self.verdict is None or self.decision is None:
+            return False
+        if self.decision.verdict_seen is None:
+            # An earlier version made the decision, and kept no more than the time.
+            return self.verdict.at > self.decision.decided_at
+        return self.decision.verdict_seen != self.verdict.number
+
+    @property
     def was_spoken_of(self) -> bool:
         """Whether its entries or an operator have said something about this very certificate since it was decided."""
-        spoken = self.verdict is not None and self.decision is not None and self.verdict.at > self.decision.decided_at
-        return self.entries_changed or spoken
+        return self.entries_changed or self.has_new_verdict
 
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
         """Whether the event needs no look at AWS: it is decided, and nobody who bears on it has spoken since."""
@@ -310,10 +358,9 @@ class Record:
         """Whether it was approved after a refusal that left it pending (`on_reject = "leave"`): a look is due."""
         return (
             self.is_approved
-            and self.verdict is not None
+            and self.has_new_verdict
             and self.decision is not None
             and self.decision.status is Status.PENDING_ACTIVATION
-            and self.verdict.at > self.decision.decided_at
         )
 
     @property

@@ -16,6 +16,7 @@ from jitr.errors import NotPermitted, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iot import IoTClient
 
 # Short timeouts, since a call that hangs holds a whole batch; retries beneath, since one 5xx is no news.
 # The user agent is given because botocore composes its own anew for every call, twice, which is a sixth of what a call
@@ -70,7 +71,7 @@ _REFUSED_STATUS = frozenset({401, 403})
 _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
 )
-_SERVER_ERROR = 500
+_ERROR, _SERVER_ERROR = 300, 500  # as botocore tells answers apart
 _BATCH_GET_TRIES = 4
 
 
@@ -102,6 +103,29 @@ def is_denied(code: str) -> bool:
 def not_taken(operation: str, code: str | None) -> Unavailable:
     """The error for one entry of a batch call that AWS did not take, by the entry's error code."""
     return NotPermitted(operation, code) if code and is_denied(code) else Unavailable(f"{operation}: {code}")
+
+
+def try_once(client: "IoTClient", operation: str) -> None:
+    """Have a client try one operation only once, and all others as it is configured.
+
+    botocore's `retries` are a whole client's, and a second client would cost 6 to 9 ms of a cold start and a TLS
+    connection of its own (measured with botocore 1.43). So botocore's `needs-retry` event is used: it is emitted after
+    every attempt, and what a handler raises there ends the call. It is the error with which a single attempt ends.
+
+    To be called after other handlers of this event are registered, or they miss that operation's failures.
+    """
+
+    def end(*, operation: Any, response: Any, caught_exception: Exception | None, **_: object) -> None:
+        if operation.name != once:
+            return
+        if caught_exception is not None:
+            raise caught_exception
+        http, parsed = response
+        if http.status_code >= _ERROR:
+            raise client.exceptions.from_code(parsed.get("Error", {}).get("Code"))(parsed, operation.name)
+
+    once = operation
+    client.meta.events.register("needs-retry.iot", end, unique_id=f"jitr-once-{operation}")
 
 
 # Why DynamoDB cancels a transaction that can just be made again (TransactWriteItems, CancellationReasons).

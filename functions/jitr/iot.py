@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from jitr.edge import calling
+from jitr.edge import calling, try_once
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, StaleMarker
 from jitr.pacing import Pacer
 from jitr.provisioning import (
@@ -66,6 +66,8 @@ class AwsIot:
         self._pacer = pacer
         self._clock = clock
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
+        self._turns: set[str] = set()  # taken ahead, by operation
+        try_once(client, "UpdateCertificate")
 
     def describe(self, certificate_id: str) -> DeviceRegistration:
         """A device certificate as it is registered now.
@@ -112,6 +114,13 @@ class AwsIot:
                 )
         self._cas[certificate_id] = (now, ca)
         return ca
+
+    def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- all of them are one API's
+        """Wait until the step's call may be made; `apply` then makes it at once.
+
+        Raises Unavailable.
+        """
+        self._take_turn("UpdateCertificate")
 
     def apply(self, step: IotStep) -> None:
         """Make one step of a plan so; done already is done.
@@ -215,6 +224,8 @@ class AwsIot:
         return may_stay and other.ca_certificate_id == step.ca_certificate_id
 
     def _set_status(self, certificate_id: str, status: Status) -> None:
+        # Tried once. A second attempt would be made without a look, and could overrule who acted in between; the
+        # service may have carried out the first one although no answer came.
         with self._provisioning("UpdateCertificate"):
             try:
                 self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
@@ -260,9 +271,15 @@ class AwsIot:
     def _calling(self, operation: str) -> Iterator[None]:
         """Pace one call and sort its errors."""
         if operation in _PACED:
-            self._pacer.wait(operation)
+            self._take_turn(operation)
+            self._turns.discard(operation)
         with calling(operation):
             yield
+
+    def _take_turn(self, operation: str) -> None:
+        if operation not in self._turns:
+            self._pacer.wait(operation)
+            self._turns.add(operation)
 
     @contextmanager
     def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:

@@ -64,6 +64,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "enrollment": decision.enrollment,
         "attempts": decision.attempts,
         "after": milliseconds(decision.after) if decision.after else None,
+        "verdict_seen": decision.verdict_seen,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -81,6 +82,7 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
             "decided_at": moment(known["decided_at"]),
             "attempts": int(known.get("attempts", 1)),
             "after": moment(known["after"]) if "after" in known else None,
+            "verdict_seen": int(known["verdict_seen"]) if "verdict_seen" in known else None,
         }
         return Decision(**known)
     except (KeyError, ValueError, TypeError):
@@ -112,13 +114,17 @@ def to_owner(fields: Mapping[str, Any]) -> Owner:
 
 
 def from_verdict(verdict: Verdict) -> dict[str, Any]:
-    return {
+    fields = {
         "word": verdict.word.value,
         "by": verdict.by,
         "at": milliseconds(verdict.at),
         "note": verdict.note,
         "allows": verdict.word.allows_activation,
+        "version": verdict.version or None,
+        "of_registration": milliseconds(verdict.of_registration) if verdict.of_registration else None,
+        "of_status": verdict.of_status.value if verdict.of_status else None,
     }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def to_record(fields: Mapping[str, Any]) -> Record:
@@ -147,4 +153,7 @@ def _to_verdict(fields: Mapping[str, Any]) -> Verdict:
         by=fields.get("by", ""),
         at=moment(fields.get("at", 0)),
         note=fields.get("note", ""),
+        version=int(fields.get("version", 0)),
+        of_registration=moment(fields["of_registration"]) if "of_registration" in fields else None,
+        of_status={status.value: status for status in Status}.get(fields.get("of_status", "")),
     )

@@ -233,6 +233,7 @@ class Registration:
             rules_digest=self._rules_digest,
             ca_certificate_id=device.ca_certificate_id,
             ca=rules.name if rules else None,
+            verdict_seen=record.verdict_number,
         )
         return record.seen_as(found)
 

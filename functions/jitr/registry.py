@@ -19,13 +19,14 @@ the one that it was made on. A record never makes a certificate ACTIVE; losing o
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr import claims
 from jitr.attributes import key, plain, setting, values
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Standing, Verdict
+from jitr.decisions import AnotherVerdict, Decision, Outcome, Owner, Record, Return, Standing, Verdict
 from jitr.edge import PASSING, batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.items import (
@@ -318,13 +319,17 @@ class Registry:
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
         return ids
 
-    def give_verdict(self, certificate_id: str, verdict: Verdict, *, forget_decision: bool = False) -> Record:
-        """Write down an operator's word; the record as it stood before.
+    def give_verdict(
+        self, certificate_id: str, verdict: Verdict, *, seen: Verdict | None, forget_decision: bool = False
+    ) -> Record:
+        """Write down an operator's word over the verdict that the operator saw, None if there was none.
 
+        The version is counted here. Returned is the record as it stood before, but with the verdict that was written.
         With `forget_decision` the certificate will be judged as if it were new.
 
-        Raises Unavailable.
+        Raises AnotherVerdict when another one stands than the one seen; Unavailable.
         """
+        given = replace(verdict, version=seen.number + 1 if seen else 1)
         due = Due.LOOK if verdict.word.allows_activation else Due.DENIED
         update: dict[str, Any] = {
             "TableName": self._table,
@@ -332,27 +337,62 @@ class Registry:
             "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at",
             "ExpressionAttributeNames": {"#schema": "schema"},
             "ExpressionAttributeValues": values(
-                verdict=from_verdict(verdict), schema=SCHEMA, due=due.value, due_at=milliseconds(verdict.at)
+                # Due since ever: the operator's clock may be ahead, and the sweep would wait until its own is there.
+                verdict=from_verdict(given),
+                schema=SCHEMA,
+                due=due.value,
+                due_at=0,
             ),
             "ReturnValues": "ALL_OLD",
         }
         if forget_decision:
             update["UpdateExpression"] += " REMOVE #decision, intent, swept_at, replaced_by"
             update["ExpressionAttributeNames"]["#decision"] = "decision"
-        with calling("UpdateItem"):
-            answer = self._client.update_item(**update)
+        claims.only_with_verdict(update, seen)
+        try:
+            with calling("UpdateItem"):
+                answer = self._client.update_item(**update)
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            record = self.recall([certificate_id])[certificate_id]
+            if record.verdict and _is_same(record.verdict, given):
+                return record  # botocore tried again, since the first answer was lost
+            raise AnotherVerdict(certificate_id, record.verdict) from error
         before = plain(answer.get("Attributes", {}))
         if before.get("due") == Due.RETIRE.value:  # version 1 has both in one place
             self._update(claims.retirement(self._table, certificate_id, at=moment(before["due_at"])))
-        return to_record(before)
+        return replace(to_record(before), verdict=given)
 
-    def forget(self, certificate_id: str) -> None:
-        """Drop all that is known of a certificate; should it come again, it is new.
+    def forget_decision(self, certificate_id: str, *, seen: Verdict) -> None:
+        """Drop what is known of a certificate but for the operator's verdict, which must be the one seen.
 
-        Raises Unavailable.
+        Raises AnotherVerdict, Unavailable.
         """
-        with calling("DeleteItem"):
-            self._client.delete_item(TableName=self._table, Key=key(certificate_key(certificate_id)))
+        update: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": key(certificate_key(certificate_id)),
+            "UpdateExpression": "REMOVE #decision, intent, swept_at, replaced_by",
+            "ExpressionAttributeNames": {"#decision": "decision"},
+        }
+        claims.only_with_verdict(update, seen)
+        if not self._update(update):
+            raise AnotherVerdict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
+
+    def forget(self, certificate_id: str, *, seen: Verdict | None) -> None:
+        """Drop all that is known of a certificate, if this verdict stands; should it come again, it is new.
+
+        Dropped already is dropped.
+
+        Raises AnotherVerdict, Unavailable.
+        """
+        delete: dict[str, Any] = {"TableName": self._table, "Key": key(certificate_key(certificate_id))}
+        claims.only_with_verdict(delete, seen)
+        try:
+            with calling("DeleteItem"):
+                self._client.delete_item(**delete)
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            record = self.recall([certificate_id])[certificate_id]
+            if record != Record():
+                raise AnotherVerdict(certificate_id, record.verdict) from error
 
     def adopt(self, thing_name: str, owner: Owner) -> bool:
         """Make a certificate the owner of a thing name that nobody owns; whether it is now.
@@ -374,3 +414,8 @@ class Registry:
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def _is_same(stored: Verdict, given: Verdict) -> bool:
+    """Whether what is stored is what was given; times are stored in milliseconds."""
+    return from_verdict(stored) == from_verdict(given)

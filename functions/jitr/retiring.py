@@ -76,6 +76,7 @@ class Retirement:
             replaced_by=owner.certificate_id,
             attempts=1,
             after=record.decided_at,
+            verdict_seen=record.verdict_number,
         )
         try:
             # As for every change of a status, written down first: an operator's word is neither missed nor undone.

@@ -24,6 +24,7 @@ from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
+    from jitr.decisions import Record
     from jitrctl.stages import Stage
 
 app = typer.Typer(
@@ -45,8 +46,8 @@ def approve(scope: Scope, device: Device, note: Note = "") -> None:
     Example: jitrctl device approve device.pem --account prod --note "order 4711"
     """
 
-    def approved(stage: Stage, certificate_id: str) -> str:
-        status = operator(stage).approve(certificate_id, Order(by=stage.caller, note=note))
+    def approved(stage: Stage, certificate_id: str, seen: Record) -> str:
+        status = operator(stage).approve(certificate_id, Order(by=stage.caller, note=note), seen=seen)
         announced(stage, certificate_id, Word.APPROVED, status)
         return "approved, judged again at its next connect or sweep" if status else "approved for when it comes"
 
@@ -78,10 +79,10 @@ def release(
     Example: jitrctl device release device.pem --account dev --note "name was allowed since"
     """
 
-    def released(stage: Stage, certificate_id: str) -> str:
+    def released(stage: Stage, certificate_id: str, seen: Record) -> str:
         if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
             return "not known here"
-        operator(stage).release(certificate_id, Order(by=stage.caller, note=note), revoked=revoked)
+        operator(stage).release(certificate_id, Order(by=stage.caller, note=note), revoked=revoked, seen=seen)
         announced(stage, certificate_id, Word.RELEASED, None)
         return "released, judged again at its next connect"
 
@@ -144,10 +145,12 @@ def adopt(
 
 
 def _take_away(scope: Scope, device: str, word: Word, note: str, *, yes: bool, meaning: Any = only_certificate) -> None:
-    def taken_away(stage: Stage, certificate_id: str) -> str:
-        status = operator(stage).take_away(certificate_id, word, Order(by=stage.caller, note=note))
+    def taken_away(stage: Stage, certificate_id: str, seen: Record) -> str:
+        status = operator(stage).take_away(certificate_id, word, Order(by=stage.caller, note=note), seen=seen)
         announced(stage, certificate_id, word, status)
-        return str(status) if status else "not registered here; refused when it comes"
+        told = str(status) if status else "not registered here; refused when it comes"
+        stays = seen.verdict is not None and word.is_weaker_than(seen.verdict.word)
+        return f"{told}; it stays {seen.verdict.word}" if stays and seen.verdict else told
 
     order(scope, device, f"have it {word}", taken_away, yes=yes, meaning=meaning)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitr.decisions import Return, Word
+from jitr.decisions import Return, Verdict, Word
 from jitr.registrations import Status
 from jitrctl.commands.device_show import Device
 from jitrctl.commands.ordering import announced, operator, order
@@ -18,11 +18,12 @@ from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.sightings import Known, View, only_certificate, search, trace
 from jitrctl.stages import choose
 from jitrctl.succession import follower
-from jitrctl.terminal import short
+from jitrctl.terminal import at, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitr.decisions import Record
     from jitrctl.stages import Stage
 
 STAYS_OUT = "Each certificate stays out when it comes again; --forget lets it be judged like a new one."
@@ -42,8 +43,8 @@ def retire(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -
     certificate = only_certificate(scope, known_from(device), stages)
     _refuse_present(scope, certificate)
 
-    def retired(stage: Stage, certificate_id: str) -> str:
-        status = operator(stage).retire(certificate_id, Order(by=stage.caller, note=note))
+    def retired(stage: Stage, certificate_id: str, seen: Record) -> str:
+        status = operator(stage).retire(certificate_id, Order(by=stage.caller, note=note), seen=seen)
         if status is None:
             return "not registered here"
         announced(stage, certificate_id, Word.DEACTIVATED, status)
@@ -90,8 +91,9 @@ class _Remains:
     def lines(self) -> list[str]:
         told = []
         for one in self.certificates:
-            registered = self.view.sightings[one].registered
-            told.append(f"certificate {one} {registered.status if registered else '(what is recorded of it)'}")
+            registered, verdict = self.view.sightings[one].registered, self.view.sightings[one].record.verdict
+            by = f", {verdict.word} by {verdict.by} {at(verdict.at)}" if verdict else ""
+            told.append(f"certificate {one} {registered.status if registered else '(what is recorded of it)'}{by}")
         return [*told, *(f"thing {name}" for name in self.things), *(f"name {name}" for name in self.view.owners)]
 
 
@@ -153,14 +155,16 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
     """Certificates, things, then what is written of them: so a second try finds what the first one left."""
     at_work, done = operator(stage), list[str]()
     given = Order(by=stage.caller, note=note)
+    verdicts = dict[str, Verdict]()
     for certificate_id in remains.certificates:
-        if at_work.remove_certificate(certificate_id, given):
+        seen = remains.view.sightings[certificate_id].record
+        was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
+        if was_there:
             done.append(f"certificate {short(certificate_id)}")
-        verdict: Any = stage.registry.recall([certificate_id])[certificate_id].verdict
-        announced(stage, certificate_id, verdict.word, None)
+        announced(stage, certificate_id, verdicts[certificate_id].word, None)
     done += [f"thing {thing}" for thing in remains.things if at_work.remove_thing(thing)]
     for certificate_id in remains.certificates:
-        at_work.forget(certificate_id, wholly=forget)
+        at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])
     done += _give_up_names(stage, remains.view)
     return done
 

@@ -9,12 +9,12 @@ from jitrctl.clock import now
 from jitrctl.naming import known_from
 from jitrctl.operating import Operator
 from jitrctl.sightings import Known, Sighting, View, only_certificate
-from jitrctl.terminal import short
+from jitrctl.terminal import at, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitr.decisions import Word
+    from jitr.decisions import Record, Word
     from jitr.registrations import Status
     from jitrctl.scope import Scope
     from jitrctl.stages import Stage
@@ -24,14 +24,15 @@ def order(
     scope: Scope,
     device: str,
     what: str,
-    work: Callable[[Stage, str], str],
+    work: Callable[[Stage, str, Record], str],
     *,
     yes: bool,
     meaning: Callable[[Scope, Known, Sequence[Stage]], str] = only_certificate,
 ) -> None:
     """Show what would be done and to what, ask, do it, and say what the certificate is then.
 
-    `meaning` says which certificate is meant where a thing is named.
+    `meaning` says which certificate is meant where a thing is named. `work` is also given what the registry said when
+    the certificate was shown: an order is about that, and not about what a colleague has ordered since.
     """
     start = known_from(device)
     stages, failed = scope.opened()
@@ -47,8 +48,9 @@ def order(
             ],
             yes=yes,
         )
+    shown = {done.stage: done.value.sightings[certificate_id].record for done in seen.done}
     results = scope.across(
-        lambda stage: work(stage, certificate_id), doing="carrying it out", stages=[done.stage for done in seen.done]
+        lambda stage: work(stage, certificate_id, shown[stage]), doing="carrying it out", stages=list(shown)
     )
     scope.report(
         results,
@@ -60,11 +62,13 @@ def order(
 
 
 def in_words(sighting: Sighting) -> str:
-    """What a certificate is before an order: PENDING_ACTIVATION, as sensor-0001."""
-    if sighting.registered is None:
-        return "not registered"
-    names = ", ".join(sighting.registered.things) or sighting.registered.asks_for
-    return f"{sighting.registered.status}, {names}" if names else str(sighting.registered.status)
+    """What a certificate is before an order: INACTIVE, sensor-0001, revoked by arn:…/ann 2026-11-26 10:00Z."""
+    told = ["not registered"]
+    if sighting.registered:
+        names = ", ".join(sighting.registered.things) or sighting.registered.asks_for
+        told = [str(sighting.registered.status), *([names] if names else [])]
+    verdict = sighting.record.verdict
+    return ", ".join([*told, *([f"{verdict.word} by {verdict.by} {at(verdict.at)}"] if verdict else [])])
 
 
 def announced(stage: Stage, certificate_id: str, word: Word, status: Status | None) -> None:

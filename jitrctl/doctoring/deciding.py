@@ -125,7 +125,7 @@ def decision(case: Case) -> Finding:
         told += f", {made.reason}: {made.detail}"
     if is_active:
         return good(told) if made.outcome is Outcome.ACTIVATED else note(told)
-    if record.verdict and record.verdict.word is Word.APPROVED and record.verdict.at > made.decided_at:
+    if record.verdict and record.verdict.word is Word.APPROVED and record.has_new_verdict:
         return broken(
             f"{told}; approved since, {at(record.verdict.at)}",
             f"it is judged again when the device connects, or by `jitrctl sweep {case.options}`",

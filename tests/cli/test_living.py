@@ -98,7 +98,7 @@ def test_who_was_shut_out_by_an_operator_lives_there_no_more(
     activated: tuple[Stage, ...], fleet_file: Path, told: Callable[..., Any]
 ) -> None:
     verdict = Verdict(word=Word.REVOKED, by=OPERATOR, at=AT)
-    activated[0].registry.give_verdict(ACTIVATION.certificate_id, verdict)
+    activated[0].registry.give_verdict(ACTIVATION.certificate_id, verdict, seen=None)
 
     assert lives(told(fleet_file)) == [("prod", "us-east-1", False)]
 

@@ -208,7 +208,7 @@ def test_a_device_awaits_an_operators_approval_and_comes_up_without_its_help(clo
     knocks(cloud, device)
     assert decision(cloud, device).reason is Reason.AWAITING_APPROVAL
     cloud.now += MINUTE
-    cloud.registry.give_verdict(device, Verdict(word=Word.APPROVED, by=OPERATOR, at=cloud.now))
+    cloud.registry.give_verdict(device, Verdict(word=Word.APPROVED, by=OPERATOR, at=cloud.now), seen=None)
     cloud.now += MINUTE
     assert sweep_and_decide(cloud) == 1
     assert cloud.status(device) == "ACTIVE"
@@ -217,7 +217,7 @@ def test_a_device_awaits_an_operators_approval_and_comes_up_without_its_help(clo
 def test_an_approval_lifts_no_denial(cloud: Cloud) -> None:
     device = held(cloud)
     cloud.enroll(of_thing(DENY))
-    cloud.registry.give_verdict(device, Verdict(word=Word.APPROVED, by=OPERATOR, at=cloud.now))
+    cloud.registry.give_verdict(device, Verdict(word=Word.APPROVED, by=OPERATOR, at=cloud.now), seen=None)
     cloud.now += SECOND
     knocks(cloud, device)
     assert decision(cloud, device).reason is Reason.ENTRY_DENIES

@@ -11,7 +11,8 @@ from jitr.decisions import Outcome, Record, Word
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
-from jitrctl.operating import OperatingError, Operator, Order, twins_of
+from jitrctl.considering import twins_of
+from jitrctl.operating import OperatingError, Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for
 from tests.cases.twins import twin_of
 from tests.edge.cloud import Cloud, Wire

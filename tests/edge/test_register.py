@@ -545,7 +545,7 @@ def test_a_device_that_an_operator_held_comes_up_at_the_operators_word(warm: Clo
     deny(warm, device)
     warm.batch(warm.record(warm.event(device)))
     warm.now += SECOND
-    warm.registry.give_verdict(device, said(word, warm.now))
+    warm.registry.give_verdict(device, said(word, warm.now), seen=None)
     warm.batch(warm.record(warm.event(device)))
     assert warm.status(device) == "ACTIVE"
 

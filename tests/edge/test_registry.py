@@ -41,7 +41,7 @@ def recalled(cloud: Cloud, certificate_id: str = ID) -> Record:
 
 def deny(cloud: Cloud, certificate_id: str = ID, word: Word = Word.DENIED) -> None:
     """What jitrctl writes when an operator speaks."""
-    cloud.registry.give_verdict(certificate_id, said(word))
+    cloud.registry.give_verdict(certificate_id, said(word), seen=None)
 
 
 def claim(
@@ -165,7 +165,7 @@ def test_every_item_carries_the_schema_version(cloud: Cloud) -> None:
     cloud.registry.note_sweep("sweep", NOW)
     cloud.registry.adopt("sensor-0001", replace(OWNER, certificate_id="old"))
     claim(cloud.registry, replace(ACTIVATION, certificate_id="claim", replaces="old"))
-    cloud.registry.give_verdict("verdict", said(Word.DENIED))
+    cloud.registry.give_verdict("verdict", said(Word.DENIED), seen=None)
     cloud.registry.adopt("sensor-0002", OWNER)
     items = cloud.items()
     assert set(items) == {
@@ -693,20 +693,21 @@ def test_nothing_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
 def test_a_verdict_returns_the_record_as_it_stood_and_keeps_it(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
-    before = cloud.registry.give_verdict(ID, said(Word.REVOKED, note="stolen"))
+    before = cloud.registry.give_verdict(ID, said(Word.REVOKED, note="stolen"), seen=None)
     assert before == Record(decision=MOST, intent=REJECTION)
     assert recalled(cloud) == replace(before, verdict=said(Word.REVOKED, note="stolen"))
 
 
 def test_a_verdict_on_what_is_not_known_returns_an_empty_record(cloud: Cloud) -> None:
-    assert cloud.registry.give_verdict(ID, said(Word.DENIED)) == Record()
+    record = cloud.registry.give_verdict(ID, said(Word.DENIED), seen=None)
+    assert record == Record(verdict=replace(said(Word.DENIED), version=1))
 
 
 def test_a_verdict_can_make_a_certificate_as_good_as_new(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     cloud.registry.note_sweep(ID, NOW)
-    cloud.registry.give_verdict(ID, said(Word.RELEASED), forget_decision=True)
+    cloud.registry.give_verdict(ID, said(Word.RELEASED), seen=None, forget_decision=True)
     assert recalled(cloud) == Record(verdict=said(Word.RELEASED))
 
 
@@ -747,7 +748,7 @@ WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.note_sweep(ID, NOW),
     lambda registry: registry.postpone_retirement(ID, NOW),
     lambda registry: registry.nothing_due(ID, Due.LOOK),
-    lambda registry: registry.give_verdict(ID, said(Word.DENIED)),
+    lambda registry: registry.give_verdict(ID, said(Word.DENIED), seen=None),
     lambda registry: registry.adopt("sensor-0001", OWNER),
 ]
 WRITE_NAMES = [

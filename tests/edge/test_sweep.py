@@ -426,7 +426,7 @@ def test_every_held_device_is_sent_once_when_the_rules_have_changed(cloud: Cloud
 def test_a_held_device_is_sent_at_once_after_an_operators_word(cloud: Cloud, wire: Wire, word: Word) -> None:
     held = decided(cloud, at=NOW, **HELD | {"reason": Reason.OPERATOR_VERDICT})
     assert cloud.swept().sent == 0
-    cloud.registry.give_verdict(held.certificate_id, said(word, NOW))
+    cloud.registry.give_verdict(held.certificate_id, said(word, NOW), seen=None)
     assert cloud.swept().sent == 1
     assert sent(wire) == [held.certificate_id]
 
@@ -434,7 +434,7 @@ def test_a_held_device_is_sent_at_once_after_an_operators_word(cloud: Cloud, wir
 @pytest.mark.usefixtures("same_rules", "listing")
 def test_what_was_decided_since_leaves_the_index(cloud: Cloud) -> None:
     decision = decided(cloud, at=NOW - DAY)
-    cloud.registry.give_verdict(decision.certificate_id, said(Word.APPROVED, NOW))
+    cloud.registry.give_verdict(decision.certificate_id, said(Word.APPROVED, NOW), seen=None)
     assert cloud.swept().sent == 0
     assert cloud.registry.due(Due.LOOK, NOW, most=9) == []
 
@@ -486,7 +486,7 @@ def test_verdicts_on_devices_that_never_came_do_not_keep_others_from_being_looke
 ) -> None:
     monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
     for number in range(MOST_DUE):
-        cloud.registry.give_verdict(f"{9 - number:064x}", said(Word.APPROVED, NOW - DAY))
+        cloud.registry.give_verdict(f"{9 - number:064x}", said(Word.APPROVED, NOW - DAY), seen=None)
     decided(cloud, at=NOW - HOUR, **HELD)
     assert sum(cloud.swept().sent for _ in range(3)) == 1
 
@@ -744,7 +744,7 @@ def test_no_certificate_is_retired_after_time_ran_out(cloud: Cloud) -> None:
 def test_a_certificate_that_was_taken_away_and_then_replaced_is_retired_once(cloud: Cloud, wire: Wire) -> None:
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.batch(cloud.record(cloud.event(first)))
-    cloud.registry.give_verdict(first, said(Word.DEACTIVATED))
+    cloud.registry.give_verdict(first, said(Word.DEACTIVATED), seen=None)
     cloud.iot.update_certificate(certificateId=first, newStatus="INACTIVE")
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
@@ -810,7 +810,7 @@ def test_an_active_certificate_against_which_a_verdict_stands_is_reported(
     cloud: Cloud, listing: Listing, word: Word, status: str
 ) -> None:
     listing(*some(status, "ACTIVE"))
-    cloud.registry.give_verdict(f"{1:064x}", said(word))
+    cloud.registry.give_verdict(f"{1:064x}", said(word), seen=None)
     disagrees = status == "ACTIVE" and not word.allows_activation
     assert cloud.swept().disagreements == int(disagrees)
     assert cloud.counted()["Disagreements"] == int(disagrees)
@@ -840,7 +840,7 @@ def test_an_active_certificate_that_an_entry_denies_is_reported(cloud: Cloud, li
 
 def test_the_sweep_reports_and_overrules_nobody(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(*some("ACTIVE"))
-    cloud.registry.give_verdict(f"{1:064x}", said(Word.REVOKED))
+    cloud.registry.give_verdict(f"{1:064x}", said(Word.REVOKED), seen=None)
     cloud.swept()
     assert set(wire.operations("iot")) == {"ListCertificatesByCA"}
 

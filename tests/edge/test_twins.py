@@ -30,7 +30,7 @@ def test_an_operators_verdict_holds_against_the_twin_and_poisons_no_release(clou
     twin = cloud.knock(twin_of(pem))
     knocks(cloud, twin)
     assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.OPERATOR_VERDICT, "PENDING_ACTIVATION")
-    cloud.registry.give_verdict(certificate_id(pem), said(Word.RELEASED), forget_decision=True)
+    cloud.registry.give_verdict(certificate_id(pem), said(Word.RELEASED), seen=None, forget_decision=True)
     released = cloud.knock(pem)
     knocks(cloud, released)
     assert cloud.status(released) == "ACTIVE"

@@ -131,7 +131,7 @@ def intent(cloud: Cloud) -> None:
 
 def verdict(cloud: Cloud) -> None:
     cloud.registry.record(HELD_AGAIN)
-    cloud.registry.give_verdict(ID, VERDICT)
+    cloud.registry.give_verdict(ID, VERDICT, seen=None)
 
 
 def full_pass(cloud: Cloud) -> None:
@@ -255,7 +255,7 @@ def test_an_intent_of_the_version_before_is_finished(cloud: Cloud) -> None:
 
 def test_an_end_that_version_1_wrote_down_outlives_a_verdict(cloud: Cloud) -> None:
     put(cloud, "handed-over", version=1)
-    cloud.registry.give_verdict(ID, VERDICT)
+    cloud.registry.give_verdict(ID, VERDICT, seen=None)
     at = THEN + 7 * DAY
     assert cloud.registry.due(Due.DENIED, at, most=9) == [ID]
     assert cloud.registry.due(Due.RETIRE, at, most=9) == [ID]
@@ -283,7 +283,7 @@ def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) ->
     """A rollback loses nothing."""
     put(cloud, "decision-held", later)
     cloud.registry.note_sweep(ID, THEN, look_again=THEN)
-    cloud.registry.give_verdict(ID, VERDICT)
+    cloud.registry.give_verdict(ID, VERDICT, seen=None)
     cloud.registry.postpone_retirement(ID, THEN)
     cloud.registry.record(ACTIVATED)
     item = cloud.items()[f"certificate#{ID}"]
