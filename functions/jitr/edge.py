@@ -122,9 +122,10 @@ def try_once(client: "IoTClient", operation: str) -> None:
             raise caught_exception
         http, parsed = response
         if http.status_code >= _ERROR:
-            raise client.exceptions.from_code(parsed.get("Error", {}).get("Code"))(parsed, operation.name)
+            raise exceptions.from_code(parsed.get("Error", {}).get("Code"))(parsed, operation.name)
 
     once = operation
+    exceptions: Any = client.exceptions
     client.meta.events.register("needs-retry.iot", end, unique_id=f"jitr-once-{operation}")
 
 
