@@ -20,17 +20,20 @@ from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal as SweepJournal
 from jitr.messages import RegistrationsQueue, SweepQueue
-from jitr.pacing import Pacer, head_start_for
+from jitr.pacing import Pacer
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import CaRules, CertificateMode, Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
-from jitr.telemetry import Announcer, Counts
+from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
+from jitr.threads import Beside, OneByOne
+from jitr.turns import TURNS_CONFIG, Turns
 from simulation.authority import Authority
 from simulation.aws import Account
 from simulation.dynamodb import Index
 from simulation.lambda_ import EventSourceMapping, Handler
+from simulation.threads import Tasks
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -99,11 +102,19 @@ class Deployment:
     """
 
     def __init__(
-        self, account: Account, rules: Rules, *, activations_per_second: float = 10, max_concurrency: int = 15
+        self,
+        account: Account,
+        rules: Rules,
+        *,
+        activations_per_second: float = 10,
+        max_concurrency: int = 15,
+        with_threads: bool = True,
     ) -> None:
+        """`with_threads`: whether an environment decides on several messages of a batch at once, as deployed."""
         self.account = account
         self.rules = rules
         self.journal = Journal()
+        self.with_threads = with_threads
         names = ResourceNames(rules.fleet)
         sqs = account.sqs
         self.dead_letters = sqs.create(names.dead_letter_queue, retention=14 * _DAY)
@@ -141,23 +152,37 @@ class Deployment:
         announcer = Announcer(
             client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
         )
-        pacer = self._pacer(
-            self.settings.seconds_between_calls, head_start=head_start_for(self.settings.max_concurrency)
+        turns = Turns(
+            self.account.client("dynamodb", caller=caller, config=TURNS_CONFIG),
+            self.settings.registry_table,
+            per_second=self.settings.activations_per_second,
+            environments=self.settings.max_concurrency,
+            when_unavailable=lambda: self.journal.add(SCHEDULE_UNAVAILABLE),
+            clock=lambda: clock.now().timestamp(),
+            sleep=clock.sleep,
         )
+        threads: list[Tasks] = []
+
+        def beside() -> Beside:
+            if not self.with_threads:
+                return OneByOne()
+            threads[:] = [Tasks(clock)]
+            return threads[0]
+
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), pacer, clock=clock.now),
+            iot=AwsIot(client("iot"), turns, clock=clock.now),
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
             hook=Hook(lambda _: self.account.client("lambda", caller=caller, config=HOOK_CONFIG)),
             announcer=announcer,
-            pacer=pacer,
+            turns=turns,
             clock=clock.now,
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)
-        register = Register(registration, queue, announcer, pacer=pacer, clock=clock.now)
+        register = Register(registration, queue, announcer, turns=turns, threads=beside, clock=clock.now)
 
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             """As jitr.handlers.register.handler."""
@@ -170,6 +195,11 @@ class Deployment:
                 if "Records" in event:
                     return register.batch(event["Records"], time_is_left)
                 return register.single(event, time_is_left)
+            except BaseException as death:
+                if not isinstance(death, Exception):
+                    for one in threads:
+                        one.kill()
+                raise
             finally:
                 announcer.flush()
 
@@ -206,9 +236,9 @@ class Deployment:
     def _clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
 
-    def _pacer(self, interval: float, *, head_start: int = 0) -> Pacer:
+    def _pacer(self, interval: float) -> Pacer:
         clock = self.account.aws.clock
-        return Pacer(interval, head_start=head_start, clock=clock.monotonic, sleep=clock.sleep)
+        return Pacer(interval, clock=clock.monotonic, sleep=clock.sleep)
 
     def _prepare(self, ca: CaRules) -> None:
         """What has to be there before a device of this CA connects; made without calls, to leave the log empty."""

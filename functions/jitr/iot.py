@@ -6,6 +6,7 @@ Each method is one call, save for conflicts. Errors leave here sorted into those
 as botocore's ClientError, whose text names the action.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from jitr.edge import calling, try_once
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, StaleMarker
-from jitr.pacing import Pacer
+from jitr.pacing import Pace
 from jitr.provisioning import (
     AddThingToThingGroup,
     AttachPolicy,
@@ -58,15 +59,23 @@ class Page:
     next_marker: str | None
 
 
-class AwsIot:
-    """AWS IoT in one account and Region."""
+class _Mine(threading.local):
+    """What belongs to one thread."""
 
-    def __init__(self, client: "IoTClient", pacer: Pacer, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self) -> None:
+        self.turns: set[str] = set()  # taken ahead, by operation
+
+
+class AwsIot:
+    """AWS IoT in one account and Region; safe for threads."""
+
+    def __init__(self, client: "IoTClient", pacer: Pace, *, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._pacer = pacer
         self._clock = clock
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
-        self._turns: set[str] = set()  # taken ahead, by operation
+        self._asked_for: set[str] = set()  # CAs that a thread is asking for
+        self._mine = _Mine()
         try_once(client, "UpdateCertificate")
 
     def describe(self, certificate_id: str) -> DeviceRegistration:
@@ -96,24 +105,30 @@ class AwsIot:
         """
         now = self._clock()
         kept = self._cas.get(certificate_id)
-        if kept and now - kept[0] < _CA_CACHE:
-            return kept[1]
+        if kept and (now - kept[0] < _CA_CACHE or certificate_id in self._asked_for):
+            return kept[1]  # should another thread be asking, the old answer is good for as long as that takes
+        self._asked_for.add(certificate_id)
+        try:
+            ca = self._described_ca(certificate_id)
+        finally:
+            self._asked_for.discard(certificate_id)
+        self._cas[certificate_id] = (now, ca)
+        return ca
+
+    def _described_ca(self, certificate_id: str) -> CaRegistration | None:
         with self._calling("DescribeCACertificate"):
             try:
                 answer = self._client.describe_ca_certificate(certificateId=certificate_id)
             except self._client.exceptions.ResourceNotFoundException:
-                ca = None
-            else:
-                description = answer["certificateDescription"]
-                ca = CaRegistration(
-                    certificate_id=description["certificateId"],
-                    pem=description["certificatePem"],
-                    active=description["status"] == "ACTIVE",
-                    # Absent for CAs that were registered before modes existed: those are DEFAULT.
-                    mode=description.get("certificateMode", "DEFAULT"),
-                )
-        self._cas[certificate_id] = (now, ca)
-        return ca
+                return None
+        description = answer["certificateDescription"]
+        return CaRegistration(
+            certificate_id=description["certificateId"],
+            pem=description["certificatePem"],
+            active=description["status"] == "ACTIVE",
+            # Absent for CAs that were registered before modes existed: those are DEFAULT.
+            mode=description.get("certificateMode", "DEFAULT"),
+        )
 
     def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- all of them are one API's
         """Wait until the step's call may be made; `apply` then makes it at once.
@@ -272,14 +287,14 @@ class AwsIot:
         """Pace one call and sort its errors."""
         if operation in _PACED:
             self._take_turn(operation)
-            self._turns.discard(operation)
+            self._mine.turns.discard(operation)
         with calling(operation):
             yield
 
     def _take_turn(self, operation: str) -> None:
-        if operation not in self._turns:
+        if operation not in self._mine.turns:
             self._pacer.wait(operation)
-            self._turns.add(operation)
+            self._mine.turns.add(operation)
 
     @contextmanager
     def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:

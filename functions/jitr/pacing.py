@@ -8,6 +8,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from jitr.errors import Unavailable
 
@@ -47,6 +48,16 @@ def head_start_for(max_concurrency: int) -> int:
 # Looks at held devices take every twentieth turn at most, so that new devices are not kept waiting by those that wait;
 # the sweep sends no more of them than that.
 TURNS_PER_LOOK = 20
+
+
+class Pace(Protocol):
+    """Whatever says when a call may be made."""
+
+    def wait(self, name: str) -> None:
+        """Return when the next call of this name may be made.
+
+        Raises Unavailable when that is too late.
+        """
 
 
 class Pacer:

@@ -13,10 +13,12 @@ written before the status was set, and finishes from there: announced again with
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+
+from botocore.exceptions import ClientError
 
 from jitr.activation import Activation
 from jitr.case import Attempt, Case
@@ -24,12 +26,11 @@ from jitr.claims import Due, is_being_decided
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome, Record
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import NotItsTurn, Overtaken, Rejected, Unavailable
+from jitr.errors import Overtaken, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.examining import Examiner
 from jitr.hook import Hook
 from jitr.iot import AwsIot
-from jitr.pacing import TURNS_PER_LOOK, Pacer
 from jitr.refusal import Refusal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
@@ -37,6 +38,7 @@ from jitr.restitution import Restitution
 from jitr.rules import CaRules, Rules
 from jitr.settings import Settings
 from jitr.telemetry import CONTRADICTIONS, Announcer
+from jitr.turns import PACE, Need, Turns
 
 
 class Registration:
@@ -53,7 +55,7 @@ class Registration:
         enrollment: EnrollmentTable,
         hook: Hook,
         announcer: Announcer,
-        pacer: Pacer,
+        turns: Turns,
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -76,22 +78,44 @@ class Registration:
         self._refusal = Refusal(iot=iot, registry=registry)
         self._restitution = Restitution(iot=iot, registry=registry)
         self._announcer = announcer
-        self._pacer = pacer
+        self._turns = turns
         self._clock = clock
 
     def recall(self, certificate_ids: set[str]) -> dict[str, Record]:
         """The records of a batch's certificates; of held ones, whether what they wait for has changed since.
 
+        The schedule of turns is read along.
+
         Raises Unavailable.
         """
         if not certificate_ids:
             return {}
-        records = self._registry.recall(certificate_ids)
+        records, schedule = self._registry.recall_beside(certificate_ids, PACE)
+        self._turns.see(schedule)
         listed, entered = self._crls.changed_since(records, self._rules), self._enrollment.changed_since(records)
         return {
             one: replace(record, crl_changed=one in listed, entries_changed=one in entered)
             for one, record in records.items()
         }
+
+    def needs(self, event: RegistrationEvent, record: Record, *, sent_at: datetime) -> Need | None:
+        """As what this event needs a turn; None when it is settled without a call of AWS IoT."""
+        if record.settles(event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest):
+            return None
+        if record.was_spoken_of or (record.verdict and record.verdict.word.allows_activation):
+            return Need.ORDERED
+        return Need.HELD if record.is_held_in(event) else Need.NEW
+
+    def prepare(self, events: Iterable[RegistrationEvent]) -> None:
+        """Read what several certificates need alike, so that they do not all ask for it at once.
+
+        An event is only a hint, and these are read for the fleet's own CAs alone. What cannot be had is no failure
+        here: each certificate asks for it again.
+        """
+        for certificate_id in {event.ca_certificate_id for event in events if event.ca_certificate_id}:
+            if ca := self._rules.ca(certificate_id):
+                with suppress(Unavailable, ClientError):
+                    self._examiner.prepare(ca)
 
     def decide(
         self,
@@ -106,16 +130,12 @@ class Registration:
         `sent_at` is when the message entered the queue; `time_is_left` says whether one more call can be made, should
         it be the slowest.
 
-        Raises CertificateUnknown, NotItsTurn, Overtaken and Unavailable; the same event can be decided again then.
+        Raises CertificateUnknown, Overtaken and Unavailable; the same event can be decided again then.
         """
         now = self._clock()
         # Step 1
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
-        # A held registration of which nothing new is known is rate-limited; another registration is new.
-        waits = record.is_held_in(event) and not record.was_spoken_of
-        if waits and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
-            raise NotItsTurn(f"looks at held devices take every {TURNS_PER_LOOK}th turn at most")
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)

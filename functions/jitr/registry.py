@@ -8,6 +8,7 @@ One table, one string key `id`:
     thing#<thingName>             the certificate that owns the name
     sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweeping.py)
     lease#sweep                   which sweep runs
+    pace                          the schedule of calls (turns.py)
     orders#<certificateId>        operators' orders beside verdicts, about a device or a CA; jitrctl's alone
     orders#brake                  (jitrctl/orders.py); the brake's are those of `ca pause | resume`
 
@@ -62,13 +63,26 @@ class Registry:
 
         Raises Unavailable.
         """
+        return self.recall_beside(certificate_ids, None)[0]
+
+    def recall_beside(
+        self, certificate_ids: Iterable[str], beside: str | None
+    ) -> tuple[dict[str, Record], dict[str, Any]]:
+        """The same, and the attributes of another item that is read along, by its id; none when there is no such item.
+
+        Raises Unavailable.
+        """
         ids = sorted(set(certificate_ids))
         records = {certificate_id: Record() for certificate_id in ids}
         keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
-        for item in batch_get(self._client, self._table, keys):
+        other: dict[str, Any] = {}
+        for item in batch_get(self._client, self._table, keys + ([key(beside)] if beside else [])):
             fields = plain(item)
-            records[fields["id"].removeprefix("certificate#")] = to_record(fields)
-        return records
+            if fields["id"] == beside:
+                other = fields
+            else:
+                records[fields["id"].removeprefix("certificate#")] = to_record(fields)
+        return records, other
 
     def owner(self, thing_name: str) -> Owner | None:
         """Who owns a thing name.

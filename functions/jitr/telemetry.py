@@ -6,6 +6,7 @@ a key or a token.
 
 import hashlib
 import json
+import threading
 from collections import Counter, defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ SWEPT = "Swept"  # certificates that the sweep sent to the queue
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
+SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches that took their environment's share of the rate instead
 DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
 REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
@@ -97,6 +99,7 @@ METRIC_NAMES = (
     OUT_OF_PLACE,
     SWEPT,
     THROTTLES,
+    SCHEDULE_UNAVAILABLE,
     DISAGREEMENTS,
     *_MEASURED,
     *CALLS_OF.values(),
@@ -105,16 +108,18 @@ METRIC_NAMES = (
 
 
 class Counts:
-    """The metrics of one invocation, by CA; what concerns no CA has the CA `none`."""
+    """The metrics of one invocation, by CA; what concerns no CA has the CA `none`. Safe for threads."""
 
     def __init__(self, *, fleet: str) -> None:
         self._fleet = fleet
         self._by_ca: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._by_reason: Counter[tuple[str, Reason]] = Counter()
+        self._lock = threading.Lock()
 
     def add(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
         """Count, or measure; the CA is a dimension of those metrics alone that are of one (BY_CA)."""
-        self._by_ca[ca if metric in BY_CA else NO_CA][metric].append(number)
+        with self._lock:
+            self._by_ca[ca if metric in BY_CA else NO_CA][metric].append(number)
 
     def count_calls(self, client: "IoTClient") -> None:
         """Count what a client does to AWS's quotas: attempts, and answers that ask for patience."""
@@ -126,7 +131,8 @@ class Counts:
 
     def reject(self, reason: Reason, *, ca: str) -> None:
         """Count a rejection once more by its reason, with dimensions fleet, ca and reason."""
-        self._by_reason[ca, reason] += 1
+        with self._lock:
+            self._by_reason[ca, reason] += 1
 
     def flush(self) -> None:
         """Write one EMF line for each CA, with dimensions fleet and ca; nothing when nothing was counted."""

@@ -33,7 +33,9 @@ from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
-from jitr.telemetry import Announcer, Counts
+from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
+from jitr.threads import OneByOne
+from jitr.turns import Turns
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 
 if TYPE_CHECKING:
@@ -171,7 +173,7 @@ class Cloud:
     now: datetime = NOW
     authority: Authority = field(default_factory=factory)
     log: StringIO = field(default_factory=StringIO)
-    seconds_between_calls: float = 0  # nothing waits here; only looks at held devices are refused a turn
+    turns_per_second: float = 1e9  # nothing waits here; turns can be refused
 
     def __post_init__(self) -> None:
         self.iot: IoTClient = client(self.session, "iot")
@@ -216,8 +218,16 @@ class Cloud:
         """Make the functions' parts, as a new execution environment does."""
         logger = Logger(service=f"test-{next(LOGGERS)}", stream=self.log)
         self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.counts)
-        self.pacer = Pacer(self.seconds_between_calls, clock=self.seconds, sleep=lambda _: None)
-        self.aws_iot = AwsIot(self.iot, self.pacer, clock=self.clock)
+        self.turns = Turns(
+            self.dynamodb,
+            TABLE,
+            per_second=self.turns_per_second,
+            environments=1,
+            when_unavailable=lambda: self.counts.add(SCHEDULE_UNAVAILABLE),
+            clock=self.seconds,
+            sleep=lambda _: None,
+        )
+        self.aws_iot = AwsIot(self.iot, self.turns, clock=self.clock)
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = Journal(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)
@@ -231,14 +241,16 @@ class Cloud:
             enrollment=self.enrollment,
             hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
-            pacer=self.pacer,
+            turns=self.turns,
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)
-        self.register = Register(self.registration, queue, self.announcer, pacer=self.pacer, clock=self.clock)
+        self.register = Register(
+            self.registration, queue, self.announcer, turns=self.turns, threads=OneByOne, clock=self.clock
+        )
         self.sweep = Sweep(
             rules=self.rules,
-            iot=self.aws_iot,
+            iot=AwsIot(self.iot, Pacer(0), clock=self.clock),
             registry=self.registry,
             enrollment=self.enrollment,
             journal=self.journal,

@@ -1,0 +1,289 @@
+"""Turns: the one schedule by which all of an account's calls to AWS IoT's scarce APIs are spaced in a Region.
+
+The quotas belong to the account, so the schedule does too. It is an item of the registry's table:
+
+    pace   next_at      when the next free turn is; microseconds since 1970
+           held_at      when held devices may take their next guaranteed turn, whatever others want
+           ordered_at   the same for operators' orders and imports
+
+One turn is one call of each scarce API: one DescribeCertificate and the UpdateCertificate after it, and what rides
+along (AttachPolicy). What calls one of them a second time takes another turn.
+
+A batch reads the item along with its records, and reserves what it needs with one write: a plain ADD, which no
+condition can fail. Only when the next free turn lies further back than the bucket (nobody wanted one for a while), the
+schedule begins anew, conditionally. What an execution environment reserved and does not use is lost, and nothing else.
+
+When DynamoDB does not answer, an environment takes its share of the rate for that batch, as if all others were there.
+It reserves these turns later, so that the rate holds on average.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from jitr.attributes import key, plain, values
+from jitr.edge import CLIENT_CONFIG, calling
+from jitr.errors import Unavailable
+from jitr.items import SCHEMA
+from jitr.value import value
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+PACE = "pace"
+# One retry with a second's patience: whoever waits for a reservation keeps a whole batch waiting.
+TURNS_CONFIG = CLIENT_CONFIG.merge(
+    Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
+)
+# How long unused turns are saved up, in seconds. AWS's buckets hold about a second; 0.9 s was throttled in the
+# simulation, since calls take unequally long on their way.
+BUCKET = 0.5
+# A schedule that lies further ahead was written by a broken clock, in seconds.
+_BROKEN = 60.0
+_MICROSECONDS = 1_000_000
+
+
+class Need(Enum):
+    """Who wants a turn; the first of them goes first."""
+
+    NEW = "new"
+    ORDERED = "ordered"
+    HELD = "held"
+
+
+@value
+class Terms:
+    """What a class of work gets of the schedule."""
+
+    reach: float  # seconds: turns further ahead are not taken. Who reaches further goes before the others
+    share: float = 0.0  # of all turns, whatever the others want; the rest is whatever lies idle
+
+
+# Who gets what. New devices may take every turn but the guaranteed ones; the others have those, and what is idle.
+TERMS: Mapping[Need, Terms] = {
+    Need.NEW: Terms(reach=10.0),
+    Need.ORDERED: Terms(reach=2.0, share=0.1),
+    Need.HELD: Terms(reach=1.0, share=0.05),
+}
+
+
+@value
+class Seen:
+    """The schedule as it was read; times in seconds since 1970, 0 for never."""
+
+    next_at: float = 0.0
+    guaranteed_at: Mapping[Need, float] = field(default_factory=dict)
+
+
+class Turns:
+    """The schedule of one account and Region, as one execution environment uses it; safe for threads."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        *,
+        per_second: float,
+        environments: int,
+        when_unavailable: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`environments` is how many there are at most; `when_unavailable` tells that a share was taken instead."""
+        self._client = client
+        self._table = table
+        self._interval = 1 / per_second
+        self._environments = environments
+        self._when_unavailable = when_unavailable
+        self._clock = clock
+        self._sleep = sleep
+        self._seen = Seen()
+        self._until = float("inf")
+        self._spare: list[float] = []
+        self._share_at = 0.0
+        self._owed = 0
+        self._mine = threading.local()  # .used: names of the calls that were made in this thread's turn
+
+    def expire_in(self, seconds: float) -> None:
+        """From now on let nothing wait for longer than that: what calls would be cut off by its deadline."""
+        self._until = self._clock() + seconds
+
+    def see(self, item: Mapping[str, Any]) -> None:
+        """Take note of the schedule, which was read along with something else."""
+        self._seen = Seen(
+            next_at=_seconds(item.get("next_at", 0)),
+            guaranteed_at={need: _seconds(item.get(_lane(need), 0)) for need in Need if TERMS[need].share},
+        )
+
+    def reserve(self, wanted: Mapping[Need, int]) -> list[float]:
+        """Take turns for a batch; when each is, at most as many as are wanted. Those that lie too far ahead are left.
+
+        Raises Unavailable never: without DynamoDB these are turns of this environment's own share.
+        """
+        now = self._clock()
+        granted, lanes = self._granted(wanted, now)
+        spare = self._take_spare(granted, now)
+        missing = granted - len(spare)
+        if not missing:
+            return spare
+        try:
+            first = self._reserved(missing + self._owed, lanes, now)
+        except (Unavailable, ClientError):
+            self._when_unavailable()
+            return spare + self._share_of(missing, now)
+        self._owed = 0
+        return spare + [first + number * self._interval for number in range(missing)]
+
+    def give_back(self, turns: Sequence[float]) -> None:
+        """Turns that nobody needs: the next batch has them, if it comes in time."""
+        self._spare = list(turns)
+
+    def wait_until(self, turn: float) -> bool:
+        """Wait for a turn; False, at once, when it comes after the function's deadline."""
+        now = self._clock()
+        if turn > max(now, self._until):
+            return False
+        if turn > now:
+            self._sleep(turn - now)
+        return True
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """What this thread does inside has a turn that has come."""
+        self._mine.used = set()
+        try:
+            yield
+        finally:
+            self._mine.used = None
+
+    def wait(self, name: str) -> None:
+        """Return when the next call of this name may be made: at once, the first time in a turn.
+
+        Raises Unavailable, at once, when that is too late.
+        """
+        used = getattr(self._mine, "used", None)
+        if used is None or name in used:
+            turns = self.reserve({Need.NEW: 1})
+            if not turns or not self.wait_until(turns[0]):
+                raise Unavailable(f"{name}: its turn lies too far ahead")
+            if used is None:
+                self._mine.used = used = set()
+            used.clear()
+        used.add(name)
+
+    def _granted(self, wanted: Mapping[Need, int], now: float) -> tuple[int, dict[Need, float]]:
+        """How many turns may be taken, and when each class that was guaranteed one has its next one."""
+        begins = self._begins(now)
+        granted, lanes = 0, {}
+        for need, terms in TERMS.items():
+            number = wanted.get(need, 0)
+            room = max(int((now + terms.reach - begins) / self._interval) + 1 - granted, 0)
+            if number > room and terms.share and self._seen.guaranteed_at.get(need, 0) <= now:
+                room += 1
+                lanes[need] = now + self._interval / terms.share
+            granted += min(number, room)
+        return granted, lanes
+
+    def _begins(self, now: float) -> float:
+        """Where the schedule goes on, as far as it is known."""
+        seen = self._seen.next_at
+        return seen if now - BUCKET <= seen <= now + _BROKEN else now - BUCKET
+
+    def _take_spare(self, most: int, now: float) -> list[float]:
+        fresh = [turn for turn in self._spare if turn >= now - BUCKET][:most]
+        self._spare = []
+        return fresh
+
+    def _reserved(self, number: int, lanes: Mapping[Need, float], now: float) -> float:
+        """Write down that these turns are taken; when the first of them is.
+
+        Raises Unavailable.
+        """
+        if self._begins(now) != self._seen.next_at and (first := self._begun_anew(number, lanes, now)) is not None:
+            return first
+        first = self._added(number, lanes)
+        if now - BUCKET <= first <= now + _BROKEN:
+            return first
+        # Nobody used it since it was read, or nobody had read it.
+        if (anew := self._begun_anew(number, lanes, now, over=self._seen.next_at)) is not None:
+            return anew
+        return max(self._added(number, lanes), now - BUCKET)
+
+    def _added(self, number: int, lanes: Mapping[Need, float]) -> float:
+        sets = "".join(f" SET {_lane(need)} = :{need.value}" for need in lanes)
+        with calling("UpdateItem"):
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=key(PACE),
+                UpdateExpression=f"ADD next_at :taken{sets}",
+                ExpressionAttributeValues=values(taken=self._microseconds(number), **_lanes(lanes)),
+                ReturnValues="ALL_NEW",
+            )
+        self.see(plain(answer["Attributes"]))
+        return self._seen.next_at - number * self._interval
+
+    def _begun_anew(self, number: int, lanes: Mapping[Need, float], now: float, *, over: float = -1.0) -> float | None:
+        """Let the schedule begin a bucket ago, unless somebody else did; when the first of these turns is."""
+        sets = "".join(f", {_lane(need)} = :{need.value}" for need in lanes)
+        start = now - BUCKET
+        try:
+            with calling("UpdateItem"):
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=key(PACE),
+                    UpdateExpression=f"SET next_at = :next_at, #schema = :schema{sets}",
+                    ConditionExpression=(
+                        "attribute_not_exists(next_at) OR next_at < :start OR next_at > :broken OR next_at = :over"
+                    ),
+                    ExpressionAttributeNames={"#schema": "schema"},
+                    ExpressionAttributeValues=values(
+                        next_at=_in_microseconds(start) + self._microseconds(number),
+                        start=_in_microseconds(start),
+                        broken=_in_microseconds(now + _BROKEN),
+                        over=_in_microseconds(over),
+                        schema=SCHEMA,
+                        **_lanes(lanes),
+                    ),
+                    ReturnValues="ALL_NEW",
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None
+        self.see(plain(answer["Attributes"]))
+        return start
+
+    def _share_of(self, number: int, now: float) -> list[float]:
+        """Turns of this environment's share of the rate, with all others there."""
+        interval = self._environments * self._interval
+        start = max(now + random.random() * interval, self._share_at)  # noqa: S311 -- so that environments are not in step
+        turns = [start + one * interval for one in range(number)]
+        turns = [turn for turn in turns if turn <= now + TERMS[Need.NEW].reach]
+        self._share_at = start + len(turns) * interval
+        self._owed += len(turns)
+        return turns
+
+    def _microseconds(self, number: int) -> int:
+        return round(number * self._interval * _MICROSECONDS)
+
+
+def _lane(need: Need) -> str:
+    return f"{need.value}_at"
+
+
+def _lanes(lanes: Mapping[Need, float]) -> dict[str, int]:
+    return {need.value: _in_microseconds(at) for need, at in lanes.items()}
+
+
+def _seconds(microseconds: Any) -> float:
+    return float(microseconds) / _MICROSECONDS
+
+
+def _in_microseconds(seconds: float) -> int:
+    return round(seconds * _MICROSECONDS)
