@@ -33,7 +33,7 @@ _VISIBILITY = cdk.Duration.seconds(6 * 60)
 _RECEIVES = 1000
 # Not Lambda's default of ten: the messages of a batch are decided on one after the other, each at its turn, so the last
 # batches of a storm would take twice as long, with the other environments idle (docs/decisions/0006-pace.md).
-_BATCH = 5
+_BATCH = 10
 
 
 class RegistrationPath(Construct):

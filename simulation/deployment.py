@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _VISIBILITY = 360.0
 _FUNCTION_TIMEOUT = 60.0
 _RECEIVES = 1000
-BATCH = 5
+BATCH = 10
 _DAY = 86_400.0
 
 DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_text(encoding="utf-8")
