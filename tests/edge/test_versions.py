@@ -105,7 +105,7 @@ RECORDS: dict[int, dict[str, Record]] = {
     2: RECORDS_OF_1
     | {
         "decision-held": Record(decision=HELD_AGAIN),
-        "verdict": Record(decision=HELD_AGAIN, verdict=VERDICT),
+        "verdict": Record(decision=HELD_AGAIN, verdict=replace(VERDICT, version=1)),
         "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
     },
 }
