@@ -27,7 +27,7 @@ from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.cases.twins import twin_of
 from tests.edge.cloud import ENROLLMENT, TABLE, Cloud, Wire
 from tests.edge.test_enrollment import of_device
-from tests.edge.test_registry import deny
+from tests.edge.test_registry import deny, recalled
 from tests.unit.examples import HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -509,7 +509,7 @@ def test_what_is_not_reached_before_the_deadline_is_put_off_and_not_begun(
 ) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(3)]
     records: list[Mapping[str, Any]] = [warm.record(warm.event(device)) for device in devices]
-    left = iter([True] * 6 + [False] * 2)  # asked before the message, and before each of its five steps
+    left = iter([True] * 7 + [False] * 2)  # before the message, before each of its five steps, and after the turn
     assert warm.batch(*records, time_is_left=lambda: next(left)) == [record["messageId"] for record in records[1:]]
     assert [warm.status(device) for device in devices] == ["ACTIVE", "PENDING_ACTIVATION", "PENDING_ACTIVATION"]
     assert spans == [(1, 5), (1, 5)]
@@ -545,7 +545,7 @@ def test_a_device_that_an_operator_held_comes_up_at_the_operators_word(warm: Clo
     deny(warm, device)
     warm.batch(warm.record(warm.event(device)))
     warm.now += SECOND
-    warm.registry.give_verdict(device, said(word, warm.now), seen=None)
+    warm.registry.give_verdict(device, said(word, warm.now), seen=recalled(warm, device).verdict)
     warm.batch(warm.record(warm.event(device)))
     assert warm.status(device) == "ACTIVE"
 
@@ -1054,7 +1054,7 @@ def test_a_throttle_that_a_retry_overcame_is_counted_too(
     throttle._content = b'{"message": "Rate exceeded"}'
     throttles = iter([throttle] * 2)
     events: Any = decider._registration._iot._client.meta.events
-    events.register_first("before-send.iot.UpdateCertificate", lambda **_: next(throttles, None))
+    events.register_first("before-send.iot.AttachPolicy", lambda **_: next(throttles, None))
     assert deployed({"Records": [warm.record(warm.event(device))]}) == {"batchItemFailures": []}
     assert warm.status(device) == "ACTIVE"
     emf = {line["ca"]: line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "_aws" in line}
