@@ -141,7 +141,7 @@ class Batch:
         for message, event in messages:
             if first[event.certificate_id] == message.id:
                 need = self._need(message, event)
-                if need and self._time_is_left():
+                if need:
                     waiting.append(_Waiting(message=message, event=event, need=need))
                 else:
                     settled.append((message, event))

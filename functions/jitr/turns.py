@@ -17,6 +17,7 @@ When DynamoDB does not answer, an environment takes its share of the rate for th
 It reserves these turns later, so that the rate holds on average.
 """
 
+import math
 import random
 import threading
 import time
@@ -185,7 +186,8 @@ class Turns:
         granted, lanes = 0, {}
         for need, terms in TERMS.items():
             number = wanted.get(need, 0)
-            room = max(int((now + terms.reach - begins) / self._interval) + 1 - granted, 0)
+            # The one at the reach's very end too, whatever the last digit says.
+            room = max(math.floor((now + terms.reach - begins) / self._interval + 1e-3) + 1 - granted, 0)
             if number > room and terms.share and self._seen.guaranteed_at.get(need, 0) <= now:
                 room += 1
                 lanes[need] = now + self._interval / terms.share

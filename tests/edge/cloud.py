@@ -35,7 +35,7 @@ from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 from jitr.threads import OneByOne
-from jitr.turns import Turns
+from jitr.turns import PACE, Turns
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 
 if TYPE_CHECKING:
@@ -135,6 +135,12 @@ class Wire:
 
 
 @cache
+def unheard(service: str) -> Any:
+    """A client of which the wire knows nothing: the schedule of turns is in every batch, and not what is tested."""
+    return boto3.Session(region_name=REGION).client(service)  # type: ignore[call-overload]
+
+
+@cache
 def client(session: boto3.Session, service: str) -> Any:
     """Clients are slow to make, and hold nothing that a test could leave behind."""
     return session.client(service)  # type: ignore[call-overload]
@@ -219,7 +225,7 @@ class Cloud:
         logger = Logger(service=f"test-{next(LOGGERS)}", stream=self.log)
         self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.counts)
         self.turns = Turns(
-            self.dynamodb,
+            unheard("dynamodb"),
             TABLE,
             per_second=self.turns_per_second,
             environments=1,
@@ -358,7 +364,9 @@ class Cloud:
         ]
 
     def items(self) -> dict[str, dict[str, Any]]:
-        return {item["id"]["S"]: dict(item) for item in self.dynamodb.scan(TableName=TABLE)["Items"]}
+        """The registry's items by their keys, but for the schedule."""
+        items = self.dynamodb.scan(TableName=TABLE)["Items"]
+        return {item["id"]["S"]: dict(item) for item in items if item["id"]["S"] != PACE}
 
     def counted(self) -> Counter[str]:
         """The metrics of this invocation so far."""

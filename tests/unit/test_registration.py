@@ -33,7 +33,7 @@ from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CheckMode, OnReject, OnReplacement
 from jitr.telemetry import CONTRADICTIONS, Announcer
-from jitr.turns import Need, Turns
+from jitr.turns import PACE, Need, Turns
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.unit.examples import OWNER
 from tests.unit.test_settings import SETTINGS
@@ -875,6 +875,7 @@ def test_nothing_is_recalled_for_nobody(world: World) -> None:
 
 
 def test_a_batch_is_recalled_at_once(world: World) -> None:
-    world.registry.recall.return_value = {"a": Record()}
+    world.registry.recall_beside.return_value = {"a": Record()}, {"next_at": 1}
     assert world.registration().recall({"a", "b"}) == {"a": Record()}
-    world.registry.recall.assert_called_once_with({"a", "b"})
+    world.registry.recall_beside.assert_called_once_with({"a", "b"}, PACE)
+    world.turns.see.assert_called_once_with({"next_at": 1})
