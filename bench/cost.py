@@ -17,7 +17,7 @@ from bench.conditions import SECONDS_OF_OTHERS, Conditions
 from bench.ours import Jitr
 from bench.table import Row, markdown
 from bench.world import weather
-from jitr.pacing import max_concurrency_for
+from jitr.pacing import BATCH_SIZE, max_concurrency_for
 
 PRICES_OF = "2026-09-20"
 _MILLION = 1e6
@@ -33,7 +33,6 @@ _LOG_GB = 0.50
 _WRITES = {"UpdateItem": 1, "TransactWriteItems": 4, "DeleteItem": 1}
 _READS = {"GetItem": 1, "BatchGetItem": 1}
 _LOG_BYTES = 1500  # one line for each outcome, and its share of the metrics
-_BATCH = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +68,12 @@ def measured() -> list[Cost]:
         count * SECONDS_OF_OTHERS[name.partition(":")[0]] for name, count in calls.items() if "iot:" not in name
     )
     alone = iot * latency + others
-    in_storm = max_concurrency_for(10) / 10  # an environment's interval between two activations
-    skimmed = Counter({"dynamodb:BatchGetItem": 1.0 / _BATCH})
+    in_storm = max_concurrency_for(10) / 10  # all environments are busy, and ten devices a second come up
+    skimmed = Counter({"dynamodb:BatchGetItem": 1.0 / BATCH_SIZE})
     return [
         _cost("activations, each alone", calls, alone, batch=1),
-        _cost("activations, in a storm", calls, max(alone, in_storm), batch=_BATCH),
-        _cost("duplicates", skimmed, SECONDS_OF_OTHERS["dynamodb"] / _BATCH, batch=_BATCH, items=_BATCH),
+        _cost("activations, in a storm", calls, max(alone, in_storm), batch=BATCH_SIZE),
+        _cost("duplicates", skimmed, SECONDS_OF_OTHERS["dynamodb"] / BATCH_SIZE, batch=BATCH_SIZE, items=BATCH_SIZE),
     ]
 
 

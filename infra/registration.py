@@ -23,7 +23,7 @@ from infra.function import JitrFunction
 from infra.queues import make_queue
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
-from jitr.pacing import max_concurrency_for
+from jitr.pacing import BATCH_SIZE, max_concurrency_for
 from jitr.settings import Settings
 
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
@@ -31,9 +31,6 @@ _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
 _VISIBILITY = cdk.Duration.seconds(6 * 60)
 # Only catches a function that cannot start; `register` itself decides on messages it can read.
 _RECEIVES = 1000
-# Not Lambda's default of ten: the messages of a batch are decided on one after the other, each at its turn, so the last
-# batches of a storm would take twice as long, with the other environments idle (docs/decisions/0006-pace.md).
-_BATCH = 10
 
 
 class RegistrationPath(Construct):
@@ -126,7 +123,7 @@ class RegistrationPath(Construct):
             "Mapping",
             target=register.live,
             event_source_arn=self.registrations.queue_arn,
-            batch_size=_BATCH,
+            batch_size=BATCH_SIZE,
             max_concurrency=concurrency,
             report_batch_item_failures=True,
         )

@@ -20,7 +20,7 @@ from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal as SweepJournal
 from jitr.messages import RegistrationsQueue, SweepQueue
-from jitr.pacing import Pacer
+from jitr.pacing import BATCH_SIZE, Pacer
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import CaRules, CertificateMode, Rules
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _VISIBILITY = 360.0
 _FUNCTION_TIMEOUT = 60.0
 _RECEIVES = 1000
-BATCH = 10
 _DAY = 86_400.0
 
 DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_text(encoding="utf-8")
@@ -107,7 +106,7 @@ class Deployment:
         rules: Rules,
         *,
         activations_per_second: float = 10,
-        max_concurrency: int = 15,
+        max_concurrency: int = 8,
         with_threads: bool = True,
     ) -> None:
         """`with_threads`: whether an environment decides on several messages of a batch at once, as deployed."""
@@ -205,7 +204,7 @@ class Deployment:
 
         return handler
 
-    def mapping(self, *, batch_size: int = BATCH, caller: str = "register") -> EventSourceMapping:
+    def mapping(self, *, batch_size: int = BATCH_SIZE, caller: str = "register") -> EventSourceMapping:
         """The registrations queue before `register`, one environment at a time."""
         return EventSourceMapping(
             self.registrations,

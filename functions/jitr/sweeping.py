@@ -34,12 +34,12 @@ from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_
 from jitr.iot import AwsIot
 from jitr.journal import Journal, Walk
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
-from jitr.pacing import TURNS_PER_LOOK
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
+from jitr.turns import TERMS, Need
 from jitr.value import value
 
 # What one sweep takes of what is due; the next one takes the rest.
@@ -49,7 +49,7 @@ _MOST_HELD = 20_000
 _MOST_COMPARED = 100_000
 # Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices no
 # more than their looks have anyway, forgotten ones half, so that those that knock now are served at once.
-_PART_OF_HELD, _PART_OF_FORGOTTEN = 1 / TURNS_PER_LOOK, 1 / 2
+_PART_OF_HELD, _PART_OF_FORGOTTEN = TERMS[Need.HELD].share, 1 / 2
 
 
 @dataclass(slots=True, kw_only=True)

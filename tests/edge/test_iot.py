@@ -449,7 +449,7 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
     waits: list[float] = []
     iot = AwsIot(
         cloud.iot,
-        Pacer(1.5, clock=lambda: 0.0, sleep=waits.append, offset=lambda: 0.0),
+        Pacer(1.5, clock=lambda: 0.0, sleep=waits.append),
         clock=lambda: datetime.now(UTC),
     )
     few = ["DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
@@ -464,7 +464,7 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
 
 def test_looking_at_a_things_principals_is_paced(cloud: Cloud, wire: Wire) -> None:
     waits: list[float] = []
-    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append, offset=lambda: 0.0), clock=lambda: NOW)
+    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: NOW)
     for _ in range(2):
         wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
         wire.answer("ListThingPrincipals", {"principals": [OTHER_ARN]})

@@ -78,7 +78,7 @@ class ExploredWorld:
                     "allowAutoRegistration": True,
                 }
             )
-        self.deployment = Deployment(self.account, self.rules(), activations_per_second=1e9)
+        self.deployment = Deployment(self.account, self.rules(), activations_per_second=1e9, with_threads=False)
         self.deployment.journal.keep = False
         self.mapping = self.deployment.mapping()
         self.devices: dict[str, Leaf] = {}  # by label, what connects again and again
