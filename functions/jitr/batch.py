@@ -134,17 +134,18 @@ class Batch:
 
     def _settle_in_turn(self, messages: Messages) -> None:
         """Take messages to their ends: without a turn what needs none, the others as their turns come."""
-        first = {event.certificate_id: message.id for message, event in reversed(messages)}
-        followers = [(message, event) for message, event in messages if first[event.certificate_id] != message.id]
         waiting: list[_Waiting] = []
         settled: Messages = []
+        followers: Messages = []
+        seen: set[str] = set()
         for message, event in messages:
-            if first[event.certificate_id] == message.id:
-                need = self._need(message, event)
-                if need:
-                    waiting.append(_Waiting(message=message, event=event, need=need))
-                else:
-                    settled.append((message, event))
+            if event.certificate_id in seen:  # by the certificate: SQS can hand out one message twice in a batch
+                followers.append((message, event))
+            elif need := self._need(message, event):
+                waiting.append(_Waiting(message=message, event=event, need=need))
+            else:
+                settled.append((message, event))
+            seen.add(event.certificate_id)
         waiting.sort(key=lambda one: _ORDER.index(one.need))
         turns = self._turns.reserve(Counter(one.need for one in waiting)) if waiting else []
         for message, event in settled:

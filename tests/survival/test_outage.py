@@ -13,8 +13,8 @@ from jitr.claims import Due
 from jitr.decisions import Outcome, Verdict, Word
 from jitr.errors import Reason
 from jitr.events import NO_CA_CERTIFICATE
-from jitr.handlers.register import RECEIVES_UNTIL_LEFT
 from jitr.items import certificate_key
+from jitr.redelivery import RECEIVES_UNTIL_LEFT
 from jitr.registrations import Status
 from jitr.rules import CheckMode, EnrollmentRule
 from jitr.telemetry import FAILURES, LEFT_TO_SWEEP, NOT_PERMITTED
