@@ -32,6 +32,7 @@ _RECEIVES_UNTIL_ALONE = 3
 # certificate while this one waits for its turn, and a look at AWS IoT would be one of ten a second.
 _RECALL_HOLDS = timedelta(seconds=1)
 _ORDER = tuple(Need)
+_LONGEST_PUT_OFF = 890  # seconds, of those that wait for a turn
 
 Messages = list[tuple[Message, RegistrationEvent]]
 
@@ -170,8 +171,17 @@ class Batch:
                 self._settle_with_turn(one)
         self._beside.join()
         self._turns.give_back(turns)
+        self._put_off(waiting)
+
+    def _put_off(self, waiting: list[_Waiting]) -> None:
+        """Let those that found no turn come again: new devices soon, the others one after the other."""
+        patient = sum(one.need is not Need.NEW for one in waiting)
+        line = iter(self._turns.line_up(patient) if patient else ())
         for one in waiting:
-            least, most = (5, 15) if one.need is Need.NEW else (30, 300)
+            least, most = 5, 15
+            if one.need is not Need.NEW:
+                least = min(int(next(line)) + 1, _LONGEST_PUT_OFF)
+                most = least + 5
             self._redelivery.put_off(one.message, one.event, "its turn lies too far ahead", least=least, most=most)
 
     def _need(self, message: Message, event: RegistrationEvent) -> Need | None:

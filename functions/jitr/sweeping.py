@@ -39,17 +39,16 @@ from jitr.registry import Registry
 from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
-from jitr.turns import TERMS, Need
 from jitr.value import value
 
 # What one sweep takes of what is due; the next one takes the rest.
-_MOST_DUE = 500
+_MOST_DUE, _MOST_RETIRED = 10_000, 500
 _MOST_HELD = 20_000
 # Held devices that are compared with a changed enrollment list: 2,000 reads, half a minute.
 _MOST_COMPARED = 100_000
-# Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices no
-# more than their looks have anyway, forgotten ones half, so that those that knock now are served at once.
-_PART_OF_HELD, _PART_OF_FORGOTTEN = TERMS[Need.HELD].share, 1 / 2
+# Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices all,
+# since `register` gives them only what new devices leave (turns.py); forgotten ones, which are new to it, half.
+_PART_OF_HELD, _PART_OF_FORGOTTEN = 1, 1 / 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -315,7 +314,7 @@ class Sweep:
         return len(some) == len(forgotten)
 
     def _retire(self, run: _Run) -> None:
-        due = self._registry.due(Due.RETIRE, run.now, most=_MOST_DUE)
+        due = self._registry.due(Due.RETIRE, run.now, most=_MOST_RETIRED)
         for start in range(0, len(due), 100):
             for certificate_id, record in self._registry.recall(due[start : start + 100]).items():
                 if not run.time_is_left():

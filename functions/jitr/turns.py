@@ -5,6 +5,7 @@ The quotas belong to the account, so the schedule does too. It is an item of the
     pace   next_at      when the next free turn is; microseconds since 1970
            held_at      when held devices may take their next guaranteed turn, whatever others want
            ordered_at   the same for operators' orders and imports
+           line_at      when the last of those that found no turn is to ask again
 
 One turn is one call of each scarce API: one DescribeCertificate and the UpdateCertificate after it, and what rides
 along (AttachPolicy). What calls one of them a second time takes another turn.
@@ -82,6 +83,7 @@ class Seen:
 
     next_at: float = 0.0
     guaranteed_at: Mapping[Need, float] = field(default_factory=dict)
+    line_at: float = 0.0
 
 
 class Turns:
@@ -122,6 +124,7 @@ class Turns:
         self._seen = Seen(
             next_at=_seconds(item.get("next_at", 0)),
             guaranteed_at={need: _seconds(item.get(_lane(need), 0)) for need in Need if TERMS[need].share},
+            line_at=_seconds(item.get("line_at", 0)),
         )
 
     def reserve(self, wanted: Mapping[Need, int]) -> list[float]:
@@ -146,6 +149,32 @@ class Turns:
     def give_back(self, turns: Sequence[float]) -> None:
         """Turns that nobody needs: the next batch has them, if it comes in time."""
         self._spare = list(turns)
+
+    def line_up(self, number: int) -> list[float]:
+        """Seconds after which those that found no turn may ask again: one after the other, at the rate of the turns.
+
+        So what waits is asked for no faster than it can be served, however much of it there is.
+        """
+        now = self._clock()
+        interval = self._interval
+        if self._seen.line_at <= now:
+            update, value_ = "SET line_at = :line", _in_microseconds(now) + self._microseconds(number)
+        else:
+            update, value_ = "ADD line_at :line", self._microseconds(number)
+        try:
+            with calling("UpdateItem"):
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=key(PACE),
+                    UpdateExpression=update,
+                    ExpressionAttributeValues=values(line=value_),
+                    ReturnValues="ALL_NEW",
+                )
+        except (Unavailable, ClientError):
+            self._when_unavailable()
+            return [random.uniform(30, 300) for _ in range(number)]  # noqa: S311 -- spreads load, guards nothing
+        self.see(plain(answer["Attributes"]))
+        return [self._seen.line_at - now - one * interval for one in reversed(range(number))]
 
     def wait_until(self, turn: float) -> bool:
         """Wait for a turn; False, at once, when it comes after the function's deadline."""
