@@ -156,3 +156,12 @@ def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, 
 def is_throttle(response: tuple[object, dict[str, Any]] | None) -> bool:
     """Whether an answer, as botocore's `needs-retry` event hands it over, asks for patience."""
     return response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED
+
+
+def attempts_of(answer: Mapping[str, Any]) -> tuple[int, int]:
+    """How many attempts a call took, and how many of them were throttled, by botocore's answer or error.
+
+    What was tried again is taken for throttled: other failures are rare.
+    """
+    attempts = 1 + answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+    return attempts, attempts - (answer.get("Error", {}).get("Code") not in _THROTTLED)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from jitr.edge import calling, try_once
+from jitr.edge import attempts_of, calling, try_once
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, StaleMarker
 from jitr.pacing import Pace
 from jitr.provisioning import (
@@ -46,6 +46,9 @@ _PACED = frozenset(
         "ListCertificatesByCA",
     }
 )
+
+# Of them, what every activation needs: these bound the rate.
+_SCARCE = frozenset({"DescribeCertificate", "UpdateCertificate"})
 
 _CA_CACHE = timedelta(seconds=60)
 _PAGE = 250  # the most
@@ -86,6 +89,7 @@ class AwsIot:
         with self._calling("DescribeCertificate"):
             try:
                 answer = self._client.describe_certificate(certificateId=certificate_id)
+                self._pacer.note(*attempts_of(answer))
             except self._client.exceptions.ResourceNotFoundException as error:
                 raise CertificateUnknown(certificate_id) from error
         description = answer["certificateDescription"]
@@ -243,7 +247,8 @@ class AwsIot:
         # service may have carried out the first one although no answer came.
         with self._provisioning("UpdateCertificate"):
             try:
-                self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
+                answer = self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
+                self._pacer.note(*attempts_of(answer))
             except self._client.exceptions.ResourceNotFoundException as error:
                 raise CertificateUnknown(certificate_id) from error
             except self._client.exceptions.CertificateStateException as error:
@@ -289,7 +294,12 @@ class AwsIot:
             self._take_turn(operation)
             self._mine.turns.discard(operation)
         with calling(operation):
-            yield
+            try:
+                yield
+            except ClientError as error:
+                if operation in _SCARCE:
+                    self._pacer.note(*attempts_of(error.response))
+                raise
 
     def _take_turn(self, operation: str) -> None:
         if operation not in self._mine.turns:

@@ -26,8 +26,33 @@ def max_concurrency_for(activations_per_second: float) -> int:
     return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
 
 
+# Throttles are judged over so many seconds, of all environments together.
+WINDOW = 10.0
+# Calls that take unequally long on their way are throttled now and then, at full rate one in eight where AWS's buckets
+# hold a fifth of a second; that is no lower quota. Where another tool takes half of it, every third is.
+_SUSTAINED, _RARE = 0.2, 0.02
+FEWEST_CALLS = 20  # that say anything
+_RECOVERY = 1.03  # a window; from half of the rate back to all of it in four minutes
+_LEAST_PART = 0.05
+
+
+def judged_rate(rate: float, *, calls: int, throttles: int, seconds: float, full: float) -> float:
+    """The turns a second to take from now on, after a window with so many calls of the scarce APIs (two in a turn).
+
+    Sustained throttling sets the rate to what was accepted; single throttles change nothing; without them it recovers.
+    """
+    if throttles < _RARE * calls:
+        return min(rate * _RECOVERY, full)
+    if throttles > _SUSTAINED * calls and seconds < 3 * WINDOW:
+        return min(max((calls - throttles) / 2 / seconds, _LEAST_PART * full), rate)
+    return rate
+
+
 class Pace(Protocol):
     """Whatever says when a call may be made."""
+
+    def note(self, attempts: int, throttles: int) -> None:
+        """A call of a scarce API took so many attempts, and so many of them were throttled."""
 
     def wait(self, name: str) -> None:
         """Return when the next call of this name may be made.
@@ -53,6 +78,9 @@ class Pacer:
         self._clock = clock
         self._sleep = sleep
         self._next: dict[str, float] = {}
+
+    def note(self, attempts: int, throttles: int) -> None:
+        """Nothing is learnt from it: whoever has a part of the rate does not use all of it."""
 
     def wait(self, name: str) -> None:
         """Return when the next call of this name may be made."""

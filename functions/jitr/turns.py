@@ -6,6 +6,9 @@ The quotas belong to the account, so the schedule does too. It is an item of the
            held_at      when held devices may take their next guaranteed turn, whatever others want
            ordered_at   the same for operators' orders and imports
            line_at      when the last of those that found no turn is to ask again
+           calls, throttles      of the scarce APIs so far, of all environments; each adds its own as it reserves
+           judged_at, judged_calls, judged_throttles    what they were when the rate was last judged (pacing.py)
+           rate         the turns a second that AWS accepts, in thousandths; none: as many as are configured
 
 One turn is one call of each scarce API: one DescribeCertificate and the UpdateCertificate after it, and what rides
 along (AttachPolicy). What calls one of them a second time takes another turn.
@@ -24,17 +27,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from jitr.attributes import key, plain, values
+from jitr.attributes import key, plain, setting, values
 from jitr.edge import CLIENT_CONFIG, calling
 from jitr.errors import Unavailable
 from jitr.items import SCHEMA
+from jitr.pacing import FEWEST_CALLS, WINDOW, judged_rate
 from jitr.value import value
 
 if TYPE_CHECKING:
@@ -51,6 +55,8 @@ BUCKET = 0.5
 # A schedule that lies further ahead was written by a broken clock, in seconds.
 _BROKEN = 60.0
 _MICROSECONDS = 1_000_000
+_THOUSAND = 1000
+_COUNTS = ("calls", "throttles", "judged_calls", "judged_throttles")
 
 
 class Need(Enum):
@@ -84,6 +90,12 @@ class Seen:
     next_at: float = 0.0
     guaranteed_at: Mapping[Need, float] = field(default_factory=dict)
     line_at: float = 0.0
+    calls: int = 0
+    throttles: int = 0
+    judged_at: float = 0.0
+    judged_calls: int = 0
+    judged_throttles: int = 0
+    rate: float | None = None
 
 
 class Turns:
@@ -103,7 +115,7 @@ class Turns:
         """`environments` is how many there are at most; `when_unavailable` tells that a share was taken instead."""
         self._client = client
         self._table = table
-        self._interval = 1 / per_second
+        self._per_second = per_second
         self._environments = environments
         self._when_unavailable = when_unavailable
         self._clock = clock
@@ -113,7 +125,22 @@ class Turns:
         self._spare: list[float] = []
         self._share_at = 0.0
         self._owed = 0
+        self._noted = [0, 0]  # calls of the scarce APIs, and throttles, that were not told yet
         self._mine = threading.local()  # .used: names of the calls that were made in this thread's turn
+
+    @property
+    def rate(self) -> float:
+        """Turns a second."""
+        return min(self._seen.rate or self._per_second, self._per_second)
+
+    @property
+    def _interval(self) -> float:
+        return 1 / self.rate
+
+    def note(self, attempts: int, throttles: int) -> None:
+        """A call of a scarce API took so many attempts, and so many of them were throttled."""
+        self._noted[0] += attempts
+        self._noted[1] += throttles
 
     def expire_in(self, seconds: float) -> None:
         """From now on let nothing wait for longer than that: what calls would be cut off by its deadline."""
@@ -125,6 +152,9 @@ class Turns:
             next_at=_seconds(item.get("next_at", 0)),
             guaranteed_at={need: _seconds(item.get(_lane(need), 0)) for need in Need if TERMS[need].share},
             line_at=_seconds(item.get("line_at", 0)),
+            judged_at=_seconds(item.get("judged_at", 0)),
+            rate=float(item["rate"]) / _THOUSAND if "rate" in item else None,
+            **{name: int(item.get(name, 0)) for name in _COUNTS},
         )
 
     def reserve(self, wanted: Mapping[Need, int]) -> list[float]:
@@ -139,6 +169,7 @@ class Turns:
         if not missing:
             return spare
         try:
+            self._judge(now)
             first = self._reserved(missing + self._owed, lanes, now)
         except (Unavailable, ClientError):
             self._when_unavailable()
@@ -248,14 +279,51 @@ class Turns:
             return anew
         return max(self._added(number, lanes), now - BUCKET)
 
+    def _judge(self, now: float) -> None:
+        """Once in a window, whoever comes first sets the rate to what AWS accepts.
+
+        Raises Unavailable.
+        """
+        seen = self._seen
+        if now - seen.judged_at < WINDOW or seen.calls - seen.judged_calls < FEWEST_CALLS:
+            return
+        rate = judged_rate(
+            self.rate,
+            calls=seen.calls - seen.judged_calls,
+            throttles=seen.throttles - seen.judged_throttles,
+            seconds=now - seen.judged_at,
+            full=self._per_second,
+        )
+        judged = {
+            "judged_at": _in_microseconds(now),
+            "judged_calls": seen.calls,
+            "judged_throttles": seen.throttles,
+            "rate": round(rate * _THOUSAND),
+        }
+        update = setting(self._table, PACE, **judged)
+        update["ConditionExpression"] = "attribute_not_exists(judged_at) OR judged_at = :seen"
+        update["ExpressionAttributeValues"] = {
+            **update.get("ExpressionAttributeValues", {}),
+            **values(seen=_in_microseconds(seen.judged_at)),
+        }
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(**update)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return  # another environment did
+        self._seen = replace(seen, judged_at=now, judged_calls=seen.calls, judged_throttles=seen.throttles, rate=rate)
+
     def _added(self, number: int, lanes: Mapping[Need, float]) -> float:
         sets = "".join(f" SET {_lane(need)} = :{need.value}" for need in lanes)
+        (calls, throttles), self._noted = self._noted, [0, 0]
         with calling("UpdateItem"):
             answer = self._client.update_item(
                 TableName=self._table,
                 Key=key(PACE),
-                UpdateExpression=f"ADD next_at :taken{sets}",
-                ExpressionAttributeValues=values(taken=self._microseconds(number), **_lanes(lanes)),
+                UpdateExpression=f"ADD next_at :taken, calls :calls, throttles :throttles{sets}",
+                ExpressionAttributeValues=values(
+                    taken=self._microseconds(number), calls=calls, throttles=throttles, **_lanes(lanes)
+                ),
                 ReturnValues="ALL_NEW",
             )
         self.see(plain(answer["Attributes"]))

@@ -174,3 +174,33 @@ def test_what_found_no_turn_asks_again_one_after_the_other_at_the_rate(fleet: Fl
     assert fleet.look(other).line_up(2) == pytest.approx([0.4, 0.5], abs=1e-3)
     fleet.aws.clock.advance(60)
     assert fleet.look(one).line_up(1) == pytest.approx([0.1], abs=1e-3)
+
+
+def through_a_window(fleet: Fleet, turns: Turns, *, throttled: bool) -> None:
+    """Ten seconds in which every turn is used, and every third call is throttled, or none."""
+    for _ in range(100):
+        fleet.look(turns).reserve({Need.NEW: 1})
+        turns.note(3, 1 if throttled else 0)
+        turns.note(3, 1 if throttled else 0)
+        fleet.aws.clock.advance(0.1)
+
+
+def test_sustained_throttling_slows_every_environment_and_they_recover(fleet: Fleet) -> None:
+    turns, other = fleet.environment(), fleet.environment()
+    through_a_window(fleet, turns, throttled=False)
+    through_a_window(fleet, turns, throttled=True)
+    through_a_window(fleet, turns, throttled=True)
+    assert fleet.look(other).rate < RATE
+    slow = other.rate
+    for _ in range(5):
+        through_a_window(fleet, turns, throttled=False)
+    assert slow < fleet.look(other).rate <= RATE
+
+
+def test_the_rate_is_judged_by_one_environment_in_a_window_and_not_for_a_lone_device(fleet: Fleet) -> None:
+    turns = fleet.environment()
+    for _ in range(5):
+        fleet.look(turns).reserve({Need.NEW: 1})
+        turns.note(2, 0)
+        fleet.aws.clock.advance(100)
+    assert fleet.aws.made() == ["UpdateItem"] * 5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.pacing import Pacer, max_concurrency_for
+from jitr.pacing import Pacer, judged_rate, max_concurrency_for
 
 
 @dataclass
@@ -99,3 +99,26 @@ def test_no_two_calls_of_one_name_are_closer_than_the_interval(interval: int, ca
             # neither too early, nor later than it must be
             assert clock.now == max(asked, let_through[name][-1] + interval)
         let_through[name].append(clock.now)
+
+
+@pytest.mark.parametrize(
+    ("throttles", "rate"),
+    [
+        pytest.param(60, 7.0, id="sustained, so what was accepted"),
+        pytest.param(26, 9.0, id="now and then, as a small bucket throttles"),
+        pytest.param(1, 9.27, id="single ones, so it recovers"),
+    ],
+)
+def test_sustained_throttling_sets_the_rate_to_what_was_accepted(throttles: int, rate: float) -> None:
+    assert judged_rate(9.0, calls=200, throttles=throttles, seconds=10, full=10) == pytest.approx(rate)
+
+
+def test_from_half_of_the_rate_all_of_it_is_back_in_four_minutes() -> None:
+    rate, windows = 5.0, 0
+    while rate < 10:
+        rate, windows = judged_rate(rate, calls=100, throttles=0, seconds=10, full=10), windows + 1
+    assert windows == 24
+
+
+def test_throttles_of_long_ago_set_no_rate() -> None:
+    assert judged_rate(5.0, calls=100, throttles=100, seconds=60, full=10) == 5
