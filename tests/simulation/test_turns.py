@@ -177,11 +177,10 @@ def test_what_found_no_turn_asks_again_one_after_the_other_at_the_rate(fleet: Fl
 
 
 def through_a_window(fleet: Fleet, turns: Turns, *, throttled: bool) -> None:
-    """Ten seconds in which every turn is used, and every third call is throttled, or none."""
+    """Ten seconds in which every turn is used, and every second call is throttled, or none."""
     for _ in range(100):
         fleet.look(turns).reserve({Need.NEW: 1})
-        turns.note(3, 1 if throttled else 0)
-        turns.note(3, 1 if throttled else 0)
+        turns.note(2, 1 if throttled else 0)
         fleet.aws.clock.advance(0.1)
 
 
