@@ -29,12 +29,15 @@ from bench.world import Registrar, Storm, weather
 from simulation.quotas import CONNECTS_PER_SECOND
 
 _DEFAULT_RATE = 10.0
+_A_BURST = 60.0  # seconds: what comes within less is told
 
 HANDLERS: dict[str, Callable[[Conditions], Registrar]] = {
     "aws-blog": lambda _: AwsBlog(),
     "iot-dr": lambda _: IotDr(),
     "softchef": lambda _: SoftChef(),
-    "jitr": lambda conditions: Jitr(activations_per_second=_DEFAULT_RATE * conditions.raised),
+    "jitr": lambda conditions: Jitr(
+        activations_per_second=_DEFAULT_RATE * conditions.raised, max_concurrency=conditions.environments
+    ),
 }
 
 HEADER = (
@@ -45,6 +48,7 @@ HEADER = (
     "last registered, s",
     "all ACTIVE, s",
     "times the bound",
+    "seconds above",
     "lost",
     "dead-lettered",
     "throttled",
@@ -93,6 +97,10 @@ def described(conditions: Conditions) -> str:
         words.append(f"{conditions.taken:.0%} of the quota taken")
     if conditions.held:
         words.append(f"{conditions.held:,} held devices knock")
+    if conditions.within < _A_BURST:
+        words.append(f"within {conditions.within:g} s")
+    if conditions.environments:
+        words.append(f"{conditions.environments} environments")
     if conditions.shuffled:
         words.append("queue in no order")
     return ", ".join(words)
@@ -134,6 +142,7 @@ def _row(storm: Storm) -> list[str | float | None]:
         None if storm.all_registered is None else round(storm.all_registered),
         None if storm.all_active is None else round(storm.all_active),
         None if storm.times_the_bound is None else round(storm.times_the_bound, 3),
+        None if storm.seconds_above is None else f"{storm.seconds_above:.1f}",
         storm.lost,
         storm.dead,
         f"{storm.throttled_share:.1%}",
@@ -179,6 +188,7 @@ def as_json(storm: Storm) -> dict[str, Any]:
     return fields | {
         "bound": storm.conditions.bound,
         "times_the_bound": storm.times_the_bound,
+        "seconds_above": storm.seconds_above,
         "throttled_share": storm.throttled_share,
     }
 
@@ -195,6 +205,7 @@ def _conditions(options: argparse.Namespace) -> Iterator[Conditions]:
             raised=options.raised,
             taken=options.taken,
             held=options.held,
+            environments=options.environments,
             connects_per_second=options.connects,
             registrations_bound=options.registrations,
             shuffled=options.shuffled,
@@ -215,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--raised", type=float, default=default.raised, help="quotas against the defaults")
     parser.add_argument("--taken", type=float, default=default.taken, help="share of the quotas another tool takes")
     parser.add_argument("--held", type=int, default=default.held, help="devices that wait for something, and knock")
+    parser.add_argument("--environments", type=int, help="of Lambda at most; as many as deployed, if not given")
     parser.add_argument("--registrations", action=argparse.BooleanOptionalAction, default=True, help="15 a second")
     parser.add_argument("--connects", type=float, default=default.connects_per_second, help="CONNECTs a second")
     parser.add_argument("--shuffled", action="store_true", help="the queue keeps no order")

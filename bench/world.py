@@ -89,6 +89,13 @@ class Storm:
         return self.all_active / self.conditions.bound if self.all_active is not None else None
 
     @property
+    def seconds_above(self) -> float | None:
+        """Seconds from when the last device could be ACTIVE at the earliest: by the bound, or by its registration."""
+        if self.all_active is None or self.all_registered is None:
+            return None
+        return self.all_active - max(self.conditions.bound, self.all_registered)
+
+    @property
     def throttled_share(self) -> float:
         return self.throttled / self.iot_calls if self.iot_calls else 0.0
 
