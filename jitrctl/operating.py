@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from jitr.decisions import Record
     from jitr.iot import AwsIot
+    from jitr.registrations import DeviceRegistration
     from jitr.registry import Registry
     from jitr.rules import Rules
 
@@ -175,10 +176,7 @@ class Operator:
         meant; Unavailable.
         """
         record = self._as_seen(certificate_id, seen)
-        try:
-            device = self._iot.describe(certificate_id)
-        except CertificateUnknown:
-            device = None
+        device = self._described(certificate_id)
         if device and device.status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
         if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
@@ -186,15 +184,19 @@ class Operator:
                 "the certificate was revoked, or taken away by an operator: say --revoked if that is to be undone"
             )
         stands, done = record.verdict, _NOTHING
-        released = self._verdict(Word.RELEASED, order)
-        if device:
-            released = replace(released, of_registration=device.created_at, of_status=device.status)
         try:
             if device and device.status is Status.PENDING_ACTIVATION:
                 # A delivery may be under way, between attaching and ACTIVE.
                 denied = self._deny(certificate_id, Word.DENIED, order, stands)
                 stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
                 self._carry_out(certificate_id, denied, Word.DENIED, order)
+                device = self._described(certificate_id)
+                if device and device.status is Status.REVOKED and not revoked:
+                    raise OperatingError(f"somebody has just revoked the certificate; {done}")
+            released = self._verdict(Word.RELEASED, order)
+            if device:
+                # The functions tell what is released from what somebody does to the certificate afterwards.
+                released = replace(released, of_registration=device.created_at, of_status=device.status)
             self._registry.give_verdict(certificate_id, released, seen=stands, forget_decision=True)
         except AnotherVerdict as other:
             raise OperatingError(f"{other}; {done}") from other
@@ -292,8 +294,12 @@ class Operator:
         return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
 
     def _status(self, certificate_id: str) -> Status | None:
+        device = self._described(certificate_id)
+        return device.status if device else None
+
+    def _described(self, certificate_id: str) -> DeviceRegistration | None:
         try:
-            return self._iot.describe(certificate_id).status
+            return self._iot.describe(certificate_id)
         except CertificateUnknown:
             return None
 

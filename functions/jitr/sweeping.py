@@ -7,7 +7,7 @@
                     when the list has
     3 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
     4 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
-                    older than the horizon that wait without a decision
+                    older than the horizon that wait without a decision, and records what others revoked or deactivated
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
@@ -109,6 +109,7 @@ class Sweep:
             announcer=announcer,
             clock=clock,
             horizon=timedelta(seconds=rules.horizon),
+            rules_digest=self._rules_digest,
         )
         self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
