@@ -49,6 +49,15 @@ class OperatingError(Refused):
     """An operator's order cannot be carried out; the text says what to do."""
 
 
+class OvertakenByColleague(OperatingError):
+    """Another operator was faster; `verdict` stands now, None if what is known was dropped."""
+
+    def __init__(self, other: AnotherVerdict, done: str = _NOTHING) -> None:
+        """`done` says what this order has done, and what to do now."""
+        self.verdict = other.verdict
+        super().__init__(f"{other}; {done}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """Who orders it, and why."""
@@ -98,7 +107,7 @@ class Operator:
             record = self._deny(certificate_id, word, order, seen.verdict)
         except AnotherVerdict as other:
             if other.verdict is None or other.verdict.word is not word:
-                raise OperatingError(f"{other}; {_NOTHING}") from other
+                raise OvertakenByColleague(other) from other
             record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague said the same
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
         return self._carry_out(certificate_id, record, word, order), record.verdict
@@ -124,9 +133,10 @@ class Operator:
                 try:
                     twin = self._deny(twin_id, word, order, twin.verdict)
                 except AnotherVerdict as other:
-                    raise OperatingError(
-                        f"{other}. It is certificate {certificate_id[:16]} with its signature written differently, "
-                        "for which the order was carried out: give it again for this one"
+                    raise OvertakenByColleague(
+                        other,
+                        f"it is certificate {certificate_id[:16]} with its signature written differently, for which "
+                        "the order was carried out: give it again for this one",
                     ) from other
                 status = self._end(twin_id, twin) or status
         return status
@@ -155,8 +165,8 @@ class Operator:
         status = self._status(certificate_id)
         if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
             raise OperatingError(
-                f"the certificate is {status or 'not registered here'}, and was taken away or refused for good: "
-                "`jitrctl device release` lets it be judged again"
+                f"the certificate is {status or 'not registered here'}, and was taken away or refused for good"
+                f"{_in_words(record)}: `jitrctl device release` lets it be judged again"
             )
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")
@@ -164,7 +174,7 @@ class Operator:
             self._registry.give_verdict(certificate_id, self._verdict(Word.APPROVED, order), seen=record.verdict)
         except AnotherVerdict as other:
             if other.verdict is None or other.verdict.word is not Word.APPROVED:
-                raise OperatingError(f"{other}; {_NOTHING}") from other
+                raise OvertakenByColleague(other) from other
         return status
 
     def release(self, certificate_id: str, order: Order, *, revoked: bool = False, seen: Record | None = None) -> None:
@@ -181,7 +191,8 @@ class Operator:
             raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
         if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
             raise OperatingError(
-                "the certificate was revoked, or taken away by an operator: say --revoked if that is to be undone"
+                f"the certificate was revoked, or taken away by an operator{_in_words(record)}: say --revoked if that is "
+                "to be undone"
             )
         stands, done = record.verdict, _NOTHING
         try:
@@ -199,7 +210,7 @@ class Operator:
                 released = replace(released, of_registration=device.created_at, of_status=device.status)
             self._registry.give_verdict(certificate_id, released, seen=stands, forget_decision=True)
         except AnotherVerdict as other:
-            raise OperatingError(f"{other}; {done}") from other
+            raise OvertakenByColleague(other, done) from other
         if device:
             self._delete(certificate_id, device.arn)
 
@@ -274,7 +285,7 @@ class Operator:
             elif seen:
                 self._registry.forget_decision(certificate_id, seen=seen)
         except AnotherVerdict as other:
-            raise OperatingError(f"{other}; what is recorded of it stays") from other
+            raise OvertakenByColleague(other, "what is recorded of it stays") from other
 
     def _recall(self, certificate_id: str) -> Record:
         return self._registry.recall([certificate_id])[certificate_id]
@@ -287,7 +298,7 @@ class Operator:
         record = self._recall(certificate_id)
         may_stand = record.verdict is not None and record.verdict.word is unless
         if seen and record.verdict_number != seen.verdict_number and not may_stand:
-            raise OperatingError(f"{AnotherVerdict(certificate_id, record.verdict)}; {_NOTHING}")
+            raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
         return record
 
     def _verdict(self, word: Word, order: Order) -> Verdict:
@@ -354,3 +365,8 @@ class Operator:
                 self._sleep(_POLL)
             else:
                 return
+
+
+def _in_words(record: Record) -> str:
+    """The verdict that stands, for the end of a clause."""
+    return f" ({record.verdict.in_words})" if record.verdict else ""

@@ -1,4 +1,4 @@
-"""The day's full pass over a CA's certificates: counts by status, ACTIVE ones against a verdict, and what others took away.
+"""The day's full pass over a CA's certificates: counts them, reports contradictions, records what others took away.
 
 A claim sees what stands against it, so such a certificate was ACTIVE before the word came, or was made so by hand. It
 is reported and left alone: entries decide on who comes in, operators on those who are inside.

@@ -164,6 +164,11 @@ class Verdict:
         """
         return self.version or round(self.at.timestamp() * 1000)
 
+    @property
+    def in_words(self) -> str:
+        """Whose verdict it is, when and why: revoked by arn:…/ann 2026-11-26 10:00Z ('stolen')."""
+        return f"{self.word} by {self.by} {self.at:%Y-%m-%d %H:%M}Z" + (f" ({self.note!r})" if self.note else "")
+
     def releases(self, found: Decision) -> bool:
         """Whether a status that was found is the one that this release ends, by the deletion of its registration.
 
@@ -189,10 +194,7 @@ class AnotherVerdict(JitrError):
         """`verdict` stands now; None: what is known of the certificate was dropped meanwhile."""
         self.certificate_id = certificate_id
         self.verdict = verdict
-        said = "what is known of it was dropped meanwhile"
-        if verdict:
-            said = f"{verdict.word} by {verdict.by} {verdict.at:%Y-%m-%d %H:%M}Z, which came first"
-            said += f": {verdict.note!r}" if verdict.note else ""
+        said = f"{verdict.in_words}, which came first" if verdict else "what is known of it was dropped meanwhile"
         super().__init__(f"certificate {certificate_id[:16]}: {said}")
 
 
@@ -322,8 +324,8 @@ class Record:
         if self.verdict is None or self.decision is None:
             return False
         if self.decision.verdict_seen is None:
-            # An earlier version made the decision, and did not keep what it had seen. The times come from two clocks, an
-            # operator's and a function's, and say nothing. One more look does, whose decision keeps it.
+            # An earlier version made the decision, and did not keep what it had seen. The times are of two clocks, an
+            # operator's and a function's, and prove nothing. So it is looked at once more, and that decision keeps it.
             return True
         return self.decision.verdict_seen != self.verdict.number
 
