@@ -164,9 +164,11 @@ class Operator:
         record = self._as_seen(certificate_id, seen, unless=Word.APPROVED)
         status = self._status(certificate_id)
         if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
-            raise OperatingError(
+            raise self._refusal(
+                certificate_id,
+                record.verdict,
                 f"the certificate is {status or 'not registered here'}, and was taken away or refused for good"
-                f"{_in_words(record)}: `jitrctl device release` lets it be judged again"
+                f"{_in_words(record)}: `jitrctl device release` lets it be judged again",
             )
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")
@@ -190,9 +192,11 @@ class Operator:
         if device and device.status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
         if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
-            raise OperatingError(
-                f"the certificate was revoked, or taken away by an operator{_in_words(record)}: say --revoked if that is "
-                "to be undone"
+            raise self._refusal(
+                certificate_id,
+                record.verdict,
+                f"the certificate was revoked, or taken away by an operator{_in_words(record)}: say --revoked if that "
+                "is to be undone",
             )
         stands, done = record.verdict, _NOTHING
         try:
@@ -203,7 +207,9 @@ class Operator:
                 self._carry_out(certificate_id, denied, Word.DENIED, order)
                 device = self._described(certificate_id)
                 if device and device.status is Status.REVOKED and not revoked:
-                    raise OperatingError(f"somebody has just revoked the certificate; {done}")
+                    raise self._refusal(
+                        certificate_id, stands, f"somebody has just revoked the certificate; {done}", done
+                    )
             released = self._verdict(Word.RELEASED, order)
             if device:
                 # The functions tell what is released from what somebody does to the certificate afterwards.
@@ -300,6 +306,16 @@ class Operator:
         if seen and record.verdict_number != seen.verdict_number and not may_stand:
             raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
         return record
+
+    def _refusal(self, certificate_id: str, seen: Verdict | None, why: str, done: str = _NOTHING) -> OperatingError:
+        """Why an order is refused: a colleague's verdict, if one came since the one that was seen.
+
+        Raises Unavailable.
+        """
+        stands = self._recall(certificate_id).verdict
+        if stands and stands.number != (seen.number if seen else 0):
+            return OvertakenByColleague(AnotherVerdict(certificate_id, stands), done)
+        return OperatingError(why)
 
     def _verdict(self, word: Word, order: Order) -> Verdict:
         return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)

@@ -98,7 +98,7 @@ def test_a_verdict_that_came_after_the_look_ends_an_adoption(cloud: Cloud) -> No
     adopting = adoption(cloud)
     assert adopting.look() == (device, True)
     cloud.registry.give_verdict(device, said(Word.REVOKED, note="stolen"), seen=None)
-    with pytest.raises(OvertakenByColleague, match="revoked by .*stolen.*, which came first") as overtaken:
+    with pytest.raises(OvertakenByColleague, match=r"revoked by .*stolen.*, which came first") as overtaken:
         adopting.carry_out()
     assert overtaken.value.verdict
     assert cloud.registry.owner("sensor-0001") is None
