@@ -9,7 +9,7 @@ import pytest
 from jitr.decisions import Owner, Word
 from jitr.enrollment import EntryRule
 from jitr.rules import OnReject, OnReplacement
-from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for
+from tests.cases.issuing import DAY, NOW, factory, rules_for
 from tests.edge.cloud import Cloud
 from tests.edge.test_enrollment import of_device
 from tests.edge.test_registry import deny

@@ -134,9 +134,9 @@ class Promises:
         item = client.get_item(TableName=self.deployment.settings.registry_table, Key=key).get("Item", {})
         return to_record(plain(item))
 
-    def owner(self, name: str = NAME) -> Owner:
+    def owner(self) -> Owner:
         client = self.account.client("dynamodb", caller="admin")
-        key = {"id": {"S": f"thing#{name}"}}
+        key = {"id": {"S": f"thing#{NAME}"}}
         return to_owner(plain(client.get_item(TableName=self.deployment.settings.registry_table, Key=key)["Item"]))
 
     def pass_days(self, days: int, *leaves: Leaf) -> None:
