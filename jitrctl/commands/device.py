@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 app = typer.Typer(
-    help="Look at one device, and give orders about it: everywhere, or in some accounts.", no_args_is_help=True
+    help="Look at one device, and give orders about it: everywhere, or in some accounts. "
+    "If a colleague was faster, an order changes nothing, and says who it was.",
+    no_args_is_help=True,
 )
 app.command()(show)
 app.command()(where)
