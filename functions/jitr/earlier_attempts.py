@@ -13,7 +13,7 @@ from datetime import datetime
 
 from jitr.case import Attempt, Case
 from jitr.decisions import Outcome, Record
-from jitr.errors import Overtaken, Reason, Rejected, Unavailable
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.iot import AwsIot
 from jitr.provisioning import AttachThingPrincipal, DetachThingPrincipal
 from jitr.registrations import DeviceRegistration, Status
@@ -35,9 +35,10 @@ class EarlierAttempts:
         """
         if case.record.tried_names - {thing_name}:
             self._leave_other_things(case, thing_name)
-        elif case.examined.named_by_hook and case.record.tried_name != thing_name:
-            if not self._registry.note_tried(case.device.certificate_id, thing_name, case.record):
-                raise Overtaken("another attempt has begun, or a decision was made meanwhile")
+            return
+        is_new = case.examined.named_by_hook and case.record.tried_name != thing_name
+        if is_new and not self._registry.note_tried(case.device.certificate_id, thing_name, case.record):
+            raise Overtaken("another attempt has begun, or a decision was made meanwhile")
 
     def attach(self, case: Case, step: AttachThingPrincipal) -> None:
         """Attach the certificate to its thing, which AWS IoT refuses while it is attached to another one.
@@ -53,7 +54,14 @@ class EarlierAttempts:
             raise
 
     def leave_traces(
-        self, device: DeviceRegistration, record: Record, attempt: Attempt, *, policy: str | None, now: datetime
+        self,
+        device: DeviceRegistration,
+        record: Record,
+        attempt: Attempt,
+        error: Exception,
+        *,
+        policy: str | None,
+        now: datetime,
     ) -> None:
         """Let the next attempt begin at once, and know the thing name that this one used and did not come in with."""
         certificate_id, name = device.certificate_id, attempt.tried
@@ -61,6 +69,10 @@ class EarlierAttempts:
             if attempt.has_begun and self._registry.hand_back_intent(certificate_id, run=attempt.run, tried=name):
                 return
             if name is None or name == record.tried_name:
+                return
+            if isinstance(error, CertificateUnknown):
+                # No item for an id that AWS IoT does not know; but the thing is to be deleted.
+                self._registry.note_withdrawals(marks(certificate_id, {name}, policy, now))
                 return
             if self._registry.note_tried(certificate_id, name, record):
                 return
@@ -100,4 +112,3 @@ class EarlierAttempts:
             case.apply(DetachThingPrincipal(thing_name=other, certificate_arn=case.device.arn), self._iot)
         if others:
             raise Unavailable(f"the certificate is being detached from thing {', '.join(sorted(others))}")
-

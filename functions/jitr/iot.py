@@ -260,6 +260,16 @@ class AwsIot:
             pages = self._client.get_paginator("list_attached_policies").paginate(target=device.arn)
             return tuple(policy["policyName"] for page in pages for policy in page["policies"])
 
+    def lacks(self, device: DeviceRegistration, *, thing_name: str | None = None) -> tuple[str, ...]:
+        """What a certificate needs to work and does not have: `thing` (this one, or any), `policy` (any).
+
+        Raises Rejected, CertificateUnknown, Unavailable.
+        """
+        things = self.things_of(device)
+        has_thing = thing_name in things if thing_name else bool(things)
+        has = {"thing": has_thing, "policy": bool(self.policies_of(device))}
+        return tuple(what for what, there in has.items() if not there)
+
     def principals_of(self, thing_name: str) -> frozenset[str]:
         """The ARNs of what is attached to a thing.
 

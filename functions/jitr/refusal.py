@@ -3,7 +3,7 @@
 What an earlier attempt may have attached or claimed is taken back, so that the rightful device can have it.
 """
 
-from collections.abc import Set
+from collections.abc import Collection
 from dataclasses import replace
 
 from jitr.case import Case
@@ -88,7 +88,7 @@ class Refusal:
             decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
         return decision
 
-    def _withdraw(self, case: Case, names: Set[str]) -> None:
+    def _withdraw(self, case: Case, names: Collection[str]) -> None:
         """Detach what was attached."""
         if not names or case.rules is None:
             return

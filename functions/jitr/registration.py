@@ -24,7 +24,7 @@ from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome, Record
 from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import NotItsTurn, Overtaken, Rejected, Unavailable
+from jitr.errors import NotItsTurn, Overtaken, Rejected
 from jitr.events import RegistrationEvent
 from jitr.examining import Examiner
 from jitr.hook import Hook
@@ -138,9 +138,9 @@ class Registration:
                 tried=attempt.tried,
                 taken_back=attempt.taken_back,
             )
-        except Exception:
+        except Exception as error:
             # Else the next attempt would have to wait until this one is known to be dead.
-            self._earlier.leave_traces(device, record, attempt, policy=self._policy(device), now=self._clock())
+            self._earlier.leave_traces(device, record, attempt, error, policy=self._policy(device), now=self._clock())
             raise
         return decision.outcome, decision
 
@@ -149,7 +149,7 @@ class Registration:
 
         Raises Unavailable.
         """
-        self._registry.note_withdrawals(marks(certificate_id, record.tried_names, None, self._clock()))
+        self._leave_to_sweep(certificate_id, record, None)
         self._restitution.give_back(record.intent)
         if record.is_held:
             self._registry.nothing_due(certificate_id, Due.LOOK)
@@ -162,6 +162,12 @@ class Registration:
         Raises Unavailable.
         """
         self._registry.leave_unfinished(certificate_id, self._clock())
+
+    def _leave_to_sweep(self, certificate_id: str, record: Record, policy: str | None) -> None:
+        """Have the sweep take back what attempts left of a certificate that will not be activated."""
+        if record.tried_names:
+            left = marks(certificate_id, record.tried_names, policy, self._clock())
+            self._registry.note_withdrawals(left)
 
     def _compare(self, event: RegistrationEvent, device: DeviceRegistration) -> None:
         """Report an event that says something else than AWS; the certificate decides."""
@@ -182,8 +188,7 @@ class Registration:
     ) -> tuple[Outcome, Decision | None]:
         intent = record.intent
         if device.status is not Status.ACTIVE and (intent or record.is_news(self._found(device, record))):
-            left = marks(device.certificate_id, record.tried_names, self._policy(device), now)
-            self._registry.note_withdrawals(left)
+            self._leave_to_sweep(device.certificate_id, record, self._policy(device))
         if intent and intent.is_for(device.created_at) and intent.status is device.status:
             # We set this status and died before saying so; or somebody else did, before the name was given back.
             if device.status is not Status.ACTIVE:

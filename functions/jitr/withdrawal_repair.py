@@ -6,8 +6,8 @@
     PENDING_ACTIVATION          what it is not attached to is deleted
     INACTIVE, REVOKED           it is detached, and what is left is deleted; its policy only if it was never ACTIVE
     gone                        what is left is deleted
-    ACTIVE                      attached again to the thing that it owns and its policy, where one is missing. If it owns
-                                no thing and lacks one of both, nothing is changed: `Device Broken` is announced
+    ACTIVE                      attached again to the thing that it owns and to its policy, where one is missing. If it
+                                owns no thing and lacks one of both, nothing is changed: `Device Broken` is announced
 
 Deleted is a thing that jitr made for this very certificate and nobody has changed since, that no certificate owns and
 nothing is attached to. A certificate without a mark costs no call.
@@ -83,15 +83,15 @@ class WithdrawalRepair:
         if device is None:
             self._delete_orphan(mark)
             return None
-        attached = mark.thing_name in self._iot.things_of(device)
         if device.status is Status.ACTIVE:
             self._make_whole(mark, record, device)
             return None
-        if device.status is Status.PENDING_ACTIVATION:
-            if attached:
-                return _WHILE_HELD  # the next attempt goes on with it, or detaches it
-        elif self._detach(mark, record, device, attached=attached):
-            return _UNTIL_DETACHED
+        attached = mark.thing_name in self._iot.things_of(device)
+        if device.status in (Status.INACTIVE, Status.REVOKED):
+            if self._detach(mark, record, device, attached=attached):
+                return _UNTIL_DETACHED
+        elif attached:
+            return _WHILE_HELD  # the next attempt goes on with it, or detaches it
         self._delete_orphan(mark)
         return None
 
@@ -143,7 +143,9 @@ class WithdrawalRepair:
         decision = record.decision or record.intent
         names = dict.fromkeys((mark.thing_name, decision.thing_name if decision else None))
         owners = self._registry.owners(name for name in names if name)
-        return next((name for name in names if name in owners and owners[name].certificate_id == mark.certificate_id), None)
+        return next(
+            (name for name in names if name in owners and owners[name].certificate_id == mark.certificate_id), None
+        )
 
     def _leave(self, mark: Withdrawal, device: DeviceRegistration, *, owned: str | None) -> None:
         """Detach an ACTIVE certificate from another thing than its own, and delete that one."""

@@ -37,9 +37,7 @@ class Withdrawal:
         return withdrawal_key(self.certificate_id, self.thing_name)
 
 
-def marks(
-    certificate_id: str, thing_names: Iterable[str], policy: str | None, now: datetime
-) -> tuple[Withdrawal, ...]:
+def marks(certificate_id: str, thing_names: Iterable[str], policy: str | None, now: datetime) -> tuple[Withdrawal, ...]:
     """A mark for each of these thing names, due once the run that writes them now is known to be dead."""
     return tuple(
         Withdrawal(certificate_id=certificate_id, thing_name=name, policy=policy, due_at=now + STALE_INTENT)
