@@ -193,7 +193,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
     assert world.statuses_set == [Status.ACTIVE]
     world.announcer.announce.assert_called_once_with(decision)
     run = world.registry.claim.call_args.kwargs["run"]
-    world.registry.record.assert_called_once_with(decision, Record(), run=run)
+    world.registry.record.assert_called_once_with(decision, Record(), run=run, tried="sensor-0001", taken_back=())
 
 
 def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
@@ -348,7 +348,7 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     carried_out = ["registry.intend", "iot.take_turn", "apply SetStatus", "announcer.announce", "registry.record"]
     assert refused.names[4:] == carried_out
     assert refused.statuses_set == [status]
-    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY)
+    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY, takes_back=())
 
 
 def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> None:
@@ -856,7 +856,7 @@ def test_somebody_who_acted_while_we_were_slow_is_not_overruled(world: World, ch
 
 
 def test_a_slow_refusal_looks_again_too(refused: World) -> None:
-    def intend(_decision: Decision, _record: Record, *, run: str) -> None:  # noqa: ARG001 -- as Registry.intend
+    def intend(_decision: Decision, _record: Record, *, run: str, takes_back: Any) -> None:  # noqa: ARG001 -- as Registry.intend
         refused.now += 6 * SECOND
         refused.application = refused.application.with_device(status=Status.ACTIVE)
 
