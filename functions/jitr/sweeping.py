@@ -8,7 +8,7 @@
     3 withdraw      what attempts left behind and no run took back, found by index (withdrawal_repair.py)
     4 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
     5 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
-                    older than the horizon that wait without a decision
+                    older than the horizon that wait without a decision, and records what others revoked or deactivated
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
@@ -114,6 +114,7 @@ class Sweep:
             announcer=announcer,
             clock=clock,
             horizon=timedelta(seconds=rules.horizon),
+            rules_digest=self._rules_digest,
         )
         self._repair = WithdrawalRepair(
             rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
