@@ -31,13 +31,17 @@ def _refusal_and_return() -> Prepared:
     world = ExploredWorld(home={})
     other, device = world.device("other", begins=-2), world.device("device")
     world.begin_and_die(other, "TransactWriteItems")
-    world.console(other, "INACTIVE")()
     refuses = world.look("register-1", device)
     world.clock.advance(335)
-    gives_back = world.look("register-2", other, device)
+    deactivates, gives_back = world.console(other, "INACTIVE"), world.look("register-2", other, device)
+
+    def return_name() -> None:
+        deactivates()
+        gives_back()
+
     return world, {
         "a look at `device`, whose name `other` has claimed": refuses,
-        "one that gives the name back, then looks at `device`": gives_back,
+        "the console deactivates `other`; a look gives its name back, then looks at `device`": return_name,
     }
 
 
