@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from simulation.clock import Task
 
 LETTERS = "ABC"
+# Longer than this no process stands still between two statements: what waits for its turn looks again
+# (test_retirement.py), and `register` is at its deadline by then. One that was paused for longer dies.
+FROZEN = 60.0
 END = 999  # more calls than any act makes
 
 
@@ -166,7 +169,10 @@ class _Player:
         if moment == "before":
             if self._until[who] == self._calls[who] or who in self._dead:
                 if who not in self._dead:
+                    parked_at = self._clock.monotonic()
                     self._clock.park()
+                    if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
+                        self._dead.add(who)
                 if who in self._dead:
                     raise Died
             self._calls[who] += 1
