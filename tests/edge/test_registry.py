@@ -325,6 +325,12 @@ def test_a_claim_against_an_operators_verdict_is_refused_and_writes_nothing(clou
     assert refused(cloud).reason is Reason.OPERATOR_VERDICT
 
 
+@pytest.mark.parametrize("word", [word for word in Word if not word.allows_activation])
+def test_a_claim_against_a_verdict_that_was_seen_is_refused(cloud: Cloud, word: Word) -> None:
+    deny(cloud, word=word)
+    assert refused(cloud, record=recalled(cloud)).reason is Reason.OPERATOR_VERDICT
+
+
 @pytest.mark.parametrize("word", [word for word in Word if word.allows_activation])
 def test_a_claim_that_an_operator_allows_is_made(cloud: Cloud, word: Word) -> None:
     deny(cloud, word=word)
