@@ -260,5 +260,11 @@ def test_times_are_in_utc_and_in_the_right_century() -> None:
 
 
 def test_the_library_alone_reads_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_reader, "read", lambda _: pytest.fail("the second reader was asked"))
-    assert Certificate.from_pem(factory().leaf(extensions=[x509.BasicConstraints(ca=False, path_length=None)]))
+    def refuse(_: Encoded) -> Contents:
+        raise AssertionError("the second reader was asked")
+
+    monkeypatch.setattr(second_reader, "read", refuse)
+    assert (
+        Certificate.from_pem(factory().leaf(extensions=[x509.BasicConstraints(ca=False, path_length=None)])).reader
+        is Reader.LIBRARY
+    )
