@@ -34,7 +34,7 @@ def read_extensions(extensions: bytes | None) -> Extensions:
     try:
         listed = [_cut(extensions[begin:end]) for _, begin, _, end in der.children(extensions, SEQUENCE)]
     except Damaged as error:
-        return Extensions(problem=f"extensions: {error}")
+        return Extensions(problem=f"the list of extensions cannot be read: {error}")
     fields: dict[str, Any] = {}
     unreadable: dict[str, str] = {}
     oids = [oid for oid, _ in listed]
