@@ -63,7 +63,7 @@ def compressed_point() -> Application:
 
 @refused(Reason.KEY_TYPE_REFUSED)
 def curve_written_out() -> Application:
-    """A key on P-256 that writes the curve's parameters out instead of naming it (RFC 5480 §2.1.1 allows names only)."""
+    """A key on P-256 that writes the curve's parameters out instead of its name (RFC 5480 §2.1.1)."""
     key = ec_key().public_key()
     point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     head = tlv(SEQUENCE, tlv(OID, EC_PUBLIC_KEY), _p_256_written_out())

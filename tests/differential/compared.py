@@ -5,10 +5,15 @@ refused here for good is refused under all rules, and whoever openssl refuses ha
 """
 
 import hashlib
+from collections.abc import Collection
 from enum import StrEnum
 from functools import cache
+from itertools import combinations
 
+from jitr.certificates import Certificate
+from jitr.der import dotted
 from jitr.errors import Reason, Rejected
+from jitr.extensions import PROCESSED
 from jitr.rules import CHECKS, CheckMode
 from jitr.value import value
 from tests.cases.der import BIT_STRING, SEQUENCE, as_pem, content_of, elements, sensor, signed, tbs_with, tlv
@@ -38,6 +43,11 @@ class Cure(StrEnum):
     NAMES = "the subject: a string type that openssl does not take in a name, and cryptography does"
     SAN = "subjectAltName: it cannot be read, or not by openssl; it is not critical, and no rule here needs it"
     IDENTIFIERS = "a key identifier or issuerAltName, critical or of another key: it describes, and asks nothing of us"
+
+    UNREADABLE = "an extension that nobody has to know cannot be read, and is not critical"
+
+
+_REMOVED = {Cure.SAN: (SAN,), Cure.IDENTIFIERS: (SKI, AKI, ISSUER_NAMES)}
 
 
 @value
@@ -91,23 +101,29 @@ def signature_of(der: bytes) -> tuple[bytes, bytes]:
     return tbs, content_of(bits)[1:]
 
 
-def cures(der: bytes) -> dict[Cure, bytes]:
-    """A certificate without what jitr takes and openssl may not, each cure alone, and signed again."""
-    found = {Cure.NAMES: {"subject": sensor(b"sensor-0001")}}
-    listed = elements(der)[0]
-    for cure, oids in ((Cure.SAN, (SAN,)), (Cure.IDENTIFIERS, (SKI, AKI, ISSUER_NAMES))):
-        found[cure] = {"extensions": _without(_part(listed, 0xA3), oids)}
-    return {cure: signed(tbs_with(der, **replaced), authority=fuzzed_ca()) for cure, replaced in found.items()}
+def cures(der: bytes) -> dict[tuple[Cure, ...], bytes]:
+    """A certificate without what jitr takes and openssl may not, signed again; fewest cures first."""
+    return {some: _cured(der, some) for count in range(1, len(Cure) + 1) for some in combinations(Cure, count)}
+
+
+def _cured(der: bytes, some: tuple[Cure, ...]) -> bytes:
+    oids = [dotted(oid) for cure in some for oid in _REMOVED.get(cure, ())]
+    if Cure.UNREADABLE in some:
+        oids += Certificate.from_der(der).extensions.unreadable.keys() - PROCESSED
+    replaced = {"extensions": _without(_part(elements(der)[0], 0xA3), oids)}
+    if Cure.NAMES in some:
+        replaced["subject"] = sensor(b"sensor-0001")
+    return signed(tbs_with(der, **replaced), authority=fuzzed_ca())
 
 
 def _part(tbs: bytes, tag: int) -> bytes:
     return next((part for part in elements(tbs) if part[0] == tag), b"")
 
 
-def _without(extensions: bytes, oids: tuple[bytes, ...]) -> bytes:
+def _without(extensions: bytes, oids: Collection[str]) -> bytes:
     if not extensions:
         return b""
-    kept = [one for one in elements(elements(extensions)[0]) if content_of(elements(one)[0]) not in oids]
+    kept = [one for one in elements(elements(extensions)[0]) if dotted(content_of(elements(one)[0])) not in oids]
     return tlv(0xA3, tlv(SEQUENCE, *kept)) if kept else b""
 
 
