@@ -192,7 +192,6 @@ class RegistrationPath(Construct):
                     "sqs:DeleteMessage",
                     "sqs:GetQueueAttributes",
                     "sqs:ReceiveMessage",
-                    "sqs:SendMessage",
                 ],
                 resources=[self.registrations.queue_arn],
             ),
