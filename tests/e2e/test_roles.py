@@ -310,10 +310,6 @@ def unreadable(stand: Stand) -> Go:
     return partial(stand.batch, "{}")
 
 
-def unknown(stand: Stand) -> Go:
-    return partial(stand.batch, json.dumps(stand.event("0" * 64)))
-
-
 def right_behind(stand: Stand) -> Go:
     return partial(stand.batch, json.dumps(stand.event(stand.device().certificate_id, again_after=2)))
 
@@ -397,7 +393,6 @@ WAYS: dict[str, dict[Permission, Way]] = {
         ("KeepRegistry", "dynamodb:UpdateItem"): first_connection,
         ("TakeRegistrations", "sqs:ChangeMessageVisibility"): right_behind,
         ("TakeRegistrations", "sqs:DeleteMessage"): suspected,
-        ("TakeRegistrations", "sqs:SendMessage"): unknown,
         ("DeadLetter", "sqs:SendMessage"): unreadable,
         ("Announce", "events:PutEvents"): first_connection,
         ("JoinGroups", "iot:AddThingToThingGroup"): first_connection,
