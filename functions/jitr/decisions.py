@@ -231,6 +231,7 @@ class Record:
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
+    tried_name: str | None = None  # the thing name of the last attempt that did not end in ACTIVE
     # When a decision was made, and one begun, that this version has no words for.
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
@@ -247,6 +248,18 @@ class Record:
     def begun_at(self) -> datetime | None:
         """When the intent was written that stands, which an attempt takes over."""
         return self.intent.decided_at if self.intent else self.unread_intent_at
+
+    @property
+    def tried_names(self) -> frozenset[str]:
+        """The thing names that attempts used and that did not become ACTIVE, as far as is known."""
+        claimed = self.intent.thing_name if self.intent and self.intent.claims_name else None
+        return frozenset(name for name in (self.tried_name, claimed) if name)
+
+    @property
+    def previous_name(self) -> str | None:
+        """The thing name that the last attempt used."""
+        last = self.intent if self.intent and self.intent.claims_name else self.decision
+        return self.tried_name or (last.thing_name if last else None)
 
     @property
     def was_in(self) -> bool:

@@ -130,11 +130,12 @@ def test_an_operators_verdict_after_the_claim_gives_the_name_back(cloud: Cloud, 
 
 
 def test_a_certificate_that_was_deleted_after_the_claim_has_no_name(cloud: Cloud, claimed: Claimed) -> None:
-    _, before, again = claimed
-    cloud.wire.fail("DescribeCertificate", "ResourceNotFoundException", status=404, times=3)
-    assert again() == []
-    assert cloud.batch(cloud.sent_again()) == []
-    assert cloud.batch(cloud.sent_again()) == []
+    device, before, again = claimed
+    cloud.wire.fail("DescribeCertificate", "ResourceNotFoundException", status=404)
+    assert again() != []
+    cloud.now += MINUTE
+    cloud.wire.fail("DescribeCertificate", "ResourceNotFoundException", status=404)
+    assert cloud.batch(cloud.record(cloud.event(device), receives=3, age=MINUTE)) == []
     assert cloud.registry.owner(NAME) == before
 
 

@@ -300,7 +300,7 @@ def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) ->
         (
             "verdict",
             ("verdict", "word"),
-            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, version=1, word=Word.DENIED)),
+            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=Word.DENIED, version=1)),
         ),
     ],
 )
