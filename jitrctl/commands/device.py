@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitr.decisions import Word
+from jitr.verdicts import Word
 from jitrctl.adopting import Adoption, NoSuchThing
 from jitrctl.commands.device_end import remove, retire
 from jitrctl.commands.device_list import list_
@@ -23,7 +23,7 @@ from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
-    from jitr.decisions import Record
+    from jitr.record import Record
     from jitrctl.stages import Stage
 
 app = typer.Typer(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from jitr.decisions import AnotherVerdict, Record, Verdict, Word
 from jitr.items import from_verdict
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import AnotherVerdict, Verdict, Word
 from tests.cases.issuing import NOW
 from tests.edge.cloud import TABLE, Cloud, Wire
 from tests.unit.examples import ACTIVATION, ID, said
