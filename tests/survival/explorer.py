@@ -48,6 +48,10 @@ class Pair:
     last_death: bool = False  # one death more than there are switches: what then ends by itself
     fault: Callable[[Call, Moment], Fault | None] = lambda _call, _moment: None
 
+    def player(self, schedule: "Schedule") -> "Player":
+        """What plays a schedule of these acts in a fresh world."""
+        return Player(*self.prepare(), schedule, self.fault)
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -108,12 +112,22 @@ class Run:
         return "\n".join([*lines, f'  again: python -m tests.survival.explorer {pair.name} "{self}"'])
 
 
-class _Player:
-    """Plays one schedule."""
+def _no_fault(_call: Call, _moment: Moment) -> None:
+    """Nothing goes wrong."""
 
-    def __init__(self, pair: Pair, schedule: Schedule) -> None:
-        self._pair = pair
-        self.world, acts = pair.prepare()
+
+class Player:
+    """Plays one schedule of acts in a world."""
+
+    def __init__(
+        self,
+        world: ExploredWorld,
+        acts: Mapping[str, Act],
+        schedule: Schedule,
+        fault: Callable[[Call, Moment], Fault | None] = _no_fault,
+    ) -> None:
+        self.world = world
+        self._fault = fault
         self._clock = self.world.clock
         self.run = Run(schedule, tuple(acts))
         self._tasks = [self._clock.task(self._whole(act)) for act in acts.values()]
@@ -136,7 +150,7 @@ class _Player:
                 self._until[who] = None
                 self._go_on(who)
         finally:
-            self.world.aws.fault = None
+            self.world.aws.fault = self.world.watch
             self._clock.close()
         self.world.watch.look()
         self.run.broken = list(self.world.watch.broken)
@@ -179,7 +193,7 @@ class _Player:
             reads, writes = footprint(call)
             self.run.steps.append(Step(who, self._text(call), reads, writes))
         self.world.watch(call, moment)
-        return self._pair.fault(call, moment)
+        return self._fault(call, moment)
 
     def _text(self, call: Call) -> str:
         parameters = call.parameters
@@ -351,7 +365,7 @@ class Explorer:
                 yield (*run.schedule, *ended, Cut(who, before + index - start, dies=True))
 
     def _play(self, schedule: Schedule) -> Run:
-        player = _Player(self._pair, schedule)
+        player = self._pair.player(schedule)
         run = player.play()
         self.explored.played += 1
         if not run.broken:
@@ -370,7 +384,7 @@ class Explorer:
 
 def replay(pair: Pair, text: str) -> str:
     """Play one schedule to its end, and tell of it."""
-    player = _Player(pair, parse(text))
+    player = pair.player(parse(text))
     run = player.play()
     if not run.broken:
         player.world.settle()
