@@ -135,6 +135,7 @@ class Player:
         self._until: list[int | None] = [None] * len(acts)
         self._dead: set[int] = set()
         self._running: int = 0
+        self._last: dict[int, Call] = {}
 
     def play(self) -> Run:
         self.world.aws.fault = self._hook
@@ -181,19 +182,33 @@ class Player:
     def _hook(self, call: Call, moment: Moment) -> Fault | None:
         who = self._running
         if moment == "before":
-            if self._until[who] == self._calls[who] or who in self._dead:
-                if who not in self._dead:
-                    parked_at = self._clock.monotonic()
-                    self._clock.park()
-                    if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
-                        self._dead.add(who)
-                if who in self._dead:
-                    raise Died
+            self._pause(who, call)
             self._calls[who] += 1
             reads, writes = footprint(call)
             self.run.steps.append(Step(who, self._text(call), reads, writes))
+            self._last[who] = call
         self.world.watch(call, moment)
         return self._fault(call, moment)
+
+    def _pause(self, who: int, call: Call) -> None:
+        """Pause before a call, if the schedule says so; and die there.
+
+        Raises Died, DeadlinePassed.
+        """
+        if self._until[who] != self._calls[who] and who not in self._dead:
+            return
+        try:
+            if who not in self._dead:
+                parked_at = self._clock.monotonic()
+                self._clock.park()
+                if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
+                    self._dead.add(who)
+            if who in self._dead:
+                raise Died
+        except (Died, DeadlinePassed):
+            if who in self._last:
+                self.world.watch.died(self._last[who])
+            raise
 
     def _text(self, call: Call) -> str:
         parameters = call.parameters

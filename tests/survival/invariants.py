@@ -98,9 +98,10 @@ class Watch:
     by_hand: set[int] = field(
         default_factory=set
     )  # registrations that the console detached something from, or activated
-    detached: set[str] = field(default_factory=set)  # certificate ids that the console ever took off their things
+    detached: set[str] = field(default_factory=set)  # certificate ids that people ever took off their things
     overridden: set[int] = field(default_factory=set)  # registrations whose console change fell into the window
     released: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)  # things whose maker died before it attached them
     retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
     was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
     hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
@@ -203,6 +204,11 @@ class Watch:
 
     # What is noted
 
+    def died(self, last: Call) -> None:
+        """Somebody made no call after this one any more."""
+        if last.operation == "CreateThing":
+            self.left.add(last.parameters["thingName"])
+
     def order_ends(self, certificate_id: str, caller: str, *, took_away: bool = False, released: bool = False) -> None:
         """An order was carried out to its end."""
         verdict = self.verdicts.get(certificate_id)
@@ -236,11 +242,12 @@ class Watch:
                     self.was_active.add(certificate.number)
                 elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
                     self.retired.add(certificate.number)
-        if call and call.caller.startswith(CONSOLE) and call.operation.startswith("Detach"):
+        if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
             arn = call.parameters.get("principal") or call.parameters.get("target", "")
             if found := self.certificates.get(arn.rpartition("/")[2]):
-                self.by_hand.add(found.number)
                 self.detached.add(found.certificate_id)
+                if call.caller.startswith(CONSOLE):
+                    self.by_hand.add(found.number)
         self._note_items(call)
 
     def _note_items(self, call: Call | None) -> None:
@@ -561,7 +568,7 @@ def _has_templates(attributes: dict[str, str]) -> bool:
 
 def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
     for name, thing in watch.things.items():
-        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
+        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes and name not in watch.left:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
             if owner is None or owner.number in watch.by_hand or owner.certificate_id in watch.detached:
                 continue
@@ -594,7 +601,12 @@ AT_THE_END = (
         "A certificate is on one thing, exclusively, which bears its owner's attributes.",
         _things_in_order,
     ),
-    Promise("no orphans", "No thing stays that was made for a certificate which is on another.", _no_orphans),
+    Promise(
+        "no orphans",
+        "No thing stays that was made for a certificate which is on another.",
+        _no_orphans,
+        "a death between CreateThing and AttachThingPrincipal",
+    ),
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
 )

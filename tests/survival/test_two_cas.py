@@ -165,7 +165,7 @@ def _answered(act: Act) -> Act:
 
 SUITE = settings(
     max_examples=100,
-    stateful_step_count=8,
+    stateful_step_count=5,
     deadline=None,
     derandomize=True,
     database=None,
