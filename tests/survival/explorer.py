@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from simulation import Call, DeadlinePassed, Died, Fault, Moment
 from tests.survival.explored_world import Act, ExploredWorld
@@ -199,16 +199,22 @@ class Player:
             return
         try:
             if who not in self._dead:
-                parked_at = self._clock.monotonic()
-                self._clock.park()
-                if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
-                    self._dead.add(who)
+                self._stand_still(who, call)
             if who in self._dead:
-                raise Died
+                self._die()
         except (Died, DeadlinePassed):
             if who in self._last:
                 self.world.watch.died(self._last[who])
             raise
+
+    def _stand_still(self, who: int, call: Call) -> None:
+        parked_at = self._clock.monotonic()
+        self._clock.park()
+        if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
+            self._dead.add(who)
+
+    def _die(self) -> NoReturn:
+        raise Died
 
     def _text(self, call: Call) -> str:
         parameters = call.parameters
