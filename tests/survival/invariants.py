@@ -8,6 +8,7 @@ rules that were deployed), by the state of the model, and by what the certificat
 where the promise is about the registry: who has claimed a name, and which verdict stands.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -97,9 +98,13 @@ class Watch:
     by_hand: set[int] = field(
         default_factory=set
     )  # registrations that the console detached something from, or activated
-    detached: set[str] = field(default_factory=set)  # certificate ids that the console ever took off their things
+    detached: set[str] = field(default_factory=set)  # certificate ids that people ever took off their things
     overridden: set[int] = field(default_factory=set)  # registrations whose console change fell into the window
     released: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)  # things whose maker died before it attached them
+    retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
+    was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
+    hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)  # by caller and certificate id
     statuses: dict[int, str] = field(default_factory=dict)  # by registration, as last seen
@@ -199,6 +204,11 @@ class Watch:
 
     # What is noted
 
+    def died(self, last: Call) -> None:
+        """Somebody made no call after this one any more."""
+        if last.operation == "CreateThing":
+            self.left.add(last.parameters["thingName"])
+
     def order_ends(self, certificate_id: str, caller: str, *, took_away: bool = False, released: bool = False) -> None:
         """An order was carried out to its end."""
         verdict = self.verdicts.get(certificate_id)
@@ -228,11 +238,16 @@ class Watch:
             if before != certificate.status:
                 self.statuses[certificate.number] = certificate.status
                 self.changes.append(Change(certificate, before, call))
-        if call and call.caller.startswith(CONSOLE) and call.operation.startswith("Detach"):
+                if certificate.status == "ACTIVE":
+                    self.was_active.add(certificate.number)
+                elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
+                    self.retired.add(certificate.number)
+        if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
             arn = call.parameters.get("principal") or call.parameters.get("target", "")
             if found := self.certificates.get(arn.rpartition("/")[2]):
-                self.by_hand.add(found.number)
                 self.detached.add(found.certificate_id)
+                if call.caller.startswith(CONSOLE):
+                    self.by_hand.add(found.number)
         self._note_items(call)
 
     def _note_items(self, call: Call | None) -> None:
@@ -337,7 +352,14 @@ def _why_not_beside(watch: Watch, first: DeviceCertificate, second: DeviceCertif
     ]
     if same_ca and all(shares):
         return None
-    old, new = sorted((first, second), key=lambda one: (one.leaf.not_before, one.created_at))
+    return _why_not_after(watch, *sorted((first, second), key=lambda one: (one.leaf.not_before, one.created_at)))
+
+
+def _why_not_after(watch: Watch, old: DeviceCertificate, new: DeviceCertificate) -> str | None:
+    """Why the one may not follow the other."""
+    if (new.leaf.not_before, new.created_at) <= (old.leaf.not_before, old.created_at):
+        return "it was not issued later"
+    same_ca = old.ca_certificate_id == new.ca_certificate_id
     succeeds = {one.succeeds for one in watch.rules_of(new)}
     if not same_ca and old.ca_certificate_id not in succeeds:
         return "they are under different CAs"
@@ -469,24 +491,43 @@ def _text(decision: dict[str, Any]) -> str:
 def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
     """The rightful device is ACTIVE and whole: of those that may have a name, one has it."""
     wanted: dict[str, list[DeviceCertificate]] = defaultdict(list)
-    for certificate_id, certificate in watch.certificates.items():
-        verdict = watch.verdicts.get(certificate_id)
-        decision = watch.item(f"certificate#{certificate_id}").get("decision", {}).get("M", {})
-        denied = verdict is not None and not verdict.allows
-        # Who loses a name to another is refused for that alone; whatever else it is refused for is its own affair.
-        # Who was replaced had it; what the console undid, or came too late to undo, nobody mends.
-        over = decision.get("outcome", {}).get("S") in ("rejected", "replaced") or certificate.status == "REVOKED"
-        begun = watch.item(f"certificate#{certificate_id}").get("intent", {}).get("M", {}).get("outcome", {}).get("S")
-        over |= certificate.status == "INACTIVE" and begun == "replaced"  # and its follower was taken away since
-        excused = over or certificate.number in watch.by_hand or watch.waits_for_approval(certificate)
-        if not denied and certificate_id not in watch.taken_away and not excused:
-            wanted[decision.get("asks_for", decision.get("thing_name", {})).get("S", "?")].append(certificate)
+    for certificate in watch.certificates.values():
+        name = watch.name_for(certificate)
+        if not _is_kept_out(watch, certificate) and not (name and _is_in_the_way(watch, name, certificate)):
+            wanted[name or f"a thing of {common_name(certificate.leaf.pem)}"].append(certificate)
     for name, certificates in wanted.items():
         thing = watch.things.get(name)
         late = any(one.number in watch.overridden for one in (watch.active_on(thing) if thing else ()))
         if not late and not any(one.status == "ACTIVE" and not watch.why_not_whole(one) for one in certificates):
             names = ", ".join(watch.name_of(one.certificate_id) for one in certificates)
             yield f"nobody has {name}: {names}"
+
+
+def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
+    """Whether the test itself kept a certificate out: by its rules, a verdict, the console; or it had its time."""
+    verdict = watch.verdicts.get(certificate.certificate_id)
+    denied = verdict is not None and not verdict.allows
+    by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
+    had_its_time = certificate.number in watch.retired
+    return denied or by_console or had_its_time or _may_be_refused(watch, certificate)
+
+
+def _may_be_refused(watch: Watch, certificate: DeviceCertificate) -> bool:
+    """Whether any rules that were deployed let a certificate be refused for good, or wait for an operator now."""
+    rules = watch.rules_of(certificate)
+    name = common_name(certificate.leaf.pem)
+    narrow = any(one.common_name and not re.fullmatch(one.common_name, name) for one in rules)
+    by_hook = watch.hook_refuses and any(one.asks_hook for one in rules)
+    rejects = any(one.on_replacement is OnReplacement.REJECT for one in rules)
+    return not rules or narrow or by_hook or rejects or watch.waits_for_approval(certificate)
+
+
+def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:
+    """Whether a certificate that had the name, and is there still, lets this one not follow."""
+    owners = (watch.certificates.get(one) for one in watch.owned[name] if one != certificate.certificate_id)
+    return any(
+        one.number in watch.was_active and bool(_why_not_after(watch, one, certificate)) for one in owners if one
+    )
 
 
 def _things_in_order(watch: Watch, _call: Call | None) -> Iterator[str]:
@@ -527,7 +568,7 @@ def _has_templates(attributes: dict[str, str]) -> bool:
 
 def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
     for name, thing in watch.things.items():
-        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
+        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes and name not in watch.left:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
             if owner is None or owner.number in watch.by_hand or owner.certificate_id in watch.detached:
                 continue
@@ -560,7 +601,12 @@ AT_THE_END = (
         "A certificate is on one thing, exclusively, which bears its owner's attributes.",
         _things_in_order,
     ),
-    Promise("no orphans", "No thing stays that was made for a certificate which is on another.", _no_orphans),
+    Promise(
+        "no orphans",
+        "No thing stays that was made for a certificate which is on another.",
+        _no_orphans,
+        "a death between CreateThing and AttachThingPrincipal",
+    ),
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
 )
