@@ -87,9 +87,12 @@ class TwoCas(RuleBasedStateMachine):
     @initialize(
         home=st.sampled_from([OnReplacement.ROTATE, *OnReplacement]),
         hostile=st.sampled_from([OnReplacement.SHARE, *OnReplacement]),
-        hook=st.sampled_from(HOOKS),
+        hook=st.sampled_from([(), *HOOKS]),
+        up=st.sampled_from([(), ("ending",), ("ending", "follower"), ("single",), ("evil_single",)]),
     )
-    def build(self, home: OnReplacement, hostile: OnReplacement, hook: tuple[str | None, ...]) -> None:
+    def build(
+        self, home: OnReplacement, hostile: OnReplacement, hook: tuple[str | None, ...], up: tuple[str, ...]
+    ) -> None:
         asked = {"hook": HOOK_ARN} if hook else {}
         self.world = ExploredWorld(home={"on_replacement": home} | asked, hostile={"on_replacement": hostile})
         for label, (ca, name, begins, ends) in DEVICES.items():
@@ -98,6 +101,8 @@ class TwoCas(RuleBasedStateMachine):
         if hook:
             self.world.hook(hook)
             self.world.watch.hook_refuses = None in hook
+        for label in up:
+            self.come_up(label)
         self.orders = 0
 
     def _act(self, doing: Doing) -> Act:
@@ -129,6 +134,9 @@ class TwoCas(RuleBasedStateMachine):
         Player(self.world, acts, schedule).play()
 
     @rule(label=LABELS)
+    def connect(self, label: str) -> None:
+        self.come_up(label)
+
     def come_up(self, label: str) -> None:
         self.world.silent.discard(label)
         self.world.bring_up(self.world.devices[label])
