@@ -57,7 +57,7 @@ VECTORS_NOT_READ = {
     "custom/rsa_pss_cert_no_sig_params.der": _OUTER_ALGORITHM,
     "custom/rsa_pss_cert_unsupported_mgf_hash.der": _OUTER_ALGORITHM,
     "custom/unsupported_subject_public_key_info.pem": "a key of a type that nobody knows",
-    "e-trust.ru.der": "a GOST key",
+    "e-trust.ru.der": "a key of a Russian standard, which cryptography does not load",
     "v1_cert.pem": _OUTER_ALGORITHM,
 }
 
