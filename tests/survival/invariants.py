@@ -100,6 +100,7 @@ class Watch:
     new_claims: list[str] = field(default_factory=list)  # certificate ids, by the last call
     lifted: list[tuple[str, Verdict, Verdict]] = field(default_factory=list)  # verdicts that the last call replaced
     made_last: dict[str, str] = field(default_factory=dict)  # caller → the thing, if its last call was CreateThing
+    worked: set[str] = field(default_factory=set)  # things that an ACTIVE certificate was on
     died_there: set[str] = field(default_factory=set)  # things whose makers made no other call
     step: int = 0
     _told: set[tuple[str, str]] = field(default_factory=set)
@@ -210,6 +211,8 @@ class Watch:
             if before != certificate.status:
                 self.statuses[certificate.number] = certificate.status
                 self.changes.append(Change(certificate, before, call))
+            if certificate.status == "ACTIVE":
+                self.worked |= self.account.iot.things.of_principal(certificate.arn).keys()
         if call and call.caller.startswith(CONSOLE) and call.operation.startswith("Detach"):
             arn = call.parameters.get("principal") or call.parameters.get("target", "")
             if found := self.certificates.get(arn.rpartition("/")[2]):
@@ -512,6 +515,8 @@ def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
         if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
             waits = owner is not None and owner.status in ("ACTIVE", "PENDING_ACTIVATION")
+            if owner and name in watch.worked and owner.certificate_id in watch.released:
+                continue  # it was a device's, which an operator had judged again: its name may be another one
             died_there = name in watch.died_there or name in watch.made_last.values()
             if owner and died_there and not any(one.hook for one in watch.rules_of(owner)):
                 continue  # and the name is another one by now
