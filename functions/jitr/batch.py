@@ -15,10 +15,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from jitr.decisions import Outcome, Record
+from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
+from jitr.failure_count import FailureCount
 from jitr.messages import Message, RegistrationsQueue
+from jitr.record import Record
 from jitr.redelivery import RECEIVES_UNTIL_DEAD, Redelivery
 from jitr.registration import Registration
 from jitr.telemetry import UNREADABLE_MESSAGES, Announcer
@@ -26,7 +28,10 @@ from jitr.threads import Beside
 from jitr.turns import Need, Turns
 from jitr.value import value
 
-_MISSES_UNTIL_GONE = 3
+# A certificate is registered before its event is published. If AWS IoT does not know it after this time, at the third
+# receive, it was deleted, or the event is forged. Should it exist, the sweep finds it.
+_RECEIVES_UNTIL_GONE = 3
+_AGE_UNTIL_GONE = timedelta(seconds=10)
 _RECEIVES_UNTIL_ALONE = 3
 # What was recalled longer ago is recalled again: in a storm, another environment decides on the next message's
 # certificate while this one waits for its turn, and a look at AWS IoT would be one of ten a second.
@@ -55,6 +60,7 @@ class Batch:
         queue: RegistrationsQueue,
         announcer: Announcer,
         *,
+        failures: FailureCount,
         turns: Turns,
         beside: Beside,
         time_is_left: Callable[[], bool],
@@ -69,7 +75,7 @@ class Batch:
         self._clock = clock
         self._known: dict[str, Record] = {}
         self._recalled_at = clock()
-        self._redelivery = Redelivery(queue, announcer, leave=self._leave)
+        self._redelivery = Redelivery(queue, announcer, failures=failures, leave=self._leave, clock=clock)
 
     def take(self, messages: list[Message]) -> list[str]:
         """Take every message to its end, or see to it that it comes again; the ids of those that do."""
@@ -220,7 +226,7 @@ class Batch:
                 time_is_left=self._time_is_left,
             )
         except CertificateUnknown:
-            self._miss(message, certificate_id)
+            self._miss(message, event)
         except Overtaken as error:
             # Somebody else is at it, who may himself be put off; a look before he is done costs calls for nothing.
             again.put_off(message, event, str(error), least=10, most=30)
@@ -240,11 +246,11 @@ class Batch:
                 )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
-    def _miss(self, message: Message, certificate_id: str) -> None:
+    def _miss(self, message: Message, event: RegistrationEvent) -> None:
         """Give a certificate that AWS IoT does not know the time to arrive everywhere, twice."""
-        missed = replace(message, misses=message.misses + 1)
-        if missed.misses < _MISSES_UNTIL_GONE:
-            self._redelivery.count(missed, "AWS IoT does not know the certificate", least=5)
+        certificate_id, age = event.certificate_id, self._clock() - message.sent_at
+        if message.receives + message.misses < _RECEIVES_UNTIL_GONE or age < _AGE_UNTIL_GONE:
+            self._redelivery.put_off(message, event, "AWS IoT does not know the certificate", least=5)
         else:
             self._redelivery.guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
             self._announcer.outcome(Outcome.GONE, certificate_id)

@@ -41,11 +41,23 @@ class Overrides:
     """What a hook changes about a device that it allows."""
 
     thing_name: str | None = None
+    names: bool = False  # it gives a name, be it the one that was asked about; it may give another one next time
     additions: Additions = field(default_factory=Additions)
 
 
-def request(identity: Identity, device: DeviceRegistration, certificate: Certificate, rules: CaRules) -> dict[str, Any]:
-    """What the hook is asked, as JSON: texts throughout."""
+def request(
+    identity: Identity,
+    device: DeviceRegistration,
+    certificate: Certificate,
+    rules: CaRules,
+    *,
+    previous_name: str | None = None,
+) -> dict[str, Any]:
+    """What the hook is asked, as JSON: texts throughout.
+
+    `previous_name` is the thing name that the last attempt on the certificate used. It is no parameter: a hook that
+    gives back what it was sent overrides nothing with it.
+    """
     _, partition, _, region, account, _ = device.arn.split(":", 5)
     return {
         # There is no claim: the device came with its own certificate.
@@ -57,6 +69,8 @@ def request(identity: Identity, device: DeviceRegistration, certificate: Certifi
         # The client id of the CONNECT is not known any more; under jitr's policy it is the thing's name.
         "clientId": identity.thing_name,
         "parameters": _parameters(identity, device, certificate),
+        # Ours alone, beside the contract: a hook that allocates names can answer the same one again.
+        **({"previousThingName": previous_name} if previous_name else {}),
     }
 
 
@@ -96,6 +110,7 @@ def read_answer(answer: object, asked: Mapping[str, str]) -> Overrides:
         raise _failed(f"overrides the thing name with {thing_name[:_MOST_SAID]!a}, which is not legal")
     return Overrides(
         thing_name=thing_name,
+        names=THING in written,
         additions=Additions(
             thing_type=changed.pop(TYPE, None) or None,
             thing_groups=tuple(group.strip() for group in changed.pop(GROUPS, "").split(",") if group.strip()),

@@ -1,18 +1,20 @@
 """Which messages of a batch come again, when, and how often.
 
-What is counted is sent again as a new message that carries the count, for the queue counts put-offs too. A message that
-is left to the sweep is deleted. That loses nothing: the sweep finds every certificate that is pending without a
-decision, that is held, or on which an attempt is unfinished (forgotten.py). A message that is put off is in flight, of
-which a queue allows 120,000 (SQS developer guide, "Quotas"): so it is put off for an hour, not for days. The queue's
-own receive limit (infra/registration.py) is never reached: twelve receives are three hours at most, and 500, each ended
-by the function's death, are two of the four days that a message is kept.
+The queue counts receives, put-offs too; failures of ours are counted in the registry table (failure_count.py).
+
+A message that is left to the sweep is deleted. That loses nothing: the sweep finds every certificate that is pending
+without a decision, that is held, or on which an attempt is unfinished (forgotten.py). A message that is put off is in
+flight, of which a queue allows 120,000 (SQS developer guide, "Quotas"): so it is put off for an hour, not for days. The
+queue's own receive limit (infra/registration.py) is never reached: twelve receives are three hours at most, and 500,
+each ended by the function's death, are two of the four days that a message is kept.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from datetime import datetime
 
 from jitr.errors import NotPermitted, Unavailable
 from jitr.events import RegistrationEvent
+from jitr.failure_count import FailureCount
 from jitr.messages import Message, RegistrationsQueue
 from jitr.telemetry import LEFT_TO_SWEEP, PUT_OFF, Announcer
 
@@ -33,22 +35,33 @@ class Redelivery:
     """One batch's messages that come again; safe for threads."""
 
     def __init__(
-        self, queue: RegistrationsQueue, announcer: Announcer, *, leave: Callable[[RegistrationEvent], None]
+        self,
+        queue: RegistrationsQueue,
+        announcer: Announcer,
+        *,
+        failures: FailureCount,
+        leave: Callable[[RegistrationEvent], None],
+        clock: Callable[[], datetime],
     ) -> None:
         """`leave` does what is to be done before a message is left to the sweep."""
         self._queue = queue
         self._announcer = announcer
+        self._failures = failures
         self._before_leaving = leave
+        self._clock = clock
         self.again: list[str] = []  # message ids
 
     def fail(self, message: Message, event: RegistrationEvent, error: Exception) -> None:
         """Give a message that failed for a reason of ours another chance, nine times; called where it is caught."""
         self._announcer.failure("message failed", message_id=message.id, certificate_id=event.certificate_id)
-        failed = replace(message, failures=message.failures + 1)
-        if failed.failures >= _FAILURES_UNTIL_DEAD:
-            self.dead_letter(message, f"failed {failed.failures} times: {error}")
+        # What cannot be counted is counted by its receives, so that it ends too.
+        counted = [message.receives]
+        self.guarded(lambda: counted.append(self._failures.add(message.id, self._clock())))
+        failures = message.failures + counted[-1]
+        if failures >= _FAILURES_UNTIL_DEAD:
+            self.dead_letter(message, f"failed {failures} times: {error}")
         else:
-            self.count(failed, f"failed: {type(error).__name__}", most=5 * 2**failed.failures)
+            self.put_off(message, event, f"failed: {type(error).__name__}", most=5 * 2**failures)
 
     def wait(self, message: Message, event: RegistrationEvent, error: Unavailable, *, most: int) -> None:
         """Put off what waits for AWS, for up to `most` seconds at first; called where the error is caught."""
@@ -74,13 +87,6 @@ class Redelivery:
         self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, receives=message.receives)
         self.again.append(message.id)
         self.guarded(lambda: self._queue.put_off(message, least=least, most=min(most, _LONGEST_PUT_OFF)))
-
-    def count(self, message: Message, why: str, *, least: int = 1, most: int = 15) -> None:
-        """Put a message off, and count that."""
-        counts = {"failures": message.failures, "misses": message.misses}
-        self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, **counts)
-        if not self.guarded(lambda: self._queue.count(message, least=least, most=min(most, _LONGEST_PUT_OFF))):
-            self.again.append(message.id)  # it stays in the queue, uncounted
 
     def dead_letter(self, message: Message, reason: str) -> None:
         """Give a message up, with the reason."""

@@ -9,11 +9,14 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from jitr.claims import STALE_INTENT, Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import NotPermitted, Overtaken, Reason, Rejected, Unavailable
 from jitr.items import SCHEMA
+from jitr.owners import Owner, Return
+from jitr.record import Record
 from jitr.registrations import Status
 from jitr.registry import Registry
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import DAY, NOW, SECOND
 from tests.edge.cloud import TABLE, Cloud, Wire
 from tests.unit.examples import (
@@ -323,6 +326,12 @@ def test_a_claim_leaves_the_decision_before_it(cloud: Cloud) -> None:
 def test_a_claim_against_an_operators_verdict_is_refused_and_writes_nothing(cloud: Cloud, word: Word) -> None:
     deny(cloud, word=word)
     assert refused(cloud).reason is Reason.OPERATOR_VERDICT
+
+
+@pytest.mark.parametrize("word", [word for word in Word if not word.allows_activation])
+def test_a_claim_against_a_verdict_that_was_seen_is_refused(cloud: Cloud, word: Word) -> None:
+    deny(cloud, word=word)
+    assert refused(cloud, record=recalled(cloud)).reason is Reason.OPERATOR_VERDICT
 
 
 @pytest.mark.parametrize("word", [word for word in Word if word.allows_activation])

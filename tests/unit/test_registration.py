@@ -10,13 +10,14 @@ from unittest.mock import ANY, Mock, call, create_autospec
 import pytest
 
 from jitr.crls import Crls, Published
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Standing, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.owners import Owner, Return
 from jitr.provisioning import (
     AddThingToThingGroup,
     AttachPolicy,
@@ -28,12 +29,14 @@ from jitr.provisioning import (
     plan,
     plan_withdrawal,
 )
+from jitr.record import Record, Standing
 from jitr.registration import Registration
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CheckMode, OnReject, OnReplacement
 from jitr.telemetry import CONTRADICTIONS, Announcer
 from jitr.turns import PACE, Need, Turns
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.unit.examples import OWNER
 from tests.unit.test_settings import SETTINGS
@@ -193,7 +196,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
     assert world.statuses_set == [Status.ACTIVE]
     world.announcer.announce.assert_called_once_with(decision)
     run = world.registry.claim.call_args.kwargs["run"]
-    world.registry.record.assert_called_once_with(decision, Record(), run=run)
+    world.registry.record.assert_called_once_with(decision, Record(), run=run, tried="sensor-0001", taken_back=())
 
 
 def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
@@ -348,7 +351,7 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     carried_out = ["registry.intend", "iot.take_turn", "apply SetStatus", "announcer.announce", "registry.record"]
     assert refused.names[4:] == carried_out
     assert refused.statuses_set == [status]
-    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY)
+    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY, takes_back=())
 
 
 def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> None:
@@ -832,7 +835,7 @@ def test_somebody_who_acted_while_we_were_slow_is_not_overruled(world: World, ch
 
 
 def test_a_slow_refusal_looks_again_too(refused: World) -> None:
-    def intend(_decision: Decision, _record: Record, *, run: str) -> None:  # noqa: ARG001 -- as Registry.intend
+    def intend(_decision: Decision, _record: Record, *, run: str, takes_back: Any) -> None:  # noqa: ARG001 -- as Registry.intend
         refused.now += 6 * SECOND
         refused.application = refused.application.with_device(status=Status.ACTIVE)
 

@@ -4,22 +4,23 @@ What happens to a message (the rest is registration.py's):
 
     unreadable                          dead-letter queue at once, whole, with the reason
     decided, or settled before          deleted
-    certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then gone
+    certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then dropped
     throttled, unavailable              put off: three times for seconds, then for up to 15 minutes; left to the sweep
                                         at the twelfth receive, an hour after the first
     not permitted (IAM, KMS)            the same, counted in a metric that has an alarm
     overtaken                           put off for seconds
     right behind the first event        put off for seconds, once, unless that one is decided
     its turn lies too far ahead         put off: a new device for seconds, a held one for minutes
-    any other failure                   put off for longer; dead-lettered at the tenth, with the reason
+    any other failure                   put off for longer; dead-lettered at the tenth failure, with the reason
     not reached before the deadline     put off
     received more than three times      last, and alone: its neighbours are deleted or put off before it is touched
     put off for the hundredth time      left to the sweep, whatever it waits for
     received more than 500 times        dead-lettered untouched, with the reason: it may be what ends the function
 
 The batch's answer names the messages that are to come again; all others are deleted by Lambda
-(`ReportBatchItemFailures`). How they come again is redelivery.py's, the batch itself batch.py's. The function itself
-never fails for a message's sake, since that fails the whole batch.
+(`ReportBatchItemFailures`). Nothing is sent to the function's own queue, since Lambda stops such a loop; failures are
+counted in the registry table (failure_count.py). How messages come again is redelivery.py's, the batch batch.py's. The
+function itself never fails for a message's sake, since that fails the whole batch.
 """
 
 import functools
@@ -38,6 +39,7 @@ from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
 from jitr.events import RegistrationEvent
+from jitr.failure_count import FailureCount
 from jitr.handlers import IN_LAMBDA, start
 from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
@@ -66,6 +68,7 @@ class Register:
         queue: RegistrationsQueue,
         announcer: Announcer,
         *,
+        failures: FailureCount,
         turns: Turns,
         threads: Callable[[], Beside],
         clock: Callable[[], datetime],
@@ -73,6 +76,7 @@ class Register:
         self._registration = registration
         self._queue = queue
         self._announcer = announcer
+        self._failures = failures
         self._turns = turns
         self._threads = threads
         self._clock = clock
@@ -87,6 +91,7 @@ class Register:
             self._registration,
             self._queue,
             self._announcer,
+            failures=self._failures,
             turns=self._turns,
             beside=self._threads(),
             time_is_left=time_is_left,
@@ -144,7 +149,9 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         clock=_now,
     )
     queue = RegistrationsQueue(boto3.client("sqs", config=CLIENT_CONFIG), settings)
-    return Register(registration, queue, announcer, turns=turns, threads=Threads, clock=_now), announcer
+    failures = FailureCount(dynamodb, settings.registry_table)
+    register = Register(registration, queue, announcer, failures=failures, turns=turns, threads=Threads, clock=_now)
+    return register, announcer
 
 
 _making_a_client = threading.Lock()
