@@ -23,9 +23,10 @@ from jitr.messages import Message, RegistrationsQueue
 from jitr.record import Record
 from jitr.redelivery import RECEIVES_UNTIL_DEAD, Redelivery
 from jitr.registration import Registration
+from jitr.schedule import Need
 from jitr.telemetry import UNREADABLE_MESSAGES, Announcer
 from jitr.threads import Beside
-from jitr.turns import Need, Turns
+from jitr.turns import Turns
 from jitr.value import value
 
 # A certificate is registered before its event is published. If AWS IoT does not know it after this time, at the third
@@ -184,7 +185,7 @@ class Batch:
         patient = sum(one.need is not Need.NEW for one in waiting)
         line = iter(self._turns.line_up(patient) if patient else ())
         for one in waiting:
-            least, most = 5, 15
+            least, most = 2, 8
             if one.need is not Need.NEW:
                 least = min(int(next(line)) + 1, _LONGEST_PUT_OFF)
                 most = least + 5

@@ -39,9 +39,10 @@ from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.restitution import Restitution
 from jitr.rules import CaRules, Rules
+from jitr.schedule import PACE, Need
 from jitr.settings import Settings
 from jitr.telemetry import CONTRADICTIONS, Announcer
-from jitr.turns import PACE, Need, Turns
+from jitr.turns import Turns
 from jitr.withdrawals import marks
 
 

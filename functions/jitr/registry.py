@@ -9,7 +9,7 @@ One table, one string key `id`:
     thing#<thingName>             the certificate that owns the name
     sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweeping.py)
     lease#sweep                   which sweep runs
-    pace                          the schedule of calls (turns.py)
+    pace                          the schedule of calls (schedule.py)
     orders#<certificateId>        operators' orders beside verdicts, about a device or a CA; jitrctl's alone
     orders#brake                  (jitrctl/orders.py); the brake's are those of `ca pause | resume`
 

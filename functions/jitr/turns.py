@@ -1,14 +1,6 @@
 """Turns: the one schedule by which all of an account's calls to AWS IoT's scarce APIs are spaced in a Region.
 
-The quotas belong to the account, so the schedule does too. It is an item of the registry's table:
-
-    pace   next_at      when the next free turn is; microseconds since 1970
-           held_at      when held devices may take their next guaranteed turn, whatever others want
-           ordered_at   the same for operators' orders and imports
-           line_at      when the last of those that found no turn is to ask again
-           calls, throttles      of the scarce APIs so far, of all environments; each adds its own as it reserves
-           judged_at, judged_calls, judged_throttles    what they were when the rate was last judged (pacing.py)
-           rate         the turns a second that AWS accepts, in thousandths; none: as many as are configured
+The quotas belong to the account, so the schedule does too. It is an item of the registry's table (schedule.py).
 
 One turn is one call of each scarce API: one DescribeCertificate and the UpdateCertificate after it, and what rides
 along (AttachPolicy). What calls one of them a second time takes another turn.
@@ -27,8 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
@@ -39,12 +30,11 @@ from jitr.edge import CLIENT_CONFIG, calling
 from jitr.errors import Unavailable
 from jitr.items import SCHEMA
 from jitr.pacing import FEWEST_CALLS, WINDOW, judged_rate
-from jitr.value import value
+from jitr.schedule import PACE, TERMS, THOUSAND, Need, Seen, in_microseconds, lane, lanes_in_microseconds, to_seen
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-PACE = "pace"
 # One retry with a second's patience: whoever waits for a reservation keeps a whole batch waiting.
 TURNS_CONFIG = CLIENT_CONFIG.merge(
     Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
@@ -54,48 +44,8 @@ TURNS_CONFIG = CLIENT_CONFIG.merge(
 BUCKET = 0.5
 # A schedule that lies further ahead was written by a broken clock, in seconds.
 _BROKEN = 60.0
-_MICROSECONDS = 1_000_000
-_THOUSAND = 1000
-_COUNTS = ("calls", "throttles", "judged_calls", "judged_throttles")
-
-
-class Need(Enum):
-    """Who wants a turn; the first of them goes first."""
-
-    NEW = "new"
-    ORDERED = "ordered"
-    HELD = "held"
-
-
-@value
-class Terms:
-    """What a class of work gets of the schedule."""
-
-    reach: float  # seconds: turns further ahead are not taken. Who reaches further goes before the others
-    share: float = 0.0  # of all turns, whatever the others want; the rest is whatever lies idle
-
-
-# Who gets what. New devices may take every turn but the guaranteed ones; the others have those, and what is idle.
-TERMS: Mapping[Need, Terms] = {
-    Need.NEW: Terms(reach=10.0),
-    Need.ORDERED: Terms(reach=2.0, share=0.1),
-    Need.HELD: Terms(reach=1.0, share=0.05),
-}
-
-
-@value
-class Seen:
-    """The schedule as it was read; times in seconds since 1970, 0 for never."""
-
-    next_at: float = 0.0
-    guaranteed_at: Mapping[Need, float] = field(default_factory=dict)
-    line_at: float = 0.0
-    calls: int = 0
-    throttles: int = 0
-    judged_at: float = 0.0
-    judged_calls: int = 0
-    judged_throttles: int = 0
-    rate: float | None = None
+# Turns of a share are further apart than those of the schedule: what waits for long is left to who can reserve.
+_SHARE_REACH = 2.0
 
 
 class Turns:
@@ -148,14 +98,7 @@ class Turns:
 
     def see(self, item: Mapping[str, Any]) -> None:
         """Take note of the schedule, which was read along with something else."""
-        self._seen = Seen(
-            next_at=_seconds(item.get("next_at", 0)),
-            guaranteed_at={need: _seconds(item.get(_lane(need), 0)) for need in Need if TERMS[need].share},
-            line_at=_seconds(item.get("line_at", 0)),
-            judged_at=_seconds(item.get("judged_at", 0)),
-            rate=float(item["rate"]) / _THOUSAND if "rate" in item else None,
-            **{name: int(item.get(name, 0)) for name in _COUNTS},
-        )
+        self._seen = to_seen(item)
 
     def reserve(self, wanted: Mapping[Need, int]) -> list[float]:
         """Take turns for a batch; when each is, at most as many as are wanted. Those that lie too far ahead are left.
@@ -189,7 +132,7 @@ class Turns:
         now = self._clock()
         interval = self._interval
         if self._seen.line_at <= now:
-            update, value_ = "SET line_at = :line", _in_microseconds(now) + self._microseconds(number)
+            update, value_ = "SET line_at = :line", in_microseconds(now) + self._microseconds(number)
         else:
             update, value_ = "ADD line_at :line", self._microseconds(number)
         try:
@@ -295,16 +238,16 @@ class Turns:
             full=self._per_second,
         )
         judged = {
-            "judged_at": _in_microseconds(now),
+            "judged_at": in_microseconds(now),
             "judged_calls": seen.calls,
             "judged_throttles": seen.throttles,
-            "rate": round(rate * _THOUSAND),
+            "rate": round(rate * THOUSAND),
         }
         update = setting(self._table, PACE, **judged)
         update["ConditionExpression"] = "attribute_not_exists(judged_at) OR judged_at = :seen"
         update["ExpressionAttributeValues"] = {
             **update.get("ExpressionAttributeValues", {}),
-            **values(seen=_in_microseconds(seen.judged_at)),
+            **values(seen=in_microseconds(seen.judged_at)),
         }
         try:
             with calling("UpdateItem"):
@@ -314,7 +257,7 @@ class Turns:
         self._seen = replace(seen, judged_at=now, judged_calls=seen.calls, judged_throttles=seen.throttles, rate=rate)
 
     def _added(self, number: int, lanes: Mapping[Need, float]) -> float:
-        sets = "".join(f" SET {_lane(need)} = :{need.value}" for need in lanes)
+        sets = "".join(f" SET {lane(need)} = :{need.value}" for need in lanes)
         (calls, throttles), self._noted = self._noted, [0, 0]
         with calling("UpdateItem"):
             answer = self._client.update_item(
@@ -322,7 +265,7 @@ class Turns:
                 Key=key(PACE),
                 UpdateExpression=f"ADD next_at :taken, calls :calls, throttles :throttles{sets}",
                 ExpressionAttributeValues=values(
-                    taken=self._microseconds(number), calls=calls, throttles=throttles, **_lanes(lanes)
+                    taken=self._microseconds(number), calls=calls, throttles=throttles, **lanes_in_microseconds(lanes)
                 ),
                 ReturnValues="ALL_NEW",
             )
@@ -331,7 +274,7 @@ class Turns:
 
     def _begun_anew(self, number: int, lanes: Mapping[Need, float], now: float, *, over: float = -1.0) -> float | None:
         """Let the schedule begin a bucket ago, unless somebody else did; when the first of these turns is."""
-        sets = "".join(f", {_lane(need)} = :{need.value}" for need in lanes)
+        sets = "".join(f", {lane(need)} = :{need.value}" for need in lanes)
         start = now - BUCKET
         try:
             with calling("UpdateItem"):
@@ -344,12 +287,12 @@ class Turns:
                     ),
                     ExpressionAttributeNames={"#schema": "schema"},
                     ExpressionAttributeValues=values(
-                        next_at=_in_microseconds(start) + self._microseconds(number),
-                        start=_in_microseconds(start),
-                        broken=_in_microseconds(now + _BROKEN),
-                        over=_in_microseconds(over),
+                        next_at=in_microseconds(start) + self._microseconds(number),
+                        start=in_microseconds(start),
+                        broken=in_microseconds(now + _BROKEN),
+                        over=in_microseconds(over),
                         schema=SCHEMA,
-                        **_lanes(lanes),
+                        **lanes_in_microseconds(lanes),
                     ),
                     ReturnValues="ALL_NEW",
                 )
@@ -363,26 +306,10 @@ class Turns:
         interval = self._environments * self._interval
         start = max(now + random.random() * interval, self._share_at)  # noqa: S311 -- so that environments are not in step
         turns = [start + one * interval for one in range(number)]
-        turns = [turn for turn in turns if turn <= now + TERMS[Need.NEW].reach]
+        turns = [turn for turn in turns if turn <= now + _SHARE_REACH]
         self._share_at = start + len(turns) * interval
         self._owed += len(turns)
         return turns
 
     def _microseconds(self, number: int) -> int:
-        return round(number * self._interval * _MICROSECONDS)
-
-
-def _lane(need: Need) -> str:
-    return f"{need.value}_at"
-
-
-def _lanes(lanes: Mapping[Need, float]) -> dict[str, int]:
-    return {need.value: _in_microseconds(at) for need, at in lanes.items()}
-
-
-def _seconds(microseconds: Any) -> float:
-    return float(microseconds) / _MICROSECONDS
-
-
-def _in_microseconds(seconds: float) -> int:
-    return round(seconds * _MICROSECONDS)
+        return in_microseconds(number * self._interval)

@@ -32,11 +32,12 @@ from jitr.pacing import Pacer
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import Rules
+from jitr.schedule import PACE
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 from jitr.threads import OneByOne
-from jitr.turns import PACE, Turns
+from jitr.turns import Turns
 from jitr.withdrawals import Withdrawals
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 

@@ -21,8 +21,8 @@ from jitr.handlers import register
 from jitr.messages import Message
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
+from jitr.schedule import PACE
 from jitr.telemetry import CALLS_OF
-from jitr.turns import PACE
 from jitr.verdicts import Word
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.cases.twins import twin_of

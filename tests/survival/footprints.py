@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from jitr.turns import PACE
+from jitr.schedule import PACE
 from simulation import Call
 
 _EVERYTHING = "*"

@@ -34,8 +34,9 @@ from jitr.registration import Registration
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CheckMode, OnReject, OnReplacement
+from jitr.schedule import PACE, Need
 from jitr.telemetry import CONTRADICTIONS, Announcer
-from jitr.turns import PACE, Need, Turns
+from jitr.turns import Turns
 from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.unit.examples import OWNER
