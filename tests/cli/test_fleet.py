@@ -122,7 +122,7 @@ def test_each_stage_is_seen_as_it_is(deployed: Stage, fleet_file: Path, told: Ca
     assert (dev["stack"], dev["waiting"], dev["dead"], dev["undelivered"]) == ("CREATE_COMPLETE", 0, 1, 0)
     assert (dev["function"], dev["swept_at"], dev["iot_logging"]) == ("missing", None, "ERROR")
     assert not any("policy" in text for text in dev["drift"])
-    assert (dev["turns_per_second"], dev["throttled"]) == (None, None)  # nothing was ever decided there
+    assert (dev["turns_per_second"], dev["throttled"]) == (10, 0)
     far = said["prod/us-east-1"]
     assert (far["stack"], far["waiting"]) == (None, None)
     assert "factory: it is not registered" in far["drift"]
