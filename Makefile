@@ -42,9 +42,11 @@ synth-fleet: setup
 sbom: setup
 	$(BIN)/python -m infra.sbom
 
-# The state machine and the damaged certificates for longer, from other seeds each time; schedules with two switches.
+# The state machine, damaged certificates, and odd ones beside openssl for longer, from other seeds each time; schedules
+# with two switches.
 fuzz: setup
 	JITR_FUZZ_MUTANTS=$${JITR_FUZZ_MUTANTS:-500000} $(BIN)/pytest tests/unit/test_fuzz.py
+	JITR_FUZZ_DIFFERENTIAL=$${JITR_FUZZ_DIFFERENTIAL:-50000} $(BIN)/pytest tests/differential
 	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
 	JITR_EXPLORED_SWITCHES=2 $(BIN)/pytest --numprocesses 2 -m deep tests/survival/test_explored.py
 

@@ -1,6 +1,7 @@
 """The end of a certificate that another one followed: INACTIVE and detached, once the overlap is over.
 
-Only while the one that followed it is ACTIVE, so that no device is left without any; and never against an operator.
+Only while the one that followed it is ACTIVE and has its thing and a policy, so that no device is left without any; and
+never against an operator. A follower that lacks one of both is announced as `Device Broken`.
 """
 
 import uuid
@@ -8,16 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot import AwsIot
 from jitr.provisioning import SetStatus, plan_retirement
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import Announcer
 
 _RETIRE_LATER = timedelta(hours=1)
+_WHILE_BROKEN = timedelta(days=1)
 # As in case.py: an observation older than this is made again before the status is set.
 _FRESH = timedelta(seconds=5)
 
@@ -64,6 +67,9 @@ class Retirement:
         if follower is None or follower.status is not Status.ACTIVE:
             self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)
             return False
+        if self._is_broken(follower, thing_name, now):
+            self._registry.postpone_retirement(certificate_id, now + _WHILE_BROKEN)
+            return False
         device = self._described(certificate_id)
         if device is None or device.status is Status.PENDING_ACTIVATION:
             self._registry.end_retirement(certificate_id, now)  # it was deleted, and is new if it has come back
@@ -100,6 +106,18 @@ class Retirement:
         self._registry.end_retirement(certificate_id, now)
         self._announcer.outcome(replaced.outcome, certificate_id, replaced)
         return True
+
+    def _is_broken(self, follower: DeviceRegistration, thing_name: str, now: datetime) -> bool:
+        """Whether the ACTIVE certificate that followed lacks its thing or a policy; then that is announced."""
+        try:
+            lacks = self._iot.lacks(follower, thing_name=thing_name)
+        except (Rejected, CertificateUnknown):
+            return True  # it was deleted a moment ago; what it is now, the next sweep sees
+        if lacks:
+            ca = self._rules.ca(follower.ca_certificate_id or "")
+            name = ca.name if ca else None
+            self._announcer.announce_broken(follower, lacks=lacks, ca=name, thing_name=thing_name, at=now)
+        return bool(lacks)
 
     def _refuse_stale(self, observed_at: datetime, *devices: DeviceRegistration) -> None:
         """Observe both certificates again when that was long ago: an operator or the console may have acted meanwhile.
