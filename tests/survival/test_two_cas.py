@@ -24,8 +24,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jitr.decisions import Word
 from jitr.rules import EnrollmentRule, OnReplacement
+from jitr.verdicts import Word
 from tests.survival.explored_world import DAY, HOME, HOSTILE, Act, ExploredWorld
 from tests.survival.explorer import Cut, Player
 from tests.survival.pairs import HOOK_ARN
