@@ -1,4 +1,6 @@
-"""Run ministack with what it lacks (client_connections.py), and every listener on the loopback interface: a script for `python -I`, not for import.
+"""Run ministack on the loopback interface alone, with what its data plane lacks (client_connections.py).
+
+A script for `python -I`, not for import.
 
 BIND_HOST moves ministack's HTTP port only: its MQTT listener binds 0.0.0.0 whatever one says (1.5.33,
 `_mtls_start_locked`), and would offer a broker full of test certificates to the whole network. So the rule

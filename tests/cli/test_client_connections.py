@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import botocore.serialize
@@ -21,6 +20,9 @@ from ministack.core.responses import request_scope
 from ministack.services import iot, iot_data
 
 from jitrctl.local import client_connections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ACCOUNT, REGION, CLIENT = "111111111111", "eu-central-1", "sensor 1/é"
 KEY = (ACCOUNT, REGION, CLIENT)
@@ -50,12 +52,9 @@ class Session:
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for module, name in (
-        (iot_data, "handle_request"),
-        (iot, "_register_client"),
-        (iam_actions, "extract_resource_arn"),
-    ):
-        monkeypatch.setattr(module, name, getattr(module, name))
+    for module in (iot_data, iot, iam_actions):
+        for name in {"handle_request", "_register_client", "extract_resource_arn"} & vars(module).keys():
+            monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(client_connections, "SECONDS_UNTIL_SESSIONS_END", 0.01)
     monkeypatch.setattr(client_connections, "_LOOK", 0.01)
     client_connections.install()
