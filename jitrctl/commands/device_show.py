@@ -29,6 +29,8 @@ Device = Annotated[
 def show(scope: Scope, device: Device) -> None:
     """Show a device in every account: certificates, thing, policy, decision and why, verdict, what was left behind.
 
+    Also whether its thing's client is connected, since when and from where; else why it went, for 30 minutes.
+
     Example: jitrctl device show sensor-0001
     """
     found, failed, known = search(scope, known_from(device))

@@ -18,7 +18,7 @@ What happens to a message (the rest is registration.py's):
     received more than 500 times        dead-lettered untouched, with the reason: it may be what ends the function
 
 The batch's answer names the messages that are to come again; all others are deleted by Lambda
-(`ReportBatchItemFailures`). Nothing is sent to the own queue, since Lambda stops such a loop; failures are counted in a
+(`ReportBatchItemFailures`). Nothing is sent to the own queue: Lambda stops such a loop, so failures are counted in a
 table. The function itself never fails for a message's sake, since that fails the whole batch.
 
 A message that is left to the sweep is deleted. That loses nothing: the sweep finds every certificate that is pending
