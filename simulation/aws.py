@@ -49,7 +49,7 @@ from simulation.wire import attach
 if TYPE_CHECKING:
     from simulation.leaf import Leaf
 
-ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda"]
+ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "iot-data"]
 
 _READ_TIMEOUT = 5
 DEFAULT_CONFIG = Config(read_timeout=_READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3})
@@ -260,4 +260,8 @@ class Account:
         return self._operations[key]
 
     def _parts(self, service: str) -> tuple[object, ...]:
-        return self.iot.parts if service == "iot" else (getattr(self, "functions" if service == "lambda" else service),)
+        if service == "iot":
+            return self.iot.parts
+        if service == "iot-data":
+            return (self.iot.connections,)
+        return (getattr(self, "functions" if service == "lambda" else service),)
