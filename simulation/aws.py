@@ -154,7 +154,8 @@ class Account:
         with _session_lock:
             client = _session.client(service, region_name=self.region, config=config.merge(_SPARED))
 
-        read_timeout: float = client.meta.config.read_timeout  # type: ignore[attr-defined]  # a Config's options
+        options: Any = client.meta.config
+        read_timeout: float = options.read_timeout
 
         def serve(operation: str, params: Params, attempt: int, invocation: str) -> Answer:
             call = Call(

@@ -78,9 +78,9 @@ async def answered(operation: str, **parameters: Any) -> tuple[int, dict[str, An
     with request_scope(ACCOUNT, REGION):
         status, headers, body = await iot_data.handle_request(method, path, {}, b"", query)
     content = body if isinstance(body, bytes) else str(body).encode()
-    parsed = create_parser("rest-json").parse(
-        {"status_code": status, "headers": headers, "body": content}, MODEL.operation_model(operation).output_shape
-    )
+    shape = MODEL.operation_model(operation).output_shape
+    assert shape
+    parsed = create_parser("rest-json").parse({"status_code": status, "headers": headers, "body": content}, shape)
     return status, parsed
 
 
@@ -99,7 +99,8 @@ def test_a_connection_is_described_as_botocores_model_has_it() -> None:
         assert (status, found["connected"], found["clientId"]) == (200, True, CLIENT)
         assert isinstance(found["connectedSince"], int)
         assert found["sourceIp"] == "127.0.0.1"
-        assert set(found) - {"ResponseMetadata"} <= set(MODEL.operation_model("GetConnection").output_shape.members)
+        shape: Any = MODEL.operation_model("GetConnection").output_shape
+        assert set(found) - {"ResponseMetadata"} <= set(shape.members)
 
     asyncio.run(scenario())
 
