@@ -136,8 +136,7 @@ class Examiner:
         except Rejected as refusal:
             identity = before.identity if mode is CheckMode.OBSERVE else None
             return replace(examined, examination=before.after_hook(identity, refusal, mode))
-        named = identity.thing_name != before.identity.thing_name
-        return replace(examined, examination=before.after_hook(identity, None, mode), named_by_hook=named)
+        return replace(examined, examination=before.after_hook(identity, None, mode), named_by_hook=overrides.names)
 
     def _renamed(
         self, examined: Examined, thing_name: str | None, device: DeviceRegistration, record: Record, rules: CaRules
