@@ -24,6 +24,7 @@ SERVICE = "iotcore"
 _LAMBDA = "lambda"
 # What the functions besides `register` may need at once: the sweep, the hub's, and a direct invocation.
 _OTHER_EXECUTIONS = 4
+_SECONDS_A_CA_IS_KNOWN = 60
 # What is asked for above the pace: an operator's and the sweep's own calls, and retries.
 _ROOM = 1.25
 # Increases of concurrency below AWS's own default are granted to the default (Lambda guide, "Lambda quotas").
@@ -42,7 +43,7 @@ class Bound:
     name: str
     code: str
     default: float
-    calls: int = 1
+    calls: float = 1
     service: str = SERVICE
     executions: int = 0
 
@@ -71,7 +72,7 @@ class Finding:
         return math.ceil(self.needed * _ROOM / _STEP) * _STEP
 
 
-def _of_api(action: str, code: str, default: float, *, calls: int = 1) -> Bound:
+def _of_api(action: str, code: str, default: float, *, calls: float = 1) -> Bound:
     """The quota of an API's calls."""
     return Bound(action=action, name=f"{action} API TPS", code=code, default=default, calls=calls)
 
@@ -104,7 +105,14 @@ def bounds(stage: Stage) -> tuple[Bound, ...]:
         service=_LAMBDA,
         executions=max_concurrency_for(stage.account.activations_per_second) + _OTHER_EXECUTIONS,
     )
-    return (*BOUNDS, *([joining] if groups else []), concurrency)
+    # What each environment remembers of a CA for a minute (jitr.iot): at most so many reads, whatever the pace.
+    environments = max_concurrency_for(stage.account.activations_per_second)
+    reads = environments * len(stage.account.cas) / _SECONDS_A_CA_IS_KNOWN
+    of_ca = _of_api("DescribeCACertificate", "L-E72BB356", 10, calls=reads / stage.account.activations_per_second)
+    # A refusal by a hook looks up what an earlier attempt attached: once for each device at the most.
+    asked = any(one.ca.hook_in(stage.account, stage.region) for one in stage.account.cas)
+    of_hook = _of_api("ListPrincipalThings", "L-C481616A", 10)
+    return (*BOUNDS, *([joining] if groups else []), of_ca, *([of_hook] if asked else []), concurrency)
 
 
 def look(stage: Stage) -> list[Finding]:
@@ -133,7 +141,7 @@ def _finding(stage: Stage, bound: Bound, listed: tuple[str, float] | None, pendi
         bound=replace(bound, code=code),
         value=value,
         known=listed is not None,
-        needed=bound.executions or stage.account.activations_per_second * bound.calls,
+        needed=bound.executions or round(stage.account.activations_per_second * bound.calls, 1),
         asked=pending.get(code),
     )
 

@@ -17,6 +17,8 @@ class Undocumented:
     registers_outside_validity: bool = True
     # DetachThingPrincipal takes several seconds (aws-facts §5, §12).
     detach_seconds: float = 5.0
+    # "Within a few minutes" a session ends whose certificate left ACTIVE (aws-facts §2).
+    session_seconds: float = 180.0
     # Whether a message that Lambda stops as part of a loop takes the batch that it came in with it (aws-facts §9).
     loop_stops_whole_batch: bool = True
 

@@ -84,7 +84,7 @@ def test_awss_defaults_are_enough_for_ten_a_second(
 
     said = told(fleet_file, 0)
 
-    assert set(said) == {bound.code for bound in BOUNDS} | {CONCURRENCY}
+    assert set(said) == {bound.code for bound in BOUNDS} | {CONCURRENCY, "L-E72BB356"}
     assert (said[DESCRIBE]["per_second"], said[DESCRIBE]["needed"], said[DESCRIBE]["known"]) == (10, 10, True)
     assert {one["increase_to"] for one in said.values()} == {None}
 
@@ -197,3 +197,24 @@ def test_a_new_accounts_ten_functions_at_once_are_too_few(
     assert "per_second" not in said
     assert main(["fleet", "quotas", "--fleet", str(fleet_file), "--account", "dev"]) == 1
     assert "--service-code lambda --quota-code L-B99A9384 --desired-value 1000" in capsys.readouterr().out
+
+
+def test_reads_of_cas_are_counted_for_every_environment_and_minute(
+    service_quotas: Callable[..., None], fleet_file: Path, told: Callable[..., Any]
+) -> None:
+    service_quotas(own={}, default=DEFAULTS, pending={})
+
+    said = told(fleet_file, 0)
+
+    assert said["L-E72BB356"]["needed"] == round(max_concurrency_for(10) / 60, 1)
+    assert "L-C481616A" not in said, "no CA has a hook"
+
+
+def test_a_hook_takes_a_look_up_of_what_a_refused_device_is_attached_to(
+    service_quotas: Callable[..., None], write_fleet: Callable[..., Path], told: Callable[..., Any]
+) -> None:
+    service_quotas(own={}, default=DEFAULTS, pending={})
+    hook = 'hook = "arn:{partition}:lambda:{region}:{account}:function:ask"'
+    path = write_fleet('thing_type  = "sensor"', f'thing_type  = "sensor"\n{hook}')
+
+    assert told(path, 0)["L-C481616A"]["needed"] == 10

@@ -125,14 +125,9 @@ MUTANTS = (
         (
             Change(
                 "registration.py",
-                """            if not decision.repeats(record.decision):
-                self._announcer.announce(decision)
-            self._registry.record(decision, record, run=attempt.run if attempt.has_begun else None)
-""",
-                """            self._registry.record(decision, record, run=attempt.run if attempt.has_begun else None)
-            if not decision.repeats(record.decision):
-                self._announcer.announce(decision)
-""",
+                "            if not decision.repeats(record.decision):\n",
+                "            self._registry.record(decision, record, run=attempt.run if attempt.has_begun else None)\n"
+                "            if not decision.repeats(record.decision):\n",
             ),
         ),
         (REGISTER + "test_a_crash_after_active_is_made_good_by_the_next_delivery",),

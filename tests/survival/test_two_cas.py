@@ -11,6 +11,7 @@ A hundred runs in the suite, the same ones every time; `JITR_FUZZ_RUNS=5000` dra
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
@@ -24,8 +25,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jitr.decisions import Word
 from jitr.rules import EnrollmentRule, OnReplacement
+from jitr.verdicts import Word
 from tests.survival.explored_world import DAY, HOME, HOSTILE, Act, ExploredWorld
 from tests.survival.explorer import Cut, Player
 from tests.survival.pairs import HOOK_ARN
@@ -42,7 +43,7 @@ DEVICES = {
     "evil_follower": (HOSTILE, "sensor-2", -0.1, 365),
 }
 # What may be deployed for one CA.
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"thing_name": "{common_name}", "enrollment": EnrollmentRule.OPEN, "attributes": {}},
     "renamed": {"thing_name": "new-{common_name}"},
     "attributes": {"attributes": {"site": "berlin"}},

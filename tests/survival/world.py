@@ -43,7 +43,8 @@ from simulation.deployment import ca_rules, rules
 from simulation.faults import PARTIAL
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping
-from tests.survival.invariants import CONSOLE, TakenAway, Watch
+from tests.survival.invariants import Watch
+from tests.survival.seen import CONSOLE, TakenAway
 from tests.survival.warm import WarmAws
 
 ACCOUNTS = ("111111111111", "222222222222")

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr import runtime
 from jitr.batch import Batch
 from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
@@ -148,7 +149,9 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         turns=turns,
         clock=_now,
     )
-    queue = RegistrationsQueue(boto3.client("sqs", config=CLIENT_CONFIG), settings)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    runtime.check(logger, iot, dynamodb, sqs)
+    queue = RegistrationsQueue(sqs, settings)
     failures = FailureCount(dynamodb, settings.registry_table)
     register = Register(registration, queue, announcer, failures=failures, turns=turns, threads=Threads, clock=_now)
     return register, announcer
