@@ -81,6 +81,7 @@ class Clock:
         """Start a task beside what runs now, under its deadline; what it raises is told where it is joined."""
         task = Task(action)
         task.is_joined = True
+        task.parent = self._running
         task.deadlines = list(self._running.deadlines if self._running else self._deadlines)
         self.call_later(0, lambda: self._resume(task))
         return task
@@ -181,8 +182,14 @@ class Clock:
         if task.has_ended and task.waiter:
             waiter, task.waiter = task.waiter, None
             self.call_later(0, lambda: self._resume(waiter))
-        if task.error and not task.is_joined and not isinstance(task.error, Closed):
+        if task.error is None or isinstance(task.error, Closed):
+            return
+        if not task.is_joined:
             raise task.error
+        if not isinstance(task.error, Exception):  # the process is gone, and who started the task with it
+            if task.parent is None:
+                raise task.error
+            task.parent.doom = task.error
 
 
 class Task:
@@ -201,6 +208,8 @@ class Task:
         self.has_ended = False
         self.is_joined = False  # what it raises is told to who joins it
         self.waiter: Task | None = None  # who joins it
+        self.parent: Task | None = None  # who started it
+        self.doom: BaseException | None = None  # the death of a task that it started
 
     def go_on(self) -> None:
         """Called by the clock: give the task its turn, and come back when it sleeps or has ended."""
@@ -214,6 +223,8 @@ class Task:
             self._mine.acquire()
         if self.closing:
             raise Closed
+        if self.doom:
+            raise self.doom
 
     def _run(self) -> None:
         self._mine.acquire()
