@@ -19,6 +19,8 @@ FLEET_NAME_LENGTH = 26
 
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
 # IAM user guide, "IAM ARNs": a role's path and name.
+# Organizations API reference, "Organization".
+ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 ROLE_ARN = re.compile(r"arn:aws(?:-cn|-us-gov)?:iam::([0-9]{12}):role/[\w+=,.@/-]{1,576}", re.ASCII)
 
 # Lambda developer guide, "Function ARNs": a function, perhaps with a version or alias; {…} is filled in for each stage.
@@ -100,6 +102,24 @@ def account_id(value: object, place: Place) -> str | None:
     return written
 
 
+# By CloudFormation's resource types in each Region; tests/fleet/test_names.py compares it with cfn-lint's copy.
+REGIONS_WITHOUT_IOT_TYPES = frozenset(
+    {
+        "af-south-1",
+        "ap-east-2",
+        "ap-northeast-3",
+        "ap-south-2",
+        "ap-southeast-3",
+        "ap-southeast-4",
+        "ap-southeast-6",
+        "ap-southeast-7",
+        "ca-west-1",
+        "eu-central-2",
+        "mx-central-1",
+    }
+)
+
+
 def region(value: object, place: Place) -> str | None:
     """Read the name of a Region of one of the partitions aws, aws-cn and aws-us-gov."""
     written = text(value, place)
@@ -109,6 +129,26 @@ def region(value: object, place: Place) -> str | None:
         place.problem(
             f"is {shown(written)}, which is no Region of {', '.join(PARTITIONS)}",
             'write it like "eu-central-1", without an availability zone',
+        )
+        return None
+    if written in REGIONS_WITHOUT_IOT_TYPES:
+        place.problem(
+            f"is {written}, where CloudFormation lacks AWS::IoT::ThingType, ThingGroup, CACertificate and Logging",
+            "choose another Region: devices connect to it over the internet, wherever they are",
+        )
+        return None
+    return written
+
+
+def organization(value: object, place: Place) -> str | None:
+    """Read the id of an organization in AWS Organizations."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if not ORGANIZATION.fullmatch(written):
+        place.problem(
+            f"is {shown(written)}, which is no id of an organization",
+            "write the Id of `aws organizations describe-organization`, such as o-a1b2c3d4e5",
         )
         return None
     return written

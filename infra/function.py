@@ -59,6 +59,7 @@ class JitrFunction(Construct):
         role = iam.Role(
             self,
             "Role",
+            role_name=f"{name}-{cdk.Stack.of(self).region}",  # ResourceNames.role, with the function's name
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             inline_policies={
                 "function": iam.PolicyDocument(statements=[write_log, *statements, *key.use(*key_actions)])
@@ -81,7 +82,7 @@ class JitrFunction(Construct):
             timeout=timeout,
             memory_size=512,
             environment=dict(environment),
-            environment_encryption=key.key,
+            environment_encryption=key.of_environment,
             log_group=log_group,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
         )

@@ -31,6 +31,8 @@ _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
 _VISIBILITY = cdk.Duration.seconds(6 * 60)
 # Only catches a function that cannot start; `register` itself decides on messages it can read.
 _RECEIVES = 1000
+# A role's inline policies hold 10,240 characters together (IAM guide, "IAM and AWS STS quotas"), an ARN of a CA 110.
+MOST_CAS_BY_ARN = 30
 # Not Lambda's default of ten: the messages of a batch are decided on one after the other, each at its turn, so the last
 # batches of a storm would take twice as long, with the other environments idle (docs/decisions/0006-pace.md).
 _BATCH = 5
@@ -117,6 +119,9 @@ class RegistrationPath(Construct):
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                stack.format_arn(
+                    service="iot", resource="cacert/*"
+                ): "there are too many CAs for the role to name each",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
             snap_start=snap_start and LocalDifference.NO_SNAPSHOTS not in target.differences,
@@ -158,7 +163,7 @@ class RegistrationPath(Construct):
             iam.PolicyStatement(
                 sid="ReadCas",
                 actions=["iot:DescribeCACertificate"],
-                resources=[iot_arn(f"cacert/{registration.ca.certificate_id}") for registration in cas],
+                resources=[iot_arn(f"cacert/{ca_id}") for ca_id in self._readable_cas(cas)],
             ),
             iam.PolicyStatement(
                 sid="ProvisionThings",
@@ -194,7 +199,6 @@ class RegistrationPath(Construct):
                     "sqs:DeleteMessage",
                     "sqs:GetQueueAttributes",
                     "sqs:ReceiveMessage",
-                    "sqs:SendMessage",
                 ],
                 resources=[self.registrations.queue_arn],
             ),
@@ -235,22 +239,25 @@ class RegistrationPath(Construct):
             )
         return statements
 
+    @staticmethod
+    def _readable_cas(cas: tuple[CaRegistration, ...]) -> list[str]:
+        """The ids of the CAs, or `*` where so many would fill the role's inline policies; the action only reads."""
+        return ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
+
     def _rules(self, names: ResourceNames, cas: tuple[CaRegistration, ...], key: StageKey) -> None:
         rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
         stack = cdk.Stack.of(self)
         role = iam.Role(
             self,
             "RuleRole",
+            role_name=names.role("rules", stack.region),
             # Only this fleet's rules, in this account, may act in this role (confused deputy).
             assumed_by=iam.ServicePrincipal(
                 "iot.amazonaws.com",
                 conditions={
                     "StringEquals": {"aws:SourceAccount": stack.account},
-                    "ArnEquals": {
-                        "aws:SourceArn": [
-                            stack.format_arn(service="iot", resource=f"rule/{name}") for name in rule_names.values()
-                        ]
-                    },
+                    # One pattern for all: a trust policy holds 2,048 characters.
+                    "ArnLike": {"aws:SourceArn": stack.format_arn(service="iot", resource=f"rule/{names.rule('*')}")},
                 },
             ),
             inline_policies={

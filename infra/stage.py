@@ -58,6 +58,8 @@ class RegionStack(cdk.Stack):
             synthesizer=target.synthesizer(),
             tags=dict(fleet.stack.tags),
             termination_protection=fleet.stack.termination_protection,
+            # A template holds 1 MB, and that of a hundred CAs comes near it with its indentation.
+            suppress_template_indentation=True,
         )
         cas = [registration.ca for registration in account.cas]
         thing_groups = sorted({group for ca in cas for group in (*ca.thing_groups, *ca.extra_groups)})
@@ -82,6 +84,7 @@ class RegionStack(cdk.Stack):
         layer = lambda_.LayerVersion(
             self,
             "Dependencies",
+            layer_version_name=names.layer,
             code=layer_asset(target).code(),
             compatible_runtimes=[target.runtime],
             compatible_architectures=[target.architecture],
@@ -113,7 +116,7 @@ class RegionStack(cdk.Stack):
         )
         enrollment.make_after(things, *policies, registry, *registration.queues)
         if fleet.stack.iot_logging and LocalDifference.NO_IOT_LOGGING not in target.differences:
-            AwsIotLogging(self, "IotLogging", level=fleet.stack.iot_logging)
+            AwsIotLogging(self, "IotLogging", names=names, level=fleet.stack.iot_logging)
         central = Central.NONE
         if fleet.hub:
             central = Central.FORWARDS
@@ -125,6 +128,7 @@ class RegionStack(cdk.Stack):
                 "Hub",
                 names=names,
                 account_ids=[one.id for one in fleet.accounts],
+                organization=fleet.hub.organization,
                 settings=registration.settings,
                 enrollment=enrollment,
                 key=key,
@@ -168,7 +172,9 @@ class RegionStack(cdk.Stack):
             iam.PermissionsBoundary.of(self).apply(
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
             )
+        after = list(self.node.children)
         for one in account.cas:
             if one.registered_by is RegisteredBy.STACK:
-                # The last of all, one after the other.
-                RegisteredCa(self, registration=one, after=list(self.node.children))
+                # The first after everything else, the others one after the other: so none is made before anything that
+                # can fail, and the template names everything once, not once for each CA.
+                after = [RegisteredCa(self, registration=one, after=after)]

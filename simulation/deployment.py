@@ -14,6 +14,7 @@ from fleet.resources import ResourceNames
 from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
+from jitr.failure_count import FailureCount
 from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
 from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
 from jitr.hook import HOOK_CONFIG, Hook
@@ -158,7 +159,8 @@ class Deployment:
             clock=clock.now,
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)
-        register = Register(registration, queue, announcer, pacer=pacer, clock=clock.now)
+        failures = FailureCount(client("dynamodb"), self.settings.registry_table)
+        register = Register(registration, queue, announcer, failures=failures, pacer=pacer, clock=clock.now)
 
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             """As jitr.handlers.register.handler."""
@@ -184,6 +186,7 @@ class Deployment:
             lambda: self.environment(caller=caller),
             batch_size=batch_size,
             timeout=_FUNCTION_TIMEOUT,
+            loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
         )
 
     def sweep(self, *, caller: str = "sweep", time_is_left: Callable[[], bool] = lambda: True) -> Swept:

@@ -24,12 +24,12 @@ from jitr.admission import (
     twin_id_of,
 )
 from jitr.crls import Crls, Published
-from jitr.decisions import Record
 from jitr.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
 from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import Rejected
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration
 from jitr.rules import HOOK, CaRules, CheckMode, Rules
 from jitr.value import value

@@ -21,7 +21,7 @@ from jitr.activation import Activation
 from jitr.case import Attempt, Case
 from jitr.claims import Due, is_being_decided
 from jitr.crls import Crls
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import NotItsTurn, Overtaken, Rejected
@@ -29,7 +29,9 @@ from jitr.events import RegistrationEvent
 from jitr.examining import Examiner
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.observed import observe
 from jitr.pacing import TURNS_PER_LOOK, Pacer
+from jitr.record import Record
 from jitr.refusal import Refusal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
@@ -238,19 +240,14 @@ class Registration:
             return self._refusal.refuse(case, refusal)
 
     def _found(self, device: DeviceRegistration, record: Record) -> Decision:
-        rules = self._rules_of(device)
-        found = Decision(
-            certificate_id=device.certificate_id,
-            outcome=Outcome.FOUND,
-            status=device.status,
-            registered_at=device.created_at,
-            decided_at=self._clock(),
-            rules_digest=self._rules_digest,
+        return observe(
+            device,
+            record,
             ca_certificate_id=device.ca_certificate_id,
-            ca=rules.name if rules else None,
-            verdict_seen=record.verdict_number,
+            ca=self._rules_of(device),
+            rules_digest=self._rules_digest,
+            now=self._clock(),
         )
-        return record.seen_as(found)
 
     def _policy(self, device: DeviceRegistration) -> str | None:
         rules = self._rules_of(device)

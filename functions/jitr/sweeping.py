@@ -8,7 +8,7 @@
     3 withdraw      what attempts left behind and no run took back, found by index (withdrawal_repair.py)
     4 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
     5 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
-                    older than the horizon that wait without a decision
+                    older than the horizon that wait without a decision, and records what others revoked or deactivated
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
@@ -28,7 +28,6 @@ from jitr.allowance import Allowance
 from jitr.certificates import Certificate
 from jitr.claims import Due
 from jitr.counting import Count
-from jitr.decisions import Record
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotPermitted, StaleMarker, Unavailable
 from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
@@ -36,6 +35,7 @@ from jitr.iot import AwsIot
 from jitr.journal import Journal, Walk
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
 from jitr.pacing import TURNS_PER_LOOK
+from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.retiring import Retirement
@@ -114,6 +114,7 @@ class Sweep:
             announcer=announcer,
             clock=clock,
             horizon=timedelta(seconds=rules.horizon),
+            rules_digest=self._rules_digest,
         )
         self._repair = WithdrawalRepair(
             rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from jitr.claims import STALE_INTENT, is_being_decided
-from jitr.decisions import Record, Return
 from jitr.errors import CertificateUnknown, JitrError, Overtaken, Rejected
 from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
 from jitr.iot import AwsIot
 from jitr.messages import Forgotten
+from jitr.owners import Return
 from jitr.provisioning import OWNER_ATTRIBUTE, AttachPolicy, AttachThingPrincipal, DetachThingPrincipal, plan_withdrawal
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.restitution import Restitution

@@ -20,12 +20,14 @@ import pytest
 
 from infra.target import LocalDifference
 from jitr.attributes import key
-from jitr.decisions import Decision, Outcome, Owner, Record
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.events import published
 from jitr.hub_table import HubTable
+from jitr.owners import Owner
 from jitr.provisioning import OWNER_ATTRIBUTE
+from jitr.record import Record
 from jitr.registrations import Status
 from jitr.withdrawals import marks
 from jitrctl.__main__ import main
@@ -310,10 +312,6 @@ def unreadable(stand: Stand) -> Go:
     return partial(stand.batch, "{}")
 
 
-def unknown(stand: Stand) -> Go:
-    return partial(stand.batch, json.dumps(stand.event("0" * 64)))
-
-
 def right_behind(stand: Stand) -> Go:
     return partial(stand.batch, json.dumps(stand.event(stand.device().certificate_id, again_after=2)))
 
@@ -397,7 +395,6 @@ WAYS: dict[str, dict[Permission, Way]] = {
         ("KeepRegistry", "dynamodb:UpdateItem"): first_connection,
         ("TakeRegistrations", "sqs:ChangeMessageVisibility"): right_behind,
         ("TakeRegistrations", "sqs:DeleteMessage"): suspected,
-        ("TakeRegistrations", "sqs:SendMessage"): unknown,
         ("DeadLetter", "sqs:SendMessage"): unreadable,
         ("Announce", "events:PutEvents"): first_connection,
         ("JoinGroups", "iot:AddThingToThingGroup"): first_connection,

@@ -228,16 +228,6 @@ def claimed_and_renamed() -> tuple[Promises, Leaf, Leaf]:
     return world, old, new
 
 
-def test_an_attempt_with_another_name_gives_the_first_one_back_to_its_owner() -> None:
-    world, old, new = claimed_and_renamed()
-    world.mapping.drain(within=DAY)
-    assert world.status(new) == "ACTIVE"
-    assert world.owner().certificate_id == old.certificate_id
-    world.pass_days(30)
-    assert (world.status(old), world.is_whole(old)) == ("ACTIVE", True)
-    assert world.record(old).replaced_by is None
-
-
 def test_another_name_is_claimed_and_the_first_one_goes_back_in_one_write() -> None:
     world, old, new = claimed_and_renamed()
     owners: list[tuple[str, bool]] = []
