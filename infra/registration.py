@@ -114,7 +114,7 @@ class RegistrationPath(Construct):
                 *self._statements(cas, thing_groups, registry, target),
                 *crls.reading(),
                 enrollment.reading("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
-                *_asking(hooks, self._certificates),
+                *_asking(hooks),
             ],
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
@@ -167,7 +167,7 @@ class RegistrationPath(Construct):
             ),
             iam.PolicyStatement(
                 sid="ProvisionThings",
-                actions=["iot:CreateThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
+                actions=["iot:CreateThing", "iot:DescribeThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
                 resources=[things],
             ),
             iam.PolicyStatement(
@@ -177,6 +177,8 @@ class RegistrationPath(Construct):
                     "iot:AttachThingPrincipal",
                     "iot:DetachPolicy",
                     "iot:DetachThingPrincipal",
+                    # Its thing name may change between two attempts, and then it is on another thing.
+                    "iot:ListPrincipalThings",
                 ],
                 resources=[certificates],
             ),
@@ -230,6 +232,7 @@ class RegistrationPath(Construct):
                         "iot:DescribeCACertificate",
                         "iot:DetachPolicy",
                         "iot:DetachThingPrincipal",
+                        "iot:ListPrincipalThings",
                     ],
                     resources=["*"],
                 )
@@ -288,17 +291,11 @@ class RegistrationPath(Construct):
             )
 
 
-def _asking(hooks: tuple[str, ...], certificates: str) -> list[iam.PolicyStatement]:
-    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them.
-
-    A hook names things, so what an attempt attached before a refusal has to be looked up.
-    """
+def _asking(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
+    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them."""
     if not hooks:
         return []
-    return [
-        iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks))),
-        iam.PolicyStatement(sid="LookUpThings", actions=["iot:ListPrincipalThings"], resources=[certificates]),
-    ]
+    return [iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks)))]
 
 
 def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:

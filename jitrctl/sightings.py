@@ -21,7 +21,8 @@ from jitrctl.holding import held_as
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitr.decisions import Owner, Record
+    from jitr.owners import Owner
+    from jitr.record import Record
     from jitrctl.across import Failed, Results
     from jitrctl.live_connection import LiveConnection
     from jitrctl.orders import Given

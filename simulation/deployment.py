@@ -28,6 +28,7 @@ from jitr.rules import CaRules, CertificateMode, Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
 from jitr.telemetry import Announcer, Counts
+from jitr.withdrawals import Withdrawals
 from simulation.authority import Authority
 from simulation.aws import Account
 from simulation.dynamodb import Index
@@ -196,6 +197,7 @@ class Deployment:
             rules=self.rules,
             iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
             registry=Registry(dynamodb, self.settings.registry_table),
+            withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             journal=SweepJournal(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),

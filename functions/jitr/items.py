@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 
 SCHEMA = 2  # 2: a certificate's end is due in an item of its own; decisions name the one before
 
@@ -23,6 +26,10 @@ def certificate_key(certificate_id: str) -> str:
 
 def retirement_key(certificate_id: str) -> str:
     return f"retirement#{certificate_id}"
+
+
+def withdrawal_key(certificate_id: str, thing_name: str) -> str:
+    return f"withdrawal#{certificate_id}#{thing_name}"
 
 
 def thing_key(thing_name: str) -> str:
@@ -141,6 +148,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         verdict=_to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),
+        tried_name=fields.get("tried_name"),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
     )
 

@@ -5,9 +5,10 @@
     2 look again    held, released and approved devices whose time has come, and what an attempt left unfinished, found
                     by index; all of them when the rules have changed; those whose enrollment entries have changed,
                     when the list has
-    3 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
-    4 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
-                    older than the horizon that wait without a decision
+    3 withdraw      what attempts left behind and no run took back, found by index (withdrawal_repair.py)
+    4 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
+    5 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
+                    older than the horizon that wait without a decision, and records what others revoked or deactivated
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
@@ -27,7 +28,6 @@ from jitr.allowance import Allowance
 from jitr.certificates import Certificate
 from jitr.claims import Due
 from jitr.counting import Count
-from jitr.decisions import Record
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotPermitted, StaleMarker, Unavailable
 from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
@@ -35,12 +35,15 @@ from jitr.iot import AwsIot
 from jitr.journal import Journal, Walk
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
 from jitr.pacing import TURNS_PER_LOOK
+from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
 from jitr.value import value
+from jitr.withdrawal_repair import WithdrawalRepair
+from jitr.withdrawals import Withdrawals
 
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 500
@@ -84,6 +87,7 @@ class Sweep:
         rules: Rules,
         iot: AwsIot,
         registry: Registry,
+        withdrawals: Withdrawals,
         enrollment: EnrollmentTable,
         journal: Journal,
         queue: SweepQueue,
@@ -95,6 +99,7 @@ class Sweep:
         self._rules_digest = rules.digest
         self._iot = iot
         self._registry = registry
+        self._withdrawals = withdrawals
         self._enrollment = enrollment
         self._journal = journal
         self._queue = queue
@@ -109,6 +114,10 @@ class Sweep:
             announcer=announcer,
             clock=clock,
             horizon=timedelta(seconds=rules.horizon),
+            rules_digest=self._rules_digest,
+        )
+        self._repair = WithdrawalRepair(
+            rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
         )
         self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
@@ -132,6 +141,8 @@ class Sweep:
             for ca in self._rules.cas:
                 with self._part(f"look back, {ca.name}", run):
                     self._look_back(ca, run, allowance)
+        with self._part("withdraw", run):
+            self._withdraw(run, allowance)
         with self._part("retire", run):
             self._retire(run)
         for ca in self._rules.cas:
@@ -313,6 +324,18 @@ class Sweep:
                 self._registry.note_sweep(one.certificate_id, run.now, look_again=look_again)
             run.swept.sent += len(batch)
         return len(some) == len(forgotten)
+
+    def _withdraw(self, run: _Run, allowance: Allowance) -> None:
+        due = self._registry.due(Due.WITHDRAW, run.now, most=_MOST_DUE)
+        for start in range(0, len(due), 100):
+            marks = self._withdrawals.read(due[start : start + 100])
+            records = self._registry.recall(mark.certificate_id for mark in marks)
+            for mark in marks:
+                if not run.time_is_left():
+                    return
+                message = self._repair.repair(mark, records[mark.certificate_id], run.now)
+                if message and not run.swept.queue_is_behind:
+                    self._send([message], run, allowance)
 
     def _retire(self, run: _Run) -> None:
         due = self._registry.due(Due.RETIRE, run.now, most=_MOST_DUE)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitr.decisions import Word
+from jitr.verdicts import Word
 from jitrctl.adopting import Adoption, NoSuchThing
-from jitrctl.clock import now
 from jitrctl.commands.device_end import remove, retire
 from jitrctl.commands.device_list import list_
 from jitrctl.commands.device_reconcile import reconcile
@@ -24,11 +23,13 @@ from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
-    from jitr.decisions import Record
+    from jitr.record import Record
     from jitrctl.stages import Stage
 
 app = typer.Typer(
-    help="Look at one device, and give orders about it: everywhere, or in some accounts.", no_args_is_help=True
+    help="Look at one device, and give orders about it: everywhere, or in some accounts. "
+    "If a colleague was faster, an order changes nothing, and says who it was.",
+    no_args_is_help=True,
 )
 app.command()(show)
 app.command()(where)
@@ -122,7 +123,7 @@ def adopt(
     """
 
     def adopted(stage: Stage) -> str | None:
-        adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry, clock=now)
+        adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
         try:
             certificate_id, is_new = adoption.look()
         except NoSuchThing:

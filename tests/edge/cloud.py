@@ -35,6 +35,7 @@ from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
 from jitr.telemetry import Announcer, Counts
+from jitr.withdrawals import Withdrawals
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 
 if TYPE_CHECKING:
@@ -248,6 +249,7 @@ class Cloud:
             rules=self.rules,
             iot=self.aws_iot,
             registry=self.registry,
+            withdrawals=Withdrawals(self.dynamodb, self.settings.registry_table),
             enrollment=self.enrollment,
             journal=self.journal,
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),

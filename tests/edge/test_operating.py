@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 
 from jitr.claims import STALE_INTENT, Due
-from jitr.decisions import Outcome, Record, Word
+from jitr.decisions import Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.provisioning import IotStep, SetStatus
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Word
 from jitrctl.considering import twins_of
 from jitrctl.operating import OperatingError, Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for
@@ -72,9 +74,9 @@ def test_a_certificate_is_taken_away_after_the_verdict_is_written(
     wire.forget()
     assert desk.operator.take_away(device, word, ORDER) == STATUS_OF[word]
     operations = [operation for _, operation, _ in wire.calls]
-    assert operations[:3] == ["UpdateItem", "DescribeCertificate", "UpdateCertificate"]
+    assert operations[:4] == ["BatchGetItem", "UpdateItem", "DescribeCertificate", "UpdateCertificate"]
     looks = ["BatchGetItem"] if make is active else ["DescribeCertificate", "BatchGetItem"]
-    assert operations[3:] == looks, "did its twin come in?"
+    assert operations[4:] == looks, "did its twin come in?"
     assert cloud.status(device) == STATUS_OF[word]
     assert verdict(cloud, device) == (word, ANN, "stolen")
     assert desk.slept == []

@@ -15,7 +15,6 @@ from botocore.awsrequest import AWSResponse, HeadersDict
 
 from jitr import messages
 from jitr.claims import Due
-from jitr.decisions import Word
 from jitr.enrollment import EntryRule
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
@@ -23,11 +22,12 @@ from jitr.messages import Message
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
 from jitr.telemetry import CALLS_OF
+from jitr.verdicts import Word
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.cases.twins import twin_of
 from tests.edge.cloud import ENROLLMENT, TABLE, Cloud, Wire
 from tests.edge.test_enrollment import of_device
-from tests.edge.test_registry import deny
+from tests.edge.test_registry import deny, recalled
 from tests.unit.examples import HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -537,7 +537,7 @@ def test_what_is_not_reached_before_the_deadline_is_put_off_and_not_begun(
 ) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(3)]
     records: list[Mapping[str, Any]] = [warm.record(warm.event(device)) for device in devices]
-    left = iter([True] * 6 + [False] * 2)  # asked before the message, and before each of its five steps
+    left = iter([True] * 7 + [False] * 2)  # before the message, before each of its five steps, and after the turn
     assert warm.batch(*records, time_is_left=lambda: next(left)) == [record["messageId"] for record in records[1:]]
     assert [warm.status(device) for device in devices] == ["ACTIVE", "PENDING_ACTIVATION", "PENDING_ACTIVATION"]
     assert spans == [(1, 5), (1, 5)]
@@ -573,7 +573,7 @@ def test_a_device_that_an_operator_held_comes_up_at_the_operators_word(warm: Clo
     deny(warm, device)
     warm.batch(warm.record(warm.event(device)))
     warm.now += SECOND
-    warm.registry.give_verdict(device, said(word, warm.now), seen=None)
+    warm.registry.give_verdict(device, said(word, warm.now), seen=recalled(warm, device).verdict)
     warm.batch(warm.record(warm.event(device)))
     assert warm.status(device) == "ACTIVE"
 
@@ -683,7 +683,7 @@ def test_the_name_of_a_certificate_that_was_deleted_goes_to_the_next_one(warm: C
     assert owner.certificate_id == device
 
 
-def test_a_certificate_that_is_deleted_while_it_is_provisioned_leaves_no_item_and_is_not_announced(
+def test_a_certificate_that_is_deleted_while_it_is_provisioned_leaves_no_record_and_is_not_announced(
     warm: Cloud, wire: Wire
 ) -> None:
     device = warm.knock()
@@ -699,7 +699,7 @@ def test_a_certificate_that_is_deleted_while_it_is_provisioned_leaves_no_item_an
     warm.aws_iot.apply = delete  # type: ignore[method-assign]
     assert warm.batch(record) == [record["messageId"]]
     assert wire.of("PutEvents") == []
-    assert warm.items() == {}
+    assert list(warm.items()) == [f"withdrawal#{device}#sensor-0001"], "the thing is to be deleted"
     assert warm.counted() == {"PutOff": 1}
 
 
@@ -1081,7 +1081,7 @@ def test_a_throttle_that_a_retry_overcame_is_counted_too(
     throttle._content = b'{"message": "Rate exceeded"}'
     throttles = iter([throttle] * 2)
     events: Any = decider._registration._iot._client.meta.events
-    events.register_first("before-send.iot.UpdateCertificate", lambda **_: next(throttles, None))
+    events.register_first("before-send.iot.AttachPolicy", lambda **_: next(throttles, None))
     assert deployed({"Records": [warm.record(warm.event(device))]}) == {"batchItemFailures": []}
     assert warm.status(device) == "ACTIVE"
     emf = {line["ca"]: line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "_aws" in line}

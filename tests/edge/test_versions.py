@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.events import RegistrationEvent
 from jitr.items import SCHEMA
 from jitr.journal import Pass
 from jitr.messages import Message
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import ACCOUNT
 from tests.edge.cloud import TABLE, Cloud
 from tests.unit.examples import ANN
@@ -105,7 +108,7 @@ RECORDS: dict[int, dict[str, Record]] = {
     2: RECORDS_OF_1
     | {
         "decision-held": Record(decision=HELD_AGAIN),
-        "verdict": Record(decision=HELD_AGAIN, verdict=VERDICT),
+        "verdict": Record(decision=HELD_AGAIN, verdict=replace(VERDICT, version=1)),
         "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
     },
 }
@@ -300,7 +303,7 @@ def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) ->
         (
             "verdict",
             ("verdict", "word"),
-            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=Word.DENIED)),
+            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=Word.DENIED, version=1)),
         ),
     ],
 )

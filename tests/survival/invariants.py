@@ -8,14 +8,19 @@ rules that were deployed), by the state of the model, and by what the certificat
 where the promise is about the registry: who has claimed a name, and which verdict stands.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from jitr.provisioning import OWNER_ATTRIBUTE
-from jitr.rules import CaRules, OnReject, OnReplacement, Rules
+from jitr.rules import CaRules, EnrollmentRule, OnReject, OnReplacement, Rules
 from simulation import Account, Call, Deployment, Moment
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, Thing
@@ -73,6 +78,13 @@ class Change:
     call: Call | None
 
 
+@cache
+def common_name(pem: str) -> str:
+    """The common name of a certificate."""
+    (found,) = x509.load_pem_x509_certificate(pem.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found.value)
+
+
 @dataclass(slots=True, eq=False)
 class Watch:
     """One account, what the test did there, and what was broken."""
@@ -86,9 +98,13 @@ class Watch:
     by_hand: set[int] = field(
         default_factory=set
     )  # registrations that the console detached something from, or activated
-    detached: set[str] = field(default_factory=set)  # certificate ids that the console ever took off their things
+    detached: set[str] = field(default_factory=set)  # certificate ids that people ever took off their things
     overridden: set[int] = field(default_factory=set)  # registrations whose console change fell into the window
     released: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)  # things whose maker died before it attached them
+    retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
+    was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
+    hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)  # by caller and certificate id
     statuses: dict[int, str] = field(default_factory=dict)  # by registration, as last seen
@@ -151,6 +167,20 @@ class Watch:
         found = (rules.ca(certificate.ca_certificate_id or "") for rules in self.deployed)
         return [one for one in found if one]
 
+    def name_for(self, certificate: DeviceCertificate) -> str | None:
+        """The thing name that the rules of now make of a certificate; None where a hook gives the names."""
+        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        if rules is None or rules.asks_hook:
+            return None
+        return rules.thing_name.format(common_name=common_name(certificate.leaf.pem))
+
+    def waits_for_approval(self, certificate: DeviceCertificate) -> bool:
+        """Whether the rules of now let a certificate wait for an operator, who has not approved it."""
+        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        verdict = self.verdicts.get(certificate.certificate_id)
+        approved = verdict is not None and verdict.allows
+        return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
+
     def active_on(self, thing: Thing) -> list[DeviceCertificate]:
         certificates = (self.certificates.get(arn.rpartition("/")[2]) for arn in thing.principals)
         return [one for one in certificates if one and one.status == "ACTIVE"]
@@ -173,6 +203,11 @@ class Watch:
         return away
 
     # What is noted
+
+    def died(self, last: Call) -> None:
+        """Somebody made no call after this one any more."""
+        if last.operation == "CreateThing":
+            self.left.add(last.parameters["thingName"])
 
     def order_ends(self, certificate_id: str, caller: str, *, took_away: bool = False, released: bool = False) -> None:
         """An order was carried out to its end."""
@@ -203,11 +238,16 @@ class Watch:
             if before != certificate.status:
                 self.statuses[certificate.number] = certificate.status
                 self.changes.append(Change(certificate, before, call))
-        if call and call.caller.startswith(CONSOLE) and call.operation.startswith("Detach"):
+                if certificate.status == "ACTIVE":
+                    self.was_active.add(certificate.number)
+                elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
+                    self.retired.add(certificate.number)
+        if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
             arn = call.parameters.get("principal") or call.parameters.get("target", "")
             if found := self.certificates.get(arn.rpartition("/")[2]):
-                self.by_hand.add(found.number)
                 self.detached.add(found.certificate_id)
+                if call.caller.startswith(CONSOLE):
+                    self.by_hand.add(found.number)
         self._note_items(call)
 
     def _note_items(self, call: Call | None) -> None:
@@ -312,7 +352,14 @@ def _why_not_beside(watch: Watch, first: DeviceCertificate, second: DeviceCertif
     ]
     if same_ca and all(shares):
         return None
-    old, new = sorted((first, second), key=lambda one: (one.leaf.not_before, one.created_at))
+    return _why_not_after(watch, *sorted((first, second), key=lambda one: (one.leaf.not_before, one.created_at)))
+
+
+def _why_not_after(watch: Watch, old: DeviceCertificate, new: DeviceCertificate) -> str | None:
+    """Why the one may not follow the other."""
+    if (new.leaf.not_before, new.created_at) <= (old.leaf.not_before, old.created_at):
+        return "it was not issued later"
+    same_ca = old.ca_certificate_id == new.ca_certificate_id
     succeeds = {one.succeeds for one in watch.rules_of(new)}
     if not same_ca and old.ca_certificate_id not in succeeds:
         return "they are under different CAs"
@@ -328,7 +375,7 @@ def _thing_kept(watch: Watch, call: Call | None) -> Iterator[str]:
     if call is not None and call.service != "iot":
         return
     for name, thing in watch.things.items():
-        active = watch.active_on(thing)
+        active = [one for one in watch.active_on(thing) if one.number not in watch.by_hand]
         if not active:
             continue
         written_by = thing.attributes.get(OWNER_ATTRIBUTE)
@@ -444,24 +491,43 @@ def _text(decision: dict[str, Any]) -> str:
 def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
     """The rightful device is ACTIVE and whole: of those that may have a name, one has it."""
     wanted: dict[str, list[DeviceCertificate]] = defaultdict(list)
-    for certificate_id, certificate in watch.certificates.items():
-        verdict = watch.verdicts.get(certificate_id)
-        decision = watch.item(f"certificate#{certificate_id}").get("decision", {}).get("M", {})
-        denied = verdict is not None and not verdict.allows
-        # Who loses a name to another is refused for that alone; whatever else it is refused for is its own affair.
-        # Who was replaced had it; what the console undid, or came too late to undo, nobody mends.
-        over = decision.get("outcome", {}).get("S") in ("rejected", "replaced") or certificate.status == "REVOKED"
-        begun = watch.item(f"certificate#{certificate_id}").get("intent", {}).get("M", {}).get("outcome", {}).get("S")
-        over |= certificate.status == "INACTIVE" and begun == "replaced"  # and its follower was taken away since
-        excused = over or certificate.number in watch.by_hand
-        if not denied and certificate_id not in watch.taken_away and not excused:
-            wanted[decision.get("asks_for", decision.get("thing_name", {})).get("S", "?")].append(certificate)
+    for certificate in watch.certificates.values():
+        name = watch.name_for(certificate)
+        if not _is_kept_out(watch, certificate) and not (name and _is_in_the_way(watch, name, certificate)):
+            wanted[name or f"a thing of {common_name(certificate.leaf.pem)}"].append(certificate)
     for name, certificates in wanted.items():
         thing = watch.things.get(name)
         late = any(one.number in watch.overridden for one in (watch.active_on(thing) if thing else ()))
         if not late and not any(one.status == "ACTIVE" and not watch.why_not_whole(one) for one in certificates):
             names = ", ".join(watch.name_of(one.certificate_id) for one in certificates)
             yield f"nobody has {name}: {names}"
+
+
+def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
+    """Whether the test itself kept a certificate out: by its rules, a verdict, the console; or it had its time."""
+    verdict = watch.verdicts.get(certificate.certificate_id)
+    denied = verdict is not None and not verdict.allows
+    by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
+    had_its_time = certificate.number in watch.retired
+    return denied or by_console or had_its_time or _may_be_refused(watch, certificate)
+
+
+def _may_be_refused(watch: Watch, certificate: DeviceCertificate) -> bool:
+    """Whether any rules that were deployed let a certificate be refused for good, or wait for an operator now."""
+    rules = watch.rules_of(certificate)
+    name = common_name(certificate.leaf.pem)
+    narrow = any(one.common_name and not re.fullmatch(one.common_name, name) for one in rules)
+    by_hook = watch.hook_refuses and any(one.asks_hook for one in rules)
+    rejects = any(one.on_replacement is OnReplacement.REJECT for one in rules)
+    return not rules or narrow or by_hook or rejects or watch.waits_for_approval(certificate)
+
+
+def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:
+    """Whether a certificate that had the name, and is there still, lets this one not follow."""
+    owners = (watch.certificates.get(one) for one in watch.owned[name] if one != certificate.certificate_id)
+    return any(
+        one.number in watch.was_active and bool(_why_not_after(watch, one, certificate)) for one in owners if one
+    )
 
 
 def _things_in_order(watch: Watch, _call: Call | None) -> Iterator[str]:
@@ -488,7 +554,7 @@ def _attributes(watch: Watch, certificate: DeviceCertificate) -> Iterator[str]:
         written_by = thing.attributes.get(OWNER_ATTRIBUTE, "")
         if owner != certificate.certificate_id:
             continue
-        if written_by not in watch.owned[thing.name]:
+        if written_by not in watch.owned[thing.name] and not _shares(watch, written_by, [certificate]):
             yield f"{thing.name} is {watch.name_of(owner)}'s, and bears what {watch.name_of(written_by)} wrote"
         given = [dict(rules.attributes) for rules in watch.rules_of(certificate)]
         fits = any(_has_templates(one) or one.items() <= thing.attributes.items() for one in given)
@@ -502,10 +568,14 @@ def _has_templates(attributes: dict[str, str]) -> bool:
 
 def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
     for name, thing in watch.things.items():
-        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
+        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes and name not in watch.left:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
-            waits = owner is not None and owner.status in ("ACTIVE", "PENDING_ACTIVATION")
-            if owner and waits and owner.certificate_id not in watch.detached:
+            if owner is None or owner.number in watch.by_hand or owner.certificate_id in watch.detached:
+                continue
+            # What waits and will have this very thing, or be asked about only then, has not left it.
+            has_left = owner.status == "ACTIVE" or name != watch.name_for(owner)
+            has_left &= not watch.waits_for_approval(owner)
+            if has_left and owner.status in ("ACTIVE", "PENDING_ACTIVATION"):
                 yield f"thing {name} was made for {watch.name_of(owner.certificate_id)}, and is nobody's"
 
 
@@ -531,7 +601,12 @@ AT_THE_END = (
         "A certificate is on one thing, exclusively, which bears its owner's attributes.",
         _things_in_order,
     ),
-    Promise("no orphans", "No thing stays that was made for a certificate which is on another.", _no_orphans),
+    Promise(
+        "no orphans",
+        "No thing stays that was made for a certificate which is on another.",
+        _no_orphans,
+        "a death between CreateThing and AttachThingPrincipal",
+    ),
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
 )

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jitr.decisions import Decision, Outcome, Owner, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.owners import Owner
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import DAY, NOW
 
 ID = "ab" * 32
@@ -50,6 +52,7 @@ MOST = Decision(
     enrollment="fedcba9876543210",
     attempts=3,
     after=NOW - DAY,
+    verdict_seen=4,
 )
 ACTIVATION = replace(
     MOST, outcome=Outcome.ACTIVATED, status=Status.ACTIVE, reason=None, detail=None, replaces=None, replaced_by=None

@@ -10,13 +10,14 @@ from unittest.mock import ANY, Mock, call, create_autospec
 import pytest
 
 from jitr.crls import Crls, Published
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Standing, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.owners import Owner, Return
 from jitr.pacing import Pacer
 from jitr.provisioning import (
     AddThingToThingGroup,
@@ -29,11 +30,13 @@ from jitr.provisioning import (
     plan,
     plan_withdrawal,
 )
+from jitr.record import Record, Standing
 from jitr.registration import Registration
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CheckMode, OnReject, OnReplacement
 from jitr.telemetry import CONTRADICTIONS, Announcer
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.unit.examples import OWNER
 from tests.unit.test_settings import SETTINGS
@@ -185,6 +188,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "enrollment.unchanged",  # what the claim rests on, besides
         "registry.claim",
         "apply AddThingToThingGroup",
+        "iot.take_turn",
         "apply SetStatus",
         "announcer.announce",
         "registry.record",
@@ -192,7 +196,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
     assert world.statuses_set == [Status.ACTIVE]
     world.announcer.announce.assert_called_once_with(decision)
     run = world.registry.claim.call_args.kwargs["run"]
-    world.registry.record.assert_called_once_with(decision, Record(), run=run)
+    world.registry.record.assert_called_once_with(decision, Record(), run=run, tried="sensor-0001", taken_back=())
 
 
 def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
@@ -215,6 +219,7 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         asks_for="sensor-0001",
         crl='"1"',
         enrollment=NO_ENTRIES.digest,
+        verdict_seen=0,
     )
     assert decision.serial
     assert decision.twin_id
@@ -343,9 +348,10 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     )
     assert decision.detail
     assert "gateway-0001" in decision.detail
-    assert refused.names[4:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
+    carried_out = ["registry.intend", "iot.take_turn", "apply SetStatus", "announcer.announce", "registry.record"]
+    assert refused.names[4:] == carried_out
     assert refused.statuses_set == [status]
-    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY)
+    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY, takes_back=())
 
 
 def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> None:
@@ -600,6 +606,7 @@ def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
         "registry.intend",
         "apply DetachPolicy",
         "apply DetachThingPrincipal",
+        "iot.take_turn",
         "apply SetStatus",
         "announcer.announce",
         "registry.record",
@@ -826,8 +833,9 @@ def test_an_older_look_is_made_again_right_before_the_status_is_set(world: World
     decision = world.decide()
     assert decision.outcome is Outcome.ACTIVATED
     assert decision.decided_at == world.now
-    assert world.names[-5:] == [
+    assert world.names[-6:] == [
         "apply AddThingToThingGroup",
+        "iot.take_turn",
         "iot.describe",
         "apply SetStatus",
         "announcer.announce",
@@ -851,7 +859,7 @@ def test_somebody_who_acted_while_we_were_slow_is_not_overruled(world: World, ch
 
 
 def test_a_slow_refusal_looks_again_too(refused: World) -> None:
-    def intend(_decision: Decision, _record: Record, *, run: str) -> None:  # noqa: ARG001 -- as Registry.intend
+    def intend(_decision: Decision, _record: Record, *, run: str, takes_back: Any) -> None:  # noqa: ARG001 -- as Registry.intend
         refused.now += 6 * SECOND
         refused.application = refused.application.with_device(status=Status.ACTIVE)
 

@@ -41,7 +41,7 @@ from aws_lambda_powertools import Logger
 
 from jitr import runtime
 from jitr.crls import Crls
-from jitr.decisions import Outcome, Record
+from jitr.decisions import Outcome
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, NotPermitted, Overtaken, Unavailable, UnreadableEvent
@@ -60,6 +60,8 @@ from jitr.telemetry import LEFT_TO_SWEEP, PUT_OFF, UNREADABLE_MESSAGES, Announce
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from jitr.record import Record
 
 _FAILURES_UNTIL_DEAD = 10
 # By then a certificate has arrived everywhere: it was deleted, or the event is forged. Else the sweep finds it.
