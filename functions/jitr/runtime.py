@@ -26,6 +26,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "CreateThing": ("attributePayload", "thingName", "thingTypeName"),
         "DescribeCACertificate": ("certificateId",),
         "DescribeCertificate": ("certificateId",),
+        "DescribeThing": ("thingName",),
         "DetachPolicy": ("policyName", "target"),
         "DetachThingPrincipal": ("principal", "thingName"),
         "ListCertificatesByCA": ("ascendingOrder", "caCertificateId", "pageSize"),
