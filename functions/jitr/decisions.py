@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from jitr.errors import JitrError, Reason, Rejected
+from jitr.errors import Basis, JitrError, Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.registrations import Status
 from jitr.value import value
@@ -65,6 +65,11 @@ class Decision:
     after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
     # The operator's verdict that it was made with (Verdict.number), 0: there was none; None: by an earlier version.
     verdict_seen: int | None = None
+
+    @property
+    def rests_on(self) -> Basis | None:
+        """What a refusal rests on; None where there is no reason."""
+        return self.reason.rests_on if self.reason else None
 
     @property
     def next_look(self) -> datetime | None:

@@ -50,6 +50,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "ca": decision.ca,
         "thing_name": decision.thing_name,
         "reason": decision.reason.name if decision.reason else None,
+        "rests_on": decision.rests_on.value if decision.rests_on else None,
         "detail": decision.detail,
         "would_reject": [reason.name for reason in decision.would_reject] or None,
         "serial": decision.serial,

@@ -241,6 +241,7 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         "ca": decision.ca,
         "outcome": decision.outcome.value,
         "reason": decision.reason.name if decision.reason else None,
+        "rests_on": decision.rests_on.value if decision.rests_on else None,
         "detail": decision.detail,
         "thing_name": decision.thing_name,
         "replaces": decision.replaces,
