@@ -66,6 +66,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "attempts": decision.attempts,
         "after": milliseconds(decision.after) if decision.after else None,
         "verdict_seen": decision.verdict_seen,
+        "brake": decision.brake,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -84,6 +85,7 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
             "attempts": int(known.get("attempts", 1)),
             "after": moment(known["after"]) if "after" in known else None,
             "verdict_seen": int(known["verdict_seen"]) if "verdict_seen" in known else None,
+            "brake": int(known["brake"]) if "brake" in known else None,
         }
         return Decision(**known)
     except (KeyError, ValueError, TypeError):

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
 from jitr.edge import calling, is_throttle, not_taken
 from jitr.errors import NAME_LOST, Reason
 from jitr.items import milliseconds
+from jitr.rules import CaRules
 from jitr.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ DETAIL_TYPES = {
 DUPLICATE_DETAIL_TYPE = "Device Duplicate"
 # What the hub says of a device that was activated where it does not belong.
 OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
+# That the brake on a CA's rules was engaged.
+BRAKE_DETAIL_TYPE = "Rules Refuse Many"
 VERDICT_DETAIL_TYPE = "Operator Verdict"  # what jitrctl says of an operator's order
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
@@ -66,6 +70,7 @@ REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for 
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.
 REJECTED_SHARE = "RejectedShare"
+RULES_REFUSE_MANY = "RulesRefuseMany"  # 1 while the brake on a CA's rules is engaged, else 0
 WAITING = "Waiting"  # certificates that the sweep found pending for longer than the ordinary path takes
 CA_DAYS_LEFT = "CaDaysLeft"  # until the CA's certificate expires; told by every sweep
 # Calls, each attempt, of the APIs whose quotas bound activation.
@@ -81,10 +86,11 @@ _MEASURED = {
     REJECTED_SHARE: MetricUnit.Percent,
     WAITING: MetricUnit.Count,
     CA_DAYS_LEFT: MetricUnit.NoUnit,
+    RULES_REFUSE_MANY: MetricUnit.NoUnit,
 }
 NO_CA = "none"
 # Metrics of one CA; a certificate of which no CA is known counts under NO_CA, as everything else does.
-BY_CA = frozenset({*_METRIC_OF.values(), SECONDS_TO_ACTIVE, REJECTED_SHARE, WAITING, CA_DAYS_LEFT})
+BY_CA = frozenset({*_METRIC_OF.values(), SECONDS_TO_ACTIVE, REJECTED_SHARE, WAITING, CA_DAYS_LEFT, RULES_REFUSE_MANY})
 
 METRIC_NAMES = (
     *_METRIC_OF.values(),
@@ -163,12 +169,24 @@ class Announcer:
         detail_type = _detail_type(decision)
         if detail_type is None:
             return
+        self._publish(detail_type, event_detail(decision, self._settings), decision.decided_at)
+
+    def announce_brake(self, rules: CaRules, engaged: Engagement) -> None:
+        """Log and publish that the brake on a CA's rules is engaged.
+
+        Raises Unavailable, NotPermitted when EventBridge does not take it.
+        """
+        detail = brake_detail(rules, engaged, self._settings)
+        self._logger.warning("rules refuse many", extra=detail)
+        self._publish(BRAKE_DETAIL_TYPE, detail, engaged.at)
+
+    def _publish(self, detail_type: str, detail: dict[str, Any], at: datetime) -> None:
         entry: PutEventsRequestEntryTypeDef = {
             "Source": EVENT_SOURCE,
             "DetailType": detail_type,
-            "Detail": json.dumps(event_detail(decision, self._settings)),
+            "Detail": json.dumps(detail),
             "EventBusName": self._settings.event_bus,
-            "Time": decision.decided_at,
+            "Time": at,
         }
         with calling("PutEvents"):
             answer = self._events.put_events(Entries=[entry])
@@ -233,6 +251,27 @@ def event_detail(decision: Decision, settings: Settings) -> dict[str, Any]:
     }
 
 
+def brake_detail(rules: CaRules, engaged: Engagement, settings: Settings) -> dict[str, Any]:
+    """The detail of the EventBridge event about an engaged brake, version 1."""
+    parts = (settings.account_id, settings.region, rules.certificate_id, engaged.rules, str(milliseconds(engaged.at)))
+    return {
+        "version": EVENT_VERSION,
+        "id": hashlib.sha256("|".join(parts).encode()).hexdigest()[:32],
+        "fleet": settings.fleet,
+        "account": settings.account_id,
+        "region": settings.region,
+        "ca_certificate_id": rules.certificate_id,
+        "ca": rules.name,
+        "rules": engaged.rules,
+        "refused": engaged.refused,
+        "decisions": engaged.decisions,
+        "usual_share": round(engaged.usual_share, 3),
+        "reason": engaged.reason,
+        "example": engaged.example,
+        "at": engaged.at.isoformat(timespec="milliseconds"),
+    }
+
+
 def decision_fields(decision: Decision) -> dict[str, Any]:
     """A decision for logs and events: the ids that an operator searches for, and why; what is None is left out."""
     fields = {
@@ -242,6 +281,7 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         "outcome": decision.outcome.value,
         "reason": decision.reason.name if decision.reason else None,
         "rests_on": decision.rests_on.value if decision.rests_on else None,
+        "by_brake": decision.is_braked or None,
         "detail": decision.detail,
         "thing_name": decision.thing_name,
         "replaces": decision.replaces,

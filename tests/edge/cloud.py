@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.enrollment import Entry
 from jitr.enrollment_table import Change, EnrollmentTable
@@ -222,6 +223,7 @@ class Cloud:
         self.journal = Journal(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)
         self.enrollment = EnrollmentTable(self.dynamodb, ENROLLMENT)
+        self.brakes = Brakes(self.dynamodb, TABLE, clock=self.clock)
         self.registration = Registration(
             settings=self.settings,
             rules=self.rules,
@@ -229,6 +231,7 @@ class Cloud:
             registry=self.registry,
             crls=self.crls,
             enrollment=self.enrollment,
+            brakes=self.brakes,
             hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
             pacer=self.pacer,
