@@ -196,6 +196,7 @@ class Deployment:
             iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
             registry=Registry(dynamodb, self.settings.registry_table),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
+            brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
             journal=SweepJournal(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(

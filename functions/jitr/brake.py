@@ -138,7 +138,7 @@ class Brake:
         hour = counters.last_hour(now)
         return Engagement(
             rules=rules,
-            at=now,
+            at=now.replace(microsecond=now.microsecond // 1000 * 1000),  # as it is stored
             refused=hour.refused,
             decisions=hour.decisions,
             usual_share=counters.last_days(now).share,

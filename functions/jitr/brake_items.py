@@ -107,8 +107,8 @@ def engage(table: str, ca_certificate_id: str, engaged: Engagement, *, acceptanc
         "TableName": table,
         "Key": key(brake_key(ca_certificate_id)),
         "UpdateExpression": "SET engaged = :engaged, #schema = :schema",
-        "ConditionExpression": f"(attribute_not_exists(engaged) OR NOT engaged.rules = :rules) AND {seen}",
-        "ExpressionAttributeNames": {"#schema": "schema"},
+        "ConditionExpression": f"(attribute_not_exists(engaged) OR NOT engaged.#rules = :rules) AND {seen}",
+        "ExpressionAttributeNames": {"#schema": "schema", "#rules": "rules"},
         "ExpressionAttributeValues": values(
             engaged=fields, rules=engaged.rules, schema=SCHEMA, **({"acceptances": acceptances} if acceptances else {})
         ),
@@ -129,8 +129,8 @@ def disengage(table: str, ca_certificate_id: str, engaged: Engagement) -> "Updat
         "TableName": table,
         "Key": key(brake_key(ca_certificate_id)),
         "UpdateExpression": "REMOVE engaged",
-        "ConditionExpression": "engaged.rules = :rules AND engaged.#at = :at",
-        "ExpressionAttributeNames": {"#at": "at"},
+        "ConditionExpression": "engaged.#rules = :rules AND engaged.#at = :at",
+        "ExpressionAttributeNames": {"#at": "at", "#rules": "rules"},
         "ExpressionAttributeValues": values(rules=engaged.rules, at=milliseconds(engaged.at)),
     }
 
@@ -145,7 +145,7 @@ def accept(table: str, ca_certificate_id: str, engaged: Engagement, accepted: Ac
     }
     update = disengage(table, ca_certificate_id, engaged)
     update["UpdateExpression"] = "SET accepted = :accepted, #schema = :schema REMOVE engaged ADD acceptances :one"
-    update["ExpressionAttributeNames"] = {"#at": "at", "#schema": "schema"}
+    update["ExpressionAttributeNames"] = {"#at": "at", "#rules": "rules", "#schema": "schema"}
     update["ExpressionAttributeValues"] = {
         **update["ExpressionAttributeValues"],
         **values(accepted=fields, schema=SCHEMA, one=1),

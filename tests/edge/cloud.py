@@ -244,6 +244,7 @@ class Cloud:
             iot=self.aws_iot,
             registry=self.registry,
             enrollment=self.enrollment,
+            brakes=self.brakes,
             journal=self.journal,
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
             announcer=self.announcer,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr.brakes import Brakes
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import JitrError
@@ -89,6 +90,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
         registry=Registry(dynamodb, settings.registry_table),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
+        brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         journal=journal,
         queue=SweepQueue(
             boto3.client("sqs", config=CLIENT_CONFIG), boto3.client("cloudwatch", config=CLIENT_CONFIG), settings
