@@ -26,6 +26,7 @@ from jitr.telemetry import (
     NOT_PERMITTED,
     OUT_OF_PLACE,
     REJECTED_SHARE,
+    RULES_REFUSE_MANY,
     SWEPT,
 )
 
@@ -72,7 +73,7 @@ def watches(
         *_of_function(names, names.sweep_function, "sweep"),
         *_of_decisions(names),
         _of_schedule(names, sweep_every),
-        *(watch for ca in cas for watch in _of_ca(names, ca, limits)),
+        *(watch for ca in cas for watch in _of_ca(names, ca, limits, sweep_every)),
         *([_of_forwarding(names)] if central is not Central.NONE else []),
         *(_of_hub(names) if central is Central.HUB else []),
     ]
@@ -221,8 +222,6 @@ def _of_hub(names: ResourceNames) -> list[Watch]:
 
 def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
     """No sweep has finished for three times as long as it should take."""
-    # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
-    seconds = min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
     return Watch(
         name=names.alarm("sweep-not-run"),
         meaning="No sweep has finished in three intervals of its schedule, so lost events are not made up for.",
@@ -230,16 +229,31 @@ def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
         statistic="SampleCount",
         reaches=0,
         below=True,
-        seconds=seconds,
+        seconds=_period_of(sweep_every),
         periods=3,
         datapoints=3,
         missing="breaching",
     )
 
 
-def _of_ca(names: ResourceNames, ca: str, limits: Alarms) -> list[Watch]:
+def _period_of(sweep_every: int) -> int:
+    """An alarm's period in which a sweep says something, in seconds."""
+    # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
+    return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
+
+
+def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:
     rule = names.rule(ca)
     return [
+        Watch(
+            name=names.alarm("rules-refuse-many", ca),
+            meaning=f"So many devices of CA {ca} are refused for its rules that further ones are held: wrong rules?",
+            metric=emitted(names.fleet, RULES_REFUSE_MANY, ca=ca),
+            statistic="Maximum",
+            # Every sweep says whether the brake is on; in between, each device that it holds does.
+            seconds=_period_of(sweep_every),
+            missing="ignore",
+        ),
         Watch(
             name=names.alarm("rejections", ca),
             meaning=f"Devices of CA {ca} were rejected in three quarters of an hour: wrong rules, or a wrong batch.",

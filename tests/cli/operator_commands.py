@@ -25,6 +25,7 @@ READING: dict[str, list[str]] = {
 }
 ACTING: dict[str, list[str]] = {
     "jitrctl ca apply": ["--yes"],
+    "jitrctl ca accept-rejections": ["factory", "--note", "not ours", "--yes"],
     "jitrctl ca pause": ["--yes"],
     "jitrctl ca resume": [],
     "jitrctl device approve": ["{device}"],
