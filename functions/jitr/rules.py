@@ -261,7 +261,8 @@ class Rules:
 def _ca_rules(document: dict[str, Any]) -> CaRules:
     least, greatest = document.pop("rsa_bits")
     variables = document.pop("policy_variables", None)
-    brake = document.pop("brake")
+    # `jitrctl fleet try-rules` reads what an earlier version deployed, which knew no brake.
+    brake = document.pop("brake", asdict(BrakeLimits()))
     return CaRules(
         policy_variables=None if variables is None else tuple(variables),
         certificate_mode=CertificateMode(document.pop("certificate_mode")),

@@ -22,6 +22,7 @@ READING: dict[str, list[str]] = {
     "jitrctl fleet devices": [],
     "jitrctl fleet quotas": [],
     "jitrctl fleet status": [],
+    "jitrctl fleet try-rules": ["--sample", "2"],
 }
 ACTING: dict[str, list[str]] = {
     "jitrctl ca apply": ["--yes"],
