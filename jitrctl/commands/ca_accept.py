@@ -33,7 +33,7 @@ def accept_rejections(
 ) -> None:
     """Reject what the brake on a CA's rules holds, since its rules are right, and keep the brake off for a day.
 
-    The certificates are set as the CA's `on_reject` says, by the functions, within some sweeps. Where the rules are wrong,
+    The certificates are set as the CA's `on_reject` says, by the functions, within some sweeps. If the rules are wrong,
     deploy mended ones instead: that ends the brake too, and the devices come up by themselves.
     Exit code 1 where the brake has changed since it was shown.
 
