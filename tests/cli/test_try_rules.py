@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jitr.rules import Rules
-from jitrctl import deployed_rules, rule_trial
+from jitrctl import rule_trial
 from jitrctl.deployed_rules import NotReadable, read_deployed_rules, rules_in
 from jitrctl.stages import Stage
 from simulation import Leaf
@@ -147,7 +147,7 @@ def test_code_is_downloaded_from_where_lambda_says_and_from_no_file(
             return {"Code": {"Location": location}}
 
     stage = fleet.stage(DEV)
-    monkeypatch.setattr(deployed_rules.brake, "mapping", lambda _: None)
+    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: None)
     stage.__dict__["lambda_"] = Lambda()
     with pytest.raises(NotReadable, match="names no place"):
         read_deployed_rules(stage)
