@@ -6,7 +6,7 @@ BIN := .venv/bin
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 SETUP := .venv/.set-up
 
-.PHONY: demo test test-deep check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
+.PHONY: demo test test-deep mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
@@ -14,9 +14,14 @@ demo: setup
 test: check
 	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
-# All pairs of acts that meet, every schedule with one switch (tests/survival/explorer.py).
+# All pairs of acts that meet, every schedule with one switch (tests/survival/explorer.py); and the mutants.
 test-deep: setup
 	$(BIN)/pytest --numprocesses 2 -m deep tests/survival
+
+# Each mutation of the claim, the recording and the replacement, with the tests that must fail; and what the explorer
+# finds where a mend is taken out (tests/survival/mutants.py). Part of test-deep; here with what it prints.
+mutants: setup
+	PYTHONPATH=functions:. $(BIN)/python -m tests.survival.mutants
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -37,11 +42,13 @@ synth-fleet: setup
 sbom: setup
 	$(BIN)/python -m infra.sbom
 
-# The state machine and the damaged certificates for longer, from other seeds each time; schedules with two switches.
+# The state machine, damaged certificates, and odd ones beside openssl for longer, from other seeds each time; schedules
+# with two switches.
 fuzz: setup
 	JITR_FUZZ_MUTANTS=$${JITR_FUZZ_MUTANTS:-500000} $(BIN)/pytest tests/unit/test_fuzz.py
+	JITR_FUZZ_DIFFERENTIAL=$${JITR_FUZZ_DIFFERENTIAL:-50000} $(BIN)/pytest tests/differential
 	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
-	JITR_EXPLORED_SWITCHES=2 $(BIN)/pytest --numprocesses 2 -m deep tests/survival
+	JITR_EXPLORED_SWITCHES=2 $(BIN)/pytest --numprocesses 2 -m deep tests/survival/test_explored.py
 
 # Every figure of docs/performance.md, in under ten minutes on two idle processors.
 bench: setup

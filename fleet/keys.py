@@ -16,6 +16,7 @@ from fleet.names import (
     fleet_name,
     function_arn,
     kms_key,
+    organization,
     own_name,
     region,
     role_arn,
@@ -193,6 +194,7 @@ SWEEP: Keys = {
 HUB: Keys = {
     "account": Key(kind="name of an account", read=text, example='account = "prod"'),
     "region": Key(kind="Region", read=region, default=None),
+    "organization": Key(kind="id of an organization", read=organization, default=None),
 }
 
 STACK: Keys = {

@@ -115,6 +115,7 @@ class Hub:
     account: str  # its name
     account_id: str
     region: str
+    organization: str | None  # every account of it may send events; None: the fleet's accounts may, each by its id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,9 @@ class Fleet:
 
     def homes(self) -> Homes:
         """The accounts that each CA's devices belong to, where no enrollment entry says otherwise."""
-        return Homes({ca.name: ca.home for ca in self.cas if ca.home})
+        return Homes(
+            {ca.name: ca.home for ca in self.cas if ca.home}, frozenset(account.id for account in self.accounts)
+        )
 
     def rules(self, account: Account, region: str) -> Rules:
         """Derive what the functions in this account and Region admit.

@@ -19,6 +19,8 @@ FLEET_NAME_LENGTH = 26
 
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
 # IAM user guide, "IAM ARNs": a role's path and name.
+# Organizations API reference, "Organization".
+ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 ROLE_ARN = re.compile(r"arn:aws(?:-cn|-us-gov)?:iam::([0-9]{12}):role/[\w+=,.@/-]{1,576}", re.ASCII)
 
 # Lambda developer guide, "Function ARNs": a function, perhaps with a version or alias; {…} is filled in for each stage.
@@ -109,6 +111,20 @@ def region(value: object, place: Place) -> str | None:
         place.problem(
             f"is {shown(written)}, which is no Region of {', '.join(PARTITIONS)}",
             'write it like "eu-central-1", without an availability zone',
+        )
+        return None
+    return written
+
+
+def organization(value: object, place: Place) -> str | None:
+    """Read the id of an organization in AWS Organizations."""
+    written = text(value, place)
+    if written is None:
+        return None
+    if not ORGANIZATION.fullmatch(written):
+        place.problem(
+            f"is {shown(written)}, which is no id of an organization",
+            "write the Id of `aws organizations describe-organization`, such as o-a1b2c3d4e5",
         )
         return None
     return written

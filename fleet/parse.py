@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from fleet.ceilings import check_ceilings
 from fleet.checks import check_agreement, registrations
 from fleet.choices import BrakeMode, RegisteredBy
 from fleet.keys import DOCUMENT, Draft, table
@@ -59,7 +60,11 @@ def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fle
     check_agreement(draft, root, proven=proven)
     if report.problems:
         raise FleetError(report.problems)
-    return _fleet(draft, path, certificates, variables)
+    fleet = _fleet(draft, path, certificates, variables)
+    check_ceilings(fleet, root)
+    if report.problems:
+        raise FleetError(report.problems)
+    return fleet
 
 
 def _read_text(path: Path) -> str:
@@ -156,7 +161,12 @@ def _hub(draft: Draft) -> Hub | None:
     if hub is None:
         return None
     account = draft["account"][hub["account"]]
-    return Hub(account=hub["account"], account_id=account["id"], region=hub["region"] or account["regions"][0])
+    return Hub(
+        account=hub["account"],
+        account_id=account["id"],
+        region=hub["region"] or account["regions"][0],
+        organization=hub["organization"],
+    )
 
 
 def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates, ids: Mapping[str, str]) -> Ca:

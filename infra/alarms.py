@@ -1,14 +1,16 @@
 """What wakes someone: one alarm for each thing that does not cure itself.
 
-Every alarm watches one metric with its exact dimensions; there is no metric math, so what is a rate is emitted as one.
+Every alarm watches one metric with its exact dimensions; what is a rate is emitted as one. Only where a stage has so
+many CAs that alarms of their own would fill its template, an alarm watches the worst of ten CAs' metrics.
 A quiet fleet emits little, so a missing value is good news everywhere but at the sweep, which always has something to
 say.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -32,6 +34,11 @@ from jitr.telemetry import (
 
 _MINUTES = 60
 _DAY = 86_400
+# With more CAs than these, six alarms for each would come near the 500 resources that a template may hold.
+MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 35
+# The metrics that an alarm's expression may combine (CloudWatch guide, "Create an alarm based on a metric math
+# expression").
+_METRICS_IN_AN_ALARM = 10
 
 
 class Central(Enum):
@@ -44,11 +51,15 @@ class Central(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """One alarm: breaching when `datapoints` of the last `periods` values reach the threshold."""
+    """One alarm: breaching when `datapoints` of the last `periods` values reach the threshold.
+
+    With several metrics, the worst of them counts: the least where `below`, else the greatest.
+    """
 
     name: str
     meaning: str
     metric: Metric
+    others: tuple[Metric, ...] = ()
     statistic: str = "Sum"
     reaches: float = 1
     below: bool = False  # breaching under the threshold or at it, not over it or at it
@@ -73,7 +84,7 @@ def watches(
         *_of_function(names, names.sweep_function, "sweep"),
         *_of_decisions(names),
         _of_schedule(names, sweep_every),
-        *(watch for ca in cas for watch in _of_ca(names, ca, limits, sweep_every)),
+        *_of_cas(names, tuple(cas), limits, sweep_every),
         *([_of_forwarding(names)] if central is not Central.NONE else []),
         *(_of_hub(names) if central is Central.HUB else []),
     ]
@@ -103,13 +114,9 @@ class StageAlarms(Construct):
                 watch.name,
                 alarm_name=watch.name,
                 alarm_description=f"{watch.meaning} What to do: docs/runbook.md#{watch.section}",
-                namespace=watch.metric.namespace,
-                metric_name=watch.metric.name,
-                dimensions=[{"name": name, "value": value} for name, value in watch.metric.dimensions],
-                statistic=watch.statistic,
+                **_watched(watch),
                 comparison_operator=f"{'Less' if watch.below else 'Greater'}ThanOrEqualToThreshold",
                 threshold=watch.reaches,
-                period=watch.seconds,
                 evaluation_periods=watch.periods,
                 datapoints_to_alarm=watch.datapoints,
                 treat_missing_data=watch.missing,
@@ -240,6 +247,57 @@ def _period_of(sweep_every: int) -> int:
     """An alarm's period in which a sweep says something, in seconds."""
     # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
     return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
+
+
+def _watched(watch: Watch) -> dict[str, Any]:
+    """What an alarm watches: one metric by its name, or an expression over several."""
+    if not watch.others:
+        return {
+            "namespace": watch.metric.namespace,
+            "metric_name": watch.metric.name,
+            "dimensions": [{"name": name, "value": value} for name, value in watch.metric.dimensions],
+            "statistic": watch.statistic,
+            "period": watch.seconds,
+        }
+    queries = [
+        {
+            "id": f"m{number}",
+            "metricStat": {
+                "metric": {
+                    "namespace": metric.namespace,
+                    "metricName": metric.name,
+                    "dimensions": [{"name": name, "value": value} for name, value in metric.dimensions],
+                },
+                "stat": watch.statistic,
+                "period": watch.seconds,
+            },
+            "returnData": False,
+        }
+        for number, metric in enumerate((watch.metric, *watch.others))
+    ]
+    expression = f"{'MIN' if watch.below else 'MAX'}([{', '.join(str(query['id']) for query in queries)}])"
+    return {"metrics": [*queries, {"id": "worst", "expression": expression, "returnData": True}]}
+
+
+def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
+    """Six alarms for each CA; for each ten, where there are many."""
+    each = [_of_ca(names, ca, limits, sweep_every) for ca in cas]
+    if len(cas) <= MOST_CAS_WITH_ALARMS_OF_THEIR_OWN:
+        return [watch for watches_ in each for watch in watches_]
+    together = []
+    for number, start in enumerate(range(0, len(cas), _METRICS_IN_AN_ALARM), 1):
+        end = start + _METRICS_IN_AN_ALARM
+        listed = ", ".join(cas[start + 1 : end]) or "no other"
+        together += [
+            replace(
+                first,
+                name=names.alarm(first.section, f"cas-{number}"),
+                meaning=f"{first.meaning} Or the same of {listed}.",
+                others=tuple(watch.metric for watch in others),
+            )
+            for first, *others in zip(*each[start:end], strict=True)
+        ]
+    return together
 
 
 def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:

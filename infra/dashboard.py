@@ -30,6 +30,7 @@ from jitr.telemetry import (
 
 _WIDTH = 24
 _MINUTE = 60
+_ALARMS = 100  # in an alarm widget (CloudWatch API reference, "Dashboard body structure and syntax")
 
 Widget = dict[str, Any]
 
@@ -81,9 +82,13 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
     def queued(metric: str, label: str, queue: str = names.registrations_queue) -> list[object]:
         return of_queue(metric, queue).of_widget(stat="Maximum", label=label)
 
+    alarm_widgets = [
+        {"type": "alarm", "properties": {"title": f"jitr {fleet}: what is wrong", "alarms": alarms[at : at + _ALARMS]}}
+        for at in range(0, len(alarms), _ALARMS)
+    ]
     visible = "ApproximateNumberOfMessagesVisible"
     return [
-        (3, [{"type": "alarm", "properties": {"title": f"jitr {fleet}: what is wrong", "alarms": alarms}}]),
+        (3, alarm_widgets),
         (
             4,
             [

@@ -1,7 +1,8 @@
 """The key that a stage's queues, tables, bucket, logs and functions' environments are encrypted with.
 
 By default AWS's own keys are, which cost nothing and ask nobody. A fleet that chooses a key of its own names it by its
-ARN or by an alias; it is made and governed outside the stack, so that no deployment can lock anybody out.
+ARN or by an alias; it is made and governed outside the stack, so that no deployment can lock anybody out. What each of
+the two encrypts: docs/fleet.md, "A key of your own".
 """
 
 from collections.abc import Callable
@@ -52,6 +53,14 @@ class StageKey(Construct):
         return self.encrypting(
             dynamodb.TableEncryptionV2.customer_managed_key, otherwise=dynamodb.TableEncryptionV2.dynamo_owned_key()
         )
+
+    @property
+    def of_environment(self) -> kms.IKey | None:
+        """For a function's environment and snapshots: Lambda's KmsKeyArn takes the ARN of a key, and refuses an alias.
+
+        Beside an alias Lambda uses AWS's own key. The environment holds names of resources, and no secret.
+        """
+        return None if ":alias/" in (self._arn or "") else self.key
 
     def use(self, *actions: str) -> list[iam.PolicyStatement]:
         """What lets a role use the key so; nothing where there is none."""

@@ -81,7 +81,7 @@ class JitrFunction(Construct):
             timeout=timeout,
             memory_size=512,
             environment=dict(environment),
-            environment_encryption=key.key,
+            environment_encryption=key.of_environment,
             log_group=log_group,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
         )

@@ -99,6 +99,7 @@ class Hub(Construct):
         *,
         names: ResourceNames,
         account_ids: Sequence[str],
+        organization: str | None,
         settings: Settings,
         enrollment: EnrollmentList,
         key: StageKey,
@@ -108,7 +109,7 @@ class Hub(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         stack = cdk.Stack.of(self)
-        self._bus(names, account_ids, target)
+        self._bus(names, account_ids, organization, target)
         dead = make_queue(self, "DeadLetters", names.hub_dead_letter_queue, days=14, key=key, tls_only=target.tls_only)
         queue = make_queue(
             self,
@@ -175,7 +176,12 @@ class Hub(Construct):
             report_batch_item_failures=True,
         )
 
-    def _bus(self, names: ResourceNames, account_ids: Sequence[str], target: Target) -> None:
+    def _bus(self, names: ResourceNames, account_ids: Sequence[str], organization: str | None, target: Target) -> None:
+        """The bus, and who may send to it.
+
+        A bus's policy holds 10,240 characters, some 300 accounts. An organization is one line, whatever it holds; the
+        function then refuses the accounts that are not the fleet's.
+        """
         self.bus = events.CfnEventBus(self, "Bus", name=names.hub_bus)
         if LocalDifference.NO_BUS_POLICY in target.differences:
             return
@@ -188,10 +194,19 @@ class Hub(Construct):
             statement={
                 "Sid": "TheFleetsAccountsForward",
                 "Effect": "Allow",
-                "Principal": {"AWS": [f"arn:{stack.partition}:iam::{account}:root" for account in sorted(account_ids)]},
+                "Principal": (
+                    "*"
+                    if organization
+                    else {"AWS": [f"arn:{stack.partition}:iam::{account}:root" for account in sorted(account_ids)]}
+                ),
                 "Action": "events:PutEvents",
                 "Resource": stack.format_arn(service="events", resource=f"event-bus/{names.hub_bus}"),
-                "Condition": {"StringEquals": {"events:source": EVENT_SOURCE}},
+                "Condition": {
+                    "StringEquals": {
+                        "events:source": EVENT_SOURCE,
+                        **({"aws:PrincipalOrgID": organization} if organization else {}),
+                    }
+                },
             },
         )
         policy.node.add_dependency(self.bus)

@@ -31,6 +31,8 @@ _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
 _VISIBILITY = cdk.Duration.seconds(6 * 60)
 # Only catches a function that cannot start; `register` itself decides on messages it can read.
 _RECEIVES = 1000
+# A role's inline policies hold 10,240 characters together (IAM guide, "IAM and AWS STS quotas"), an ARN of a CA 110.
+MOST_CAS_BY_ARN = 30
 # Not Lambda's default of ten: the messages of a batch are decided on one after the other, each at its turn, so the last
 # batches of a storm would take twice as long, with the other environments idle (docs/decisions/0006-pace.md).
 _BATCH = 5
@@ -112,11 +114,14 @@ class RegistrationPath(Construct):
                 *self._statements(cas, thing_groups, registry, target),
                 *crls.reading(),
                 enrollment.reading("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
-                *_asking(hooks, self._certificates),
+                *_asking(hooks),
             ],
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                stack.format_arn(
+                    service="iot", resource="cacert/*"
+                ): "there are too many CAs for the role to name each",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
             snap_start=snap_start and LocalDifference.NO_SNAPSHOTS not in target.differences,
@@ -158,11 +163,11 @@ class RegistrationPath(Construct):
             iam.PolicyStatement(
                 sid="ReadCas",
                 actions=["iot:DescribeCACertificate"],
-                resources=[iot_arn(f"cacert/{registration.ca.certificate_id}") for registration in cas],
+                resources=[iot_arn(f"cacert/{ca_id}") for ca_id in self._readable_cas(cas)],
             ),
             iam.PolicyStatement(
                 sid="ProvisionThings",
-                actions=["iot:CreateThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
+                actions=["iot:CreateThing", "iot:DescribeThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
                 resources=[things],
             ),
             iam.PolicyStatement(
@@ -172,6 +177,8 @@ class RegistrationPath(Construct):
                     "iot:AttachThingPrincipal",
                     "iot:DetachPolicy",
                     "iot:DetachThingPrincipal",
+                    # Its thing name may change between two attempts, and then it is on another thing.
+                    "iot:ListPrincipalThings",
                 ],
                 resources=[certificates],
             ),
@@ -192,7 +199,6 @@ class RegistrationPath(Construct):
                     "sqs:DeleteMessage",
                     "sqs:GetQueueAttributes",
                     "sqs:ReceiveMessage",
-                    "sqs:SendMessage",
                 ],
                 resources=[self.registrations.queue_arn],
             ),
@@ -226,11 +232,17 @@ class RegistrationPath(Construct):
                         "iot:DescribeCACertificate",
                         "iot:DetachPolicy",
                         "iot:DetachThingPrincipal",
+                        "iot:ListPrincipalThings",
                     ],
                     resources=["*"],
                 )
             )
         return statements
+
+    @staticmethod
+    def _readable_cas(cas: tuple[CaRegistration, ...]) -> list[str]:
+        """The ids of the CAs, or `*` where so many would fill the role's inline policies; the action only reads."""
+        return ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
 
     def _rules(self, names: ResourceNames, cas: tuple[CaRegistration, ...], key: StageKey) -> None:
         rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
@@ -243,11 +255,8 @@ class RegistrationPath(Construct):
                 "iot.amazonaws.com",
                 conditions={
                     "StringEquals": {"aws:SourceAccount": stack.account},
-                    "ArnEquals": {
-                        "aws:SourceArn": [
-                            stack.format_arn(service="iot", resource=f"rule/{name}") for name in rule_names.values()
-                        ]
-                    },
+                    # One pattern for all: a trust policy holds 2,048 characters.
+                    "ArnLike": {"aws:SourceArn": stack.format_arn(service="iot", resource=f"rule/{names.rule('*')}")},
                 },
             ),
             inline_policies={
@@ -281,17 +290,11 @@ class RegistrationPath(Construct):
             )
 
 
-def _asking(hooks: tuple[str, ...], certificates: str) -> list[iam.PolicyStatement]:
-    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them.
-
-    A hook names things, so what an attempt attached before a refusal has to be looked up.
-    """
+def _asking(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
+    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them."""
     if not hooks:
         return []
-    return [
-        iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks))),
-        iam.PolicyStatement(sid="LookUpThings", actions=["iot:ListPrincipalThings"], resources=[certificates]),
-    ]
+    return [iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks)))]
 
 
 def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:

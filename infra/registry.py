@@ -5,6 +5,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from infra.encryption import StageKey
+from jitr.failure_count import EXPIRES_AT
 from jitr.registry import DUE_INDEX
 
 
@@ -27,6 +28,8 @@ class RegistryTable(Construct):
                     projection_type=dynamodb.ProjectionType.KEYS_ONLY,
                 )
             ],
+            # Only counts of failed messages have it (failure_count.py).
+            time_to_live_attribute=EXPIRES_AT,
             billing=dynamodb.Billing.on_demand(),
             encryption=key.of_table,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(

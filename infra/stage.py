@@ -58,6 +58,8 @@ class RegionStack(cdk.Stack):
             synthesizer=target.synthesizer(),
             tags=dict(fleet.stack.tags),
             termination_protection=fleet.stack.termination_protection,
+            # A template holds 1 MB, and that of a hundred CAs comes near it with its indentation.
+            suppress_template_indentation=True,
         )
         cas = [registration.ca for registration in account.cas]
         thing_groups = sorted({group for ca in cas for group in (*ca.thing_groups, *ca.extra_groups)})
@@ -125,6 +127,7 @@ class RegionStack(cdk.Stack):
                 "Hub",
                 names=names,
                 account_ids=[one.id for one in fleet.accounts],
+                organization=fleet.hub.organization,
                 settings=registration.settings,
                 enrollment=enrollment,
                 key=key,
@@ -168,7 +171,9 @@ class RegionStack(cdk.Stack):
             iam.PermissionsBoundary.of(self).apply(
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
             )
+        after = list(self.node.children)
         for one in account.cas:
             if one.registered_by is RegisteredBy.STACK:
-                # The last of all, one after the other.
-                RegisteredCa(self, registration=one, after=list(self.node.children))
+                # The first after everything else, the others one after the other: so none is made before anything that
+                # can fail, and the template names everything once, not once for each CA.
+                after = [RegisteredCa(self, registration=one, after=after)]

@@ -55,10 +55,11 @@ class Sweeping(Construct):
             environment=registration.settings.to_environ(),
             statements=self._statements(registration, registry, enrollment),
             wildcards={
-                "*": "ListCertificatesByCA and GetMetricStatistics know no resources",
+                "*": "ListAttachedPolicies, ListCertificatesByCA and GetMetricStatistics know no resources",
                 stack.format_arn(
                     service="iot", resource="cert/*"
                 ): "the ids of replaced certificates are their devices'",
+                stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
             },
         )
         # EventBridge Scheduler user guide, "Confused deputy prevention": the schedule group, never a single schedule.
@@ -104,10 +105,14 @@ class Sweeping(Construct):
         self, registration: RegistrationPath, registry: RegistryTable, enrollment: EnrollmentList
     ) -> list[iam.PolicyStatement]:
         stack = cdk.Stack.of(self)
-        certificates = stack.format_arn(service="iot", resource="cert/*")
+        certificates, things = (stack.format_arn(service="iot", resource=one) for one in ("cert/*", "thing/*"))
         statements = [
-            # Neither action supports resources or conditions on them (service authorization reference).
-            iam.PolicyStatement(sid="ListCertificates", actions=["iot:ListCertificatesByCA"], resources=["*"]),
+            # None of these supports resources or conditions on them (service authorization reference).
+            iam.PolicyStatement(
+                sid="ListCertificates",
+                actions=["iot:ListAttachedPolicies", "iot:ListCertificatesByCA"],
+                resources=["*"],
+            ),
             iam.PolicyStatement(sid="SeeHowOldTheQueueIs", actions=["cloudwatch:GetMetricStatistics"], resources=["*"]),
             iam.PolicyStatement(
                 sid="RetireCertificates",
@@ -115,9 +120,19 @@ class Sweeping(Construct):
                     "iot:DescribeCertificate",
                     "iot:DetachPolicy",
                     "iot:DetachThingPrincipal",
+                    "iot:ListPrincipalThings",  # whether the one that followed has its thing
                     "iot:UpdateCertificate",
                 ],
                 resources=[certificates],
+            ),
+            # What attempts left behind: jitr/withdrawal_repair.py.
+            iam.PolicyStatement(
+                sid="AttachAgain", actions=["iot:AttachPolicy", "iot:AttachThingPrincipal"], resources=[certificates]
+            ),
+            iam.PolicyStatement(
+                sid="DeleteOrphans",
+                actions=["iot:DeleteThing", "iot:DescribeThing", "iot:ListThingPrincipals"],
+                resources=[things],
             ),
             iam.PolicyStatement(
                 sid="KeepRegistry",
@@ -153,7 +168,13 @@ class Sweeping(Construct):
             statements.append(
                 iam.PolicyStatement(
                     sid=LocalDifference.OTHER_ARNS_CHECKED.value,
-                    actions=["iot:DetachPolicy", "iot:DetachThingPrincipal"],
+                    actions=[
+                        "iot:AttachPolicy",
+                        "iot:AttachThingPrincipal",
+                        "iot:DetachPolicy",
+                        "iot:DetachThingPrincipal",
+                        "iot:ListPrincipalThings",
+                    ],
                     resources=["*"],
                 )
             )

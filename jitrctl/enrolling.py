@@ -49,6 +49,7 @@ class Written:
     written: int = 0
     unchanged: int = 0
     still_denied: tuple[Subject, ...] = ()  # that the order would have allowed
+    overtaken: tuple[Entry, ...] = ()  # what somebody else wrote meanwhile, in place of which nothing was written
 
 
 def write(
@@ -58,26 +59,30 @@ def write(
     by: str,
     at: datetime,
     lift_denials: bool,
+    seen: Mapping[Subject, Entry] | None = None,
     progress: Callable[[int], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Written:
     """Bring the list in line with these entries, one for a subject; those that say the same already stay.
 
-    A subject that is denied stays denied unless `lift_denials` says otherwise. Stopped half-way, it can be done again.
-    `progress` is told after each transaction how many entries are done.
+    A subject that is denied stays denied unless `lift_denials` says otherwise. What somebody else has written since the
+    operator saw the entries (`seen`; without it, since they are first read here) is not replaced: `overtaken`. Stopped
+    half-way, it can be done again. `progress` is told after each transaction how many entries are done.
 
     Raises Refused when the list keeps changing under our hands, Unavailable.
     """
     written = unchanged = 0
     denied: list[Subject] = []
+    overtaken: list[Entry] = []
     for start in range(0, len(entries), MOST_ENTRIES):
         some = [replace(entry, by=by, at=at) for entry in entries[start : start + MOST_ENTRIES]]
-        changes, kept = _write_some(table, some, by=by, at=at, lift_denials=lift_denials, sleep=sleep)
-        written += changes
-        denied += kept
-        unchanged += len(some) - changes - len(kept)
+        one = _write_some(table, some, by=by, at=at, lift_denials=lift_denials, seen=seen, sleep=sleep)
+        written += one.written
+        unchanged += one.unchanged
+        denied += one.still_denied
+        overtaken += one.overtaken
         progress(start + len(some))
-    return Written(written=written, unchanged=unchanged, still_denied=tuple(denied))
+    return Written(written=written, unchanged=unchanged, still_denied=tuple(denied), overtaken=tuple(overtaken))
 
 
 def _write_some(
@@ -87,17 +92,17 @@ def _write_some(
     by: str,
     at: datetime,
     lift_denials: bool,
+    seen: Mapping[Subject, Entry] | None,
     sleep: Callable[[float], None],
-) -> tuple[int, list[Subject]]:
+) -> Written:
     for attempt in range(1, _TRIES + 1):
         try:
-            seen = table.entries(entry.subject for entry in entries)
-            kept = [] if lift_denials else [e.subject for e in entries if _would_lift(e, seen.get(e.subject))]
-            changes = [
-                Change(entry=entry, replaces=seen.get(entry.subject))
-                for entry in entries
-                if entry.subject not in kept and _differs(entry, seen.get(entry.subject))
-            ]
+            present = table.entries(entry.subject for entry in entries)
+            seen = present if seen is None else seen
+            kept = [] if lift_denials else [e.subject for e in entries if _would_lift(e, present.get(e.subject))]
+            differing = [e for e in entries if e.subject not in kept and _differs(e, present.get(e.subject))]
+            changed = [e.subject for e in differing if present.get(e.subject) != seen.get(e.subject)]
+            changes = [Change(entry=e, replaces=present.get(e.subject)) for e in differing if e.subject not in changed]
             if changes:
                 table.change(changes, by=by, at=at)
         except EntryChanged as error:
@@ -108,7 +113,12 @@ def _write_some(
                 raise
             sleep(2**attempt / 10)
         else:
-            return len(changes), kept
+            return Written(
+                written=len(changes),
+                unchanged=len(entries) - len(differing) - len(kept),
+                still_denied=tuple(kept),
+                overtaken=tuple(present.get(one) or Entry(subject=one, rule=EntryRule.REMOVED) for one in changed),
+            )
     raise AssertionError("the last attempt returns or raises")
 
 

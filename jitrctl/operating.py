@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from jitr.decisions import Record
     from jitr.iot import AwsIot
+    from jitr.registrations import DeviceRegistration
     from jitr.registry import Registry
     from jitr.rules import Rules
 
@@ -46,6 +47,15 @@ _MOST_TRIES = 3
 
 class OperatingError(Refused):
     """An operator's order cannot be carried out; the text says what to do."""
+
+
+class OvertakenByColleague(OperatingError):
+    """Another operator was faster; `verdict` stands now, None if what is known was dropped."""
+
+    def __init__(self, other: AnotherVerdict, done: str = _NOTHING) -> None:
+        """`done` says what this order has done, and what to do now."""
+        self.verdict = other.verdict
+        super().__init__(f"{other}; {done}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +107,7 @@ class Operator:
             record = self._deny(certificate_id, word, order, seen.verdict)
         except AnotherVerdict as other:
             if other.verdict is None or other.verdict.word is not word:
-                raise OperatingError(f"{other}; {_NOTHING}") from other
+                raise OvertakenByColleague(other) from other
             record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague said the same
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
         return self._carry_out(certificate_id, record, word, order), record.verdict
@@ -123,9 +133,10 @@ class Operator:
                 try:
                     twin = self._deny(twin_id, word, order, twin.verdict)
                 except AnotherVerdict as other:
-                    raise OperatingError(
-                        f"{other}. It is certificate {certificate_id[:16]} with its signature written differently, "
-                        "for which the order was carried out: give it again for this one"
+                    raise OvertakenByColleague(
+                        other,
+                        f"it is certificate {certificate_id[:16]} with its signature written differently, for which "
+                        "the order was carried out: give it again for this one",
                     ) from other
                 status = self._end(twin_id, twin) or status
         return status
@@ -153,9 +164,11 @@ class Operator:
         record = self._as_seen(certificate_id, seen, unless=Word.APPROVED)
         status = self._status(certificate_id)
         if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
-            raise OperatingError(
-                f"the certificate is {status or 'not registered here'}, and was taken away or refused for good: "
-                "`jitrctl device release` lets it be judged again"
+            raise self._refusal(
+                certificate_id,
+                record.verdict,
+                f"the certificate is {status or 'not registered here'}, and was taken away or refused for good"
+                f"{_in_words(record)}: `jitrctl device release` lets it be judged again",
             )
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")
@@ -163,7 +176,7 @@ class Operator:
             self._registry.give_verdict(certificate_id, self._verdict(Word.APPROVED, order), seen=record.verdict)
         except AnotherVerdict as other:
             if other.verdict is None or other.verdict.word is not Word.APPROVED:
-                raise OperatingError(f"{other}; {_NOTHING}") from other
+                raise OvertakenByColleague(other) from other
         return status
 
     def release(self, certificate_id: str, order: Order, *, revoked: bool = False, seen: Record | None = None) -> None:
@@ -175,29 +188,35 @@ class Operator:
         meant; Unavailable.
         """
         record = self._as_seen(certificate_id, seen)
-        try:
-            device = self._iot.describe(certificate_id)
-        except CertificateUnknown:
-            device = None
+        device = self._described(certificate_id)
         if device and device.status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
         if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
-            raise OperatingError(
-                "the certificate was revoked, or taken away by an operator: say --revoked if that is to be undone"
+            raise self._refusal(
+                certificate_id,
+                record.verdict,
+                f"the certificate was revoked, or taken away by an operator{_in_words(record)}: say --revoked if that "
+                "is to be undone",
             )
         stands, done = record.verdict, _NOTHING
-        released = self._verdict(Word.RELEASED, order)
-        if device:
-            released = replace(released, of_registration=device.created_at, of_status=device.status)
         try:
             if device and device.status is Status.PENDING_ACTIVATION:
                 # A delivery may be under way, between attaching and ACTIVE.
                 denied = self._deny(certificate_id, Word.DENIED, order, stands)
                 stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
                 self._carry_out(certificate_id, denied, Word.DENIED, order)
+                device = self._described(certificate_id)
+                if device and device.status is Status.REVOKED and not revoked:
+                    raise self._refusal(
+                        certificate_id, stands, f"somebody has just revoked the certificate; {done}", done
+                    )
+            released = self._verdict(Word.RELEASED, order)
+            if device:
+                # The functions tell what is released from what somebody does to the certificate afterwards.
+                released = replace(released, of_registration=device.created_at, of_status=device.status)
             self._registry.give_verdict(certificate_id, released, seen=stands, forget_decision=True)
         except AnotherVerdict as other:
-            raise OperatingError(f"{other}; {done}") from other
+            raise OvertakenByColleague(other, done) from other
         if device:
             self._delete(certificate_id, device.arn)
 
@@ -272,7 +291,7 @@ class Operator:
             elif seen:
                 self._registry.forget_decision(certificate_id, seen=seen)
         except AnotherVerdict as other:
-            raise OperatingError(f"{other}; what is recorded of it stays") from other
+            raise OvertakenByColleague(other, "what is recorded of it stays") from other
 
     def _recall(self, certificate_id: str) -> Record:
         return self._registry.recall([certificate_id])[certificate_id]
@@ -285,15 +304,29 @@ class Operator:
         record = self._recall(certificate_id)
         may_stand = record.verdict is not None and record.verdict.word is unless
         if seen and record.verdict_number != seen.verdict_number and not may_stand:
-            raise OperatingError(f"{AnotherVerdict(certificate_id, record.verdict)}; {_NOTHING}")
+            raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
         return record
+
+    def _refusal(self, certificate_id: str, seen: Verdict | None, why: str, done: str = _NOTHING) -> OperatingError:
+        """Why an order is refused: a colleague's verdict, if one came since the one that was seen.
+
+        Raises Unavailable.
+        """
+        stands = self._recall(certificate_id).verdict
+        if stands and stands.number != (seen.number if seen else 0):
+            return OvertakenByColleague(AnotherVerdict(certificate_id, stands), done)
+        return OperatingError(why)
 
     def _verdict(self, word: Word, order: Order) -> Verdict:
         return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
 
     def _status(self, certificate_id: str) -> Status | None:
+        device = self._described(certificate_id)
+        return device.status if device else None
+
+    def _described(self, certificate_id: str) -> DeviceRegistration | None:
         try:
-            return self._iot.describe(certificate_id).status
+            return self._iot.describe(certificate_id)
         except CertificateUnknown:
             return None
 
@@ -348,3 +381,8 @@ class Operator:
                 self._sleep(_POLL)
             else:
                 return
+
+
+def _in_words(record: Record) -> str:
+    """The verdict that stands, for the end of a clause."""
+    return f" ({record.verdict.in_words})" if record.verdict else ""

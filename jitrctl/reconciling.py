@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jitr.decisions import AnotherVerdict
 from jitr.errors import CertificateUnknown
 from jitr.examining import Examiner
 from jitr.hook import Hook
@@ -26,6 +27,7 @@ from jitr.registrations import Status
 from jitr.rules import CHECKS, CheckMode
 from jitrctl.clock import now
 from jitrctl.errors import Refused
+from jitrctl.operating import OvertakenByColleague
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class Reconciliation:
     thing_name: str
     changes: tuple[Change, ...]
     would_refuse: tuple[str, ...]  # reasons for which today's rules would not let it in
+    verdict_number: int  # names the operator's verdict that stood; 0: none
 
 
 def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
@@ -81,6 +84,7 @@ def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
         return None
     if device.status is not Status.ACTIVE:
         return None
+    verdict_number = stage.registry.recall([certificate_id])[certificate_id].verdict_number
     identity, would_refuse = _identity(stage, device)
     found = _Found.of(stage, device, identity.thing_name)
     others = [name for name in found.things if name != identity.thing_name]
@@ -97,7 +101,18 @@ def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
         thing_name=identity.thing_name,
         changes=(*_thing_changes(device, identity, found, ca), *_other_changes(stage, device, identity, found, ca)),
         would_refuse=would_refuse,
+        verdict_number=verdict_number,
     )
+
+
+def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliation) -> None:
+    """Stop where a colleague has given a verdict on the certificate since it was compared.
+
+    Raises OvertakenByColleague, Unavailable.
+    """
+    record = stage.registry.recall([certificate_id])[certificate_id]
+    if record.verdict_number != seen.verdict_number:
+        raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
 
 
 def apply(stage: Stage, change: Change) -> None:

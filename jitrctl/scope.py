@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from fleet.parse import load
+from jitr.items import from_verdict
 from jitrctl import completing
 from jitrctl.across import Failed, Results, across, open_all
 from jitrctl.errors import Interrupted, Unusable
@@ -141,6 +142,8 @@ class Scope:
             {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
                                            {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
 
+        Where an operator's verdict that came first is the reason, the failed stage has it as "verdict".
+
         Raises typer.Exit (FAILED).
         """
         not_done = (*failed, *results.failed)
@@ -170,7 +173,12 @@ class Scope:
     ) -> list[dict[str, Any]]:
         """Each stage's part of the JSON document, in the fleet file's order."""
         told: dict[Stage, dict[str, Any]] = {done.stage: {"ok": True, **fields(done.value)} for done in results.done}
-        told |= {one.stage: {"ok": False, "error": one.error} for one in failed}
+        told |= {
+            one.stage: {"ok": False, "error": one.error}
+            # Who was faster, where that is why an order was not carried out.
+            | ({"verdict": from_verdict(verdict)} if (verdict := getattr(one.cause, "verdict", None)) else {})
+            for one in failed
+        }
         return [
             {
                 "account": stage.account.name,

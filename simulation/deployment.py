@@ -15,6 +15,7 @@ from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
+from jitr.failure_count import FailureCount
 from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
 from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
 from jitr.hook import HOOK_CONFIG, Hook
@@ -28,6 +29,7 @@ from jitr.rules import CaRules, CertificateMode, Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
 from jitr.telemetry import Announcer, Counts
+from jitr.withdrawals import Withdrawals
 from simulation.authority import Authority
 from simulation.aws import Account
 from simulation.dynamodb import Index
@@ -159,7 +161,8 @@ class Deployment:
             clock=clock.now,
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)
-        register = Register(registration, queue, announcer, pacer=pacer, clock=clock.now)
+        failures = FailureCount(client("dynamodb"), self.settings.registry_table)
+        register = Register(registration, queue, announcer, failures=failures, pacer=pacer, clock=clock.now)
 
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             """As jitr.handlers.register.handler."""
@@ -185,6 +188,7 @@ class Deployment:
             lambda: self.environment(caller=caller),
             batch_size=batch_size,
             timeout=_FUNCTION_TIMEOUT,
+            loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
         )
 
     def sweep(self, *, caller: str = "sweep", time_is_left: Callable[[], bool] = lambda: True) -> Swept:
@@ -195,6 +199,7 @@ class Deployment:
             rules=self.rules,
             iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
             registry=Registry(dynamodb, self.settings.registry_table),
+            withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
             journal=SweepJournal(dynamodb, self.settings.registry_table),

@@ -2,7 +2,8 @@
 
 With ReportBatchItemFailures the answer's messages stay hidden until their visibility timeout and all others are
 deleted; an exception, a timeout or a malformed answer fails the whole batch (aws-facts §9). The pollers are Lambda's
-own, so they receive and delete without a call of the account's, quota or fault.
+own, so they receive and delete without a call of the account's, quota or fault. A loop is stopped (lineage.py): the
+function is not invoked, and the messages are received again until the queue's receive limit dead-letters them.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 from simulation.clock import Clock, Closed
 from simulation.faults import ModelBroken, NotModelled
+from simulation.lineage import MOST_HOPS, Lineage, invoked
 from simulation.queue import Message, Queue
 from simulation.sqs import Sqs
 
@@ -39,6 +41,10 @@ class Invocation:
     error: BaseException | None = None
 
 
+class RecursiveInvocation(Exception):
+    """Lambda did not invoke the function, since the message has come back to it too often."""
+
+
 class EventSourceMapping:
     """One queue, one function.
 
@@ -55,15 +61,18 @@ class EventSourceMapping:
         *,
         batch_size: int = 10,
         timeout: float = 60,
+        loop_stops_whole_batch: bool = True,
     ) -> None:
         self._queue = queue
         self._sqs = sqs
         self._environment = environment
         self._batch_size = batch_size
         self._timeout = timeout
+        self._loop_stops_whole_batch = loop_stops_whole_batch
         self._handler: Handler | None = None
         self._clock = queue.clock
         self.invocations = 0
+        self.stopped = 0  # messages that were received and not handed to the function, as part of a loop
         self.cold_starts = 0
 
     def poll(self) -> Invocation | None:
@@ -71,6 +80,14 @@ class EventSourceMapping:
         messages = self._queue.receive(self._batch_size)
         if not messages:
             return None
+        looping = [message for message in messages if self._hops(message) >= MOST_HOPS]
+        if looping:
+            stopped = messages if self._loop_stops_whole_batch else looping
+            self.stopped += len(stopped)
+            messages = [message for message in messages if message not in stopped]
+            if not messages:
+                failed = frozenset(message.message_id for message in stopped)
+                return Invocation(messages=tuple(stopped), failed=failed, error=RecursiveInvocation())
         if self._handler is None:
             self._handler = self._environment()
             self.cold_starts += 1
@@ -80,7 +97,7 @@ class EventSourceMapping:
         # A message's handle changes when another poller receives it; what we delete is what we received.
         received = [(message.message_id, message.receipt_handle) for message in messages]
         try:
-            with self._clock.deadline(self._timeout):
+            with self._clock.deadline(self._timeout), invoked(self._lineage(messages)):
                 answer = self._handler(event, Context(self._clock, self._clock.monotonic() + self._timeout))
             failed = _failures(answer, everything)
         except (KeyboardInterrupt, NotModelled, ModelBroken, Closed):
@@ -113,6 +130,17 @@ class EventSourceMapping:
         while True:
             if self.poll() is None:
                 self._clock.sleep(idle)
+
+    def _hops(self, message: Message) -> int:
+        return (message.lineage or {}).get(self._queue.arn, 0)
+
+    def _lineage(self, messages: list[Message]) -> Lineage:
+        """The invocation's: each function's most hops among its messages, and one more for this function."""
+        hops: dict[str, int] = {}
+        for message in messages:
+            for function, count in (message.lineage or {}).items():
+                hops[function] = max(hops.get(function, 0), count)
+        return {**hops, self._queue.arn: hops.get(self._queue.arn, 0) + 1}
 
     def _record(self, message: Message) -> dict[str, Any]:
         body = str(message.body)

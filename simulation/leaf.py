@@ -1,6 +1,8 @@
 """A device's certificate as AWS IoT sees it."""
 
 import hashlib
+import re
+import ssl
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -9,7 +11,11 @@ from typing import Self
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from jitr.certificates import Certificate
+from jitr.errors import Rejected
 from simulation.faults import ServiceError
+
+_FIRST_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*CERTIFICATE-----.*?-----END [A-Z0-9 ]*CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,22 +38,37 @@ class Leaf:
             not_after=certificate.not_valid_after_utc,
         )
 
+    @classmethod
+    def read(cls, certificate: Certificate, *, ca_certificate_id: str | None) -> Self:
+        """The same of a certificate that may be odd."""
+        return cls(
+            certificate_id=certificate.fingerprint,
+            pem=ssl.DER_cert_to_PEM_cert(certificate.der),
+            ca_certificate_id=ca_certificate_id,
+            not_before=certificate.not_before,
+            not_after=certificate.not_after,
+        )
+
     def is_valid_at(self, moment: datetime) -> bool:
         return self.not_before <= moment.replace(microsecond=0) <= self.not_after
 
 
 @lru_cache(maxsize=10_000)
-def parse(certificate: str | bytes) -> x509.Certificate:
+def parse(certificate: str | bytes) -> Certificate:
     """A certificate from PEM or DER.
+
+    AWS's own reader is not documented, and takes more than cryptography does: certificates that it refuses are known to
+    go into AWS IoT. So this one takes what either reader of jitr takes.
 
     Raises ServiceError, as the registering APIs do.
     """
-    encoded = certificate.encode() if isinstance(certificate, str) else certificate
+    text = certificate if isinstance(certificate, str) else certificate.decode("latin-1")
+    block = _FIRST_BLOCK.search(text)
     try:
-        if encoded.lstrip().startswith(b"-----BEGIN"):
-            return x509.load_pem_x509_certificate(encoded)
-        return x509.load_der_x509_certificate(encoded)
-    except ValueError as error:
+        if block:
+            return Certificate.from_pem(block[0])
+        return Certificate.from_der(text.encode("latin-1"))
+    except (Rejected, UnicodeEncodeError) as error:
         raise ServiceError("CertificateValidationException", "The certificate could not be parsed") from error
 
 

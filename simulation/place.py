@@ -17,6 +17,8 @@ class Undocumented:
     registers_outside_validity: bool = True
     # DetachThingPrincipal takes several seconds (aws-facts §5, §11).
     detach_seconds: float = 5.0
+    # Whether a message that Lambda stops as part of a loop takes the batch that it came in with it (aws-facts §9).
+    loop_stops_whole_batch: bool = True
 
 
 @dataclass(slots=True)

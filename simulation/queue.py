@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from simulation.clock import Clock
+    from simulation.lineage import Lineage
     from simulation.place import Place
 
 _LONGEST_VISIBILITY = 43_200
@@ -39,6 +40,7 @@ class Message:
     received_at: float = 0.0
     first_received_at: float = 0.0
     gone: bool = False
+    lineage: "Lineage | None" = None  # of the invocation that sent it; a device's or an operator's has none
 
     @property
     def message_id(self) -> str:
@@ -78,11 +80,18 @@ class Queue:
         self.shuffled: Random | None = None  # give out whatever is there, instead of the oldest
         self.depth = 0  # messages, counted as they come and go; what only its retention ended counts until it is met
 
-    def send(self, body: object, *, attributes: Params | None = None, delay: float = 0) -> Message:
+    def send(
+        self,
+        body: object,
+        *,
+        attributes: Params | None = None,
+        delay: float = 0,
+        lineage: "Lineage | None" = None,
+    ) -> Message:
         """Put a message in; anything whose `str` is the text will do."""
         now = self.clock.monotonic()
         number = next(self._numbers)
-        message = Message(number, body, now, attributes or _NONE, number, now + delay)
+        message = Message(number, body, now, attributes or _NONE, number, now + delay, lineage=lineage)
         self._put(message)
         return message
 
@@ -139,6 +148,7 @@ class Queue:
     def duplicate(self, message: Message) -> Message:
         """Deliver a message once more, as a standard queue may: the same id, on its own from now on."""
         copy = Message(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
+        copy.lineage = message.lineage
         self._put(copy)
         return copy
 

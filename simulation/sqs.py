@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simulation.faults import Answer, Params, ServiceError
+from simulation.lineage import current_lineage
 from simulation.place import Place
 from simulation.queue import Message, Queue
 
@@ -126,7 +127,8 @@ class Sqs:
         texts = [body, *(value.get("StringValue", "-") for value in attributes.values())]
         if not all(text and _ALLOWED.fullmatch(text) for text in texts):
             raise ServiceError("InvalidMessageContents", "The message contains characters outside the allowed set.")
-        message = queue.send(body, attributes=attributes, delay=entry.get("DelaySeconds", 0))
+        lineage = current_lineage()
+        message = queue.send(body, attributes=attributes, delay=entry.get("DelaySeconds", 0), lineage=lineage)
         return {"MessageId": message.message_id, "MD5OfMessageBody": _md5(body)}
 
     def _show(self, message: Message, *, system: bool, own: bool) -> Params:

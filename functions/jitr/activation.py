@@ -6,10 +6,11 @@ from datetime import timedelta
 from jitr.case import Case
 from jitr.claims import is_being_decided
 from jitr.decisions import Decision, Outcome, Owner, Standing
+from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, Reason, Rejected
 from jitr.iot import AwsIot
-from jitr.provisioning import Claim, CreateThing, UpdateThing, plan
+from jitr.provisioning import AttachThingPrincipal, Claim, CreateThing, UpdateThing, plan
 from jitr.registrations import Status
 from jitr.registry import Registry
 from jitr.replacement import formers_of, owner_of, refuse_twin, refuse_wrong_owner, shares
@@ -25,6 +26,7 @@ class Activation:
         self._registry = registry
         self._enrollment = enrollment
         self._restitution = Restitution(iot=iot, registry=registry)
+        self._earlier = EarlierAttempts(iot=iot, registry=registry)
 
     def activate(self, case: Case) -> Decision:
         """Make the device's thing, attach what belongs to it, and activate its certificate.
@@ -50,9 +52,13 @@ class Activation:
         )
         is_listed = rules.mode_of("enrollment") is CheckMode.ENFORCE
         difference: UpdateThing | None = None
+        self._earlier.make_way(case, identity.thing_name)
         for step in plan(identity, case.device, is_ours=owner is not None, is_shared=share):
             if isinstance(step, CreateThing):
                 difference = case.create_thing(step, self._iot)
+                continue
+            if isinstance(step, AttachThingPrincipal):
+                self._earlier.attach(case, step)
                 continue
             if not isinstance(step, Claim):
                 case.apply(step, self._iot)

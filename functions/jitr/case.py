@@ -13,6 +13,7 @@ from jitr.provisioning import CreateThing, IotStep, SetStatus, UpdateThing
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules
 from jitr.value import value
+from jitr.withdrawals import Withdrawal
 
 # An observation older than this is made again before the status is set (the sixth IoT call).
 _FRESH = timedelta(seconds=5)
@@ -25,6 +26,8 @@ class Attempt:
     run: str
     has_begun: bool = False  # an intent of this attempt stands in the registry
     claim: Decision | None = None  # the activation that it claimed
+    tried: str | None = None  # the name of the thing that it made, or was about to
+    taken_back: tuple[Withdrawal, ...] = ()  # marks that end with the record of its decision
 
 
 @value
@@ -44,6 +47,11 @@ class Case:
     @property
     def examination(self) -> Examination:
         return self.examined.examination
+
+    @property
+    def policy(self) -> str | None:
+        """The policy that jitr attaches to the CA's certificates."""
+        return self.rules.policy if self.rules else None
 
     def decision(self, outcome: Outcome, status: Status) -> Decision:
         """The decision that makes this of it, now."""
@@ -96,6 +104,7 @@ class Case:
         Raises as AwsIot.create_thing; Unavailable.
         """
         self.refuse_late()
+        self.attempt.tried = step.thing_name
         return iot.create_thing(step)
 
     def refuse_late(self) -> None:

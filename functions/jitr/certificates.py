@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from jitr import library_reader
 from jitr.contents import Contents, KeyFacts
 from jitr.damage import Damaged
+from jitr.der import OID, element, elements
 from jitr.encoding import Encoded
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
@@ -111,7 +112,7 @@ class Certificate:
             not_before=contents.not_before,
             not_after=contents.not_after,
             public_key=contents.public_key,
-            key=_key_facts(contents.public_key),
+            key=_key_facts(contents.public_key, encoded.public_key),
             signature=signature_facts(encoded.algorithm),
             extensions=contents.extensions,
             subject_fields=contents.subject_fields,
@@ -197,9 +198,19 @@ def _decoded(pem: str) -> bytes:
         raise Rejected(Reason.UNREADABLE, "its PEM is not base64 in ASCII") from error
 
 
-def _key_facts(key: CertificatePublicKeyTypes) -> KeyFacts:
+def _key_facts(key: CertificatePublicKeyTypes, encoded: bytes) -> KeyFacts:
     if isinstance(key, rsa.RSAPublicKey):
         return KeyFacts("RSA", key.key_size)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return KeyFacts("EC", key.key_size, _CURVES.get(key.curve.name, key.curve.name))
+        curve = _CURVES.get(key.curve.name, key.curve.name)
+        return KeyFacts("EC", key.key_size, curve if _names_its_curve(encoded) else f"{curve} written out")
     return KeyFacts(type(key).__name__.removesuffix("PublicKey").removeprefix("_"), getattr(key, "key_size", 0))
+
+
+def _names_its_curve(key: bytes) -> bool:
+    """Whether an EC key (SubjectPublicKeyInfo) names its curve; RFC 5480 §2.1.1 allows no parameters in its place.
+
+    cryptography knows those of the NIST curves again; openssl verifies no certificate that has them.
+    """
+    _, _, start, end = element(key, element(key, 0, len(key))[2], len(key))
+    return [tag for tag, *_ in elements(key, start, end)] == [OID, OID]

@@ -196,6 +196,8 @@ def check_extensions(application: Application) -> None:
     to be kept out are certificates made for something else.
     """
     extensions = application.certificate.extensions
+    if extensions.problem:
+        raise Rejected(Reason.EXTENSIONS_UNREADABLE, extensions.problem)
     for oid in (*PROCESSED, *extensions.critical):
         if why := extensions.why_unreadable(oid):
             raise Rejected(Reason.EXTENSIONS_UNREADABLE, f"{extension_name(oid)} cannot be read: {why}")
@@ -206,7 +208,7 @@ def check_extensions(application: Application) -> None:
     if extensions.purposes is not None and not extensions.purposes & _CLIENT_PURPOSES:
         raise Rejected(
             Reason.EXTENDED_KEY_USAGE_REFUSED,
-            f"extKeyUsage has no clientAuth, only {', '.join(sorted(extensions.purposes)[:5])}",
+            f"extKeyUsage has no clientAuth, only {', '.join(sorted(extensions.purposes)[:5]) or 'an empty list'}",
         )
     understood = UNDERSTOOD
     if application.rules.mode_of("revocation") is CheckMode.ENFORCE:

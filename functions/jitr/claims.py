@@ -42,6 +42,7 @@ class Due(StrEnum):
     LOOK = "look"  # held: judge it again
     RETIRE = "retire"  # replaced: deactivate it
     DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
+    WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawals.py)
 
 
 def begin(
@@ -100,6 +101,30 @@ def _demand_as_seen(write: Any, record: Record) -> None:
     _demand(write, decided, **fields)
     write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | names
     only_with_verdict(write, record.verdict)
+
+
+def try_name(update: Any, thing_name: str, record: Record) -> None:
+    """Write down the thing name that an attempt uses, where the last one is still the one seen."""
+    update["UpdateExpression"] += ", tried_name = :tried"
+    condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
+    before = {"tried_before": record.tried_name} if record.tried_name else {}
+    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, **before)
+
+
+def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
+    """Write down the thing name that an attempt uses, if the record and its intent are still those seen."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "SET #schema = :schema",
+        "ExpressionAttributeNames": {"#schema": "schema"},
+        "ExpressionAttributeValues": values(schema=SCHEMA),
+    }
+    try_name(update, thing_name, record)
+    begun = "intent.decided_at = :begun" if record.begun_at else "attribute_not_exists(intent)"
+    _demand(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
+    _demand_as_seen(update, record)
+    return update
 
 
 def only_with_verdict(write: Any, verdict: Verdict | None) -> None:
@@ -204,14 +229,18 @@ def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
     return _own(table, thing_name, owner, _FREE)
 
 
-def decided(table: str, decision: Decision, *, denied: bool, run: str | None = None) -> dict[str, Any]:
+def decided(
+    table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
+) -> dict[str, Any]:
     """Write down a decision, and what is to be done next; `denied` says that an operator's verdict stands.
+
+    `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE.
 
     A `run` that has the certificate writes it only while it has it, and gives it free in the same write: what it took
     back, and why, are one.
     """
     sets, removes = ["#decision = :decision", "#schema = :schema"], []
-    more = {}
+    more: dict[str, Any] = {}
     next_look = decision.decided_at if denied else decision.next_look
     if next_look is not None:
         sets += ["due = :due", "due_at = :due_at"]
@@ -222,6 +251,11 @@ def decided(table: str, decision: Decision, *, denied: bool, run: str | None = N
     if run or decision.status is not Status.PENDING_ACTIVATION:
         # The hold of a run that does not have it ends no intent: another run's call may be under way.
         removes.append("intent")
+    if decision.outcome is Outcome.ACTIVATED:
+        removes.append("tried_name")
+    elif tried:
+        sets.append("tried_name = :tried")
+        more |= values(tried=tried)
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(decision.certificate_id)),

@@ -1,7 +1,10 @@
-"""The day's full pass over a CA's certificates: how many there are in each status, and who is ACTIVE against a word.
+"""The day's full pass over a CA's certificates: counts them, reports contradictions, records what others took away.
 
 A claim sees what stands against it, so such a certificate was ACTIVE before the word came, or was made so by hand. It
 is reported and left alone: entries decide on who comes in, operators on those who are inside.
+
+A REVOKED, or an INACTIVE that jitr did not set, is recorded as found, so that the certificate stays out when it is
+deleted and comes back. One write for each, once; nothing for what is recorded already.
 
 The pass is also the last to find a certificate: what waits without a decision and is older than the look back's
 horizon, and what an attempt left unfinished, is sent to the queue (forgotten.py). A page whose certificates cannot all
@@ -15,14 +18,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jitr.claims import Due
-from jitr.decisions import Record
+from jitr.decisions import Decision, Record
 from jitr.enrollment import EntryRule
 from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import StaleMarker
-from jitr.forgotten import is_passed_over
+from jitr.forgotten import is_passed_over, was_sent_recently
 from jitr.iot import AwsIot, Page
 from jitr.journal import Journal, Pass
 from jitr.messages import Forgotten
+from jitr.observed import observe, was_taken_away_since
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.rules import CaRules
@@ -58,7 +62,9 @@ class Count:
         announcer: Announcer,
         clock: Callable[[], datetime],
         horizon: timedelta,
+        rules_digest: str,
     ) -> None:
+        self._rules_digest = rules_digest
         self._horizon = horizon  # of the look back
         self._iot = iot
         self._registry = registry
@@ -93,7 +99,8 @@ class Count:
         counts = Counter(going.counts)
         for page in self._iot.certificates_of(ca.certificate_id, going.marker):
             records = self._records(page)
-            passed_over = self._passed_over(ca, page, records, now)
+            taken_away = self._taken_away(ca, page, records)
+            passed_over = self._passed_over(ca, page, records, taken_away, now)
             if passed_over and send is None:
                 going = replace(going, owes=True)
             elif send and not send(passed_over):
@@ -101,6 +108,7 @@ class Count:
                 self._journal.keep_pass(ca.certificate_id, replace(going, counts=dict(counts)))
                 counted.is_finished = False
                 return counted
+            self._record(taken_away, records)
             counts.update(one.status.value for one in page.certificates)
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             against = [(one.certificate_id, "an operator's verdict") for one in active if one.certificate_id in denied]
@@ -130,13 +138,55 @@ class Count:
             records |= self._registry.recall(ids[start : start + _MOST_RECALLED])
         return records
 
-    def _passed_over(self, ca: CaRules, page: Page, records: Mapping[str, Record], now: datetime) -> list[Forgotten]:
+    def _taken_away(self, ca: CaRules, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
+        """What is to be recorded of those of a page that somebody else revoked or deactivated."""
+        observed = {
+            one.certificate_id: observe(
+                one,
+                records[one.certificate_id],
+                ca_certificate_id=ca.certificate_id,
+                ca=ca,
+                rules_digest=self._rules_digest,
+                now=self._clock(),
+            )
+            for one in page.certificates
+        }
+        return {
+            one.certificate_id: observed[one.certificate_id]
+            for one in page.certificates
+            if was_taken_away_since(one, records[one.certificate_id], observed[one.certificate_id])
+        }
+
+    def _record(self, taken_away: Mapping[str, Decision], records: Mapping[str, Record]) -> None:
+        """Record what was found, where no attempt has begun; those with an intent are `register`'s.
+
+        Where the record changed since it was read, the next pass looks again.
+        """
+        for certificate_id, found in taken_away.items():
+            record = records[certificate_id]
+            if record.begun_at is None and self._registry.record_found(found, record):
+                self._announcer.outcome(found.outcome, certificate_id, found)
+
+    def _passed_over(
+        self,
+        ca: CaRules,
+        page: Page,
+        records: Mapping[str, Record],
+        taken_away: Mapping[str, Decision],
+        now: datetime,
+    ) -> list[Forgotten]:
+        def is_left(one: ListedCertificate) -> bool:
+            record = records[one.certificate_id]
+            if one.certificate_id in taken_away and record.begun_at is not None:
+                return not was_sent_recently(record, now)  # a name that it claimed has to be given back, too
+            return is_passed_over(one, record, now, horizon=self._horizon)
+
         return [
             Forgotten(
                 certificate_id=one.certificate_id, ca_certificate_id=ca.certificate_id, registered_at=one.created_at
             )
             for one in page.certificates
-            if is_passed_over(one, records[one.certificate_id], now, horizon=self._horizon)
+            if is_left(one)
         ]
 
     def _denied_by_entry(self, active: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[str]:

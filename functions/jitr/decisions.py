@@ -176,6 +176,28 @@ class Verdict:
         """
         return self.version or round(self.at.timestamp() * 1000)
 
+    @property
+    def in_words(self) -> str:
+        """Whose verdict it is, when and why: revoked by arn:…/ann 2026-11-26 10:00Z ('stolen')."""
+        return f"{self.word} by {self.by} {self.at:%Y-%m-%d %H:%M}Z" + (f" ({self.note!r})" if self.note else "")
+
+    def releases(self, found: Decision) -> bool:
+        """Whether a status that was found is the one that this release ends, by the deletion of its registration.
+
+        A release by an earlier version of jitrctl does not say which one, so it may be any.
+        """
+        if self.word is not Word.RELEASED:
+            return False
+        if self.of_registration is None:
+            return self.version == 0
+        return found.is_for(self.of_registration) and found.status is self.of_status
+
+    def explains(self, status: Status) -> bool:
+        """Whether an operator ordered this status: INACTIVE by any denial, REVOKED by `revoke` alone."""
+        if status is Status.INACTIVE:
+            return not self.word.allows_activation
+        return status is Status.REVOKED and self.word is Word.REVOKED
+
 
 class AnotherVerdict(JitrError):
     """An operator's verdict was not written, since another one stands than the operator saw."""
@@ -184,10 +206,7 @@ class AnotherVerdict(JitrError):
         """`verdict` stands now; None: what is known of the certificate was dropped meanwhile."""
         self.certificate_id = certificate_id
         self.verdict = verdict
-        said = "what is known of it was dropped meanwhile"
-        if verdict:
-            said = f"{verdict.word} by {verdict.by} {verdict.at:%Y-%m-%d %H:%M}Z, which came first"
-            said += f": {verdict.note!r}" if verdict.note else ""
+        said = f"{verdict.in_words}, which came first" if verdict else "what is known of it was dropped meanwhile"
         super().__init__(f"certificate {certificate_id[:16]}: {said}")
 
 
@@ -224,6 +243,7 @@ class Record:
     verdict: Verdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
+    tried_name: str | None = None  # the thing name of the last attempt that did not end in ACTIVE
     # When a decision was made, and one begun, that this version has no words for.
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
@@ -241,6 +261,18 @@ class Record:
     def begun_at(self) -> datetime | None:
         """When the intent was written that stands, which an attempt takes over."""
         return self.intent.decided_at if self.intent else self.unread_intent_at
+
+    @property
+    def tried_names(self) -> frozenset[str]:
+        """The thing names that attempts used and that did not become ACTIVE, as far as is known."""
+        claimed = self.intent.thing_name if self.intent and self.intent.claims_name else None
+        return frozenset(name for name in (self.tried_name, claimed) if name)
+
+    @property
+    def previous_name(self) -> str | None:
+        """The thing name that the last attempt used."""
+        last = self.intent if self.intent and self.intent.claims_name else self.decision
+        return self.tried_name or (last.thing_name if last else None)
 
     @property
     def was_in(self) -> bool:
@@ -269,15 +301,14 @@ class Record:
         """Whether a status that was found is to be recorded: no decision or order of ours explains it.
 
         REVOKED, and INACTIVE that jitr did not set, are recorded over every decision, so that the certificate stays
-        out when it is deleted and comes back. ACTIVE is recorded over what was held or merely found. While an operator
-        releases the certificate, what is found is about to be deleted, and nothing is recorded.
+        out when it is deleted and comes back. ACTIVE is recorded over what was held or merely found. The status that an
+        operator releases is about to be deleted with its registration, and is not recorded; another one is.
         """
         earlier = self.decision
-        is_released = self.verdict is not None and self.verdict.word is Word.RELEASED
-        if found.status is Status.PENDING_ACTIVATION or is_released:
+        if found.status is Status.PENDING_ACTIVATION:
             return False
         if earlier is None:
-            return True
+            return self.verdict is None or not self.verdict.releases(found)
         if earlier.is_for(found.registered_at):
             if earlier.status is found.status:
                 return False
@@ -319,8 +350,9 @@ class Record:
         if self.verdict is None or self.decision is None:
             return False
         if self.decision.verdict_seen is None:
-            # An earlier version made the decision, and kept no more than the time.
-            return self.verdict.at > self.decision.decided_at
+            # An earlier version made the decision, and did not keep what it had seen. The times are of two clocks, an
+            # operator's and a function's, and prove nothing. So it is looked at once more, and that decision keeps it.
+            return True
         return self.decision.verdict_seen != self.verdict.number
 
     @property

@@ -103,11 +103,12 @@ def are_same(one: bytes, other: bytes) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _compared(name: bytes) -> tuple[frozenset[tuple[str, str | bytes]], ...]:
-    return tuple(frozenset((one.oid, _prepared(one)) for one in relative) for relative in read(name))
+def _compared(name: bytes) -> tuple[tuple[tuple[str, bytes], ...], ...]:
+    """Relative names in their order, the attributes of each in any order; one that stands there twice counts twice."""
+    return tuple(tuple(sorted((one.oid, _prepared(one)) for one in relative)) for relative in read(name))
 
 
-def _prepared(attribute: Attribute) -> str | bytes:
+def _prepared(attribute: Attribute) -> bytes:
     """A value as it is compared (RFC 4518 §2): case folded, normal form KC, spaces in a row as one."""
     if attribute.tag not in _COMPARED_AS_TEXT:
         return bytes((attribute.tag,)) + attribute.octets
@@ -116,7 +117,8 @@ def _prepared(attribute: Attribute) -> str | bytes:
         from unicodedata import normalize  # noqa: PLC0415 -- few names need its tables
 
         text = normalize("NFKC", normalize("NFKC", text).casefold())
-    return " ".join(part for part in text.casefold().translate(_SPACES).split(" ") if part)
+    folded = " ".join(part for part in text.casefold().translate(_SPACES).split(" ") if part)
+    return b"\0" + folded.encode("utf-8", "surrogatepass")  # no tag is 0: text is equal to text only
 
 
 def _attribute(encoded: bytes) -> Attribute:

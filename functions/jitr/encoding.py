@@ -101,10 +101,12 @@ def _outer(whole: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _is_ecdsa(algorithm: bytes) -> bool:
-    identifier = algorithm[2:]
+    """Raises Damaged."""
+    _, begin, _, end = next(iter(der.children(algorithm, SEQUENCE)), (0, 0, 0, 0))
+    identifier = algorithm[begin:end]
     if identifier.startswith(_ECDSA):
         return True
-    return identifier.startswith(_ECDSA_SHA3) and identifier[len(_ECDSA_SHA3)] in _ECDSA_SHA3_ARCS
+    return identifier.startswith(_ECDSA_SHA3) and identifier[-1] in _ECDSA_SHA3_ARCS
 
 
 def _refuse_loose_numbers(signature: bytes) -> None:

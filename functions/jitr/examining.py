@@ -47,6 +47,7 @@ class Examined:
     # Whose entries let it in, and what they were: a claim is good only while they are the same.
     subjects: tuple[Subject, ...] = ()
     entries: tuple[Entry, ...] = ()
+    named_by_hook: bool = False  # the thing name is the hook's, which may give another one next time
 
 
 class Examiner:
@@ -119,7 +120,9 @@ class Examiner:
         if rules is None or rules.hook is None or not rules.asks_hook or before.identity is None:
             return examined
         assert before.certificate is not None  # noqa: S101 -- it passed the checks
-        request = hook_contract.request(before.identity, device, before.certificate, rules)
+        request = hook_contract.request(
+            before.identity, device, before.certificate, rules, previous_name=record.previous_name
+        )
         mode = rules.mode_of(HOOK)
         try:
             overrides = hook_contract.read_answer(self._hook.ask(rules.hook, request), request["parameters"])
@@ -133,7 +136,8 @@ class Examiner:
         except Rejected as refusal:
             identity = before.identity if mode is CheckMode.OBSERVE else None
             return replace(examined, examination=before.after_hook(identity, refusal, mode))
-        return replace(examined, examination=before.after_hook(identity, None, mode))
+        named = identity.thing_name != before.identity.thing_name
+        return replace(examined, examination=before.after_hook(identity, None, mode), named_by_hook=named)
 
     def _renamed(
         self, examined: Examined, thing_name: str | None, device: DeviceRegistration, record: Record, rules: CaRules

@@ -44,8 +44,19 @@ class Overrides:
     additions: Additions = field(default_factory=Additions)
 
 
-def request(identity: Identity, device: DeviceRegistration, certificate: Certificate, rules: CaRules) -> dict[str, Any]:
-    """What the hook is asked, as JSON: texts throughout."""
+def request(
+    identity: Identity,
+    device: DeviceRegistration,
+    certificate: Certificate,
+    rules: CaRules,
+    *,
+    previous_name: str | None = None,
+) -> dict[str, Any]:
+    """What the hook is asked, as JSON: texts throughout.
+
+    `previous_name` is the thing name that the last attempt on the certificate used. It is no parameter: a hook that
+    gives back what it was sent overrides nothing with it.
+    """
     _, partition, _, region, account, _ = device.arn.split(":", 5)
     return {
         # There is no claim: the device came with its own certificate.
@@ -57,6 +68,8 @@ def request(identity: Identity, device: DeviceRegistration, certificate: Certifi
         # The client id of the CONNECT is not known any more; under jitr's policy it is the thing's name.
         "clientId": identity.thing_name,
         "parameters": _parameters(identity, device, certificate),
+        # Ours alone, beside the contract: a hook that allocates names can answer the same one again.
+        **({"previousThingName": previous_name} if previous_name else {}),
     }
 
 

@@ -6,7 +6,7 @@ Each method is one call, save for conflicts. Errors leave here sorted into those
 as botocore's ClientError, whose text names the action.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from jitr.edge import calling, try_once
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, StaleMarker
 from jitr.pacing import Pacer
 from jitr.provisioning import (
+    OWNER_ATTRIBUTE,
     AddThingToThingGroup,
     AttachPolicy,
     AttachThingPrincipal,
@@ -42,6 +43,8 @@ _PACED = frozenset(
         "DetachPolicy",
         "UpdateCertificate",
         "ListThingPrincipals",
+        "ListAttachedPolicies",
+        "ListPrincipalThings",
         "ListCertificatesByCA",
     }
 )
@@ -56,6 +59,14 @@ class Page:
 
     certificates: tuple[ListedCertificate, ...]
     next_marker: str | None
+
+
+@value
+class Thing:
+    """What a thing says of itself."""
+
+    attributes: Mapping[str, str]
+    version: int  # 1 when it was made, counted up by every change
 
 
 class AwsIot:
@@ -176,12 +187,53 @@ class AwsIot:
             else:
                 return None
         # It was made by somebody else, or by us under other rules.
+        alone = False
         if not step.is_ours:
             self._refuse_another_owner(step)
-        return UpdateThing(thing_name=step.thing_name, thing_type=step.thing_type, attributes=step.attributes)
+            thing = self.describe_thing(step.thing_name)
+            made_for = thing.attributes.get(OWNER_ATTRIBUTE) if thing else None
+            alone = made_for not in (None, step.attributes.get(OWNER_ATTRIBUTE))
+        return UpdateThing(
+            thing_name=step.thing_name, thing_type=step.thing_type, attributes=step.attributes, alone=alone
+        )
+
+    def describe_thing(self, thing_name: str) -> Thing | None:
+        """A thing as it is now; None when there is none of that name.
+
+        Raises Rejected, Unavailable.
+        """
+        with self._provisioning("DescribeThing"):
+            try:
+                answer = self._client.describe_thing(thingName=thing_name)
+            except self._client.exceptions.ResourceNotFoundException:
+                return None
+        return Thing(attributes=answer.get("attributes", {}), version=answer["version"])
+
+    def is_made_by_jitr(self, thing_name: str) -> bool:
+        """Whether jitr made the thing, or has taken it over for a certificate.
+
+        Raises Rejected, Unavailable.
+        """
+        thing = self.describe_thing(thing_name)
+        return thing is not None and OWNER_ATTRIBUTE in thing.attributes
+
+    def delete_thing(self, thing_name: str, *, version: int) -> bool:
+        """Delete a thing that is still in this version; False when it has changed, or a principal is attached.
+
+        Raises Rejected, Unavailable.
+        """
+        with self._provisioning("DeleteThing"):
+            try:
+                self._client.delete_thing(thingName=thing_name, expectedVersion=version)
+            except (
+                self._client.exceptions.VersionConflictException,
+                self._client.exceptions.InvalidRequestException,
+            ):
+                return False
+        return True
 
     def _update_thing(self, step: UpdateThing) -> None:
-        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes), "merge": True}
+        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes), "merge": not step.alone}
         with self._provisioning("UpdateThing", missing=f"thing type {step.thing_type}"):
             if step.thing_type is None:
                 self._client.update_thing(thingName=step.thing_name, attributePayload=attributes)
@@ -199,14 +251,39 @@ class AwsIot:
             pages = self._client.get_paginator("list_principal_things").paginate(principal=device.arn)
             return tuple(thing for page in pages for thing in page["things"])
 
+    def policies_of(self, device: DeviceRegistration) -> tuple[str, ...]:
+        """The names of the policies that are attached to the certificate.
+
+        Raises Rejected, CertificateUnknown, Unavailable.
+        """
+        with self._provisioning("ListAttachedPolicies", missing="the certificate"):
+            pages = self._client.get_paginator("list_attached_policies").paginate(target=device.arn)
+            return tuple(policy["policyName"] for page in pages for policy in page["policies"])
+
+    def lacks(self, device: DeviceRegistration, *, thing_name: str | None = None) -> tuple[str, ...]:
+        """What a certificate needs to work and does not have: `thing` (this one, or any), `policy` (any).
+
+        Raises Rejected, CertificateUnknown, Unavailable.
+        """
+        things = self.things_of(device)
+        has_thing = thing_name in things if thing_name else bool(things)
+        has = {"thing": has_thing, "policy": bool(self.policies_of(device))}
+        return tuple(what for what, there in has.items() if not there)
+
+    def principals_of(self, thing_name: str) -> frozenset[str]:
+        """The ARNs of what is attached to a thing.
+
+        Raises Rejected, Unavailable.
+        """
+        with self._provisioning("ListThingPrincipals", missing=f"thing {thing_name}"):
+            pages = self._client.get_paginator("list_thing_principals").paginate(thingName=thing_name)
+            return frozenset(arn for page in pages for arn in page["principals"])
+
     def _refuse_another_owner(self, step: CreateThing) -> None:
         """Adopt a thing that nothing is attached to but this certificate, what shares it with this one, and what a
         refusal of its maker's left.
         """
-        with self._provisioning("ListThingPrincipals", missing=f"thing {step.thing_name}"):
-            pages = self._client.get_paginator("list_thing_principals").paginate(thingName=step.thing_name)
-            principals = {arn for page in pages for arn in page["principals"]}
-        others = principals - {step.certificate_arn}
+        others = self.principals_of(step.thing_name) - {step.certificate_arn}
         if not all(self._makes_room(arn, step) for arn in others):
             raise Rejected(
                 Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"

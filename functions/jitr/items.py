@@ -25,6 +25,10 @@ def retirement_key(certificate_id: str) -> str:
     return f"retirement#{certificate_id}"
 
 
+def withdrawal_key(certificate_id: str, thing_name: str) -> str:
+    return f"withdrawal#{certificate_id}#{thing_name}"
+
+
 def thing_key(thing_name: str) -> str:
     return f"thing#{thing_name}"
 
@@ -144,6 +148,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         verdict=_to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),
+        tried_name=fields.get("tried_name"),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
     )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 REASON_ATTRIBUTE = "jitr_reason"
-# What SQS's own receive count cannot tell apart, since it counts put-offs too.
+# The version before counted so, in a message that it sent again, which may still be in the queue after a deployment.
 FAILURES_ATTRIBUTE = "jitr_failures"
 MISSES_ATTRIBUTE = "jitr_misses"
 _SENT_AT_ATTRIBUTE = "jitr_sent_at"
@@ -44,8 +44,8 @@ class Message:
     body: str
     sent_at: datetime  # the queue's clock
     receives: int
-    failures: int = 0  # attempts that ended in an error of ours
-    misses: int = 0  # looks at which AWS IoT did not know the certificate
+    failures: int = 0  # attempts that ended in an error of ours, as an older version counted them
+    misses: int = 0  # attempts at which AWS IoT did not know the certificate, as an older version counted them
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -88,28 +88,6 @@ class RegistrationsQueue:
                 QueueUrl=self._queue_url,
                 ReceiptHandle=message.receipt_handle,
                 VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
-            )
-
-    def count(self, message: Message, *, least: int, most: int) -> None:
-        """Send the message again, with what is counted about it; the caller then lets this one be deleted.
-
-        A message's attributes cannot be changed, and SQS counts every receive alike.
-
-        Raises Unavailable, NotPermitted.
-        """
-        counts = {
-            FAILURES_ATTRIBUTE: message.failures,
-            MISSES_ATTRIBUTE: message.misses,
-            _SENT_AT_ATTRIBUTE: round(message.sent_at.timestamp() * 1000),
-        }
-        with calling("SendMessage"):
-            self._client.send_message(
-                QueueUrl=self._queue_url,
-                MessageBody=message.body,
-                MessageAttributes={
-                    name: {"DataType": "Number", "StringValue": str(number)} for name, number in counts.items()
-                },
-                DelaySeconds=random.randint(least, most),  # noqa: S311 -- as above
             )
 
     def forget(self, messages: Sequence[Message]) -> None:

@@ -41,6 +41,7 @@ class UpdateThing:
     thing_name: str
     thing_type: str | None
     attributes: Mapping[str, str]
+    alone: bool = False  # these attributes and no others: the others are those of a certificate that did not come in
 
 
 @value

@@ -3,6 +3,7 @@
 What an earlier attempt may have attached or claimed is taken back, so that the rightful device can have it.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from jitr.case import Case
@@ -15,6 +16,7 @@ from jitr.registry import Registry
 from jitr.restitution import Restitution
 from jitr.rule_brake import RuleBrake
 from jitr.rules import OnReject
+from jitr.withdrawals import marks
 
 
 class Refusal:
@@ -67,10 +69,20 @@ class Refusal:
         Under the lock, which only the record of the decision opens: another attempt may be about to activate just
         this, on a view of the record from before what is taken back here.
         """
-        case.attempt.has_begun = True  # also when no answer comes
-        self._registry.intend(decision.with_claim_of(begun), case.record, run=case.attempt.run)
+        attempt, identity = case.attempt, case.examination.identity
+        own = {identity.thing_name} if identity and may_be_attached else set()
+        used = case.record.tried_names | ({attempt.tried} if attempt.tried else set())
+        # What a curable reason keeps waiting stays attached for the next attempt, which may have the same name.
+        names = own | used if steps or may_be_attached else set()
+        left = marks(decision.certificate_id, names, case.policy, decision.decided_at)
+        attempt.has_begun = True  # also when no answer comes
+        self._registry.intend(decision.with_claim_of(begun), case.record, run=attempt.run, takes_back=left)
         if may_be_attached:
-            self._withdraw(case)
+            self._withdraw(case, names)
+        if names == own and (decision.reason in NAME_LOST or not used):
+            attempt.taken_back = left  # nothing is left: the thing is another certificate's, or was never made
+        if begun and begun.claims_name:
+            attempt.tried = attempt.tried or begun.thing_name
         self._restitution.give_back(begun)
         try:
             for step in steps:
@@ -81,12 +93,11 @@ class Refusal:
             decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
         return decision
 
-    def _withdraw(self, case: Case) -> None:
+    def _withdraw(self, case: Case, names: Collection[str]) -> None:
         """Detach what was attached."""
-        identity = case.examination.identity
-        if identity is None or case.rules is None:
+        if not names or case.rules is None:
             return
         # A hook may have given it another name in an attempt that left no trace.
-        things = self._iot.things_of(case.device) if case.rules.asks_hook else (identity.thing_name,)
-        for withdrawal in plan_withdrawal(identity.policy, things, case.device):
+        things = self._iot.things_of(case.device) if case.rules.asks_hook else sorted(names)
+        for withdrawal in plan_withdrawal(case.rules.policy, things, case.device):
             self._iot.apply(withdrawal)

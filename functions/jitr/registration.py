@@ -14,7 +14,6 @@ written before the status was set, and finishes from there: announced again with
 
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -24,12 +23,14 @@ from jitr.case import Attempt, Case
 from jitr.claims import Due, is_being_decided
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome, Record
+from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import NotItsTurn, Overtaken, Rejected, Unavailable
+from jitr.errors import NotItsTurn, Overtaken, Rejected
 from jitr.events import RegistrationEvent
 from jitr.examining import Examiner
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.observed import observe
 from jitr.pacing import TURNS_PER_LOOK, Pacer
 from jitr.refusal import Refusal
 from jitr.registrations import DeviceRegistration, Status
@@ -39,6 +40,7 @@ from jitr.rule_brake import RuleBrake
 from jitr.rules import CaRules, Rules
 from jitr.settings import Settings
 from jitr.telemetry import CONTRADICTIONS, Announcer
+from jitr.withdrawals import marks
 
 
 class Registration:
@@ -79,6 +81,7 @@ class Registration:
         self._brakes = brakes
         self._refusal = Refusal(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
         self._restitution = Restitution(iot=iot, registry=registry)
+        self._earlier = EarlierAttempts(iot=iot, registry=registry)
         self._announcer = announcer
         self._pacer = pacer
         self._clock = clock
@@ -136,12 +139,16 @@ class Registration:
             # Steps 6 and 7
             if not decision.repeats(record.decision):
                 self._announcer.announce(decision)
-            self._registry.record(decision, record, run=attempt.run if attempt.has_begun else None)
-        except Exception:
-            if attempt.has_begun:
-                # Else the next attempt would have to wait until this one is known to be dead.
-                with suppress(Unavailable):
-                    self._registry.hand_back_intent(device.certificate_id, run=attempt.run)
+            self._registry.record(
+                decision,
+                record,
+                run=attempt.run if attempt.has_begun else None,
+                tried=attempt.tried,
+                taken_back=attempt.taken_back,
+            )
+        except Exception as error:
+            # Else the next attempt would have to wait until this one is known to be dead.
+            self._earlier.leave_traces(device, record, attempt, error, policy=self._policy(device), now=self._clock())
             raise
         self._brakes.note(self._rules_of(device), decision)
         return decision.outcome, decision
@@ -158,6 +165,7 @@ class Registration:
 
         Raises Unavailable.
         """
+        self._leave_to_sweep(certificate_id, record, None)
         self._restitution.give_back(record.intent)
         if record.is_held:
             self._registry.nothing_due(certificate_id, Due.LOOK)
@@ -170,6 +178,12 @@ class Registration:
         Raises Unavailable.
         """
         self._registry.leave_unfinished(certificate_id, self._clock())
+
+    def _leave_to_sweep(self, certificate_id: str, record: Record, policy: str | None) -> None:
+        """Have the sweep take back what attempts left of a certificate that will not be activated."""
+        if record.tried_names:
+            left = marks(certificate_id, record.tried_names, policy, self._clock())
+            self._registry.note_withdrawals(left)
 
     def _compare(self, event: RegistrationEvent, device: DeviceRegistration) -> None:
         """Report an event that says something else than AWS; the certificate decides."""
@@ -189,6 +203,8 @@ class Registration:
         self, device: DeviceRegistration, record: Record, now: datetime
     ) -> tuple[Outcome, Decision | None]:
         intent = record.intent
+        if device.status is not Status.ACTIVE and (intent or record.is_news(self._found(device, record))):
+            self._leave_to_sweep(device.certificate_id, record, self._policy(device))
         if intent and intent.is_for(device.created_at) and intent.status is device.status:
             # We set this status and died before saying so; or somebody else did, before the name was given back.
             if device.status is not Status.ACTIVE:
@@ -238,19 +254,18 @@ class Registration:
             return self._refusal.refuse(case, refusal)
 
     def _found(self, device: DeviceRegistration, record: Record) -> Decision:
-        rules = self._rules_of(device)
-        found = Decision(
-            certificate_id=device.certificate_id,
-            outcome=Outcome.FOUND,
-            status=device.status,
-            registered_at=device.created_at,
-            decided_at=self._clock(),
-            rules_digest=self._rules_digest,
+        return observe(
+            device,
+            record,
             ca_certificate_id=device.ca_certificate_id,
-            ca=rules.name if rules else None,
-            verdict_seen=record.verdict_number,
+            ca=self._rules_of(device),
+            rules_digest=self._rules_digest,
+            now=self._clock(),
         )
-        return record.seen_as(found)
+
+    def _policy(self, device: DeviceRegistration) -> str | None:
+        rules = self._rules_of(device)
+        return rules.policy if rules else None
 
     def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
         return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None

@@ -5,6 +5,7 @@ One table, one string key `id`:
     certificate#<certificateId>   decision; the intent before it; an operator's verdict; whether a look, or a check on
                                   the verdict, is due, and when
     retirement#<certificateId>    when the certificate ends, which another one followed
+    withdrawal#<certificateId>#…  what attempts may have left behind (withdrawals.py)
     thing#<thingName>             the certificate that owns the name
     sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweeping.py)
     lease#sweep                   which sweep runs
@@ -23,7 +24,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jitr import claims
+from jitr import claims, withdrawals
 from jitr.attributes import key, plain, setting, values
 from jitr.claims import Due
 from jitr.decisions import AnotherVerdict, Decision, Outcome, Owner, Record, Return, Standing, Verdict
@@ -40,6 +41,7 @@ from jitr.items import (
     to_owner,
     to_record,
 )
+from jitr.withdrawals import Withdrawal
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -156,30 +158,60 @@ class Registry:
         if back:
             self._follow_no_more(back)
 
-    def intend(self, intent: Decision, record: Record, *, run: str) -> None:
+    def intend(
+        self,
+        intent: Decision,
+        record: Record,
+        *,
+        run: str,
+        takes_back: Sequence[Withdrawal] = (),
+        tries: str | None = None,
+    ) -> None:
         """Write down a rejection before it is carried out, so that a crash in between loses neither it nor its reason.
+
+        With it go, in one transaction, the marks of what the run takes back. `tries` is the thing name that it is about
+        to use after that.
 
         Raises Overtaken when the record is not the one that it was made on any more, Unavailable.
         """
-        if not self._update(claims.begin(self._table, intent, record, run=run, whatever_the_verdict=True)):
+        update = claims.begin(self._table, intent, record, run=run, whatever_the_verdict=True)
+        if tries:
+            claims.try_name(update, tries, record)
+        if not self._write(update, [withdrawals.note(self._table, one) for one in takes_back]):
             raise Overtaken("another decision on the certificate was made meanwhile")
 
-    def hand_back_intent(self, certificate_id: str, *, run: str) -> None:
-        """Let another attempt begin at once, since this one has ended without an end.
+    def hand_back_intent(self, certificate_id: str, *, run: str, tried: str | None = None) -> bool:
+        """Let another attempt begin at once, since this one has ended without an end; whether it had begun.
 
-        The intent stays: what it was about to do may have been done.
+        The intent stays: what it was about to do may have been done. `tried` is the thing name that was used.
 
         Raises Unavailable.
         """
-        self._update(
+        name = {"tried": tried} if tried else {}
+        return self._update(
             {
                 "TableName": self._table,
                 "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "SET intent.run = :nobody",
+                "UpdateExpression": "SET intent.run = :nobody" + (", tried_name = :tried" if tried else ""),
                 "ConditionExpression": "intent.run = :run",
-                "ExpressionAttributeValues": values(run=run, nobody=""),
+                "ExpressionAttributeValues": values(run=run, nobody="", **name),
             }
         )
+
+    def note_tried(self, certificate_id: str, thing_name: str, record: Record) -> bool:
+        """Write down the thing name that an attempt uses; False when the record is not the one seen any more.
+
+        Raises Unavailable.
+        """
+        return self._update(claims.tried(self._table, certificate_id, thing_name, record))
+
+    def note_withdrawals(self, marks: Iterable[Withdrawal]) -> None:
+        """Leave to the sweep what attempts may have left behind.
+
+        Raises Unavailable.
+        """
+        for mark in marks:
+            self._update(withdrawals.note(self._table, mark)["Update"])
 
     def give_back(self, back: Return) -> None:
         """Give a thing name back, if the certificate that claimed it still has it.
@@ -200,19 +232,29 @@ class Registry:
         if back.to:
             self._update(claims.follow_no_more(self._table, back.to.certificate_id, back.thing_name))
 
-    def record(self, decision: Decision, seen: Record | None = None, *, run: str | None = None) -> None:
+    def record(
+        self,
+        decision: Decision,
+        seen: Record | None = None,
+        *,
+        run: str | None = None,
+        tried: str | None = None,
+        taken_back: Sequence[Withdrawal] = (),
+    ) -> None:
         """Write down a decision; from now on it settles duplicates.
 
         The `run` that has the certificate writes only while it has it, and gives it free in the same write. Of others:
         what was merely found never replaces what was decided here, save a hold; nor an intent, save the one that was
         `seen`: its run is dead or was overtaken. Nor does a hold replace what another run decided since the record was
-        `seen`: it may have been asked later, or answered sooner.
+        `seen`: it may have been asked later, or answered sooner. `tried` is the thing name that the attempt used.
+        The marks of what it has `taken_back` are deleted in the same transaction.
 
         Raises Unavailable.
         """
+        ended = [withdrawals.end(self._table, one) for one in taken_back]
         # What is due follows from the decision, unless an operator's verdict stands: then that is in the index.
         for denied in (False, True):
-            update = claims.decided(self._table, decision, denied=denied, run=run)
+            update = claims.decided(self._table, decision, denied=denied, run=run, tried=tried)
             if run:
                 pass  # having the certificate is the condition
             elif decision.outcome is Outcome.FOUND:
@@ -221,7 +263,7 @@ class Registry:
                 claims.only_if_undecided_since(update, seen.decided_at)
             elif seen is not None and seen.intent is not None:
                 claims.only_over_intent(update, seen.intent)
-            if self._update(update):
+            if self._write(update, ended):
                 return
 
     def record_found(self, found: Decision, seen: Record) -> bool:
@@ -405,6 +447,22 @@ class Registry:
         if self.recall([certificate_id])[certificate_id].is_denied:
             return Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
         return Overtaken("another decision on the certificate was made meanwhile")
+
+    def _write(self, update: Any, also: "Sequence[TransactWriteItemTypeDef]") -> bool:
+        """Make one update, and other writes in one transaction with it; False when a condition does not hold."""
+        if not also:
+            return self._update(update)
+        try:
+            with calling("TransactWriteItems"):
+                self._client.transact_write_items(TransactItems=[{"Update": update}, *also])
+        except self._client.exceptions.TransactionCanceledException as error:
+            codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
+            if "ConditionalCheckFailed" in codes:
+                return False
+            if codes <= PASSING:
+                raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes))}") from error
+            raise
+        return True
 
     def _update(self, update: Mapping[str, Any]) -> bool:
         """Make one update; False when its condition does not hold."""

@@ -1,6 +1,7 @@
 """The end of a certificate that another one followed: INACTIVE and detached, once the overlap is over.
 
-Only while the one that followed it is ACTIVE, so that no device is left without any; and never against an operator.
+Only while the one that followed it is ACTIVE and has its thing and a policy, so that no device is left without any; and
+never against an operator. A follower that lacks one of both is announced as `Device Broken`.
 """
 
 import uuid
@@ -11,13 +12,16 @@ from datetime import datetime, timedelta
 from jitr.decisions import Decision, Outcome, Record
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot import AwsIot
-from jitr.provisioning import plan_retirement
+from jitr.provisioning import SetStatus, plan_retirement
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import Announcer
 
 _RETIRE_LATER = timedelta(hours=1)
+_WHILE_BROKEN = timedelta(days=1)
+# As in case.py: an observation older than this is made again before the status is set.
+_FRESH = timedelta(seconds=5)
 
 
 class Retirement:
@@ -53,6 +57,7 @@ class Retirement:
             # Something else became of it since.
             self._registry.end_retirement(certificate_id, now)
             return False
+        observed_at = self._clock()
         owner = self._registry.owner(thing_name)
         follower = self._described(owner.certificate_id) if owner else None
         if owner is None or owner.certificate_id == certificate_id:
@@ -60,6 +65,9 @@ class Retirement:
             return False
         if follower is None or follower.status is not Status.ACTIVE:
             self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)
+            return False
+        if self._is_broken(follower, thing_name, now):
+            self._registry.postpone_retirement(certificate_id, now + _WHILE_BROKEN)
             return False
         device = self._described(certificate_id)
         if device is None or device.status is Status.PENDING_ACTIVATION:
@@ -71,7 +79,8 @@ class Retirement:
             # What somebody else deactivated stays known as such.
             outcome=Outcome.FOUND if _was_deactivated_by_hand(decision, device) else Outcome.REPLACED,
             status=Status.INACTIVE if device.status is Status.ACTIVE else device.status,
-            decided_at=now,
+            # Not when the sweep began: an intent that is minutes old counts as a dead function's.
+            decided_at=self._clock(),
             thing_name=thing_name,
             replaced_by=owner.certificate_id,
             attempts=1,
@@ -82,6 +91,10 @@ class Retirement:
             # As for every change of a status, written down first: an operator's word is neither missed nor undone.
             self._registry.intend(replaced, record, run=self._run)
             for step in plan_retirement(thing_name, ca.policy if ca else None, device):
+                if isinstance(step, SetStatus):
+                    # The turn comes first: a wait for it must not lie between the observation and the call.
+                    self._iot.take_turn(step)
+                    self._refuse_stale(observed_at, device, follower)
                 self._iot.apply(step)
         except (Rejected, Overtaken, CertificateUnknown) as refusal:
             self._announcer.failure("certificate cannot be retired", certificate_id=certificate_id, why=str(refusal))
@@ -92,6 +105,30 @@ class Retirement:
         self._registry.end_retirement(certificate_id, now)
         self._announcer.outcome(replaced.outcome, certificate_id, replaced)
         return True
+
+    def _is_broken(self, follower: DeviceRegistration, thing_name: str, now: datetime) -> bool:
+        """Whether the ACTIVE certificate that followed lacks its thing or a policy; then that is announced."""
+        try:
+            lacks = self._iot.lacks(follower, thing_name=thing_name)
+        except (Rejected, CertificateUnknown):
+            return True  # it was deleted a moment ago; what it is now, the next sweep sees
+        if lacks:
+            ca = self._rules.ca(follower.ca_certificate_id or "")
+            name = ca.name if ca else None
+            self._announcer.announce_broken(follower, lacks=lacks, ca=name, thing_name=thing_name, at=now)
+        return bool(lacks)
+
+    def _refuse_stale(self, observed_at: datetime, *devices: DeviceRegistration) -> None:
+        """Observe both certificates again when that was long ago: an operator or the console may have acted meanwhile.
+
+        Raises Overtaken, CertificateUnknown, Unavailable.
+        """
+        if self._clock() - observed_at <= _FRESH:
+            return
+        for device in devices:
+            again = self._iot.describe(device.certificate_id)
+            if again.status is not device.status or again.created_at != device.created_at:
+                raise Overtaken(f"certificate {device.certificate_id[:16]} became {again.status} meanwhile")
 
     def _unrecorded(self, device: DeviceRegistration, ca: CaRules | None) -> Decision:
         """What would have been found of a certificate of which nothing was ever recorded."""

@@ -22,7 +22,8 @@ _CONSTRUCTED = (0xA3, 0xA5)
 _KEY_ID, _ISSUER = 0x80, (0xA1, 0x82)
 
 # DistributionPoint and DistributionPointName (§4.2.1.13).
-_POINT_PARTS, _POINT_NAME, _FULL_NAME, _RELATIVE_NAME = (0xA0, 0x81, 0xA2), 0xA0, 0xA0, 0xA1
+_POINT_NAME, _POINT_REASONS, _POINT_ISSUER = _POINT_PARTS = (0xA0, 0x81, 0xA2)
+_FULL_NAME, _RELATIVE_NAME = 0xA0, 0xA1
 
 _MOST_UNUSED = 7  # bits of a byte
 
@@ -34,7 +35,7 @@ def read_extensions(extensions: bytes | None) -> Extensions:
     try:
         listed = [_cut(extensions[begin:end]) for _, begin, _, end in der.children(extensions, SEQUENCE)]
     except Damaged as error:
-        return Extensions(problem=f"extensions: {error}")
+        return Extensions(problem=f"the list of extensions cannot be read: {error}")
     fields: dict[str, Any] = {}
     unreadable: dict[str, str] = {}
     oids = [oid for oid, _ in listed]
@@ -166,6 +167,8 @@ def _distribution_points(value: bytes) -> Mapping[str, Any]:
         tags = [tag for tag, *_ in parts]
         if point != SEQUENCE or tags != [tag for tag in _POINT_PARTS if tag in tags]:
             raise Damaged("a distribution point is not what RFC 5280, 4.2.1.13 has for one")
+        if not {_POINT_NAME, _POINT_ISSUER}.intersection(tags):
+            raise Damaged("a distribution point names neither a place nor an issuer")
         if tags[:1] == [_POINT_NAME]:
             (kind, _, start, stop), *more = der.elements(value, *parts[0][2:]) or [(0, 0, 0, 0)]
             if more or kind not in (_FULL_NAME, _RELATIVE_NAME):

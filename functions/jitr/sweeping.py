@@ -6,9 +6,10 @@
                     by index; all of them when the rules have changed; those whose enrollment entries have changed,
                     when the list has
     - brakes        those that other rules end, and which are engaged: brake_end.py
-    3 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
-    4 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
-                    older than the horizon that wait without a decision
+    3 withdraw      what attempts left behind and no run took back, found by index (withdrawal_repair.py)
+    4 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
+    5 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
+                    older than the horizon that wait without a decision, and records what others revoked or deactivated
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
@@ -44,6 +45,8 @@ from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
 from jitr.value import value
+from jitr.withdrawal_repair import WithdrawalRepair
+from jitr.withdrawals import Withdrawals
 
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 500
@@ -87,6 +90,7 @@ class Sweep:
         rules: Rules,
         iot: AwsIot,
         registry: Registry,
+        withdrawals: Withdrawals,
         enrollment: EnrollmentTable,
         brakes: Brakes,
         journal: Journal,
@@ -99,6 +103,7 @@ class Sweep:
         self._rules_digest = rules.digest
         self._iot = iot
         self._registry = registry
+        self._withdrawals = withdrawals
         self._enrollment = enrollment
         self._brakes = brakes
         self._journal = journal
@@ -114,6 +119,10 @@ class Sweep:
             announcer=announcer,
             clock=clock,
             horizon=timedelta(seconds=rules.horizon),
+            rules_digest=self._rules_digest,
+        )
+        self._repair = WithdrawalRepair(
+            rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
         )
         self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
@@ -141,6 +150,8 @@ class Sweep:
             known = read_brakes(self._brakes, self._rules)
             for ca in self._rules.cas:
                 look_after(self._brakes, self._announcer, ca, known[ca.certificate_id], now)
+        with self._part("withdraw", run):
+            self._withdraw(run, allowance)
         with self._part("retire", run):
             self._retire(run)
         for ca in self._rules.cas:
@@ -328,6 +339,18 @@ class Sweep:
                 self._registry.note_sweep(one.certificate_id, run.now, look_again=look_again)
             run.swept.sent += len(batch)
         return len(some) == len(forgotten)
+
+    def _withdraw(self, run: _Run, allowance: Allowance) -> None:
+        due = self._registry.due(Due.WITHDRAW, run.now, most=_MOST_DUE)
+        for start in range(0, len(due), 100):
+            marks = self._withdrawals.read(due[start : start + 100])
+            records = self._registry.recall(mark.certificate_id for mark in marks)
+            for mark in marks:
+                if not run.time_is_left():
+                    return
+                message = self._repair.repair(mark, records[mark.certificate_id], run.now)
+                if message and not run.swept.queue_is_behind:
+                    self._send([message], run, allowance)
 
     def _retire(self, run: _Run) -> None:
         due = self._registry.due(Due.RETIRE, run.now, most=_MOST_DUE)

@@ -7,6 +7,7 @@ a key or a token.
 import hashlib
 import json
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.edge import calling, is_throttle, not_taken
 from jitr.errors import NAME_LOST, Reason
 from jitr.items import milliseconds
+from jitr.registrations import DeviceRegistration
 from jitr.rules import CaRules
 from jitr.settings import Settings
 
@@ -44,6 +46,7 @@ DUPLICATE_DETAIL_TYPE = "Device Duplicate"
 OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
 # That the brake on a CA's rules was engaged.
 BRAKE_DETAIL_TYPE = "Rules Refuse Many"
+BROKEN_DETAIL_TYPE = "Device Broken"  # ACTIVE, and lacks its thing or a policy
 VERDICT_DETAIL_TYPE = "Operator Verdict"  # what jitrctl says of an operator's order
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
@@ -60,6 +63,7 @@ PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
 LEFT_TO_SWEEP = "LeftToSweep"  # messages that waited too often: deleted, the sweep sends their certificates again
 NOT_PERMITTED = "NotPermitted"  # attempts that AWS refused for want of a permission of the deployment
 FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
+BROKEN = "Broken"  # ACTIVE certificates that were found without their thing or a policy
 OUT_OF_PLACE = "OutOfPlace"  # devices that the hub found activated where they do not belong
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
@@ -100,6 +104,7 @@ METRIC_NAMES = (
     LEFT_TO_SWEEP,
     NOT_PERMITTED,
     FAILURES,
+    BROKEN,
     OUT_OF_PLACE,
     SWEPT,
     THROTTLES,
@@ -169,7 +174,7 @@ class Announcer:
         detail_type = _detail_type(decision)
         if detail_type is None:
             return
-        self._publish(detail_type, event_detail(decision, self._settings), decision.decided_at)
+        self._put(detail_type, event_detail(decision, self._settings), decision.decided_at)
 
     def announce_brake(self, rules: CaRules, engaged: Engagement) -> None:
         """Log and publish that the brake on a CA's rules is engaged.
@@ -178,9 +183,23 @@ class Announcer:
         """
         detail = brake_detail(rules, engaged, self._settings)
         self._logger.warning("rules refuse many", extra=detail)
-        self._publish(BRAKE_DETAIL_TYPE, detail, engaged.at)
+        self._put(BRAKE_DETAIL_TYPE, detail, engaged.at)
 
-    def _publish(self, detail_type: str, detail: dict[str, Any], at: datetime) -> None:
+    def announce_broken(
+        self, device: DeviceRegistration, *, lacks: Sequence[str], ca: str | None, thing_name: str | None, at: datetime
+    ) -> None:
+        """Publish, log and count that an ACTIVE certificate lacks its thing or a policy (`lacks`).
+
+        The event's id is the same while the same registration lacks the same.
+
+        Raises Unavailable, NotPermitted when EventBridge does not take it.
+        """
+        detail = broken_detail(device, self._settings, lacks=lacks, ca=ca, thing_name=thing_name, at=at)
+        self._put(BROKEN_DETAIL_TYPE, detail, at)
+        said = {name: detail[name] for name in ("certificate_id", "ca", "thing_name", "lacks") if name in detail}
+        self.warn("an ACTIVE certificate lacks its thing or a policy", BROKEN, **said)
+
+    def _put(self, detail_type: str, detail: Mapping[str, Any], at: datetime) -> None:
         entry: PutEventsRequestEntryTypeDef = {
             "Source": EVENT_SOURCE,
             "DetailType": detail_type,
@@ -218,6 +237,10 @@ class Announcer:
 
     def count(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
         self._counts.add(metric, number, ca=ca)
+
+    def note(self, happening: str, **fields: Any) -> None:
+        """Log what was done, and nobody has to look at."""
+        self._logger.info(happening, extra=fields)
 
     def warn(self, happening: str, metric: str, **fields: Any) -> None:
         """Log and count what somebody should look at, if it goes on."""
@@ -270,6 +293,35 @@ def brake_detail(rules: CaRules, engaged: Engagement, settings: Settings) -> dic
         "example": engaged.example,
         "at": engaged.at.isoformat(timespec="milliseconds"),
     }
+
+
+def broken_detail(
+    device: DeviceRegistration,
+    settings: Settings,
+    *,
+    lacks: Sequence[str],
+    ca: str | None,
+    thing_name: str | None,
+    at: datetime,
+) -> dict[str, Any]:
+    """The detail of the event `Device Broken`, version 1."""
+    registered = f"{device.created_at.timestamp():.0f}"
+    parts = (settings.account_id, settings.region, device.certificate_id, registered, "broken", *lacks)
+    fields = {
+        "version": EVENT_VERSION,
+        "id": hashlib.sha256("|".join(parts).encode()).hexdigest()[:32],
+        "fleet": settings.fleet,
+        "account": settings.account_id,
+        "region": settings.region,
+        "certificate_id": device.certificate_id,
+        "ca_certificate_id": device.ca_certificate_id,
+        "ca": ca,
+        "thing_name": thing_name,
+        "lacks": list(lacks),
+        "cure": f"jitrctl device reconcile {device.certificate_id}",
+        "at": at.isoformat(timespec="milliseconds"),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def decision_fields(decision: Decision) -> dict[str, Any]:

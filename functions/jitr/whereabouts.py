@@ -81,9 +81,13 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Homes:
-    """The accounts that each CA's devices belong to: CA name → account ids; a CA that is not in it: any account."""
+    """The accounts that each CA's devices belong to: CA name → account ids; a CA that is not in it: any account.
+
+    `accounts` are the fleet's: the bus may be open to a whole organization, so an event of another account is refused.
+    """
 
     by_ca: Mapping[str, Collection[str]]
+    accounts: frozenset[str] = frozenset()
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -92,12 +96,16 @@ class Homes:
         Raises Misconfigured.
         """
         try:
-            return cls({ca: tuple(accounts) for ca, accounts in json.loads(text)["homes"].items()})
+            document = json.loads(text)
+            return cls(
+                {ca: tuple(accounts) for ca, accounts in document["homes"].items()}, frozenset(document["accounts"])
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Misconfigured(f"{HOMES_FILE} cannot be read ({error}): deploy again") from error
 
     def to_json(self) -> str:
-        return json.dumps({"homes": {ca: sorted(accounts) for ca, accounts in sorted(self.by_ca.items())}})
+        homes = {ca: sorted(accounts) for ca, accounts in sorted(self.by_ca.items())}
+        return json.dumps({"homes": homes, "accounts": sorted(self.accounts)})
 
     def of(self, ca: str | None, entries: Collection[Entry]) -> frozenset[str]:
         """The accounts that a device belongs to; none: any account.

@@ -9,7 +9,6 @@ import typer
 
 from jitr.decisions import Word
 from jitrctl.adopting import Adoption, NoSuchThing
-from jitrctl.clock import now
 from jitrctl.commands.device_end import remove, retire
 from jitrctl.commands.device_list import list_
 from jitrctl.commands.device_reconcile import reconcile
@@ -122,7 +121,7 @@ def adopt(
     """
 
     def adopted(stage: Stage) -> str | None:
-        adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry, clock=now)
+        adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
         try:
             certificate_id, is_new = adoption.look()
         except NoSuchThing:

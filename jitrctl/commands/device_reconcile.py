@@ -37,6 +37,8 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
     def reconciled(stage: Stage) -> Reconciliation | None:
         one = found[stage]
         changes = one.changes if one else ()
+        if one and changes:
+            reconciling.refuse_another_verdict(stage, certificate_id, one)
         with on_record(stage, "device reconcile", certificate_id, [change.told for change in changes], note):
             for change in changes:
                 reconciling.apply(stage, change)

@@ -15,10 +15,11 @@ from jitrctl.clock import now
 from jitrctl.errors import Unusable
 from jitrctl.naming import id_in_file
 from jitrctl.scope import Note, Scope, Yes, over_stages
+from jitrctl.terminal import at as at_
 from jitrctl.terminal import print_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jitr.enrollment import Subject
     from jitrctl.across import Failed
@@ -195,6 +196,7 @@ def _allow(scope: Scope, entry: Entry, *, yes: bool, lift_denials: bool) -> None
         [done.stage for done in seen.done],
         (*failed, *seen.failed),
         lift_in=denied if lifting else set(),
+        seen_in={done.stage: {entry.subject: done.value} if done.value else {} for done in seen.done},
         denied_is_failure=True,
     )
 
@@ -224,8 +226,13 @@ def _write_confirmed(
     failed: Sequence[Failed],
     *,
     lift_in: set[Stage],
+    seen_in: Mapping[Stage, Mapping[Subject, Entry]] | None = None,
     denied_is_failure: bool = False,
 ) -> None:
+    """Write entries into every stage; `seen_in` is what the operator was shown of each.
+
+    An entry that somebody else has written meanwhile stays, and is a failure.
+    """
     at = now()
     rows = dict.fromkeys(stages, 0)
 
@@ -239,6 +246,7 @@ def _write_confirmed(
             by=stage.caller,
             at=at,
             lift_denials=stage in lift_in,
+            seen=seen_in[stage] if seen_in else None,
             progress=lambda done: rows.__setitem__(stage, done),
         )
         denied = [entry.subject for entry in entries if entry.rule is EntryRule.DENY]
@@ -253,18 +261,26 @@ def _write_confirmed(
             "written": done[0].written,
             "unchanged": done[0].unchanged,
             "still_denied": [{one.kind.value: one.name} for one in done[0].still_denied],
+            "overtaken": [enrolling.document(one) for one in done[0].overtaken],
             "still_active": done[1],
         },
         failed=failed,
-        ok=not (denied_is_failure and any(done.value[0].still_denied for done in results.done)),
+        ok=not any(
+            done.value[0].overtaken or (denied_is_failure and done.value[0].still_denied) for done in results.done
+        ),
     )
 
 
 def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
     denied = [subject.name for subject in written.still_denied]
     listed = ", ".join(denied[:_TOLD]) + (f" and {len(denied) - _TOLD} more" if len(denied) > _TOLD else "")
+    first = [f"not written, {entry.subject.name} was {_became(entry)} meanwhile" for entry in written.overtaken[:_TOLD]]
+    others = len(written.overtaken) - _TOLD
     more = f"and {len(active) - _TOLD} more: --json names them" if len(active) > _TOLD else ""
     notes = [
+        *first,
+        f"and {others} more: --json names them" if others > 0 else "",
+        "give the order again if it is still meant" if first else "",
         f"still denied: {listed} (--lift-denials)" if denied else "",
         *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active[:_TOLD]),
         more,
@@ -274,6 +290,13 @@ def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
         "unchanged": str(written.unchanged),
         "note": "; ".join(filter(None, notes)),
     }
+
+
+def _became(entry: Entry) -> str:
+    """What somebody else wrote, who it was, when and why: denied by arn:…/ann 2026-11-26 10:00Z: stolen."""
+    told = {EntryRule.ALLOW: "allowed", EntryRule.DENY: "denied", EntryRule.REMOVED: "removed"}[entry.rule]
+    when = f" {at_(entry.at)}" if entry.at else ""
+    return f"{told} by {entry.by or 'somebody'}{when}" + (f": {entry.note}" if entry.note else "")
 
 
 def _row(entry: Entry) -> dict[str, str]:

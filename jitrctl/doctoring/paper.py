@@ -18,8 +18,8 @@ def certificate(case: Case) -> Finding:
     if case.problem:
         return broken(
             f"{case.path} cannot be read as a certificate: {case.problem}",
-            "take the device's own copy of it; if it is written so there too, report this line: a later version of jitr "
-            "may read it",
+            "take the device's own copy of it; if it is written so there too, report this line: "
+            "a later version of jitr may read it",
         )
     found = case.certificate
     if case.now > found.not_after:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from simulation.faults import ServiceError
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE
-from simulation.leaf import Leaf, fingerprint, parse
+from simulation.leaf import Leaf, parse
 from simulation.place import Place
 from simulation.quotas import AUTO_REGISTRATION, CONNECT
 from simulation.sqs import Sqs
@@ -138,8 +138,8 @@ class Broker:
             parsed = parse(encoded)
         except ServiceError:
             return None
-        known = self._iot.certificates.by_id.get(fingerprint(parsed))
+        known = self._iot.certificates.by_id.get(parsed.fingerprint)
         if known:
             return known.leaf
         signer = next((ca.certificate_id for ca in self._iot.cas.by_id.values() if ca.signed(parsed)), None)
-        return Leaf.of(parsed, ca_certificate_id=signer)
+        return Leaf.read(parsed, ca_certificate_id=signer)

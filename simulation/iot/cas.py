@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509.oid import NameOID
-
+from jitr.certificates import Certificate
 from simulation.faults import Answer, NotModelled, Params, ServiceError
 from simulation.iot.answers import invalid, missing, page
-from simulation.leaf import fingerprint, parse
+from simulation.leaf import parse
 from simulation.place import Place
 
 _MOST_WITH_SAME_SUBJECT = 10  # aws-facts §3, L-A26060BE
@@ -24,19 +21,15 @@ class Ca:
     certificate_id: str
     arn: str
     pem: str
-    parsed: x509.Certificate
+    parsed: Certificate
     mode: str
     status: str
     auto_registration: str
     created_at: datetime
     updated_at: datetime
 
-    def signed(self, leaf: x509.Certificate) -> bool:
-        try:
-            leaf.verify_directly_issued_by(self.parsed)
-        except (ValueError, TypeError, InvalidSignature):
-            return False
-        return True
+    def signed(self, leaf: Certificate) -> bool:
+        return leaf.is_issued_by(self.parsed)
 
 
 class Cas:
@@ -61,9 +54,9 @@ class Cas:
         parsed = parse(params["caCertificate"])
         now = self._place.clock.now()
         # Well-formed, and within its validity (aws-facts §3).
-        if not parsed.not_valid_before_utc <= now <= parsed.not_valid_after_utc:
+        if not parsed.not_before <= now <= parsed.not_after:
             raise ServiceError("CertificateValidationException", "The CA certificate is not valid now")
-        certificate_id = fingerprint(parsed)
+        certificate_id = parsed.fingerprint
         arn = self._place.arn("iot", f"cacert/{certificate_id}")
         mode = params.get("certificateMode", "DEFAULT")
         self._verify(mode, params.get("verificationCertificate"), parsed)
@@ -75,7 +68,10 @@ class Cas:
                 resourceId=certificate_id,
                 resourceArn=arn,
             )
-        if sum(ca.parsed.subject == parsed.subject for ca in self.by_id.values()) >= _MOST_WITH_SAME_SUBJECT:
+        if (
+            sum(ca.parsed.encoded.subject == parsed.encoded.subject for ca in self.by_id.values())
+            >= _MOST_WITH_SAME_SUBJECT
+        ):
             raise ServiceError("LimitExceededException", "Too many CA certificates with the same subject")
         self.by_id[certificate_id] = Ca(
             certificate_id=certificate_id,
@@ -110,7 +106,7 @@ class Cas:
             "lastModifiedDate": ca.updated_at,
             "autoRegistrationStatus": ca.auto_registration,
             "certificateMode": ca.mode,
-            "validity": {"notBefore": ca.parsed.not_valid_before_utc, "notAfter": ca.parsed.not_valid_after_utc},
+            "validity": {"notBefore": ca.parsed.not_before, "notAfter": ca.parsed.not_after},
         }
         return {"certificateDescription": description}
 
@@ -158,7 +154,7 @@ class Cas:
             raise missing(f"CA certificate {params['certificateId']}")
         return ca
 
-    def _verify(self, mode: str, verification: str | None, parsed: x509.Certificate) -> None:
+    def _verify(self, mode: str, verification: str | None, parsed: Certificate) -> None:
         """The verification certificate: its common name is the registration code, and the CA's key signed it."""
         if mode not in ("DEFAULT", "SNI_ONLY"):
             raise invalid(f"certificateMode {mode}")
@@ -167,12 +163,7 @@ class Cas:
         if verification is None:
             return
         proof = parse(verification)
-        names = [attribute.value for attribute in proof.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-        if names != [self.registration_code]:
+        if proof.field_values("common_name") != (self.registration_code,):
             raise ServiceError("RegistrationCodeValidationException", "The registration code is not this account's")
-        try:
-            proof.verify_directly_issued_by(parsed)
-        except (ValueError, TypeError, InvalidSignature) as error:
-            raise ServiceError(
-                "CertificateValidationException", "The verification certificate is not signed by the CA"
-            ) from error
+        if not proof.is_issued_by(parsed):
+            raise ServiceError("CertificateValidationException", "The verification certificate is not signed by the CA")

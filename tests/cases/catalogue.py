@@ -4,6 +4,7 @@
 from tests.cases import (
     enrollment,
     factories,
+    families,
     issuance,
     keys,
     names,
@@ -25,6 +26,7 @@ __all__ = [
     "Case",
     "enrollment",
     "factories",
+    "families",
     "issuance",
     "keys",
     "names",

@@ -188,6 +188,16 @@ def signature_in_more_bytes() -> Application:
 
 
 @refused(Reason.ENCODING_REFUSED)
+def signature_in_more_bytes_after_long_parameters() -> Application:
+    """The same, where the algorithm's parameters are long, and so its length is written in two bytes."""
+    algorithm = tlv(SEQUENCE, bytes.fromhex("06082a8648ce3d040302"), tlv(OCTET_STRING, bytes(128)))
+    tbs, _, bits = elements(signed(tbs_with(algorithm=algorithm)))
+    r, s = elements(content_of(bits)[1:])
+    padded = tlv(SEQUENCE, tlv(INTEGER, b"\0", content_of(r)), s)
+    return applying(as_pem(tlv(SEQUENCE, tbs, algorithm, tlv(BIT_STRING, b"\0", padded))))
+
+
+@refused(Reason.ENCODING_REFUSED)
 def null_outside_alone() -> Application:
     """NULL stands behind ecdsa-with-SHA256 outside the signed part only."""
     return applying(as_pem(signed(tbs_with(), algorithm=bytes.fromhex("300c06082a8648ce3d0403020500"))))

@@ -19,7 +19,7 @@ TWIN = "signature: (r, n - s)"
 
 
 def reencodings(der: bytes, ca_key: CertificatePublicKeyTypes) -> dict[str, bytes]:
-    """Every other encoding of a certificate in DER, by what is special about it; `ca_key` says what its signature is."""
+    """Every other encoding of a certificate in DER, by what is special about it; `ca_key` made its signature."""
     tbs, algorithm, bits = elements(der)
     signature = content_of(bits)[1:]
     found = {

@@ -35,7 +35,8 @@ def tlv(tag: int, *parts: bytes) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    width = (value if value >= 0 else ~value).bit_length() // 8 + 1  # -128 is one byte
+    return tlv(INTEGER, value.to_bytes(width, "big", signed=True))
 
 
 def moment(at: datetime) -> bytes:

@@ -25,7 +25,9 @@ from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.events import published
 from jitr.hub_table import HubTable
+from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.registrations import Status
+from jitr.withdrawals import marks
 from jitrctl.__main__ import main
 from jitrctl.clock import now
 from jitrctl.local import accounts, deployment
@@ -257,6 +259,19 @@ def adoption(stand: Stand) -> Go:
     return partial(stand.register, stand.event(files.certificate_id))
 
 
+def renamed(stand: Stand) -> Go:
+    """An earlier attempt attached it to a thing of another name."""
+    files, iot = stand.device(), stand.stage.iot
+    certificate = iot.describe_certificate(certificateId=files.certificate_id)["certificateDescription"]
+    name = f"was-{stand.name_of(files)}"
+    iot.create_thing(thingName=name, attributePayload={"attributes": {OWNER_ATTRIBUTE: files.certificate_id}})
+    iot.attach_thing_principal(
+        thingName=name, principal=certificate["certificateArn"], thingPrincipalType="EXCLUSIVE_THING"
+    )
+    stand.stage.registry.note_tried(files.certificate_id, name, Record())
+    return partial(stand.register, stand.event(files.certificate_id))
+
+
 def taking_back(stand: Stand) -> Go:
     """A second certificate under a known name is held, and nothing stays attached to it."""
     files = stand.device()
@@ -293,10 +308,6 @@ def disowning(stand: Stand) -> Go:
 
 def unreadable(stand: Stand) -> Go:
     return partial(stand.batch, "{}")
-
-
-def unknown(stand: Stand) -> Go:
-    return partial(stand.batch, json.dumps(stand.event("0" * 64)))
 
 
 def right_behind(stand: Stand) -> Go:
@@ -343,6 +354,21 @@ def retiring(stand: Stand) -> Go:
     return forgotten(stand)
 
 
+def marked(stand: Stand) -> Go:
+    """Marks say that attempts may have left something: a device without thing and policy, a thing made for it."""
+    files, iot = stand.device(), stand.stage.iot
+    stand.register(stand.event(files.certificate_id))
+    name, orphan = stand.name_of(files), f"was-{stand.name_of(files)}"
+    arn = iot.describe_certificate(certificateId=files.certificate_id)["certificateDescription"]["certificateArn"]
+    iot.detach_thing_principal(thingName=name, principal=arn)
+    for policy in iot.list_attached_policies(target=arn)["policies"]:
+        iot.detach_policy(policyName=policy["policyName"], target=arn)
+    iot.create_thing(thingName=orphan, attributePayload={"attributes": {OWNER_ATTRIBUTE: files.certificate_id}})
+    left = marks(files.certificate_id, [name, orphan], None, now() - timedelta(hours=1))
+    stand.stage.registry.note_withdrawals(left)
+    return forgotten(stand)
+
+
 def out_of_place(stand: Stand) -> Go:
     """An account that is no home of the CA tells the hub of an activation; the local AWS would drop its event."""
     return partial(stand.hub, stand.carried())
@@ -354,18 +380,19 @@ WAYS: dict[str, dict[Permission, Way]] = {
         ("DecideOnCertificates", "iot:UpdateCertificate"): first_connection,
         ("ReadCas", "iot:DescribeCACertificate"): anew,
         ("ProvisionThings", "iot:CreateThing"): first_connection,
+        ("ProvisionThings", "iot:DescribeThing"): adoption,
         ("ProvisionThings", "iot:ListThingPrincipals"): adoption,
         ("ProvisionThings", "iot:UpdateThing"): adoption,
         ("AttachToCertificates", "iot:AttachPolicy"): first_connection,
         ("AttachToCertificates", "iot:AttachThingPrincipal"): first_connection,
         ("AttachToCertificates", "iot:DetachPolicy"): taking_back,
         ("AttachToCertificates", "iot:DetachThingPrincipal"): taking_back,
+        ("AttachToCertificates", "iot:ListPrincipalThings"): renamed,
         ("KeepRegistry", "dynamodb:BatchGetItem"): first_connection,
         ("KeepRegistry", "dynamodb:DeleteItem"): disowning,
         ("KeepRegistry", "dynamodb:UpdateItem"): first_connection,
         ("TakeRegistrations", "sqs:ChangeMessageVisibility"): right_behind,
         ("TakeRegistrations", "sqs:DeleteMessage"): suspected,
-        ("TakeRegistrations", "sqs:SendMessage"): unknown,
         ("DeadLetter", "sqs:SendMessage"): unreadable,
         ("Announce", "events:PutEvents"): first_connection,
         ("JoinGroups", "iot:AddThingToThingGroup"): first_connection,
@@ -375,12 +402,19 @@ WAYS: dict[str, dict[Permission, Way]] = {
         ("ReadEnrollment", "dynamodb:ConditionCheckItem"): first_connection,
     },
     "sweep": {
+        ("ListCertificates", "iot:ListAttachedPolicies"): retiring,
         ("ListCertificates", "iot:ListCertificatesByCA"): forgotten,
         ("SeeHowOldTheQueueIs", "cloudwatch:GetMetricStatistics"): forgotten,
         ("RetireCertificates", "iot:DescribeCertificate"): retiring,
         ("RetireCertificates", "iot:UpdateCertificate"): retiring,
         ("RetireCertificates", "iot:DetachPolicy"): retiring,
         ("RetireCertificates", "iot:DetachThingPrincipal"): retiring,
+        ("RetireCertificates", "iot:ListPrincipalThings"): retiring,
+        ("AttachAgain", "iot:AttachPolicy"): marked,
+        ("AttachAgain", "iot:AttachThingPrincipal"): marked,
+        ("DeleteOrphans", "iot:DeleteThing"): marked,
+        ("DeleteOrphans", "iot:DescribeThing"): marked,
+        ("DeleteOrphans", "iot:ListThingPrincipals"): marked,
         ("KeepRegistry", "dynamodb:BatchGetItem"): forgotten,
         ("KeepRegistry", "dynamodb:DeleteItem"): forgotten,
         ("KeepRegistry", "dynamodb:GetItem"): forgotten,

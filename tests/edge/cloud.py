@@ -23,6 +23,7 @@ from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.enrollment import Entry
 from jitr.enrollment_table import Change, EnrollmentTable
+from jitr.failure_count import FailureCount
 from jitr.handlers.register import Register
 from jitr.hook import Hook
 from jitr.iot import AwsIot
@@ -35,6 +36,7 @@ from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
 from jitr.telemetry import Announcer, Counts
+from jitr.withdrawals import Withdrawals
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 
 if TYPE_CHECKING:
@@ -238,11 +240,19 @@ class Cloud:
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)
-        self.register = Register(self.registration, queue, self.announcer, pacer=self.pacer, clock=self.clock)
+        self.register = Register(
+            self.registration,
+            queue,
+            self.announcer,
+            failures=FailureCount(self.dynamodb, TABLE),
+            pacer=self.pacer,
+            clock=self.clock,
+        )
         self.sweep = Sweep(
             rules=self.rules,
             iot=self.aws_iot,
             registry=self.registry,
+            withdrawals=Withdrawals(self.dynamodb, self.settings.registry_table),
             enrollment=self.enrollment,
             brakes=self.brakes,
             journal=self.journal,
@@ -313,20 +323,6 @@ class Cloud:
                 "SentTimestamp": str(round((self.now - age).timestamp() * 1000)),
             },
         }
-
-    def sent_again(self) -> dict[str, Any]:
-        """The message that `register` sent to its own queue since the wire last forgot, as a record of a new batch."""
-        (sent,) = (
-            one
-            for one in self.wire.of("SendMessage")
-            if one["QueueUrl"] == self.settings.registrations_queue_url and one.get("MessageAttributes")
-        )
-        record = self.record(sent["MessageBody"])
-        attributes = {
-            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
-            for name, value in sent["MessageAttributes"].items()
-        }
-        return record | {"messageAttributes": attributes}
 
     def batch(self, *records: Mapping[str, Any], time_is_left: Callable[[], bool] = lambda: True) -> list[str]:
         """Have a batch decided; the ids of the messages that are to come again."""

@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import pytest
 
+from jitr.decisions import Outcome, Word
 from jitrctl.adopting import Adoption, NoSuchThing
-from jitrctl.operating import OperatingError
+from jitrctl.operating import OperatingError, OvertakenByColleague
 from tests.cases.issuing import DAY, NOW, factory, named
 from tests.edge.cloud import Cloud
-from tests.unit.examples import OWNER
+from tests.unit.examples import OWNER, said
 
 
 def adopted(cloud: Cloud) -> str:
-    return Adoption(
-        "sensor-0001", client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry, clock=lambda: cloud.now
-    ).carry_out()
+    return adoption(cloud).carry_out()
+
+
+def adoption(cloud: Cloud) -> Adoption:
+    return Adoption("sensor-0001", client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry)
 
 
 def thing(cloud: Cloud, *devices: str) -> None:
@@ -86,3 +89,28 @@ def test_a_thing_with_none_or_several_certificates_is_not_adopted(cloud: Cloud, 
     with pytest.raises(OperatingError, match=f"has {count} certificates"):
         adopted(cloud)
     assert cloud.items() == {}
+
+
+def test_a_verdict_that_came_after_the_look_ends_an_adoption(cloud: Cloud) -> None:
+    device = cloud.knock()
+    cloud.iot.update_certificate(certificateId=device, newStatus="ACTIVE")
+    thing(cloud, device)
+    adopting = adoption(cloud)
+    assert adopting.look() == (device, True)
+    cloud.registry.give_verdict(device, said(Word.REVOKED, note="stolen"), seen=None)
+    with pytest.raises(OvertakenByColleague, match=r"revoked by .*stolen.*, which came first") as overtaken:
+        adopting.carry_out()
+    assert overtaken.value.verdict
+    assert cloud.registry.owner("sensor-0001") is None
+    assert cloud.registry.recall([device])[device].decision is None
+
+
+def test_an_adoption_is_dated_by_aws_and_not_by_the_operators_clock(cloud: Cloud) -> None:
+    device = cloud.knock()
+    cloud.iot.update_certificate(certificateId=device, newStatus="ACTIVE")
+    thing(cloud, device)
+    adopted(cloud)
+    decision = cloud.registry.recall([device])[device].decision
+    assert decision
+    assert (decision.outcome, decision.thing_name) == (Outcome.FOUND, "sensor-0001")
+    assert decision.decided_at == cloud.aws_iot.describe(device).created_at

@@ -62,7 +62,7 @@ def hub(cloud: Cloud, table: HubTable) -> Hub:
     """The hub of a fleet whose factory's devices belong to prod."""
     return Hub(
         settings=cloud.settings,
-        homes=Homes({"factory": (PROD,)}),
+        homes=Homes({"factory": (PROD,)}, frozenset({DEV, PROD})),
         table=table,
         enrollment=EnrollmentTable(cloud.dynamodb, cloud.settings.enrollment_table),
         events=cloud.session.client("events"),
@@ -222,4 +222,14 @@ def test_a_function_without_its_table_or_its_homes_says_so(cloud: Cloud) -> None
         build(environ)
     with pytest.raises(Misconfigured, match=r"hub\.json is not in the function's asset"):
         build({**environ, HUB_TABLE: TABLE})
-    assert build({**environ, HUB_TABLE: TABLE}, homes='{"homes": {}}').batch([]) == {"batchItemFailures": []}
+    assert build({**environ, HUB_TABLE: TABLE}, homes='{"homes": {}, "accounts": []}').batch([]) == {"batchItemFailures": []}
+
+
+def test_an_account_of_the_organization_that_is_not_the_fleets_is_refused(
+    hub: Hub, table: HubTable, cloud: Cloud
+) -> None:
+    """The bus may be open to the organization; the envelope's account is EventBridge's word."""
+    foreign = record(ACTIVATION, cloud.settings, "333333333333")
+
+    assert hub.batch([foreign]) == {"batchItemFailures": [{"itemIdentifier": foreign["messageId"]}]}
+    assert list(table.everywhere()) == []

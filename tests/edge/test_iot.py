@@ -126,11 +126,12 @@ def test_a_thing_that_exists_otherwise_is_adopted(
 ) -> None:
     wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
     wire.answer("ListThingPrincipals", {"principals": principals})
+    wire.answer("DescribeThing", {"thingName": "sensor-0001", "attributes": {"site": "somebody's"}, "version": 3})
     wire.answer("UpdateThing", EMPTY)
     cloud.aws_iot.apply(
         CreateThing(thing_name="sensor-0001", thing_type=thing_type, attributes=ATTRIBUTES, certificate_arn=ARN)
     )
-    assert wire.operations("iot") == ["CreateThing", "ListThingPrincipals", "UpdateThing"]
+    assert wire.operations("iot") == ["CreateThing", "ListThingPrincipals", "DescribeThing", "UpdateThing"]
     assert wire.of("ListThingPrincipals") == [{"thingName": "sensor-0001"}]
     assert wire.of("UpdateThing") == [
         {"thingName": "sensor-0001", "attributePayload": {"attributes": ATTRIBUTES, "merge": True}}

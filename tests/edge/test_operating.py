@@ -72,9 +72,9 @@ def test_a_certificate_is_taken_away_after_the_verdict_is_written(
     wire.forget()
     assert desk.operator.take_away(device, word, ORDER) == STATUS_OF[word]
     operations = [operation for _, operation, _ in wire.calls]
-    assert operations[:3] == ["UpdateItem", "DescribeCertificate", "UpdateCertificate"]
+    assert operations[:4] == ["BatchGetItem", "UpdateItem", "DescribeCertificate", "UpdateCertificate"]
     looks = ["BatchGetItem"] if make is active else ["DescribeCertificate", "BatchGetItem"]
-    assert operations[3:] == looks, "did its twin come in?"
+    assert operations[4:] == looks, "did its twin come in?"
     assert cloud.status(device) == STATUS_OF[word]
     assert verdict(cloud, device) == (word, ANN, "stolen")
     assert desk.slept == []

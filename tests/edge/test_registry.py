@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from jitr.claims import STALE_INTENT, Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Word
+from jitr.decisions import Decision, Outcome, Owner, Record, Return, Verdict, Word
 from jitr.errors import NotPermitted, Overtaken, Reason, Rejected, Unavailable
 from jitr.items import SCHEMA
 from jitr.registrations import Status
@@ -40,8 +40,14 @@ def recalled(cloud: Cloud, certificate_id: str = ID) -> Record:
 
 
 def deny(cloud: Cloud, certificate_id: str = ID, word: Word = Word.DENIED) -> None:
-    """What jitrctl writes when an operator speaks."""
-    cloud.registry.give_verdict(certificate_id, said(word), seen=None)
+    """What jitrctl writes when an operator speaks who has read the record."""
+    seen = recalled(cloud, certificate_id).verdict
+    cloud.registry.give_verdict(certificate_id, said(word), seen=seen)
+
+
+def first(word: Word, note: str = "") -> Verdict:
+    """A verdict as it is stored when no other was given before it."""
+    return replace(said(word, note=note), version=1)
 
 
 def claim(
@@ -141,16 +147,16 @@ def test_what_was_found_never_replaces_an_intent(cloud: Cloud) -> None:
 
 def test_an_operators_verdict_outlives_decisions_and_sweeps(cloud: Cloud) -> None:
     deny(cloud)
-    cloud.registry.intend(REJECTION, Record(verdict=said(Word.DENIED)), run="run")
+    cloud.registry.intend(REJECTION, Record(verdict=first(Word.DENIED)), run="run")
     cloud.registry.record(REJECTION)
     cloud.registry.note_sweep(ID, NOW)
-    assert recalled(cloud) == Record(decision=REJECTION, verdict=said(Word.DENIED), swept_at=NOW)
+    assert recalled(cloud) == Record(decision=REJECTION, verdict=first(Word.DENIED), swept_at=NOW)
     assert due(cloud, Due.DENIED) == [ID]
 
 
 def test_a_verdict_alone_is_a_record(cloud: Cloud) -> None:
     deny(cloud)
-    assert recalled(cloud) == Record(verdict=said(Word.DENIED))
+    assert recalled(cloud) == Record(verdict=first(Word.DENIED))
 
 
 def test_a_sweep_is_noted_to_the_millisecond(cloud: Cloud) -> None:
@@ -319,11 +325,17 @@ def test_a_claim_against_an_operators_verdict_is_refused_and_writes_nothing(clou
     assert refused(cloud).reason is Reason.OPERATOR_VERDICT
 
 
+@pytest.mark.parametrize("word", [word for word in Word if not word.allows_activation])
+def test_a_claim_against_a_verdict_that_was_seen_is_refused(cloud: Cloud, word: Word) -> None:
+    deny(cloud, word=word)
+    assert refused(cloud, record=recalled(cloud)).reason is Reason.OPERATOR_VERDICT
+
+
 @pytest.mark.parametrize("word", [word for word in Word if word.allows_activation])
 def test_a_claim_that_an_operator_allows_is_made(cloud: Cloud, word: Word) -> None:
     deny(cloud, word=word)
-    claim(cloud.registry, record=Record(verdict=said(word)))
-    assert recalled(cloud) == Record(intent=ACTIVATION, verdict=said(word))
+    claim(cloud.registry, record=Record(verdict=first(word)))
+    assert recalled(cloud) == Record(intent=ACTIVATION, verdict=first(word))
 
 
 def test_a_claim_against_a_verdict_in_a_newer_versions_words_is_refused(cloud: Cloud) -> None:
@@ -339,7 +351,7 @@ def test_a_claim_against_a_verdict_in_a_newer_versions_words_is_refused(cloud: C
 
 def test_a_verdict_does_not_stand_against_a_rejection(cloud: Cloud) -> None:
     deny(cloud)
-    cloud.registry.intend(REJECTION, Record(verdict=said(Word.DENIED)), run="run")
+    cloud.registry.intend(REJECTION, Record(verdict=first(Word.DENIED)), run="run")
     assert recalled(cloud).intent == REJECTION
 
 
@@ -347,7 +359,7 @@ def test_a_rejection_that_was_begun_before_an_operator_spoke_is_overtaken(cloud:
     deny(cloud, word=Word.REVOKED)
     with pytest.raises(Overtaken):
         cloud.registry.intend(REJECTION, Record(), run="run")
-    assert recalled(cloud) == Record(verdict=said(Word.REVOKED))
+    assert recalled(cloud) == Record(verdict=first(Word.REVOKED))
 
 
 BEGIN: dict[str, Callable[[Registry, Record], None]] = {
@@ -694,13 +706,13 @@ def test_a_verdict_returns_the_record_as_it_stood_and_keeps_it(cloud: Cloud) -> 
     cloud.registry.record(MOST)
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     before = cloud.registry.give_verdict(ID, said(Word.REVOKED, note="stolen"), seen=None)
-    assert before == Record(decision=MOST, intent=REJECTION)
-    assert recalled(cloud) == replace(before, verdict=said(Word.REVOKED, note="stolen"))
+    assert before == Record(decision=MOST, intent=REJECTION, verdict=first(Word.REVOKED, note="stolen"))
+    assert recalled(cloud) == before
 
 
 def test_a_verdict_on_what_is_not_known_returns_an_empty_record(cloud: Cloud) -> None:
     record = cloud.registry.give_verdict(ID, said(Word.DENIED), seen=None)
-    assert record == Record(verdict=replace(said(Word.DENIED), version=1))
+    assert record == Record(verdict=first(Word.DENIED))
 
 
 def test_a_verdict_can_make_a_certificate_as_good_as_new(cloud: Cloud) -> None:
@@ -708,7 +720,7 @@ def test_a_verdict_can_make_a_certificate_as_good_as_new(cloud: Cloud) -> None:
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     cloud.registry.note_sweep(ID, NOW)
     cloud.registry.give_verdict(ID, said(Word.RELEASED), seen=None, forget_decision=True)
-    assert recalled(cloud) == Record(verdict=said(Word.RELEASED))
+    assert recalled(cloud) == Record(verdict=first(Word.RELEASED))
 
 
 @pytest.mark.parametrize("earlier", [None, MOST], ids=["nothing", "held"])

@@ -17,7 +17,7 @@ from tests.cases.issuing import Authority, certificate_id, factory, issue_ca, rs
 from tests.cases.twins import twin_of
 from tests.edge.cloud import Cloud
 from tests.edge.test_enrollment import decision, knocks, of_device
-from tests.edge.test_registry import deny
+from tests.edge.test_registry import deny, recalled
 from tests.unit.examples import MINUTE, said
 
 der_of = ssl.PEM_cert_to_DER_cert
@@ -30,7 +30,8 @@ def test_an_operators_verdict_holds_against_the_twin_and_poisons_no_release(clou
     twin = cloud.knock(twin_of(pem))
     knocks(cloud, twin)
     assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.OPERATOR_VERDICT, "PENDING_ACTIVATION")
-    cloud.registry.give_verdict(certificate_id(pem), said(Word.RELEASED), seen=None, forget_decision=True)
+    seen = recalled(cloud, certificate_id(pem)).verdict
+    cloud.registry.give_verdict(certificate_id(pem), said(Word.RELEASED), seen=seen, forget_decision=True)
     released = cloud.knock(pem)
     knocks(cloud, released)
     assert cloud.status(released) == "ACTIVE"
@@ -57,7 +58,7 @@ def test_a_signature_with_unused_bits_is_no_third_form(authority: Authority) -> 
     loose = ssl.DER_cert_to_PEM_cert(der[:at] + b"\1" + der[at + 1 :])
     with pytest.raises(Rejected) as refusal:
         Certificate.from_pem(loose)
-    assert refusal.value.reason is Reason.UNREADABLE
+    assert refusal.value.reason is Reason.ENCODING_REFUSED
 
 
 def test_an_entry_that_denies_a_certificate_denies_its_twin(cloud: Cloud) -> None:

@@ -105,7 +105,7 @@ RECORDS: dict[int, dict[str, Record]] = {
     2: RECORDS_OF_1
     | {
         "decision-held": Record(decision=HELD_AGAIN),
-        "verdict": Record(decision=HELD_AGAIN, verdict=VERDICT),
+        "verdict": Record(decision=HELD_AGAIN, verdict=replace(VERDICT, version=1)),
         "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
     },
 }
@@ -300,7 +300,7 @@ def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) ->
         (
             "verdict",
             ("verdict", "word"),
-            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=Word.DENIED)),
+            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=Word.DENIED, version=1)),
         ),
     ],
 )

@@ -8,10 +8,12 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 import infra.asset
 from fleet.model import Fleet
 from fleet.resources import LIVE
+from infra.asset import ROOT
 from infra.stage import AccountStacks, RegionStack
 from infra.target import AWS, local
 from tests.fleet.drafts import Draft, Issuer
@@ -179,17 +181,73 @@ def keys_of(stack: Synthesized) -> list[Any]:
     return found
 
 
+ALIAS = "arn:<partition>:kms:<region>:<account>:alias/jitr"
+ONE_KEY = "arn:<partition>:kms:<region>:<account>:key/0123abcd-0000-0000-0000-000000000000"
+MANY_REGIONS = "arn:<partition>:kms:<region>:<account>:key/mrk-0123456789abcdef0123456789abcdef"
+# The table in docs/fleet.md, "A key of your own", row by row: how the key is written for an account, and whether the
+# functions' environments are under it; the queues, tables, bucket and logs always are.
+KEY_TABLE = [
+    ("alias, own account", "dev", ALIAS, False),
+    ("alias, own account", "prod", ALIAS, False),
+    ("key, own account", "dev", ONE_KEY, True),
+    ("multi-Region key, own account", "prod", MANY_REGIONS, True),
+]
+FOREIGN = "333333333333"
+
+
+def with_key(draft: Draft, account: str, written: str) -> Fleet:
+    draft.replace(f"[account.{account}]", f'[account.{account}]\nkms_key = "{written}"')
+    return draft.load()
+
+
+@pytest.mark.parametrize(("row", "account", "written", "environments"), KEY_TABLE)
+def test_what_a_key_encrypts_is_what_the_table_says(
+    draft: Draft,
+    row: str,
+    account: str,
+    written: str,
+    environments: bool,  # noqa: FBT001 -- a row of the table
+) -> None:
+    fleet = with_key(draft, account, written)
+    one = next(one for one in fleet.accounts if one.name == account)
+    for region in one.regions:
+        stack = synthesized(fleet, AWS)[f"{account}/{region}"]
+        arn = written.replace("<partition>", "aws").replace("<region>", region).replace("<account>", one.id)
+        keys = keys_of(stack)
+        functions, others = keys[-2:], keys[:-2]
+        assert others == [arn] * 8, "three queues, two tables, the bucket, two logs"
+        assert functions == [arn if environments else None] * 2
+    assert f"| {row} |" in (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
-    ("stage", "arn"),
+    ("row", "written"),
     [
-        ("dev/eu-central-1", "arn:aws:kms:eu-central-1:111111111111:alias/jitr"),
-        ("prod/us-east-1", "arn:aws:kms:us-east-1:222222222222:alias/jitr"),
+        ("alias, another account", f"arn:aws:kms:<region>:{FOREIGN}:alias/jitr"),
+        ("key, another account", f"arn:aws:kms:<region>:{FOREIGN}:key/0123abcd-0000-0000-0000-000000000000"),
+        ("multi-Region key, another account", f"arn:aws:kms:<region>:{FOREIGN}:key/mrk-{'0' * 32}"),
     ],
 )
-def test_all_that_is_kept_is_encrypted_with_the_chosen_key(changed: Changed, stage: str, arn: str) -> None:
-    keys = keys_of(changed(EVERYTHING)[stage])
+def test_a_key_of_another_account_is_refused_as_the_table_says(draft: Draft, row: str, written: str) -> None:
+    draft.replace("[account.dev]", f'[account.dev]\nkms_key = "{written}"')
+    assert "is to be used in 111111111111" in draft.problem()[1]
+    assert f"| {row} | refused" in (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
 
-    assert keys == [arn] * 10, "three queues, two tables, the bucket, two functions and their logs"
+
+def test_no_property_that_takes_a_keys_arn_alone_gets_an_alias(changed: Changed) -> None:
+    """By CloudFormation's schemas, whose format says which properties take an alias too."""
+    stack = changed(EVERYTHING)["prod/us-east-1"]
+    aliased: set[str] = set()
+    for kind, path in ENCRYPTED_BY.items():
+        schema: Any = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+        takes_alias = "Alias" in json.dumps(
+            schema["properties"][path[0]] if len(path) == 1 else schema["definitions"], default=str
+        )
+        for resource in stack.of_type(kind):
+            if ":alias/" in json.dumps(resource["Properties"]):
+                aliased.add(kind)
+                assert takes_alias, kind
+    assert aliased == ENCRYPTED_BY.keys() - {"AWS::Lambda::Function"}
 
 
 def test_without_a_choice_nothing_asks_kms(production: Synthesized) -> None:

@@ -96,6 +96,16 @@ def test_exactly_the_fleets_accounts_may_put_events_of_jitrs_on_the_bus(hub: Syn
     assert statement["Condition"] == {"StringEquals": {"events:source": "jitr"}}
 
 
+def test_with_an_organization_the_bus_names_no_account(draft: Draft) -> None:
+    draft.text += '\n[hub]\naccount = "dev"\norganization = "o-a1b2c3d4e5"\n'
+    policy = synthesized(draft.load(), AWS)["dev/eu-central-1"].one("AWS::Events::EventBusPolicy")
+
+    assert policy["Statement"]["Principal"] == "*"
+    assert policy["Statement"]["Condition"] == {
+        "StringEquals": {"events:source": "jitr", "aws:PrincipalOrgID": "o-a1b2c3d4e5"}
+    }
+
+
 def test_the_hub_is_in_one_stage_and_nothing_of_it_where_there_is_none(
     with_hub: Mapping[str, Synthesized], production: Synthesized
 ) -> None:
@@ -163,7 +173,7 @@ def test_the_hubs_asset_holds_the_homes_of_the_fleet_file(hub: Synthesized) -> N
     function = hub.one("AWS::Lambda::Function", FunctionName="jitr-acme-hub")
     text = (hub.asset(function["Code"]["S3Key"]) / "hub.json").read_text(encoding="utf-8")
 
-    assert Homes.from_json(text) == Homes({"factory": ("222222222222",)})
+    assert Homes.from_json(text) == Homes({"factory": ("222222222222",)}, frozenset({"111111111111", "222222222222"}))
 
 
 def test_these_wake_someone_besides(with_hub: Mapping[str, Synthesized], hub: Synthesized) -> None:

@@ -22,6 +22,8 @@ from infra.target import AWS
 from jitr.crls import Crls
 from jitr.events import published
 from jitr.journal import Journal
+from jitr.provisioning import OWNER_ATTRIBUTE
+from jitr.withdrawals import marks
 from simulation import Call, Died, Fault, Moment
 from simulation.clock import START
 from simulation.faults import ServiceError
@@ -55,18 +57,18 @@ def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case fo
     match call.service, call.operation:
         case "iot", "DescribeCertificate" | "UpdateCertificate":
             yield action, f"{arn}cert/{said['certificateId']}"
-        case "iot", "CreateThing" | "UpdateThing" | "ListThingPrincipals":
+        case "iot", "CreateThing" | "UpdateThing" | "DescribeThing" | "DeleteThing" | "ListThingPrincipals":
             yield action, f"{arn}thing/{said['thingName']}"
         case "iot", "AddThingToThingGroup":
             yield action, f"{arn}thing/{said['thingName']}"
             yield action, f"{arn}thinggroup/{said['thingGroupName']}"
-        case "iot", "AttachThingPrincipal" | "DetachThingPrincipal":
+        case "iot", "AttachThingPrincipal" | "DetachThingPrincipal" | "ListPrincipalThings":
             yield action, said["principal"]
         case "iot", "AttachPolicy" | "DetachPolicy":
             yield action, said["target"]
         case "iot", "DescribeCACertificate":
             yield action, f"{arn}cacert/{said['certificateId']}"
-        case ("iot", "ListCertificatesByCA") | ("cloudwatch", "GetMetricStatistics"):
+        case ("iot", "ListCertificatesByCA" | "ListAttachedPolicies") | ("cloudwatch", "GetMetricStatistics"):
             yield action, "*"
         case "dynamodb", "BatchGetItem":
             yield from ((action, f"{arn}table/{table}") for table in said["RequestItems"])
@@ -167,6 +169,38 @@ def claimed_under_other_rules(world: World) -> None:
     world.deploy(common_name="other-[0-9]+")
 
 
+def attached_to_another_name(world: World) -> None:
+    def dies_once_attached(call: Call, moment: Moment) -> None:
+        if (call.operation, moment) == ("AttachThingPrincipal", "after"):
+            raise Died
+
+    world.aws.fault = dies_once_attached
+    world.connect()
+    world.mapping.poll()
+    world.aws.fault = None
+    world.deploy(thing_name="dev-{common_name}")
+
+
+def marked(world: World) -> None:
+    """Marks say that attempts may have left something: a whole device, and a thing that was made for it."""
+    world.connect()
+    world.mapping.drain()
+    certificate_id = world.leaf.certificate_id
+    made_for = {"attributes": {OWNER_ATTRIBUTE: certificate_id}}
+    world.admin.create_thing(thingName="sensor-0002", attributePayload=made_for)
+    left = marks(certificate_id, ["sensor-0001", "sensor-0002"], "device", world.aws.clock.now())
+    world.registry().note_withdrawals(left)
+    world.aws.clock.advance(3600)
+
+
+def marked_and_not_whole(world: World) -> None:
+    marked(world)
+    arn = world.account.iot.certificates.by_id[world.leaf.certificate_id].arn
+    world.admin.detach_thing_principal(thingName="sensor-0001", principal=arn)
+    world.admin.detach_policy(policyName="device", target=arn)
+    world.aws.clock.advance(60)
+
+
 def suspected(world: World, iam: Iam) -> None:
     """A message that was received often comes with another one, which is deleted before it is touched."""
     world.connect()
@@ -227,6 +261,9 @@ WAYS = (
     ),
     Way(name="adopt", prepare=somebody_made_the_thing, go=deliver_all),
     Way(name="take back", prepare=a_clone_knocks, go=deliver_all),
+    Way(name="another name", prepare=attached_to_another_name, go=deliver_all),
+    Way(name="orphan", prepare=marked, go=sweep),
+    Way(name="attach again", prepare=marked_and_not_whole, go=sweep),
     Way(name="disown", prepare=claimed_under_other_rules, go=deliver_all),
     Way(name="unreadable", prepare=lambda world: send(world, "{}"), go=deliver_all),
     Way(name="unknown", prepare=lambda world: send(world, event_of("0" * 64)), go=deliver_all),

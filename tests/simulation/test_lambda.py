@@ -116,3 +116,56 @@ def test_several_environments_share_a_queue(aws: Aws, account: Account, queue: Q
     aws.clock.close()
     assert max(most) == 3
     assert queue.size == 0
+
+
+def loops(account: Account, queue: Queue) -> Handler:
+    """A function that sends every message to its own queue again."""
+    sqs = account.client("sqs", caller="register")
+
+    def handler(event: dict[str, Any], _context: Any) -> None:
+        for record in event["Records"]:
+            sqs.send_message(QueueUrl=queue.url, MessageBody=record["body"])
+
+    return handler
+
+
+def looping(account: Account) -> Queue:
+    letters = account.sqs.create("letters")
+    return account.sqs.create("loop", visibility=60, dead_letters=letters, max_receives=3)
+
+
+def test_a_function_that_feeds_its_own_queue_is_stopped_at_the_sixteenth_hop(account: Account) -> None:
+    queue = looping(account)
+    queue.send("one")
+    made = mapping(account, queue, loops(account, queue))
+    made.drain()
+    assert made.invocations == 16
+    assert made.stopped == 3
+    assert queue.size == 0
+    assert queue.dead_letters is not None
+    assert [message.body for message in queue.dead_letters.messages] == ["one"]
+
+
+def test_a_fresh_message_inherits_the_lineage_of_the_one_beside_it(account: Account) -> None:
+    queue = looping(account)
+    queue.send("old")
+    made = mapping(account, queue, loops(account, queue))
+    for _ in range(15):
+        made.poll()
+    queue.send("fresh")
+    made.poll()
+    made.poll()
+    assert (made.invocations, made.stopped) == (16, 2)
+
+
+@pytest.mark.parametrize(("whole_batch", "stopped"), [(True, 2), (False, 1)])
+def test_a_loop_stops_the_batch_or_its_own_message_alone(account: Account, whole_batch: bool, stopped: int) -> None:  # noqa: FBT001 -- the switch
+    queue = looping(account)
+    queue.send("old")
+    handler = loops(account, queue)
+    made = EventSourceMapping(queue, account.sqs, lambda: handler, loop_stops_whole_batch=whole_batch)
+    for _ in range(16):
+        made.poll()
+    queue.send("fresh")
+    made.poll()
+    assert made.stopped == stopped

@@ -6,6 +6,7 @@ import pytest
 
 from simulation import Account, Authority, Aws, Call, Deployment, Died, Fault, Moment
 from simulation.deployment import ca_rules, rules
+from simulation.faults import ServiceError
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -190,3 +191,26 @@ def test_each_thing_group_costs_one_iot_call_more(aws: Aws, account: Account, au
         aws.calls.clear()
         mapping.drain()
     assert sorted(iot_calls(aws)) == sorted([*FIVE, "AddThingToThingGroup", "AddThingToThingGroup"])
+
+
+def test_a_function_that_always_fails_comes_to_an_end_and_is_no_loop(
+    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+) -> None:
+    """One device after the other, so that messages are in batches with older ones, whose lineage they would inherit."""
+
+    def refuse(call: Call, moment: Moment) -> None:
+        if (call.operation, moment) == ("AttachPolicy", "before"):
+            raise ServiceError("ValidationException", "a failure of ours")
+
+    aws.fault = refuse
+    mapping = deployment.mapping()
+    for number in range(40):
+        account.connect(authority.issue(f"sensor-{number:04}"), client_id="x")
+        aws.clock.advance(120)
+        while mapping.poll():
+            pass
+    mapping.drain(within=4 * 3600)
+    assert mapping.stopped == 0
+    assert deployment.registrations.size == 0
+    assert deployment.dead_letters.size == 40
+    assert deployment.journal.metrics["Failures"] == 400

@@ -6,7 +6,7 @@ Time passes only where somebody sleeps: turns are not paced here, so that states
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -101,13 +101,17 @@ class ExploredWorld:
         self.mapping = self.deployment.mapping()
         self.account.iot.things.groups |= set(self.cas[ca].get("thing_groups", ()))
 
-    def hook(self) -> str:
-        """A function that gives each device a name, another one at every question."""
+    def hook(self, answers: Sequence[str | None]) -> str:
+        """A function that gives these names in turn, `{n}` being how often it was asked; None refuses the device."""
         asked: list[int] = []
 
         def answer(_request: Any) -> dict[str, Any]:
+            name = answers[len(asked) % len(answers)]
             asked.append(1)
-            return {"allowProvisioning": True, "parameterOverrides": {"ThingName": f"sensor-{len(asked)}"}}
+            if name is None:
+                return {"allowProvisioning": False}
+            thing_name = f"sensor-{name.format(n=len(asked))}"
+            return {"allowProvisioning": True, "parameterOverrides": {"ThingName": thing_name}}
 
         return self.account.functions.create(HOOK, answer)
 

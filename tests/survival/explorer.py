@@ -12,8 +12,9 @@ with so many of them is played, save those that are the same as another one:
 After each schedule the world settles and is judged. What was settled from the very same state before is not settled
 again (`ExploredWorld.state`).
 
-    PYTHONPATH=functions:. .venv/bin/python -m tests.survival.explorer PAIR "SCHEDULE"     replays one, and tells of it
-    PYTHONPATH=functions:. .venv/bin/python -m tests.survival.explorer PAIR                explores one pair
+    PYTHONPATH=functions:. .venv/bin/python -m tests.survival.explorer PAIR "SCHEDULE"    replays one, and tells of it
+    PYTHONPATH=functions:. .venv/bin/python -m tests.survival.explorer PAIR 2             explores one with two switches
+    PYTHONPATH=functions:. .venv/bin/python -m tests.survival.explorer PAIR first         up to what breaks a promise
 """
 
 import re
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from simulation.clock import Task
 
 LETTERS = "ABC"
+# Longer than this no process stands still between two statements: what waits for its turn looks again
+# (test_retirement.py), and `register` is at its deadline by then. One that was paused for longer dies.
+FROZEN = 60.0
 END = 999  # more calls than any act makes
 
 
@@ -165,7 +169,10 @@ class _Player:
         if moment == "before":
             if self._until[who] == self._calls[who] or who in self._dead:
                 if who not in self._dead:
+                    parked_at = self._clock.monotonic()
                     self._clock.park()
+                    if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
+                        self._dead.add(who)
                 if who in self._dead:
                     raise Died
             self._calls[who] += 1
@@ -283,20 +290,26 @@ class Explored:
         return "\n".join(lines)
 
 
-class Explorer:
-    """Plays every schedule of a pair with so many switches."""
+class _FoundFirst(Exception):
+    """A schedule broke a promise, and no other one is asked for."""
 
-    def __init__(self, pair: Pair, switches: int) -> None:
+
+class Explorer:
+    """Plays every schedule of a pair with so many switches; or only until one breaks a promise."""
+
+    def __init__(self, pair: Pair, switches: int, *, only_first: bool = False) -> None:
         self._pair = pair
         self._switches = switches
+        self._only_first = only_first
         self._ends: dict[object, list[tuple[str, str]]] = {}
         self.explored = Explored(pair)
 
     def explore(self) -> Explored:
         began = time.process_time()
         # Who goes first is no switch.
-        for schedule in ((), (Cut(0, 0),)):
-            self._walk(self._play(schedule), self._switches, last_death=self._pair.last_death)
+        with suppress(_FoundFirst):
+            for schedule in ((), (Cut(0, 0),)):
+                self._walk(self._play(schedule), self._switches, last_death=self._pair.last_death)
         self.explored.seconds = time.process_time() - began
         return self.explored
 
@@ -350,6 +363,8 @@ class Explorer:
             run.broken = self._ends[state]
         if run.broken:
             self.explored.note(run)
+            if self._only_first:
+                raise _FoundFirst
         return run
 
 
@@ -371,10 +386,17 @@ def _pairs() -> Iterator[Pair]:
 
 def main(arguments: list[str]) -> None:
     pair = next(one for one in _pairs() if one.name == arguments[0])
-    if len(arguments) > 1 and not arguments[1].isdigit():
+    if len(arguments) > 1 and not arguments[1].isdigit() and arguments[1] != "first":
         sys.stdout.write(replay(pair, arguments[1]) + "\n")
         return
-    sys.stdout.write(Explorer(pair, int(arguments[1]) if len(arguments) > 1 else 2).explore().told() + "\n")
+    if arguments[1:] != ["first"]:
+        sys.stdout.write(Explorer(pair, int(arguments[1]) if len(arguments) > 1 else 2).explore().told() + "\n")
+        return
+    for switches in (1, 2):  # the shortest schedule is the easiest to read
+        explored = Explorer(pair, switches, only_first=True).explore()
+        if explored.broken:
+            break
+    sys.stdout.write(explored.told() + "\n")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from jitr.provisioning import OWNER_ATTRIBUTE
-from jitr.rules import CaRules, OnReject, OnReplacement, Rules
+from jitr.rules import CaRules, EnrollmentRule, OnReject, OnReplacement, Rules
 from simulation import Account, Call, Deployment, Moment
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, Thing
@@ -71,6 +75,13 @@ class Change:
     certificate: DeviceCertificate
     before: str | None
     call: Call | None
+
+
+@cache
+def common_name(pem: str) -> str:
+    """The common name of a certificate."""
+    (found,) = x509.load_pem_x509_certificate(pem.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found.value)
 
 
 @dataclass(slots=True, eq=False)
@@ -150,6 +161,20 @@ class Watch:
         """The rules that any deployment had for a certificate's CA."""
         found = (rules.ca(certificate.ca_certificate_id or "") for rules in self.deployed)
         return [one for one in found if one]
+
+    def name_for(self, certificate: DeviceCertificate) -> str | None:
+        """The thing name that the rules of now make of a certificate; None where a hook gives the names."""
+        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        if rules is None or rules.asks_hook:
+            return None
+        return rules.thing_name.format(common_name=common_name(certificate.leaf.pem))
+
+    def waits_for_approval(self, certificate: DeviceCertificate) -> bool:
+        """Whether the rules of now let a certificate wait for an operator, who has not approved it."""
+        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        verdict = self.verdicts.get(certificate.certificate_id)
+        approved = verdict is not None and verdict.allows
+        return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
 
     def active_on(self, thing: Thing) -> list[DeviceCertificate]:
         certificates = (self.certificates.get(arn.rpartition("/")[2]) for arn in thing.principals)
@@ -328,7 +353,7 @@ def _thing_kept(watch: Watch, call: Call | None) -> Iterator[str]:
     if call is not None and call.service != "iot":
         return
     for name, thing in watch.things.items():
-        active = watch.active_on(thing)
+        active = [one for one in watch.active_on(thing) if one.number not in watch.by_hand]
         if not active:
             continue
         written_by = thing.attributes.get(OWNER_ATTRIBUTE)
@@ -453,7 +478,7 @@ def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
         over = decision.get("outcome", {}).get("S") in ("rejected", "replaced") or certificate.status == "REVOKED"
         begun = watch.item(f"certificate#{certificate_id}").get("intent", {}).get("M", {}).get("outcome", {}).get("S")
         over |= certificate.status == "INACTIVE" and begun == "replaced"  # and its follower was taken away since
-        excused = over or certificate.number in watch.by_hand
+        excused = over or certificate.number in watch.by_hand or watch.waits_for_approval(certificate)
         if not denied and certificate_id not in watch.taken_away and not excused:
             wanted[decision.get("asks_for", decision.get("thing_name", {})).get("S", "?")].append(certificate)
     for name, certificates in wanted.items():
@@ -488,7 +513,7 @@ def _attributes(watch: Watch, certificate: DeviceCertificate) -> Iterator[str]:
         written_by = thing.attributes.get(OWNER_ATTRIBUTE, "")
         if owner != certificate.certificate_id:
             continue
-        if written_by not in watch.owned[thing.name]:
+        if written_by not in watch.owned[thing.name] and not _shares(watch, written_by, [certificate]):
             yield f"{thing.name} is {watch.name_of(owner)}'s, and bears what {watch.name_of(written_by)} wrote"
         given = [dict(rules.attributes) for rules in watch.rules_of(certificate)]
         fits = any(_has_templates(one) or one.items() <= thing.attributes.items() for one in given)
@@ -504,8 +529,12 @@ def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
     for name, thing in watch.things.items():
         if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
-            waits = owner is not None and owner.status in ("ACTIVE", "PENDING_ACTIVATION")
-            if owner and waits and owner.certificate_id not in watch.detached:
+            if owner is None or owner.number in watch.by_hand or owner.certificate_id in watch.detached:
+                continue
+            # What waits and will have this very thing, or be asked about only then, has not left it.
+            has_left = owner.status == "ACTIVE" or name != watch.name_for(owner)
+            has_left &= not watch.waits_for_approval(owner)
+            if has_left and owner.status in ("ACTIVE", "PENDING_ACTIVATION"):
                 yield f"thing {name} was made for {watch.name_of(owner.certificate_id)}, and is nobody's"
 
 

@@ -3,7 +3,7 @@
 KNOWN are those behind promises that were broken once; OTHERS, whoever may meet a look at a certificate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jitr.decisions import Word
@@ -31,13 +31,17 @@ def _refusal_and_return() -> Prepared:
     world = ExploredWorld(home={})
     other, device = world.device("other", begins=-2), world.device("device")
     world.begin_and_die(other, "TransactWriteItems")
-    world.console(other, "INACTIVE")()
     refuses = world.look("register-1", device)
     world.clock.advance(335)
-    gives_back = world.look("register-2", other, device)
+    deactivates, gives_back = world.console(other, "INACTIVE"), world.look("register-2", other, device)
+
+    def return_name() -> None:
+        deactivates()
+        gives_back()
+
     return world, {
         "a look at `device`, whose name `other` has claimed": refuses,
-        "one that gives the name back, then looks at `device`": gives_back,
+        "the console deactivates `other`; a look gives its name back, then looks at `device`": return_name,
     }
 
 
@@ -105,13 +109,13 @@ KNOWN = (
 Other = Callable[[ExploredWorld, Any], Act]
 
 
-def _meeting(other: Other, *, hook: bool = False, **settings: Any) -> Callable[[], Prepared]:
-    """A look at a first certificate of a name, and somebody else."""
+def _meeting(other: Other, *, hook: Sequence[str | None] = (), **settings: Any) -> Callable[[], Prepared]:
+    """A look at a first certificate of a name, and somebody else; with a hook that gives these answers in turn."""
 
     def prepare() -> Prepared:
         world = ExploredWorld(home=settings | ({"hook": HOOK_ARN} if hook else {}), hostile={})
         if hook:
-            world.hook()
+            world.hook(hook)
         device = world.device("device")
         look = world.look("register", device)
         return world, {"a look at `device`": look, "the other": other(world, device)}
@@ -151,6 +155,24 @@ def _deployment(world: ExploredWorld, device: Any) -> Act:
     return run
 
 
+def _narrowed(world: ExploredWorld, device: Any) -> Act:
+    """A look under rules that refuse it for good."""
+    world.deploy(common_name="gateway-[0-9]+")
+    return world.look("register-2", device)
+
+
+def _to_be_approved(world: ExploredWorld, device: Any) -> Act:
+    """A look under rules that let it wait for an operator."""
+    world.deploy(enrollment=EnrollmentRule.APPROVE)
+    return world.look("register-2", device)
+
+
+def _narrower(world: ExploredWorld, _old: Any, new: Any) -> Act:
+    """A look under rules that do not let it follow yet."""
+    world.deploy(rotation_window=10 * int(DAY))
+    return world.look("register-2", new)
+
+
 def _sharing(world: ExploredWorld, _device: Any) -> Act:
     world.deploy(HOSTILE, on_replacement=OnReplacement.SHARE)
     return world.look("register-2", world.device("evil", ca=HOSTILE))
@@ -160,14 +182,19 @@ def _twin_name(world: ExploredWorld, _device: Any) -> Act:
     return world.look("register-2", world.device("second", begins=-2))
 
 
-def _retirement() -> Prepared:
-    """The sweep retires the old one, and the console takes the new one away."""
-    world = ExploredWorld(home={})
-    world.bring_up(world.device("old", begins=-300, ends=30))
-    new = world.device("new")
-    world.bring_up(new)
-    world.clock.advance(3700)
-    return world, {"the sweep": world.sweep(), "bob revokes `new`": world.take_away("operator-bob", new, Word.REVOKED)}
+def _retirement(other: Callable[[ExploredWorld, Any, Any], Act]) -> Callable[[], Prepared]:
+    """The sweep, which retires the old certificate, and somebody else."""
+
+    def prepare() -> Prepared:
+        world = ExploredWorld(home={}, hostile={})
+        old = world.device("old", begins=-300, ends=30)
+        world.bring_up(old)
+        new = world.device("new")
+        world.bring_up(new)
+        world.clock.advance(3700)
+        return world, {"the sweep, which retires `old`": world.sweep(), "the other": other(world, old, new)}
+
+    return prepare
 
 
 def _approval_and_revoke() -> Prepared:
@@ -183,6 +210,8 @@ def _approval_and_revoke() -> Prepared:
 _ON_ONE: dict[str, Other] = {
     "same-rules": lambda world, device: world.look("register-2", device),
     "renamed": _renamed,
+    "narrowed": _narrowed,
+    "to-be-approved": _to_be_approved,
     "deployment": _deployment,
     "same-name": _twin_name,
     "hostile-share": _sharing,
@@ -192,6 +221,7 @@ _ON_ONE: dict[str, Other] = {
     "revoke": lambda world, device: world.take_away("operator-bob", device, Word.REVOKED),
     "release": lambda world, device: world.release("operator-bob", device),
     "approve": lambda world, device: world.approve("operator-bob", device),
+    "console-active": lambda world, device: world.console(device, "ACTIVE"),
     "console-inactive": lambda world, device: world.console(device, "INACTIVE"),
     "console-revoked": lambda world, device: world.console(device, "REVOKED"),
     "console-delete": lambda world, device: world.console(device, "delete"),
@@ -204,20 +234,48 @@ _ON_ROTATION: dict[str, Callable[[ExploredWorld, Any, Any], Act]] = {
     "release-new": lambda world, _old, new: world.release("operator-bob", new),
     "console-delete-old": lambda world, old, _new: world.console(old, "delete"),
     "console-revoke-new": lambda world, _old, new: world.console(new, "REVOKED"),
+    "console-inactive-old": lambda world, old, _new: world.console(old, "INACTIVE"),
+    "second-follower": lambda world, _old, _new: world.look("register-2", world.device("second", begins=-0.5)),
+    "narrower": _narrower,
     "hostile": lambda world, _old, _new: world.look("register-2", world.device("evil", ca=HOSTILE)),
 }
+_ON_RETIREMENT: dict[str, Callable[[ExploredWorld, Any, Any], Act]] = {
+    "revoke-new": lambda world, _old, new: world.take_away("operator-bob", new, Word.REVOKED),
+    "revoke-old": lambda world, old, _new: world.take_away("operator-bob", old, Word.REVOKED),
+    "release-old": lambda world, old, _new: world.release("operator-bob", old),
+    "console-inactive-new": lambda world, _old, new: world.console(new, "INACTIVE"),
+    "console-delete-new": lambda world, _old, new: world.console(new, "delete"),
+    "console-revoke-old": lambda world, old, _new: world.console(old, "REVOKED"),
+    "third": lambda world, _old, _new: world.look("register-2", world.device("third", begins=-0.5)),
+}
+# Two certificates of one name under one CA, and what the CA says about that.
+_ONE_NAME = {"share": OnReplacement.SHARE, "reject": OnReplacement.REJECT}
+# What a hook answers, in turn: a name, or that the device is refused.
+_NAMES, _REFUSES, _RETURNS = ("{n}",), ("a", None), ("a", "b")
 OTHERS = (
     *(Pair(f"look-{name}", f"a first look, and {name}", _meeting(other)) for name, other in _ON_ONE.items()),
     *(
+        Pair(f"{name}-same-name", f"two certificates of one name, {name}", _meeting(_twin_name, on_replacement=word))
+        for name, word in _ONE_NAME.items()
+    ),
+    *(
+        Pair(f"hook-{name}", f"a look with a hook that names anew each time, and {name}", _meeting(other, hook=_NAMES))
+        for name, other in _ON_ONE.items()
+    ),
+    *(
         Pair(
-            f"hook-{name}",
-            f"a look with a hook that names anew each time, and {name}",
-            _meeting(_ON_ONE[name], hook=True),
+            f"hook-{how}-{name}",
+            f"a look with a hook that {how} every other time, and {name}",
+            _meeting(_ON_ONE[name], hook=answers),
         )
-        for name in ("same-rules", "sweep", "revoke", "release", "console-delete")
+        for how, answers in (("refuses", _REFUSES), ("returns", _RETURNS))
+        for name in ("same-rules", "sweep", "deny", "release", "console-delete", "deployment")
     ),
     *(Pair(f"rotation-{name}", f"a rotation, and {name}", _rotation(other)) for name, other in _ON_ROTATION.items()),
-    Pair("retirement-revoke", "a retirement, and the follower is revoked", _retirement),
+    *(
+        Pair(f"retirement-{name}", f"a retirement, and {name}", _retirement(other))
+        for name, other in _ON_RETIREMENT.items()
+    ),
     Pair("approval-and-revoke", "two operators", _approval_and_revoke),
 )
 ALL_PAIRS = (*KNOWN, *OTHERS)

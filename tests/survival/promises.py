@@ -6,7 +6,11 @@ from typing import Any, Literal
 
 from jitr.attributes import plain
 from jitr.decisions import Owner, Record
+from jitr.iot import AwsIot
 from jitr.items import to_owner, to_record
+from jitr.pacing import Pacer
+from jitr.registry import Registry
+from jitrctl.operating import Operator
 from simulation import Authority, Aws, Call, Deployment, Died, Leaf, Moment
 from simulation.deployment import ca_rules, rules
 from simulation.iot.certificates import DeviceCertificate
@@ -83,6 +87,19 @@ class Promises:
         self.aws.fault = die
         self.mapping.poll()
         self.aws.fault = None
+
+    def operator(self, name: str = "ann", *, ahead: timedelta = timedelta(0)) -> Operator:
+        """An operator with jitrctl, whose laptop's clock is so far ahead of the functions'."""
+        client = self.account.client("iot", caller=name)
+        return Operator(
+            client=client,
+            iot=AwsIot(client, Pacer(0), clock=self.clock.now),
+            registry=Registry(self.account.client("dynamodb", caller=name), self.deployment.settings.registry_table),
+            rules=self.deployment.rules,
+            clock=lambda: self.clock.now() + ahead,
+            monotonic=self.clock.monotonic,
+            sleep=self.clock.sleep,
+        )
 
     def certificate(self, leaf: Leaf) -> DeviceCertificate:
         return self.account.iot.certificates.by_id[leaf.certificate_id]

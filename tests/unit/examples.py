@@ -50,6 +50,7 @@ MOST = Decision(
     enrollment="fedcba9876543210",
     attempts=3,
     after=NOW - DAY,
+    verdict_seen=4,
 )
 ACTIVATION = replace(
     MOST, outcome=Outcome.ACTIVATED, status=Status.ACTIVE, reason=None, detail=None, replaces=None, replaced_by=None

@@ -5,13 +5,16 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from jitr import admission
+from jitr import admission, checks, library_reader
 from jitr.admission import ORDER, Identity, Verdict, thing_name_of
+from jitr.damage import Damaged
+from jitr.encoding import Encoded
 from jitr.errors import Reason, Rejected
 from jitr.rules import CHECKS, HOOK, CheckMode
 from tests.cases import factories
@@ -57,6 +60,23 @@ def test_the_catalogue(case: Case) -> None:
         with pytest.raises(Rejected) as refusal:
             application.admit()
         assert refusal.value.reason is case.expected, f"{case.description} {refusal.value}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_catalogue_holds_where_the_second_reader_reads_everything(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Encoded) -> NoReturn:
+        raise Damaged("the library is not asked")
+
+    application = case.make()
+    checks.read_certificate.cache_clear()
+    monkeypatch.setattr(library_reader, "read", refuse)
+    examination = application.examine()
+    checks.read_certificate.cache_clear()
+    assert (examination.refusal.reason if examination.refusal else None) is case.expected, case.description
+    if examination.certificate:
+        assert examination.certificate.was_read_again
 
 
 def test_the_catalogue_holds_every_reason_of_admission() -> None:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jitr.certificates import Certificate, KeyFacts, Reader
+from jitr.certificates import Certificate, Reader
+from jitr.contents import KeyFacts
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
 from jitr.rules import TEMPLATE_FIELDS

@@ -202,12 +202,75 @@ def test_a_record_without_a_decision_settles_nothing() -> None:
 
 @pytest.mark.parametrize("word", Word)
 @pytest.mark.parametrize("decision", [DECISION, HELD], ids=["decided", "held"])
-@pytest.mark.parametrize(("later", "settled"), [(-MOMENT, True), (0 * MOMENT, True), (MOMENT, False)])
-def test_an_operators_word_after_the_decision_unsettles_it(
-    word: Word, decision: Decision, later: timedelta, *, settled: bool
+@pytest.mark.parametrize("ahead", [-DAY, 0 * DAY, DAY], ids=["a clock behind", "the same clock", "a clock ahead"])
+@pytest.mark.parametrize(("seen", "settled"), [(3, True), (2, False), (0, False), (None, False)])
+def test_a_verdict_that_the_decision_has_not_seen_unsettles_it_whatever_the_clocks_say(
+    word: Word, decision: Decision, ahead: timedelta, seen: int | None, *, settled: bool
 ) -> None:
-    record = Record(decision=decision, verdict=said(word, NOW + later))
+    record = Record(decision=replace(decision, verdict_seen=seen), verdict=replace(said(word, NOW + ahead), version=3))
     assert record.settles(REPEATED, sent_at=NOW, now=NOW, rules_digest="rules") is settled
+    assert record.has_new_verdict is not settled
+
+
+def test_a_verdict_of_an_earlier_jitrctl_is_told_from_the_next_one() -> None:
+    uncounted = said(Word.APPROVED)
+    counted = replace(uncounted, version=uncounted.number + 1)
+    decision = replace(HELD, verdict_seen=uncounted.number)
+    assert not Record(decision=decision, verdict=uncounted).has_new_verdict
+    assert Record(decision=decision, verdict=counted).has_new_verdict
+
+
+RELEASE = replace(said(Word.RELEASED), version=2, of_registration=DECISION.registered_at, of_status=Status.INACTIVE)
+BACK = NOW + 60 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "registered_at", "is_news"),
+    [
+        # what it releases, which is about to be deleted
+        (RELEASE, Status.INACTIVE, DECISION.registered_at, False),
+        (RELEASE, Status.PENDING_ACTIVATION, DECISION.registered_at, False),
+        (replace(RELEASE, of_status=Status.REVOKED), Status.REVOKED, DECISION.registered_at, False),
+        # what somebody did to it afterwards
+        (RELEASE, Status.REVOKED, DECISION.registered_at, True),
+        (RELEASE, Status.ACTIVE, DECISION.registered_at, True),
+        # another registration
+        (RELEASE, Status.INACTIVE, BACK, True),
+        (RELEASE, Status.REVOKED, BACK, True),
+        # it was not registered when it was released
+        (replace(RELEASE, of_registration=None, of_status=None), Status.INACTIVE, BACK, True),
+        # an earlier version of jitrctl did not say what it released
+        (said(Word.RELEASED), Status.INACTIVE, DECISION.registered_at, False),
+        (said(Word.RELEASED), Status.REVOKED, BACK, False),
+    ],
+)
+def test_a_release_explains_the_status_of_the_registration_that_it_ends(
+    verdict: Verdict, status: Status, registered_at: datetime, *, is_news: bool
+) -> None:
+    found = replace(DECISION, outcome=Outcome.FOUND, status=status, registered_at=registered_at)
+    assert Record(verdict=verdict).is_news(found) is is_news
+
+
+@pytest.mark.parametrize("verdict", [RELEASE, said(Word.RELEASED)], ids=["counted", "of an earlier jitrctl"])
+def test_a_status_found_after_a_later_decision_is_news_under_any_release(verdict: Verdict) -> None:
+    later = replace(DECISION, registered_at=BACK)
+    for status in (Status.INACTIVE, Status.REVOKED):
+        found = replace(later, outcome=Outcome.FOUND, status=status)
+        assert Record(decision=later, verdict=verdict).is_news(found)
+
+
+@pytest.mark.parametrize(
+    ("word", "explained"),
+    [
+        (Word.DENIED, {Status.INACTIVE}),
+        (Word.DEACTIVATED, {Status.INACTIVE}),
+        (Word.REVOKED, {Status.INACTIVE, Status.REVOKED}),
+        (Word.APPROVED, set()),
+        (Word.RELEASED, set()),
+    ],
+)
+def test_a_verdict_explains_the_status_that_it_orders(word: Word, explained: set[Status]) -> None:
+    assert {status for status in Status if said(word).explains(status)} == explained
 
 
 def test_without_an_operator_a_record_settles_what_its_decision_settles() -> None:

@@ -49,6 +49,10 @@ def test_string_types_case_and_spaces_do_not_count(name: bytes) -> None:
         distinguished_name([attribute(COMMON_NAME, b"Factory CA")], [attribute(ORGANIZATION, b"Acme")]),
         distinguished_name([attribute(ORGANIZATION, b"Acme"), attribute(COMMON_NAME, b"Factory CA")]),
         distinguished_name([attribute(ORGANIZATION, b"Acme")]),
+        distinguished_name(
+            [attribute(ORGANIZATION, b"Acme")],
+            [attribute(COMMON_NAME, b"Factory CA"), attribute(COMMON_NAME, b"Factory CA")],
+        ),
         distinguished_name(),
         ACME[:-1],
         b"",

@@ -191,6 +191,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "enrollment.unchanged",  # what the claim rests on, besides
         "registry.claim",
         "apply AddThingToThingGroup",
+        "iot.take_turn",
         "apply SetStatus",
         "announcer.announce",
         "registry.record",
@@ -198,7 +199,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
     assert world.statuses_set == [Status.ACTIVE]
     world.announcer.announce.assert_called_once_with(decision)
     run = world.registry.claim.call_args.kwargs["run"]
-    world.registry.record.assert_called_once_with(decision, Record(), run=run)
+    world.registry.record.assert_called_once_with(decision, Record(), run=run, tried="sensor-0001", taken_back=())
 
 
 def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
@@ -221,6 +222,7 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         asks_for="sensor-0001",
         crl='"1"',
         enrollment=NO_ENTRIES.digest,
+        verdict_seen=0,
     )
     assert decision.serial
     assert decision.twin_id
@@ -349,9 +351,10 @@ def test_a_final_refusal_is_written_down_then_carried_out_then_announced_and_rec
     )
     assert decision.detail
     assert "gateway-0001" in decision.detail
-    assert refused.names[4:] == ["registry.intend", "apply SetStatus", "announcer.announce", "registry.record"]
+    carried_out = ["registry.intend", "iot.take_turn", "apply SetStatus", "announcer.announce", "registry.record"]
+    assert refused.names[4:] == carried_out
     assert refused.statuses_set == [status]
-    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY)
+    refused.registry.intend.assert_called_once_with(decision, Record(), run=ANY, takes_back=())
 
 
 def test_a_final_refusal_can_leave_the_certificate_as_it_is(refused: World) -> None:
@@ -606,6 +609,7 @@ def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
         "registry.intend",
         "apply DetachPolicy",
         "apply DetachThingPrincipal",
+        "iot.take_turn",
         "apply SetStatus",
         "announcer.announce",
         "registry.record",
@@ -832,8 +836,9 @@ def test_an_older_look_is_made_again_right_before_the_status_is_set(world: World
     decision = world.decide()
     assert decision.outcome is Outcome.ACTIVATED
     assert decision.decided_at == world.now
-    assert world.names[-5:] == [
+    assert world.names[-6:] == [
         "apply AddThingToThingGroup",
+        "iot.take_turn",
         "iot.describe",
         "apply SetStatus",
         "announcer.announce",
@@ -857,7 +862,7 @@ def test_somebody_who_acted_while_we_were_slow_is_not_overruled(world: World, ch
 
 
 def test_a_slow_refusal_looks_again_too(refused: World) -> None:
-    def intend(_decision: Decision, _record: Record, *, run: str) -> None:  # noqa: ARG001 -- as Registry.intend
+    def intend(_decision: Decision, _record: Record, *, run: str, takes_back: Any) -> None:  # noqa: ARG001 -- as Registry.intend
         refused.now += 6 * SECOND
         refused.application = refused.application.with_device(status=Status.ACTIVE)
 

@@ -3,6 +3,7 @@
 import base64
 import random
 import textwrap
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -281,6 +282,30 @@ def test_the_index_agrees_with_pycas_lookup(listed: dict[int, int | None], asked
         assert (ours is None) == (theirs is None), serial
         if ours and theirs and listed[serial] is not None:
             assert theirs.extensions.get_extension_for_class(x509.CRLReason).value.reason.name == _snake(ours.name)
+
+
+# Where a number's width in two's complement changes: on both sides of every power of two.
+edges = st.builds(
+    lambda bits, step, negative: (-1 if negative else 1) * 2**bits + step,
+    st.integers(0, 158),
+    st.sampled_from([-1, 0, 1]),
+    st.booleans(),
+)
+
+
+@given(listed=st.sets(edges, min_size=1, max_size=20), asked=st.sets(edges, max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_negative_serial_numbers_and_powers_of_two_are_found_as_pyca_reads_them(
+    listed: set[int], asked: set[int]
+) -> None:
+    der = issue_crl(factory(), [entry(serial) for serial in sorted(listed)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cryptography warns of a serial number that is not positive
+        theirs = {one.serial_number for one in x509.load_der_x509_crl(der)}
+    assert theirs == listed
+    crl = read(der)
+    for serial in listed | asked | {-one for one in listed} | {~one for one in listed}:
+        assert (crl.reason_of(serial) is not None) == (serial in theirs), serial
 
 
 def _snake(camel: str) -> str:

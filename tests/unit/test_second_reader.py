@@ -233,7 +233,7 @@ def test_one_that_stands_there_twice_is_none() -> None:
 
 def test_nothing_is_known_of_any_where_one_has_no_name() -> None:
     found = read(extensions=extensions(tlv(SEQUENCE, tlv(OCTET_STRING)))).extensions
-    assert found.why_unreadable("2.5.29.15") == "extensions: one has no object identifier"
+    assert found.why_unreadable("2.5.29.15") == "the list of extensions cannot be read: one has no object identifier"
 
 
 def test_a_directory_name_with_an_underscore_is_read_as_trust_and_go_writes_it() -> None:
@@ -260,5 +260,11 @@ def test_times_are_in_utc_and_in_the_right_century() -> None:
 
 
 def test_the_library_alone_reads_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_reader, "read", lambda _: pytest.fail("the second reader was asked"))
-    assert Certificate.from_pem(factory().leaf(extensions=[x509.BasicConstraints(ca=False, path_length=None)]))
+    def refuse(_: Encoded) -> Contents:
+        raise AssertionError("the second reader was asked")
+
+    monkeypatch.setattr(second_reader, "read", refuse)
+    assert (
+        Certificate.from_pem(factory().leaf(extensions=[x509.BasicConstraints(ca=False, path_length=None)])).reader
+        is Reader.LIBRARY
+    )

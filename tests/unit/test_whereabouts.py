@@ -135,7 +135,7 @@ def test_homes_come_back_as_they_were_written() -> None:
     assert Homes.from_json(homes.to_json()) == homes
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"homes": 7}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"homes": 7}', '{"homes": {}}'])
 def test_homes_that_cannot_be_read_are_told(text: str) -> None:
     with pytest.raises(Misconfigured, match=r"hub\.json cannot be read"):
         Homes.from_json(text)

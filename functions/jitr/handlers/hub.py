@@ -1,6 +1,7 @@
 """The `hub` function: the fleet's decision events, in batches of a queue, into one table; and who is out of place.
 
-    unreadable, of another fleet, forged   fails; after ten receives SQS moves it to the dead-letter queue
+    unreadable, of another fleet or of an
+    account that is not the fleet's        fails; after ten receives SQS moves it to the dead-letter queue
     older than what is known, or known     dropped
     any other failure                      fails, and comes again when its visibility timeout is over
     out of place                           announced (at least once, under one id), then recorded
@@ -69,7 +70,7 @@ class Hub:
 
     def _take(self, message_id: str, body: str) -> bool:
         try:
-            self._learn(Statement.parse(body, fleet=self._settings.fleet))
+            self._learn(self._admitted(Statement.parse(body, fleet=self._settings.fleet)))
         except UnreadableEvent as error:
             self._logger.warning("message is unreadable", extra={"message_id": message_id, "why": str(error)})
             self._counts.add(UNREADABLE_MESSAGES)
@@ -79,6 +80,12 @@ class Hub:
         else:
             return True
         return False
+
+    def _admitted(self, statement: Statement) -> Statement:
+        """A statement of one of the fleet's accounts: the bus may be open to their whole organization."""
+        if statement.account_id not in self._homes.accounts:
+            raise UnreadableEvent(f"sent by {statement.account_id}, which is no account of the fleet")
+        return statement
 
     def _learn(self, statement: Statement) -> None:
         known = self._table.of(statement.certificate_id, statement.place)

@@ -4,22 +4,23 @@ What happens to a message (the rest is registration.py's):
 
     unreadable                          dead-letter queue at once, whole, with the reason
     decided, or settled before          deleted
-    certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then gone
+    certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then dropped
     throttled, unavailable              put off: three times for seconds, then for up to 15 minutes; left to the sweep
                                         at the twelfth receive, an hour after the first
     not permitted (IAM, KMS)            the same, counted in a metric that has an alarm
     overtaken                           put off for seconds
     right behind the first event        put off for seconds, once, unless that one is decided
     held, and not its turn              put off for minutes
-    any other failure                   put off for longer; dead-lettered at the tenth, with the reason
+    any other failure                   put off for longer; dead-lettered at the tenth failure, with the reason
     not reached before the deadline     put off
     received more than three times      last, and alone: its neighbours are deleted or put off before it is touched
     put off for the hundredth time      left to the sweep, whatever it waits for
     received more than 500 times        dead-lettered untouched, with the reason: it may be what ends the function
 
 The batch's answer names the messages that are to come again; all others are deleted by Lambda
-(`ReportBatchItemFailures`). What is counted is sent again as a new message that carries the count, for the queue counts
-put-offs too. The function itself never fails for a message's sake, since that fails the whole batch.
+(`ReportBatchItemFailures`). Nothing is sent to the function's own queue, since Lambda stops such a loop; failures are
+counted in the registry table (failure_count.py). The function itself never fails for a message's sake, since that fails
+the whole batch.
 
 A message that is left to the sweep is deleted. That loses nothing: the sweep finds every certificate that is pending
 without a decision, that is held, or on which an attempt is unfinished (forgotten.py). A message that is put off is in
@@ -46,6 +47,7 @@ from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, NotPermitted, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
+from jitr.failure_count import FailureCount
 from jitr.handlers import IN_LAMBDA, start
 from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
@@ -61,7 +63,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _FAILURES_UNTIL_DEAD = 10
-_MISSES_UNTIL_GONE = 3
+# A certificate is registered before its event is published. If AWS IoT does not know it after this time, at the third
+# receive, it was deleted, or the event is forged. Should it exist, the sweep finds it.
+_RECEIVES_UNTIL_GONE = 3
+_AGE_UNTIL_GONE = timedelta(seconds=10)
 _RECEIVES_UNTIL_ALONE = 3
 _LONGEST_PUT_OFF = 900  # seconds
 # A message that waits for AWS: its first pauses are short, for a throttle in a storm is over soon; then each is twice
@@ -89,12 +94,14 @@ class Register:
         queue: RegistrationsQueue,
         announcer: Announcer,
         *,
+        failures: FailureCount,
         pacer: Pacer,
         clock: Callable[[], datetime],
     ) -> None:
         self._registration = registration
         self._queue = queue
         self._announcer = announcer
+        self._failures = failures
         self._pacer = pacer
         self._clock = clock
 
@@ -104,7 +111,7 @@ class Register:
 
     def batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on every message of an SQS batch; the answer names those that are to come again."""
-        batch = _Batch(self._registration, self._queue, self._announcer, time_is_left, self._clock)
+        batch = _Batch(self._registration, self._queue, self._announcer, self._failures, time_is_left, self._clock)
         batch.take([Message.from_record(record) for record in records])
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in batch.again]}
 
@@ -131,12 +138,14 @@ class _Batch:
         registration: Registration,
         queue: RegistrationsQueue,
         announcer: Announcer,
+        failures: FailureCount,
         time_is_left: Callable[[], bool],
         clock: Callable[[], datetime],
     ) -> None:
         self._registration = registration
         self._queue = queue
         self._announcer = announcer
+        self._failures = failures
         self._time_is_left = time_is_left
         self._clock = clock
         self._known: dict[str, Record] = {}
@@ -224,7 +233,7 @@ class _Batch:
                 time_is_left=self._time_is_left,
             )
         except CertificateUnknown:
-            self._miss(message, certificate_id)
+            self._miss(message, event)
         except NotItsTurn as error:
             self._put_off(message, event, str(error), least=30, most=300)
         except Overtaken as error:
@@ -247,11 +256,11 @@ class _Batch:
                 )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
-    def _miss(self, message: Message, certificate_id: str) -> None:
+    def _miss(self, message: Message, event: RegistrationEvent) -> None:
         """Give a certificate that AWS IoT does not know the time to arrive everywhere, twice."""
-        missed = replace(message, misses=message.misses + 1)
-        if missed.misses < _MISSES_UNTIL_GONE:
-            self._count(missed, "AWS IoT does not know the certificate", least=5)
+        certificate_id, age = event.certificate_id, self._clock() - message.sent_at
+        if message.receives + message.misses < _RECEIVES_UNTIL_GONE or age < _AGE_UNTIL_GONE:
+            self._put_off(message, event, "AWS IoT does not know the certificate", least=5)
         else:
             self._guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
             self._announcer.outcome(Outcome.GONE, certificate_id)
@@ -259,11 +268,14 @@ class _Batch:
     def _fail(self, message: Message, event: RegistrationEvent, error: Exception) -> None:
         """Give a message that failed for a reason of ours another chance, nine times; called where it is caught."""
         self._announcer.failure("message failed", message_id=message.id, certificate_id=event.certificate_id)
-        failed = replace(message, failures=message.failures + 1)
-        if failed.failures >= _FAILURES_UNTIL_DEAD:
-            self._dead_letter(message, f"failed {failed.failures} times: {error}")
+        # What cannot be counted is counted by its receives, so that it ends too.
+        counted = [message.receives]
+        self._guarded(lambda: counted.append(self._failures.add(message.id, self._clock())))
+        failures = message.failures + counted[-1]
+        if failures >= _FAILURES_UNTIL_DEAD:
+            self._dead_letter(message, f"failed {failures} times: {error}")
         else:
-            self._count(failed, f"failed: {type(error).__name__}", most=5 * 2**failed.failures)
+            self._put_off(message, event, f"failed: {type(error).__name__}", most=5 * 2**failures)
 
     def _wait(self, message: Message, event: RegistrationEvent, error: Unavailable, *, most: int) -> None:
         """Put off what waits for AWS, for up to `most` seconds at first; called where the error is caught."""
@@ -301,13 +313,6 @@ class _Batch:
         )
         if self._known and self._time_is_left():  # else the registry does not answer, or there is no time to ask it
             self._guarded(lambda: self._registration.leave_to_sweep(event.certificate_id))
-
-    def _count(self, message: Message, why: str, *, least: int = 1, most: int = 15) -> None:
-        """Put a message off, and count that."""
-        counts = {"failures": message.failures, "misses": message.misses}
-        self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, **counts)
-        if not self._guarded(lambda: self._queue.count(message, least=least, most=min(most, _LONGEST_PUT_OFF))):
-            self.again.append(message.id)  # it stays in the queue, uncounted
 
     def _dead_letter(self, message: Message, reason: str) -> None:
         if not self._guarded(lambda: self._queue.dead_letter(message, reason)):
@@ -357,7 +362,8 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         clock=_now,
     )
     queue = RegistrationsQueue(boto3.client("sqs", config=CLIENT_CONFIG), settings)
-    return Register(registration, queue, announcer, pacer=pacer, clock=_now), announcer
+    failures = FailureCount(dynamodb, settings.registry_table)
+    return Register(registration, queue, announcer, failures=failures, pacer=pacer, clock=_now), announcer
 
 
 _built = functools.cache(lambda: build(os.environ))

@@ -24,6 +24,7 @@ from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep
 from jitr.telemetry import SWEPT, Announcer, Counts
+from jitr.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -89,6 +90,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         rules=Rules.load(),
         iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
         registry=Registry(dynamodb, settings.registry_table),
+        withdrawals=Withdrawals(dynamodb, settings.registry_table),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         journal=journal,

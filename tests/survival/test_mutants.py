@@ -1,0 +1,44 @@
+"""Each mutant is killed by directed tests, and the explorer finds again what a mend closed (mutants.py)."""
+
+import pytest
+
+from tests.survival.mutants import MENDS, MUTANTS, ROOT, Change, Mend, Moved, Mutant, explored, mutated, survivors
+from tests.survival.pairs import ALL_PAIRS
+
+
+def _name(one: Mutant | Mend) -> str:
+    return one.name
+
+
+@pytest.mark.parametrize("one", [*MUTANTS, *MENDS], ids=_name)
+def test_what_a_mutant_replaces_is_in_the_source_once(one: Mutant | Mend) -> None:
+    with mutated(one.changes) as functions:
+        for change in one.changes:
+            assert (functions / "jitr" / change.file).read_text() != (ROOT / "functions/jitr" / change.file).read_text()
+
+
+@pytest.mark.parametrize("old", ["def gone_since(", "def "], ids=["not there", "there more than once"])
+def test_a_mutant_whose_text_is_not_there_once_is_an_error(old: str) -> None:
+    with pytest.raises(Moved), mutated([Change("claims.py", old, "")]):
+        pass
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=_name)
+def test_the_tests_that_a_mutant_names_exist(mutant: Mutant) -> None:
+    assert mutant.killed_by
+    for test in mutant.killed_by:
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text()
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("mutant", MUTANTS, ids=_name)
+def test_each_directed_test_of_a_mutant_fails_under_it(mutant: Mutant) -> None:
+    assert survivors(mutant) == []
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("mend", MENDS, ids=_name)
+def test_the_explorer_finds_what_a_mend_closed(mend: Mend) -> None:
+    assert mend.pair in [pair.name for pair in ALL_PAIRS]
+    assert f"BROKEN ({mend.promise})" in explored(mend)

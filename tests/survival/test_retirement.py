@@ -1,0 +1,73 @@
+"""Between the sweep's look at a replaced certificate and its UpdateCertificate: who acts then is not overruled."""
+
+from typing import Literal
+
+import pytest
+
+from jitr.attributes import plain
+from jitr.items import to_record
+from simulation import Authority, Call, Leaf, Moment
+from tests.survival.promises import Promises
+
+AUTHORITY = Authority.new("Factory")
+OVERLAP = 3700
+
+
+def rotated() -> tuple[Promises, Leaf, Leaf]:
+    """A world in which the first certificate is due to be retired, and the second one follows it."""
+    world = Promises({"factory": (AUTHORITY, {})})
+    old, new = world.issue("factory", begins=-300, ends=30), world.issue("factory")
+    assert world.come_up(old) == "ACTIVE"
+    assert world.come_up(new) == "ACTIVE"
+    world.clock.advance(OVERLAP)
+    return world, old, new
+
+
+@pytest.mark.parametrize("status", ["REVOKED", "INACTIVE"])
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_status_set_while_the_sweep_is_held_up_is_seen_before_it_retires(
+    which: str, status: Literal["REVOKED", "INACTIVE"]
+) -> None:
+    world, old, new = rotated()
+    acted: list[bool] = []
+    sent: list[str] = []
+
+    def act(call: Call, moment: Moment) -> None:
+        if call.caller != "sweep":
+            return
+        if call.operation == "UpdateCertificate" and moment == "before":
+            sent.append(call.parameters["newStatus"])
+        is_intent = call.operation == "UpdateItem" and old.certificate_id in repr(call.parameters["Key"])
+        if is_intent and moment == "after" and not acted:
+            acted.append(True)
+            world.set_status(old if which == "old" else new, status)
+            world.clock.sleep(8)  # a slow answer, or the wait for a turn
+
+    world.aws.fault = act
+    world.clock.spawn(lambda: world.deployment.sweep() and None)
+    world.clock.advance(60)
+    assert acted
+    assert sent == []
+    assert world.status(old if which == "old" else new) == status
+    assert world.status(new if which == "old" else old) == "ACTIVE"
+
+
+def test_an_intent_of_a_long_sweep_bears_the_time_at_which_it_was_written() -> None:
+    world, old, _ = rotated()
+    ages: list[float] = []
+
+    def slow(call: Call, moment: Moment) -> None:
+        if (call.caller, call.operation, moment) == ("sweep", "GetMetricStatistics", "before"):
+            world.clock.sleep(200)
+        if (call.caller, call.operation, moment) == ("sweep", "UpdateCertificate", "before"):
+            item = world.deployment.registry.items[f"certificate#{old.certificate_id}",]
+            intent = to_record(plain(item)).intent
+            assert intent
+            ages.append((world.clock.now() - intent.decided_at).total_seconds())
+
+    world.aws.fault = slow
+    world.clock.spawn(lambda: world.deployment.sweep() and None)
+    world.clock.advance(300)
+    assert ages
+    assert max(ages) < 5
+    assert world.status(old) == "INACTIVE"
