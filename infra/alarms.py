@@ -35,7 +35,7 @@ from jitr.telemetry import (
 _MINUTES = 60
 _DAY = 86_400
 # With more CAs than these, six alarms for each would come near the 500 resources that a template may hold.
-MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 35
+MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 40
 # The metrics that an alarm's expression may combine (CloudWatch guide, "Create an alarm based on a metric math
 # expression").
 _METRICS_IN_AN_ALARM = 10

@@ -14,7 +14,9 @@ from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
 from jitr.errors import Reason
 from jitr.registrations import Status
 
-SCHEMA = 2  # 2: a certificate's end is due in an item of its own; decisions name the one before
+# 2: a certificate's end is due in an item of its own; decisions name the one before.
+# 3: decisions say what their reason rests on, and whether the brake holds; brakes.
+SCHEMA = 3
 
 
 def certificate_key(certificate_id: str) -> str:
