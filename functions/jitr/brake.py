@@ -55,7 +55,7 @@ class Tally:
     @property
     def share(self) -> float:
         """Percent of the decisions that were refusals; 0 where nothing was decided."""
-        return EVERYTHING * self.refused / self.decisions if self.decisions else 0
+        return EVERYTHING * self.refused / self.decisions if self.decisions else 0.0
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(refused=self.refused + other.refused, others=self.others + other.others)
