@@ -218,12 +218,12 @@ def test_what_does_not_go_through_the_queue_is_done_while_it_is_behind(cloud: Cl
     assert cloud.journal.full_pass(factory().certificate_id).counts == {"ACTIVE": 1}
 
 
-@pytest.mark.usefixtures("counted")
 def recalls(wire: Wire) -> list[dict[str, Any]]:
     """What is read at once but for the brakes, of which each sweep reads the CAs' own."""
     return [one for one in wire.of("BatchGetItem") if "'brake#" not in str(one)]
 
 
+@pytest.mark.usefixtures("counted")
 def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
     cloud: Cloud, wire: Wire, listing: Listing
 ) -> None:
