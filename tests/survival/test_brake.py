@@ -134,6 +134,20 @@ def test_accepted_rejections_are_carried_out_and_no_others_are_held_for_a_day() 
     assert len(world.announced()) == 2
 
 
+def test_what_is_looked_at_daily_is_rejected_by_the_next_sweeps_once_accepted() -> None:
+    world = Crowd(**MENDED)
+    bad = world.come("badger", 25)
+    for seconds in (400, 1000, 4000):
+        world.aws.clock.advance(seconds)
+        world.sweep_and_decide(2)
+    held = world.of("PENDING_ACTIVATION", bad)
+    assert {decision.attempts for leaf in held if (decision := world.decision(leaf))} == {4}
+    world.aws.clock.advance(2 * 3600)
+    assert world.accept()
+    world.sweep_and_decide(2)
+    assert len(world.of("INACTIVE", bad)) == 25
+
+
 def test_a_brake_that_cannot_be_read_holds_and_counts_later() -> None:
     world = Crowd(**WRONG)
 
