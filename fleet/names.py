@@ -102,6 +102,24 @@ def account_id(value: object, place: Place) -> str | None:
     return written
 
 
+# By CloudFormation's resource types in each Region; tests/fleet/test_names.py compares it with cfn-lint's copy.
+REGIONS_WITHOUT_IOT_TYPES = frozenset(
+    {
+        "af-south-1",
+        "ap-east-2",
+        "ap-northeast-3",
+        "ap-south-2",
+        "ap-southeast-3",
+        "ap-southeast-4",
+        "ap-southeast-6",
+        "ap-southeast-7",
+        "ca-west-1",
+        "eu-central-2",
+        "mx-central-1",
+    }
+)
+
+
 def region(value: object, place: Place) -> str | None:
     """Read the name of a Region of one of the partitions aws, aws-cn and aws-us-gov."""
     written = text(value, place)
@@ -111,6 +129,12 @@ def region(value: object, place: Place) -> str | None:
         place.problem(
             f"is {shown(written)}, which is no Region of {', '.join(PARTITIONS)}",
             'write it like "eu-central-1", without an availability zone',
+        )
+        return None
+    if written in REGIONS_WITHOUT_IOT_TYPES:
+        place.problem(
+            f"is {written}, where CloudFormation lacks AWS::IoT::ThingType, ThingGroup, CACertificate and Logging",
+            "choose another Region: devices connect to it over the internet, wherever they are",
         )
         return None
     return written

@@ -94,6 +94,18 @@ class ResourceNames:
         """
         return f"jitr_{self.fleet}__{ca}".replace("-", "_")
 
+    @property
+    def layer(self) -> str:
+        return f"jitr-{self.fleet}-dependencies"
+
+    def role(self, what: str, region: str) -> str:
+        """A role's name: 64 characters at most, and the only one of its account, whatever the Region (IAM user guide).
+
+        It is fixed, since CloudFormation cuts a stack's name short in the names that it makes up, so that a policy on
+        `role/jitr-<fleet>-*` would miss the roles of a fleet with a long name.
+        """
+        return f"jitr-{self.fleet}-{what}-{region}"
+
     def alarm(self, what: str, ca: str | None = None) -> str:
         """An alarm's name; no part holds two hyphens in a row."""
         return "--".join([f"jitr-{self.fleet}", what, *([ca] if ca else [])])

@@ -59,6 +59,7 @@ class JitrFunction(Construct):
         role = iam.Role(
             self,
             "Role",
+            role_name=f"{name}-{cdk.Stack.of(self).region}",  # ResourceNames.role, with the function's name
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             inline_policies={
                 "function": iam.PolicyDocument(statements=[write_log, *statements, *key.use(*key_actions)])

@@ -54,6 +54,7 @@ class Forwarding(Construct):
         role = iam.Role(
             self,
             "Role",
+            role_name=names.role("forwarding", stack.region),
             assumed_by=iam.ServicePrincipal(
                 "events.amazonaws.com",
                 conditions={

@@ -11,6 +11,7 @@ from aws_cdk import aws_iot as iot
 from constructs import Construct
 
 from fleet.choices import IotLogging
+from fleet.resources import ResourceNames
 from infra.findings import acknowledge_wildcards
 
 _LEVELS = {IotLogging.OFF: "DISABLED"}
@@ -19,7 +20,7 @@ _LEVELS = {IotLogging.OFF: "DISABLED"}
 class AwsIotLogging(Construct):
     """AWS IoT writes its log, AWSIotLogsV2, at this level; the group's name is AWS's."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, level: IotLogging) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, names: ResourceNames, level: IotLogging) -> None:
         super().__init__(scope, construct_id)
         stack = cdk.Stack.of(self)
         group = stack.format_arn(
@@ -31,6 +32,7 @@ class AwsIotLogging(Construct):
         role = iam.Role(
             self,
             "Role",
+            role_name=names.role("iot-logging", stack.region),
             assumed_by=iam.ServicePrincipal(
                 "iot.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
             ),

@@ -250,6 +250,7 @@ class RegistrationPath(Construct):
         role = iam.Role(
             self,
             "RuleRole",
+            role_name=names.role("rules", stack.region),
             # Only this fleet's rules, in this account, may act in this role (confused deputy).
             assumed_by=iam.ServicePrincipal(
                 "iot.amazonaws.com",

@@ -84,6 +84,7 @@ class RegionStack(cdk.Stack):
         layer = lambda_.LayerVersion(
             self,
             "Dependencies",
+            layer_version_name=names.layer,
             code=layer_asset(target).code(),
             compatible_runtimes=[target.runtime],
             compatible_architectures=[target.architecture],
@@ -115,7 +116,7 @@ class RegionStack(cdk.Stack):
         )
         enrollment.make_after(things, *policies, registry, *registration.queues)
         if fleet.stack.iot_logging and LocalDifference.NO_IOT_LOGGING not in target.differences:
-            AwsIotLogging(self, "IotLogging", level=fleet.stack.iot_logging)
+            AwsIotLogging(self, "IotLogging", names=names, level=fleet.stack.iot_logging)
         central = Central.NONE
         if fleet.hub:
             central = Central.FORWARDS

@@ -67,6 +67,7 @@ class Sweeping(Construct):
         role = iam.Role(
             self,
             "ScheduleRole",
+            role_name=names.role("schedule", stack.region),
             assumed_by=iam.ServicePrincipal(
                 "scheduler.amazonaws.com",
                 conditions={

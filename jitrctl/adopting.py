@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitr.decisions import AnotherVerdict, Decision, Outcome
+from jitr.decisions import Decision, Outcome
 from jitr.registrations import Status
+from jitr.verdicts import AnotherVerdict
 from jitrctl.operating import OperatingError, OvertakenByColleague
 
 if TYPE_CHECKING:
     from jitr.certificates import Certificate
-    from jitr.decisions import Record
     from jitr.iot import AwsIot
+    from jitr.record import Record
     from jitr.registrations import DeviceRegistration
     from jitr.registry import Registry
 

@@ -20,7 +20,7 @@ from jitrctl.explaining import explain
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.decisions import Verdict
+    from jitr.verdicts import Verdict
     from jitrctl.stages import Stage
 
 EVENT_BUS = "default"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fleet.model import Ca, Fleet
-    from jitr.decisions import Record
+    from jitr.record import Record
     from jitr.registrations import ListedCertificate
     from jitrctl.ca_plan import FoundCa
     from jitrctl.stages import Stage

@@ -12,8 +12,8 @@ from jitr.errors import CertificateUnknown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitr.decisions import Record
     from jitr.iot import AwsIot
+    from jitr.record import Record
     from jitr.registry import Registry
     from jitr.rules import Rules
 

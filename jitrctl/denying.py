@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitr.decisions import Record
 from jitr.enrollment import Subject, SubjectKind
 from jitr.errors import CertificateUnknown
+from jitr.record import Record
 from jitr.registrations import Status
 from jitrctl.considering import twins_of, wait_out_claim
 from jitrctl.sightings import attached

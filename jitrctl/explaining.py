@@ -22,11 +22,19 @@ from botocore.exceptions import (
 from jitr.errors import NotPermitted
 
 _ACTION = "JitrctlAction"
-_IAM_SERVICES = {"monitoring": "cloudwatch"}
+_IAM_SERVICES = {"monitoring": "cloudwatch", "iotdata": "iot"}
 _IAM_NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9]+)")
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedException", "UnauthorizedOperation"})
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ForbiddenException",  # the IoT data plane's
+        "UnauthorizedException",
+        "UnauthorizedOperation",
+    }
+)
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _UNKNOWN_KEYS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 # The policy of a CA that names none; it is the checkout's, like the CDK app that deploys it.
+_NO_LEVEL = "DISABLED"
 _BUILT_IN_POLICY = Path(__file__).parents[1] / "policies" / "device.json"
 GOOD_STACK = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})
 
@@ -139,13 +140,29 @@ def _brakes(stage: Stage) -> dict[str, Engagement]:
 
 
 def iot_logging(stage: Stage) -> str | None:
-    """AWS IoT's default log level; "unknown" where it does not say, which is no reason to say nothing of the rest."""
+    """What AWS IoT logs: its default level, and events that have one of their own; None when it logs nothing.
+
+    "unknown" where it does not say, which is no reason to say nothing of the rest.
+    """
     try:
-        options = stage.iot.get_v2_logging_options()
+        options = stage.iot.get_v2_logging_options(**_with_events(stage))
     except ClientError as error:
         return None if error.response["Error"].get("Code") == "NotConfiguredException" else "unknown"
-    level = options.get("defaultLogLevel")
-    return None if options.get("disableAllLogs") or level in (None, "DISABLED") else str(level)
+    level = options.get("defaultLogLevel") or _NO_LEVEL
+    events = {
+        str(one["eventType"]): str(one["logLevel"])
+        for one in options.get("eventConfigurations", ())
+        if one.get("logLevel") and one["logLevel"] != level
+    }
+    if options.get("disableAllLogs") or {level, *events.values()} == {_NO_LEVEL}:
+        return None
+    return f"{level}, but {', '.join(map(' '.join, sorted(events.items())))}" if events else str(level)
+
+
+def _with_events(stage: Stage) -> dict[str, Any]:
+    """The parameter that has events' own levels answered too, where this boto3 knows it (December 2025)."""
+    shape = stage.iot.meta.service_model.operation_model("GetV2LoggingOptions").input_shape
+    return {"verbose": True} if shape and "verbose" in shape.members else {}
 
 
 def _policy_drift(stage: Stage, ca: Ca) -> str | None:

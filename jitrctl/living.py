@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fleet.model import Fleet
-    from jitr.decisions import Record
     from jitr.enrollment import Entry, Subject
+    from jitr.record import Record
 
 
 def hub_stage(fleet: Fleet) -> Stage | None:

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from jitr.decisions import AnotherVerdict, Verdict, Word
 from jitr.errors import CertificateUnknown, Unavailable
 from jitr.provisioning import SetStatus
 from jitr.registrations import Status
+from jitr.verdicts import AnotherVerdict, Verdict, Word
 from jitrctl.considering import twins_of, wait_out_claim
 from jitrctl.errors import Refused
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from jitr.decisions import Record
     from jitr.iot import AwsIot
+    from jitr.record import Record
     from jitr.registrations import DeviceRegistration
     from jitr.registry import Registry
     from jitr.rules import Rules

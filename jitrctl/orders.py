@@ -1,6 +1,6 @@
 """Operators' orders beside verdicts on certificates, as the registry keeps them: who gave them, when and why.
 
-A verdict is kept with its certificate (jitr/decisions.py). What changes a CA, the brake, or a device that stays what it
+A verdict is kept with its certificate (jitr/verdicts.py). What changes a CA, the brake, or a device that stays what it
 is, has no verdict, and leaves its trail here; jitrctl/giving.py says when.
 
     orders#<subject>    the latest orders about one subject, the last one last; before a stack there is no table

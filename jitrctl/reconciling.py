@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jitr.decisions import AnotherVerdict
 from jitr.errors import CertificateUnknown
 from jitr.examining import Examiner
 from jitr.hook import Hook
@@ -25,6 +24,7 @@ from jitr.provisioning import (
 )
 from jitr.registrations import Status
 from jitr.rules import CHECKS, CheckMode
+from jitr.verdicts import AnotherVerdict
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.operating import OvertakenByColleague

@@ -21,8 +21,10 @@ from jitrctl.holding import held_as
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitr.decisions import Owner, Record
+    from jitr.owners import Owner
+    from jitr.record import Record
     from jitrctl.across import Failed, Results
+    from jitrctl.live_connection import LiveConnection
     from jitrctl.orders import Given
     from jitrctl.scope import Scope
     from jitrctl.stages import Stage
@@ -91,6 +93,7 @@ class View:
     sightings: dict[str, Sighting] = field(default_factory=dict)  # by certificate id
     owners: dict[str, Owner] = field(default_factory=dict)  # thing name → who owns it there
     orders: dict[str, Given] = field(default_factory=dict)  # certificate id → the last order, where that was asked for
+    connections: dict[str, LiveConnection] = field(default_factory=dict)  # certificate id → its thing's, likewise
 
     @classmethod
     def of(cls, stage: Stage, known: Known) -> Self:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from jitr.decisions import Owner
+    from jitr.owners import Owner
     from jitrctl.sightings import Sighting, View
     from jitrctl.stages import Stage
 

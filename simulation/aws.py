@@ -49,7 +49,7 @@ from simulation.wire import attach
 if TYPE_CHECKING:
     from simulation.leaf import Leaf
 
-ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda"]
+ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "iot-data"]
 
 _READ_TIMEOUT = 5
 DEFAULT_CONFIG = Config(read_timeout=_READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3})
@@ -154,7 +154,8 @@ class Account:
         with _session_lock:
             client = _session.client(service, region_name=self.region, config=config.merge(_SPARED))
 
-        read_timeout: float = client.meta.config.read_timeout  # type: ignore[attr-defined]  # a Config's options
+        options: Any = client.meta.config
+        read_timeout: float = options.read_timeout
 
         def serve(operation: str, params: Params, attempt: int, invocation: str) -> Answer:
             call = Call(
@@ -260,4 +261,8 @@ class Account:
         return self._operations[key]
 
     def _parts(self, service: str) -> tuple[object, ...]:
-        return self.iot.parts if service == "iot" else (getattr(self, "functions" if service == "lambda" else service),)
+        if service == "iot":
+            return self.iot.parts
+        if service == "iot-data":
+            return (self.iot.connections,)
+        return (getattr(self, "functions" if service == "lambda" else service),)

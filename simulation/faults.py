@@ -94,6 +94,7 @@ _SERVER_ERROR = {
     "cloudwatch": "InternalServiceFault",
     "s3": "InternalError",
     "lambda": "ServiceException",
+    "iot-data": "InternalFailureException",
 }
 
 
@@ -109,6 +110,8 @@ def server_error(service: str) -> ServiceError:
 
 def denied(call: Call) -> ServiceError:
     """What a service answers when the caller's role lacks the permission; a fault hook raises it."""
+    if call.service == "iot-data":  # as ministack has it from AWS: without a word
+        return ServiceError("ForbiddenException", "Forbidden", status=403)
     code = "AccessDenied" if call.service in ("sqs", "s3", "cloudwatch") else "AccessDeniedException"
     text = f"User: arn:aws:sts::{call.account_id}:assumed-role/{call.caller} is not authorized to perform: {call.name}"
     return ServiceError(code, text, status=400 if call.service == "dynamodb" else 403)

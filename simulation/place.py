@@ -11,12 +11,14 @@ from simulation.clock import Clock
 class Undocumented:
     """Where nobody outside AWS knows, or AWS gives no figure; each default is the harder case for us."""
 
-    # Not confirmed that UpdateCertificate refuses REVOKED → ACTIVE (aws-facts §11).
+    # The guide says that REVOKED is final (aws-facts §4); no refusal was captured, and emulators allow the change.
     revoked_may_become_active: bool = True
-    # Whether an expired leaf is registered at its first CONNECT, or refused (aws-facts §11).
+    # Whether an expired leaf is registered at its first CONNECT, or refused (aws-facts §12).
     registers_outside_validity: bool = True
-    # DetachThingPrincipal takes several seconds (aws-facts §5, §11).
+    # DetachThingPrincipal takes several seconds (aws-facts §5, §12).
     detach_seconds: float = 5.0
+    # "Within a few minutes" a session ends whose certificate left ACTIVE (aws-facts §2).
+    session_seconds: float = 180.0
     # Whether a message that Lambda stops as part of a loop takes the batch that it came in with it (aws-facts §9).
     loop_stops_whole_batch: bool = True
 

@@ -5,12 +5,14 @@ from datetime import timedelta
 
 from jitr.case import Case
 from jitr.claims import is_being_decided
-from jitr.decisions import Decision, Outcome, Owner, Standing
+from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, Reason, Rejected
 from jitr.iot import AwsIot
+from jitr.owners import Owner
 from jitr.provisioning import AttachThingPrincipal, Claim, CreateThing, UpdateThing, plan
+from jitr.record import Standing
 from jitr.registrations import Status
 from jitr.registry import Registry
 from jitr.replacement import formers_of, owner_of, refuse_twin, refuse_wrong_owner, shares

@@ -15,9 +15,10 @@ from jitr import brake_items
 from jitr.attributes import key, plain
 from jitr.brake import Acceptance, Brake, Engagement, Tally
 from jitr.brake_items import brake_key, outdated, to_brake
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
 from jitr.edge import batch_get, calling
 from jitr.errors import Basis, Unavailable
+from jitr.record import Record
 from jitr.rules import CaRules
 
 if TYPE_CHECKING:

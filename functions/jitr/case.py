@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jitr.admission import Examination
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.examining import Examined
 from jitr.iot import AwsIot
 from jitr.provisioning import CreateThing, IotStep, SetStatus, UpdateThing
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules
 from jitr.value import value

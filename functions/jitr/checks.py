@@ -198,8 +198,8 @@ def check_extensions(application: Application) -> None:
     extensions = application.certificate.extensions
     if extensions.problem:
         raise Rejected(Reason.EXTENSIONS_UNREADABLE, extensions.problem)
-    for oid in (*PROCESSED, *extensions.critical):
-        if why := extensions.why_unreadable(oid):
+    for oid in (*PROCESSED, *extensions.critical) if extensions.unreadable else ():
+        if why := extensions.unreadable.get(oid):
             raise Rejected(Reason.EXTENSIONS_UNREADABLE, f"{extension_name(oid)} cannot be read: {why}")
     if extensions.is_ca:
         raise Rejected(Reason.IS_A_CA, "basicConstraints says CA:TRUE: with this certificate others can be issued")

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, setting, values
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.items import (
     SCHEMA,
     certificate_key,
@@ -23,7 +23,10 @@ from jitr.items import (
     retirement_key,
     thing_key,
 )
+from jitr.owners import Owner, Return
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 # An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
 STALE_INTENT = timedelta(seconds=90)
 
-# No operator's verdict stands against activation; what such a verdict is, decisions.Word says.
+# No operator's verdict stands against activation; what such a verdict is, verdicts.Word says.
 NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
 _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
 

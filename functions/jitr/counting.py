@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jitr.claims import Due
-from jitr.decisions import Decision, Record
+from jitr.decisions import Decision
 from jitr.enrollment import EntryRule
 from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import StaleMarker
@@ -27,6 +27,7 @@ from jitr.iot import AwsIot, Page
 from jitr.journal import Journal, Pass
 from jitr.messages import Forgotten
 from jitr.observed import observe, was_taken_away_since
+from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.rules import CaRules

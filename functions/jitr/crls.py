@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError, FlexibleChecksumError, IncompleteReadError
 
 from jitr.certificates import Certificate
-from jitr.decisions import Decision, Record
+from jitr.decisions import Decision
 from jitr.edge import calling
 from jitr.errors import CRL_AWAITED, Unavailable, UnusableCrl
+from jitr.record import Record
 from jitr.revocation import RevocationList, Revocations, Unusable, refuse_size
 from jitr.rules import CaRules, Rules
 from jitr.value import value

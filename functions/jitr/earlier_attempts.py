@@ -12,10 +12,11 @@ from contextlib import suppress
 from datetime import datetime
 
 from jitr.case import Attempt, Case
-from jitr.decisions import Outcome, Record
+from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.iot import AwsIot
 from jitr.provisioning import AttachThingPrincipal, DetachThingPrincipal
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.withdrawals import marks

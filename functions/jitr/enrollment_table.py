@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, plain, stored, values
-from jitr.decisions import Record
 from jitr.edge import PASSING, batch_get, calling
 from jitr.enrollment import Entry, Subject, SubjectKind, digest
 from jitr.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.errors import JitrError, Unavailable
 from jitr.items import milliseconds
+from jitr.record import Record
 from jitr.value import value
 
 if TYPE_CHECKING:

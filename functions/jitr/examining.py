@@ -24,12 +24,12 @@ from jitr.admission import (
     twin_id_of,
 )
 from jitr.crls import Crls, Published
-from jitr.decisions import Record
 from jitr.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
 from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import Rejected
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration
 from jitr.rules import HOOK, CaRules, CheckMode, Rules
 from jitr.value import value
@@ -136,8 +136,7 @@ class Examiner:
         except Rejected as refusal:
             identity = before.identity if mode is CheckMode.OBSERVE else None
             return replace(examined, examination=before.after_hook(identity, refusal, mode))
-        named = identity.thing_name != before.identity.thing_name
-        return replace(examined, examination=before.after_hook(identity, None, mode), named_by_hook=named)
+        return replace(examined, examination=before.after_hook(identity, None, mode), named_by_hook=overrides.names)
 
     def _renamed(
         self, examined: Examined, thing_name: str | None, device: DeviceRegistration, record: Record, rules: CaRules

@@ -9,7 +9,7 @@ The look back sends what is undecided down to the horizon; the daily pass sends 
 
 from datetime import datetime, timedelta
 
-from jitr.decisions import Record
+from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
 
 # A certificate that was sent and still has no decision is sent again after this long, not at every sweep.

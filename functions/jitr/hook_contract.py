@@ -41,6 +41,7 @@ class Overrides:
     """What a hook changes about a device that it allows."""
 
     thing_name: str | None = None
+    names: bool = False  # it gives a name, be it the one that was asked about; it may give another one next time
     additions: Additions = field(default_factory=Additions)
 
 
@@ -109,6 +110,7 @@ def read_answer(answer: object, asked: Mapping[str, str]) -> Overrides:
         raise _failed(f"overrides the thing name with {thing_name[:_MOST_SAID]!a}, which is not legal")
     return Overrides(
         thing_name=thing_name,
+        names=THING in written,
         additions=Additions(
             thing_type=changed.pop(TYPE, None) or None,
             thing_groups=tuple(group.strip() for group in changed.pop(GROUPS, "").split(",") if group.strip()),

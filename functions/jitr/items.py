@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 
 # 2: a certificate's end is due in an item of its own; decisions name the one before.
 # 3: decisions say what their reason rests on, and whether the brake holds; brakes.

@@ -4,6 +4,7 @@ A value that does not fit is refused, never rewritten: a rewritten name can be a
 """
 
 import re
+from functools import lru_cache
 from string import Formatter
 
 from cryptography.x509.oid import ExtensionOID
@@ -71,7 +72,7 @@ def refuse_policy_wildcards(rules: CaRules, certificate: Certificate) -> None:
             _refuse_unreadable("san_uri", certificate)
         looked_at = {**certificate.policy_values(), **looked_at}
     for field, values in looked_at.items():
-        if any(POLICY_WILDCARDS & set(value) for value in values):
+        if any(not POLICY_WILDCARDS.isdisjoint(value) for value in values):
             raise Rejected(
                 Reason.SUBJECT_UNSAFE,
                 f"a value of {field} holds one of {' '.join(sorted(POLICY_WILDCARDS))}, which would widen a policy",
@@ -106,10 +107,14 @@ def _match(field: str, rules: CaRules, certificate: Certificate) -> re.Match[str
     return match
 
 
+@lru_cache(maxsize=64)
+def _parts(template: str) -> tuple[tuple[str, str | None], ...]:
+    """A template's literal texts, each with the field behind it; None at its end."""
+    return tuple((literal, field) for literal, field, _spec, _conversion in Formatter().parse(template))
+
+
 def _template_fields(rules: CaRules) -> tuple[str, ...]:
-    return tuple(
-        field for template in rules.templates for _, field, _, _ in Formatter().parse(template) if field is not None
-    )
+    return tuple(field for template in rules.templates for _, field in _parts(template) if field is not None)
 
 
 def _field_values(field: str, certificate: Certificate) -> tuple[str, ...]:
@@ -167,8 +172,7 @@ def attribute_value(attribute: str, rules: CaRules, certificate: Certificate) ->
 def _fill(template: str, rules: CaRules, certificate: Certificate) -> str:
     """Put the certificate's values into a template whose syntax and fields `fleet/` has checked."""
     return "".join(
-        literal + ("" if field is None else _value(field, rules, certificate))
-        for literal, field, _spec, _conversion in Formatter().parse(template)
+        literal + ("" if field is None else _value(field, rules, certificate)) for literal, field in _parts(template)
     )
 
 

@@ -5,7 +5,8 @@
 
 from datetime import datetime
 
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, ListedCertificate, Status
 from jitr.rules import CaRules
 

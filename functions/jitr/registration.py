@@ -22,7 +22,7 @@ from jitr.brakes import Brakes
 from jitr.case import Attempt, Case
 from jitr.claims import Due, is_being_decided
 from jitr.crls import Crls
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import NotItsTurn, Overtaken, Rejected
@@ -32,6 +32,7 @@ from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.observed import observe
 from jitr.pacing import TURNS_PER_LOOK, Pacer
+from jitr.record import Record
 from jitr.refusal import Refusal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry

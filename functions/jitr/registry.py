@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from jitr import claims, withdrawals
 from jitr.attributes import key, plain, setting, values
 from jitr.claims import Due
-from jitr.decisions import AnotherVerdict, Decision, Outcome, Owner, Record, Return, Standing, Verdict
+from jitr.decisions import Decision, Outcome
 from jitr.edge import PASSING, batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.items import (
@@ -41,6 +41,9 @@ from jitr.items import (
     to_owner,
     to_record,
 )
+from jitr.owners import Owner, Return
+from jitr.record import Record, Standing
+from jitr.verdicts import AnotherVerdict, Verdict
 from jitr.withdrawals import Withdrawal
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ clone, a factory that counts twice, a test rig. It is held and announced, and th
 from datetime import datetime, timedelta
 
 from jitr.certificates import Certificate
-from jitr.decisions import Owner, Record
 from jitr.errors import Reason, Rejected
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
 from jitr.rules import CaRules, OnReplacement
 

@@ -9,9 +9,10 @@ free: what it followed in its time was replaced for good.
 """
 
 from jitr.certificates import Certificate
-from jitr.decisions import Decision, Owner, Return
+from jitr.decisions import Decision
 from jitr.errors import CertificateUnknown, Rejected
 from jitr.iot import AwsIot
+from jitr.owners import Owner, Return
 from jitr.registrations import Status
 from jitr.registry import Registry
 from jitr.replacement import owner_of

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot import AwsIot
 from jitr.provisioning import SetStatus, plan_retirement
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CaRules, Rules

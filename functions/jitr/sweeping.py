@@ -31,7 +31,6 @@ from jitr.brakes import Brakes
 from jitr.certificates import Certificate
 from jitr.claims import Due
 from jitr.counting import Count
-from jitr.decisions import Record
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotPermitted, StaleMarker, Unavailable
 from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
@@ -39,6 +38,7 @@ from jitr.iot import AwsIot
 from jitr.journal import Journal, Walk
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
 from jitr.pacing import TURNS_PER_LOOK
+from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.retiring import Retirement

@@ -9,22 +9,25 @@
     ACTIVE                      attached again to the thing that it owns and to its policy, where one is missing. If it
                                 owns no thing and lacks one of both, nothing is changed: `Device Broken` is announced
 
-Deleted is a thing that jitr made for this very certificate and nobody has changed since, that no certificate owns and
-nothing is attached to. A certificate without a mark costs no call.
+A name that it claimed and never was ACTIVE with goes back to whom it belonged. Deleted is a thing that jitr made for
+this very certificate and nobody has changed since, that no certificate owns and nothing is attached to. A certificate
+without a mark costs no call.
 """
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from jitr.claims import STALE_INTENT, is_being_decided
-from jitr.decisions import Record
 from jitr.errors import CertificateUnknown, JitrError, Overtaken, Rejected
 from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
 from jitr.iot import AwsIot
 from jitr.messages import Forgotten
+from jitr.owners import Return
 from jitr.provisioning import OWNER_ATTRIBUTE, AttachPolicy, AttachThingPrincipal, DetachThingPrincipal, plan_withdrawal
+from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
+from jitr.restitution import Restitution
 from jitr.rules import CaRules, Rules
 from jitr.telemetry import Announcer
 from jitr.withdrawals import Withdrawal, Withdrawals
@@ -52,6 +55,7 @@ class WithdrawalRepair:
         self._iot = iot
         self._registry = registry
         self._withdrawals = withdrawals
+        self._restitution = Restitution(iot=iot, registry=registry)
         self._announcer = announcer
         self._clock = clock
 
@@ -81,7 +85,7 @@ class WithdrawalRepair:
     def _finish(self, mark: Withdrawal, record: Record, device: DeviceRegistration | None) -> timedelta | None:
         """Do what is to be done now; when to look again, None when nothing is left."""
         if device is None:
-            self._delete_orphan(mark)
+            self._take_back(mark, record)
             return None
         if device.status is Status.ACTIVE:
             self._make_whole(mark, record, device)
@@ -92,7 +96,7 @@ class WithdrawalRepair:
                 return _UNTIL_DETACHED
         elif attached:
             return _WHILE_HELD  # the next attempt goes on with it, or detaches it
-        self._delete_orphan(mark)
+        self._take_back(mark, record)
         return None
 
     def _detach(self, mark: Withdrawal, record: Record, device: DeviceRegistration, *, attached: bool) -> bool:
@@ -121,7 +125,7 @@ class WithdrawalRepair:
         else:
             self._attach_again(name, mark, device, ca)
         if name != mark.thing_name:
-            self._leave(mark, device, owned=name)
+            self._leave(mark, record, device, owned=name)
 
     def _attach_again(self, name: str, mark: Withdrawal, device: DeviceRegistration, ca: CaRules | None) -> None:
         policy = ca.policy if ca else mark.policy
@@ -139,21 +143,33 @@ class WithdrawalRepair:
             )
 
     def _owned(self, mark: Withdrawal, record: Record) -> str | None:
-        """The thing name that the certificate owns: the marked one, or that of its activation."""
+        """The thing name that the certificate owns: that of its activation, or else the marked one."""
         decision = record.decision or record.intent
-        names = dict.fromkeys((mark.thing_name, decision.thing_name if decision else None))
+        names = dict.fromkeys((decision.thing_name if decision else None, mark.thing_name))
         owners = self._registry.owners(name for name in names if name)
         return next(
             (name for name in names if name in owners and owners[name].certificate_id == mark.certificate_id), None
         )
 
-    def _leave(self, mark: Withdrawal, device: DeviceRegistration, *, owned: str | None) -> None:
+    def _leave(self, mark: Withdrawal, record: Record, device: DeviceRegistration, *, owned: str | None) -> None:
         """Detach an ACTIVE certificate from another thing than its own, and delete that one."""
         attached = self._iot.things_of(device)
         if mark.thing_name not in attached:
-            self._delete_orphan(mark)
+            self._take_back(mark, record)
         elif owned in attached:
             self._iot.apply(DetachThingPrincipal(thing_name=mark.thing_name, certificate_arn=device.arn))
+
+    def _take_back(self, mark: Withdrawal, record: Record) -> None:
+        """Give the name back if it was claimed for nothing, and delete the thing if it was made for nothing."""
+        owner, decision = self._registry.owner(mark.thing_name), record.decision
+        is_its_own = record.was_in and decision is not None and decision.thing_name in (None, mark.thing_name)
+        if owner and owner.certificate_id == mark.certificate_id and not is_its_own:
+            # Its claim was forgotten, by a release: nobody else gives the name back.
+            back = Return(
+                thing_name=mark.thing_name, by=mark.certificate_id, to=self._restitution.rightful(owner.formers)
+            )
+            self._registry.give_back(back)
+        self._delete_orphan(mark)
 
     def _delete_orphan(self, mark: Withdrawal) -> None:
         thing = self._iot.describe_thing(mark.thing_name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitr.decisions import Word
+from jitr.verdicts import Word
 from jitrctl.adopting import Adoption, NoSuchThing
 from jitrctl.commands.device_end import remove, retire
 from jitrctl.commands.device_list import list_
@@ -23,11 +23,13 @@ from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
-    from jitr.decisions import Record
+    from jitr.record import Record
     from jitrctl.stages import Stage
 
 app = typer.Typer(
-    help="Look at one device, and give orders about it: everywhere, or in some accounts.", no_args_is_help=True
+    help="Look at one device, and give orders about it: everywhere, or in some accounts. "
+    "If a colleague was faster, an order changes nothing, and says who it was.",
+    no_args_is_help=True,
 )
 app.command()(show)
 app.command()(where)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitr.decisions import Return, Verdict, Word
+from jitr.owners import Return
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from jitrctl.commands.device_show import Device
 from jitrctl.commands.ordering import announced, operator, order
 from jitrctl.errors import Refused
@@ -23,7 +24,7 @@ from jitrctl.terminal import at, short
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr.decisions import Record
+    from jitr.record import Record
     from jitrctl.stages import Stage
 
 STAYS_OUT = "Each certificate stays out when it comes again; --forget lets it be judged like a new one."

@@ -9,7 +9,7 @@ import typer
 
 from jitr.items import from_verdict
 from jitr.telemetry import decision_fields
-from jitrctl import orders
+from jitrctl import live_connection, orders
 from jitrctl.naming import known_from
 from jitrctl.scope import Scope, over_stages
 from jitrctl.sightings import Sighting, View, search
@@ -28,6 +28,8 @@ Device = Annotated[
 @over_stages
 def show(scope: Scope, device: Device) -> None:
     """Show a device in every account: certificates, thing, policy, decision and why, verdict, what was left behind.
+
+    Also whether its thing's client is connected, since when and from where; else why it went, for 30 minutes.
 
     Example: jitrctl device show sensor-0001
     """
@@ -124,7 +126,8 @@ def _show_certificate(certificate_id: str, views: dict[Stage, View]) -> None:
             unknown.append(str(stage))
             continue
         rows.append(_row(stage, sighting))
-        notes += [f"{stage}: {note}" for note in (*_notes(sighting), *_order(view, certificate_id))]
+        told = (*_notes(sighting), *_connection(view, certificate_id), *_order(view, certificate_id))
+        notes += [f"{stage}: {note}" for note in told]
     if rows:
         out.print(table(rows))
     if unknown:
@@ -167,14 +170,26 @@ def _notes(sighting: Sighting) -> list[str]:
 
 
 def _with_orders(stage: Stage, view: View) -> View:
-    """The same, with the last order about each certificate that is known."""
+    """The same, with the last order about each certificate that is known, and its thing's connection."""
     known = [one.certificate_id for one in view.sightings.values() if one.is_known]
     given = {certificate_id: orders.last_if_readable(stage, certificate_id) for certificate_id in known}
-    return replace(view, orders={certificate_id: order for certificate_id, order in given.items() if order})
+    return replace(
+        view,
+        orders={certificate_id: order for certificate_id, order in given.items() if order},
+        connections={
+            one.certificate_id: live_connection.read(stage, one.registered.things[0])
+            for one in view.sightings.values()
+            if one.registered and one.registered.things
+        },
+    )
 
 
 def _order(view: View, certificate_id: str) -> list[str]:
     return [str(view.orders[certificate_id])] if certificate_id in view.orders else []
+
+
+def _connection(view: View, certificate_id: str) -> list[str]:
+    return [str(view.connections[certificate_id])] if certificate_id in view.connections else []
 
 
 def _show_left_behind(behind: list[LeftBehind]) -> None:
@@ -188,6 +203,7 @@ def _show_left_behind(behind: list[LeftBehind]) -> None:
 
 def _document(sighting: Sighting, view: View) -> dict[str, Any]:
     registered, record = sighting.registered, sighting.record
+    connection = view.connections.get(sighting.certificate_id)
     document: dict[str, Any] = {"certificate_id": sighting.certificate_id, "status": None}
     if registered:
         document |= {
@@ -211,6 +227,7 @@ def _document(sighting: Sighting, view: View) -> dict[str, Any]:
         "decision": decision_fields(record.decision) if record.decision else None,
         "verdict": from_verdict(record.verdict) if record.verdict else None,
         "replaced_by": record.replaced_by,
+        "connection": connection.document() if connection else None,
         "last_order": orders.document(view.orders.get(sighting.certificate_id)),
     }
 

@@ -130,7 +130,8 @@ def devices(
 def show_quotas(scope: Scope) -> None:
     """Show the Service Quotas that bound activation beside activations_per_second, and the increase to ask for.
 
-    Exit code 1 where a quota is less than the fleet file's pace needs: devices then wait for throttled calls.
+    Exit code 1 where a quota is less than the fleet file's pace needs: devices then wait for throttled calls, or, where
+    an account may run too few functions at once, for their turn.
 
     Example: jitrctl fleet quotas --account prod
     """
@@ -162,7 +163,7 @@ def _quota_row(stage: Stage, one: Finding) -> dict[str, str]:
         "stage": str(stage),
         "quota": one.bound.action,
         "code": one.bound.code,
-        "per second": f"{one.value:g}{'' if one.known else '*'}",
+        "allowed": f"{one.value:g}{'' if one.known else '*'}",
         "needed": f"{one.needed:g}",
         "ask for": "-" if one.increase is None else str(one.increase),
         "asked": "-" if one.asked is None else f"{one.asked:g}",
@@ -173,7 +174,7 @@ def _quota(one: Finding) -> dict[str, Any]:
     return {
         "quota": one.bound.action,
         "code": one.bound.code,
-        "per_second": one.value,
+        "at_once" if one.bound.executions else "per_second": one.value,
         "known": one.known,
         "needed": one.needed,
         "increase_to": one.increase,

@@ -14,8 +14,9 @@ from jitrctl.terminal import at, short
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitr.decisions import Record, Word
+    from jitr.record import Record
     from jitr.registrations import Status
+    from jitr.verdicts import Word
     from jitrctl.scope import Scope
     from jitrctl.stages import Stage
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from jitrctl import live_connection
 from jitrctl.doctoring.finding import Finding, broken, good, note
 from jitrctl.doctoring.policies import Answer, Request, evaluate
 
@@ -39,6 +40,12 @@ def thing(case: Case) -> Finding:
     if made and made.thing_name and made.thing_name not in registered.things:
         return note(f"{', '.join(registered.things)}; jitr gave it {made.thing_name}")
     return good(", ".join(registered.things))
+
+
+def connection(case: Case) -> Finding:
+    """Whether it is connected now, since when and from where; else why it went, where AWS still knows."""
+    found = live_connection.read(case.stage, case.connects_as)
+    return good(str(found)) if found.connected else note(str(found))
 
 
 def policy(case: Case) -> Finding:

@@ -22,7 +22,7 @@ from jitrctl.terminal import at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitr.decisions import Record
+    from jitr.record import Record
     from jitrctl.stages import Stage
 
 _PERIOD = 60  # seconds; SQS's metrics are of a minute

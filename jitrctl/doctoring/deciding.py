@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from jitr.decisions import Outcome, Word
+from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.registrations import Status
+from jitr.verdicts import Word
 from jitrctl.doctoring.finding import Finding, broken, good, note
 from jitrctl.letters import Letters
 from jitrctl.terminal import ago, at

@@ -54,6 +54,7 @@ LINKS = (
     Link(name="thing", look=admitted.thing, of_registered=True),
     Link(name="policy", look=admitted.policy, of_registered=True),
     Link(name="policy allows Connect", look=admitted.allows, of_registered=True),
+    Link(name="connection", look=admitted.connection, of_registered=True),
 )
 CONNECT, CONNECT_WITHOUT_SNI = "connect", "connect without SNI"
 

@@ -1,4 +1,6 @@
-"""Run ministack with every listener on the loopback interface: a script for `python -I`, not for import.
+"""Run ministack on the loopback interface alone, with what its data plane lacks (client_connections.py).
+
+A script for `python -I`, not for import.
 
 BIND_HOST moves ministack's HTTP port only: its MQTT listener binds 0.0.0.0 whatever one says (1.5.33,
 `_mtls_start_locked`), and would offer a broker full of test certificates to the whole network. So the rule
@@ -8,10 +10,12 @@ address cannot be bound.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import runpy
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 LOOPBACK = {
@@ -36,8 +40,21 @@ def bind_to_loopback(self: socket.socket, address: Any, /) -> None:
     _bind(self, address)
 
 
+def add_client_connections() -> None:
+    """Load the file beside this one by its path: a process in isolated mode finds no package of ours."""
+    path = Path(__file__).with_name("client_connections.py")
+    spec = importlib.util.spec_from_file_location("client_connections", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    module.install()
+
+
 if __name__ == "__main__":
     socket.socket.bind = bind_to_loopback  # type: ignore[method-assign,assignment]
     os.chdir(os.environ["HOME"])  # its own, so that it holds on to nobody's directory
+    add_client_connections()
     del sys.argv[1:]  # the marker, for `jitrctl.local.processes`; ministack would not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

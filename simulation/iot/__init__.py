@@ -3,6 +3,7 @@
 from simulation.iot.broker import Broker
 from simulation.iot.cas import Cas
 from simulation.iot.certificates import Certificates
+from simulation.iot.connections import Connections
 from simulation.iot.policies import Policies
 from simulation.iot.things import Things
 from simulation.place import Place
@@ -20,6 +21,7 @@ class Iot:
         # Attachments name both ends, so the two that keep them must be able to ask whether a certificate is there.
         self.things.certificates = self.policies.certificates = self.certificates
         self.policies.things = self.things
+        self.connections = Connections(place, self)
         self.broker = Broker(place, sqs, self)
 
     @property

@@ -1,7 +1,7 @@
 """The device's side: an MQTT CONNECT, what it registers, what it publishes, and whether it is accepted.
 
 Aws-facts §1, §2. The event is delivered at once; to have it late, twice or out of order, see simulation/queue.py.
-Only CONNECT counts (a TLS handshake alone registers nothing); sessions are not kept.
+Only CONNECT counts (a TLS handshake alone registers nothing). What becomes of a session: connections.py.
 """
 
 import json
@@ -92,7 +92,10 @@ class Broker:
             # Every attempt publishes again, not just the first (aws-facts §1).
             self._publish(certificate, first=False)
         active = certificate.status == "ACTIVE" and leaf.is_valid_at(self._place.clock.now())
-        return "accepted" if active and self._may_connect(certificate, client_id) else "refused"
+        if not active or not self._may_connect(certificate, client_id):
+            return "refused"
+        self._iot.connections.begin(client_id, certificate.certificate_id)
+        return "accepted"
 
     def _auto_register(self, leaf: Leaf, *, sni: bool, admits: Callable[[str], bool]) -> None:
         """Register an unknown leaf PENDING_ACTIVATION if its CA is registered, ACTIVE and auto-registering."""

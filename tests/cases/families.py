@@ -5,11 +5,15 @@ family is what can be found of it in public; docs/devices.md has the sources, an
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from jitr.certificates import Certificate
+from jitr.errors import Reason
+from jitr.revocation import RevocationList
 from jitr.rules import CheckMode
 from jitr.value import value
-from tests.cases.case import admitted
+from tests.cases.case import admitted, refused
 from tests.cases.der import (
     BIT_STRING,
     COMMON_NAME,
@@ -34,6 +38,7 @@ from tests.cases.der import (
     validity,
 )
 from tests.cases.issuing import Application, Authority, applying, ec_key, factory
+from tests.cases.revoking import entry, issue_crl, reason
 
 ORGANIZATION, SERIAL_NUMBER, COUNTRY = b"\x55\x04\x0a", b"\x55\x04\x05", b"\x55\x04\x06"
 BASIC_CONSTRAINTS, KEY_USAGE, SAN, EKU = b"\x55\x1d\x13", b"\x55\x1d\x0f", b"\x55\x1d\x11", b"\x55\x1d\x25"
@@ -97,7 +102,7 @@ def trust_and_go() -> Family:
             serial=integer(0x5A0123BC526C69CFA001),
             subject=distinguished_name(
                 [attribute(ORGANIZATION, b"Microchip Technology Inc", kind=PRINTABLE)],
-                [attribute(COMMON_NAME, b"sn0123000000000000A001", kind=PRINTABLE)],
+                [attribute(COMMON_NAME, b"sn01230000000000A001", kind=PRINTABLE)],
             ),
             validity=validity(b"261001000000Z", b"20541001000000Z", kinds=(UTC_TIME, GENERALIZED_TIME)),
             extensions=extensions(
@@ -107,7 +112,7 @@ def trust_and_go() -> Family:
                 *key_identifiers(),
             ),
         ),
-        rules={"common_name": "sn0123[0-9A-F]{16}"},
+        rules={"common_name": "sn0123[0-9A-F]{14}"},
         checks={},
         is_read_again=True,
     )
@@ -318,3 +323,13 @@ def odd_device_of_an_odd_ca() -> Application:
     authority = odd_ca()
     subject = printable((ORGANIZATION, b"A & B"), (ORGANIZATIONAL_UNIT, b"Mark-2"), (COMMON_NAME, b"sensor-0001"))
     return applying(issued_by_odd_ca(authority, subject=subject), authority=authority)
+
+
+@refused(Reason.REVOKED_BY_CA)
+def device_of_an_odd_ca_in_its_crl() -> Application:
+    """The CRL of a CA that only the second reader takes, its name verbatim, lists the device."""
+    authority, serial = odd_ca(), 4711
+    pem = issued_by_odd_ca(authority, serial=integer(serial))
+    ca = Certificate.from_pem(authority.pem)
+    crl = issue_crl(authority, [entry(serial, reason(1))], issuer=ca.encoded.subject)
+    return replace(applying(pem, authority=authority), revocations=RevocationList.read(crl, ca))

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.iotdata.exceptions import ResourceNotFoundException
+from moto.iotdata.responses import IoTDataPlaneResponse
 
 from fleet.parse import load
 from jitrctl.stages import Stage, choose
@@ -95,6 +97,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         with lock:
             return process(stubber, request)
 
+    def no_connection(_: IoTDataPlaneResponse) -> str:
+        """Moto has no connections; this one is AWS's answer for a client that has none."""
+        raise ResourceNotFoundException
+
+    monkeypatch.setattr(IoTDataPlaneResponse, "get_connection", no_connection, raising=False)
     monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
     with mock_aws(config={"iot": {"use_valid_cert": True}}):
         yield

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from fleet.parse import load
-from jitr.decisions import Record, Verdict
+from jitr.record import Record
+from jitr.verdicts import Verdict
 from jitrctl import ca_registry, stages
 from jitrctl.__main__ import main
 from jitrctl.commands import ordering

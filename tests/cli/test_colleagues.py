@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jitr.decisions import Verdict, Word
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change
+from jitr.verdicts import Verdict, Word
 from jitrctl import reconciling
 from jitrctl.scope import Scope
 from simulation import Leaf

@@ -11,9 +11,12 @@ import pytest
 from botocore.client import BaseClient
 
 from jitr.certificates import Certificate
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from jitrctl.__main__ import main
 from jitrctl.local.workspace import CHECKOUT
 from jitrctl.stages import Stage

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jitr.decisions import Word
+from jitr.verdicts import Word
 from simulation import Leaf
 from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 

@@ -1,6 +1,7 @@
 """docs/cli.md says what --help says."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -30,3 +31,39 @@ def test_the_page_holds_every_command_as_its_help_says_it(generator: ModuleType)
 def test_every_exit_code_is_on_the_page() -> None:
     for code in Exit:
         assert f"| {code.value} |" in PAGE
+
+
+def test_wherever_stacks_are_deployed_at_once_no_approval_is_asked_for() -> None:
+    """With --concurrency above 1 the CDK CLI cannot ask, and fails where permissions are broadened."""
+    pages = [*DOCS.glob("*.md"), DOCS.parent / "README.md", *(DOCS.parent / ".github").rglob("*.yml")]
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+    deploying = [line for line in lines if "cdk deploy" in line and "--concurrency" in line]
+
+    assert deploying
+    assert [line for line in deploying if "--require-approval never" not in line] == []
+
+
+def test_every_section_of_aws_facts_that_is_cited_is_there() -> None:
+    top = DOCS.parent
+    cited = {
+        number
+        for folder in ("functions", "infra", "fleet", "jitrctl", "simulation", "tests")
+        for path in (top / folder).rglob("*.py")
+        for cite in re.findall(r"aws-facts(?:\.md)?,? ((?:§[0-9]+(?:, | and )?)+)", path.read_text(encoding="utf-8"))
+        for number in re.findall(r"[0-9]+", cite)
+    }
+    page = (DOCS / "aws-facts.md").read_text(encoding="utf-8")
+
+    assert cited
+    assert cited <= set(re.findall(r"^## ([0-9]+)\. ", page, re.MULTILINE))
+    assert "](#12-not-known)" in page
+
+
+def test_that_revoked_is_final_stands_wherever_it_is_chosen() -> None:
+    """What other handlers lift is INACTIVE: the guide lets no one change a certificate that is REVOKED."""
+    for page in ("../README.md", "aws-facts.md", "fleet.md", "how-it-works.md"):
+        text = (DOCS / page).read_text(encoding="utf-8")
+        assert re.search(r"(?i)revoked[^.|]*\bfinal\b", text), page
+    facts, _, unknown = (DOCS / "aws-facts.md").read_text(encoding="utf-8").partition("## 12. Not known")
+    assert "Can REVOKED become ACTIVE" not in unknown
+    assert "REVOKED is final" in facts

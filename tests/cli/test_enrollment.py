@@ -10,10 +10,11 @@ import pytest
 from botocore.client import BaseClient
 
 from jitr.additions import Additions
-from jitr.decisions import Decision, Outcome, Owner
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitr.errors import Unavailable
+from jitr.owners import Owner
 from jitr.registrations import Status
 from jitrctl import denying, enrolling
 from jitrctl.__main__ import main

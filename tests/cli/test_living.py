@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from jitr.decisions import Outcome, Verdict, Word
+from jitr.decisions import Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change
 from jitr.hub_table import HubTable
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from jitr.whereabouts import Statement
 from jitrctl.__main__ import main
 from jitrctl.stages import Stage

@@ -10,10 +10,12 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from jitr.pacing import max_concurrency_for
 from jitrctl.__main__ import main
 from jitrctl.quotas import BOUNDS
 
 DESCRIBE, UPDATE, ATTACH_POLICY = "L-FC864907", "L-77B523DC", "L-CA7D4E3E"
+CONCURRENCY = "L-B99A9384"
 
 Answers = dict[str, float]
 # As Service Quotas writes them.
@@ -25,6 +27,7 @@ NAMES = {
     "L-CA7D4E3E": "AttachPolicy API TPS",
     "L-77B523DC": "UpdateCertificate API TPS",
     "L-2904683A": "AddThingToThingGroup API TPS",
+    "L-B99A9384": "Concurrent executions",
 }
 
 
@@ -48,7 +51,7 @@ def service_quotas(aws: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
                 }
             if known is None:
                 return call(client, operation, parameters)
-            assert parameters["ServiceCode"] == "iotcore"
+            assert parameters["ServiceCode"] in ("iotcore", "lambda")
             if not default:
                 said = {"Error": {"Code": "NoSuchResourceException", "Message": "no such service"}}
                 raise ClientError(said, operation)  # type: ignore[arg-type]
@@ -81,7 +84,7 @@ def test_awss_defaults_are_enough_for_ten_a_second(
 
     said = told(fleet_file, 0)
 
-    assert set(said) == {bound.code for bound in BOUNDS}
+    assert set(said) == {bound.code for bound in BOUNDS} | {CONCURRENCY, "L-E72BB356"}
     assert (said[DESCRIBE]["per_second"], said[DESCRIBE]["needed"], said[DESCRIBE]["known"]) == (10, 10, True)
     assert {one["increase_to"] for one in said.values()} == {None}
 
@@ -180,3 +183,38 @@ def test_a_quota_that_may_not_be_read_fails_its_stage_and_names_the_action(
 
     assert main(["fleet", "quotas", "--fleet", str(fleet_file), "--account", "dev"]) == 1
     assert "ListAWSDefaultServiceQuotas is not allowed" in capsys.readouterr().err
+
+
+def test_a_new_accounts_ten_functions_at_once_are_too_few(
+    service_quotas: Callable[..., None], fleet_file: Path, told: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new account may have ten; at ten devices a second `register` alone uses more."""
+    service_quotas(own={CONCURRENCY: 10.0}, default={**DEFAULTS, CONCURRENCY: 1000.0}, pending={})
+
+    said = told(fleet_file, 1)[CONCURRENCY]
+
+    assert (said["at_once"], said["needed"], said["increase_to"]) == (10, max_concurrency_for(10) + 4, 1000)
+    assert "per_second" not in said
+    assert main(["fleet", "quotas", "--fleet", str(fleet_file), "--account", "dev"]) == 1
+    assert "--service-code lambda --quota-code L-B99A9384 --desired-value 1000" in capsys.readouterr().out
+
+
+def test_reads_of_cas_are_counted_for_every_environment_and_minute(
+    service_quotas: Callable[..., None], fleet_file: Path, told: Callable[..., Any]
+) -> None:
+    service_quotas(own={}, default=DEFAULTS, pending={})
+
+    said = told(fleet_file, 0)
+
+    assert said["L-E72BB356"]["needed"] == round(max_concurrency_for(10) / 60, 1)
+    assert "L-C481616A" not in said, "no CA has a hook"
+
+
+def test_a_hook_takes_a_look_up_of_what_a_refused_device_is_attached_to(
+    service_quotas: Callable[..., None], write_fleet: Callable[..., Path], told: Callable[..., Any]
+) -> None:
+    service_quotas(own={}, default=DEFAULTS, pending={})
+    hook = 'hook = "arn:{partition}:lambda:{region}:{account}:function:ask"'
+    path = write_fleet('thing_type  = "sensor"', f'thing_type  = "sensor"\n{hook}')
+
+    assert told(path, 0)["L-C481616A"]["needed"] == 10

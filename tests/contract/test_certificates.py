@@ -1,10 +1,26 @@
 """Device certificates: what their status may become, deleting and listing them; docs/aws-facts.md §4."""
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 
+from tests.cases.der import (
+    COMMON_NAME,
+    PRINTABLE,
+    SEQUENCE,
+    T61,
+    as_pem,
+    attribute,
+    der_of,
+    distinguished_name,
+    signed,
+    tbs_with,
+    tlv,
+)
+from tests.cases.families import KEY_USAGE, ONE, SAN, SERIAL_NUMBER, SIGNS, extension, extensions
+from tests.cases.issuing import Authority
 from tests.contract.differences import expected
 from tests.contract.places import OK, Place, answer, new_name
 from tests.contract.registered import Ca
@@ -194,3 +210,47 @@ def test_a_page_holds_250_at_most(place: Place, ca: Ca) -> None:
 
     assert answer(lambda: listed(250)) == OK
     assert answer(lambda: listed(251)) == INVALID
+
+
+# Inside the part that the CA signs; openssl verifies each, and TLS ends well with it.
+ODD = {
+    "an underscore in PrintableString, in the alternative name": {
+        "extensions": extensions(
+            extension(
+                SAN,
+                tlv(
+                    SEQUENCE, tlv(0xA4, distinguished_name([attribute(SERIAL_NUMBER, b"eui48_0004A3", kind=PRINTABLE)]))
+                ),
+            )
+        )
+    },
+    "BOOLEAN TRUE as 01": {"extensions": extensions(extension(KEY_USAGE, SIGNS, ONE))},
+    "NULL behind ecdsa-with-SHA256": {"algorithm": bytes.fromhex("300c06082a8648ce3d0403020500")},
+    "an ampersand in PrintableString, in the subject": {
+        "subject": distinguished_name([attribute(COMMON_NAME, b"A & B", kind=PRINTABLE)])
+    },
+    "Latin-1 in T61String, in the subject": {
+        "subject": distinguished_name([attribute(COMMON_NAME, b"f\xfchler", kind=T61)])
+    },
+}
+
+
+# What cryptography does not read, or verify, of what a connection is asked for.
+UNREAD = {
+    "BOOLEAN TRUE as 01",
+    "NULL behind ecdsa-with-SHA256",
+    "an ampersand in PrintableString, in the subject",
+}
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_an_odd_certificate_is_registered(place: Place, ca: Ca, how: str) -> None:
+    device = ca.device()
+    der = signed(
+        tbs_with(der_of(device.certificate.read_text()), **ODD[how]),
+        authority=Authority(ca.authority.pem, ca.authority.key),
+    )
+    device.certificate.write_text(as_pem(der))
+    place.connect(device)
+    found = answer(lambda: place.iot.describe_certificate(certificateId=hashlib.sha256(der).hexdigest()))
+    assert found == (expected(place, OK, odd_certificates_unread=NOT_FOUND) if how in UNREAD else OK)

@@ -49,7 +49,7 @@ def _ask(ders: list[bytes], ca: str) -> list[OpenSSL]:
         told = subprocess.run(["openssl", *_VERIFY, *files], cwd=folder, capture_output=True, check=False)
     verified = _numbers(rb"^(\d+): OK$", told.stdout)
     refused = _numbers(rb"^error (\d+): verification failed$", told.stderr)
-    unread = _numbers(rb"^Could not read certificate file from (\d+)$", told.stderr)
+    unread = _numbers(rb"^Could not (?:read|find) (?:any )?certificate file from (\d+)$", told.stderr)
     # An openssl that words this otherwise is to be noticed, not believed.
     assert sorted((*verified, *refused, *unread)) == list(range(len(ders))), told.stderr[-2000:]
     answers = dict.fromkeys(verified, OpenSSL.VERIFIED) | dict.fromkeys(refused, OpenSSL.REFUSED)

@@ -20,12 +20,14 @@ import pytest
 
 from infra.target import LocalDifference
 from jitr.attributes import key
-from jitr.decisions import Decision, Outcome, Owner, Record
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.events import published
 from jitr.hub_table import HubTable
+from jitr.owners import Owner
 from jitr.provisioning import OWNER_ATTRIBUTE
+from jitr.record import Record
 from jitr.registrations import Status
 from jitr.withdrawals import marks
 from jitrctl.__main__ import main

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jitr.decisions import Outcome, Word
+from jitr.decisions import Outcome
+from jitr.verdicts import Word
 from jitrctl.adopting import Adoption, NoSuchThing
 from jitrctl.operating import OperatingError, OvertakenByColleague
 from tests.cases.issuing import DAY, NOW, factory, named

@@ -8,8 +8,9 @@ from jitr.attributes import plain, stored
 from jitr.brake import Acceptance, Brake, Engagement, Tally
 from jitr.brake_items import brake_key, to_brake
 from jitr.brakes import Brakes
-from jitr.decisions import Decision, Outcome, Record
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason, Unavailable
+from jitr.record import Record
 from jitr.registrations import Status
 from jitr.rules import CaRules
 from tests.edge.cloud import TABLE, Cloud

@@ -12,8 +12,8 @@ from botocore.response import StreamingBody
 
 from jitr.crl_entries import RevocationReason
 from jitr.crls import NOTHING, Crls, object_key
-from jitr.decisions import Record
 from jitr.errors import NotPermitted, Reason, Unavailable
+from jitr.record import Record
 from jitr.revocation import RevocationList, Unusable
 from jitr.rules import Rules
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from jitr.additions import Additions
-from jitr.decisions import Decision, Verdict, Word
+from jitr.decisions import Decision
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Reason
 from jitr.rules import CheckMode, EnrollmentRule
+from jitr.verdicts import Verdict, Word
 from tests.cases.enrollment import of_thing
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.edge.cloud import ENROLLMENT, OPERATOR, TABLE, Cloud, Wire

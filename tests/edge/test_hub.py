@@ -222,9 +222,8 @@ def test_a_function_without_its_table_or_its_homes_says_so(cloud: Cloud) -> None
         build(environ)
     with pytest.raises(Misconfigured, match=r"hub\.json is not in the function's asset"):
         build({**environ, HUB_TABLE: TABLE})
-    assert build({**environ, HUB_TABLE: TABLE}, homes='{"homes": {}, "accounts": []}').batch([]) == {
-        "batchItemFailures": []
-    }
+    built = build({**environ, HUB_TABLE: TABLE}, homes='{"homes": {}, "accounts": []}')
+    assert built.batch([]) == {"batchItemFailures": []}
 
 
 def test_an_account_of_the_organization_that_is_not_the_fleets_is_refused(

@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 
 from jitr.claims import STALE_INTENT, Due
-from jitr.decisions import Outcome, Record, Word
+from jitr.decisions import Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.provisioning import IotStep, SetStatus
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Word
 from jitrctl.considering import twins_of
 from jitrctl.operating import OperatingError, Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for

@@ -15,7 +15,6 @@ from botocore.awsrequest import AWSResponse, HeadersDict
 
 from jitr import messages
 from jitr.claims import Due
-from jitr.decisions import Word
 from jitr.enrollment import EntryRule
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
@@ -23,6 +22,7 @@ from jitr.messages import Message
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
 from jitr.telemetry import CALLS_OF
+from jitr.verdicts import Word
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.cases.twins import twin_of
 from tests.edge.cloud import ENROLLMENT, TABLE, Cloud, Wire

@@ -9,11 +9,14 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from jitr.claims import STALE_INTENT, Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import NotPermitted, Overtaken, Reason, Rejected, Unavailable
 from jitr.items import SCHEMA
+from jitr.owners import Owner, Return
+from jitr.record import Record
 from jitr.registrations import Status
 from jitr.registry import Registry
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import DAY, NOW, SECOND
 from tests.edge.cloud import TABLE, Cloud, Wire
 from tests.unit.examples import (

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import pytest
 
-from jitr.decisions import Owner, Word
 from jitr.enrollment import EntryRule
+from jitr.owners import Owner
 from jitr.rules import OnReject, OnReplacement
+from jitr.verdicts import Word
 from tests.cases.issuing import DAY, NOW, factory, rules_for
 from tests.edge.cloud import Cloud
 from tests.edge.test_enrollment import of_device

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from jitr.decisions import Word
 from jitr.provisioning import IotStep, SetStatus
+from jitr.verdicts import Word
 from jitrctl.operating import Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.edge.cloud import Cloud

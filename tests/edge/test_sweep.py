@@ -14,16 +14,18 @@ from cryptography import x509
 
 from jitr import sweeping
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Return, Word
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.handlers import sweep
 from jitr.journal import Pass
+from jitr.owners import Return
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
 from jitr.rules import Rules
 from jitr.sweeping import Swept
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
+from jitr.verdicts import Word
 from jitrctl.operating import Operator, Order
 from tests.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
 from tests.edge.cloud import TABLE, Cloud, Wire

@@ -7,11 +7,11 @@ import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
 from jitr.certificates import Certificate
-from jitr.decisions import Word
 from jitr.enrollment import Entry, EntryRule
 from jitr.errors import Reason, Rejected
 from jitr.provisioning import AttachPolicy, IotStep
 from jitr.rules import EnrollmentRule, OnReplacement
+from jitr.verdicts import Word
 from tests.cases.enrollment import of_thing
 from tests.cases.issuing import Authority, certificate_id, factory, issue_ca, rsa_key, rules_for
 from tests.cases.twins import twin_of

@@ -12,13 +12,16 @@ import pytest
 from jitr import brake_items
 from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, slot_of
 from jitr.claims import Due
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.events import RegistrationEvent
 from jitr.items import SCHEMA
 from jitr.journal import Pass
 from jitr.messages import Message
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import ACCOUNT
 from tests.edge.cloud import TABLE, Cloud
 from tests.unit.examples import ANN

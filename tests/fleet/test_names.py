@@ -5,12 +5,15 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from cfnlint.helpers import REGIONS  # type: ignore[import-untyped]
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.names import (
     FLEET_NAME_LENGTH,
     OWN_NAME_LENGTH,
+    REGIONS_WITHOUT_IOT_TYPES,
     VALUE_CHARACTERS,
     VALUE_LENGTH,
     fleet_name,
@@ -98,3 +101,16 @@ def test_a_value_of_another_type_is_reported_not_raised(reader: Callable[..., ob
     here = place()
     assert reader(value, here) is None
     assert len(here.report.problems) == 1
+
+
+def test_the_regions_without_the_iot_types_are_those_of_cloudformations_schemas() -> None:
+    types = {f"AWS::IoT::{name}" for name in ("ThingType", "ThingGroup", "CACertificate", "Logging")}
+    lacking = {name for name in REGIONS if not types <= set(PROVIDER_SCHEMA_MANAGER.get_resource_types(name))}
+
+    assert lacking == REGIONS_WITHOUT_IOT_TYPES
+
+
+def test_a_region_without_the_iot_types_is_refused_by_name(draft: Draft) -> None:
+    draft.replace('"us-east-1"', '"eu-central-2"')
+
+    assert "is eu-central-2, where CloudFormation lacks AWS::IoT::ThingType" in draft.problem()[1]

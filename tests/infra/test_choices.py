@@ -442,7 +442,9 @@ NAMED_BY = {
     "AWS::Events::Rule": "Name",
     "AWS::IoT::Policy": "PolicyName",
     "AWS::IoT::TopicRule": "RuleName",
+    "AWS::IAM::Role": "RoleName",
     "AWS::Lambda::Function": "FunctionName",
+    "AWS::Lambda::LayerVersion": "LayerName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::S3::Bucket": "BucketName",
     "AWS::SQS::Queue": "QueueName",
@@ -475,7 +477,7 @@ def test_every_resource_whose_name_is_fixed_is_in_the_comparison(draft: Draft) -
         one["Type"]
         for one in template["Resources"].values()
         if {key for key in one.get("Properties", {}) if key == "Name" or key.endswith("Name")}
-        & {*NAMED_BY.values(), "RoleName", "ThingTypeName", "ThingGroupName"}
+        & {*NAMED_BY.values(), "ThingTypeName", "ThingGroupName"}
     }
 
     # Types and groups are shared by name on purpose: the second fleet says existing = true.

@@ -14,11 +14,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from jitr.decisions import Word
 from jitr.errors import JitrError
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
 from jitr.registry import Registry
+from jitr.verdicts import Word
 from jitrctl.operating import OperatingError, Operator, Order
 from simulation import Authority, Call, Deployment, Died, Leaf, Moment
 from simulation.clock import START

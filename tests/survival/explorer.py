@@ -23,10 +23,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from simulation import Call, DeadlinePassed, Died, Fault, Moment
 from tests.survival.explored_world import Act, ExploredWorld
+from tests.survival.footprints import footprint
 
 if TYPE_CHECKING:
     from simulation.clock import Task
@@ -47,6 +48,10 @@ class Pair:
     prepare: Callable[[], tuple[ExploredWorld, Mapping[str, Act]]]  # a fresh world, and the acts by name
     last_death: bool = False  # one death more than there are switches: what then ends by itself
     fault: Callable[[Call, Moment], Fault | None] = lambda _call, _moment: None
+
+    def player(self, schedule: "Schedule") -> "Player":
+        """What plays a schedule of these acts in a fresh world."""
+        return Player(*self.prepare(), schedule, self.fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,22 @@ class Run:
         return "\n".join([*lines, f'  again: python -m tests.survival.explorer {pair.name} "{self}"'])
 
 
-class _Player:
-    """Plays one schedule."""
+def _no_fault(_call: Call, _moment: Moment) -> None:
+    """Nothing goes wrong."""
 
-    def __init__(self, pair: Pair, schedule: Schedule) -> None:
-        self._pair = pair
-        self.world, acts = pair.prepare()
+
+class Player:
+    """Plays one schedule of acts in a world."""
+
+    def __init__(
+        self,
+        world: ExploredWorld,
+        acts: Mapping[str, Act],
+        schedule: Schedule,
+        fault: Callable[[Call, Moment], Fault | None] = _no_fault,
+    ) -> None:
+        self.world = world
+        self._fault = fault
         self._clock = self.world.clock
         self.run = Run(schedule, tuple(acts))
         self._tasks = [self._clock.task(self._whole(act)) for act in acts.values()]
@@ -121,6 +136,7 @@ class _Player:
         self._until: list[int | None] = [None] * len(acts)
         self._dead: set[int] = set()
         self._running: int = 0
+        self._last: dict[int, Call] = {}
 
     def play(self) -> Run:
         self.world.aws.fault = self._hook
@@ -136,7 +152,7 @@ class _Player:
                 self._until[who] = None
                 self._go_on(who)
         finally:
-            self.world.aws.fault = None
+            self.world.aws.fault = self.world.watch
             self._clock.close()
         self.world.watch.look()
         self.run.broken = list(self.world.watch.broken)
@@ -167,19 +183,39 @@ class _Player:
     def _hook(self, call: Call, moment: Moment) -> Fault | None:
         who = self._running
         if moment == "before":
-            if self._until[who] == self._calls[who] or who in self._dead:
-                if who not in self._dead:
-                    parked_at = self._clock.monotonic()
-                    self._clock.park()
-                    if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
-                        self._dead.add(who)
-                if who in self._dead:
-                    raise Died
+            self._pause(who, call)
             self._calls[who] += 1
             reads, writes = footprint(call)
             self.run.steps.append(Step(who, self._text(call), reads, writes))
+            self._last[who] = call
         self.world.watch(call, moment)
-        return self._pair.fault(call, moment)
+        return self._fault(call, moment)
+
+    def _pause(self, who: int, call: Call) -> None:
+        """Pause before a call, if the schedule says so; and die there.
+
+        Raises Died, DeadlinePassed.
+        """
+        if self._until[who] != self._calls[who] and who not in self._dead:
+            return
+        try:
+            if who not in self._dead:
+                self._stand_still(who, call)
+            if who in self._dead:
+                self._die()
+        except (Died, DeadlinePassed):
+            if who in self._last:
+                self.world.watch.died(self._last[who])
+            raise
+
+    def _stand_still(self, who: int, call: Call) -> None:
+        parked_at = self._clock.monotonic()
+        self._clock.park()
+        if call.operation == "UpdateCertificate" and self._clock.monotonic() - parked_at > FROZEN:
+            self._dead.add(who)
+
+    def _die(self) -> NoReturn:
+        raise Died
 
     def _text(self, call: Call) -> str:
         parameters = call.parameters
@@ -190,57 +226,6 @@ class _Player:
             about = parameters["thingName"]
         again = f" (attempt {call.attempt})" if call.attempt > 1 else ""
         return f"{call.operation} {about}".strip() + again
-
-
-# What a call reads and writes: calls that do not meet can be exchanged.
-
-_EVERYTHING = "*"
-
-
-def footprint(call: Call) -> tuple[frozenset[str], frozenset[str]]:
-    """What it reads, and what it writes."""
-    reads: set[str] = set()
-    writes: set[str] = set()
-    match call.service:
-        case "dynamodb":
-            _items(call, reads, writes)
-        case "iot":
-            what = str(call.parameters.get("certificateId", ""))
-            if call.operation.startswith(("Describe", "Get")):
-                reads.add(f"iot {what or _EVERYTHING}")
-            elif call.operation.startswith("List"):
-                reads.add("iot writes")
-            else:
-                # Promises bind things, policies and statuses together, so no two changes are exchanged.
-                writes |= {"iot writes", f"iot {what}"}
-        case "sqs":
-            writes.add("queue")
-        case "lambda":
-            writes.add("hook")
-    return frozenset(reads), frozenset(writes)
-
-
-def _items(call: Call, reads: set[str], writes: set[str]) -> None:
-    parameters = call.parameters
-    match call.operation:
-        case "BatchGetItem":
-            for table, request in parameters["RequestItems"].items():
-                reads |= {f"{table} {key['id']['S']}" for key in request["Keys"]}
-        case "GetItem":
-            reads.add(f"{parameters['TableName']} {parameters['Key']['id']['S']}")
-        case "TransactWriteItems":
-            for entry in parameters["TransactItems"]:
-                for kind, write in entry.items():
-                    (reads if kind == "ConditionCheck" else writes).add(f"{write['TableName']} {_key(write)}")
-            writes.add("items")
-        case "UpdateItem" | "PutItem" | "DeleteItem":
-            writes |= {f"{parameters['TableName']} {_key(parameters)}", "items"}
-        case _:
-            reads.add("items")
-
-
-def _key(write: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
-    return (write.get("Key") or write["Item"])["id"]["S"]
 
 
 def _meets(one: Step, other: Step) -> bool:
@@ -351,7 +336,7 @@ class Explorer:
                 yield (*run.schedule, *ended, Cut(who, before + index - start, dies=True))
 
     def _play(self, schedule: Schedule) -> Run:
-        player = _Player(self._pair, schedule)
+        player = self._pair.player(schedule)
         run = player.play()
         self.explored.played += 1
         if not run.broken:
@@ -370,7 +355,7 @@ class Explorer:
 
 def replay(pair: Pair, text: str) -> str:
     """Play one schedule to its end, and tell of it."""
-    player = _Player(pair, parse(text))
+    player = pair.player(parse(text))
     run = player.play()
     if not run.broken:
         player.world.settle()

@@ -8,26 +8,19 @@ rules that were deployed), by the state of the model, and by what the certificat
 where the promise is about the registry: who has claimed a name, and which verdict stands.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from typing import Any
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from jitr.provisioning import OWNER_ATTRIBUTE
-from jitr.rules import CaRules, EnrollmentRule, OnReject, OnReplacement, Rules
-from simulation import Account, Call, Deployment, Moment
+from jitr.rules import OnReject, OnReplacement
+from simulation import Call, Moment
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, Thing
-
-# Between a run's last look and its UpdateCertificate: 5 s (case.py), and the pacer's turn. The call itself is carried
-# out some time after it was sent; a second attempt is not the same call.
-CONSOLE_WINDOW = timedelta(seconds=5.6)
-CONSOLE, OPERATOR, SWEEP = "console", "operator", "sweep"  # how the names of callers begin; all others are `register`
+from tests.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,81 +33,12 @@ class Promise:
     window: str = "none"
 
 
-@dataclass(slots=True)
-class Look:
-    """What a caller was last told of a certificate."""
-
-    at: datetime
-    status: str
-    number: int  # of the registration
-
-
-@dataclass(slots=True)
-class TakenAway:
-    """A certificate that the test took away: in the console, or by an order that was carried out."""
-
-    by: str
-    number: int | None  # of the registration; None: of whatever registration, as jitrctl orders
-    at: datetime
-
-
-@dataclass(slots=True)
-class Verdict:
-    """A verdict as an operator's call left it."""
-
-    allows: bool
-    by: str
-    step: int  # the call that wrote it
-    over: "Verdict | None" = None  # somebody else's, which it replaced
-
-
-@dataclass(slots=True)
-class Change:
-    """A certificate's status, from one call to the next."""
-
-    certificate: DeviceCertificate
-    before: str | None
-    call: Call | None
-
-
-@cache
-def common_name(pem: str) -> str:
-    """The common name of a certificate."""
-    (found,) = x509.load_pem_x509_certificate(pem.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found.value)
-
-
 @dataclass(slots=True, eq=False)
-class Watch:
+class Watch(Seen):
     """One account, what the test did there, and what was broken."""
 
-    account: Account
-    deployment: Deployment
-    name_of: Callable[[str], str]  # certificate id → how a person calls it
     broken: list[tuple[str, str]] = field(default_factory=list)  # the promise's name, and what was seen
-    deployed: list[Rules] = field(default_factory=list)
-    taken_away: dict[str, TakenAway] = field(default_factory=dict)
-    by_hand: set[int] = field(
-        default_factory=set
-    )  # registrations that the console detached something from, or activated
-    detached: set[str] = field(default_factory=set)  # certificate ids that the console ever took off their things
-    overridden: set[int] = field(default_factory=set)  # registrations whose console change fell into the window
-    released: set[str] = field(default_factory=set)
-    running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
-    looks: dict[tuple[str, str], Look] = field(default_factory=dict)  # by caller and certificate id
-    statuses: dict[int, str] = field(default_factory=dict)  # by registration, as last seen
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    began: dict[str, int] = field(default_factory=dict)  # an operator's first call
-    claims: dict[str, str] = field(default_factory=dict)  # certificate id → the run that last claimed for it
-    owned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # thing name → who ever claimed it
-    changes: list[Change] = field(default_factory=list)  # by the last call
-    new_claims: list[str] = field(default_factory=list)  # certificate ids, by the last call
-    lifted: list[tuple[str, Verdict, Verdict]] = field(default_factory=list)  # verdicts that the last call replaced
-    step: int = 0
     _told: set[tuple[str, str]] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.deployed.append(self.deployment.rules)
 
     def __call__(self, call: Call, moment: Moment) -> None:
         """Look, before and after a call."""
@@ -143,128 +67,6 @@ class Watch:
                 if (promise.name, text) not in self._told:  # once, not after every call that follows
                     self._told.add((promise.name, text))
                     self.broken.append((promise.name, text + by))
-
-    # What is seen
-
-    @property
-    def certificates(self) -> dict[str, DeviceCertificate]:
-        return self.account.iot.certificates.by_id
-
-    @property
-    def things(self) -> dict[str, Thing]:
-        return self.account.iot.things.by_name
-
-    def item(self, key: str) -> dict[str, Any]:
-        return dict(self.deployment.registry.items.get((key,), {}))
-
-    def rules_of(self, certificate: DeviceCertificate) -> list[CaRules]:
-        """The rules that any deployment had for a certificate's CA."""
-        found = (rules.ca(certificate.ca_certificate_id or "") for rules in self.deployed)
-        return [one for one in found if one]
-
-    def name_for(self, certificate: DeviceCertificate) -> str | None:
-        """The thing name that the rules of now make of a certificate; None where a hook gives the names."""
-        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
-        if rules is None or rules.asks_hook:
-            return None
-        return rules.thing_name.format(common_name=common_name(certificate.leaf.pem))
-
-    def waits_for_approval(self, certificate: DeviceCertificate) -> bool:
-        """Whether the rules of now let a certificate wait for an operator, who has not approved it."""
-        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
-        verdict = self.verdicts.get(certificate.certificate_id)
-        approved = verdict is not None and verdict.allows
-        return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
-
-    def active_on(self, thing: Thing) -> list[DeviceCertificate]:
-        certificates = (self.certificates.get(arn.rpartition("/")[2]) for arn in thing.principals)
-        return [one for one in certificates if one and one.status == "ACTIVE"]
-
-    def why_not_whole(self, certificate: DeviceCertificate) -> str | None:
-        """What an ACTIVE certificate lacks; its policy and its thing are attached, if nothing."""
-        if not self.account.iot.policies.of_target(certificate.arn):
-            return "without a policy"
-        if not self.account.iot.things.of_principal(certificate.arn):
-            return "without its thing"
-        return None
-
-    def is_taken_away(self, certificate_id: str) -> TakenAway | None:
-        """Whether the test took this away, and nobody gave it back; what fell into the window is not counted."""
-        certificate, away = self.certificates.get(certificate_id), self.taken_away.get(certificate_id)
-        if away is None or (certificate and certificate.number in self.overridden):
-            return None
-        if away.number is not None and certificate and certificate.number != away.number:
-            return None
-        return away
-
-    # What is noted
-
-    def order_ends(self, certificate_id: str, caller: str, *, took_away: bool = False, released: bool = False) -> None:
-        """An order was carried out to its end."""
-        verdict = self.verdicts.get(certificate_id)
-        if took_away and verdict and verdict.by == caller:
-            self.taken_away[certificate_id] = TakenAway(caller, None, self.account.aws.clock.now())
-        if released and verdict and verdict.by == caller:
-            self.taken_away.pop(certificate_id, None)
-            self.released.add(certificate_id)
-
-    def _note(self, call: Call) -> None:
-        certificate_id = call.parameters.get("certificateId", "")
-        certificate = self.certificates.get(certificate_id)
-        if certificate is None:
-            return
-        if call.operation == "DescribeCertificate":
-            self.looks[call.caller, certificate_id] = Look(call.at, certificate.status, certificate.number)
-        if call.operation == "UpdateCertificate" and call.caller.startswith(CONSOLE):
-            if certificate.status == "ACTIVE":
-                self.by_hand.add(certificate.number)
-            else:
-                self.taken_away[certificate_id] = TakenAway(CONSOLE, certificate.number, self.account.aws.clock.now())
-
-    def _note_state(self, call: Call | None) -> None:
-        self.changes, self.new_claims, self.lifted = [], [], []
-        for certificate in self.certificates.values():
-            before = self.statuses.get(certificate.number)
-            if before != certificate.status:
-                self.statuses[certificate.number] = certificate.status
-                self.changes.append(Change(certificate, before, call))
-        if call and call.caller.startswith(CONSOLE) and call.operation.startswith("Detach"):
-            arn = call.parameters.get("principal") or call.parameters.get("target", "")
-            if found := self.certificates.get(arn.rpartition("/")[2]):
-                self.by_hand.add(found.number)
-                self.detached.add(found.certificate_id)
-        self._note_items(call)
-
-    def _note_items(self, call: Call | None) -> None:
-        for (key,), item in self.deployment.registry.items.items():
-            kind, _, rest = key.partition("#")
-            if kind == "thing" and "certificate_id" in item:
-                self.owned[rest].add(item["certificate_id"]["S"])
-            if kind != "certificate":
-                continue
-            intent = item.get("intent", {}).get("M", {})
-            run = intent.get("run", {}).get("S", "")
-            if run and self.claims.get(rest) != run:
-                self.claims[rest] = run
-                if intent["outcome"]["S"] == "activated":
-                    self.new_claims.append(rest)
-            self._note_verdict(rest, item.get("verdict", {}).get("M"), call)
-
-    def _note_verdict(self, certificate_id: str, verdict: dict[str, Any] | None, call: Call | None) -> None:
-        if verdict is None or call is None or not call.caller.startswith(OPERATOR):
-            return
-        parameters = repr(call.parameters)
-        if call.operation not in ("UpdateItem", "TransactWriteItems") or certificate_id not in parameters:
-            return
-        before, allows = self.verdicts.get(certificate_id), bool(verdict["allows"]["BOOL"])
-        if before and before.by == call.caller and before.allows == allows:
-            return
-        if call.answer is None and verdict.get("by", {}).get("S", "").endswith(call.caller):
-            over = before.over if before and before.by == call.caller else before
-            now = Verdict(allows, call.caller, self.step, over)
-            self.verdicts[certificate_id] = now
-            if before:
-                self.lifted.append((certificate_id, before, now))
 
 
 # At every moment
@@ -337,7 +139,14 @@ def _why_not_beside(watch: Watch, first: DeviceCertificate, second: DeviceCertif
     ]
     if same_ca and all(shares):
         return None
-    old, new = sorted((first, second), key=lambda one: (one.leaf.not_before, one.created_at))
+    return _why_not_after(watch, *sorted((first, second), key=lambda one: (one.leaf.not_before, one.created_at)))
+
+
+def _why_not_after(watch: Watch, old: DeviceCertificate, new: DeviceCertificate) -> str | None:
+    """Why the one may not follow the other."""
+    if (new.leaf.not_before, new.created_at) <= (old.leaf.not_before, old.created_at):
+        return "it was not issued later"
+    same_ca = old.ca_certificate_id == new.ca_certificate_id
     succeeds = {one.succeeds for one in watch.rules_of(new)}
     if not same_ca and old.ca_certificate_id not in succeeds:
         return "they are under different CAs"
@@ -469,24 +278,43 @@ def _text(decision: dict[str, Any]) -> str:
 def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
     """The rightful device is ACTIVE and whole: of those that may have a name, one has it."""
     wanted: dict[str, list[DeviceCertificate]] = defaultdict(list)
-    for certificate_id, certificate in watch.certificates.items():
-        verdict = watch.verdicts.get(certificate_id)
-        decision = watch.item(f"certificate#{certificate_id}").get("decision", {}).get("M", {})
-        denied = verdict is not None and not verdict.allows
-        # Who loses a name to another is refused for that alone; whatever else it is refused for is its own affair.
-        # Who was replaced had it; what the console undid, or came too late to undo, nobody mends.
-        over = decision.get("outcome", {}).get("S") in ("rejected", "replaced") or certificate.status == "REVOKED"
-        begun = watch.item(f"certificate#{certificate_id}").get("intent", {}).get("M", {}).get("outcome", {}).get("S")
-        over |= certificate.status == "INACTIVE" and begun == "replaced"  # and its follower was taken away since
-        excused = over or certificate.number in watch.by_hand or watch.waits_for_approval(certificate)
-        if not denied and certificate_id not in watch.taken_away and not excused:
-            wanted[decision.get("asks_for", decision.get("thing_name", {})).get("S", "?")].append(certificate)
+    for certificate in watch.certificates.values():
+        name = watch.name_for(certificate)
+        if not _is_kept_out(watch, certificate) and not (name and _is_in_the_way(watch, name, certificate)):
+            wanted[name or f"a thing of {common_name(certificate.leaf.pem)}"].append(certificate)
     for name, certificates in wanted.items():
         thing = watch.things.get(name)
         late = any(one.number in watch.overridden for one in (watch.active_on(thing) if thing else ()))
         if not late and not any(one.status == "ACTIVE" and not watch.why_not_whole(one) for one in certificates):
             names = ", ".join(watch.name_of(one.certificate_id) for one in certificates)
             yield f"nobody has {name}: {names}"
+
+
+def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
+    """Whether the test itself kept a certificate out: by its rules, a verdict, the console; or it had its time."""
+    verdict = watch.verdicts.get(certificate.certificate_id)
+    denied = verdict is not None and not verdict.allows
+    by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
+    had_its_time = certificate.number in watch.retired
+    return denied or by_console or had_its_time or _may_be_refused(watch, certificate)
+
+
+def _may_be_refused(watch: Watch, certificate: DeviceCertificate) -> bool:
+    """Whether any rules that were deployed let a certificate be refused for good, or wait for an operator now."""
+    rules = watch.rules_of(certificate)
+    name = common_name(certificate.leaf.pem)
+    narrow = any(one.common_name and not re.fullmatch(one.common_name, name) for one in rules)
+    by_hook = watch.hook_refuses and any(one.asks_hook for one in rules)
+    rejects = any(one.on_replacement is OnReplacement.REJECT for one in rules)
+    return not rules or narrow or by_hook or rejects or watch.waits_for_approval(certificate)
+
+
+def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:
+    """Whether a certificate that had the name, and is there still, lets this one not follow."""
+    owners = (watch.certificates.get(one) for one in watch.owned[name] if one != certificate.certificate_id)
+    return any(
+        one.number in watch.was_active and bool(_why_not_after(watch, one, certificate)) for one in owners if one
+    )
 
 
 def _things_in_order(watch: Watch, _call: Call | None) -> Iterator[str]:
@@ -527,10 +355,15 @@ def _has_templates(attributes: dict[str, str]) -> bool:
 
 def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
     for name, thing in watch.things.items():
-        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes:
+        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes and name not in watch.left:
             owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
             if owner is None or owner.number in watch.by_hand or owner.certificate_id in watch.detached:
                 continue
+            if name in watch.worked and owner.certificate_id in watch.released:
+                continue  # it was a device's, which an operator had judged again: its name may be another one
+            died_there = name in watch.died_there or name in watch.made_last.values()
+            if died_there and not any(one.hook for one in watch.rules_of(owner)):
+                continue  # and the name is another one by now
             # What waits and will have this very thing, or be asked about only then, has not left it.
             has_left = owner.status == "ACTIVE" or name != watch.name_for(owner)
             has_left &= not watch.waits_for_approval(owner)
@@ -560,7 +393,12 @@ AT_THE_END = (
         "A certificate is on one thing, exclusively, which bears its owner's attributes.",
         _things_in_order,
     ),
-    Promise("no orphans", "No thing stays that was made for a certificate which is on another.", _no_orphans),
+    Promise(
+        "no orphans",
+        "No thing stays that was made for a certificate which is on another.",
+        _no_orphans,
+        "death between CreateThing and AttachThingPrincipal, and a deployment that changes `thing_name`",
+    ),
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
 )

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from simulation import Call, Died, Fault, Moment
+from tests.survival.name_scenarios import NAME_SCENARIOS
 from tests.survival.scenarios import SCENARIOS, Scenario, World
+
+ALL = (*SCENARIOS, *NAME_SCENARIOS)
 
 
 class Strike(Enum):
@@ -143,7 +146,7 @@ def possible() -> list[tuple[Scenario, Strike, Company]]:
     """Every combination that makes sense: other rules for what rules decide, duplicates for what messages bring."""
     return [
         (scenario, strike, company)
-        for scenario in SCENARIOS
+        for scenario in ALL
         for strike in Strike
         for company in Company
         if strike is not Strike.RULES_CHANGE or scenario.changed_rules
@@ -155,7 +158,7 @@ def outcome_table() -> str:
     """What is struck and how it ends, as docs/how-it-works.md shows it: `make docs` writes it, a test compares it."""
     rows = ["| outcome | calls that are struck | cases | ends, always, as |", "|---|---|---|---|"]
     total = 0
-    for scenario in SCENARIOS:
+    for scenario in ALL:
         calls = [call.operation for call in recorded_calls(scenario)]
         number = sum(
             1 for one, strike, company in possible() if one is scenario for _ in cases(scenario, strike, company)

@@ -6,8 +6,8 @@ KNOWN are those behind promises that were broken once; OTHERS, whoever may meet 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jitr.decisions import Word
 from jitr.rules import EnrollmentRule, OnReplacement
+from jitr.verdicts import Word
 from simulation import Call, Fault, Moment
 from tests.survival.explored_world import DAY, HOSTILE, Act, ExploredWorld
 from tests.survival.explorer import Pair

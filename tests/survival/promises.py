@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from jitr.attributes import plain
-from jitr.decisions import Owner, Record
 from jitr.iot import AwsIot
 from jitr.items import to_owner, to_record
+from jitr.owners import Owner
 from jitr.pacing import Pacer
+from jitr.record import Record
 from jitr.registry import Registry
 from jitrctl.operating import Operator
 from simulation import Authority, Aws, Call, Deployment, Died, Leaf, Moment

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from jitr.attributes import plain
 from jitr.claims import Due
-from jitr.decisions import Outcome, Record
+from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.forgotten import is_undecided, is_unfinished
 from jitr.items import certificate_key, to_record
 from jitr.messages import REASON_ATTRIBUTE
+from jitr.record import Record
 from simulation import Account, Deployment
 from simulation.iot.certificates import DeviceCertificate
 

@@ -18,9 +18,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jitr.decisions import Word
 from jitr.enrollment import EntryRule, SubjectKind
 from jitr.rules import OnReject, OnReplacement
+from jitr.verdicts import Word
 from simulation import Fault
 from tests.survival.world import (
     AUTHORITY,

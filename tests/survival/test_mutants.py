@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.survival.mutants import MENDS, MUTANTS, ROOT, Change, Mend, Moved, Mutant, explored, mutated, survivors
+from tests.survival.mutants import MENDS, MUTANTS
+from tests.survival.mutating import ROOT, Change, Mend, Moved, Mutant, explored, mutated, survivors
 from tests.survival.pairs import ALL_PAIRS
 
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import pytest
 
-from jitr.decisions import Outcome, Word
+from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.registrations import Status
 from jitr.rules import EnrollmentRule
+from jitr.verdicts import Word
 from jitrctl.operating import OperatingError, Operator, Order, OvertakenByColleague
 from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.survival.promises import DAY, Promises

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitr.claims import Due
-from jitr.decisions import Outcome, Verdict, Word
+from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import NO_CA_CERTIFICATE
 from jitr.handlers.register import RECEIVES_UNTIL_LEFT
@@ -18,6 +18,7 @@ from jitr.items import certificate_key
 from jitr.registrations import Status
 from jitr.rules import CheckMode, EnrollmentRule
 from jitr.telemetry import FAILURES, LEFT_TO_SWEEP, NOT_PERMITTED
+from jitr.verdicts import Verdict, Word
 from jitrctl.operating import Order
 from simulation import Authority, Call, Died, Fault, Leaf, Moment
 from simulation.deployment import ca_rules, rules

@@ -1,5 +1,6 @@
 """Between the sweep's look at a replaced certificate and its UpdateCertificate: who acts then is not overruled."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
@@ -23,6 +24,13 @@ def rotated() -> tuple[Promises, Leaf, Leaf]:
     return world, old, new
 
 
+def sweeping(world: Promises) -> Callable[[], None]:
+    def sweep() -> None:
+        world.deployment.sweep()
+
+    return sweep
+
+
 @pytest.mark.parametrize("status", ["REVOKED", "INACTIVE"])
 @pytest.mark.parametrize("which", ["old", "new"])
 def test_a_status_set_while_the_sweep_is_held_up_is_seen_before_it_retires(
@@ -44,7 +52,7 @@ def test_a_status_set_while_the_sweep_is_held_up_is_seen_before_it_retires(
             world.clock.sleep(8)  # a slow answer, or the wait for a turn
 
     world.aws.fault = act
-    world.clock.spawn(lambda: world.deployment.sweep() and None)
+    world.clock.spawn(sweeping(world))
     world.clock.advance(60)
     assert acted
     assert sent == []
@@ -66,7 +74,7 @@ def test_an_intent_of_a_long_sweep_bears_the_time_at_which_it_was_written() -> N
             ages.append((world.clock.now() - intent.decided_at).total_seconds())
 
     world.aws.fault = slow
-    world.clock.spawn(lambda: world.deployment.sweep() and None)
+    world.clock.spawn(sweeping(world))
     world.clock.advance(300)
     assert ages
     assert max(ages) < 5

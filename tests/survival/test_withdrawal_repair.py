@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -192,13 +193,12 @@ def _principal(world: Promises, leaf: Leaf) -> None:
     assert other.certificate_id != leaf.certificate_id
 
 
-def _owner(world: Promises, leaf: Leaf) -> None:
+def _owner(world: Promises, _leaf: Leaf) -> None:
     client = world.account.client("dynamodb", caller="admin")
     registry = Registry(client, world.deployment.settings.registry_table)
     owner = registry.owner(NAME)
     assert owner
-    assert owner.certificate_id == leaf.certificate_id
-    registry.adopt(OTHER, owner)
+    registry.adopt(OTHER, replace(owner, certificate_id="0" * 64))
 
 
 @pytest.mark.parametrize("used", [None, _attributes, _principal, _owner])
@@ -220,6 +220,20 @@ def test_a_thing_that_jitr_did_not_make_for_this_certificate_stays(world: Promis
     mark(world, device, OTHER)
     sweep_calls(world)
     assert OTHER in things(world)
+
+
+def test_a_name_that_was_claimed_for_nothing_goes_back_and_its_thing_is_deleted(world: Promises, device: Leaf) -> None:
+    made_for = {"attributes": {"jitr_certificate": device.certificate_id}}
+    world.admin.create_thing(thingName=OTHER, attributePayload=made_for)
+    client = world.account.client("dynamodb", caller="admin")
+    registry = Registry(client, world.deployment.settings.registry_table)
+    assert registry.adopt(OTHER, world.owner())  # as a claim that a release forgot
+    mark(world, device, OTHER)
+    sweep_calls(world)
+    assert registry.owner(OTHER) is None
+    assert things(world) == [NAME]
+    assert world.owner().certificate_id == device.certificate_id
+    assert world.is_whole(device)
 
 
 def rotated(world: Promises) -> Leaf:

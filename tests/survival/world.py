@@ -24,16 +24,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from jitr.attributes import plain
-from jitr.decisions import Decision, Outcome, Record, Word
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitr.errors import JitrError, Reason
 from jitr.iot import AwsIot
 from jitr.items import to_record
 from jitr.pacing import Pacer
+from jitr.record import Record
 from jitr.registry import Registry
 from jitr.rules import EnrollmentRule, OnReject, OnReplacement
 from jitr.telemetry import _event_id
+from jitr.verdicts import Word
 from jitrctl.operating import OperatingError, Operator, Order
 from simulation import Account, Authority, Call, DeadlinePassed, Deployment, Died, Fault, Leaf, Moment
 from simulation.clock import START
@@ -41,7 +43,8 @@ from simulation.deployment import ca_rules, rules
 from simulation.faults import PARTIAL
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping
-from tests.survival.invariants import CONSOLE, TakenAway, Watch
+from tests.survival.invariants import Watch
+from tests.survival.seen import CONSOLE, TakenAway
 from tests.survival.warm import WarmAws
 
 ACCOUNTS = ("111111111111", "222222222222")

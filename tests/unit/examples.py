@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jitr.decisions import Decision, Outcome, Owner, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.owners import Owner
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import DAY, NOW
 
 ID = "ab" * 32

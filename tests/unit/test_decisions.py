@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.decisions import Decision, Outcome, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.events import RegistrationEvent
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import DAY, NOW
 
 MINUTE = timedelta(minutes=1)

@@ -118,10 +118,10 @@ def judged(der: bytes, application: Application) -> tuple[str, bool]:
 def truly_signed(certificate: Certificate) -> bool:
     """Ask cryptography itself, with the CA's key."""
     ca = x509.load_pem_x509_certificate(fuzzed_ca().pem.encode())
-    hashed = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}[
+    hashed = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}[
         certificate.signature.hashes[0]
     ]
     key, encoded = ca.public_key(), certificate.encoded
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    key.verify(encoded.signature, encoded.tbs, ec.ECDSA(hashed()))
+    key.verify(encoded.signature, encoded.tbs, ec.ECDSA(hashed))
     return encoded.tbs in certificate.der

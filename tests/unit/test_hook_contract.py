@@ -53,6 +53,17 @@ def test_the_request_has_the_fields_of_awss_contract() -> None:
     } == REQUEST
 
 
+def test_the_last_attempts_thing_name_stands_beside_the_parameters() -> None:
+    asked = request(IDENTITY, DEVICE, Certificate.from_pem(DEVICE.pem), RULES, previous_name="pump-6")
+    assert asked == REQUEST | {"previousThingName": "pump-6"}
+
+
+@pytest.mark.parametrize("name", ["pump-7", "sensor-0001"])
+def test_a_hook_names_the_device_also_with_the_name_that_it_was_asked_about(name: str) -> None:
+    assert read_answer(allowing(ThingName=name), ASKED).names
+    assert not read_answer(allowing(site="Ulm"), ASKED).names
+
+
 @pytest.mark.parametrize("answer", [{"allowProvisioning": True}, allowing(), allowing() | {"parameterOverrides": None}])
 def test_a_hook_that_allows_and_overrides_nothing_changes_nothing(answer: dict[str, Any]) -> None:
     assert read_answer(answer, ASKED) == Overrides()

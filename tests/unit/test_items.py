@@ -9,7 +9,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.decisions import Decision, Outcome, Owner, Record, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.items import (
     certificate_key,
@@ -23,7 +23,10 @@ from jitr.items import (
     to_owner,
     to_record,
 )
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import NOW
 from tests.unit.examples import ACTIVATION, ANN, ID, LEAST, MOST, OWNER, said
 

@@ -12,13 +12,14 @@ import pytest
 from jitr.brake import Brake
 from jitr.brakes import Brakes
 from jitr.crls import Crls, Published
-from jitr.decisions import Decision, Outcome, Owner, Record, Return, Standing, Verdict, Word
+from jitr.decisions import Decision, Outcome
 from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.owners import Owner, Return
 from jitr.pacing import Pacer
 from jitr.provisioning import (
     AddThingToThingGroup,
@@ -31,11 +32,13 @@ from jitr.provisioning import (
     plan,
     plan_withdrawal,
 )
+from jitr.record import Record, Standing
 from jitr.registration import Registration
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CheckMode, OnReject, OnReplacement
 from jitr.telemetry import CONTRADICTIONS, Announcer
+from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.unit.examples import OWNER
 from tests.unit.test_settings import SETTINGS

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitr.certificates import Certificate
-from jitr.decisions import Owner
 from jitr.errors import NAME_LOST, Reason, Rejected
+from jitr.owners import Owner
 from jitr.replacement import refuse_wrong_owner
 from jitr.rules import OnReplacement
 from tests.cases.issuing import DAY, NOW, SECOND, applying, factory

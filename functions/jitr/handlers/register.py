@@ -18,9 +18,8 @@ What happens to a message (the rest is registration.py's):
     received more than 500 times        dead-lettered untouched, with the reason: it may be what ends the function
 
 The batch's answer names the messages that are to come again; all others are deleted by Lambda
-(`ReportBatchItemFailures`). Nothing is sent to the function's own queue, since Lambda stops such a loop; failures are
-counted in the registry table (failure_count.py). The function itself never fails for a message's sake, since that fails
-the whole batch.
+(`ReportBatchItemFailures`). Nothing is sent to the own queue: Lambda stops such a loop, so failures are counted in a
+table. The function itself never fails for a message's sake, since that fails the whole batch.
 
 A message that is left to the sweep is deleted. That loses nothing: the sweep finds every certificate that is pending
 without a decision, that is held, or on which an attempt is unfinished (forgotten.py). A message that is put off is in
@@ -40,9 +39,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr import runtime
 from jitr.brakes import Brakes
 from jitr.crls import Crls
-from jitr.decisions import Outcome, Record
+from jitr.decisions import Outcome
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, NotItsTurn, NotPermitted, Overtaken, Unavailable, UnreadableEvent
@@ -62,9 +62,10 @@ from jitr.telemetry import LEFT_TO_SWEEP, PUT_OFF, UNREADABLE_MESSAGES, Announce
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from jitr.record import Record
+
 _FAILURES_UNTIL_DEAD = 10
-# A certificate is registered before its event is published. If AWS IoT does not know it after this time, at the third
-# receive, it was deleted, or the event is forged. Should it exist, the sweep finds it.
+# By then a certificate has arrived everywhere: it was deleted, or the event is forged. Else the sweep finds it.
 _RECEIVES_UNTIL_GONE = 3
 _AGE_UNTIL_GONE = timedelta(seconds=10)
 _RECEIVES_UNTIL_ALONE = 3
@@ -361,7 +362,9 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         pacer=pacer,
         clock=_now,
     )
-    queue = RegistrationsQueue(boto3.client("sqs", config=CLIENT_CONFIG), settings)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    runtime.check(logger, iot, dynamodb, sqs)
+    queue = RegistrationsQueue(sqs, settings)
     failures = FailureCount(dynamodb, settings.registry_table)
     return Register(registration, queue, announcer, failures=failures, pacer=pacer, clock=_now), announcer
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr import runtime
 from jitr.brakes import Brakes
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
@@ -85,6 +86,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
     iot = boto3.client("iot", config=CLIENT_CONFIG)
     counts.count_calls(iot)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    runtime.check(logger, iot, dynamodb)
     journal = Journal(dynamodb, settings.registry_table)
     sweep = Sweep(
         rules=Rules.load(),

@@ -1,0 +1,84 @@
+"""What operators order about a certificate, as values: verdicts, counted so that each knows which one it replaces."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from jitr.decisions import Decision
+from jitr.errors import JitrError
+from jitr.registrations import Status
+from jitr.value import value
+
+
+class Word(StrEnum):
+    """What an operator said about a certificate."""
+
+    APPROVED = "approved"
+    RELEASED = "released"  # to be judged again, whatever was decided before
+    DENIED = "denied"
+    DEACTIVATED = "deactivated"
+    REVOKED = "revoked"
+
+    @property
+    def allows_activation(self) -> bool:
+        return self in (Word.APPROVED, Word.RELEASED)
+
+    def is_weaker_than(self, other: "Word") -> bool:
+        """Whether it denies, and takes less away than the other one: denied, deactivated, revoked."""
+        strength = (Word.DENIED, Word.DEACTIVATED, Word.REVOKED)
+        return self in strength and other in strength and strength.index(self) < strength.index(other)
+
+
+@value
+class Verdict:
+    """An operator's word, in force until the next one."""
+
+    word: Word
+    by: str  # the caller's ARN
+    at: datetime  # by the operator's clock: for people to read, never compared with a function's time
+    note: str = ""
+    version: int = 0  # counts a certificate's verdicts, the first is 1; 0: an earlier version of jitrctl gave it
+    # Of a release: the registration that it ends (creationDate), and the status in which the operator saw it.
+    of_registration: datetime | None = None
+    of_status: Status | None = None
+
+    @property
+    def number(self) -> int:
+        """Names the verdict among those on its certificate: its version, or its time in epoch milliseconds.
+
+        A time is greater than any count. So the versions go on from it after a verdict by an earlier version of
+        jitrctl, and no number comes twice.
+        """
+        return self.version or round(self.at.timestamp() * 1000)
+
+    @property
+    def in_words(self) -> str:
+        """Whose verdict it is, when and why: revoked by arn:…/ann 2026-11-26 10:00Z ('stolen')."""
+        return f"{self.word} by {self.by} {self.at:%Y-%m-%d %H:%M}Z" + (f" ({self.note!r})" if self.note else "")
+
+    def releases(self, found: Decision) -> bool:
+        """Whether a status that was found is the one that this release ends, by the deletion of its registration.
+
+        A release by an earlier version of jitrctl does not say which one, so it may be any.
+        """
+        if self.word is not Word.RELEASED:
+            return False
+        if self.of_registration is None:
+            return self.version == 0
+        return found.is_for(self.of_registration) and found.status is self.of_status
+
+    def explains(self, status: Status) -> bool:
+        """Whether an operator ordered this status: INACTIVE by any denial, REVOKED by `revoke` alone."""
+        if status is Status.INACTIVE:
+            return not self.word.allows_activation
+        return status is Status.REVOKED and self.word is Word.REVOKED
+
+
+class AnotherVerdict(JitrError):
+    """An operator's verdict was not written, since another one stands than the operator saw."""
+
+    def __init__(self, certificate_id: str, verdict: Verdict | None) -> None:
+        """`verdict` stands now; None: what is known of the certificate was dropped meanwhile."""
+        self.certificate_id = certificate_id
+        self.verdict = verdict
+        said = f"{verdict.in_words}, which came first" if verdict else "what is known of it was dropped meanwhile"
+        super().__init__(f"certificate {certificate_id[:16]}: {said}")
