@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from fleet.model import Ca
+    from jitr.brake import Engagement
     from jitrctl.letters import Letters
     from jitrctl.stages import Stage
 
@@ -45,6 +46,7 @@ class Health:
     swept_at: datetime | None  # the end of the sweep's last full pass, over the CA whose is the oldest
     enrollment: str | None  # names what the whole enrollment list says; None: there is no table
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
+    brakes: Mapping[str, Engagement]  # that hold what a CA's rules refuse, by the CA's name
     drift: tuple[str, ...]
 
 
@@ -72,6 +74,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         swept_at=_swept_at(stage) if stack else None,
         enrollment=_enrollment(stage) if stack else None,
         iot_logging=iot_logging(stage),
+        brakes=_brakes(stage) if stack else {},
         drift=tuple(drift),
     )
 
@@ -124,6 +127,16 @@ def _swept_at(stage: Stage) -> datetime | None:
     passes = [stage.journal.last_pass(registration.ca.certificate_id).finished_at for registration in stage.account.cas]
     known = [finished for finished in passes if finished]
     return min(known) if known and len(known) == len(passes) else None
+
+
+def _brakes(stage: Stage) -> dict[str, Engagement]:
+    """The brakes that are engaged; none where there is no table."""
+    names = {one.ca.certificate_id: one.ca.name for one in stage.account.cas}
+    try:
+        found = stage.brakes.read(names)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return {}
+    return {names[one]: brake.engaged for one, brake in found.items() if brake.engaged}
 
 
 def iot_logging(stage: Stage) -> str | None:

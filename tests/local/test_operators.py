@@ -156,7 +156,7 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
         case "sqs", _:
             queue = said.get("QueueName") or said["QueueUrl"].rpartition("/")[2]
             yield action.removesuffix("Batch"), f"{prefix}{queue}"
-        case "lambda", "Invoke" | "GetFunctionConfiguration":
+        case "lambda", "Invoke" | "GetFunction" | "GetFunctionConfiguration":
             yield action.replace("lambda:Invoke", "lambda:InvokeFunction"), f"{prefix}function:{said['FunctionName']}"
         case "lambda", "UpdateEventSourceMapping":
             yield action, f"{prefix}event-source-mapping:{said['UUID']}"

@@ -40,6 +40,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr import runtime
+from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.decisions import Outcome
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
@@ -171,6 +172,7 @@ class _Batch:
             for message, event in suspects[1:]:
                 self._put_off(message, event, "received often, so it is processed alone")
             self._settle(*suspects[0])
+        self._guarded(self._registration.write_counts)
 
     def _readable(self, messages: list[Message]) -> list[tuple[Message, RegistrationEvent]]:
         readable = []
@@ -251,6 +253,7 @@ class _Batch:
                     intent=None,
                     crl_changed=False,
                     entries_changed=False,
+                    brake_changed=False,
                 )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
@@ -354,6 +357,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         ),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         hook=Hook(lambda region: boto3.client("lambda", region_name=region, config=HOOK_CONFIG)),
+        brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         announcer=announcer,
         pacer=pacer,
         clock=_now,
