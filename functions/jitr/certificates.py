@@ -31,6 +31,7 @@ from jitr.signatures import SignatureFacts, is_signed_by, signature_facts
 from jitr.value import value
 
 _BLOCK = re.compile(r"-----BEGIN ([^-]*)")
+_LONGEST_NAME = 8192  # characters of it that are kept
 _HEX_PAIRS = re.compile("..")
 _LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 
@@ -188,7 +189,9 @@ def _in_one_line(name: str) -> str:
     r"""A name in RFC 4514 with what cannot be printed as the hex of its UTF-8 (§2.4), as `\0A`.
 
     Names go into records, logs and terminals, where line ends and control sequences would be taken for others' words.
+    They are for people to read, so a longer one than any real one is cut: an item of DynamoDB holds 400 KB.
     """
+    name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
     if name.isprintable():
         return name
     return "".join(one if one.isprintable() else _HEX_PAIRS.sub(r"\\\g<0>", one.encode().hex().upper()) for one in name)

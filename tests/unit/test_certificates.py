@@ -20,6 +20,7 @@ from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
 from jitr.rules import TEMPLATE_FIELDS
 from tests.cases.der import (
+    BMP,
     ORGANIZATIONAL_UNIT,
     T61,
     as_pem,
@@ -242,3 +243,10 @@ def test_a_name_is_one_line_whatever_the_device_put_into_it(reader: Reader) -> N
     assert certificate.reader is reader
     assert certificate.subject.startswith("O=Acme\\0D\\0A\\1B[2K\\E2\\80\\AEok \\\\")
     assert certificate.subject.isprintable()
+
+
+def test_a_name_of_tens_of_thousands_of_characters_is_cut_for_the_record() -> None:
+    subject = distinguished_name([attribute(b"\x55\x04\x0a", b"\0\x07" * 20_000, kind=BMP)])
+    certificate = Certificate.from_der(signed(tbs_with(subject=subject)))
+    assert len(certificate.subject) < 30_000
+    assert certificate.subject.endswith("\\07...")
