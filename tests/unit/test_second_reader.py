@@ -292,3 +292,12 @@ def test_a_damaged_critical_extension_with_an_oid_the_library_refuses_is_named()
     with pytest.raises(Rejected, match=r"extension 2\.5\.29\.\d+ cannot be read: it stands there twice") as refused:
         applying(as_pem(signed(tbs_with(extensions=twice)))).admit()
     assert refused.value.reason is Reason.EXTENSIONS_UNREADABLE
+
+
+def test_an_empty_field_names_no_thing() -> None:
+    """Else all devices with an empty one would ask for one name, and follow each other as rotations."""
+    empty = extensions(extension(SKI, tlv(OCTET_STRING)))
+    device = applying(as_pem(signed(tbs_with(extensions=empty)))).with_rules(thing_name="d-{subject_key_identifier}")
+    with pytest.raises(Rejected, match=r"thing name uses \{subject_key_identifier\}, and it is empty") as refused:
+        device.admit()
+    assert refused.value.reason is Reason.SUBJECT_FIELD_MISSING
