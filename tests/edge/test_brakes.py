@@ -198,6 +198,7 @@ def test_items_that_a_later_version_wrote_are_read_as_far_as_they_are_known(rule
     assert brake.is_engaged(rules.digest)
     assert to_brake({}) == Brake()
 
+
 def test_a_refusal_that_could_not_be_counted_leaves_nothing_to_write(cloud: Cloud, rules: CaRules) -> None:
     brakes = environment(cloud)
     cloud.wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
