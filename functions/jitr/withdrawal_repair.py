@@ -6,8 +6,9 @@
     PENDING_ACTIVATION          what it is not attached to is deleted
     INACTIVE, REVOKED           it is detached, and what is left is deleted; its policy only if it was never ACTIVE
     gone                        what is left is deleted
-    ACTIVE                      attached again to the thing that it owns and to its policy, where one is missing. If it
-                                owns no thing and lacks one of both, nothing is changed: `Device Broken` is announced
+    ACTIVE                      attached again to the thing that the mark names and to its policy, where one is missing
+                                and it owns that thing. If it owns another one or none, and lacks one of both, nothing
+                                is changed: `Device Broken` is announced
 
 A name that it claimed and never was ACTIVE with goes back to whom it belonged. Deleted is a thing that jitr made for
 this very certificate and nobody has changed since, that no certificate owns and nothing is attached to. A certificate
@@ -120,11 +121,12 @@ class WithdrawalRepair:
         """See that an ACTIVE certificate has its thing and a policy."""
         ca = self._rules.ca(device.ca_certificate_id or "")
         name = self._owned(mark, record)
-        if name is None:
-            lacks = self._iot.lacks(device)
+        if name != mark.thing_name:
+            # The withdrawal was not of what it owns: what is missing there, somebody else has detached.
+            lacks = self._iot.lacks(device, thing_name=name)
             if lacks:
                 self._announcer.announce_broken(
-                    device, lacks=lacks, ca=ca.name if ca else None, thing_name=None, at=self._clock()
+                    device, lacks=lacks, ca=ca.name if ca else None, thing_name=name, at=self._clock()
                 )
         else:
             self._attach_again(name, mark, device, ca)

@@ -4,6 +4,7 @@ from jitr.rules import EnrollmentRule
 from jitrctl.operating import Order
 from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.survival.promises import DAY, NAME, Promises
+from tests.survival.test_other_names import Renaming, at
 from tests.survival.test_withdrawal_repair import is_bare, mark
 
 A = Authority.new("Factory A")
@@ -104,3 +105,18 @@ def test_a_retirement_that_register_recorded_is_still_carried_out() -> None:
     said = [one.detail["id"] for one in world.account.events.put if one.detail["certificate_id"] == old.certificate_id]
     assert len(said) == len(set(said)) == 2
     assert not [key for (key,) in world.deployment.registry.items if key.startswith("retirement#")]
+
+
+def test_a_policy_detached_on_purpose_stays_off_whatever_an_earlier_name_left() -> None:
+    renaming = Renaming("hook")
+    world, leaf = renaming.world, renaming.leaf
+    world.connect(leaf)
+    renaming.attempt(at("AttachPolicy", "throttled"))
+    world.mapping.drain(within=300)
+    assert world.status(leaf) == "ACTIVE"
+    world.clock.advance(3600)
+    arn = world.certificate(leaf).arn
+    world.admin.detach_policy(policyName="device", target=arn)
+    world.pass_days(1)
+    assert not world.account.iot.policies.of_target(arn)
+    assert "Device Broken" in {event.detail_type for event in world.account.events.put}
