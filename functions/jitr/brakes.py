@@ -67,7 +67,9 @@ class Brakes:
         """
         counted = self._take(rules.certificate_id)
         try:
-            return self._count(rules.certificate_id, counted | {rules.digest: counted[rules.digest] + Tally(refused=1)})
+            return self._count(
+                rules.certificate_id, counted | {rules.digest: counted.get(rules.digest, Tally()) + Tally(refused=1)}
+            )
         except Unavailable:
             self._put_back(rules.certificate_id, counted)
             raise

@@ -150,6 +150,8 @@ class Record:
             return False
         if self.crl_changed or self.brake_changed or self.was_spoken_of:
             return False
+        if self.intent and not self.is_held and self.decision.decided_at < self.intent.decided_at:
+            return False  # an attempt ended after it: whatever status it, or somebody else, set is to be recorded
         return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
 
     def rests(self, now: datetime, *, rules_digest: str) -> bool:

@@ -48,7 +48,9 @@ class Refusal:
         )
         earlier, begun = case.record.decision, case.attempt.claim or case.record.intent
         repeated = earlier is not None and decision.repeats(earlier)
-        may_be_attached = not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
+        # This very attempt may have attached it before it lost the name, though it lost it before, too.
+        is_new = not repeated or case.attempt.tried is not None
+        may_be_attached = is_new and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
         if steps or may_be_attached or (begun and begun.claims_name):
             decision = self._carry_out(case, decision, begun, steps, may_be_attached=may_be_attached)
         if earlier and repeated:

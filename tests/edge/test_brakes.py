@@ -197,3 +197,13 @@ def test_items_that_a_later_version_wrote_are_read_as_far_as_they_are_known(rule
     assert brake.counters[rules.digest].slots == {1: Tally(refused=3)}
     assert brake.is_engaged(rules.digest)
     assert to_brake({}) == Brake()
+
+
+def test_a_refusal_that_could_not_be_counted_leaves_nothing_to_write(cloud: Cloud, rules: CaRules) -> None:
+    brakes = environment(cloud)
+    cloud.wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
+    with pytest.raises(Unavailable):
+        brakes.count_refusal(rules)
+    cloud.wire.forget()
+    brakes.write()
+    assert not cloud.wire.calls
