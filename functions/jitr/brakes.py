@@ -83,12 +83,18 @@ class Brakes:
             self._put_back(rules.certificate_id, {rules.digest: Tally(others=1)})
 
     def write(self) -> None:
-        """Write what was summed up, unless that was done within the last minute.
+        """Write what was summed up, unless that was done, or began to be summed up, within the last minute.
+
+        A new environment waits for its minute too: one more write would come with the first decision of each.
 
         Raises Unavailable; it is written another time then.
         """
         now = self._clock()
-        if not self._unwritten or (self._write_at and now < self._write_at):
+        if not self._unwritten:
+            return
+        if self._write_at is None:
+            self._write_at = now + _EVERY
+        if now < self._write_at:
             return
         self._write_at = now + _EVERY
         for ca_certificate_id in list(self._unwritten):
