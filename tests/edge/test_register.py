@@ -103,11 +103,9 @@ def test_an_activated_device_has_its_thing_its_policy_and_its_record(warm: Cloud
     assert [one["policyName"] for one in warm.iot.list_attached_policies(target=arn)["policies"]] == [
         "jitr-acme-factory"
     ]
-    # The brake's counters are written once a minute, apart from the device's own items.
     assert set(warm.items()) == {
         f"certificate#{device}",
         "thing#sensor-0001",
-        f"brake#{factory().certificate_id}",
     }
     assert warm.counted() == {"Activated": 1, "SecondsToActive": 1, "RejectedShare": 0}
 
