@@ -35,7 +35,10 @@ def come_up(fleet: Simulated, *names: str) -> list[Leaf]:
     return leaves
 
 
-def test_a_device_that_works_and_would_be_refused_fails_the_trial(fleet: Simulated) -> None:
+def test_a_device_that_works_and_would_be_refused_fails_the_trial(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # no word is broken
     (device,) = come_up(fleet, "sensor-0001")
     fleet.write(WRONG)
     told = fleet.ask("fleet", "try-rules", code=1)
