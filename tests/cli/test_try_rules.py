@@ -35,10 +35,7 @@ def come_up(fleet: Simulated, *names: str) -> list[Leaf]:
     return leaves
 
 
-def test_a_device_that_works_and_would_be_refused_fails_the_trial(
-    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")  # no word is broken
+def test_a_device_that_works_and_would_be_refused_fails_the_trial(fleet: Simulated) -> None:
     (device,) = come_up(fleet, "sensor-0001")
     fleet.write(WRONG)
     told = fleet.ask("fleet", "try-rules", code=1)
@@ -48,7 +45,6 @@ def test_a_device_that_works_and_would_be_refused_fails_the_trial(
     assert (change["fleet_file"], change["breaks"]) == ("COMMON_NAME_REFUSED", True)
     assert told[PROD]["changes"] == []
     said = fleet.say("fleet", "try-rules", code=1)
-    assert "COMMON_NAME_REFUSED" in said
     assert "1 of 1" in said
     assert said.startswith("At most 600 calls of DescribeCertificate")
 
