@@ -30,6 +30,7 @@ _BLOCK = re.compile(
 _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
 _TRUSTED = b"TRUSTED CERTIFICATE"  # a certificate, and behind it what openssl trusts it for
 _CRL_LABEL = b"X509 CRL"
+_LONGEST_LABEL = 60  # characters of it in a message
 _WHITE_SPACE = re.compile(rb"\s|\\[nrt]")  # also as JSON writes it
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # What `openssl x509 -fingerprint -sha256` prints, and what stands in its place elsewhere.
@@ -125,6 +126,8 @@ def _certificates(content: bytes) -> tuple[str, ...]:
         return _from_der(elements)
     blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(content)]
     labels = [label for label, _ in blocks]
+    if not blocks and _begins_as_certificate(content):
+        return (_as_pem(content),)  # damaged, or in BER: what reads certificates says what is wrong
     if any(label.endswith(b"PRIVATE KEY") or _kind(_decoded(body) or b"") == "a private key" for label, body in blocks):
         raise _private_key()
     found = tuple(_pem(label, body) for label, body in blocks if label in _CERTIFICATE_LABELS)
@@ -141,6 +144,14 @@ def _from_der(elements: list[bytes]) -> tuple[str, ...]:
     if not found:
         raise _no_certificate(kinds[0])
     return found
+
+
+def _begins_as_certificate(content: bytes) -> bool:
+    """Whether a content begins with a long SEQUENCE in a long SEQUENCE, which no text does."""
+    if content[:1] != bytes([_SEQUENCE]) or content[1:2] < bytes([_LONG_FORM]):
+        return False
+    inner = content[_header(content) or len(content) :]
+    return inner[:1] == bytes([_SEQUENCE]) and inner[1:2] >= bytes([_LONG_FORM])
 
 
 def _kind(der: bytes) -> str | None:
@@ -185,7 +196,8 @@ def _no_certificate(found: str | None) -> UnusableFile:
 def _named(label: bytes) -> str:
     if label in (b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"):
         return "a PKCS#7 archive"
-    return f"a {label.decode('ascii', 'replace').lower().replace('x509 crl', 'CRL')}"
+    shown = "".join(filter(str.isprintable, label.decode("ascii", "replace")))[:_LONGEST_LABEL]
+    return f"a {shown.lower().replace('x509 crl', 'CRL')}"
 
 
 def _pem(label: bytes, body: bytes) -> str:
@@ -213,24 +225,24 @@ def _decoded(body: bytes) -> bytes | None:
 def _elements(content: bytes) -> list[bytes]:
     """The DER SEQUENCEs that a content is made of, with at most white space behind them; none when it is not."""
     found = []
-    rest = content
+    rest = memoryview(content)
     while rest[:1] == bytes([_SEQUENCE]) and (length := _length(rest)):
-        found.append(rest[:length])
+        found.append(bytes(rest[:length]))
         rest = rest[length:]
-    return [] if rest.strip() else found
+    return [] if bytes(rest).strip() else found
 
 
 def _parts(der: bytes) -> list[bytes]:
     """The elements inside of a DER SEQUENCE, as far as they can be told apart."""
     parts = []
-    rest = der[_header(der) or len(der) :]
+    rest = memoryview(der)[_header(der) or len(der) :]
     while rest and (length := _length(rest)):
-        parts.append(rest[:length])
+        parts.append(bytes(rest[:length]))
         rest = rest[length:]
     return parts
 
 
-def _length(der: bytes) -> int | None:
+def _length(der: bytes | memoryview) -> int | None:
     """How many bytes the element at the beginning has, its header included; None when there are not so many."""
     header = _header(der)
     if header is None:
@@ -239,7 +251,7 @@ def _length(der: bytes) -> int | None:
     return header + length if header + length <= len(der) else None
 
 
-def _header(der: bytes) -> int | None:
+def _header(der: bytes | memoryview) -> int | None:
     if len(der) < 2:  # noqa: PLR2004 - a tag and a length
         return None
     octets = der[1] & ~_LONG_FORM if der[1] & _LONG_FORM else 0

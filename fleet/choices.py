@@ -17,6 +17,13 @@ ANOTHER_MODE = (
 )
 
 
+class BrakeMode(StrEnum):
+    """Whether refusals for a CA's rules are held when there are suddenly many."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class IotLogging(StrEnum):
     """The default log level of AWS IoT in an account and Region."""
 

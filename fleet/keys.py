@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.choices import IotLogging, RegisteredBy
+from fleet.choices import BrakeMode, IotLogging, RegisteredBy
 from fleet.names import (
     account_id,
     attributes,
@@ -32,6 +32,7 @@ from fleet.values import (
     duration,
     each,
     flag,
+    integer,
     integers,
     one_of,
     path,
@@ -41,6 +42,7 @@ from fleet.values import (
     type_of,
     url,
 )
+from jitr.brake import EVERYTHING, BrakeLimits
 from jitr.naming import MOST_GROUPS
 from jitr.rules import (
     MODES,
@@ -140,6 +142,17 @@ CHECK_MODES: Keys = {
     for check in MODES
 }
 
+_LIMITS = BrakeLimits()
+# More refusals than that in an hour, and a brake would not be one.
+MAX_REFUSED, MAX_GROWTH = 100_000, 1000
+
+BRAKE: Keys = {
+    "mode": Key(kind="on or off", read=choice(BrakeMode), default="on"),
+    "refused": Key(kind="integer", read=integer(least=0, greatest=MAX_REFUSED), default=_LIMITS.refused),
+    "share": Key(kind="number", read=rate(greatest=EVERYTHING), default=_LIMITS.share),
+    "growth": Key(kind="number", read=rate(greatest=MAX_GROWTH), default=_LIMITS.growth),
+}
+
 CA: Keys = {
     "certificate": Key(kind="path", read=path, example='certificate = "certs/factory.pem"'),
     "common_name": Key(kind="pattern", read=pattern, default=None),
@@ -169,6 +182,7 @@ CA: Keys = {
     "rsa_bits": Key(kind="two integers", read=integers(least=2048, greatest=MAX_RSA_BITS), default=[2048, 8192]),
     "curves": Key(kind="list of P-256, P-384, P-521", read=each(one_of(CURVES)), default=CURVES),
     "checks": Key(kind="table", read=table(CHECK_MODES), default={}),
+    "brake": Key(kind="table", read=table(BRAKE), default={}),
 }
 
 SWEEP: Keys = {
@@ -243,6 +257,7 @@ TABLES: Mapping[str, Keys] = {
     "fleet": FLEET,
     "ca.<name>": CA,
     "ca.<name>.checks": CHECK_MODES,
+    "ca.<name>.brake": BRAKE,
     "sweep": SWEEP,
     "hub": HUB,
     "stack": STACK,

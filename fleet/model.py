@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fleet.choices import IotLogging, RegisteredBy
 from fleet.names import partition_of
+from jitr.brake import BrakeLimits
 from jitr.certificates import Certificate
 from jitr.rules import (
     HOOK,
@@ -58,6 +59,7 @@ class Ca:
     overlap: int  # seconds that both work
     succeeds: str | None  # certificate id of the CA that this one succeeds
     checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.rules.CHECKS
+    brake: BrakeLimits | None  # None: off
     minimum_remaining_life: int  # seconds
     maximum_life: int | None  # seconds
     rsa_bits: tuple[int, int]  # least and greatest modulus, inclusive
@@ -212,6 +214,7 @@ class Fleet:
             overlap=ca.overlap,
             succeeds=ca.succeeds,
             checks=dict(ca.checks),
+            brake=ca.brake,
             minimum_remaining_life=ca.minimum_remaining_life,
             maximum_life=ca.maximum_life,
             rsa_bits=ca.rsa_bits,

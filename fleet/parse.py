@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from fleet.ceilings import check_ceilings
 from fleet.checks import check_agreement, registrations
-from fleet.choices import RegisteredBy
+from fleet.choices import BrakeMode, RegisteredBy
 from fleet.keys import DOCUMENT, Draft, table
 from fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Hub, Metrics, StackOptions, Sweep
 from fleet.pem import (
@@ -33,6 +33,7 @@ from fleet.pem import (
 )
 from fleet.policy import check_policy
 from fleet.problems import FleetError, Place, Problem, Report
+from jitr.brake import BrakeLimits
 from jitr.certificates import Certificate
 
 __all__ = ["FleetError", "Problem", "load"]
@@ -176,6 +177,7 @@ def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates, ids: 
         "attributes": MappingProxyType(draft["attributes"]),
         "checks": MappingProxyType(draft["checks"]),
         "home": tuple(ids[account] for account in draft["home"]),
+        "brake": _brake(draft["brake"]),
         "succeeds": certificates[predecessor,].fingerprint if predecessor else None,
     }
     return Ca(
@@ -185,6 +187,11 @@ def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates, ids: 
         certificate_path=folder / draft["certificate"],
         **{**draft, **replaced},
     )
+
+
+def _brake(draft: Draft) -> BrakeLimits | None:
+    figures = {name: figure for name, figure in draft.items() if name != "mode"}
+    return BrakeLimits(**figures) if draft["mode"] is BrakeMode.ON else None
 
 
 def _account(name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certificates: Certificates) -> Account:

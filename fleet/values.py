@@ -156,6 +156,21 @@ def rate(*, least: float | None = None, greatest: float) -> Reader:
     return read
 
 
+def integer(*, least: int, greatest: int) -> Reader:
+    """Read a whole number, `least` and `greatest` inclusive."""
+
+    def read(value: object, place: Place) -> int | None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            place.problem(f"is {type_of(value)}, an integer is expected", "write a whole number without quotes")
+            return None
+        if not least <= value <= greatest:
+            place.problem(f"is {shown(value)}, which is out of range", f"write an integer from {least} to {greatest}")
+            return None
+        return value
+
+    return read
+
+
 def integers(*, least: int, greatest: int) -> Reader:
     """Read [from, to]: two integers in order, both between `least` and `greatest`, inclusive."""
 

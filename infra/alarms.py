@@ -28,12 +28,13 @@ from jitr.telemetry import (
     NOT_PERMITTED,
     OUT_OF_PLACE,
     REJECTED_SHARE,
+    RULES_REFUSE_MANY,
     SWEPT,
 )
 
 _MINUTES = 60
 _DAY = 86_400
-# With more CAs than these, five alarms for each would come near the 500 resources that a template may hold.
+# With more CAs than these, six alarms for each would come near the 500 resources that a template may hold.
 MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 40
 # The metrics that an alarm's expression may combine (CloudWatch guide, "Create an alarm based on a metric math
 # expression").
@@ -83,7 +84,7 @@ def watches(
         *_of_function(names, names.sweep_function, "sweep"),
         *_of_decisions(names),
         _of_schedule(names, sweep_every),
-        *_of_cas(names, tuple(cas), limits),
+        *_of_cas(names, tuple(cas), limits, sweep_every),
         *([_of_forwarding(names)] if central is not Central.NONE else []),
         *(_of_hub(names) if central is Central.HUB else []),
     ]
@@ -228,8 +229,6 @@ def _of_hub(names: ResourceNames) -> list[Watch]:
 
 def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
     """No sweep has finished for three times as long as it should take."""
-    # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
-    seconds = min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
     return Watch(
         name=names.alarm("sweep-not-run"),
         meaning="No sweep has finished in three intervals of its schedule, so lost events are not made up for.",
@@ -237,11 +236,17 @@ def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
         statistic="SampleCount",
         reaches=0,
         below=True,
-        seconds=seconds,
+        seconds=_period_of(sweep_every),
         periods=3,
         datapoints=3,
         missing="breaching",
     )
+
+
+def _period_of(sweep_every: int) -> int:
+    """An alarm's period in which a sweep says something, in seconds."""
+    # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
+    return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
 
 
 def _watched(watch: Watch) -> dict[str, Any]:
@@ -274,9 +279,9 @@ def _watched(watch: Watch) -> dict[str, Any]:
     return {"metrics": [*queries, {"id": "worst", "expression": expression, "returnData": True}]}
 
 
-def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms) -> list[Watch]:
-    """Five alarms for each CA; for each ten, where there are many."""
-    each = [_of_ca(names, ca, limits) for ca in cas]
+def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
+    """Six alarms for each CA; for each ten, where there are many."""
+    each = [_of_ca(names, ca, limits, sweep_every) for ca in cas]
     if len(cas) <= MOST_CAS_WITH_ALARMS_OF_THEIR_OWN:
         return [watch for watches_ in each for watch in watches_]
     together = []
@@ -295,9 +300,18 @@ def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms) -> list[
     return together
 
 
-def _of_ca(names: ResourceNames, ca: str, limits: Alarms) -> list[Watch]:
+def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:
     rule = names.rule(ca)
     return [
+        Watch(
+            name=names.alarm("rules-refuse-many", ca),
+            meaning=f"So many devices of CA {ca} are refused for its rules that further ones are held: wrong rules?",
+            metric=emitted(names.fleet, RULES_REFUSE_MANY, ca=ca),
+            statistic="Maximum",
+            # Every sweep says whether the brake is on; in between, each device that it holds does.
+            seconds=_period_of(sweep_every),
+            missing="ignore",
+        ),
         Watch(
             name=names.alarm("rejections", ca),
             meaning=f"Devices of CA {ca} were rejected in three quarters of an hour: wrong rules, or a wrong batch.",

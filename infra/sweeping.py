@@ -137,7 +137,13 @@ class Sweeping(Construct):
             ),
             iam.PolicyStatement(
                 sid="KeepRegistry",
-                actions=["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+                actions=[
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:ConditionCheckItem",  # before a name is given back: withdrawal_repair.py
+                    "dynamodb:DeleteItem",
+                    "dynamodb:GetItem",
+                    "dynamodb:UpdateItem",
+                ],
                 resources=[registry.table.table_arn],
             ),
             enrollment.reading("dynamodb:BatchGetItem", "dynamodb:GetItem"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from fleet.model import Ca
+    from jitr.brake import Engagement
     from jitr.schedule import Seen
     from jitrctl.letters import Letters
     from jitrctl.stages import Stage
@@ -49,6 +50,7 @@ class Health:
     turns_per_second: float | None  # that are taken, once AWS has throttled for long fewer than the fleet file says
     throttled: float | None  # the share of the scarce calls since that rate was last judged
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
+    brakes: Mapping[str, Engagement]  # that hold what a CA's rules refuse, by the CA's name
     drift: tuple[str, ...]
 
 
@@ -80,6 +82,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         turns_per_second=min(schedule.rate or rate, rate) if schedule else None,
         throttled=schedule.throttled if schedule else None,
         iot_logging=iot_logging(stage),
+        brakes=_brakes(stage) if stack else {},
         drift=tuple(drift),
     )
 
@@ -139,6 +142,16 @@ def _swept_at(stage: Stage) -> datetime | None:
     passes = [stage.journal.last_pass(registration.ca.certificate_id).finished_at for registration in stage.account.cas]
     known = [finished for finished in passes if finished]
     return min(known) if known and len(known) == len(passes) else None
+
+
+def _brakes(stage: Stage) -> dict[str, Engagement]:
+    """The brakes that are engaged; none where there is no table."""
+    names = {one.ca.certificate_id: one.ca.name for one in stage.account.cas}
+    try:
+        found = stage.brakes.read(names)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return {}
+    return {names[one]: brake.engaged for one, brake in found.items() if brake.engaged}
 
 
 def iot_logging(stage: Stage) -> str | None:

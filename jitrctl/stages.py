@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fleet.resources import ResourceNames
+from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.enrollment_table import EnrollmentTable
 from jitr.iot import AwsIot
@@ -89,6 +90,10 @@ class Stage:
     @kept
     def registry(self) -> Registry:
         return Registry(self.dynamodb, self.names.registry_table)
+
+    @kept
+    def brakes(self) -> Brakes:
+        return Brakes(self.dynamodb, self.names.registry_table, clock=now)
 
     @kept
     def enrollment(self) -> EnrollmentTable:

@@ -134,10 +134,10 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
     unread = {check: why for check, why in _OFFLINE.items() if check != "revocation" or not crl}
     examination = examine(
         device,
-        _as_declared(ca_rules),
+        as_declared(ca_rules),
         # The check `revocation` stays: critical extensions are understood because of it.
-        _without(unread.keys() - {"revocation"}, rules),
-        revocations=_read_crl(crl, ca_rules) if crl else _nobody_revoked(now),
+        without(unread.keys() - {"revocation"}, rules),
+        revocations=_read_crl(crl, ca_rules) if crl else nobody_revoked(now),
         now=now,
     )
     return Answer(examination=examination, checks=_results(examination, ca_rules, unread))
@@ -152,7 +152,7 @@ def _read_crl(path: Path, ca: CaRules) -> RevocationList:
         raise Unusable(f"{path} cannot be used as the CRL of CA {ca.name}: {error}") from error
 
 
-def _nobody_revoked(now: datetime) -> RevocationList:
+def nobody_revoked(now: datetime) -> RevocationList:
     """A list in force for every certificate, with none on it."""
     return RevocationList(
         this_update=now - timedelta(days=1),
@@ -164,7 +164,7 @@ def _nobody_revoked(now: datetime) -> RevocationList:
     )
 
 
-def _without(checks: Collection[str], rules: Rules) -> Rules:
+def without(checks: Collection[str], rules: Rules) -> Rules:
     """The rules without the checks that need more than is at hand: an entry that is not read is not missing."""
     off = dict.fromkeys(checks, CheckMode.OFF)
     return replace(rules, cas=tuple(replace(ca, checks={**ca.checks, **off}) for ca in rules.cas))
@@ -190,7 +190,7 @@ def _issuer(pem: str, rules: Rules) -> CaRules:
     return next(iter((*issuers, *signers, *namesakes, *rules.cas)))
 
 
-def _as_declared(rules: CaRules) -> CaRegistration:
+def as_declared(rules: CaRules) -> CaRegistration:
     return CaRegistration(
         certificate_id=rules.certificate_id, pem=rules.certificate_pem, active=True, mode=rules.certificate_mode
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fleet.resources import ResourceNames
+from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
@@ -177,6 +178,7 @@ class Deployment:
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
+            brakes=Brakes(client("dynamodb"), self.settings.registry_table, clock=clock.now),
             hook=Hook(lambda _: self.account.client("lambda", caller=caller, config=HOOK_CONFIG)),
             announcer=announcer,
             turns=turns,
@@ -230,6 +232,7 @@ class Deployment:
             registry=Registry(dynamodb, self.settings.registry_table),
             withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
+            brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
             journal=SweepJournal(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(

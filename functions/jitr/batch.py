@@ -96,6 +96,7 @@ class Batch:
             for message, event in suspects[1:]:
                 self._redelivery.put_off(message, event, "received often, so it is processed alone")
             self._settle_in_turn(suspects[:1])
+        self._redelivery.guarded(self._registration.write_counts)
         return again
 
     def _readable(self, messages: list[Message]) -> Messages:
@@ -244,6 +245,7 @@ class Batch:
                     intent=None,
                     crl_changed=False,
                     entries_changed=False,
+                    brake_changed=False,
                 )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 

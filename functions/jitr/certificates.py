@@ -31,6 +31,8 @@ from jitr.signatures import SignatureFacts, is_signed_by, signature_facts
 from jitr.value import value
 
 _BLOCK = re.compile(r"-----BEGIN ([^-]*)")
+_LONGEST_NAME = 8192  # characters of it that are kept
+_HEX_PAIRS = re.compile("..")
 _LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 
 # RFC 5480 names in the form that fleet.toml and NIST use.
@@ -107,8 +109,8 @@ class Certificate:
             reader=reader,
             fingerprint=hashlib.sha256(encoded.der).hexdigest(),
             serial=f"{encoded.serial:x}",
-            subject=contents.subject,
-            issuer=contents.issuer,
+            subject=_in_one_line(contents.subject),
+            issuer=_in_one_line(contents.issuer),
             not_before=contents.not_before,
             not_after=contents.not_after,
             public_key=contents.public_key,
@@ -181,6 +183,18 @@ def are_same_names(one: bytes, other: bytes) -> bool:
     from jitr.distinguished_names import are_same  # noqa: PLC0415 -- few need it
 
     return are_same(one, other)
+
+
+def _in_one_line(name: str) -> str:
+    r"""A name in RFC 4514 with what cannot be printed as the hex of its UTF-8 (§2.4), as `\0A`.
+
+    Names go into records, logs and terminals, where line ends and control sequences would be taken for others' words.
+    They are for people to read, so a longer one than any real one is cut: an item of DynamoDB holds 400 KB.
+    """
+    name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    if name.isprintable():
+        return name
+    return "".join(one if one.isprintable() else _HEX_PAIRS.sub(r"\\\g<0>", one.encode().hex().upper()) for one in name)
 
 
 def _decoded(pem: str) -> bytes:

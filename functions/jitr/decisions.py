@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from jitr.errors import Reason
+from jitr.errors import Basis, Reason
 from jitr.events import RegistrationEvent
 from jitr.registrations import Status
 from jitr.value import value
@@ -65,6 +65,18 @@ class Decision:
     after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
     # The operator's verdict that it was made with (Verdict.number), 0: there was none; None: by an earlier version.
     verdict_seen: int | None = None
+    # Held by the brake on its CA's rules: how many acceptances of rejections there were (brake.py). None: not by it.
+    brake: int | None = None
+
+    @property
+    def rests_on(self) -> Basis | None:
+        """What a refusal rests on; None where there is no reason."""
+        return self.reason.rests_on if self.reason else None
+
+    @property
+    def is_braked(self) -> bool:
+        """Whether the device is held since its CA's rules refuse too many, and would be rejected otherwise."""
+        return self.outcome is Outcome.HELD and self.brake is not None
 
     @property
     def next_look(self) -> datetime | None:

@@ -13,6 +13,7 @@ SEQUENCE, SET = 0x30, 0x31
 _LONG_FORM = 0x80  # lengths below it are one byte (X.690 §8.1.3.4)
 _LONG_TAG = 0x1F  # the tag's number follows in more bytes (§8.1.2.4); nothing in a certificate has one
 _MOST_LENGTH_BYTES = 4
+_MOST_OID_BYTES = 1024  # of an object identifier; cryptography takes 63, and Python writes no number of 4300 digits
 
 # An element: its tag, where it begins, where its content begins and ends.
 Element = tuple[int, int, int, int]
@@ -124,6 +125,8 @@ def dotted(octets: bytes) -> str:
     """
     if not octets or octets[-1] & 0x80:
         raise Damaged("an object identifier is cut short")
+    if len(octets) > _MOST_OID_BYTES:
+        raise Damaged(f"an object identifier has {len(octets)} bytes, and {_MOST_OID_BYTES} is the most that is read")
     arcs, arc = [], 0
     for octet in octets:
         if arc == 0 and octet == 0x80:  # noqa: PLR2004 -- a leading zero

@@ -11,6 +11,7 @@ from typing import Any, Self
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
+from jitr.damage import Damaged, quietly
 from jitr.value import value
 
 # Critical extensions that are taken into account here, or that ask nothing of us: the policies bind only somebody who
@@ -100,7 +101,10 @@ class Extensions:
 
 def extension_name(oid: str) -> str:
     """An extension's name, as `basicConstraints`; its OID, where it has none."""
-    name = x509.ObjectIdentifier(oid)._name  # noqa: SLF001 -- it is told nowhere else
+    try:
+        name = quietly(lambda: x509.ObjectIdentifier(oid)._name)  # noqa: SLF001 -- it is told nowhere else
+    except Damaged:  # the library does not take every OID that the second reader takes
+        return f"extension {oid}"
     return f"extension {oid}" if name == "Unknown OID" else name
 
 

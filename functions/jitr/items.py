@@ -17,7 +17,9 @@ from jitr.record import Record
 from jitr.registrations import Status
 from jitr.verdicts import Verdict, Word
 
-SCHEMA = 2  # 2: a certificate's end is due in an item of its own; decisions name the one before
+# 2: a certificate's end is due in an item of its own; decisions name the one before.
+# 3: decisions say what their reason rests on, and whether the brake holds; brakes.
+SCHEMA = 3
 
 
 def certificate_key(certificate_id: str) -> str:
@@ -57,6 +59,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "ca": decision.ca,
         "thing_name": decision.thing_name,
         "reason": decision.reason.name if decision.reason else None,
+        "rests_on": decision.rests_on.value if decision.rests_on else None,
         "detail": decision.detail,
         "would_reject": [reason.name for reason in decision.would_reject] or None,
         "serial": decision.serial,
@@ -72,6 +75,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "attempts": decision.attempts,
         "after": milliseconds(decision.after) if decision.after else None,
         "verdict_seen": decision.verdict_seen,
+        "brake": decision.brake,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -90,6 +94,7 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
             "attempts": int(known.get("attempts", 1)),
             "after": moment(known["after"]) if "after" in known else None,
             "verdict_seen": int(known["verdict_seen"]) if "verdict_seen" in known else None,
+            "brake": int(known["brake"]) if "brake" in known else None,
         }
         return Decision(**known)
     except (KeyError, ValueError, TypeError):

@@ -152,6 +152,12 @@ def thing_name(rules: CaRules, certificate: Certificate) -> str:
             Reason.NAME_NOT_LEGAL,
             f"the thing name {shown(name)} is not 1 to 128 of the characters a-z A-Z 0-9 : _ -",
         )
+    for _, named in _parts(rules.thing_name):
+        if named in TEMPLATE_FIELDS and _field_values(named, certificate) == ("",):
+            # Every device with an empty field would ask for the same name.
+            raise Rejected(
+                Reason.SUBJECT_FIELD_MISSING, f"the thing name uses {{{named}}}, and it is empty in the certificate"
+            )
     return name
 
 

@@ -33,6 +33,7 @@ class Record:
     unread_intent_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
     crl_changed: bool = False  # something else is published than what it was held for; never stored
+    brake_changed: bool = False  # an operator accepted the rejections that the brake holds; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
 
     @property
@@ -147,13 +148,17 @@ class Record:
         """Whether the event needs no look at AWS: it is decided, and nobody who bears on it has spoken since."""
         if self.decision is None:
             return False
-        if self.crl_changed or self.was_spoken_of:
+        if self.crl_changed or self.brake_changed or self.was_spoken_of:
             return False
+        if self.intent and not self.is_held and self.decision.decided_at < self.intent.decided_at:
+            return False  # an attempt ended after it: whatever status it, or somebody else, set is to be recorded
         return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
 
     def rests(self, now: datetime, *, rules_digest: str) -> bool:
         """Whether a held device need not be looked at yet: no operator has spoken, and the rules are the same."""
-        return self.decision is not None and not self.verdict and self.decision.rests(now, rules_digest=rules_digest)
+        if self.decision is None or self.verdict or self.brake_changed:
+            return False
+        return self.decision.rests(now, rules_digest=rules_digest)
 
     @property
     def was_taken_away(self) -> bool:

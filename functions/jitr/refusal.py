@@ -14,6 +14,7 @@ from jitr.provisioning import SetStatus, plan_rejection, plan_withdrawal
 from jitr.registrations import Status
 from jitr.registry import Registry
 from jitr.restitution import Restitution
+from jitr.rule_brake import RuleBrake
 from jitr.rules import OnReject
 from jitr.withdrawals import marks
 
@@ -21,29 +22,35 @@ from jitr.withdrawals import marks
 class Refusal:
     """Refuses devices in one account and Region."""
 
-    def __init__(self, *, iot: AwsIot, registry: Registry) -> None:
+    def __init__(self, *, iot: AwsIot, registry: Registry, brake: RuleBrake) -> None:
         self._iot = iot
+        self._brake = brake
         self._registry = registry
         self._restitution = Restitution(iot=iot, registry=registry)
 
     def refuse(self, case: Case, refusal: Rejected) -> Decision:
-        """Reject for good or hold, as the reason's kind says.
+        """Reject for good or hold, as the reason's kind says, and the brake on the CA's rules.
 
         Raises Overtaken, CertificateUnknown, Unavailable.
         """
         on_reject = case.rules.on_reject if case.rules else OnReject.LEAVE
-        steps = plan_rejection(on_reject, case.device) if refusal.reason.final else ()
+        brake = self._brake.held_under(case, refusal)
+        is_rejected = refusal.reason.final and brake is None
+        steps = plan_rejection(on_reject, case.device) if is_rejected else ()
         decision = replace(
             case.decision(
-                Outcome.REJECTED if refusal.reason.final else Outcome.HELD,
+                Outcome.REJECTED if is_rejected else Outcome.HELD,
                 steps[-1].status if steps else Status.PENDING_ACTIVATION,
             ),
             reason=refusal.reason,
             detail=refusal.detail,
+            brake=brake,
         )
         earlier, begun = case.record.decision, case.attempt.claim or case.record.intent
         repeated = earlier is not None and decision.repeats(earlier)
-        may_be_attached = not repeated and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
+        # This very attempt may have attached it before it lost the name, though it lost it before, too.
+        is_new = not repeated or case.attempt.tried is not None
+        may_be_attached = is_new and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
         if steps or may_be_attached or (begun and begun.claims_name):
             decision = self._carry_out(case, decision, begun, steps, may_be_attached=may_be_attached)
         if earlier and repeated:

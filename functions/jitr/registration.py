@@ -21,6 +21,7 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 
 from jitr.activation import Activation
+from jitr.brakes import Brakes
 from jitr.case import Attempt, Case
 from jitr.claims import Due, is_being_decided
 from jitr.crls import Crls
@@ -38,6 +39,7 @@ from jitr.refusal import Refusal
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.restitution import Restitution
+from jitr.rule_brake import RuleBrake
 from jitr.rules import CaRules, Rules
 from jitr.schedule import PACE, Need
 from jitr.settings import Settings
@@ -59,6 +61,7 @@ class Registration:
         crls: Crls,
         enrollment: EnrollmentTable,
         hook: Hook,
+        brakes: Brakes,
         announcer: Announcer,
         turns: Turns,
         clock: Callable[[], datetime],
@@ -80,7 +83,8 @@ class Registration:
             clock=clock,
         )
         self._activation = Activation(iot=iot, registry=registry, enrollment=enrollment)
-        self._refusal = Refusal(iot=iot, registry=registry)
+        self._brakes = brakes
+        self._refusal = Refusal(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
         self._restitution = Restitution(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
         self._announcer = announcer
@@ -99,8 +103,11 @@ class Registration:
         records, schedule = self._registry.recall_beside(certificate_ids, PACE)
         self._turns.see(schedule)
         listed, entered = self._crls.changed_since(records, self._rules), self._enrollment.changed_since(records)
+        accepted = self._brakes.accepted_since(records)
         return {
-            one: replace(record, crl_changed=one in listed, entries_changed=one in entered)
+            one: replace(
+                record, crl_changed=one in listed, entries_changed=one in entered, brake_changed=one in accepted
+            )
             for one, record in records.items()
         }
 
@@ -166,7 +173,15 @@ class Registration:
             # Else the next attempt would have to wait until this one is known to be dead.
             self._earlier.leave_traces(device, record, attempt, error, policy=self._policy(device), now=self._clock())
             raise
+        self._brakes.note(self._rules_of(device), decision)
         return decision.outcome, decision
+
+    def write_counts(self) -> None:
+        """Write what the brakes have summed up about decisions, once a minute at most.
+
+        Raises Unavailable.
+        """
+        self._brakes.write()
 
     def give_up(self, certificate_id: str, record: Record) -> None:
         """AWS IoT does not know the certificate any more: nothing is due with it, and a name that it claimed is free.

@@ -245,6 +245,19 @@ class Registry:
                         self._client.delete_item(**delete)
             self._follow_no_more(back)
 
+    def give_back_if_unchanged(self, back: Return, record: Record, now: datetime) -> None:
+        """Give a thing name back as `give_back`, if the record of the certificate that has it is still the one seen.
+
+        So an attempt that claims the name meanwhile keeps it.
+
+        Raises Overtaken when another decision was made or begun meanwhile, Unavailable.
+        """
+        check = claims.unchanged(self._table, back.by, record, now=now)
+        writes: list[TransactWriteItemTypeDef] = [{"ConditionCheck": check}, claims.give_back(self._table, back)]
+        if not self._transact(writes):
+            raise Overtaken("the certificate was decided on, or its name given back, meanwhile")
+        self._follow_no_more(back)
+
     def _follow_no_more(self, back: Return) -> None:
         if back.to:
             self._update(claims.follow_no_more(self._table, back.to.certificate_id, back.thing_name))
@@ -467,11 +480,13 @@ class Registry:
 
     def _write(self, update: Any, also: "Sequence[TransactWriteItemTypeDef]") -> bool:
         """Make one update, and other writes in one transaction with it; False when a condition does not hold."""
-        if not also:
-            return self._update(update)
+        return self._transact([{"Update": update}, *also]) if also else self._update(update)
+
+    def _transact(self, writes: "Sequence[TransactWriteItemTypeDef]") -> bool:
+        """Make all of these writes or none; False when a condition does not hold."""
         try:
             with calling("TransactWriteItems"):
-                self._client.transact_write_items(TransactItems=[{"Update": update}, *also])
+                self._client.transact_write_items(TransactItems=writes)
         except self._client.exceptions.TransactionCanceledException as error:
             codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
             if "ConditionalCheckFailed" in codes:

@@ -54,7 +54,7 @@ class Retirement:
             self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)  # it is still to be recorded
             return False
         thing_name = record.former_thing_name or (decision.thing_name if decision else None)
-        if thing_name is None or (decision and decision.outcome not in (Outcome.ACTIVATED, Outcome.FOUND)):
+        if thing_name is None or not _may_end(decision):
             # Something else became of it since.
             self._registry.end_retirement(certificate_id, now)
             return False
@@ -71,8 +71,9 @@ class Retirement:
             self._registry.postpone_retirement(certificate_id, now + _WHILE_BROKEN)
             return False
         device = self._described(certificate_id)
-        if device is None or device.status is Status.PENDING_ACTIVATION:
-            self._registry.end_retirement(certificate_id, now)  # it was deleted, and is new if it has come back
+        if device is None or _is_another_matter(decision, device):
+            # It was deleted, and is new if it has come back; or somebody has activated it again.
+            self._registry.end_retirement(certificate_id, now)
             return False
         ca = self._rules.ca(device.ca_certificate_id or "")
         replaced = replace(
@@ -101,11 +102,16 @@ class Retirement:
             self._announcer.failure("certificate cannot be retired", certificate_id=certificate_id, why=str(refusal))
             self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)
             return False
-        self._announcer.announce(replaced)
+        self._announce(replaced, decision)
         self._registry.record(replaced, record, run=self._run)
         self._registry.end_retirement(certificate_id, now)
         self._announcer.outcome(replaced.outcome, certificate_id, replaced)
         return True
+
+    def _announce(self, replaced: Decision, earlier: Decision | None) -> None:
+        """Announce the end, unless `register` has when it recorded it."""
+        if not _is_recorded(earlier):
+            self._announcer.announce(replaced)
 
     def _is_broken(self, follower: DeviceRegistration, thing_name: str, now: datetime) -> bool:
         """Whether the ACTIVE certificate that followed lacks its thing or a policy; then that is announced."""
@@ -149,6 +155,23 @@ class Retirement:
             return self._iot.describe(certificate_id)
         except CertificateUnknown:
             return None
+
+
+def _may_end(decision: Decision | None) -> bool:
+    """Whether a retirement may still be due: nothing else became of the certificate since."""
+    return decision is None or decision.outcome in (Outcome.ACTIVATED, Outcome.FOUND) or _is_recorded(decision)
+
+
+def _is_recorded(decision: Decision | None) -> bool:
+    """Whether `register` has recorded what a sweep began; the certificate may still be attached."""
+    return decision is not None and decision.outcome is Outcome.REPLACED
+
+
+def _is_another_matter(decision: Decision | None, device: DeviceRegistration) -> bool:
+    """Whether the certificate is not the one that was replaced, or is not to be ended any more."""
+    if device.status is Status.PENDING_ACTIVATION:
+        return True
+    return device.status is Status.ACTIVE and _is_recorded(decision)
 
 
 def _was_deactivated_by_hand(decision: Decision | None, device: DeviceRegistration) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import cryptography
 
+from jitr.brake import BrakeLimits
 from jitr.errors import Misconfigured
 from jitr.value import value
 
@@ -159,6 +160,13 @@ class CaRules:
     maximum_life: int | None = None  # seconds from notBefore to notAfter
     rsa_bits: tuple[int, int] = (2048, 8192)  # least and greatest modulus, inclusive
     curves: tuple[str, ...] = ("P-256", "P-384", "P-521")
+    brake: BrakeLimits | None = field(default_factory=BrakeLimits)  # None: off
+
+    @property
+    def digest(self) -> str:
+        """Names this exact set of the CA's rules, under which the brake counts; its own figures are none of them."""
+        rules = {name: part for name, part in asdict(self).items() if name != "brake"}
+        return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def patterns(self) -> Mapping[str, str]:
@@ -253,6 +261,8 @@ class Rules:
 def _ca_rules(document: dict[str, Any]) -> CaRules:
     least, greatest = document.pop("rsa_bits")
     variables = document.pop("policy_variables", None)
+    # `jitrctl fleet try-rules` reads what an earlier version deployed, which knew no brake.
+    brake = document.pop("brake", asdict(BrakeLimits()))
     return CaRules(
         policy_variables=None if variables is None else tuple(variables),
         certificate_mode=CertificateMode(document.pop("certificate_mode")),
@@ -266,5 +276,6 @@ def _ca_rules(document: dict[str, Any]) -> CaRules:
         thing_groups=tuple(document.pop("thing_groups")),
         rsa_bits=(least, greatest),
         curves=tuple(document.pop("curves")),
+        brake=None if brake is None else BrakeLimits(**brake),
         **document,
     )

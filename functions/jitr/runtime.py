@@ -26,6 +26,8 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "CreateThing": ("attributePayload", "thingName", "thingTypeName"),
         "DescribeCACertificate": ("certificateId",),
         "DescribeCertificate": ("certificateId",),
+        "DeleteThing": ("expectedVersion", "thingName"),
+        "DescribeThing": ("thingName",),
         "DetachPolicy": ("policyName", "target"),
         "DetachThingPrincipal": ("principal", "thingName"),
         "ListCertificatesByCA": ("ascendingOrder", "caCertificateId", "pageSize"),

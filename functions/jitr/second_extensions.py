@@ -4,6 +4,7 @@ One that cannot be read leaves the others readable; it is named in `Extensions.u
 admission needs, checks.py and naming.py say. Everything here raises Damaged.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,9 +39,9 @@ def read_extensions(extensions: bytes | None) -> Extensions:
         return Extensions(problem=f"the list of extensions cannot be read: {error}")
     fields: dict[str, Any] = {}
     unreadable: dict[str, str] = {}
-    oids = [oid for oid, _ in listed]
+    times = Counter(oid for oid, _ in listed)
     for oid, rest in listed:
-        if oids.count(oid) > 1:
+        if times[oid] > 1:
             unreadable[oid] = "it stands there twice"
             continue
         try:
@@ -119,17 +120,17 @@ def _alternative_names(value: bytes) -> Mapping[str, Any]:
 
 def _general_names(value: bytes, at: int, end: int) -> Mapping[int, tuple[str, ...]]:
     """The names in a part of DER, as text, by the tag of their kind; kinds that are no text are left out."""
-    names: dict[int, tuple[str, ...]] = {}
+    names: dict[int, list[str]] = {}
     for tag, _, start, stop in der.elements(value, at, end):
         octets = value[start:stop]
         if tag in (_MAIL, _DNS, _URI):
-            names[tag] = (*names.get(tag, ()), distinguished_names.text_of(octets))
+            names.setdefault(tag, []).append(distinguished_names.text_of(octets))
         elif tag == _DIRECTORY:
             try:
                 read = distinguished_names.read(octets)
             except Damaged as error:
                 raise Damaged(f"directoryName, {error}") from error
-            names[tag] = (*names.get(tag, ()), distinguished_names.rfc4514(read))
+            names.setdefault(tag, []).append(distinguished_names.rfc4514(read))
         elif tag == _REGISTERED_ID:
             der.dotted(octets)
         elif tag == _OTHER_NAME:
@@ -137,7 +138,7 @@ def _general_names(value: bytes, at: int, end: int) -> Mapping[int, tuple[str, .
                 raise Damaged("an otherName is not a type and a value")
         elif tag not in (_ADDRESS, *_CONSTRUCTED):
             raise Damaged(f"a name is of type 0x{tag:02x}, which there is not")
-    return names
+    return {tag: tuple(found) for tag, found in names.items()}
 
 
 def _subject_key_identifier(value: bytes) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@
     2 look again    held, released and approved devices whose time has come, and what an attempt left unfinished, found
                     by index; all of them when the rules have changed; those whose enrollment entries have changed,
                     when the list has
+    - brakes        those that other rules end, and which are engaged: brake_end.py
     3 withdraw      what attempts left behind and no run took back, found by index (withdrawal_repair.py)
     4 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
     5 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
@@ -25,6 +26,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from jitr.allowance import Allowance
+from jitr.brake_end import judged_under, look_after, read_brakes
+from jitr.brakes import Brakes
 from jitr.certificates import Certificate
 from jitr.claims import Due
 from jitr.counting import Count
@@ -88,6 +91,7 @@ class Sweep:
         registry: Registry,
         withdrawals: Withdrawals,
         enrollment: EnrollmentTable,
+        brakes: Brakes,
         journal: Journal,
         queue: SweepQueue,
         announcer: Announcer,
@@ -100,6 +104,7 @@ class Sweep:
         self._registry = registry
         self._withdrawals = withdrawals
         self._enrollment = enrollment
+        self._brakes = brakes
         self._journal = journal
         self._queue = queue
         self._announcer = announcer
@@ -140,6 +145,10 @@ class Sweep:
             for ca in self._rules.cas:
                 with self._part(f"look back, {ca.name}", run):
                     self._look_back(ca, run, allowance)
+        with self._part("brakes", run):
+            known = read_brakes(self._brakes, self._rules)
+            for ca in self._rules.cas:
+                look_after(self._brakes, self._announcer, ca, known[ca.certificate_id], now)
         with self._part("withdraw", run):
             self._withdraw(run, allowance)
         with self._part("retire", run):
@@ -231,8 +240,12 @@ class Sweep:
         return is_undecided(record, listed.created_at) and not was_sent_recently(record, now)
 
     def _look_again(self, run: _Run, allowance: Allowance) -> None:
-        """Send what is due; all that are held, released or approved after the rules changed."""
-        rules_changed = self._journal.rules_digest() != self._rules_digest
+        """Send what is due; all that are held, released or approved after the rules changed.
+
+        An operator who accepts the rejections that a brake holds changes what devices are judged under, too.
+        """
+        under = judged_under(self._rules, read_brakes(self._brakes, self._rules))
+        rules_changed = self._journal.rules_digest() != under
         by = run.now + timedelta(days=2) if rules_changed else run.now
         due = self._registry.due(Due.LOOK, by, most=_MOST_HELD if rules_changed else _MOST_DUE)
         for start in range(0, len(due), 100):
@@ -243,7 +256,7 @@ class Sweep:
                 run.swept.more_is_due = True
                 return
         if rules_changed:
-            self._journal.keep_rules_digest(self._rules_digest)
+            self._journal.keep_rules_digest(under)
 
     def _look_where_entries_changed(self, run: _Run, allowance: Allowance) -> None:
         """Send held devices whose enrollment entries say something else than when they were held."""
@@ -275,7 +288,9 @@ class Sweep:
         registration: it costs one DescribeCertificate.
         """
         again = []
-        for certificate_id, record in records.items():
+        accepted = self._brakes.accepted_since(records)
+        for certificate_id, recalled in records.items():
+            record = replace(recalled, brake_changed=certificate_id in accepted)
             waits = record.is_held or record.is_approved_since
             if record.decision is not None and not waits and not is_unfinished(record):
                 self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided since

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
 from jitr.edge import calling, is_throttle, not_taken
 from jitr.errors import NAME_LOST, Reason
 from jitr.items import milliseconds
 from jitr.registrations import DeviceRegistration
+from jitr.rules import CaRules
 from jitr.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ DETAIL_TYPES = {
 DUPLICATE_DETAIL_TYPE = "Device Duplicate"
 # What the hub says of a device that was activated where it does not belong.
 OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
+# That the brake on a CA's rules was engaged.
+BRAKE_DETAIL_TYPE = "Rules Refuse Many"
 BROKEN_DETAIL_TYPE = "Device Broken"  # ACTIVE, and lacks its thing or a policy
 VERDICT_DETAIL_TYPE = "Operator Verdict"  # what jitrctl says of an operator's order
 _METRIC_OF = {
@@ -72,6 +76,7 @@ REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for 
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.
 REJECTED_SHARE = "RejectedShare"
+RULES_REFUSE_MANY = "RulesRefuseMany"  # 1 while the brake on a CA's rules is engaged, else 0
 WAITING = "Waiting"  # certificates that the sweep found pending for longer than the ordinary path takes
 CA_DAYS_LEFT = "CaDaysLeft"  # until the CA's certificate expires; told by every sweep
 # Calls, each attempt, of the APIs whose quotas bound activation.
@@ -87,10 +92,11 @@ _MEASURED = {
     REJECTED_SHARE: MetricUnit.Percent,
     WAITING: MetricUnit.Count,
     CA_DAYS_LEFT: MetricUnit.NoUnit,
+    RULES_REFUSE_MANY: MetricUnit.NoUnit,
 }
 NO_CA = "none"
 # Metrics of one CA; a certificate of which no CA is known counts under NO_CA, as everything else does.
-BY_CA = frozenset({*_METRIC_OF.values(), SECONDS_TO_ACTIVE, REJECTED_SHARE, WAITING, CA_DAYS_LEFT})
+BY_CA = frozenset({*_METRIC_OF.values(), SECONDS_TO_ACTIVE, REJECTED_SHARE, WAITING, CA_DAYS_LEFT, RULES_REFUSE_MANY})
 
 METRIC_NAMES = (
     *_METRIC_OF.values(),
@@ -175,6 +181,15 @@ class Announcer:
         if detail_type is None:
             return
         self._put(detail_type, event_detail(decision, self._settings), decision.decided_at)
+
+    def announce_brake(self, rules: CaRules, engaged: Engagement) -> None:
+        """Log and publish that the brake on a CA's rules is engaged.
+
+        Raises Unavailable, NotPermitted when EventBridge does not take it.
+        """
+        detail = brake_detail(rules, engaged, self._settings)
+        self._logger.warning("rules refuse many", extra=detail)
+        self._put(BRAKE_DETAIL_TYPE, detail, engaged.at)
 
     def announce_broken(
         self, device: DeviceRegistration, *, lacks: Sequence[str], ca: str | None, thing_name: str | None, at: datetime
@@ -265,6 +280,27 @@ def event_detail(decision: Decision, settings: Settings) -> dict[str, Any]:
     }
 
 
+def brake_detail(rules: CaRules, engaged: Engagement, settings: Settings) -> dict[str, Any]:
+    """The detail of the EventBridge event about an engaged brake, version 1."""
+    parts = (settings.account_id, settings.region, rules.certificate_id, engaged.rules, str(milliseconds(engaged.at)))
+    return {
+        "version": EVENT_VERSION,
+        "id": hashlib.sha256("|".join(parts).encode()).hexdigest()[:32],
+        "fleet": settings.fleet,
+        "account": settings.account_id,
+        "region": settings.region,
+        "ca_certificate_id": rules.certificate_id,
+        "ca": rules.name,
+        "rules": engaged.rules,
+        "refused": engaged.refused,
+        "decisions": engaged.decisions,
+        "usual_share": round(engaged.usual_share, 3),
+        "reason": engaged.reason,
+        "example": engaged.example,
+        "at": engaged.at.isoformat(timespec="milliseconds"),
+    }
+
+
 def broken_detail(
     device: DeviceRegistration,
     settings: Settings,
@@ -302,6 +338,8 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         "ca": decision.ca,
         "outcome": decision.outcome.value,
         "reason": decision.reason.name if decision.reason else None,
+        "rests_on": decision.rests_on.value if decision.rests_on else None,
+        "by_brake": decision.is_braked or None,
         "detail": decision.detail,
         "thing_name": decision.thing_name,
         "replaces": decision.replaces,

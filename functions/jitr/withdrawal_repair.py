@@ -6,8 +6,9 @@
     PENDING_ACTIVATION          what it is not attached to is deleted
     INACTIVE, REVOKED           it is detached, and what is left is deleted; its policy only if it was never ACTIVE
     gone                        what is left is deleted
-    ACTIVE                      attached again to the thing that it owns and to its policy, where one is missing. If it
-                                owns no thing and lacks one of both, nothing is changed: `Device Broken` is announced
+    ACTIVE                      attached again to the thing that the mark names and to its policy, where one is missing
+                                and it owns that thing. If it owns another one or none, and lacks one of both, nothing
+                                is changed: `Device Broken` is announced
 
 A name that it claimed and never was ACTIVE with goes back to whom it belonged. Deleted is a thing that jitr made for
 this very certificate and nobody has changed since, that no certificate owns and nothing is attached to. A certificate
@@ -72,8 +73,10 @@ class WithdrawalRepair:
             if device and device.status is not Status.ACTIVE and _is_undone(record, device):
                 self._withdrawals.postpone(mark, now + SENT_RECENTLY)
                 return None if was_sent_recently(record, now) else _message(device)
-            later = self._finish(mark, record, device)
-        except (Rejected, Overtaken, CertificateUnknown) as refusal:
+            later = self._finish(mark, record, device, now)
+        except Overtaken:
+            later = STALE_INTENT  # an attempt has begun meanwhile; it may still need what the mark names
+        except (Rejected, CertificateUnknown) as refusal:
             self._refused(mark, refusal)
             later = _AFTER_REFUSAL
         if later is None:
@@ -82,13 +85,15 @@ class WithdrawalRepair:
             self._withdrawals.postpone(mark, now + later)
         return None
 
-    def _finish(self, mark: Withdrawal, record: Record, device: DeviceRegistration | None) -> timedelta | None:
+    def _finish(
+        self, mark: Withdrawal, record: Record, device: DeviceRegistration | None, now: datetime
+    ) -> timedelta | None:
         """Do what is to be done now; when to look again, None when nothing is left."""
         if device is None:
-            self._take_back(mark, record)
+            self._take_back(mark, record, now)
             return None
         if device.status is Status.ACTIVE:
-            self._make_whole(mark, record, device)
+            self._make_whole(mark, record, device, now)
             return None
         attached = mark.thing_name in self._iot.things_of(device)
         if device.status in (Status.INACTIVE, Status.REVOKED):
@@ -96,7 +101,7 @@ class WithdrawalRepair:
                 return _UNTIL_DETACHED
         elif attached:
             return _WHILE_HELD  # the next attempt goes on with it, or detaches it
-        self._take_back(mark, record)
+        self._take_back(mark, record, now)
         return None
 
     def _detach(self, mark: Withdrawal, record: Record, device: DeviceRegistration, *, attached: bool) -> bool:
@@ -112,20 +117,21 @@ class WithdrawalRepair:
             self._iot.apply(DetachThingPrincipal(thing_name=mark.thing_name, certificate_arn=device.arn))
         return attached
 
-    def _make_whole(self, mark: Withdrawal, record: Record, device: DeviceRegistration) -> None:
+    def _make_whole(self, mark: Withdrawal, record: Record, device: DeviceRegistration, now: datetime) -> None:
         """See that an ACTIVE certificate has its thing and a policy."""
         ca = self._rules.ca(device.ca_certificate_id or "")
         name = self._owned(mark, record)
-        if name is None:
-            lacks = self._iot.lacks(device)
+        if name != mark.thing_name:
+            # The withdrawal was not of what it owns: what is missing there, somebody else has detached.
+            lacks = self._iot.lacks(device, thing_name=name)
             if lacks:
                 self._announcer.announce_broken(
-                    device, lacks=lacks, ca=ca.name if ca else None, thing_name=None, at=self._clock()
+                    device, lacks=lacks, ca=ca.name if ca else None, thing_name=name, at=self._clock()
                 )
         else:
             self._attach_again(name, mark, device, ca)
         if name != mark.thing_name:
-            self._leave(mark, record, device, owned=name)
+            self._leave(mark, record, device, now, owned=name)
 
     def _attach_again(self, name: str, mark: Withdrawal, device: DeviceRegistration, ca: CaRules | None) -> None:
         policy = ca.policy if ca else mark.policy
@@ -151,15 +157,17 @@ class WithdrawalRepair:
             (name for name in names if name in owners and owners[name].certificate_id == mark.certificate_id), None
         )
 
-    def _leave(self, mark: Withdrawal, record: Record, device: DeviceRegistration, *, owned: str | None) -> None:
+    def _leave(
+        self, mark: Withdrawal, record: Record, device: DeviceRegistration, now: datetime, *, owned: str | None
+    ) -> None:
         """Detach an ACTIVE certificate from another thing than its own, and delete that one."""
         attached = self._iot.things_of(device)
         if mark.thing_name not in attached:
-            self._take_back(mark, record)
+            self._take_back(mark, record, now)
         elif owned in attached:
             self._iot.apply(DetachThingPrincipal(thing_name=mark.thing_name, certificate_arn=device.arn))
 
-    def _take_back(self, mark: Withdrawal, record: Record) -> None:
+    def _take_back(self, mark: Withdrawal, record: Record, now: datetime) -> None:
         """Give the name back if it was claimed for nothing, and delete the thing if it was made for nothing."""
         owner, decision = self._registry.owner(mark.thing_name), record.decision
         is_its_own = record.was_in and decision is not None and decision.thing_name in (None, mark.thing_name)
@@ -168,7 +176,7 @@ class WithdrawalRepair:
             back = Return(
                 thing_name=mark.thing_name, by=mark.certificate_id, to=self._restitution.rightful(owner.formers)
             )
-            self._registry.give_back(back)
+            self._registry.give_back_if_unchanged(back, record, now)
         self._delete_orphan(mark)
 
     def _delete_orphan(self, mark: Withdrawal) -> None:

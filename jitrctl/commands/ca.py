@@ -8,6 +8,7 @@ import typer
 
 from jitrctl import brake, ca_registry
 from jitrctl.ca_plan import CaPlan, expired_proof, plan
+from jitrctl.commands.ca_accept import accept_rejections
 from jitrctl.commands.ca_mode import switch_mode
 from jitrctl.commands.ca_proof import csr, verification
 from jitrctl.commands.ca_rotate import retire_ca, rotate
@@ -98,6 +99,7 @@ app.command()(switch_mode)
 app.command()(rotate)
 app.command("retire")(retire_ca)
 app.command()(create)
+app.command()(accept_rejections)
 
 
 @app.command()

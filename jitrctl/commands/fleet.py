@@ -8,6 +8,7 @@ import typer
 
 from jitrctl import living, quotas
 from jitrctl.commands.fleet_status import status
+from jitrctl.commands.fleet_try_rules import try_fleet_rules
 from jitrctl.scope import Scope, over_stages
 from jitrctl.terminal import err, out, print_json, table
 
@@ -80,6 +81,7 @@ def check(scope: Scope) -> None:
 
 
 app.command()(status)
+app.command("try-rules")(try_fleet_rules)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 
 from jitrctl import health
 from jitrctl.clock import now
+from jitrctl.commands.ca_accept import document, in_words
 from jitrctl.letters import Letters
 from jitrctl.scope import Scope, over_stages
 from jitrctl.terminal import ago, err, grouped, out, table
@@ -37,7 +38,8 @@ def status(
 ) -> None:
     """Show every stage in one screen: stack, CAs, rules, function, queues, sweep, and drift in words.
 
-    Exit code 1 when something has drifted, a message is dead or could not be delivered, or a stage cannot be asked.
+    Exit code 1 when something has drifted, a message is dead or could not be delivered, a brake holds what a CA's rules
+    refuse, or a stage cannot be asked.
 
     Example: jitrctl fleet status
     """
@@ -47,7 +49,11 @@ def status(
 
     def shown() -> None:
         out.print(table([_health_row(done.stage, done.value) for done in results.done]))
-        drift = [(str(done.stage), text) for done in results.done for text in (*done.value.drift, *_lost(done.value))]
+        drift = [
+            (str(done.stage), text)
+            for done in results.done
+            for text in (*done.value.drift, *_braked(done.value), *_lost(done.value))
+        ]
         for line in grouped(drift):
             out.print(line, markup=False)
         for line in _lists(results):
@@ -87,7 +93,16 @@ def _lists(results: Results[Health]) -> list[str]:
 
 
 def _is_well(one: Health) -> bool:
-    return not one.drift and not any(one.letters.values())
+    return not one.drift and not one.brakes and not any(one.letters.values())
+
+
+def _braked(one: Health) -> list[str]:
+    """What the brakes on CAs' rules hold, and what ends that."""
+    return [
+        f"{ca}: the brake holds what its rules refuse, {in_words(engaged)}. Mend the rules and deploy, or "
+        f"`jitrctl ca accept-rejections {ca}`: docs/runbook.md#rules-refuse-many"
+        for ca, engaged in one.brakes.items()
+    ]
 
 
 def _lost(one: Health) -> list[str]:
@@ -153,5 +168,6 @@ def _document(one: Health) -> dict[str, Any]:
         "turns_per_second": one.turns_per_second,
         "throttled": one.throttled,
         "iot_logging": one.iot_logging,
+        "brakes": {ca: document(engaged) for ca, engaged in one.brakes.items()},
         "drift": list(one.drift),
     }

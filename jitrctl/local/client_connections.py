@@ -15,7 +15,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from ministack.core import iam_actions
-from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, request_scope
+from ministack.core.responses import (
+    error_response_json,
+    get_account_id,
+    get_region,
+    json_response,
+    request_scope,
+)
 from ministack.services import iot, iot_data
 
 SECONDS_UNTIL_SESSIONS_END = 5.0  # on AWS: minutes

@@ -22,9 +22,11 @@ READING: dict[str, list[str]] = {
     "jitrctl fleet devices": [],
     "jitrctl fleet quotas": [],
     "jitrctl fleet status": [],
+    "jitrctl fleet try-rules": ["--sample", "2"],
 }
 ACTING: dict[str, list[str]] = {
     "jitrctl ca apply": ["--yes"],
+    "jitrctl ca accept-rejections": ["factory", "--note", "not ours", "--yes"],
     "jitrctl ca pause": ["--yes"],
     "jitrctl ca resume": [],
     "jitrctl device approve": ["{device}"],

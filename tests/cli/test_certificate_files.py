@@ -209,6 +209,7 @@ def test_a_private_key_is_refused_by_every_command_and_never_shown(
         (lambda _: b"", "holds no certificate: name a file with a certificate, PEM or DER"),
         (lambda _: bytes(5_000_000), "has more than 4194304 bytes"),
         (lambda _: b"-----BEGIN NEW CERTIFICATE REQUEST-----\n", "but a new certificate request"),
+        (lambda _: b"-----BEGIN \x1b[2KKEY-----\n", "but a [2kkey: name a file"),
     ],
 )
 def test_what_is_no_certificate_is_called_by_its_name(files: Files, make: Callable[[Files], bytes], said: str) -> None:
@@ -238,6 +239,23 @@ def test_what_stands_behind_a_certificate_in_its_block_is_not_cut_off(files: Fil
     )
     with pytest.raises(Unusable, match="exit code 1"):
         verify(files, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda der: der + b"\0", "ENCODING_REFUSED: bytes follow the certificate"),
+        (lambda der: b"\x30\x80" + der[4:] + bytes(2), "ENCODING_REFUSED: a length is left open (BER)"),
+        (lambda der: der[:-5], "UNREADABLE: the certificate cannot be read: it is cut short"),
+    ],
+)
+def test_of_a_damaged_certificate_in_der_it_is_said_what_is_wrong(
+    files: Files, damage: Callable[[bytes], bytes], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = written(files, verify, lambda pem: damage(der_of(pem)))
+    with pytest.raises(Unusable, match="exit code 1"):
+        verify(files, path)
+    assert said in " ".join("".join(capsys.readouterr()).split())
 
 
 @pytest.mark.parametrize("shape", ["PEM", "DER", "UTF-16, as PowerShell writes it", "TRUSTED CERTIFICATE"])

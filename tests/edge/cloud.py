@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.enrollment import Entry
 from jitr.enrollment_table import Change, EnrollmentTable
@@ -241,6 +242,7 @@ class Cloud:
         self.journal = Journal(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)
         self.enrollment = EnrollmentTable(self.dynamodb, ENROLLMENT)
+        self.brakes = Brakes(self.dynamodb, TABLE, clock=self.clock)
         self.registration = Registration(
             settings=self.settings,
             rules=self.rules,
@@ -248,6 +250,7 @@ class Cloud:
             registry=self.registry,
             crls=self.crls,
             enrollment=self.enrollment,
+            brakes=self.brakes,
             hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
             turns=self.turns,
@@ -269,6 +272,7 @@ class Cloud:
             registry=self.registry,
             withdrawals=Withdrawals(self.dynamodb, self.settings.registry_table),
             enrollment=self.enrollment,
+            brakes=self.brakes,
             journal=self.journal,
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
             announcer=self.announcer,

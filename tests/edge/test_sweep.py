@@ -220,13 +220,18 @@ def test_what_does_not_go_through_the_queue_is_done_while_it_is_behind(cloud: Cl
     assert cloud.journal.full_pass(factory().certificate_id).counts == {"ACTIVE": 1}
 
 
+def recalls(wire: Wire) -> list[dict[str, Any]]:
+    """What is read at once but for the brakes, of which each sweep reads the CAs' own."""
+    return [one for one in wire.of("BatchGetItem") if "'brake#" not in str(one)]
+
+
 @pytest.mark.usefixtures("counted")
 def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
     cloud: Cloud, wire: Wire, listing: Listing
 ) -> None:
     listing(*(listed(number) for number in range(1, 251)))
     assert cloud.swept() == Swept(looked_at=250, sent=250)
-    asked = [len(next(iter(one["RequestItems"].values()))["Keys"]) for one in wire.of("BatchGetItem")]
+    asked = [len(next(iter(one["RequestItems"].values()))["Keys"]) for one in recalls(wire)]
     assert asked == [100, 100, 50]
     assert [len(one["Entries"]) for one in wire.of("SendMessageBatch")] == [10] * 25
     assert len(set(sent(wire))) == 250
@@ -246,7 +251,7 @@ def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wi
         ("GetItem", "look again"),
         ("Query", "look again"),
         ("ListCertificatesByCA", "look back, factory"),
-        ("BatchGetItem", "look back, factory"),
+        ("BatchGetItem", "look again"),
         ("SendMessageBatch", "look back, factory"),
     ],
 )
@@ -356,7 +361,7 @@ def test_an_account_without_certificates_has_nothing_to_sweep(cloud: Cloud, wire
     listing()
     assert cloud.swept() == Swept()
     assert not wire.operations("sqs")
-    assert not wire.of("BatchGetItem")
+    assert not recalls(wire)
 
 
 @pytest.mark.usefixtures("counted")
@@ -877,7 +882,7 @@ def test_the_scheduled_event_from_a_file_sweeps(
     assert scheduled() == asdict(Swept(looked_at=2, sent=1))
     assert sent(wire) == [f"{1:064x}"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (line,) = (line for line in lines if "_aws" not in line)
+    (line,) = (line for line in lines if "_aws" not in line and line["message"] != "runtime")
     assert (line["message"], line["sent"], line["service"]) == ("swept", 1, "sweep")
     emf = {line["ca"]: line for line in lines if "_aws" in line}
     assert (emf["none"]["Swept"], emf["none"]["fleet"]) == ([1.0], "acme")

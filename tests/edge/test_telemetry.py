@@ -100,6 +100,8 @@ def test_the_events_detail_says_who_what_where_and_why(cloud: Cloud) -> None:
         "ca": "factory",
         "outcome": "held",
         "reason": "THING_TAKEN",
+        "rests_on": "others",
+        "by_brake": True,
         "detail": "thing sensor-0001 is another's",
         "thing_name": "sensor-0001",
         "replaces": "01" * 32,

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from jitr import brake_items
+from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, slot_of
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
@@ -112,9 +114,32 @@ RECORDS: dict[int, dict[str, Record]] = {
         "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
     },
 }
+# The brake holds what its CA's rules would reject.
+BRAKED = replace(HELD_AGAIN, reason=Reason.COMMON_NAME_REFUSED, detail="no sensor", brake=1)
+RECORDS[3] = RECORDS[2] | {"decision-braked": Record(decision=BRAKED)}
+BRAKE = Brake(
+    counters={
+        "0123456789abcdef": Counters(
+            slots={slot_of(THEN): Tally(refused=21, others=2)}, days={day_of(THEN): Tally(refused=21, others=2)}
+        )
+    },
+    engaged=Engagement(
+        rules="0123456789abcdef",
+        at=THEN,
+        refused=21,
+        decisions=23,
+        usual_share=1.5,
+        reason="COMMON_NAME_REFUSED",
+        example="no sensor",
+        announced=True,
+    ),
+    accepted=Acceptance(rules="fedcba9876543210", by=ANN, at=THEN - DAY, note="not ours"),
+    acceptances=1,
+)
 DUE = {
     1: {"decision-held": Due.LOOK, "handed-over": Due.RETIRE, "verdict": Due.DENIED},
     2: {"decision-held": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},
+    3: {"decision-held": Due.LOOK, "decision-braked": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},
 }
 
 
@@ -137,6 +162,22 @@ def verdict(cloud: Cloud) -> None:
     cloud.registry.give_verdict(ID, VERDICT, seen=None)
 
 
+def brake(cloud: Cloud) -> None:
+    client = cloud.dynamodb
+    accepted, engaged = BRAKE.accepted, BRAKE.engaged
+    assert accepted
+    assert engaged
+    before = replace(engaged, rules=accepted.rules, at=accepted.at)
+    for update in (
+        brake_items.engage(TABLE, CA_ID, before, acceptances=0),
+        brake_items.accept(TABLE, CA_ID, before, accepted),
+        brake_items.count(TABLE, CA_ID, {engaged.rules: Tally(refused=21, others=2)}, THEN),
+        brake_items.engage(TABLE, CA_ID, engaged, acceptances=1),
+        brake_items.announced(TABLE, CA_ID, engaged),
+    ):
+        client.update_item(**update)
+
+
 def full_pass(cloud: Cloud) -> None:
     cloud.journal.keep_pass(CA_ID, FULL_PASS)
     cloud.journal.keep_look_back_marker(CA_ID, "marker")
@@ -147,6 +188,8 @@ WRITE: dict[str, Callable[[Cloud], object]] = {
     "decision-activated": lambda cloud: cloud.registry.record(ACTIVATED),
     "decision-rejected": lambda cloud: cloud.registry.record(REJECTED),
     "decision-held": lambda cloud: cloud.registry.record(HELD_AGAIN),
+    "decision-braked": lambda cloud: cloud.registry.record(BRAKED),
+    "brake": brake,
     "decision-replaced": lambda cloud: cloud.registry.record(REPLACED),
     "decision-found": lambda cloud: cloud.registry.record(FOUND),
     "intent": intent,
@@ -205,6 +248,22 @@ def recalled(cloud: Cloud) -> Record:
 def test_a_record_is_read(cloud: Cloud, version: int, name: str, as_of: Callable[..., dict[str, Any]]) -> None:
     put(cloud, name, as_of, version)
     assert recalled(cloud) == RECORDS[version][name]
+
+
+@VERSIONED
+@pytest.mark.parametrize("version", [3])
+def test_a_brake_is_read(cloud: Cloud, version: int, as_of: Callable[..., dict[str, Any]]) -> None:
+    put(cloud, "brake", as_of, version)
+    assert cloud.brakes.read([CA_ID]) == {CA_ID: BRAKE}
+
+
+def test_the_version_before_reads_what_the_brake_holds_as_held(cloud: Cloud) -> None:
+    """Without what it does not know: it then rejects, at the next look, as its rules say."""
+    item = kept("decision-braked")
+    for name in ("brake", "rests_on"):
+        del item["decision"]["M"][name]
+    cloud.dynamodb.put_item(TableName=TABLE, Item=item)
+    assert recalled(cloud) == Record(decision=replace(BRAKED, brake=None))
 
 
 @VERSIONED

@@ -13,6 +13,7 @@ from fleet.keys import CA, REQUIRED, SWEEP, Keys
 from fleet.model import Fleet, Sweep
 from fleet.parse import load
 from fleet.problems import Place, Report
+from jitr.brake import BrakeLimits
 from jitr.naming import RESERVED_PREFIX
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import MODES, CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
@@ -94,7 +95,7 @@ def test_optional_keys_have_defaults(draft: Draft) -> None:
 
 @pytest.mark.parametrize(
     ("keys", "field"),
-    [(CA, field) for field in fields(CaRules) if field.name in CA and field.name != "checks"]
+    [(CA, field) for field in fields(CaRules) if field.name in CA and field.name not in ("checks", "brake")]
     + [(SWEEP, field) for field in fields(Rules) if field.name in SWEEP],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -106,6 +107,20 @@ def test_defaults_are_those_of_the_rules(keys: Keys, field: Field[Any], tmp_path
         assert (None if in_file is None else keys[field.name].read(in_file, place)) == in_rules
     else:
         assert in_file in (REQUIRED, None)  # None: infra writes the policy's name
+
+
+def test_the_brake_is_on_by_default_and_can_be_set_or_switched_off(draft: Draft) -> None:
+    def rules() -> CaRules:
+        fleet = draft.load()
+        return fleet.rules(fleet.accounts[0], fleet.accounts[0].regions[0]).cas[0]
+
+    assert rules().brake == BrakeLimits()
+    plain, plain_digest = draft.text, rules().digest
+    draft.text = plain + "[ca.factory.brake]\nrefused = 100\nshare = 10\ngrowth = 1.5\n"
+    assert rules().brake == BrakeLimits(refused=100, share=10, growth=1.5)
+    assert rules().digest == plain_digest  # the figures of the brake are no other rules
+    draft.text = plain + '[ca.factory.brake]\nmode = "off"\nrefused = 100\n'
+    assert rules().brake is None
 
 
 def test_rules_hold_what_the_account_registers(draft: Draft) -> None:

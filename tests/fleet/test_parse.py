@@ -235,7 +235,7 @@ def test_one_slip_is_one_problem_on_its_line(draft: Draft, old: str, new: str, s
         ('line = "A:1"', f'{"a" * 128} = "x"'),
         ('"factory-1", "sensors"', ",".join(f'"g{number}"' for number in range(10))),
         ('name = "acme"', f'name = "{"a" * 26}"'),
-        ('"us-east-1"', '"mx-central-1"'),
+        ('"us-east-1"', '"ap-southeast-2"'),
     ],
 )
 def test_the_limits_themselves_are_allowed(draft: Draft, old: str, new: str) -> None:

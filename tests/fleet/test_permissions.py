@@ -132,7 +132,9 @@ def test_a_long_pattern_is_judged() -> None:
     assert not _overlap("*a" * 500 + "b", "arn:*" + "a*" * 500 + "c")
 
 
-def test_the_policies_of_this_repository_are_fine(draft: Draft) -> None:
-    for policy in (Path(__file__).parents[2] / "policies").glob("*.json"):
+def test_the_device_policies_of_this_repository_are_fine(draft: Draft) -> None:
+    policies = [one for one in (Path(__file__).parents[2] / "policies").glob("*.json") if one.name != "deployment.json"]
+    assert policies
+    for policy in policies:
         draft.write("device.json", policy.read_bytes())
         draft.load()

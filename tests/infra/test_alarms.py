@@ -119,6 +119,7 @@ def test_these_wake_someone(changed: Any) -> None:
         "jitr-acme--contradictions",
         "jitr-acme--disagreements",
         "jitr-acme--sweep-not-run",
+        "jitr-acme--rules-refuse-many--factory",
         "jitr-acme--rejections--factory",
         "jitr-acme--ca-expiring--factory",
         "jitr-acme--rule-failures--factory",

@@ -201,6 +201,14 @@ def marked_and_not_whole(world: World) -> None:
     world.aws.clock.advance(60)
 
 
+def marked_and_claimed(world: World) -> None:
+    """The certificate has claimed the other name, too, as when a release has forgotten its claim."""
+    marked(world)
+    owner = world.registry().owner("sensor-0001")
+    assert owner
+    world.registry().adopt("sensor-0002", owner)
+
+
 def suspected(world: World, iam: Iam) -> None:
     """A message that was received often comes with another one, which is deleted before it is touched."""
     world.connect()
@@ -263,6 +271,7 @@ WAYS = (
     Way(name="take back", prepare=a_clone_knocks, go=deliver_all),
     Way(name="another name", prepare=attached_to_another_name, go=deliver_all),
     Way(name="orphan", prepare=marked, go=sweep),
+    Way(name="give a name back", prepare=marked_and_claimed, go=sweep),
     Way(name="attach again", prepare=marked_and_not_whole, go=sweep),
     Way(name="disown", prepare=claimed_under_other_rules, go=deliver_all),
     Way(name="unreadable", prepare=lambda world: send(world, "{}"), go=deliver_all),

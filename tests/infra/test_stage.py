@@ -330,6 +330,7 @@ ROLE_ACTIONS = {
     "SweepingSweep": {
         "cloudwatch:GetMetricStatistics",
         "dynamodb:BatchGetItem",
+        "dynamodb:ConditionCheckItem",
         "dynamodb:DeleteItem",
         "dynamodb:GetItem",
         "dynamodb:Query",

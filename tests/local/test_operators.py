@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.client import BaseClient
 
+from jitr import brake_items
+from jitr.brake import Engagement
 from jitrctl.__main__ import main
 from jitrctl.doctoring.policies import Answer, Request, evaluate
 from jitrctl.local.workspace import CHECKOUT
@@ -156,7 +159,7 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
         case "sqs", _:
             queue = said.get("QueueName") or said["QueueUrl"].rpartition("/")[2]
             yield action.removesuffix("Batch"), f"{prefix}{queue}"
-        case "lambda", "Invoke" | "GetFunctionConfiguration":
+        case "lambda", "Invoke" | "GetFunction" | "GetFunctionConfiguration":
             yield action.replace("lambda:Invoke", "lambda:InvokeFunction"), f"{prefix}function:{said['FunctionName']}"
         case "lambda", "UpdateEventSourceMapping":
             yield action, f"{prefix}event-source-mapping:{said['UUID']}"
@@ -206,6 +209,23 @@ def prepared(operators: Operators, words: list[str]) -> list[str]:
     return [values.get(word, word) for word in words]
 
 
+def engage_brake(operators: Operators) -> None:
+    """Engage the brake on the fleet's CA, as the functions do."""
+    fleet = operators.fleet
+    ca = next(one for one in fleet.workspace.fleet().cas if one.name == "factory")
+    engaged = Engagement(
+        rules="0123456789abcdef",
+        at=datetime.now(UTC),
+        refused=21,
+        decisions=21,
+        usual_share=0.0,
+        reason="COMMON_NAME_REFUSED",
+        example="badger-0021",
+    )
+    update = brake_items.engage(fleet.stage.names.registry_table, ca.certificate_id, engaged, acceptances=0)
+    fleet.client("dynamodb").update_item(**update)
+
+
 @pytest.mark.parametrize("command", READING)
 def test_a_command_that_reads_runs_under_the_reading_policy(
     operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
@@ -231,6 +251,8 @@ def test_a_command_that_acts_runs_under_the_acting_policy_and_not_under_the_read
         assert operators.run("act", before, capsys)[0] == 0
     if command == "jitrctl ca resume":
         operators.fleet.run("ca", "pause", "--yes")
+    if command == "jitrctl ca accept-rejections":
+        engage_brake(operators)
     _, refused = operators.run("read", words, capsys)
     with noting(monkeypatch) as calls:
         code, said = operators.run("act", words, capsys)

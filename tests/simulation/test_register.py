@@ -57,7 +57,10 @@ def test_a_batch_of_duplicates_of_a_decided_device_makes_one_call(
     ]
 
 
-@pytest.mark.parametrize("operation", [*FIVE, "TransactWriteItems", "PutEvents", "UpdateItem", "BatchGetItem"])
+RETRIED = [*(operation for operation in FIVE if operation != "UpdateCertificate"), "TransactWriteItems"]
+
+
+@pytest.mark.parametrize("operation", [*RETRIED, "PutEvents", "UpdateItem", "BatchGetItem"])
 def test_one_throttle_is_retried_without_a_second_delivery(
     aws: Aws, account: Account, authority: Authority, deployment: Deployment, operation: str
 ) -> None:
@@ -75,6 +78,28 @@ def test_one_throttle_is_retried_without_a_second_delivery(
     (invocation,) = mapping.drain()
     assert struck
     assert not invocation.failed
+    assert account.connect(leaf, client_id="sensor-0001") == "accepted"
+
+
+def test_a_status_that_was_throttled_is_set_at_the_second_delivery_after_another_look(
+    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+) -> None:
+    struck: list[Call] = []
+
+    def throttle(call: Call, moment: Moment) -> Fault | None:
+        if call.operation == "UpdateCertificate" and moment == "before" and not struck:
+            struck.append(call)
+            return Fault.THROTTLED
+        return None
+
+    leaf, mapping = authority.issue("sensor-0001"), deployment.mapping()
+    account.connect(leaf, client_id="sensor-0001")
+    aws.fault = throttle
+    _, second = mapping.drain()
+    assert struck
+    assert not second.failed
+    made = aws.made(caller="register")
+    assert made.count("UpdateCertificate") == made.count("DescribeCertificate") == 2
     assert account.connect(leaf, client_id="sensor-0001") == "accepted"
 
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from jitr.brake import BrakeLimits
 from jitr.claims import STALE_INTENT
 from jitr.crls import object_key
 from jitr.decisions import Decision, Outcome
@@ -286,6 +287,12 @@ def _release_again(world: World) -> None:
     world.connect()
 
 
+def _mend_the_rules(world: World) -> None:
+    """The rules were wrong: nothing was rejected, and other ones are deployed."""
+    assert world.status() != "INACTIVE"
+    world.deploy(common_name="sensor-[0-9]+")
+
+
 SCENARIOS = (
     Scenario(
         name="activate",
@@ -319,6 +326,16 @@ SCENARIOS = (
         ends=_activated,
         ends_as="held; ACTIVE by itself once the CA is active again",
         changed_rules={"common_name": "other-[0-9]+"},
+    ),
+    Scenario(
+        name="hold by the brake",
+        settings={"common_name": "other-[0-9]+", "brake": BrakeLimits(refused=0)},
+        prepare=_first_connect,
+        act=_deliver,
+        cure=_mend_the_rules,
+        ends=_activated,
+        ends_as="held, and the brake announced once; ACTIVE by itself under mended rules",
+        changed_rules={"common_name": "sensor-[0-9]+"},
     ),
     Scenario(
         name="hold for a CRL",

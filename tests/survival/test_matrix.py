@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from docs.outcomes import DOCUMENT, current
+from jitr.telemetry import BRAKE_DETAIL_TYPE
 from tests.survival.matrix import Case, Company, Strike, cases, outcome_table, possible, recorded_calls
 from tests.survival.scenarios import Scenario, World
 
@@ -62,6 +63,9 @@ def _check_announcements(world: World) -> None:
     ids: dict[tuple[str, str, str], set[str]] = {}
     for event in world.account.events.put:
         detail = event.detail
+        if event.detail_type == BRAKE_DETAIL_TYPE:
+            ids.setdefault((detail["ca"], "brake", ""), set()).add(detail["id"])
+            continue
         what = (detail["certificate_id"], detail["outcome"], detail.get("reason", ""))
         ids.setdefault(what, set()).add(detail["id"])
     decision = world.decision()

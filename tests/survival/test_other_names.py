@@ -214,45 +214,6 @@ def test_a_certificate_on_its_predecessors_thing_is_detached_when_its_name_chang
     assert (world.status(old), world.is_whole(old)) == ("ACTIVE", True)
 
 
-def claimed_and_renamed() -> tuple[Promises, Leaf, Leaf]:
-    """An owner, and a certificate whose run died after it claimed the name; it has another name by now."""
-    world = Promises({"factory": (A, {})})
-    old = world.issue("factory", begins=-300, ends=30)
-    assert world.come_up(old) == "ACTIVE"
-    new = world.issue("factory")
-    world.connect(new)
-    world.die_after("TransactWriteItems")
-    assert world.owner().certificate_id == new.certificate_id
-    world.deploy(factory={"thing_name": "new-{common_name}"})
-    world.clock.advance(400)
-    return world, old, new
-
-
-def test_an_attempt_with_another_name_gives_the_first_one_back_to_its_owner() -> None:
-    world, old, new = claimed_and_renamed()
-    world.mapping.drain(within=DAY)
-    assert world.status(new) == "ACTIVE"
-    assert world.owner().certificate_id == old.certificate_id
-    world.pass_days(30)
-    assert (world.status(old), world.is_whole(old)) == ("ACTIVE", True)
-    assert world.record(old).replaced_by is None
-
-
-def test_another_name_is_claimed_and_the_first_one_goes_back_in_one_write() -> None:
-    world, old, new = claimed_and_renamed()
-    owners: list[tuple[str, bool]] = []
-
-    def note(call: Call, moment: Moment) -> None:
-        if call.operation == "TransactWriteItems" and moment == "after":
-            claimed = (f"thing#new-{NAME}",) in world.deployment.registry.items
-            owners.append((world.owner().certificate_id, claimed))
-
-    world.aws.fault = note
-    world.mapping.drain(within=DAY)
-    assert owners[-1] == (old.certificate_id, True)
-    assert set(owners[:-1]) == {(new.certificate_id, False)}
-
-
 def test_a_certificate_on_a_thing_of_somebody_elses_is_refused_with_the_things_name() -> None:
     it = Renaming("template")
     world = it.world

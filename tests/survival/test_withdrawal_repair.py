@@ -35,9 +35,9 @@ def device(world: Promises) -> Leaf:
     return leaf
 
 
-def mark(world: Promises, leaf: Leaf, *names: str) -> None:
+def mark(world: Promises, leaf: Leaf, *names: str, due_in: float = 90) -> None:
     client = world.account.client("dynamodb", caller="admin")
-    left = marks(leaf.certificate_id, names or [NAME], "device", world.clock.now())
+    left = marks(leaf.certificate_id, names or [NAME], "device", world.clock.now() + timedelta(seconds=due_in - 90))
     Registry(client, world.deployment.settings.registry_table).note_withdrawals(left)
 
 
@@ -143,6 +143,7 @@ def test_a_deactivated_device_keeps_its_thing_and_policy(world: Promises, device
     sweep_calls(world, after=600)
     assert world.is_whole(device)
     assert standing_marks(world) == []
+    assert world.owner().certificate_id == device.certificate_id
 
 
 def test_what_was_made_for_a_certificate_that_is_gone_is_deleted(world: Promises) -> None:
@@ -170,13 +171,10 @@ def test_a_mark_is_left_alone_while_a_run_may_be_alive(world: Promises) -> None:
     leaf = world.issue("factory")
     world.connect(leaf)
     world.die_after("TransactWriteItems")
-    mark(world, leaf)
-    record = world.record(leaf)
-    assert record.intent
-    assert (
-        sweep_calls(world, after=(timedelta(seconds=89) - (world.clock.now() - record.intent.decided_at)).seconds) == []
-    )
+    mark(world, leaf, due_in=10)
+    assert sweep_calls(world, after=30) == []
     assert len(standing_marks(world)) == 1
+    assert sweep_calls(world, after=900) == ["DescribeCertificate"]
 
 
 Change = Callable[[Promises, Leaf], None]

@@ -53,6 +53,7 @@ MOST = Decision(
     attempts=3,
     after=NOW - DAY,
     verdict_seen=4,
+    brake=2,
 )
 ACTIVATION = replace(
     MOST, outcome=Outcome.ACTIVATED, status=Status.ACTIVE, reason=None, detail=None, replaces=None, replaced_by=None

@@ -19,7 +19,18 @@ from jitr.contents import KeyFacts
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
 from jitr.rules import TEMPLATE_FIELDS
-from tests.cases.der import T61, as_pem, integer, sensor, signed, tbs_with
+from tests.cases.der import (
+    BMP,
+    ORGANIZATIONAL_UNIT,
+    T61,
+    as_pem,
+    attribute,
+    distinguished_name,
+    integer,
+    sensor,
+    signed,
+    tbs_with,
+)
 from tests.cases.issuing import DAY, NOW, SENSOR, PrivateKey, ec_key, factory, issue_ca, name, pem_of, rsa_key
 from tests.cases.usage import damaged_extension
 
@@ -221,3 +232,21 @@ def test_a_certificate_is_frozen() -> None:
     with pytest.raises(AttributeError):
         certificate.serial = "0"  # type: ignore[misc]
     assert replace(certificate, serial="0").serial == "0"
+
+
+@pytest.mark.parametrize("reader", list(Reader))
+def test_a_name_is_one_line_whatever_the_device_put_into_it(reader: Reader) -> None:
+    forged = "Acme\r\n\x1b[2K\u202eok \\".encode()
+    latin = [attribute(ORGANIZATIONAL_UNIT, b"M\xfcller", kind=T61)] if reader is Reader.SECOND else []
+    subject = distinguished_name([attribute(b"\x55\x04\x0a", forged), *latin])
+    certificate = Certificate.from_der(signed(tbs_with(subject=subject)))
+    assert certificate.reader is reader
+    assert certificate.subject.startswith("O=Acme\\0D\\0A\\1B[2K\\E2\\80\\AEok \\\\")
+    assert certificate.subject.isprintable()
+
+
+def test_a_name_of_tens_of_thousands_of_characters_is_cut_for_the_record() -> None:
+    subject = distinguished_name([attribute(b"\x55\x04\x0a", b"\0\x07" * 20_000, kind=BMP)])
+    certificate = Certificate.from_der(signed(tbs_with(subject=subject)))
+    assert len(certificate.subject) < 30_000
+    assert certificate.subject.endswith("\\07...")

@@ -84,3 +84,9 @@ def test_what_cannot_be_read_is_the_same_as_equal_bytes_only() -> None:
 def test_a_name_is_written_as_cryptography_writes_it(values: list[tuple[bytes, str]]) -> None:
     der = distinguished_name(*([attribute(oid, text.encode())] for oid, text in values))
     assert distinguished_names.rfc4514(distinguished_names.read(der)) == x509.Name.from_bytes(der).rfc4514_string()
+
+
+def test_names_that_take_long_to_fold_are_the_same_as_equal_bytes_only() -> None:
+    long, other = ca(b"Acme" + b" " * 4096), ca(b"ACME" + b" " * 4096)
+    assert are_same(long, long)
+    assert not are_same(long, other)

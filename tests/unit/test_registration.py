@@ -9,6 +9,8 @@ from unittest.mock import ANY, Mock, call, create_autospec
 
 import pytest
 
+from jitr.brake import Brake
+from jitr.brakes import Brakes
 from jitr.crls import Crls, Published
 from jitr.decisions import Decision, Outcome
 from jitr.enrollment import NO_ENTRIES
@@ -67,6 +69,9 @@ class World:
         self.crls.of.side_effect = lambda *_: Published(version='"1"', revocations=self.application.revocations)
         self.crls.changed_since.return_value = set()
         self.hook = create_autospec(Hook, instance=True)
+        self.brakes = create_autospec(Brakes, instance=True)
+        self.brakes.accepted_since.return_value = set()
+        self.brakes.count_refusal.return_value = Brake()
         for name in ("iot", "registry", "crls", "enrollment", "hook", "announcer"):
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
@@ -94,6 +99,7 @@ class World:
             crls=self.crls,
             enrollment=self.enrollment,
             hook=self.hook,
+            brakes=self.brakes,
             announcer=self.announcer,
             turns=self.turns,
             clock=lambda: self.now,

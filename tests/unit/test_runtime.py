@@ -30,7 +30,7 @@ def calls() -> Iterator[tuple[str, str, set[str]]]:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             owner = ast.unparse(node.func.value).rpartition(".")[2]
-            if node.func.attr in OPERATIONS and owner.lstrip("_") in ("client", *runtime.PARAMETERS):
+            if node.func.attr in OPERATIONS and owner.lstrip("_") in ("client", "dynamodb", "sqs"):  # `_iot` is ours
                 yield *OPERATIONS[node.func.attr], {one.arg for one in node.keywords if one.arg}
 
 

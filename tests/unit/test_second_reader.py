@@ -268,3 +268,36 @@ def test_the_library_alone_reads_what_it_takes(monkeypatch: pytest.MonkeyPatch) 
         Certificate.from_pem(factory().leaf(extensions=[x509.BasicConstraints(ca=False, path_length=None)])).reader
         is Reader.LIBRARY
     )
+
+
+LONG_ARC, LONGEST = b"\x55\x1d" + b"\xff" * 64 + b"\x01", b"\x55\x1d" + b"\xff" * 2500 + b"\x01"
+
+
+def test_an_object_identifier_with_a_number_of_thousands_of_digits_is_damage() -> None:
+    """Python writes no number of more than 4300 digits."""
+    with pytest.raises(Rejected, match="subject: an object identifier has 2503 bytes") as refused:
+        read(subject=distinguished_name([attribute(LONGEST, b"x")]))
+    assert refused.value.reason is Reason.UNREADABLE
+
+    with pytest.raises(Rejected, match="signature algorithm: an object identifier has 2503 bytes"):
+        read(algorithm=tlv(SEQUENCE, tlv(OID, LONGEST)))
+
+    unread = read(extensions=extensions(extension(LONGEST, b""))).extensions
+    assert unread.problem
+    assert "an object identifier has 2503 bytes" in unread.problem
+
+
+def test_a_damaged_critical_extension_with_an_oid_the_library_refuses_is_named() -> None:
+    twice = extensions(*[extension(LONG_ARC, b"", critical=TRUE)] * 2)
+    with pytest.raises(Rejected, match=r"extension 2\.5\.29\.\d+ cannot be read: it stands there twice") as refused:
+        applying(as_pem(signed(tbs_with(extensions=twice)))).admit()
+    assert refused.value.reason is Reason.EXTENSIONS_UNREADABLE
+
+
+def test_an_empty_field_names_no_thing() -> None:
+    """Else all devices with an empty one would ask for one name, and follow each other as rotations."""
+    empty = extensions(extension(SKI, tlv(OCTET_STRING)))
+    device = applying(as_pem(signed(tbs_with(extensions=empty)))).with_rules(thing_name="d-{subject_key_identifier}")
+    with pytest.raises(Rejected, match=r"thing name uses \{subject_key_identifier\}, and it is empty") as refused:
+        device.admit()
+    assert refused.value.reason is Reason.SUBJECT_FIELD_MISSING

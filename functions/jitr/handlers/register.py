@@ -36,6 +36,7 @@ from aws_lambda_powertools import Logger
 
 from jitr import runtime
 from jitr.batch import Batch
+from jitr.brakes import Brakes
 from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.enrollment_table import EnrollmentTable
@@ -145,6 +146,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
         crls=Crls(lambda: _client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         hook=Hook(lambda region: _client("lambda", region_name=region, config=HOOK_CONFIG)),
+        brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         announcer=announcer,
         turns=turns,
         clock=_now,

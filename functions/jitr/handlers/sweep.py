@@ -11,6 +11,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr import runtime
+from jitr.brakes import Brakes
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import JitrError
@@ -93,6 +94,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         registry=Registry(dynamodb, settings.registry_table),
         withdrawals=Withdrawals(dynamodb, settings.registry_table),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
+        brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         journal=journal,
         queue=SweepQueue(
             boto3.client("sqs", config=CLIENT_CONFIG), boto3.client("cloudwatch", config=CLIENT_CONFIG), settings

@@ -1,0 +1,178 @@
+"""Which certificates of a stage the fleet file would decide on otherwise than the deployed rules do.
+
+A sample of those that AWS IoT already has is judged under both, by the functions' own code, each as of the day on which
+it was registered. What is not in the rules is left out: CRLs, enrollment entries, and what a hook would say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jitr.admission import Identity, examine
+from jitr.errors import Basis, CertificateUnknown, Reason, Rejected
+from jitr.iot import AwsIot
+from jitr.pacing import Pacer
+from jitr.registrations import Status
+from jitrctl.clock import now
+from jitrctl.deployed_rules import NotReadable, read_deployed_rules
+from jitrctl.verifying import as_declared, nobody_revoked, without
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from fleet.model import CaRegistration
+    from jitr.registrations import DeviceRegistration
+    from jitr.rules import Rules
+    from jitrctl.stages import Stage
+
+# DescribeCertificate allows ten calls a second, which devices that come up at the time need most of.
+CALLS_PER_SECOND = 4.0
+_PAGE = 250  # ListCertificatesByCA's most
+ADMITTED = "admitted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A certificate on which the fleet file decides otherwise."""
+
+    ca: str
+    certificate_id: str
+    status: Status
+    before: str  # "admitted", or the reason
+    after: str
+    detail: str  # why, or what of the device becomes another
+    is_refused: bool  # it was admitted, and would not be, for a reason that rests on the rules
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a device that works would be refused."""
+        return self.is_refused and self.status is Status.ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What was found in a stage."""
+
+    looked_at: Counter[str]  # certificates, by CA
+    changes: tuple[Change, ...]
+    unread: str | None  # why the deployed rules could not be read; then what is ACTIVE is taken as admitted
+
+
+def try_rules(stage: Stage, cas: Sequence[CaRegistration], sample: int) -> Trial:
+    """Judge a sample of each CA's certificates under the deployed rules and under the fleet file.
+
+    Raises Unavailable, botocore's errors.
+    """
+    deployed, unread = None, None
+    try:
+        deployed = read_deployed_rules(stage)
+    except NotReadable as error:
+        unread = str(error)
+    iot = AwsIot(stage.iot, Pacer(1 / CALLS_PER_SECOND), clock=now)
+    looked_at: Counter[str] = Counter()
+    changes = []
+    for registration in cas:
+        ca = registration.ca
+        for certificate_id in _sample(stage, ca.certificate_id, sample):
+            try:
+                device = replace(iot.describe(certificate_id), ca_certificate_id=ca.certificate_id)
+            except CertificateUnknown:
+                continue  # deleted since it was listed
+            looked_at[ca.name] += 1
+            if change := compare(device, ca.name, deployed, stage.rules):
+                changes.append(change)
+    return Trial(looked_at=looked_at, changes=tuple(changes), unread=unread)
+
+
+def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: Rules) -> Change | None:
+    """How the rules decide otherwise on a certificate than those that are deployed; None: they do not."""
+    at = now() if device.status is Status.PENDING_ACTIVATION else device.created_at
+    after = _judge(device, rules, at)
+    before = _judge(device, deployed, at) if deployed else None
+    if before is None:
+        # Nothing is known of what is deployed but that it has let in who is ACTIVE.
+        if device.status is not Status.ACTIVE or isinstance(after, Identity):
+            return None
+        return _change(device, ca, ADMITTED, after)
+    if isinstance(before, Identity) and isinstance(after, Identity):
+        differing = _differing(before, after)
+        return _change(device, ca, ADMITTED, differing) if differing else None
+    said = ADMITTED if isinstance(before, Identity) else before.reason.name
+    if isinstance(after, Rejected) and after.reason.name == said:
+        return None
+    return _change(device, ca, said, after)
+
+
+def _judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | Rejected:
+    """Who the device is under these rules, or why it is none; as far as files say it."""
+    ca = rules.ca(device.ca_certificate_id or "")
+    examination = examine(
+        device,
+        as_declared(ca) if ca else None,
+        without({"enrollment", "hook"}, rules),
+        revocations=nobody_revoked(at),
+        now=at,
+    )
+    try:
+        return examination.admit()
+    except Rejected as refusal:
+        return refusal
+
+
+def _change(device: DeviceRegistration, ca: str, before: str, after: Identity | Rejected | str) -> Change:
+    reason: Reason | None = after.reason if isinstance(after, Rejected) else None
+    if isinstance(after, Rejected):
+        detail = after.detail
+    else:
+        detail = after if isinstance(after, str) else f"as thing {after.thing_name}"
+    return Change(
+        ca=ca,
+        certificate_id=device.certificate_id,
+        status=device.status,
+        before=before,
+        after=reason.name if reason else ADMITTED,
+        detail=detail,
+        is_refused=before == ADMITTED and reason is not None and reason.rests_on is Basis.RULES,
+    )
+
+
+def _differing(before: Identity, after: Identity) -> str:
+    """What of an admitted device becomes another, in words; empty where nothing does."""
+    parts: dict[str, tuple[Any, Any]] = {
+        "thing": (before.thing_name, after.thing_name),
+        "type": (before.thing_type, after.thing_type),
+        "groups": (sorted(before.thing_groups), sorted(after.thing_groups)),
+        "attributes": (dict(before.attributes), dict(after.attributes)),
+    }
+    return "; ".join(f"{name} {new} instead of {old}" for name, (old, new) in parts.items() if old != new)
+
+
+def _sample(stage: Stage, ca_certificate_id: str, most: int) -> list[str]:
+    """The ids of the newest certificates of a CA and of its oldest, half of each; all, if there are no more."""
+    newest = list(_listed(stage, ca_certificate_id, most, ascending=False))
+    if len(newest) < most:
+        return newest
+    chosen = dict.fromkeys(newest[: most - most // 2])
+    for one in _listed(stage, ca_certificate_id, most, ascending=True):
+        if len(chosen) == most:
+            break
+        chosen.setdefault(one)
+    return list(chosen)
+
+
+def _listed(stage: Stage, ca_certificate_id: str, most: int, *, ascending: bool) -> Iterator[str]:
+    marker: dict[str, str] = {}
+    left = most
+    while left > 0:
+        answer = stage.iot.list_certificates_by_ca(
+            caCertificateId=ca_certificate_id, pageSize=min(left, _PAGE), ascendingOrder=ascending, **marker
+        )
+        for one in answer["certificates"]:
+            yield str(one["certificateId"])
+        left -= len(answer["certificates"])
+        if "nextMarker" not in answer:
+            return
+        marker = {"marker": answer["nextMarker"]}

@@ -1,0 +1,152 @@
+"""`jitrctl fleet try-rules`: what the fleet file would do to devices that there are."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitr.rules import Rules
+from jitrctl import rule_trial
+from jitrctl.deployed_rules import NotReadable, read_deployed_rules, rules_in
+from jitrctl.stages import Stage
+from simulation import Leaf
+from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+
+WRONG = RULES.replace("sensor", "senzor", 1)
+# What one of two devices has, and the other lacks.
+NARROW = RULES.replace("[0-9]{4,}", "[0-9]{5,}")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    fleet = simulated(tmp_path, monkeypatch)
+    monkeypatch.setattr(rule_trial, "CALLS_PER_SECOND", float("inf"))
+    monkeypatch.setattr(rule_trial, "read_deployed_rules", lambda stage: fleet.deployments[stage.account.name].rules)
+    monkeypatch.setattr(rule_trial, "now", fleet.aws.clock.now)
+    return fleet
+
+
+def come_up(fleet: Simulated, *names: str) -> list[Leaf]:
+    leaves = [fleet.issue(name) for name in names]
+    for leaf, name in zip(leaves, names, strict=True):
+        fleet.knock(DEV, leaf, name)
+    return leaves
+
+
+def test_a_device_that_works_and_would_be_refused_fails_the_trial(fleet: Simulated) -> None:
+    (device,) = come_up(fleet, "sensor-0001")
+    fleet.write(WRONG)
+    told = fleet.ask("fleet", "try-rules", code=1)
+    (change,) = told[DEV]["changes"]
+    assert change["certificate_id"] == device.certificate_id
+    assert (change["status"], change["deployed"]) == ("ACTIVE", "admitted")
+    assert (change["fleet_file"], change["breaks"]) == ("COMMON_NAME_REFUSED", True)
+    assert told[PROD]["changes"] == []
+    said = fleet.say("fleet", "try-rules", code=1)
+    assert "1 of 1" in said
+    assert said.startswith("At most 600 calls of DescribeCertificate")
+
+
+def test_rules_that_decide_alike_pass_the_trial(fleet: Simulated) -> None:
+    come_up(fleet, "sensor-0001", "badger-0001")
+    assert "Nothing is decided otherwise: 2 certificates judged." in fleet.say("fleet", "try-rules")
+
+
+def test_a_device_that_is_refused_and_would_come_in_is_shown_and_fails_nothing(fleet: Simulated) -> None:
+    come_up(fleet, "badger-0001")
+    fleet.write(RULES.replace("sensor-", "[a-z]+-", 1))
+    (change,) = fleet.ask("fleet", "try-rules")[DEV]["changes"]
+    assert (change["status"], change["deployed"]) == ("INACTIVE", "COMMON_NAME_REFUSED")
+    assert (change["fleet_file"], change["detail"]) == ("admitted", "as thing badger-0001")
+
+
+def test_a_device_that_would_become_another_thing_is_shown(fleet: Simulated) -> None:
+    come_up(fleet, "sensor-0001")
+    fleet.write(f'{RULES}thing_name = "acme-{{common_name}}"\n')
+    (change,) = fleet.ask("fleet", "try-rules")[DEV]["changes"]
+    assert change["detail"] == "thing acme-sensor-0001 instead of sensor-0001"
+    assert not change["breaks"]
+
+
+def test_only_the_chosen_ca_is_tried(fleet: Simulated) -> None:
+    come_up(fleet, "sensor-0001")
+    fleet.write(WRONG)
+    assert fleet.ask("fleet", "try-rules", "--ca", "factory-2")[DEV]["changes"] == []
+    fleet.say("fleet", "try-rules", "--ca", "another", code=2)
+
+
+def test_the_sample_holds_the_newest_and_the_oldest(fleet: Simulated) -> None:
+    devices = []
+    for number in range(9):
+        devices += come_up(fleet, f"sensor-000{number}")
+        fleet.aws.clock.advance(60)
+    fleet.write(WRONG)
+    changes = fleet.ask("fleet", "try-rules", "--ca", "factory", "--sample", "4", code=1)[DEV]["changes"]
+    tried = {change["certificate_id"] for change in changes}
+    assert tried == {devices[number].certificate_id for number in (0, 1, 7, 8)}
+    for sample, number in ((9, 9), (300, 9), (1, 1)):
+        told = fleet.ask("fleet", "try-rules", "--ca", "factory", "--sample", str(sample), code=1)
+        assert told[DEV]["looked_at"] == {"factory": number}
+
+
+def test_without_the_deployed_rules_what_is_active_is_taken_as_admitted(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come_up(fleet, "sensor-0001", "badger-0001")
+
+    def unreadable(stage: Stage) -> Rules:
+        raise NotReadable(f"{stage}: no")
+
+    monkeypatch.setattr(rule_trial, "read_deployed_rules", unreadable)
+    assert "deployed rules cannot be read" in fleet.say("fleet", "try-rules")
+    fleet.write(NARROW)
+    told = fleet.ask("fleet", "try-rules", code=1)[DEV]
+    assert [change["fleet_file"] for change in told["changes"]] == ["COMMON_NAME_REFUSED"]
+    assert told["deployed_rules_unread"] == "dev/eu-central-1: no"
+
+
+def test_nothing_is_changed_and_only_lists_and_descriptions_are_asked_for(fleet: Simulated) -> None:
+    come_up(fleet, "sensor-0001")
+    fleet.write(WRONG)
+    began = len(fleet.aws.calls)
+    fleet.ask("fleet", "try-rules", code=1)
+    operations = {call.operation for call in fleet.aws.calls[began:]}
+    assert operations == {"ListCertificatesByCA", "DescribeCertificate"}
+
+
+def archive(**files: str) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as code:
+        for name, text in files.items():
+            code.writestr(name.replace("_json", ".json"), text)
+    return written.getvalue()
+
+
+def test_the_deployed_rules_are_those_in_the_functions_code(fleet: Simulated) -> None:
+    rules = fleet.deployments[DEV].rules
+    assert rules_in(archive(rules_json=rules.to_json())) == rules
+
+
+@pytest.mark.parametrize("code", [b"no archive", archive(other="x"), archive(rules_json='{"schema": 9}')])
+def test_code_without_rules_that_can_be_read_says_so(code: bytes) -> None:
+    with pytest.raises(NotReadable):
+        rules_in(code)
+
+
+@pytest.mark.parametrize("location", ["", "file:///etc/passwd"])
+def test_code_is_downloaded_from_where_lambda_says_and_from_no_file(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    class Lambda:
+        exceptions: Any = None
+
+        def get_function(self, **_: str) -> dict[str, Any]:
+            return {"Code": {"Location": location}}
+
+    stage = fleet.stage(DEV)
+    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: None)
+    stage.__dict__["lambda_"] = Lambda()
+    with pytest.raises(NotReadable, match="names no place"):
+        read_deployed_rules(stage)

@@ -1,0 +1,215 @@
+"""The brake's items: counted by whoever decides, read by everyone, and never in an activation's way."""
+
+from datetime import timedelta
+
+import pytest
+
+from jitr.attributes import plain, stored
+from jitr.brake import Acceptance, Brake, Engagement, Tally
+from jitr.brake_items import brake_key, to_brake
+from jitr.brakes import Brakes
+from jitr.decisions import Decision, Outcome
+from jitr.errors import Reason, Unavailable
+from jitr.record import Record
+from jitr.registrations import Status
+from jitr.rules import CaRules
+from tests.edge.cloud import TABLE, Cloud
+from tests.unit.examples import LEAST
+
+DAY = timedelta(days=1)
+ACCEPTED = Acceptance(rules="", by="ann", at=LEAST.decided_at, note="not ours")
+
+
+@pytest.fixture
+def rules(cloud: Cloud) -> CaRules:
+    return cloud.rules.cas[0]
+
+
+def environment(cloud: Cloud) -> Brakes:
+    return Brakes(cloud.dynamodb, TABLE, clock=cloud.clock)
+
+
+def brake_of(cloud: Cloud, rules: CaRules) -> Brake:
+    return environment(cloud).read([rules.certificate_id])[rules.certificate_id]
+
+
+def engaged_in(cloud: Cloud, rules: CaRules) -> Engagement:
+    known = brake_of(cloud, rules)
+    engaged = known.engagement(rules.digest, cloud.now, reason="COMMON_NAME_REFUSED", example="no sensor")
+    assert environment(cloud).engage(rules, engaged, acceptances=known.acceptances)
+    return engaged
+
+
+def decided(outcome: Outcome, reason: Reason | None = None) -> Decision:
+    return Decision(
+        certificate_id="ab" * 32,
+        outcome=outcome,
+        status=Status.PENDING_ACTIVATION,
+        registered_at=LEAST.registered_at,
+        decided_at=LEAST.decided_at,
+        rules_digest="x",
+        reason=reason,
+    )
+
+
+def write_after_a_minute(cloud: Cloud, brakes: Brakes) -> None:
+    brakes.write()
+    cloud.now += timedelta(minutes=1)
+    brakes.write()
+
+
+def test_a_refusal_is_counted_by_one_write_that_answers_what_is_known(cloud: Cloud, rules: CaRules) -> None:
+    one, another = environment(cloud), environment(cloud)
+    cloud.wire.forget()
+    for brakes, number in ((one, 1), (another, 2), (one, 3)):
+        brake = brakes.count_refusal(rules)
+        assert brake.counters[rules.digest].last_hour(cloud.now) == Tally(refused=number)
+    assert cloud.wire.operations("dynamodb") == ["UpdateItem"] * 3
+    assert brake_of(cloud, rules) == brake
+
+
+def test_other_decisions_are_summed_up_and_written_once_a_minute(cloud: Cloud, rules: CaRules) -> None:
+    brakes = environment(cloud)
+    cloud.wire.forget()
+    brakes.write()
+    assert not cloud.wire.calls
+    for _ in range(120):
+        brakes.note(rules, decided(Outcome.ACTIVATED))
+        brakes.note(rules, decided(Outcome.REJECTED, Reason.EXPIRED))
+        brakes.write()
+        cloud.now += timedelta(seconds=1)
+    brakes.write()
+    assert cloud.wire.operations("dynamodb") == ["UpdateItem"] * 2
+    assert brake_of(cloud, rules).counters[rules.digest].last_hour(cloud.now) == Tally(others=240)
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        decided(Outcome.REJECTED, Reason.COMMON_NAME_REFUSED),  # counted before it was carried out
+        decided(Outcome.HELD, Reason.CA_INACTIVE),
+        decided(Outcome.FOUND),
+    ],
+)
+def test_what_is_counted_elsewhere_or_is_no_decision_is_not_summed_up(
+    cloud: Cloud, rules: CaRules, decision: Decision
+) -> None:
+    brakes = environment(cloud)
+    brakes.note(rules, decision)
+    cloud.wire.forget()
+    write_after_a_minute(cloud, brakes)
+    assert not cloud.wire.calls
+
+
+def test_what_could_not_be_written_is_written_with_the_next(cloud: Cloud, rules: CaRules) -> None:
+    brakes = environment(cloud)
+    brakes.note(rules, decided(Outcome.ACTIVATED))
+    cloud.wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
+    with pytest.raises(Unavailable):
+        write_after_a_minute(cloud, brakes)
+    cloud.wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
+    with pytest.raises(Unavailable):
+        brakes.count_refusal(rules)
+    brake = brakes.count_refusal(rules)
+    assert brake.counters[rules.digest].last_hour(cloud.now) == Tally(refused=1, others=1)
+
+
+def test_one_of_two_engages_and_an_acceptance_in_between_prevents_it(cloud: Cloud, rules: CaRules) -> None:
+    environment(cloud).count_refusal(rules)
+    engaged = engaged_in(cloud, rules)
+    assert not environment(cloud).engage(rules, engaged, acceptances=0)
+    assert brake_of(cloud, rules).engaged == engaged
+    assert environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
+    assert not environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
+    brake = brake_of(cloud, rules)
+    assert (brake.engaged, brake.acceptances, brake.accepted) == (None, 1, ACCEPTED)
+    assert not environment(cloud).engage(rules, engaged, acceptances=0)
+    assert environment(cloud).engage(rules, engaged, acceptances=1)
+
+
+def test_only_the_brake_that_was_seen_ends(cloud: Cloud, rules: CaRules) -> None:
+    environment(cloud).count_refusal(rules)
+    engaged = engaged_in(cloud, rules)
+    assert environment(cloud).disengage(rules.certificate_id, engaged)
+    cloud.now += timedelta(seconds=1)
+    again = engaged_in(cloud, rules)
+    assert not environment(cloud).disengage(rules.certificate_id, engaged)
+    environment(cloud).note_announced(rules.certificate_id, engaged)
+    assert brake_of(cloud, rules).engaged == again
+    environment(cloud).note_announced(rules.certificate_id, again)
+    now_engaged = brake_of(cloud, rules).engaged
+    assert now_engaged
+    assert now_engaged.announced
+
+
+def test_old_counters_are_removed_and_those_that_count_stay(cloud: Cloud, rules: CaRules) -> None:
+    brakes = environment(cloud)
+    for _ in range(300):
+        brakes.count_refusal(rules)
+        cloud.now += timedelta(minutes=30)
+    brake = brakes.count_refusal(rules)
+    counters = brake.counters[rules.digest]
+    assert counters.last_hour(cloud.now) == Tally(refused=2)
+    assert counters.last_days(cloud.now).refused == 299
+    assert len(cloud.items()[brake_key(rules.certificate_id)]) < 80
+
+
+def test_what_the_brake_holds_is_looked_at_when_rejections_are_accepted(cloud: Cloud, rules: CaRules) -> None:
+    held = Record(
+        decision=Decision(
+            **{
+                **{name: getattr(LEAST, name) for name in LEAST.__dataclass_fields__},
+                "outcome": Outcome.HELD,
+                "ca_certificate_id": rules.certificate_id,
+                "brake": 0,
+            }
+        )
+    )
+    brakes = environment(cloud)
+    environment(cloud).count_refusal(rules)
+    engaged = engaged_in(cloud, rules)
+    assert brakes.accepted_since({"a": held, "b": Record()}) == set()
+    assert environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
+    cloud.wire.forget()
+    assert brakes.accepted_since({"a": held}) == set()  # it relies on what it read for a minute
+    assert not cloud.wire.calls
+    cloud.now += timedelta(minutes=1)
+    cloud.wire.fail("BatchGetItem", "ProvisionedThroughputExceededException")
+    assert brakes.accepted_since({"a": held}) == set()
+    assert brakes.accepted_since({"a": held}) == {"a"}
+
+
+def test_a_storm_of_good_devices_reads_no_brake(cloud: Cloud) -> None:
+    cloud.wire.forget()
+    environment(cloud).accepted_since({str(number): Record(decision=LEAST) for number in range(10)})
+    assert not cloud.wire.calls
+
+
+def test_items_that_a_later_version_wrote_are_read_as_far_as_they_are_known(rules: CaRules) -> None:
+    fields = plain(
+        stored(
+            {
+                "id": brake_key(rules.certificate_id),
+                "schema": 9,
+                f"{rules.digest}.r.m1": 3,
+                f"{rules.digest}.r.y1": 3,
+                f"{rules.digest}.x.m1": 3,
+                "news": {"a": 1},
+                "engaged": {"rules": rules.digest, "news": 1},
+            }
+        )
+    )
+    brake = to_brake(fields)
+    assert brake.counters[rules.digest].slots == {1: Tally(refused=3)}
+    assert brake.is_engaged(rules.digest)
+    assert to_brake({}) == Brake()
+
+
+def test_a_refusal_that_could_not_be_counted_leaves_nothing_to_write(cloud: Cloud, rules: CaRules) -> None:
+    brakes = environment(cloud)
+    cloud.wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
+    with pytest.raises(Unavailable):
+        brakes.count_refusal(rules)
+    cloud.wire.forget()
+    write_after_a_minute(cloud, brakes)
+    assert not cloud.wire.calls

@@ -1,0 +1,204 @@
+"""A mistake in the rules bricks nobody: the brake on a CA's rules, in virtual time."""
+
+from typing import Any
+
+import pytest
+
+from jitr.attributes import plain
+from jitr.brake import Acceptance, Brake
+from jitr.brake_items import brake_key, to_brake
+from jitr.brakes import Brakes
+from jitr.decisions import Outcome
+from jitr.errors import Reason
+from jitrctl.operating import Order
+from simulation import Call, Died, Fault, Leaf, Moment
+from tests.survival.scenarios import DAY, World, authority
+
+WRONG = {"common_name": "senzor-[0-9]+"}
+MENDED = {"common_name": "sensor-[0-9]+"}
+
+
+class Crowd(World):
+    """An account in which many devices connect."""
+
+    def come(self, prefix: str, number: int, *, first: int = 1, together: int = 10) -> list[Leaf]:
+        """Let new devices connect, some at a time, and decide on them."""
+        leaves = [self.issue(f"{prefix}-{first + one:04}") for one in range(number)]
+        for start in range(0, number, together):
+            for leaf in leaves[start : start + together]:
+                self.connect(leaf)
+            self.mapping.drain(within=60)
+        return leaves
+
+    def sweep_and_decide(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.aws.clock.advance(900)
+            self.deployment.sweep()
+            self.mapping.drain(within=880)
+
+    def of(self, status: str, leaves: list[Leaf]) -> list[Leaf]:
+        return [leaf for leaf in leaves if self.status(leaf) == status]
+
+    @property
+    def brakes(self) -> Brakes:
+        client = self.account.client("dynamodb", caller="admin")
+        return Brakes(client, self.deployment.settings.registry_table, clock=self.aws.clock.now)
+
+    @property
+    def brake(self) -> Brake:
+        item = self.deployment.registry.items.get((brake_key(authority().certificate_id),))
+        return to_brake(plain(item)) if item else Brake()
+
+    def announced(self) -> list[Any]:
+        return [event for event in self.account.events.put if event.detail_type == "Rules Refuse Many"]
+
+    def die_once(self, operation: str) -> None:
+        """Let the function die right after the brake was engaged, or after its announcement."""
+        dead: list[bool] = []
+
+        def die(call: Call, moment: Moment) -> None:
+            about = str(call.parameters)
+            is_meant = call.operation == operation and ("Rules Refuse Many" in about or "SET engaged" in about)
+            if is_meant and moment == "after" and not dead:
+                dead.append(True)
+                raise Died
+
+        self.aws.fault = die
+
+    def accept(self) -> bool:
+        """What `jitrctl ca accept-rejections` writes."""
+        engaged = self.brake.engaged
+        assert engaged
+        accepted = Acceptance(rules=engaged.rules, by="ann", at=self.aws.clock.now(), note="they are not ours")
+        return self.brakes.accept(authority().certificate_id, engaged, accepted)
+
+
+def test_wrong_rules_reject_twenty_devices_and_hold_the_others() -> None:
+    world = Crowd(**WRONG)
+    devices = world.come("sensor", 60)
+    assert len(world.of("INACTIVE", devices)) == 20
+    held = world.of("PENDING_ACTIVATION", devices)
+    assert len(held) == 40
+    decision = world.decision(held[0])
+    assert decision
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.COMMON_NAME_REFUSED)
+    assert decision.is_braked
+    assert len(world.announced()) == 1
+    assert world.brake.engaged
+    assert world.deployment.journal.metrics["RulesRefuseMany"] > 0
+
+
+def test_devices_that_the_brake_held_come_up_by_themselves_under_mended_rules() -> None:
+    world = Crowd(**WRONG)
+    devices = world.come("sensor", 60)
+    held = world.of("PENDING_ACTIVATION", devices)
+    world.deploy(**MENDED)
+    world.sweep_and_decide(3)
+    assert len(world.of("ACTIVE", held)) == 40
+    assert world.brake.engaged is None
+    rejected = world.of("INACTIVE", devices)
+    assert len(rejected) == 20
+    world.operator.release(rejected[0].certificate_id, Order(by="arn:aws:iam::111111111111:user/operator"))
+    world.connect(rejected[0])
+    world.mapping.drain(within=60)
+    assert world.status(rejected[0]) == "ACTIVE"
+
+
+def test_a_flood_of_bad_devices_among_good_ones_is_held_and_good_ones_come_in() -> None:
+    world = Crowd(**MENDED)
+    good = world.come("sensor", 30)
+    bad = world.come("badger", 60)
+    more = world.come("sensor", 30, first=100)
+    assert len(world.of("ACTIVE", [*good, *more])) == 60
+    assert len(world.of("INACTIVE", bad)) == 20
+    assert len(world.of("PENDING_ACTIVATION", bad)) == 40
+    world.sweep_and_decide(3)
+    for leaf in bad:
+        assert world.connect(leaf) == "refused"
+    world.mapping.drain(within=DAY)
+    assert world.of("ACTIVE", bad) == []
+    assert len(world.announced()) == 1
+
+
+def test_accepted_rejections_are_carried_out_and_no_others_are_held_for_a_day() -> None:
+    world = Crowd(**MENDED)
+    bad = world.come("badger", 60)
+    assert world.accept()
+    world.sweep_and_decide(3)
+    assert len(world.of("INACTIVE", bad)) == 60
+    more = world.come("badger", 30, first=100)
+    assert len(world.of("INACTIVE", more)) == 30
+    world.aws.clock.advance(DAY)
+    later = world.come("badger", 30, first=200)
+    assert len(world.of("INACTIVE", later)) == 20
+    assert len(world.announced()) == 2
+
+
+def test_what_is_looked_at_daily_is_rejected_by_the_next_sweeps_once_accepted() -> None:
+    world = Crowd(**MENDED)
+    bad = world.come("badger", 25)
+    for seconds in (400, 1000, 4000):
+        world.aws.clock.advance(seconds)
+        world.sweep_and_decide(2)
+    held = world.of("PENDING_ACTIVATION", bad)
+    assert {decision.attempts for leaf in held if (decision := world.decision(leaf))} == {4}
+    world.aws.clock.advance(2 * 3600)
+    assert world.accept()
+    world.sweep_and_decide(2)
+    assert len(world.of("INACTIVE", bad)) == 25
+
+
+def test_a_brake_that_cannot_be_read_holds_and_counts_later() -> None:
+    world = Crowd(**WRONG)
+
+    def fail(call: Call, moment: Moment) -> Fault | None:
+        is_brake = "brake#" in str(call.parameters) and call.operation == "UpdateItem"
+        return Fault.THROTTLED if is_brake and moment == "before" else None
+
+    world.aws.fault = fail
+    devices = world.come("sensor", 30)
+    assert len(world.of("PENDING_ACTIVATION", devices)) == 30
+    world.aws.fault = None
+    for _ in range(4):
+        world.sweep_and_decide()
+    assert len(world.of("INACTIVE", devices)) == 20
+    assert len(world.of("PENDING_ACTIVATION", devices)) == 10
+
+
+def test_rules_that_come_back_find_the_brake_released_and_count_anew() -> None:
+    world = Crowd(**WRONG)
+    devices = world.come("sensor", 60)
+    world.deploy(common_name="sensoren-[0-9]+")
+    world.deployment.sweep()
+    assert world.brake.engaged is None
+    world.deploy(**WRONG)
+    world.aws.clock.advance(3 * DAY)
+    world.sweep_and_decide(3)
+    assert len(world.of("INACTIVE", devices)) == 40
+    assert len(world.of("PENDING_ACTIVATION", devices)) == 20
+
+
+@pytest.mark.parametrize("dies", ["PutEvents", "UpdateItem"])
+def test_a_brake_whose_function_dies_is_engaged_and_announced_all_the_same(dies: str) -> None:
+    world = Crowd(**WRONG)
+    world.come("sensor", 20)
+    world.die_once(dies)
+    devices = world.come("sensor", 10, first=100)
+    world.aws.clock.advance(600)
+    world.sweep_and_decide()
+    assert world.of("INACTIVE", devices) == []
+    assert world.brake.engaged
+    assert world.brake.engaged.announced
+    assert len({str(event.detail) for event in world.announced()}) == 1
+
+
+def test_a_storm_of_good_devices_costs_the_brake_a_write_a_minute() -> None:
+    world = Crowd(**MENDED)
+    began = world.aws.clock.now()
+    world.come("sensor", 200, together=100)
+    minutes = (world.aws.clock.now() - began).total_seconds() / 60
+    calls = [call for call in world.aws.calls if "brake#" in str(call.parameters)]
+    assert {call.operation for call in calls} == {"UpdateItem"}
+    assert len(calls) <= minutes + 1
+    tally = sum(one.last_hour(world.aws.clock.now()).others for one in world.brake.counters.values())
+    assert tally > 0
