@@ -76,6 +76,7 @@ class Batch:
         self._clock = clock
         self._known: dict[str, Record] = {}
         self._recalled_at = clock()
+        self._prepared: set[str] = set()  # CAs, by certificate id
         self._redelivery = Redelivery(queue, announcer, failures=failures, leave=self._leave, clock=clock)
 
     def take(self, messages: list[Message]) -> list[str]:
@@ -164,8 +165,6 @@ class Batch:
             self._settle(message, event)  # a duplicate of what was just decided
 
     def _decide_in_turn(self, waiting: list[_Waiting], turns: list[float]) -> None:
-        if len(waiting) > 1:
-            self._registration.prepare(one.event for one in waiting)
         while waiting and turns and self._turns.wait_until(turns[0]):
             self._recall_again(one.event for one in waiting)
             one = waiting.pop(0)
@@ -174,12 +173,21 @@ class Batch:
                 continue
             turns.pop(0)
             if waiting:
+                self._prepare(one.event)
                 self._beside.start(partial(self._settle_with_turn, one))
             else:
                 self._settle_with_turn(one)
         self._beside.join()
         self._turns.give_back(turns)
         self._put_off(waiting)
+
+    def _prepare(self, event: RegistrationEvent) -> None:
+        """Before the first certificate of a CA is decided on beside others: read what all of them need, in its turn."""
+        ca_certificate_id = event.ca_certificate_id
+        if ca_certificate_id and ca_certificate_id not in self._prepared:
+            self._prepared.add(ca_certificate_id)
+            with self._turns.holding():
+                self._registration.prepare(ca_certificate_id)
 
     def _put_off(self, waiting: list[_Waiting]) -> None:
         """Let those that found no turn come again: new devices soon, the others one after the other."""

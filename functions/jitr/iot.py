@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
 
-# The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9); the rest allow 100.
+# The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-E72BB356, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9, L-C481616A);
+# the rest allow 100.
 _PACED = frozenset(
     {
         "DescribeCertificate",
+        "DescribeCACertificate",
         "AttachPolicy",
         "DetachPolicy",
         "UpdateCertificate",

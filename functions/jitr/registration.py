@@ -13,7 +13,7 @@ written before the status was set, and finishes from there: announced again with
 """
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -119,16 +119,15 @@ class Registration:
             return Need.ORDERED
         return Need.HELD if record.is_held_in(event) else Need.NEW
 
-    def prepare(self, events: Iterable[RegistrationEvent]) -> None:
-        """Read what several certificates need alike, so that they do not all ask for it at once.
+    def prepare(self, ca_certificate_id: str) -> None:
+        """Read what all certificates of a CA need, so that several at once do not all ask for it.
 
-        An event is only a hint, and these are read for the fleet's own CAs alone. What cannot be had is no failure
-        here: each certificate asks for it again.
+        The id may be an event's, which is only a hint: this is read for the fleet's own CAs alone. What cannot be had
+        is no failure here: each certificate asks for it again.
         """
-        for certificate_id in {event.ca_certificate_id for event in events if event.ca_certificate_id}:
-            if ca := self._rules.ca(certificate_id):
-                with suppress(Unavailable, ClientError):
-                    self._examiner.prepare(ca)
+        if ca := self._rules.ca(ca_certificate_id):
+            with suppress(Unavailable, ClientError):
+                self._examiner.prepare(ca)
 
     def decide(
         self,

@@ -75,7 +75,8 @@ class Turns:
         self._spare: list[float] = []
         self._share_at = 0.0
         self._owed = 0
-        self._noted = [0, 0]  # calls of the scarce APIs, and throttles, that were not told yet
+        self._noted = (0, 0)  # calls of the scarce APIs, and throttles, that were not told yet
+        self._lock = threading.Lock()  # of the four above; never held during a call
         self._mine = threading.local()  # .used: names of the calls that were made in this thread's turn
 
     @property
@@ -89,8 +90,9 @@ class Turns:
 
     def note(self, attempts: int, throttles: int) -> None:
         """A call of a scarce API took so many attempts, and so many of them were throttled."""
-        self._noted[0] += attempts
-        self._noted[1] += throttles
+        with self._lock:
+            calls, throttled = self._noted
+            self._noted = calls + attempts, throttled + throttles
 
     def expire_in(self, seconds: float) -> None:
         """From now on let nothing wait for longer than that: what calls would be cut off by its deadline."""
@@ -111,18 +113,21 @@ class Turns:
         missing = granted - len(spare)
         if not missing:
             return spare
+        with self._lock:
+            owed, self._owed = self._owed, 0
         try:
             self._judge(now)
-            first = self._reserved(missing + self._owed, lanes, now)
+            interval = self._interval  # what this reads may change the rate
+            first = self._reserved(missing + owed, lanes, now, interval)
         except (Unavailable, ClientError):
             self._when_unavailable()
-            return spare + self._share_of(missing, now)
-        self._owed = 0
-        return spare + [first + number * self._interval for number in range(missing)]
+            return spare + self._share_of(missing, now, owed=owed)
+        return spare + [first + number * interval for number in range(missing)]
 
     def give_back(self, turns: Sequence[float]) -> None:
         """Turns that nobody needs: the next batch has them, if it comes in time."""
-        self._spare = list(turns)
+        with self._lock:
+            self._spare = list(turns)
 
     def line_up(self, number: int) -> list[float]:
         """Seconds after which those that found no turn may ask again: one after the other, at the rate of the turns.
@@ -132,9 +137,9 @@ class Turns:
         now = self._clock()
         interval = self._interval
         if self._seen.line_at <= now:
-            update, value_ = "SET line_at = :line", in_microseconds(now) + self._microseconds(number)
+            update, value_ = "SET line_at = :line", in_microseconds(now) + in_microseconds(number * interval)
         else:
-            update, value_ = "ADD line_at :line", self._microseconds(number)
+            update, value_ = "ADD line_at :line", in_microseconds(number * interval)
         try:
             with calling("UpdateItem"):
                 answer = self._client.update_item(
@@ -203,24 +208,25 @@ class Turns:
         return seen if now - BUCKET <= seen <= now + _BROKEN else now - BUCKET
 
     def _take_spare(self, most: int, now: float) -> list[float]:
-        fresh = [turn for turn in self._spare if turn >= now - BUCKET][:most]
-        self._spare = []
-        return fresh
+        with self._lock:
+            spare, self._spare = self._spare, []
+        return [turn for turn in spare if turn >= now - BUCKET][:most]
 
-    def _reserved(self, number: int, lanes: Mapping[Need, float], now: float) -> float:
+    def _reserved(self, number: int, lanes: Mapping[Need, float], now: float, interval: float) -> float:
         """Write down that these turns are taken; when the first of them is.
 
         Raises Unavailable.
         """
-        if self._begins(now) != self._seen.next_at and (first := self._begun_anew(number, lanes, now)) is not None:
+        taken = number * interval
+        if self._begins(now) != self._seen.next_at and (first := self._begun_anew(taken, lanes, now)) is not None:
             return first
-        first = self._added(number, lanes)
+        first = self._added(taken, lanes)
         if now - BUCKET <= first <= now + _BROKEN:
             return first
         # Nobody used it since it was read, or nobody had read it.
-        if (anew := self._begun_anew(number, lanes, now, over=self._seen.next_at)) is not None:
+        if (anew := self._begun_anew(taken, lanes, now, over=first + taken)) is not None:
             return anew
-        return max(self._added(number, lanes), now - BUCKET)
+        return max(self._added(taken, lanes), now - BUCKET)
 
     def _judge(self, now: float) -> None:
         """Once in a window, whoever comes first sets the rate to what AWS accepts.
@@ -256,23 +262,25 @@ class Turns:
             return  # another environment did
         self._seen = replace(seen, judged_at=now, judged_calls=seen.calls, judged_throttles=seen.throttles, rate=rate)
 
-    def _added(self, number: int, lanes: Mapping[Need, float]) -> float:
+    def _added(self, taken: float, lanes: Mapping[Need, float]) -> float:
+        """Take so many seconds of the schedule; when they begin."""
         sets = "".join(f" SET {lane(need)} = :{need.value}" for need in lanes)
-        (calls, throttles), self._noted = self._noted, [0, 0]
+        with self._lock:
+            (calls, throttles), self._noted = self._noted, (0, 0)
         with calling("UpdateItem"):
             answer = self._client.update_item(
                 TableName=self._table,
                 Key=key(PACE),
                 UpdateExpression=f"ADD next_at :taken, calls :calls, throttles :throttles{sets}",
                 ExpressionAttributeValues=values(
-                    taken=self._microseconds(number), calls=calls, throttles=throttles, **lanes_in_microseconds(lanes)
+                    taken=in_microseconds(taken), calls=calls, throttles=throttles, **lanes_in_microseconds(lanes)
                 ),
                 ReturnValues="ALL_NEW",
             )
-        self.see(plain(answer["Attributes"]))
-        return self._seen.next_at - number * self._interval
+        self._seen = seen = to_seen(plain(answer["Attributes"]))
+        return seen.next_at - taken
 
-    def _begun_anew(self, number: int, lanes: Mapping[Need, float], now: float, *, over: float = -1.0) -> float | None:
+    def _begun_anew(self, taken: float, lanes: Mapping[Need, float], now: float, *, over: float = -1.0) -> float | None:
         """Let the schedule begin a bucket ago, unless somebody else did; when the first of these turns is."""
         sets = "".join(f", {lane(need)} = :{need.value}" for need in lanes)
         start = now - BUCKET
@@ -287,7 +295,7 @@ class Turns:
                     ),
                     ExpressionAttributeNames={"#schema": "schema"},
                     ExpressionAttributeValues=values(
-                        next_at=in_microseconds(start) + self._microseconds(number),
+                        next_at=in_microseconds(start) + in_microseconds(taken),
                         start=in_microseconds(start),
                         broken=in_microseconds(now + _BROKEN),
                         over=in_microseconds(over),
@@ -301,15 +309,14 @@ class Turns:
         self.see(plain(answer["Attributes"]))
         return start
 
-    def _share_of(self, number: int, now: float) -> list[float]:
-        """Turns of this environment's share of the rate, with all others there."""
+    def _share_of(self, number: int, now: float, *, owed: int) -> list[float]:
+        """Turns of this environment's share of the rate, with all others there; owed beside those that were."""
         interval = self._environments * self._interval
-        start = max(now + random.random() * interval, self._share_at)  # noqa: S311 -- so that environments are not in step
-        turns = [start + one * interval for one in range(number)]
-        turns = [turn for turn in turns if turn <= now + _SHARE_REACH]
-        self._share_at = start + len(turns) * interval
-        self._owed += len(turns)
+        earliest = now + random.random() * interval  # noqa: S311 -- so that no two environments keep step
+        with self._lock:
+            start = max(earliest, self._share_at)
+            turns = [start + one * interval for one in range(number)]
+            turns = [turn for turn in turns if turn <= now + _SHARE_REACH]
+            self._share_at = start + len(turns) * interval
+            self._owed += owed + len(turns)
         return turns
-
-    def _microseconds(self, number: int) -> int:
-        return in_microseconds(number * self._interval)
