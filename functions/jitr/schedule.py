@@ -11,6 +11,15 @@ An item of the registry's table:
            rate         the turns a second that AWS accepts, in thousandths; none: as many as are configured
 
 Version 1 of the registry knows no such item and leaves it alone.
+
+To give work a class of turns:
+
+    what       a message of the registrations queue, by an event or from the sweep; `register` does the work
+    which one  Registration.needs() says from the record which Need a message has; it is the only place that does
+    terms      TERMS below; docs/how-it-works.md has the same table
+    turns      Batch reserves them (Turns.reserve) and puts off what finds none, in line (Turns.line_up)
+
+Work outside of a batch calls through AwsIot with a Turns as its pace: Turns.wait takes one turn for each call.
 """
 
 from collections.abc import Mapping
