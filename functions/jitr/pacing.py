@@ -29,8 +29,9 @@ def max_concurrency_for(activations_per_second: float) -> int:
 # Throttles are judged over so many seconds, of all environments together.
 WINDOW = 10.0
 # Calls that take unequally long on their way are throttled now and then, at full rate one in eight where AWS's buckets
-# hold a fifth of a second; that is no lower quota. Where another tool takes half of it, every third is.
-_SUSTAINED, _RARE = 0.2, 0.02
+# hold a fifth of a second; that is no lower quota. Where another tool takes half of it, every second is. Once the rate
+# was set to what was accepted, fewer throttles say that it has grown beyond that again.
+_SUSTAINED, _BEYOND, _RARE = 0.2, 0.1, 0.02
 FEWEST_CALLS = 20  # that say anything
 _RECOVERY = 1.03  # a window; from half of the rate back to all of it in four minutes
 _LEAST_PART = 0.05
@@ -43,7 +44,8 @@ def judged_rate(rate: float, *, calls: int, throttles: int, seconds: float, full
     """
     if throttles < _RARE * calls:
         return min(rate * _RECOVERY, full)
-    if throttles > _SUSTAINED * calls and seconds < 3 * WINDOW:
+    many = _SUSTAINED if rate >= full else _BEYOND
+    if throttles > many * calls and seconds < 3 * WINDOW:
         return min(max((calls - throttles) / 2 / seconds, _LEAST_PART * full), rate)
     return rate
 

@@ -266,9 +266,10 @@ class Cloud:
             threads=OneByOne,
             clock=self.clock,
         )
+        self.sweeps_iot = AwsIot(self.iot, Pacer(0), clock=self.clock)
         self.sweep = Sweep(
             rules=self.rules,
-            iot=AwsIot(self.iot, Pacer(0), clock=self.clock),
+            iot=self.sweeps_iot,
             registry=self.registry,
             withdrawals=Withdrawals(self.dynamodb, self.settings.registry_table),
             enrollment=self.enrollment,

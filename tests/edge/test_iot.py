@@ -453,7 +453,8 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
         Pacer(1.5, clock=lambda: 0.0, sleep=waits.append),
         clock=lambda: datetime.now(UTC),
     )
-    few = ["DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
+    few = ["DescribeCACertificate", "DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate"]
+    few += ["ListCertificatesByCA"]
     for operation, do in DO.items():
         wire.fail(operation, "AccessDeniedException", times=2)
         for _ in range(2):

@@ -722,14 +722,14 @@ def test_a_certificate_whose_adoption_was_never_recorded_is_retired_too(cloud: C
 @pytest.mark.usefixtures("listing")
 def test_a_certificate_that_aws_does_not_let_retire_does_not_stop_the_others(cloud: Cloud) -> None:
     (first, _), (other, _) = rotated(cloud), rotated(cloud, "sensor-0002")
-    apply = cloud.aws_iot.apply
+    apply = cloud.sweeps_iot.apply
 
     def refuse(step: IotStep) -> None:
         if isinstance(step, SetStatus) and step.certificate_id == first:
             raise Rejected(Reason.REQUEST_REFUSED, "no")
         apply(step)
 
-    cloud.aws_iot.apply = refuse  # type: ignore[method-assign]
+    cloud.sweeps_iot.apply = refuse  # type: ignore[method-assign]
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 1
     assert (cloud.status(first), cloud.status(other)) == ("ACTIVE", "INACTIVE")

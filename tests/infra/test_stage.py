@@ -98,7 +98,7 @@ def test_the_mapping_reports_single_failures_and_bounds_concurrency(production: 
     mapping = production.one("AWS::Lambda::EventSourceMapping")
 
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["BatchSize"] == 5
+    assert mapping["BatchSize"] == 10
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": max_concurrency_for(50)}
 
 

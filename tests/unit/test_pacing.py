@@ -102,15 +102,17 @@ def test_no_two_calls_of_one_name_are_closer_than_the_interval(interval: int, ca
 
 
 @pytest.mark.parametrize(
-    ("throttles", "rate"),
+    ("rate", "throttles", "judged"),
     [
-        pytest.param(60, 7.0, id="sustained, so what was accepted"),
-        pytest.param(26, 9.0, id="now and then, as a small bucket throttles"),
-        pytest.param(1, 9.27, id="single ones, so it recovers"),
+        pytest.param(10.0, 60, 7.0, id="sustained, so what was accepted"),
+        pytest.param(10.0, 26, 10.0, id="now and then, as a small bucket throttles"),
+        pytest.param(9.0, 26, 8.7, id="now and then, after the rate was lowered, so what was accepted"),
+        pytest.param(9.0, 12, 9.0, id="few, so it stays"),
+        pytest.param(9.0, 1, 9.27, id="single ones, so it recovers"),
     ],
 )
-def test_sustained_throttling_sets_the_rate_to_what_was_accepted(throttles: int, rate: float) -> None:
-    assert judged_rate(9.0, calls=200, throttles=throttles, seconds=10, full=10) == pytest.approx(rate)
+def test_sustained_throttling_sets_the_rate_to_what_was_accepted(rate: float, throttles: int, judged: float) -> None:
+    assert judged_rate(rate, calls=200, throttles=throttles, seconds=10, full=10) == pytest.approx(judged)
 
 
 def test_from_half_of_the_rate_all_of_it_is_back_in_four_minutes() -> None:
