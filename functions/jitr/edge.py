@@ -161,7 +161,12 @@ def is_throttle(response: tuple[object, dict[str, Any]] | None) -> bool:
 def attempts_of(answer: Mapping[str, Any]) -> tuple[int, int]:
     """How many attempts a call took, and how many of them were throttled, by botocore's answer or error.
 
-    What was tried again is taken for throttled: other failures are rare.
+    What was tried again, and succeeded or was refused in the end, is taken for throttled: other failures are rare. What
+    fails in the end with 5xx says that the service is unwell, and nothing about a quota.
     """
-    attempts = 1 + answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-    return attempts, attempts - (answer.get("Error", {}).get("Code") not in _THROTTLED)
+    metadata = answer.get("ResponseMetadata", {})
+    attempts = 1 + metadata.get("RetryAttempts", 0)
+    code = answer.get("Error", {}).get("Code")
+    if code in _THROTTLED:
+        return attempts, attempts
+    return attempts, 0 if metadata.get("HTTPStatusCode", 0) >= _SERVER_ERROR else attempts - 1

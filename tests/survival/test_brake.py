@@ -195,7 +195,9 @@ def test_a_brake_whose_function_dies_is_engaged_and_announced_all_the_same(dies:
 def test_a_storm_of_good_devices_costs_the_brake_a_write_a_minute() -> None:
     world = Crowd(**MENDED)
     began = world.aws.clock.now()
-    world.come("sensor", 200, together=100)
+    world.come("sensor", 100, together=100)
+    world.aws.clock.advance(61)  # a storm of a hundred takes ten seconds
+    world.come("sensor", 100, first=101, together=100)
     minutes = (world.aws.clock.now() - began).total_seconds() / 60
     calls = [call for call in world.aws.calls if "brake#" in str(call.parameters)]
     assert {call.operation for call in calls} == {"UpdateItem"}
