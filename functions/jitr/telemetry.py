@@ -62,6 +62,7 @@ CONTRADICTIONS = "Contradictions"  # events that say something else than the cer
 UNREADABLE_MESSAGES = "UnreadableMessages"
 PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
 LEFT_TO_SWEEP = "LeftToSweep"  # messages that waited too often: deleted, the sweep sends their certificates again
+NOT_ITS_TURN = "NotItsTurn"  # messages about held devices that were deleted, since the sweep looks at those in turn
 NOT_PERMITTED = "NotPermitted"  # attempts that AWS refused for want of a permission of the deployment
 FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
 BROKEN = "Broken"  # ACTIVE certificates that were found without their thing or a policy
@@ -104,6 +105,7 @@ METRIC_NAMES = (
     UNREADABLE_MESSAGES,
     PUT_OFF,
     LEFT_TO_SWEEP,
+    NOT_ITS_TURN,
     NOT_PERMITTED,
     FAILURES,
     BROKEN,
