@@ -26,7 +26,6 @@ from bench.plot import Panel, svg
 from bench.side_by_side import side_by_side
 from bench.table import markdown
 from bench.world import Registrar, Storm, weather
-from simulation.quotas import CONNECTS_PER_SECOND
 
 _DEFAULT_RATE = 10.0
 _A_BURST = 60.0  # seconds: what comes within less is told
