@@ -68,6 +68,7 @@ FAILURES = "Failures"  # attempts that ended in an error of ours or of the deplo
 BROKEN = "Broken"  # ACTIVE certificates that were found without their thing or a policy
 OUT_OF_PLACE = "OutOfPlace"  # devices that the hub found activated where they do not belong
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
+SWEEP_BEHIND = "SweepBehind"  # 1 for a sweep that found the queue behind and so sent nothing, else 0
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
@@ -111,6 +112,7 @@ METRIC_NAMES = (
     BROKEN,
     OUT_OF_PLACE,
     SWEPT,
+    SWEEP_BEHIND,
     THROTTLES,
     SCHEDULE_UNAVAILABLE,
     DISAGREEMENTS,
