@@ -32,6 +32,9 @@ class Record:
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+    # What the sweep finds it for by the index (claims.Due), as it is stored; None: nothing. Not what happened, but what
+    # is to be done, so two records are the same without it.
+    due: str | None = field(default=None, compare=False)
     crl_changed: bool = False  # something else is published than what it was held for; never stored
     brake_changed: bool = False  # an operator accepted the rejections that the brake holds; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored

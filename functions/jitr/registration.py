@@ -201,6 +201,17 @@ class Registration:
         """
         self._registry.leave_unfinished(certificate_id, self._clock())
 
+    def leave_to_look(self, certificate_id: str, record: Record) -> None:
+        """Its message is about to be deleted, for it is not its turn: a decided certificate has its look by the sweep.
+
+        Where the record says that something is due, nothing is written: a look comes in its time, and what an operator
+        denies has none.
+
+        Raises Unavailable; then the message must stay.
+        """
+        if record.due is None:
+            self._registry.leave_look(certificate_id, self._clock())
+
     def _leave_to_sweep(self, certificate_id: str, record: Record, policy: str | None) -> None:
         """Have the sweep take back what attempts left of a certificate that will not be activated."""
         if record.tried_names:

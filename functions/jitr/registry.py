@@ -344,6 +344,22 @@ class Registry:
             }
         )
 
+    def leave_look(self, certificate_id: str, at: datetime) -> None:
+        """Have the sweep look at a certificate that was decided, unless something is due with it already.
+
+        Raises Unavailable.
+        """
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "SET due = :due, due_at = :at",
+                "ConditionExpression": "attribute_exists(#decision) AND attribute_not_exists(due)",
+                "ExpressionAttributeNames": {"#decision": "decision"},
+                "ExpressionAttributeValues": values(due=Due.LOOK.value, at=milliseconds(at)),
+            }
+        )
+
     def postpone_retirement(self, certificate_id: str, until: datetime) -> None:
         """Let a certificate's end be due later.
 

@@ -921,6 +921,17 @@ def test_a_sweep_that_sends_nothing_is_counted_too(
     assert '"Swept":[0.0]' in capsys.readouterr().out.replace(" ", "")
 
 
+@pytest.mark.parametrize(("age", "behind"), [(0, 0.0), (601, 1.0)], ids=["free", "behind"])
+def test_a_sweep_tells_whether_it_was_free_to_send(
+    listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str], age: int, behind: float
+) -> None:
+    listing(listed(1))
+    listing.age = age
+    assert scheduled()["sent"] == 1 - behind
+    emf = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [one["SweepBehind"] for one in emf if "SweepBehind" in one] == [[behind]]
+
+
 def test_one_sweep_runs_at_a_time(
     cloud: Cloud, wire: Wire, listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str]
 ) -> None:

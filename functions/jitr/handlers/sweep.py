@@ -24,7 +24,7 @@ from jitr.registry import Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep
-from jitr.telemetry import SWEPT, Announcer, Counts
+from jitr.telemetry import SWEEP_BEHIND, SWEPT, Announcer, Counts
 from jitr.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class SweepFunction:
             self._counts.flush()
         self._logger.info("swept", extra=asdict(swept))
         self._counts.add(SWEPT, swept.sent)
+        self._counts.add(SWEEP_BEHIND, int(swept.queue_is_behind))
         self._counts.flush()
         if swept.failed:
             raise SweepFailed(f"failed: {', '.join(swept.failed)}; the log says why")
