@@ -155,6 +155,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         former_thing_name=fields.get("former_thing_name"),
         tried_name=fields.get("tried_name"),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
+        due_at=moment(fields["due_at"]) if "due_at" in fields else None,
     )
 
 

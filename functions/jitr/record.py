@@ -32,6 +32,7 @@ class Record:
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+    due_at: datetime | None = field(default=None, compare=False)  # when what is due with it is due (claims.Due)
     crl_changed: bool = False  # something else is published than what it was held for; never stored
     brake_changed: bool = False  # an operator accepted the rejections that the brake holds; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored

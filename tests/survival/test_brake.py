@@ -165,6 +165,27 @@ def test_a_brake_that_cannot_be_read_holds_and_counts_later() -> None:
     assert len(world.of("PENDING_ACTIVATION", devices)) == 10
 
 
+def test_one_bad_device_whose_refusal_dies_again_and_again_engages_nothing() -> None:
+    world = Crowd(**MENDED)
+    (bad,) = (world.issue("badger-0001"),)
+    dies: list[str] = []
+
+    def die(call: Call, moment: Moment) -> None:
+        if moment == "after" and call.operation in dies and bad.certificate_id in str(call.parameters):
+            raise Died
+
+    world.aws.fault = die
+    for number in range(60):
+        # Right after it was marked as counted, after its intent, and before its status is recorded.
+        dies[:] = [["UpdateItem"], ["UpdateCertificate"], []][number % 3] if number < 45 else []
+        world.connect(bad)
+        world.mapping.drain(within=50)
+    (counters,) = world.brake.counters.values()
+    assert counters.last_hour(world.aws.clock.now()).refused <= 1
+    assert world.brake.engaged is None
+    assert world.status(bad) == "INACTIVE"
+
+
 def test_rules_that_come_back_find_the_brake_released_and_count_anew() -> None:
     world = Crowd(**WRONG)
     devices = world.come("sensor", 60)
