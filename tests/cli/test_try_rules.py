@@ -2,6 +2,8 @@
 
 import io
 import zipfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from jitr.errors import Reason
 from jitr.registrations import Status
 from jitr.rules import Rules
 from jitrctl import rule_trial
+from jitrctl.__main__ import main
 from jitrctl.deployed_rules import NotReadable, read_deployed_rules, rules_in
 from jitrctl.rule_trial import ADMITTED, Change
 from jitrctl.stages import Stage
@@ -72,11 +75,14 @@ def test_a_reason_is_shown_whole_at_80_columns(
         is_refused=True,
     )
     monkeypatch.setattr(rule_trial, "compare", lambda *_: change)
-    said = fleet.say("fleet", "try-rules", code=1)
-    rows = [line for line in said.splitlines() if line.startswith(DEV) and "1 of 1 ACTIVE" in line]
-    assert len(rows) == 1
-    assert f"{reason}" in said.split(f"{DEV}, {reason}, as ")[0]
-    assert max(len(line) for line in said.splitlines() if "→" in line or line in rows) <= width
+    said = StringIO()
+    with redirect_stdout(said):
+        main(["fleet", "try-rules", "--fleet", str(fleet.file), "--account", "dev"])
+    heading, *rows = said.getvalue().partition("\n\n")[0].splitlines()
+    assert max(map(len, rows)) <= width
+    at = heading.index("deployed")
+    assert " ".join(row[at:].strip() for row in rows).split() == ["admitted", "→", reason]
+    assert rows[0].startswith(DEV if width == 200 else "dev/")
 
 
 def test_rules_that_decide_alike_pass_the_trial(fleet: Simulated) -> None:
