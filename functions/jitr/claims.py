@@ -108,11 +108,14 @@ def _demand_as_seen(write: Any, record: Record) -> None:
 
 
 def try_name(update: Any, thing_name: str, record: Record) -> None:
-    """Write down the thing name that an attempt uses, where the last one is still the one seen."""
-    update["UpdateExpression"] += ", tried_name = :tried"
+    """Write down the thing name that an attempt uses, where the last one is still the one seen.
+
+    Until a run that has the certificate records a decision, the attempt is open: what it attached may still be.
+    """
+    update["UpdateExpression"] += ", tried_name = :tried, tried_is_open = :true"
     condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
     before = {"tried_before": record.tried_name} if record.tried_name else {}
-    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, **before)
+    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
 
 
 def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
@@ -256,6 +259,8 @@ def decided(
     if run or decision.status is not Status.PENDING_ACTIVATION:
         # The hold of a run that does not have it ends no intent: another run's call may be under way.
         removes.append("intent")
+    if run:
+        removes.append("tried_is_open")
     if decision.outcome is Outcome.ACTIVATED:
         removes.append("tried_name")
     elif tried:

@@ -28,6 +28,8 @@ class Record:
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
     tried_name: str | None = None  # the thing name of the last attempt that did not end in ACTIVE
+    # An attempt began to use that name, and no run that had the certificate has recorded a decision since.
+    tried_is_open: bool = field(default=False, compare=False)
     # When a decision was made, and one begun, that this version has no words for.
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)

@@ -190,12 +190,13 @@ class Registry:
 
         Raises Unavailable.
         """
-        name = {"tried": tried} if tried else {}
+        name = {"tried": tried, "true": True} if tried else {}
+        leave_name = ", tried_name = :tried, tried_is_open = :true" if tried else ""
         return self._update(
             {
                 "TableName": self._table,
                 "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "SET intent.run = :nobody" + (", tried_name = :tried" if tried else ""),
+                "UpdateExpression": f"SET intent.run = :nobody{leave_name}",
                 "ConditionExpression": "intent.run = :run",
                 "ExpressionAttributeValues": values(run=run, nobody="", **name),
             }
