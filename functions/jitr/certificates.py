@@ -108,7 +108,7 @@ class Certificate:
             not_after=contents.not_after,
             public_key=contents.public_key,
             key=_key_facts(contents.public_key, encoded.public_key),
-            signature=signature_facts(encoded.algorithm),
+            signature=signature_facts(encoded.algorithm_in_der),
             extensions=contents.extensions,
             subject_fields=contents.subject_fields,
         )
