@@ -1,8 +1,8 @@
 """The brakes of an account's CAs in the registry table: counted, read, engaged and ended.
 
-What it costs: a refusal that rests on rules counts with one write, whose answer is the state. All other decisions are
-summed up in the execution environment, and written once a minute at most. So a storm of good devices costs no write
-for a device, and no call of AWS IoT ever.
+What it costs: a refusal that rests on rules counts with two writes, to the certificate's item, so that it is counted
+once, and to the counter, whose answer is the state. All other decisions are summed up in the execution environment, and
+written once a minute at most. So a storm of good devices costs no write for a device, and no call of AWS IoT ever.
 """
 
 import threading
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jitr import brake_items
 from jitr.attributes import key, plain
-from jitr.brake import Acceptance, Brake, Engagement, Tally
+from jitr.brake import COUNTED_FOR, Acceptance, Brake, Engagement, Tally
 from jitr.brake_items import brake_key, outdated, to_brake
 from jitr.decisions import Decision, Outcome
 from jitr.edge import batch_get, calling
@@ -58,13 +58,20 @@ class Brakes:
             brakes[fields["id"].removeprefix(brake_key(""))] = to_brake(fields)
         return brakes
 
-    def count_refusal(self, rules: CaRules) -> Brake:
-        """Count a refusal that rests on rules, before it is carried out; what is known of the CA then.
+    def count_refusal(self, rules: CaRules, certificate_id: str, *, uncounted_at: datetime | None = None) -> Brake:
+        """Count a certificate's refusal for its CA's rules, before it is carried out; what is known of the CA then.
 
-        What waits to be written goes with it.
+        A certificate is counted once in an hour, however often its refusal is begun. That it is counted is written down
+        first: when its function dies in between, it is not. `uncounted_at` is when it was held since that failed; what
+        was written down before then does not prevent that it is counted. What waits to be written goes with it.
 
         Raises Unavailable.
         """
+        now = self._clock()
+        before = max(now - COUNTED_FOR, uncounted_at or now - COUNTED_FOR)
+        mark = brake_items.mark_counted(self._table, certificate_id, rules.digest, now, before=before)
+        if not self._update(mark):
+            return self.read([rules.certificate_id])[rules.certificate_id]
         counted = self._take(rules.certificate_id)
         try:
             return self._count(

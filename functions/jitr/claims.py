@@ -36,6 +36,7 @@ STALE_INTENT = timedelta(seconds=90)
 
 # No operator's verdict stands against activation; what such a verdict is, verdicts.Word says.
 NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
+_DENIED = "(attribute_exists(verdict) AND NOT verdict.allows = :true)"
 _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
 
 
@@ -107,11 +108,14 @@ def _demand_as_seen(write: Any, record: Record) -> None:
 
 
 def try_name(update: Any, thing_name: str, record: Record) -> None:
-    """Write down the thing name that an attempt uses, where the last one is still the one seen."""
-    update["UpdateExpression"] += ", tried_name = :tried"
+    """Write down the thing name that an attempt uses, where the last one is still the one seen.
+
+    Until a run that has the certificate records a decision, the attempt is open: what it attached may still be.
+    """
+    update["UpdateExpression"] += ", tried_name = :tried, tried_is_open = :true"
     condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
     before = {"tried_before": record.tried_name} if record.tried_name else {}
-    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, **before)
+    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
 
 
 def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
@@ -235,7 +239,8 @@ def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
 def decided(
     table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
 ) -> dict[str, Any]:
-    """Write down a decision, and what is to be done next; `denied` says that an operator's verdict stands.
+    """Write down a decision, and what is to be done next: with `denied` only while an operator's verdict stands against
+    the activation, else only while none does.
 
     `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE.
 
@@ -254,6 +259,8 @@ def decided(
     if run or decision.status is not Status.PENDING_ACTIVATION:
         # The hold of a run that does not have it ends no intent: another run's call may be under way.
         removes.append("intent")
+    if run:
+        removes.append("tried_is_open")
     if decision.outcome is Outcome.ACTIVATED:
         removes.append("tried_name")
     elif tried:
@@ -266,8 +273,7 @@ def decided(
         "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
         "ExpressionAttributeValues": values(decision=from_decision(decision), schema=SCHEMA) | more,
     }
-    if not denied:
-        _demand(update, NOT_DENIED, true=True)
+    _demand(update, _DENIED if denied else NOT_DENIED, true=True)
     if run:
         _demand(update, "intent.run = :run", run=run)
     return update
@@ -281,6 +287,18 @@ def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
     )
+    _demand_as_seen(update, record)
+    return update
+
+
+def no_look_due(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
+    """Take a certificate out of the index while the look that is due, the decision and the verdict are those seen."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE due, due_at",
+    }
+    _demand(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
     _demand_as_seen(update, record)
     return update
 

@@ -154,8 +154,10 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),
         tried_name=fields.get("tried_name"),
+        tried_is_open=bool(fields.get("tried_is_open")),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
         due=fields.get("due"),
+        due_at=moment(fields["due_at"]) if "due_at" in fields else None,
     )
 
 

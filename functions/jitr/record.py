@@ -28,6 +28,8 @@ class Record:
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
     tried_name: str | None = None  # the thing name of the last attempt that did not end in ACTIVE
+    # An attempt began to use that name, and no run that had the certificate has recorded a decision since.
+    tried_is_open: bool = field(default=False, compare=False)
     # When a decision was made, and one begun, that this version has no words for.
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
@@ -35,6 +37,7 @@ class Record:
     # What the sweep finds it for by the index (claims.Due), as it is stored; None: nothing. Not what happened, but what
     # is to be done, so two records are the same without it.
     due: str | None = field(default=None, compare=False)
+    due_at: datetime | None = field(default=None, compare=False)  # when what is due with it is due (claims.Due)
     crl_changed: bool = False  # something else is published than what it was held for; never stored
     brake_changed: bool = False  # an operator accepted the rejections that the brake holds; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from jitr.case import Case
 from jitr.decisions import Decision, Outcome
-from jitr.errors import NAME_LOST, Reason, Rejected
+from jitr.errors import DETACHED_FOR, NAME_LOST, Rejected
 from jitr.iot import AwsIot
 from jitr.provisioning import SetStatus, plan_rejection, plan_withdrawal
 from jitr.registrations import Status
@@ -48,9 +48,10 @@ class Refusal:
         )
         earlier, begun = case.record.decision, case.attempt.claim or case.record.intent
         repeated = earlier is not None and decision.repeats(earlier)
-        # This very attempt may have attached it before it lost the name, though it lost it before, too.
-        is_new = not repeated or case.attempt.tried is not None
-        may_be_attached = is_new and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
+        # This very attempt may have attached it before it lost the name, though it lost it before, too; or one in
+        # between that died.
+        is_new = not repeated or case.attempt.tried is not None or case.record.tried_is_open
+        may_be_attached = is_new and refusal.reason in DETACHED_FOR
         if steps or may_be_attached or (begun and begun.claims_name):
             decision = self._carry_out(case, decision, begun, steps, may_be_attached=may_be_attached)
         if earlier and repeated:

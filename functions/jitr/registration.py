@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from jitr.activation import Activation
 from jitr.brakes import Brakes
 from jitr.case import Attempt, Case
-from jitr.claims import Due, is_being_decided
+from jitr.claims import is_being_decided
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
@@ -188,9 +188,12 @@ class Registration:
         Raises Unavailable.
         """
         self._leave_to_sweep(certificate_id, record, None)
-        self._restitution.give_back(record.intent)
+        if back := self._restitution.of(record.intent):
+            # What another attempt has begun meanwhile, the sweep finds by the mark.
+            with suppress(Overtaken):
+                self._registry.give_back_if_unchanged(back, record, self._clock())
         if record.is_held:
-            self._registry.nothing_due(certificate_id, Due.LOOK)
+            self._registry.no_look_due(certificate_id, record)
 
     def leave_to_sweep(self, certificate_id: str) -> None:
         """Its message is about to be deleted: what an attempt began and did not record becomes due.

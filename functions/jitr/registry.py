@@ -204,12 +204,13 @@ class Registry:
 
         Raises Unavailable.
         """
-        name = {"tried": tried} if tried else {}
+        name = {"tried": tried, "true": True} if tried else {}
+        leave_name = ", tried_name = :tried, tried_is_open = :true" if tried else ""
         return self._update(
             {
                 "TableName": self._table,
                 "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "SET intent.run = :nobody" + (", tried_name = :tried" if tried else ""),
+                "UpdateExpression": f"SET intent.run = :nobody{leave_name}",
                 "ConditionExpression": "intent.run = :run",
                 "ExpressionAttributeValues": values(run=run, nobody="", **name),
             }
@@ -282,8 +283,9 @@ class Registry:
         Raises Unavailable.
         """
         ended = [withdrawals.end(self._table, one) for one in taken_back]
-        # What is due follows from the decision, unless an operator's verdict stands: then that is in the index.
-        for denied in (False, True):
+        # What is due follows from the decision, unless an operator's verdict stands: then that is in the index. Each
+        # write demands what it assumes. The third is for a verdict that was lifted between the first two.
+        for denied in (False, True, False):
             update = claims.decided(self._table, decision, denied=denied, run=run, tried=tried)
             if run:
                 pass  # having the certificate is the condition
@@ -312,20 +314,13 @@ class Registry:
         at = certificate_key(certificate_id)
         self._update(setting(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
 
-    def nothing_due(self, certificate_id: str, what: Due) -> None:
-        """Take a certificate out of the index, if that is still what is due with it.
+    def no_look_due(self, certificate_id: str, record: Record) -> None:
+        """Take a certificate out of the index, if the look, the decision and the verdict are still those seen.
 
         Raises Unavailable.
         """
-        self._update(
-            {
-                "TableName": self._table,
-                "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "REMOVE due, due_at",
-                "ConditionExpression": "due = :what",
-                "ExpressionAttributeValues": values(what=what.value),
-            }
-        )
+        if record.due_at is not None:
+            self._update(claims.no_look_due(self._table, certificate_id, record, due_at=record.due_at))
 
     def leave_unfinished(self, certificate_id: str, at: datetime) -> None:
         """Have the sweep look at a certificate on which an attempt began and recorded nothing, unless more is due.
@@ -366,7 +361,7 @@ class Registry:
         Raises Unavailable.
         """
         self._update(claims.retirement(self._table, certificate_id, at=until))
-        self.nothing_due(certificate_id, Due.RETIRE)  # where version 1 has it
+        self._end_first_versions_retirement(certificate_id)
 
     def end_retirement(self, certificate_id: str, by: datetime) -> None:
         """Nothing is left to be done about a certificate's end, unless it has become due anew after that time.
@@ -382,7 +377,19 @@ class Registry:
                     ExpressionAttributeValues=values(by=milliseconds(by)),
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
-            self.nothing_due(certificate_id, Due.RETIRE)  # where version 1 has it
+            self._end_first_versions_retirement(certificate_id)
+
+    def _end_first_versions_retirement(self, certificate_id: str) -> None:
+        """Take out of the index that a certificate's end is due, where version 1 has it: in the certificate's item."""
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "REMOVE due, due_at",
+                "ConditionExpression": "due = :retire",
+                "ExpressionAttributeValues": values(retire=Due.RETIRE.value),
+            }
+        )
 
     def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
         """The certificate ids with which something is due, the longest overdue first, at most `most`.

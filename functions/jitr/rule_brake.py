@@ -68,12 +68,15 @@ class RuleBrake:
 
         Raises Unavailable.
         """
-        earlier = case.record.decision
-        if earlier and earlier.is_braked and earlier.brake != UNCOUNTED and earlier.rules_digest == case.rules_digest:
-            brake = self._brakes.read([rules.certificate_id])[rules.certificate_id]
-            if brake.is_engaged(rules.digest) or brake.is_accepted(rules.digest, case.clock()):
-                return brake
-        return self._brakes.count_refusal(rules)
+        earlier, uncounted_at = case.record.decision, None
+        if earlier and earlier.is_braked and earlier.rules_digest == case.rules_digest:
+            if earlier.brake == UNCOUNTED:
+                uncounted_at = earlier.decided_at
+            else:
+                brake = self._brakes.read([rules.certificate_id])[rules.certificate_id]
+                if brake.is_engaged(rules.digest) or brake.is_accepted(rules.digest, case.clock()):
+                    return brake
+        return self._brakes.count_refusal(rules, case.device.certificate_id, uncounted_at=uncounted_at)
 
     def _tell(self, happening: str, error: Unavailable, case: Case) -> None:
         if isinstance(error, NotPermitted):

@@ -293,7 +293,7 @@ class Sweep:
             record = replace(recalled, brake_changed=certificate_id in accepted)
             waits = record.is_held or record.is_approved_since
             if record.decision is not None and not waits and not is_unfinished(record):
-                self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided since
+                self._registry.no_look_due(certificate_id, recalled)  # it was decided since
             elif was_sent_recently(record, run.now) or record.rests(run.now, rules_digest=self._rules_digest):
                 continue
             elif waits:
@@ -303,7 +303,7 @@ class Sweep:
             elif registered := self._registered(certificate_id, record):
                 again.append(registered)
             else:
-                self._registry.nothing_due(certificate_id, Due.LOOK)  # its first event takes it up, should it come
+                self._registry.no_look_due(certificate_id, recalled)  # its first event takes it up, should it come
         return again, True
 
     def _registered(self, certificate_id: str, record: Record) -> Forgotten | None:

@@ -165,6 +165,30 @@ def test_a_brake_that_cannot_be_read_holds_and_counts_later() -> None:
     assert len(world.of("PENDING_ACTIVATION", devices)) == 10
 
 
+def test_one_bad_device_whose_refusal_dies_again_and_again_engages_nothing() -> None:
+    world = Crowd(**MENDED)
+    bad = world.issue("badger-0001")
+    deaths: list[str] = []
+
+    def die(call: Call, moment: Moment) -> None:
+        is_count = call.operation == "UpdateItem" and "brake#" in str(call.parameters) and moment == "after"
+        is_intent = call.operation == "UpdateItem" and "SET intent" in str(call.parameters) and moment == "before"
+        is_end = call.operation == "UpdateCertificate" and moment == "before"
+        if len(deaths) < 40 and (is_count or is_end or (is_intent and len(deaths) % 2)):
+            deaths.append(call.operation)
+            raise Died
+
+    world.aws.fault = die
+    for _ in range(45):
+        world.connect(bad)
+        world.mapping.drain(within=70)
+    assert len(deaths) == 40
+    (counters,) = world.brake.counters.values()
+    assert counters.last_days(world.aws.clock.now()).refused + counters.last_hour(world.aws.clock.now()).refused <= 2
+    assert world.brake.engaged is None
+    assert world.status(bad) == "INACTIVE"
+
+
 def test_rules_that_come_back_find_the_brake_released_and_count_anew() -> None:
     world = Crowd(**WRONG)
     devices = world.come("sensor", 60)
