@@ -44,6 +44,8 @@ TURNS_CONFIG = CLIENT_CONFIG.merge(
 BUCKET = 0.5
 # A schedule that lies further ahead was written by a broken clock, in seconds.
 _BROKEN = 60.0
+# At exactly the rate of the turns, one in eight was left unused, since messages come seconds later than they are due.
+_LINE_IS_FASTER = 1.25
 # Turns of a share are further apart than those of the schedule: what waits for long is left to who can reserve.
 _SHARE_REACH = 2.0
 
@@ -130,12 +132,12 @@ class Turns:
             self._spare = list(turns)
 
     def line_up(self, number: int) -> list[float]:
-        """Seconds after which those that found no turn may ask again: one after the other, at the rate of the turns.
+        """Seconds after which those that found no turn may ask again: in line, a little faster than the turns.
 
-        So what waits is asked for no faster than it can be served, however much of it there is.
+        So what waits is asked for hardly faster than it can be served, however much of it there is.
         """
         now = self._clock()
-        interval = self._interval
+        interval = self._interval / _LINE_IS_FASTER
         if self._seen.line_at <= now:
             update, value_ = "SET line_at = :line", in_microseconds(now) + in_microseconds(number * interval)
         else:
