@@ -66,7 +66,7 @@ class Brakes:
         """Count a certificate's refusal for its CA's rules, before it is carried out; what is known of the CA then.
 
         A certificate is counted once in an hour, however often its refusal is begun. That it is counted is written down
-        first: when its function dies in between, it is not. `has_begun` says that its refusal was begun after it was
+        first: when its function dies in between, the device is held, and counted later. `has_begun` says that its refusal was begun after it was
         counted. `uncounted_at` is when it was held since that failed; what was written down before then does not
         prevent that it is counted. What waits to be written goes with it.
 
@@ -94,8 +94,10 @@ class Brakes:
         keys = [key(brake_key(rules.certificate_id)), key(certificate_key(certificate_id))]
         items = {fields["id"]: fields for fields in map(plain, batch_get(self._client, self._table, keys))}
         counted_at = brake_items.counted_at(items.get(certificate_key(certificate_id), {}))
-        if not has_begun and counted_at and self._clock() - counted_at <= STALE_INTENT:
-            raise Overtaken("another attempt is counting the refusal")
+        if not has_begun and counted_at:
+            if self._clock() - counted_at <= STALE_INTENT:
+                raise Overtaken("another attempt is counting the refusal")
+            raise Unavailable("an attempt that died may not have counted the refusal")
         return to_brake(items.get(brake_key(rules.certificate_id), {}))
 
     def note(self, rules: CaRules | None, decision: Decision) -> None:
