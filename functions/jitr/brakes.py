@@ -66,9 +66,9 @@ class Brakes:
         """Count a certificate's refusal for its CA's rules, before it is carried out; what is known of the CA then.
 
         A certificate is counted once in an hour, however often its refusal is begun. That it is counted is written down
-        first: when its function dies in between, the device is held, and counted later. `has_begun` says that its refusal was begun after it was
-        counted. `uncounted_at` is when it was held since that failed; what was written down before then does not
-        prevent that it is counted. What waits to be written goes with it.
+        first: when its function dies in between, the device is held, and counted later. `has_begun` says that its
+        refusal was begun after it was counted. `uncounted_at` is when it was held since that failed; what was written
+        down before then does not prevent that it is counted. What waits to be written goes with it.
 
         Raises Unavailable; Overtaken while another attempt may be about to count it.
         """
@@ -180,7 +180,7 @@ class Brakes:
         return {
             certificate_id
             for certificate_id, decision in held.items()
-            if (decision.brake or 0) < known.get(decision.ca_certificate_id or "", 0)
+            if max(decision.brake or 0, 0) < known.get(decision.ca_certificate_id or "", 0)
         }
 
     def _take(self, ca_certificate_id: str) -> dict[str, Tally]:
