@@ -13,7 +13,8 @@ Other rules of the CA end it, since everything is counted for one version of the
 the rejections (`jitrctl ca accept-rejections`).
 
 A certificate counts once in an hour, however often its refusal is begun: one bad device engages nothing. Otherwise
-counts are approximate. A refusal is counted before it is carried out; it is not when its function dies right before.
+counts are approximate, and err on the side of holding: a refusal is counted before it is carried out, and one whose
+function died is held and counted at the next look, once more perhaps.
 What is counted for activations is written later, and lost with its environment.
 """
 

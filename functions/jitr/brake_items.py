@@ -100,6 +100,12 @@ def mark_counted(table: str, certificate_id: str, rules: str, now: datetime, *, 
     }
 
 
+def counted_at(fields: Mapping[str, Any]) -> datetime | None:
+    """When the certificate with this item was last marked as counted."""
+    counted = fields.get("refusal_counted")
+    return moment(counted["at"]) if counted else None
+
+
 def forget(table: str, ca_certificate_id: str, counters: Iterable[str]) -> "UpdateTypeDef":
     """Remove counters, which are never added to again."""
     names = {f"#c{position}": name for position, name in enumerate(counters)}

@@ -11,7 +11,7 @@ from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally
 from jitr.brake_items import brake_key, to_brake
 from jitr.brakes import Brakes
 from jitr.decisions import Decision, Outcome
-from jitr.errors import Reason, Unavailable
+from jitr.errors import Overtaken, Reason, Unavailable
 from jitr.record import Record
 from jitr.registrations import Status
 from jitr.rules import CaRules
@@ -81,10 +81,23 @@ def refused_in_last_hour(cloud: Cloud, rules: CaRules) -> int:
 
 def test_a_certificate_counts_once_in_an_hour_whoever_counts_it(cloud: Cloud, rules: CaRules) -> None:
     for _ in range(230):
-        environment(cloud).count_refusal(rules, ID)
+        environment(cloud).count_refusal(rules, ID, has_begun=True)
         assert refused_in_last_hour(cloud, rules) == 1
         cloud.now += timedelta(seconds=30)
     assert environment(cloud).count_refusal(rules, OTHER_ID).counters[rules.digest].last_hour(cloud.now).refused == 2
+
+
+def test_while_another_attempt_may_be_counting_nothing_is_carried_out(cloud: Cloud, rules: CaRules) -> None:
+    environment(cloud).count_refusal(rules, ID)
+    for seconds in (0, 30, 60):
+        cloud.now += timedelta(seconds=seconds)
+        with pytest.raises(Overtaken):
+            environment(cloud).count_refusal(rules, ID)
+        environment(cloud).count_refusal(rules, ID, has_begun=True)
+    cloud.now += timedelta(seconds=1)
+    with pytest.raises(Unavailable):  # it is held
+        environment(cloud).count_refusal(rules, ID)
+    assert refused_in_last_hour(cloud, rules) == 1
 
 
 def test_a_certificate_counts_again_under_other_rules(cloud: Cloud, rules: CaRules) -> None:
