@@ -130,13 +130,21 @@ class Registration:
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)
-        if device.status is not Status.PENDING_ACTIVATION:
+        is_released = record.releases(device)
+        if device.status is not Status.PENDING_ACTIVATION and not is_released:
             return self._already_left_pending(device, record, now)
         _refuse_to_overtake(record, now)  # it would be told so at the claim, six calls later
         attempt = Attempt(run=uuid.uuid4().hex)
         try:
             # Steps 3 to 5
-            decision = self._judge(device, record, attempt, observed_at=now, time_is_left=time_is_left)
+            decision = self._judge(
+                device,
+                record,
+                attempt,
+                observed_at=now,
+                time_is_left=time_is_left,
+                release=record.verdict_number if is_released else None,
+            )
             # Steps 6 and 7
             if not decision.repeats(record.decision):
                 self._announcer.announce(decision)
@@ -170,6 +178,8 @@ class Registration:
         self._restitution.give_back(record.intent)
         if record.is_held:
             self._registry.nothing_due(certificate_id, Due.LOOK)
+        if record.is_release_ordered:
+            self._registry.nothing_due(certificate_id, Due.RELEASE)
 
     def leave_to_sweep(self, certificate_id: str) -> None:
         """Its message is about to be deleted: what an attempt began and did not record becomes due.
@@ -220,7 +230,9 @@ class Registration:
             if device.status is not Status.ACTIVE:
                 self._restitution.give_back(intent)
         found = self._found(device, record)
-        if record.is_news(found) and not self._registry.record_found(found, record):
+        # A release order that may not be carried out any more, since somebody else has acted, ends with what was found.
+        is_void = record.has_unfinished_release and device.status is not Status.ACTIVE
+        if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
         return Outcome.FOUND, found
 
@@ -232,6 +244,7 @@ class Registration:
         *,
         observed_at: datetime,
         time_is_left: Callable[[], bool],
+        release: int | None,
     ) -> Decision:
         """Admit and activate, or find the reason why not and do what the rules say about it."""
         case = Case(
@@ -244,6 +257,7 @@ class Registration:
             observed_at=observed_at,
             time_is_left=time_is_left,
             clock=self._clock,
+            release=release,
         )
         try:
             case.record.refuse_activation()
