@@ -19,12 +19,20 @@ from jitr.index_pages import Position, page
 from jitr.items import SCHEMA, certificate_key, from_verdict, milliseconds, to_record
 from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX, listing, partition
 from jitr.record import Record
+from jitr.registrations import Status
 from jitr.verdicts import Verdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _PAGE = 1000
+
+
+def may_be_released(record: Record) -> bool:
+    """Whether a release order may be given: the last decision is a rejection that left the certificate INACTIVE."""
+    if record.decision is None or record.was_taken_away or record.is_denied or record.begun_at is not None:
+        return False
+    return record.decision.outcome is Outcome.REJECTED and record.decision.status is Status.INACTIVE
 
 
 class Outcomes:
@@ -72,11 +80,13 @@ class Outcomes:
     def order_release(self, certificate_id: str, order: Verdict, *, seen: Record) -> Verdict | None:
         """Order that the rejection that was seen is taken back, and the certificate judged again.
 
-        Returned is the verdict as it was written; None when the record is not the one seen any more.
+        Returned is the verdict as it was written; None when the record is not the one seen any more, or says that this
+        may not be: somebody took the certificate away, or it was not rejected.
 
         Raises Unavailable.
         """
-        assert seen.decision is not None  # noqa: S101 -- it was rejected
+        if seen.decision is None or not may_be_released(seen):
+            return None
         given = replace(
             order,
             version=seen.verdict.number + 1 if seen.verdict else 1,

@@ -20,6 +20,14 @@ from jitr.verdicts import Verdict, Word
 _SET_WITHIN = timedelta(seconds=5)
 
 
+def is_as_rejected(device: DeviceRegistration, registered_at: datetime, rejected_at: datetime) -> bool:
+    """Whether a certificate is what our rejection of that time left: the same registration, INACTIVE, not set since."""
+    if device.status is not Status.INACTIVE or device.modified_at is None:
+        return False
+    is_same = abs(registered_at - device.created_at) < SAME_MOMENT
+    return is_same and device.modified_at <= rejected_at + _SET_WITHIN
+
+
 @value
 class Record:
     """What the registry knows of a certificate."""
@@ -222,13 +230,10 @@ class Record:
 
         Only on the registration that we rejected, and only while nobody has set its status since.
         """
-        if not self.is_release_ordered or device.status is not Status.INACTIVE or device.modified_at is None:
+        verdict = self.verdict
+        if verdict is None or verdict.of_registration is None or verdict.of_rejection is None:
             return False
-        assert self.verdict is not None  # noqa: S101 -- the order
-        assert self.verdict.of_registration is not None  # noqa: S101 -- as above
-        assert self.verdict.of_rejection is not None  # noqa: S101 -- as above
-        is_same = abs(self.verdict.of_registration - device.created_at) < SAME_MOMENT
-        return is_same and device.modified_at <= self.verdict.of_rejection + _SET_WITHIN
+        return self.is_release_ordered and is_as_rejected(device, verdict.of_registration, verdict.of_rejection)
 
     @property
     def has_unfinished_release(self) -> bool:

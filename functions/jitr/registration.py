@@ -234,6 +234,8 @@ class Registration:
         is_void = record.has_unfinished_release and device.status is not Status.ACTIVE
         if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
+        if is_void:
+            self._registry.nothing_due(device.certificate_id, Due.RELEASE)
         return Outcome.FOUND, found
 
     def _judge(

@@ -83,6 +83,7 @@ class Seen:
     left: set[str] = field(default_factory=set)  # things whose maker died before it attached them
     retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
     was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
+    release_orders: set[int] = field(default_factory=set)  # registrations, rejected before, on which one was given
     hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)  # by caller and certificate id
@@ -231,6 +232,10 @@ class Seen:
         parameters = repr(call.parameters)
         if call.operation not in ("UpdateItem", "TransactWriteItems") or certificate_id not in parameters:
             return
+        certificate = self.certificates.get(certificate_id)
+        is_rejected = certificate and certificate.status == "INACTIVE" and certificate.number not in self.was_active
+        if certificate and is_rejected and "of_rejection" in verdict and certificate_id not in self.taken_away:
+            self.release_orders.add(certificate.number)
         before, allows = self.verdicts.get(certificate_id), bool(verdict["allows"]["BOOL"])
         if before and before.by == call.caller and before.allows == allows:
             return
