@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from jitr import sweeping
+from jitr import looks
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
@@ -72,7 +72,7 @@ def listing(wire: Wire) -> Listing:
 @pytest.fixture
 def counted(cloud: Cloud) -> None:
     """The day's full pass has been made."""
-    cloud.journal.keep_pass(factory().certificate_id, Pass(began_at=NOW, finished_at=NOW))
+    cloud.journal.keep_pass(factory().certificate_id, Pass(began_at=NOW, finished_at=NOW, lists=True))
 
 
 def sent(wire: Wire) -> list[str]:
@@ -248,10 +248,10 @@ def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wi
     ("operation", "failed"),
     [
         ("GetMetricStatistics", "age of the queue"),
-        ("GetItem", "look again"),
-        ("Query", "look again"),
+        ("GetItem", "look again, other rules"),
+        ("Query", "release"),
         ("ListCertificatesByCA", "look back, factory"),
-        ("BatchGetItem", "look again"),
+        ("BatchGetItem", "look again, other rules"),
         ("SendMessageBatch", "look back, factory"),
     ],
 )
@@ -459,7 +459,7 @@ def held_again(cloud: Cloud, *numbers: int) -> None:
 def test_a_held_device_that_was_sent_and_not_looked_at_lets_the_others_have_their_turn(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
     for number in range(5):
         decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD)
     rounds = []
@@ -474,7 +474,7 @@ def test_a_held_device_that_was_sent_and_not_looked_at_lets_the_others_have_thei
 def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
     for number in range(5):
         decided(cloud, at=NOW - MINUTE, number=number, attempts=4, **HELD | {"rules_digest": "other"})
     rounds = []
@@ -491,7 +491,7 @@ def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
 def test_verdicts_on_devices_that_never_came_do_not_keep_others_from_being_looked_at(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
     for number in range(MOST_DUE):
         cloud.registry.give_verdict(f"{9 - number:064x}", said(Word.APPROVED, NOW - DAY), seen=None)
     decided(cloud, at=NOW - HOUR, **HELD)
