@@ -68,9 +68,7 @@ def release(
     being deleted and without connecting, beside new devices and after them. What an operator, or anybody else, has
     deactivated stays out, and so does what is REVOKED. Broken off, the same command again does the rest.
 
-    Examples:
-      jitrctl device release device.pem --account dev --note "name was allowed since"
-      jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted
+    Example: jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted
     """
     many = {"--ca": ca, "--since": since, "--would-be-admitted": would_be_admitted, "--dry-run": dry_run}
     if rejected_for:

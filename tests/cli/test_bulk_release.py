@@ -1,8 +1,10 @@
 """`jitrctl device release --rejected-for`: many devices that wrong rules refused, in all accounts at once."""
 
+import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from jitr.verdicts import Word
 from jitrctl import bulk_release, orders
@@ -14,6 +16,7 @@ from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 WRONG = RULES.replace("sensor", "senzor", 1)
 REASON = "COMMON_NAME_REFUSED"
+EVENTS = Path(__file__).parents[2] / "docs" / "events"
 RELEASE = ("device", "release", "--rejected-for", REASON)
 
 
@@ -127,6 +130,8 @@ def test_an_order_for_many_is_kept_and_announced_once_for_each_ca(fleet: Simulat
     assert given.steps == (f"take back 2 rejections for {REASON}",)
     put = [event for event in fleet.place(DEV).events.put if event.detail_type == "Operator Order"]
     assert len(put) == 1
+    schema = json.loads((EVENTS / "operator-order.v1.schema.json").read_text())
+    Draft202012Validator(schema).validate(put[0].detail)
     assert orders.last(fleet.stage(PROD), fleet.old.certificate_id) is None
 
 

@@ -7,11 +7,10 @@ from jitr.brake import Acceptance, Brake
 from jitr.brake_items import brake_key, to_brake
 from jitr.brakes import Brakes
 from jitr.outcomes import Outcomes
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import Verdict
 from simulation import Call, Died, Leaf, Moment
-from tests.survival.scenarios import World, authority
+from tests.survival.scenarios import World, authority, order_release
 
-OPERATOR = "arn:aws:iam::111111111111:user/operator"
 WRONG = {"common_name": "senzor-[0-9]+"}
 MENDED = {"common_name": "sensor-[0-9]+"}
 
@@ -76,7 +75,4 @@ class Crowd(World):
         return Outcomes(client, self.deployment.settings.registry_table)
 
     def order_release(self, leaf: Leaf) -> Verdict | None:
-        """What `jitrctl device release --rejected-for` writes for one certificate, as it sees it now."""
-        seen = self.registry().recall([leaf.certificate_id])[leaf.certificate_id]
-        order = Verdict(word=Word.RELEASED, by=OPERATOR, at=self.aws.clock.now(), note="wrong pattern")
-        return self.outcomes.order_release(leaf.certificate_id, order, seen=seen)
+        return order_release(self, leaf)

@@ -10,8 +10,8 @@ from jitr.record import Record
 from jitr.verdicts import Word
 from jitrctl.operating import Order
 from simulation import Call, Leaf, Moment
-from tests.survival.crowd import MENDED, OPERATOR, WRONG, Crowd
-from tests.survival.scenarios import DAY, authority
+from tests.survival.crowd import MENDED, WRONG, Crowd
+from tests.survival.scenarios import DAY, OPERATOR, authority
 
 CA = authority().certificate_id
 
