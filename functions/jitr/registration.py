@@ -231,7 +231,7 @@ class Registration:
                 self._restitution.give_back(intent)
         found = self._found(device, record)
         # A release order that may not be carried out any more, since somebody else has acted, ends with what was found.
-        is_void = record.has_unfinished_release and device.status is not Status.ACTIVE
+        is_void = record.has_unfinished_release
         if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
         if is_void:

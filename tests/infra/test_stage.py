@@ -12,8 +12,8 @@ from fleet.model import Fleet
 from fleet.resources import ResourceNames
 from infra.target import LocalDifference
 from jitr.handlers.register import PUT_OFFS_UNTIL_LEFT, RECEIVES_UNTIL_DEAD, RECEIVES_UNTIL_LEFT
-from jitr.pacing import max_concurrency_for
 from jitr.outcome_index import OUTCOME_INDEX
+from jitr.pacing import max_concurrency_for
 from jitr.registry import DUE_INDEX
 from jitr.rules import Rules
 from jitr.settings import Settings
