@@ -1,7 +1,7 @@
 """Orders beside verdicts on certificates are given: kept, carried out, announced.
 
-These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections`, `device reconcile | adopt` and
-`device release --rejected-for`. An order is kept (jitrctl/orders.py) before it is carried out, so that one that was
+These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections`, `device reconcile | adopt`
+and `device release --rejected-for`. An order is kept (jitrctl/orders.py) before it is carried out, so that one that was
 broken off is seen too, and is announced afterwards, as docs/events/operator-order.v1.schema.json describes, also when
 it was broken off; before a stack it is announced alone. An order that finds nothing to do leaves nothing.
 

@@ -27,6 +27,7 @@ def page(
 
     Raises Unavailable.
     """
+    start: Any = {"ExclusiveStartKey": stored(after)} if after else {}
     with calling("Query"):
         answer = client.query(
             TableName=table,
@@ -34,7 +35,7 @@ def page(
             KeyConditionExpression=condition,
             ExpressionAttributeValues=wanted,
             Limit=most,
-            **({"ExclusiveStartKey": stored(after)} if after else {}),
+            **start,
         )
     last = answer.get("LastEvaluatedKey")
     return [item["id"]["S"].partition("#")[2] for item in answer["Items"]], plain(last) if last else None
