@@ -85,7 +85,7 @@ def test_sixty_devices_under_a_wrong_pattern_come_up_but_for_one_that_is_taken_a
     assert (code, told["found"], told["ordered"]) == (0, len(rejected), len(others)), told
     until_active(fleet, others, len(others))
     assert fleet.local.status(taken.certificate_id) == "INACTIVE"
-    device = fleet.local.device(others[0], "sensor-4999")
+    device = fleet.local.device(others[0], f"sensor-{4000 + devices.index(others[0])}")
     connection, _ = device.connect_until_accepted(fleet.local.endpoint, patience=60)
     connection.close()
     where = ["--account", fleet.local.name, "--fleet", str(fleet.workspace.fleet_file)]
