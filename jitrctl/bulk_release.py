@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jitr.admission import Identity
+from jitr.allowance import PART_OF_ORDERED
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.iot import AwsIot
 from jitr.outcomes import may_be_released
 from jitr.pacing import Pacer
 from jitr.record import is_as_rejected
-from jitr.sweeping import PART_OF_ORDERED
 from jitr.verdicts import Verdict, Word
 from jitrctl.clock import now
 from jitrctl.deployed_rules import read_deployed_rules

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from jitr.allowance import Allowance
+from jitr.allowance import PART_OF_ORDERED, Allowance
 from jitr.brake_end import look_after, read_brakes
 from jitr.brakes import Brakes
 from jitr.certificates import Certificate
@@ -53,10 +53,9 @@ from jitr.withdrawals import Withdrawals
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 500
 # Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices no
-# more than their looks have anyway; forgotten ones half, so that those that knock now are served at once; and release
-# orders half, as `jitrctl device release` tells beforehand.
+# more than their looks have anyway, forgotten ones half, so that those that knock now are served at once. What release
+# orders have, `jitrctl device release` tells beforehand (allowance.py).
 _PART_OF_HELD, _PART_OF_FORGOTTEN = 1 / TURNS_PER_LOOK, 1 / 2
-PART_OF_ORDERED = 1 / 2
 
 
 @dataclass(slots=True, kw_only=True)
