@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from jitr import looks
+from jitr import looks, sweeping
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
@@ -485,6 +485,26 @@ def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
         cloud.now += HOUR
     assert sorted(one for some in rounds for one in some) == [f"{number:064x}" for number in range(5)]
     assert cloud.journal.rules_digest() == cloud.rules.digest
+
+
+@pytest.mark.usefixtures("listing")
+def test_the_walk_over_held_devices_goes_on_where_the_last_sweep_stopped_until_its_end(
+    cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "_PAGE", 3)
+    monkeypatch.setattr(sweeping, "_PART_OF_HELD", 2 / (10 * cloud.rules.every))  # two in a sweep
+    for number in range(7):
+        decided(cloud, at=NOW - MINUTE + number * SECOND, number=number, attempts=4, **HELD | {"rules_digest": "other"})
+    rounds, finished = [], []
+    for _ in range(5):
+        cloud.swept()
+        rounds.append(sent(wire))
+        finished.append(cloud.journal.rules_digest() == cloud.rules.digest)
+        held_again(cloud, *(int(one, 16) for one in rounds[-1]))
+        cloud.now += 15 * MINUTE
+    assert sorted(one for some in rounds for one in some) == [f"{number:064x}" for number in range(7)]
+    assert [len(some) for some in rounds] == [2, 2, 2, 1, 0]
+    assert finished == [False, False, False, True, True]
 
 
 @pytest.mark.usefixtures("same_rules", "listing")

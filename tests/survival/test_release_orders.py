@@ -231,12 +231,17 @@ def test_a_deactivation_at_any_call_of_a_release_keeps_the_device_out() -> None:
     assert calls > 8
 
 
-def test_held_devices_come_up_however_many_lists_of_them_there_are() -> None:
+def test_a_rejection_that_waited_long_for_its_call_can_be_taken_back() -> None:
     world = Crowd(**WRONG)
-    devices = world.come("sensor", 320, together=40)
+
+    def stall(call: Call, moment: Moment) -> None:
+        if (call.operation, moment) == ("UpdateCertificate", "before"):
+            world.aws.clock.sleep(8)
+
+    world.aws.fault = stall
+    (leaf,) = world.come("sensor", 1)
+    world.aws.fault = None
     world.deploy(**MENDED)
-    world.sweep_and_decide(2)
-    left = world.of("PENDING_ACTIVATION", devices)
-    assert 0 < len(left) < 300  # a twentieth of the rate
-    world.sweep_and_decide(1)
-    assert len(world.of("PENDING_ACTIVATION", devices)) < len(left)
+    assert world.order_release(leaf)
+    world.sweep_and_decide()
+    assert world.status(leaf) == "ACTIVE"
