@@ -1,4 +1,4 @@
-"""Run ministack on the loopback interface alone, with what it lacks (client_connections.py, status_dates.py).
+"""Run ministack on the loopback interface alone, with what it lacks (the modules that are added below).
 
 A script for `python -I`, not for import.
 
@@ -41,7 +41,7 @@ def bind_to_loopback(self: socket.socket, address: Any, /) -> None:
 
 
 def add(name: str) -> None:
-    """Load a file beside this one by its path: a process in isolated mode finds no package of ours."""
+    """Load a file beside this one by its path, and install it: a process in isolated mode finds no package of ours."""
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -57,5 +57,6 @@ if __name__ == "__main__":
     os.chdir(os.environ["HOME"])  # its own, so that it holds on to nobody's directory
     add("client_connections")
     add("status_dates")
+    add("extracted_once")
     del sys.argv[1:]  # the marker, for `jitrctl.local.processes`; ministack would not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)
