@@ -96,10 +96,8 @@ def find(stage: Stage, cas: Sequence[CaRegistration], wanted: Wanted) -> tuple[P
             plan.unlisted.append(registration.ca.name)
         for record in _rejected(stage, registration.ca.certificate_id, wanted.since):
             decision = record.decision
-            if decision is None or decision.reason not in wanted.reasons or decision.outcome is Outcome.ACTIVATED:
-                continue
-            if decision.outcome is Outcome.HELD and not record.is_release_ordered:
-                continue
+            if decision is None or decision.outcome is not Outcome.REJECTED or decision.reason not in wanted.reasons:
+                continue  # decided otherwise since the index was read, or for another reason
             plan.found += 1
             if record.is_release_ordered:
                 plan.left[ORDERED] += 1
