@@ -123,6 +123,11 @@ KNOWN = (
         "a rejection is taken back, and an operator deactivates",
         _taken_back(lambda world, device: world.take_away("operator-bob", device, Word.DEACTIVATED)),
     ),
+    Pair(
+        "release-order-and-release",
+        "a rejection is taken back, and an operator releases the one device",
+        _taken_back(lambda world, device: world.release("operator-bob", device)),
+    ),
 )
 
 
@@ -299,7 +304,7 @@ OTHERS = (
     Pair("approval-and-revoke", "two operators", _approval_and_revoke),
     *(
         Pair(f"release-order-{name}", f"a look under a release order, and {name}", _taken_back(_ON_ONE[name]))
-        for name in ("sweep", "deny", "revoke", "release", "narrowed", "console-inactive", "console-delete")
+        for name in ("sweep", "deny", "revoke", "narrowed", "console-inactive", "console-delete")
     ),
     Pair(
         "release-order-again",
