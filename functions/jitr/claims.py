@@ -23,6 +23,7 @@ from jitr.items import (
     retirement_key,
     thing_key,
 )
+from jitr.outcome_index import LISTED_AS, LISTED_AT, listing
 from jitr.owners import Owner, Return
 from jitr.record import Record
 from jitr.registrations import Status
@@ -44,6 +45,7 @@ class Due(StrEnum):
     """What is to be done with a certificate, the index's partition key."""
 
     LOOK = "look"  # held: judge it again
+    RELEASE = "release"  # a release order on a rejection of ours: judge it again
     RETIRE = "retire"  # replaced: deactivate it
     DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
     WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawals.py)
@@ -73,7 +75,7 @@ def begin(
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
         stale=milliseconds(intent.decided_at - STALE_INTENT),
     )
-    _demand_as_seen(update, record)
+    demand_as_seen(update, record)
     if not whatever_the_verdict:
         _demand(update, NOT_DENIED, true=True)
     return update
@@ -92,11 +94,11 @@ def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime)
         "(attribute_not_exists(intent) OR intent.decided_at < :stale)",
         stale=milliseconds(now - STALE_INTENT),
     )
-    _demand_as_seen(check, record)
+    demand_as_seen(check, record)
     return check
 
 
-def _demand_as_seen(write: Any, record: Record) -> None:
+def demand_as_seen(write: Any, record: Record) -> None:
     """Add the condition that the decision and the verdict are those that were seen."""
     decided = "attribute_not_exists(#decision)"
     fields, names = {}, {"#decision": "decision"}
@@ -130,7 +132,7 @@ def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> d
     try_name(update, thing_name, record)
     begun = "intent.decided_at = :begun" if record.begun_at else "attribute_not_exists(intent)"
     _demand(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
-    _demand_as_seen(update, record)
+    demand_as_seen(update, record)
     return update
 
 
@@ -253,10 +255,15 @@ def decided(
     if next_look is not None:
         sets += ["due = :due", "due_at = :due_at"]
         more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_look))
-    elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED):
+    elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED) or decision.release is not None:
         # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
         removes += ["due", "due_at"]
-    if run or decision.status is not Status.PENDING_ACTIVATION:
+    if listed := listing(decision):
+        sets += [f"{LISTED_AS} = :listed_as", f"{LISTED_AT} = :listed_at"]
+        more |= values(listed_as=listed[0], listed_at=listed[1])
+    else:
+        removes += [LISTED_AS, LISTED_AT]
+    if run or (decision.status is not Status.PENDING_ACTIVATION and decision.outcome is not Outcome.HELD):
         # The hold of a run that does not have it ends no intent: another run's call may be under way.
         removes.append("intent")
     if run:
@@ -287,7 +294,7 @@ def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
     )
-    _demand_as_seen(update, record)
+    demand_as_seen(update, record)
     return update
 
 
@@ -299,7 +306,7 @@ def no_look_due(table: str, certificate_id: str, record: Record, *, due_at: date
         "UpdateExpression": "REMOVE due, due_at",
     }
     _demand(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
-    _demand_as_seen(update, record)
+    demand_as_seen(update, record)
     return update
 
 

@@ -19,7 +19,7 @@ from jitr.errors import DETACHED_FOR, CertificateUnknown, Overtaken, Reason, Rej
 from jitr.iot import AwsIot
 from jitr.provisioning import AttachThingPrincipal, DetachThingPrincipal
 from jitr.record import Record
-from jitr.registrations import DeviceRegistration, Status
+from jitr.registrations import DeviceRegistration
 from jitr.registry import Registry
 from jitr.withdrawals import marks
 
@@ -112,7 +112,7 @@ class EarlierAttempts:
                     f"the certificate is attached to thing {other}, which jitr did not make: detach it there",
                 )
         if tried | others:
-            intent = case.decision(Outcome.HELD, Status.PENDING_ACTIVATION).with_claim_of(case.record.intent)
+            intent = case.decision(Outcome.HELD, case.device.status).with_claim_of(case.record.intent)
             case.attempt.has_begun = True  # also when no answer comes
             self._registry.intend(
                 intent,

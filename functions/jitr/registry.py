@@ -13,7 +13,8 @@ One table, one string key `id`:
     orders#<certificateId>        operators' orders beside verdicts, about a device or a CA; jitrctl's alone
     orders#brake                  (jitrctl/orders.py); the brake's are those of `ca pause | resume`
 
-and one sparse index, `due`: (due, due_at), of the items with which something is to be done.
+and two sparse indexes: `due`: (due, due_at), of the items with which something is to be done, and `outcomes`:
+(listed_as, listed_at), of the decisions by CA and outcome (outcome_index.py; outcomes.py reads it).
 
 Every write that rests on an earlier read says so in its condition: a decision is begun only while the record is still
 the one that it was made on. A record never makes a certificate ACTIVE; losing one costs calls and holds, never safety.
@@ -31,6 +32,7 @@ from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.edge import PASSING, batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
+from jitr.index_pages import Position, page
 from jitr.items import (
     SCHEMA,
     certificate_key,
@@ -42,6 +44,7 @@ from jitr.items import (
     to_owner,
     to_record,
 )
+from jitr.outcome_index import LISTED_AS, LISTED_AT
 from jitr.owners import Owner, Return
 from jitr.record import Record, Standing
 from jitr.verdicts import AnotherVerdict, Verdict
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
 
 DUE_INDEX = "due"
+_FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}"
 
 
 class Registry:
@@ -397,22 +401,23 @@ class Registry:
         Raises Unavailable.
         """
         ids: list[str] = []
-        start: dict[str, Any] = {}
+        after: Position | None = None
         while len(ids) < most:
-            with calling("Query"):
-                answer = self._client.query(
-                    TableName=self._table,
-                    IndexName=DUE_INDEX,
-                    KeyConditionExpression="due = :due AND due_at <= :by",
-                    ExpressionAttributeValues=values(due=what.value, by=milliseconds(by)),
-                    Limit=most - len(ids),
-                    **start,
-                )
-            ids += [item["id"]["S"].partition("#")[2] for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
+            some, after = self.due_after(after, what, by, most=most - len(ids))
+            ids += some
+            if after is None:
                 break
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
         return ids
+
+    def due_after(
+        self, after: Position | None, what: Due, by: datetime, *, most: int
+    ) -> tuple[list[str], Position | None]:
+        """A part of what is due, from a position on: the certificate ids, and where the list goes on, if it does.
+
+        Raises Unavailable.
+        """
+        wanted = values(due=what.value, by=milliseconds(by))
+        return page(self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most)
 
     def give_verdict(
         self, certificate_id: str, verdict: Verdict, *, seen: Verdict | None, forget_decision: bool = False
@@ -441,7 +446,7 @@ class Registry:
             "ReturnValues": "ALL_OLD",
         }
         if forget_decision:
-            update["UpdateExpression"] += " REMOVE #decision, intent, swept_at, replaced_by"
+            update["UpdateExpression"] += f" {_FORGET}"
             update["ExpressionAttributeNames"]["#decision"] = "decision"
         claims.only_with_verdict(update, seen)
         try:
@@ -465,7 +470,7 @@ class Registry:
         update: dict[str, Any] = {
             "TableName": self._table,
             "Key": key(certificate_key(certificate_id)),
-            "UpdateExpression": "REMOVE #decision, intent, swept_at, replaced_by",
+            "UpdateExpression": _FORGET,
             "ExpressionAttributeNames": {"#decision": "decision"},
         }
         claims.only_with_verdict(update, seen)

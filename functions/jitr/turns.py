@@ -136,8 +136,9 @@ class Turns:
     def line_up(self, number: int) -> list[float]:
         """Seconds after which those that found no turn may ask again: in line, a little faster than the turns.
 
-        So what waits is asked for hardly faster than it can be served, however much of it there is. For fewer than asked
-        for, or none, once the line is a minute long: who waits in line is in flight, of which a queue allows 120,000.
+        So what waits is asked for hardly faster than it can be served, however much of it there is. For fewer than
+        asked for, or none, once the line is a minute long: who waits in line is in flight, of which a queue allows
+        120,000.
         """
         now = self._clock()
         interval = self._interval / _LINE_IS_FASTER

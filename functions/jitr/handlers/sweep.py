@@ -19,6 +19,7 @@ from jitr.handlers import IN_LAMBDA, start
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import SweepQueue
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.registry import Registry
 from jitr.rules import Rules
@@ -93,6 +94,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         rules=Rules.load(),
         iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
         registry=Registry(dynamodb, settings.registry_table),
+        outcomes=Outcomes(dynamodb, settings.registry_table),
         withdrawals=Withdrawals(dynamodb, settings.registry_table),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
