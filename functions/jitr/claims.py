@@ -298,6 +298,17 @@ def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
     return update
 
 
+def no_release_due(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
+    """Take a certificate out of the index while the release that is due is the one seen: another order has its time."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE due, due_at",
+    }
+    _demand(update, "due = :release AND due_at = :due_at", release=Due.RELEASE.value, due_at=milliseconds(due_at))
+    return update
+
+
 def no_look_due(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
     """Take a certificate out of the index while the look that is due, the decision and the verdict are those seen."""
     update: dict[str, Any] = {

@@ -70,7 +70,7 @@ class Looks:
             again = []
             for certificate_id, record in records.items():
                 if not record.is_release_ordered:
-                    self._registry.nothing_due(certificate_id, Due.RELEASE)  # it was carried out, or is void
+                    self._registry.no_release_due(certificate_id, record)  # it was carried out, or is void
                 elif not was_sent_recently(record, now):
                     again.append(_waiting(record))
             if not send(again, now + SENT_RECENTLY) or (start + _PAGE < len(ordered) and not time_is_left()):

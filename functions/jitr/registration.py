@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from jitr.activation import Activation
 from jitr.brakes import Brakes
 from jitr.case import Attempt, Case
-from jitr.claims import Due, is_being_decided
+from jitr.claims import is_being_decided
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
@@ -203,7 +203,7 @@ class Registration:
         if record.is_held:
             self._registry.no_look_due(certificate_id, record)
         if record.is_release_ordered:
-            self._registry.nothing_due(certificate_id, Due.RELEASE)
+            self._registry.no_release_due(certificate_id, record)
 
     def leave_to_sweep(self, certificate_id: str) -> None:
         """Its message is about to be deleted: what an attempt began and did not record becomes due.
@@ -270,7 +270,7 @@ class Registration:
         if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
         if is_void:
-            self._registry.nothing_due(device.certificate_id, Due.RELEASE)
+            self._registry.no_release_due(device.certificate_id, record)
         return Outcome.FOUND, found
 
     def _judge(

@@ -326,6 +326,14 @@ class Registry:
         if record.due_at is not None:
             self._update(claims.no_look_due(self._table, certificate_id, record, due_at=record.due_at))
 
+    def no_release_due(self, certificate_id: str, record: Record) -> None:
+        """Take a certificate out of the index, if the release order that is due is still the one seen.
+
+        Raises Unavailable.
+        """
+        if record.due_at is not None:
+            self._update(claims.no_release_due(self._table, certificate_id, due_at=record.due_at))
+
     def leave_unfinished(self, certificate_id: str, at: datetime) -> None:
         """Have the sweep look at a certificate on which an attempt began and recorded nothing, unless more is due.
 
