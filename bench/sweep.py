@@ -20,6 +20,7 @@ from bench.ours import Jitr
 from bench.table import markdown
 from bench.world import Storm, weather
 from jitr.journal import Journal, Pass
+from jitr.schedule import TERMS, Need
 from simulation import Account, Authority, Aws, Deployment
 from simulation.deployment import ca_rules, rules
 from simulation.leaf import Leaf
@@ -62,9 +63,10 @@ def main() -> int:
 
 def in_storm(devices: int) -> Storm:
     """A storm at AWS's default quotas with a sweep in every tenth of it, to which most devices look forgotten."""
-    conditions = Conditions(devices=devices, registrations_bound=False)
+    conditions = Conditions(devices=devices, within=1.0, registrations_bound=False)
     tenth = max(conditions.bound // 10, 1)
-    return weather(Jitr(sweep_every=tenth, pending_after=tenth), conditions)
+    # A message that waits in an environment for its turn is not in the queue: so long it must wait to look forgotten.
+    return weather(Jitr(sweep_every=tenth, pending_after=max(tenth, TERMS[Need.NEW].reach)), conditions)
 
 
 def told(storm: Storm) -> str:
