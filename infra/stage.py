@@ -162,6 +162,7 @@ class RegionStack(cdk.Stack):
             registration=registration,
             registry=registry,
             enrollment=enrollment,
+            crls=crls,
             key=key,
             target=target,
             code=code,

@@ -8,6 +8,7 @@ from constructs import Construct
 
 from fleet.resources import ResourceNames
 from infra.asset import Asset
+from infra.crls import CrlBucket
 from infra.encryption import READ, SEND, StageKey
 from infra.enrollment import EnrollmentList
 from infra.function import JitrFunction
@@ -33,6 +34,7 @@ class Sweeping(Construct):
         registration: RegistrationPath,
         registry: RegistryTable,
         enrollment: EnrollmentList,
+        crls: CrlBucket,
         key: StageKey,
         target: Target,
         code: Asset,
@@ -53,7 +55,7 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=self._statements(registration, registry, enrollment),
+            statements=[*self._statements(registration, registry, enrollment), *crls.reading()],
             wildcards={
                 "*": "ListAttachedPolicies, ListCertificatesByCA and GetMetricStatistics know no resources",
                 stack.format_arn(

@@ -236,6 +236,7 @@ class Deployment:
             registry=Registry(dynamodb, self.settings.registry_table),
             outcomes=Outcomes(dynamodb, self.settings.registry_table),
             withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
+            crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
             journal=SweepJournal(dynamodb, self.settings.registry_table),

@@ -17,8 +17,9 @@ class S3Operation:
     """One operation on an object that is read."""
 
     def __init__(self, model: "OperationModel") -> None:
-        if model.name != "GetObject":
+        if model.name not in ("GetObject", "HeadObject"):
             raise NotModelled(f"S3's {model.name}")
+        self._has_body = model.name == "GetObject"
         members = model.input_shape.members if model.input_shape else {}
         self._headers = {
             shape.serialization["name"]: member
@@ -42,11 +43,11 @@ class S3Operation:
             "content-length": str(answer["ContentLength"]),
             "last-modified": format_datetime(answer["LastModified"], usegmt=True),
         }
-        return response(url, 200, answer["Body"], **headers)
+        return response(url, 200, answer["Body"] if self._has_body else b"", **headers)
 
     def error(self, url: str, error: ServiceError) -> "AWSResponse":
         status = error.status or 400
-        if status == 304:  # noqa: PLR2004 -- HTTP's "not modified" has no body, and botocore makes its code of it
+        if not self._has_body or status == 304:  # noqa: PLR2004 -- no body, and botocore makes its code of the status
             return response(url, status, b"")
         body = f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
         return response(url, status, body.encode())

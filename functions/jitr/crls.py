@@ -8,7 +8,7 @@ The client is made when the first CA asks for it: S3's model is botocore's large
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError, FlexibleChecksumError, IncompleteReadError
 
@@ -29,6 +29,16 @@ FOLDER = "crl"
 _LOOK_EVERY = timedelta(seconds=60)
 # S3 that hangs takes longer than a whole batch should: it is not asked for every message.
 _REST_AFTER_FAILURE = timedelta(seconds=10)
+# An answer to HEAD has no body, and so no words for it but the status.
+_NOT_THERE = ("NoSuchKey", "404")
+
+
+class _Place(TypedDict):
+    """The parameters that say which object is meant."""
+
+    Bucket: str
+    Key: str
+    ExpectedBucketOwner: str
 
 
 def object_key(ca_certificate_id: str) -> str:
@@ -92,6 +102,19 @@ class Crls:
             self._known[ca.certificate_id] = now, known
         return known
 
+    def version_of(self, ca: CaRules) -> str:
+        """Names what is published for a CA now, without reading it; empty when nothing is.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("HeadObject"):
+                return self._s3().head_object(**self._place_of(ca))["ETag"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _NOT_THERE:
+                return NOTHING.version
+            raise
+
     def changed_since(self, records: Mapping[str, Record], rules: Rules) -> set[str]:
         """The certificates, of these records by certificate id, for which something else is published than when held.
 
@@ -112,18 +135,10 @@ class Crls:
         return changed
 
     def _look(self, ca: CaRules, known: Published) -> Published:
-        if self._client is None:
-            self._client = self._make_client()
         condition = {"IfNoneMatch": known.version} if known.version else {}
         try:
             with calling("GetObject"):
-                answer = self._client.get_object(
-                    Bucket=self._bucket,
-                    Key=object_key(ca.certificate_id),
-                    # The bucket's name can be guessed; one of somebody else's is no place to read from.
-                    ExpectedBucketOwner=self._account_id,
-                    **condition,  # type: ignore[arg-type]  # mypy takes it for any parameter
-                )
+                answer = self._s3().get_object(**self._place_of(ca), **condition)  # type: ignore[arg-type]  # mypy takes it for any parameter
                 return Published(version=answer["ETag"], revocations=_read(answer, ca))
         except (IncompleteReadError, FlexibleChecksumError) as error:
             raise Unavailable(f"GetObject: {type(error).__name__}") from error
@@ -131,9 +146,22 @@ class Crls:
             match error.response["Error"]["Code"]:
                 case "304":
                     return known
-                case "NoSuchKey":
+                case code if code in _NOT_THERE:
                     return NOTHING
             raise
+
+    def _s3(self) -> "S3Client":
+        if self._client is None:
+            self._client = self._make_client()
+        return self._client
+
+    def _place_of(self, ca: CaRules) -> "_Place":
+        return {
+            "Bucket": self._bucket,
+            "Key": object_key(ca.certificate_id),
+            # The bucket's name can be guessed; one of somebody else's is no place to read from.
+            "ExpectedBucketOwner": self._account_id,
+        }
 
 
 def _read(answer: "GetObjectOutputTypeDef", ca: CaRules) -> Revocations:

@@ -4,6 +4,7 @@ lease#sweep               one sweep at a time: who, and until when
 sweep#<caCertificateId>   where the look back goes on, the full pass, and its counts
 sweep#rules               the rules under which held devices were last looked at, and how far the walk over them got
 sweep#enrollment          the version of the enrollment list with which held devices were last compared
+sweep#crls                the versions of the CRLs with which held devices were last compared
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _LEASE = "lease#sweep"
 _RULES = "sweep#rules"
 _ENROLLMENT = "sweep#enrollment"
+_CRLS = "sweep#crls"
 
 
 @value
@@ -145,6 +147,13 @@ class Journal:
 
     def keep_walk(self, walk: Walk) -> None:
         self._write(_ENROLLMENT, _from_walk(walk))
+
+    def crl_walk(self) -> Walk | None:
+        """The last walk over held devices because a CRL had changed, finished or not."""
+        return _to_walk(self._read(_CRLS))
+
+    def keep_crl_walk(self, walk: Walk) -> None:
+        self._write(_CRLS, _from_walk(walk))
 
     def _read(self, of: str) -> dict[str, Any]:
         with calling("GetItem"):

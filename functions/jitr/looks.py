@@ -4,12 +4,14 @@
     due         held and approved devices whose time has come, and what an attempt left unfinished
     all held    once the rules have changed, or an operator has accepted what a brake holds
     entries     held devices whose enrollment entries say something else than when they were held
+    CRLs        devices that are held for want of a CRL, once something else is published
 
-The last two are walks over everything that is held. A walk keeps its place in the index (journal.Walk), and the next
+The last three are walks over everything that is held. A walk keeps its place in the index (journal.Walk), and the next
 sweep goes on from there, so it reaches the last device however many there are. What is sent, or decided meanwhile,
 comes later in the index, and is passed over there.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,8 +19,9 @@ from datetime import datetime, timedelta
 from jitr.brake_end import judged_under, read_brakes
 from jitr.brakes import Brakes
 from jitr.claims import Due
+from jitr.crls import Crls
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import CertificateUnknown
+from jitr.errors import CRL_AWAITED, CertificateUnknown
 from jitr.forgotten import SENT_RECENTLY, is_unfinished, was_sent_recently
 from jitr.iot import AwsIot
 from jitr.journal import Journal, Walk
@@ -26,7 +29,7 @@ from jitr.messages import Forgotten
 from jitr.record import Record
 from jitr.registrations import Status
 from jitr.registry import Registry
-from jitr.rules import Rules
+from jitr.rules import CheckMode, Rules
 
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 10_000
@@ -47,6 +50,7 @@ class Looks:
         rules: Rules,
         iot: AwsIot,
         registry: Registry,
+        crls: Crls,
         enrollment: EnrollmentTable,
         brakes: Brakes,
         journal: Journal,
@@ -55,6 +59,7 @@ class Looks:
         self._rules_digest = rules.digest
         self._iot = iot
         self._registry = registry
+        self._crls = crls
         self._enrollment = enrollment
         self._brakes = brakes
         self._journal = journal
@@ -134,6 +139,35 @@ class Looks:
         self._journal.keep_walk(walked)
         return walked.is_finished
 
+    def send_where_crls_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send devices that were held for want of a CRL, and for whose CA another one is published; whether it is done.
+
+        Raises Unavailable, NotPermitted.
+        """
+        asked = [ca for ca in self._rules.cas if ca.mode_of("revocation") is not CheckMode.OFF]
+        if not asked:
+            return True
+        published = {ca.certificate_id: self._crls.version_of(ca) for ca in asked}
+        version, walk = json.dumps(published, sort_keys=True), self._journal.crl_walk()
+        if walk and walk.version == version and walk.is_finished:
+            return True
+        if walk is None or walk.version != version:
+            walk = Walk(version=version, began_at=now)
+            self._journal.keep_crl_walk(walk)
+        began_at = walk.began_at
+
+        def send_page(ids: Sequence[str]) -> bool:
+            waiting = [
+                _waiting(record)
+                for record in self._registry.recall(ids).values()
+                if _awaits_crl(record, published) and not _was_sent_after(record, began_at)
+            ]
+            return send(waiting, None)
+
+        walked = self._walk(walk, now, send_page, time_is_left)
+        self._journal.keep_crl_walk(walked)
+        return walked.is_finished
+
     def _walk(
         self, walk: Walk, now: datetime, send_page: Callable[[Sequence[str]], bool], time_is_left: Callable[[], bool]
     ) -> Walk:
@@ -196,6 +230,15 @@ class Looks:
             ca_certificate_id=device.ca_certificate_id,
             registered_at=device.created_at,
         )
+
+
+def _awaits_crl(record: Record, published: Mapping[str, str]) -> bool:
+    """Whether the device was held for want of a CRL, and something else is published now."""
+    decision = record.decision
+    if decision is None or not record.is_held or decision.reason not in CRL_AWAITED:
+        return False
+    now_published = published.get(decision.ca_certificate_id or "")
+    return now_published is not None and now_published != decision.crl
 
 
 def _was_sent_after(record: Record, moment: datetime) -> bool:

@@ -31,6 +31,7 @@ from jitr.brakes import Brakes
 from jitr.certificates import Certificate
 from jitr.claims import Due
 from jitr.counting import Count
+from jitr.crls import Crls
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import NotPermitted, StaleMarker, Unavailable
 from jitr.forgotten import is_undecided, was_sent_recently
@@ -92,6 +93,7 @@ class Sweep:
         registry: Registry,
         outcomes: Outcomes,
         withdrawals: Withdrawals,
+        crls: Crls,
         enrollment: EnrollmentTable,
         brakes: Brakes,
         journal: Journal,
@@ -127,7 +129,13 @@ class Sweep:
             rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
         )
         self._looks = Looks(
-            rules=rules, iot=iot, registry=registry, enrollment=enrollment, brakes=brakes, journal=journal
+            rules=rules,
+            iot=iot,
+            registry=registry,
+            crls=crls,
+            enrollment=enrollment,
+            brakes=brakes,
+            journal=journal,
         )
         self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
@@ -248,6 +256,7 @@ class Sweep:
             ("look again", self._looks.send_due, held),
             ("look again, other rules", self._looks.send_where_rules_changed, held),
             ("enrollment", self._looks.send_where_entries_changed, held),
+            ("CRLs", self._looks.send_where_crls_changed, held),
         )
         for name, send_some, allowance in parts:
 
@@ -257,7 +266,7 @@ class Sweep:
             with self._part(name, run):
                 if not send_some(run.now, time_is_left=run.time_is_left, send=send):
                     run.swept.more_is_due = True
-                    if name == "enrollment":
+                    if name in ("enrollment", "CRLs"):
                         run.swept.unfinished.append(name)
 
     def _send(

@@ -285,6 +285,7 @@ class Cloud:
             registry=self.registry,
             outcomes=Outcomes(self.dynamodb, TABLE),
             withdrawals=Withdrawals(self.dynamodb, self.settings.registry_table),
+            crls=self.crls,
             enrollment=self.enrollment,
             brakes=self.brakes,
             journal=self.journal,

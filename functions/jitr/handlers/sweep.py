@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 
 from jitr import runtime
 from jitr.brakes import Brakes
+from jitr.crls import Crls
 from jitr.edge import CLIENT_CONFIG
 from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import JitrError
@@ -96,6 +97,9 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         registry=Registry(dynamodb, settings.registry_table),
         outcomes=Outcomes(dynamodb, settings.registry_table),
         withdrawals=Withdrawals(dynamodb, settings.registry_table),
+        crls=Crls(
+            lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now
+        ),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         journal=journal,
