@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 _LONGEST_DELAY = 900  # SQS: DelaySeconds
-# Of the calls that are allowed until the next sweep, what release orders may take.
-PART_OF_ORDERED = 1 / 2
+# Of the calls that are allowed until the next sweep, what release orders may take: all, since `register` gives them
+# only what new devices leave (schedule.TERMS).
+PART_OF_ORDERED = 1
 
 
 @dataclass(slots=True, kw_only=True)
