@@ -6,15 +6,21 @@ BIN := .venv/bin
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 SETUP := .venv/.set-up
 
-.PHONY: demo test test-deep mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
+.PHONY: demo test test-quick test-deep mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
 
+# Ten minutes on two idle processors; tests/spread.py has the budget of each folder.
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadscope
+	$(BIN)/pytest --numprocesses 2
 
-# All pairs of acts that meet, every schedule with one switch (tests/survival/explorer.py); and the mutants.
+# For every commit, in two minutes: no local AWS, and of what takes longest a sample.
+test-quick: check
+	$(BIN)/pytest --numprocesses 2 --quick
+
+# What takes too long for every run: all pairs of acts that meet, every schedule with one switch
+# (tests/survival/explorer.py); and the mutants.
 test-deep: setup
 	$(BIN)/pytest --numprocesses 2 -m deep tests/survival
 
