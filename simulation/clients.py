@@ -52,10 +52,10 @@ class _Events(BaseEventHooks):  # type: ignore[misc]  # the stubs do not have it
 
     def emit_until_response(self, event_name: str, **kwargs: Any) -> tuple[Any, Any]:
         name = self._name(event_name)
-        handler, response = self._original._emitter.emit_until_response(name, **kwargs)
-        if response is not None:
+        handler, response = self._own.emit_until_response(name, **kwargs)
+        if response is not None:  # before moto's, which is in every session once it has been imported
             return handler, response
-        return self._own.emit_until_response(name, **kwargs)
+        return self._original._emitter.emit_until_response(name, **kwargs)
 
     def register(self, event_name: str, handler: Any, *more: Any, **options: Any) -> None:
         self._own.register(self._name(event_name), handler, *more, **options)
