@@ -6,6 +6,8 @@ which the simulation answers and delays (wire.py). So a copy has events of its o
 shares all else, with what botocore has found out and kept there: the shapes of operations that were called before.
 """
 
+# ruff: noqa: SLF001 -- what a client is made of is private to botocore, and this file is about nothing else
+
 import copy
 import threading
 from functools import cache
@@ -15,6 +17,7 @@ import boto3
 from botocore import UNSIGNED
 from botocore.client import ClientMeta
 from botocore.config import Config
+from botocore.endpoint import Endpoint
 from botocore.hooks import BaseEventHooks, EventAliaser, HierarchicalEmitter
 
 ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "iot-data"]
@@ -24,6 +27,31 @@ _SPARED = Config(signature_version=UNSIGNED, user_agent="simulated")
 
 _session = boto3.Session(aws_access_key_id="simulated", aws_secret_access_key="simulated")  # noqa: S106 -- no secret
 _session_lock = threading.Lock()
+
+
+class _Request:
+    """A request as far as the simulation and botocore's retries look at it; there is no wire to prepare it for."""
+
+    method = "POST"
+
+    def __init__(self, url: str, headers: dict[str, Any], body: Any) -> None:
+        self.url = url
+        self.headers = headers
+        self.body = body
+
+    def reset_stream(self) -> None: ...
+
+
+class _Endpoint(Endpoint):  # type: ignore[misc]  # the stubs have no such class
+    """botocore's, without signing a request and making it fit for HTTP, which is a third of a call."""
+
+    def create_request(self, params: dict[str, Any], operation_model: Any = None) -> _Request:  # noqa: ARG002
+        retries = params["context"]["retries"]
+        attempt = {
+            "amz-sdk-invocation-id": retries["invocation-id"],
+            "amz-sdk-request": f"attempt={retries['attempt']}",
+        }
+        return _Request(params["url"], {**params["headers"], **attempt}, params["body"])
 
 
 class _NoUserAgent:
@@ -86,8 +114,10 @@ def new_client(service: ServiceName, region: str, config: Config) -> Any:
     client.meta = ClientMeta(
         events, meta.config, meta.endpoint_url, meta.service_model, meta.method_to_api_mapping, meta.partition
     )
-    client._endpoint = copy.copy(original._endpoint)  # noqa: SLF001 -- it sends, and asks the events who answers
-    client._endpoint._event_emitter = events  # noqa: SLF001
+    client._endpoint = copy.copy(original._endpoint)
+    if service != "s3":  # whose headers are made when a request is
+        client._endpoint.__class__ = _Endpoint
+    client._endpoint._event_emitter = events
     return client
 
 
