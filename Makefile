@@ -19,10 +19,9 @@ test: check
 test-quick: check
 	$(BIN)/pytest --numprocesses 2 --quick
 
-# What takes too long for every run: all pairs of acts that meet, every schedule with one switch
-# (tests/survival/explorer.py); and the mutants.
+# What takes too long for every run: tests/README.md has the list, and the reasons.
 test-deep: setup
-	$(BIN)/pytest --numprocesses 2 -m deep tests/survival
+	$(BIN)/pytest --numprocesses 2 -m deep
 
 # Each mutation of the claim, the recording and the replacement, with the tests that must fail; and what the explorer
 # finds where a mend is taken out (tests/survival/mutants.py). Part of test-deep; here with what it prints.
@@ -53,7 +52,7 @@ sbom: setup
 fuzz: setup
 	JITR_FUZZ_MUTANTS=$${JITR_FUZZ_MUTANTS:-500000} $(BIN)/pytest tests/unit/test_fuzz.py
 	JITR_FUZZ_DIFFERENTIAL=$${JITR_FUZZ_DIFFERENTIAL:-50000} $(BIN)/pytest tests/differential
-	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
+	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest --numprocesses 2 -m 'deep or not deep' tests/survival/test_machine.py
 	JITR_EXPLORED_SWITCHES=2 $(BIN)/pytest --numprocesses 2 -m deep tests/survival/test_explored.py
 
 # Every figure of docs/performance.md, in under ten minutes on two idle processors.

@@ -68,7 +68,7 @@ def folder(nodeid: str) -> str:
 
 # Processor seconds of each folder, child processes and all, on the machine of the project's CI (two cores). Together
 # they are what ten minutes on two cores have. What goes above its line is made cheaper, or moved to `make test-deep`
-# (CONTRIBUTING.md says how, and what is there already).
+# (tests/README.md says what is there, and why).
 BUDGET = {
     "asset": 20,
     "bench": 60,
@@ -81,6 +81,7 @@ BUDGET = {
     "infra": 90,
     "local": 110,
     "simulation": 20,
+    "suite": 0,
     "survival": 240,
     "unit": 90,
 }

@@ -1,7 +1,7 @@
 """Anything may happen between any two AWS calls, and what design.md promises holds all the same.
 
-500 runs of 30 steps in the suite, the same ones every time; `JITR_FUZZ_RUNS=5000` draws as many new ones. They are
-played in parts, so that several processes can share them.
+500 runs of 30 steps, the same ones every time, in parts that several processes can share: two in every run of the
+suite, the others in `make test-deep`. `JITR_FUZZ_RUNS=5000` draws as many new ones.
 """
 
 import os
@@ -193,7 +193,8 @@ class Survival(RuleBasedStateMachine):
                 self.world.clock.close()
 
 
-PARTS = 10
+PARTS = 5
+OFTEN = 2  # of them are played in every run
 SUITE = settings(
     max_examples=500 // PARTS,
     stateful_step_count=30,
@@ -204,7 +205,9 @@ SUITE = settings(
 )
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.deep] if part >= OFTEN else []) for part in range(PARTS)]
+)
 def test_anything_between_any_two_calls(part: int) -> None:
     if runs := int(os.environ.get("JITR_FUZZ_RUNS", "0")):
         drawn = settings(SUITE, max_examples=-(-runs // PARTS), derandomize=False)
