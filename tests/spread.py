@@ -70,7 +70,7 @@ def folder(nodeid: str) -> str:
 # they are what ten minutes on two cores have. What goes above its line is made cheaper, or moved to `make test-deep`
 # (tests/README.md says what is there, and why).
 BUDGET = {
-    "asset": 20,
+    "asset": 15,
     "bench": 60,
     "cli": 110,
     "contract": 40,
@@ -81,7 +81,7 @@ BUDGET = {
     "infra": 90,
     "local": 110,
     "simulation": 20,
-    "suite": 0,
+    "suite": 5,
     "survival": 240,
     "unit": 90,
 }

@@ -113,8 +113,7 @@ def test_what_is_not_to_stay_ends_when_its_starter_is_gone(directory: Path, numb
     with _up_in_a_process(directory, stays=False) as starter:
         (account,) = running(directory)
         starter.send_signal(number)
-    _until(lambda: not processes.alive(directory), seconds=5)
-    assert _closed((account,))
+    _until(lambda: not processes.alive(directory) and _closed((account,)), seconds=5)
 
 
 def test_a_lambda_worker_that_hangs_ends_when_the_starter_is_killed(directory: Path) -> None:
