@@ -1,8 +1,8 @@
 """How the suite is spread over workers, so that both end together, and what each folder of it costs.
 
-xdist hands out units. A unit is a module here, as with `--dist loadscope`; but where every test takes long and shares
-nothing with its neighbours, each test is one, and where tests share what takes long to make, the whole folder is. Units
-that take long are begun first: one that is begun last would run alone.
+xdist hands out units. A unit is a module here, as with `--dist loadscope`; but where tests share what a session makes
+once, their modules are one, and where every test takes long and shares nothing with its neighbours, each test is one.
+Units that take long are begun first, and many small ones last: so no worker is left alone with a long one at the end.
 """
 
 import os
@@ -17,21 +17,23 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Modules whose tests share nothing, each worth a unit.
 SPLIT = ("tests/survival/test_machine.py", "tests/survival/test_matrix.py", "tests/survival/test_explored.py")
-# Folders whose tests share what a session makes once: accounts of the local AWS, the example's templates.
-WHOLE = ("tests/e2e", "tests/infra")
-# What takes longest is begun first, in this order; the rest follows as collected.
+# What shares what a session makes once: the accounts in which the demo's story was played, the example's templates.
+TOGETHER = {
+    "tests/infra/": "templates",
+    "tests/e2e/test_registration.py": "story",
+    "tests/e2e/test_revocation.py": "story",
+}
+# What takes longest is begun first, in this order; then whatever is not named; what comes in many small units is last.
 FIRST = (
-    "tests/e2e",
+    "tests/e2e/",
+    "tests/local/",
     "tests/survival/test_machine.py",
-    "tests/local",
-    "tests/infra",
-    "tests/survival",
-    "tests/edge",
-    "tests/cli",
-    "tests/bench",
+    "tests/infra/",
+    "tests/edge/",
+    "tests/cli/",
+    "tests/bench/",
 )
-
-
+LAST = "tests/survival/test_matrix.py"
 # What `--quick` leaves out: whatever runs on the local AWS, and all but a sample of the longest.
 ON_LOCAL_AWS = ("tests/e2e/", "tests/local/", "tests/asset/")
 SAMPLED = {
@@ -52,12 +54,15 @@ def is_quick(nodeid: str) -> bool:
 def unit(nodeid: str) -> str:
     """The unit that a test belongs to."""
     module = nodeid.partition("::")[0]
-    folder = next((one for one in WHOLE if module.startswith(f"{one}/")), None)
-    return nodeid if module in SPLIT else folder or module
+    if module in SPLIT:
+        return nodeid
+    return next((name for path, name in TOGETHER.items() if module.startswith(path)), module)
 
 
 def place(nodeid: str) -> int:
     """When a test's unit is begun, in relation to others."""
+    if nodeid.startswith(LAST):
+        return len(FIRST) + 1
     return next((at for at, begun in enumerate(FIRST) if nodeid.startswith(begun)), len(FIRST))
 
 

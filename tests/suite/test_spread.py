@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.spread import BUDGET, FIRST, SAMPLED, SPLIT, WHOLE, is_quick, place, table, unit
+from tests.spread import BUDGET, FIRST, LAST, SAMPLED, SPLIT, TOGETHER, is_quick, place, table, unit
 
 TESTS = Path(__file__).parents[1]
 MATRIX = "tests/survival/test_matrix.py::test_x[{}]"
@@ -16,7 +16,7 @@ def test_every_folder_with_tests_has_a_budget_and_all_fit_into_ten_minutes_on_tw
     assert sum(BUDGET.values()) <= 2 * 600
 
 
-@pytest.mark.parametrize("path", [*SPLIT, *WHOLE, *FIRST, *SAMPLED])
+@pytest.mark.parametrize("path", [*SPLIT, *TOGETHER, *FIRST, LAST, *SAMPLED])
 def test_every_path_that_is_treated_apart_exists(path: str) -> None:
     assert (TESTS.parent / path).exists()
 
@@ -26,16 +26,18 @@ def test_every_path_that_is_treated_apart_exists(path: str) -> None:
     [
         ("tests/unit/test_brake.py::test_a[1]", "tests/unit/test_brake.py"),
         ("tests/survival/test_matrix.py::test_a[1]", "tests/survival/test_matrix.py::test_a[1]"),
-        ("tests/e2e/test_update.py::test_a", "tests/e2e"),
+        ("tests/e2e/test_revocation.py::test_a", "story"),
+        ("tests/e2e/test_update.py::test_a", "tests/e2e/test_update.py"),
     ],
 )
-def test_a_unit_is_a_module_a_test_or_a_folder(nodeid: str, expected: str) -> None:
+def test_a_unit_is_a_module_a_test_or_modules_that_share(nodeid: str, expected: str) -> None:
     assert unit(nodeid) == expected
 
 
-def test_what_takes_longest_is_begun_first() -> None:
+def test_what_takes_longest_is_begun_first_and_many_small_units_last() -> None:
     assert place("tests/e2e/test_update.py::test_a") < place("tests/edge/test_iot.py::test_a")
     assert place("tests/edge/test_iot.py::test_a") < place("tests/unit/test_brake.py::test_a")
+    assert place("tests/unit/test_brake.py::test_a") < place(MATRIX.format(1))
 
 
 @pytest.mark.parametrize(
