@@ -10,6 +10,7 @@ shares all else, with what botocore has found out and kept there: the shapes of 
 
 import copy
 import threading
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from botocore import UNSIGNED
 from botocore.client import ClientMeta
 from botocore.config import Config
 from botocore.endpoint import Endpoint
-from botocore.hooks import BaseEventHooks, EventAliaser, HierarchicalEmitter
+from botocore.hooks import BaseEventHooks, HierarchicalEmitter
 
 ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "iot-data"]
 
@@ -42,10 +43,10 @@ class _Request:
     def reset_stream(self) -> None: ...
 
 
-class _Endpoint(Endpoint):  # type: ignore[misc]  # the stubs have no such class
+class _Endpoint(Endpoint):
     """botocore's, without signing a request and making it fit for HTTP, which is a third of a call."""
 
-    def create_request(self, params: dict[str, Any], operation_model: Any = None) -> _Request:  # noqa: ARG002
+    def create_request(self, params: Mapping[str, Any], operation_model: Any = None) -> Any:  # noqa: ARG002
         retries = params["context"]["retries"]
         attempt = {
             "amz-sdk-invocation-id": retries["invocation-id"],
@@ -66,11 +67,11 @@ class _NoUserAgent:
     def rebuild_and_replace_user_agent_handler(self, **_: object) -> None: ...
 
 
-class _Events(BaseEventHooks):  # type: ignore[misc]  # the stubs do not have it
+class _Events(BaseEventHooks):
     """The handlers of an original, and after them some of one's own."""
 
-    def __init__(self, original: EventAliaser) -> None:
-        self._original = original
+    def __init__(self, original: Any) -> None:
+        self._original = original  # an EventAliaser, of which the stubs know the outside
         self._own = HierarchicalEmitter()
 
     def emit(self, event_name: str, **kwargs: Any) -> list[tuple[Any, Any]]:
@@ -80,10 +81,10 @@ class _Events(BaseEventHooks):  # type: ignore[misc]  # the stubs do not have it
 
     def emit_until_response(self, event_name: str, **kwargs: Any) -> tuple[Any, Any]:
         name = self._name(event_name)
-        handler, response = self._own.emit_until_response(name, **kwargs)
-        if response is not None:  # before moto's, which is in every session once it has been imported
-            return handler, response
-        return self._original._emitter.emit_until_response(name, **kwargs)
+        answered: tuple[Any, Any] = self._own.emit_until_response(name, **kwargs)
+        if answered[1] is None:  # ours before moto's, which is in every session once it has been imported
+            answered = self._original._emitter.emit_until_response(name, **kwargs)
+        return answered
 
     def register(self, event_name: str, handler: Any, *more: Any, **options: Any) -> None:
         self._own.register(self._name(event_name), handler, *more, **options)

@@ -6,14 +6,14 @@ Units that take long are begun first, and many small ones last: so no worker is 
 """
 
 import os
-from collections import Counter
-from collections.abc import Generator, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from zlib import crc32
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # Modules whose tests share nothing, each worth a unit.
 SPLIT = ("tests/survival/test_machine.py", "tests/survival/test_matrix.py", "tests/survival/test_explored.py")
@@ -98,7 +98,7 @@ class Spread:
     def __init__(self, *, quick: bool) -> None:
         self._quick = quick
         self._tests: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._before = _processor_seconds()
 
     @pytest.hookimpl(trylast=True)
@@ -123,7 +123,7 @@ class Spread:
         self._seconds[name] += getattr(report, "processor_seconds", 0.0)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._seconds.total() < MENTIONED:
+        if sum(self._seconds.values()) < MENTIONED:
             return
         terminalreporter.section("processor seconds of each folder, and its budget (tests/spread.py)")
         for line in table(self._tests, self._seconds):
@@ -133,13 +133,13 @@ class Spread:
 MENTIONED = 60  # seconds that a run takes, before it is told what each folder took
 
 
-def table(tests: Counter[str], seconds: Counter[str]) -> Iterable[str]:
+def table(tests: Mapping[str, int], seconds: Mapping[str, float]) -> Iterable[str]:
     """One line for each folder; where the budget is exceeded, that is said."""
     for name in sorted(seconds):
         budget = BUDGET.get(name, 0)
         over = "  OVER ITS BUDGET" if seconds[name] > budget else ""
         yield f"{name:<14}{tests[name]:>6} tests{seconds[name]:>8.0f} s of {budget:>4} s{over}"
-    yield f"{'all':<14}{tests.total():>6} tests{seconds.total():>8.0f} s of {sum(BUDGET.values()):>4} s"
+    yield f"{'all':<14}{sum(tests.values()):>6} tests{sum(seconds.values()):>8.0f} s of {sum(BUDGET.values()):>4} s"
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types for it
