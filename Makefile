@@ -6,17 +6,22 @@ BIN := .venv/bin
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 SETUP := .venv/.set-up
 
-.PHONY: demo test test-deep mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
+.PHONY: demo test test-quick test-deep mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
 
 demo: setup
 	$(BIN)/jitrctl demo
 
+# Ten minutes on two idle processors; tests/spread.py has the budget of each folder.
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadscope
+	$(BIN)/pytest --numprocesses 2
 
-# All pairs of acts that meet, every schedule with one switch (tests/survival/explorer.py); and the mutants.
+# For every commit, in two minutes: no local AWS, and of what takes longest a sample.
+test-quick: check
+	$(BIN)/pytest --numprocesses 2 --quick
+
+# What takes too long for every run: tests/README.md has the list, and the reasons.
 test-deep: setup
-	$(BIN)/pytest --numprocesses 2 -m deep tests/survival
+	$(BIN)/pytest --numprocesses 2 -m deep
 
 # Each mutation of the claim, the recording and the replacement, with the tests that must fail; and what the explorer
 # finds where a mend is taken out (tests/survival/mutants.py). Part of test-deep; here with what it prints.
@@ -47,7 +52,7 @@ sbom: setup
 fuzz: setup
 	JITR_FUZZ_MUTANTS=$${JITR_FUZZ_MUTANTS:-500000} $(BIN)/pytest tests/unit/test_fuzz.py
 	JITR_FUZZ_DIFFERENTIAL=$${JITR_FUZZ_DIFFERENTIAL:-50000} $(BIN)/pytest tests/differential
-	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest tests/survival/test_machine.py
+	JITR_FUZZ_RUNS=$${JITR_FUZZ_RUNS:-20000} $(BIN)/pytest --numprocesses 2 -m 'deep or not deep' tests/survival/test_machine.py
 	JITR_EXPLORED_SWITCHES=2 $(BIN)/pytest --numprocesses 2 -m deep tests/survival/test_explored.py
 
 # Every figure of docs/performance.md, in under ten minutes on two idle processors.

@@ -80,7 +80,7 @@ class RegistrationPath(Construct):
         )
         self.queues = (self.dead_letters, self.undelivered, self.registrations)
         stack = cdk.Stack.of(self)
-        concurrency = max_concurrency_for(activations_per_second)
+        concurrency = target.environments(max_concurrency_for(activations_per_second))
         self.settings = Settings(
             fleet=names.fleet,
             account_id=stack.account,

@@ -29,8 +29,13 @@ class LocalDifference(StrEnum):
     NO_BUS_POLICY = "NoBusPolicy"
     # It takes no snapshots, and CDK refuses them for an interpreter that Lambda has none for.
     NO_SNAPSHOTS = "NoSnapshots"
+    # Each environment is a process of this machine, and takes a second of a processor to start.
+    FEW_ENVIRONMENTS = "FewEnvironments"
     # Its bootstrap roles cannot publish assets when IAM is enforced.
     CLI_CREDENTIALS = "CliCredentials"
+
+
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,11 @@ class Target:
     architecture: lambda_.Architecture
     wheels: str  # the folder below .wheels/ that `make wheels` fills for this target
     differences: frozenset[LocalDifference] = frozenset()
+
+    def environments(self, wanted: int) -> int:
+        """How many execution environments of `register` there may be at once."""
+        few = LocalDifference.FEW_ENVIRONMENTS in self.differences
+        return min(wanted, _FEW) if few else wanted
 
     @property
     def tls_only(self) -> bool:

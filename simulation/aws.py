@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-import boto3
-from botocore import UNSIGNED, xform_name
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
 
+from simulation.clients import ServiceName, new_client
 from simulation.clock import Clock
 from simulation.cloudwatch import CloudWatch
 from simulation.dynamodb import DynamoDb
@@ -49,20 +49,11 @@ from simulation.wire import attach
 if TYPE_CHECKING:
     from simulation.leaf import Leaf
 
-ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "iot-data"]
-
 _READ_TIMEOUT = 5
 DEFAULT_CONFIG = Config(read_timeout=_READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3})
 
-# Nobody here looks at signatures or user agents, which are a third of what a call costs.
-_SPARED = Config(signature_version=UNSIGNED, user_agent="simulated")
-
 # How much of a call's latency passes before its quota is asked: throttling is done at the front door, the work behind.
 _BEFORE_ADMISSION = 0.2
-
-# One for the process: a session reads botocore's files once, and a client then takes 2 ms instead of 20.
-_session = boto3.Session(aws_access_key_id="simulated", aws_secret_access_key="simulated")  # noqa: S106 -- no secret
-_session_lock = threading.Lock()
 
 
 class Aws:
@@ -146,13 +137,12 @@ class Account:
     def client(self, service: ServiceName, *, caller: str = "", config: Config = DEFAULT_CONFIG) -> Any:
         """A real boto3 client of this account and Region; `caller` stands in its calls' log entries.
 
-        The same one for the same arguments: making one takes longer than an activation.
+        The same one for the same arguments.
         """
         made = self._clients.get((service, caller, config))
         if made is not None:
             return made
-        with _session_lock:
-            client = _session.client(service, region_name=self.region, config=config.merge(_SPARED))
+        client = new_client(service, self.region, config)
 
         options: Any = client.meta.config
         read_timeout: float = options.read_timeout

@@ -1,12 +1,27 @@
 """What all tests share: properties are checked the same way every time, and no duration is ever judged."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests.spread import Scheduler, Spread
+
 settings.register_profile("jitr", deadline=None, derandomize=True, database=None)
 settings.load_profile("jitr")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Spread(quick=config.getoption("--quick")), "spread")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="without the local AWS, and a sample of the longest tests")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    return Scheduler(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -39,7 +39,7 @@ def demo(
     began = time.monotonic()
     told: list[dict[str, Any]] = []
     try:
-        for number, step in enumerate(Story(workspace).steps(), start=1):
+        for number, step in enumerate(Story(workspace, stays=keep).steps(), start=1):
             told.append(_play(number, step, quiet=as_json))
             if not told[-1]["ok"]:
                 break

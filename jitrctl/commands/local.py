@@ -28,7 +28,7 @@ def up() -> None:
     Example: jitrctl local up
     """
     workspace = Workspace()
-    started = accounts.up(workspace.directory, [place.to_start() for place in workspace.places()])
+    started = accounts.up(workspace.directory, [place.to_start() for place in workspace.places()], stays=True)
     try:
         workspace.prepare(started)
     except BaseException:

@@ -13,6 +13,7 @@ What is worth knowing (ministack 1.5.33, measured on two cores):
   DEFAULT mode registers a device.
 - Lambda code runs under `sys.executable`, in workers of the account's process group, which die with it.
 - Nothing is kept: what `down` stops is gone.
+- What is not started to stay ends with the process that called `up`, within a second, even when that is killed.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ SECONDS_TO_START = 30.0
 ATTEMPTS = 3  # a port that was free may be taken before ministack binds it
 
 
-def up(directory: Path, accounts: Sequence[Account]) -> tuple[LocalAccount, ...]:
+def up(directory: Path, accounts: Sequence[Account], *, stays: bool = False) -> tuple[LocalAccount, ...]:
     """Start every account, wait until each serves HTTP and MQTT, and write down where they are.
+
+    They run until `down`, or until this process ends; with `stays`, beyond that.
 
     Leaves in the directory (0700) `accounts.json`, and `aws-config` and `aws-credentials` with a profile per
     account: `AWS_CONFIG_FILE=… AWS_SHARED_CREDENTIALS_FILE=… aws --profile acme-dev …` goes to it, and so does
@@ -61,7 +64,7 @@ def up(directory: Path, accounts: Sequence[Account]) -> tuple[LocalAccount, ...]
     state.forget(directory)
     try:
         for _ in range(ATTEMPTS):
-            started = _start(directory, accounts)
+            started = _start(directory, accounts, stays=stays)
             if all(_serves(account) for account in started):
                 return started
             processes.stop(directory)
@@ -117,14 +120,14 @@ def _refuse_unusable(accounts: Sequence[Account]) -> None:
             raise LocalAwsError(f"two accounts have the {what} {twice[0]!r}: give each its own")
 
 
-def _start(directory: Path, accounts: Sequence[Account]) -> tuple[LocalAccount, ...]:
+def _start(directory: Path, accounts: Sequence[Account], *, stays: bool) -> tuple[LocalAccount, ...]:
     ports = _free_ports(2 * len(accounts))
     started: list[LocalAccount] = []
     for account, gateway_port, mqtt_port in zip(accounts, ports[::2], ports[1::2], strict=True):
         log = directory / f"{account.name}.log"
         log.unlink(missing_ok=True)
         environ = _environ(directory, account, gateway_port=gateway_port, mqtt_port=mqtt_port)
-        pid = processes.start(directory, account.name, environ=environ, log=log)
+        pid = processes.start(directory, account.name, environ=environ, log=log, stays=stays)
         place = LocalAccount(**asdict(account), gateway_port=gateway_port, mqtt_port=mqtt_port, pid=pid, log=log)
         started.append(place)
         state.remember(directory, started)

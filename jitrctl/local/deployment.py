@@ -54,13 +54,24 @@ def synthesize(workspace: Workspace, account: LocalAccount) -> None:
 
 
 def deploy(workspace: Workspace, account: LocalAccount, place: Place) -> None:
-    """Bootstrap the account's Region and deploy its stack.
+    """Bootstrap the account's Region, unless it is, and deploy its stack.
 
     Raises LocalAwsError with what CloudFormation said.
     """
     assembly = ["--app", str(workspace.cloud_assembly)]
-    _cdk(workspace, account, "bootstrap", f"aws://{account.id}/{account.region}", *assembly)
+    if not _is_bootstrapped(account):
+        _cdk(workspace, account, "bootstrap", f"aws://{account.id}/{account.region}", *assembly)
     _cdk(workspace, account, "deploy", place.stack, *assembly, "--require-approval", "never", "--progress", "events")
+
+
+def _is_bootstrapped(account: LocalAccount) -> bool:
+    """Whether there is the stack that `cdk bootstrap` makes; to ask the CLI takes three seconds."""
+    client = account.client("cloudformation")
+    try:
+        stacks = client.describe_stacks(StackName="CDKToolkit")["Stacks"]
+    except client.exceptions.ClientError:  # ValidationError: there is none
+        return False
+    return any(stack["StackStatus"].endswith("_COMPLETE") for stack in stacks)
 
 
 def _cli(workspace: Workspace) -> Path:

@@ -1,4 +1,5 @@
-"""Run ministack on the loopback interface alone, with what it lacks (the modules that are added below).
+"""Run ministack on the loopback interface alone, with what it lacks (the modules that are added below), and no longer
+than whoever started it.
 
 A script for `python -I`, not for import.
 
@@ -13,8 +14,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import runpy
+import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +55,23 @@ def add(name: str) -> None:
     module.install()
 
 
+def end_with_starter() -> None:
+    """End this process and its Lambda workers when standard input ends: nobody holds the other end any more.
+
+    By KILL: a worker may not listen to anything else, and nobody would be left to try it a second time.
+    """
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-starter").start()
+
+
 if __name__ == "__main__":
+    if "JITR_LOCAL_ENDS_WITH_STARTER" in os.environ:
+        end_with_starter()
     socket.socket.bind = bind_to_loopback  # type: ignore[method-assign,assignment]
     os.chdir(os.environ["HOME"])  # its own, so that it holds on to nobody's directory
     add("client_connections")

@@ -4,6 +4,9 @@ A process is ours when its command line says so, never because of its number alo
 *marker*, `jitr-local-<hash of the directory>-<account>`, is the last argument of the process, and part of the
 path of its private TMPDIR, from which ministack runs its Lambda workers. It follows from the directory:
 whatever an interrupted `up` left behind is found again, with or without a state file.
+
+A process that is not to stay ends with its starter, however that ends: its standard input is a pipe whose other end
+this interpreter alone holds, and which the system closes (loopback.py ends the process's group then).
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ SCRIPT = Path(__file__).with_name("loopback.py")
 # ministack ends within 0.2 s when idle; hypercorn gives open requests 3 s. Then a process is stuck.
 SECONDS_TO_END = 5.0
 POLL = 0.02
+# In a process's environment: it ends when its standard input does. loopback.py reads it.
+ENDS_WITH_STARTER = "JITR_LOCAL_ENDS_WITH_STARTER"
+
+_held: dict[int, int] = {}  # pid → our end of its standard input, for as long as it runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +49,28 @@ def marker(directory: Path, name: str) -> str:
     return f"{_prefix(directory)}{name}"
 
 
-def start(directory: Path, name: str, *, environ: Mapping[str, str], log: Path) -> int:
-    """Start ministack for one account, its output in the log; answer its pid, which is its group's id."""
+def start(directory: Path, name: str, *, environ: Mapping[str, str], log: Path, stays: bool) -> int:
+    """Start ministack for one account, its output in the log; answer its pid, which is its group's id.
+
+    It ends with this interpreter, unless it `stays`.
+    """
     to_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    standard_input, ours = os.pipe()  # no other child of ours inherits either end
     # posix_spawn and not Popen: the process outlives this interpreter, and a dropped Popen complains.
     # -I: neither the working directory nor PYTHON* variables decide what the process imports.
     pid = os.posix_spawn(
         sys.executable,
         [sys.executable, "-I", str(SCRIPT), marker(directory, name)],
-        environ,
+        environ if stays else {**environ, ENDS_WITH_STARTER: "1"},
         setpgroup=0,  # Ctrl-C in the terminal does not reach it; its Lambda workers can be stopped with it
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, standard_input, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), to_log, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
     )
+    os.close(standard_input)
+    _held[pid] = ours
     # For a moment Linux shows a new program without its command line, and `stop` would not know it.
     while pid not in alive(directory) and not has_ended(pid):
         time.sleep(POLL)
@@ -89,9 +102,12 @@ def stop(directory: Path, *, groups: Iterable[int] = ()) -> None:
 def has_ended(child: int) -> bool:
     """Say whether a process that this interpreter has started is over; one that is not its child counts as over."""
     try:
-        return os.waitpid(child, os.WNOHANG) != (0, 0)
+        ended = os.waitpid(child, os.WNOHANG) != (0, 0)
     except ChildProcessError:  # collected before
-        return True
+        ended = True
+    if ended and child in _held:
+        os.close(_held.pop(child))
+    return ended
 
 
 def _prefix(directory: Path) -> str:

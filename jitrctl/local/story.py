@@ -42,8 +42,10 @@ class Story:
 
     cast: Cast
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, *, stays: bool = False) -> None:
+        """`stays`: the accounts go on running when this process has ended."""
         self._workspace = workspace
+        self._stays = stays
         self._example = workspace.example()
         self._places = workspace.places()
 
@@ -72,7 +74,8 @@ class Story:
 
     def _start(self) -> Detail:
         deployment.check_tools(self._workspace)
-        started = accounts.up(self._workspace.directory, [place.to_start() for place in self._places])
+        to_start = [place.to_start() for place in self._places]
+        started = accounts.up(self._workspace.directory, to_start, stays=self._stays)
         fleet, cas = self._workspace.prepare(started)
         first, second = (
             LocalStage(account, place, fleet) for account, place in zip(started, self._places, strict=True)

@@ -509,6 +509,7 @@ def test_events_of_two_accounts_become_one_table_that_jitrctl_reads(
 CASES = [(function, sid, action) for function, ways in WAYS.items() for sid, action in ways]
 
 
+@pytest.mark.deep  # the second proof; the first is tests/infra/test_least_privilege.py
 @pytest.mark.parametrize(("function", "sid", "action"), CASES)
 def test_without_any_one_action_the_way_that_uses_it_fails_and_names_it(
     stand: Stand, function: str, sid: str, action: str

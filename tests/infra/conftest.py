@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,38 @@ def fleet() -> Fleet:
     return load(ROOT / "fleet.toml")
 
 
-def synthesized(fleet: Fleet, target: Target) -> dict[str, Synthesized]:
-    """Every stack of the fleet by its name on the CDK command line, all in one app, as app.py makes them."""
+class Stacks(Mapping[str, Synthesized]):
+    """Every stack of the fleet by its name on the CDK command line; an account's are synthesized when one is asked for.
+
+    Most tests ask for one of three, and each takes as long as the test.
+    """
+
+    def __init__(self, fleet: Fleet, target: Target) -> None:
+        self._fleet = fleet
+        self._target = target
+        self._made: dict[str, Synthesized] = {}
+
+    def __getitem__(self, name: str) -> Synthesized:
+        if name not in self._made:
+            self._made |= _synthesized(self._fleet, self._target, name.partition("/")[0])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{account.name}/{region}" for account in self._fleet.accounts for region in account.regions)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def synthesized(fleet: Fleet, target: Target) -> Stacks:
+    return Stacks(fleet, target)
+
+
+def _synthesized(fleet: Fleet, target: Target, name: str | None = None) -> dict[str, Synthesized]:
+    """The stacks of one account, or of all of them in one app, as app.py makes them."""
     app = cdk.App()
-    accounts = [AccountStacks(app, fleet=fleet, account=account, target=target) for account in fleet.accounts]
+    chosen = [one for one in fleet.accounts if name in (None, one.name)]
+    accounts = [AccountStacks(app, fleet=fleet, account=account, target=target) for account in chosen]
     assembly = Path(app.synth().directory)
     return {
         stack.node.path: Synthesized(stack, assembly)
@@ -78,7 +106,7 @@ def synthesized(fleet: Fleet, target: Target) -> dict[str, Synthesized]:
 
 @pytest.fixture(scope="session")
 def stacks(fleet: Fleet) -> dict[str, Synthesized]:
-    return synthesized(fleet, AWS)
+    return _synthesized(fleet, AWS)
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +126,10 @@ def draft(tmp_path: Path) -> Draft:
 
 
 @pytest.fixture
-def changed(draft: Draft) -> Callable[[str], dict[str, Synthesized]]:
+def changed(draft: Draft) -> Callable[[str], Stacks]:
     """The stacks of a fleet file with more in it."""
 
-    def synthesize(more: str) -> dict[str, Synthesized]:
+    def synthesize(more: str) -> Stacks:
         draft.text += f"\n{more}"
         return synthesized(draft.load(), AWS)
 

@@ -17,10 +17,10 @@ from infra.asset import ROOT
 from infra.stage import AccountStacks, RegionStack
 from infra.target import AWS, local
 from tests.fleet.drafts import Draft, Issuer
-from tests.infra.conftest import Synthesized, synthesized
+from tests.infra.conftest import Stacks, Synthesized, synthesized
 from tests.infra.test_permissions import problems, resolved, statements
 
-Changed = Callable[[str], dict[str, Synthesized]]
+Changed = Callable[[str], Stacks]
 
 EVERYTHING = """
 [stack]
@@ -31,6 +31,14 @@ iot_logging = "warn"
 snap_start = true
 kms_key = "arn:<partition>:kms:<region>:<account>:alias/jitr"
 """
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
+    """The stacks where everything is chosen, for tests that only read them."""
+    draft = Draft(tmp_path_factory.mktemp("everything"), Issuer())
+    draft.text += f"\n{EVERYTHING}"
+    return synthesized(draft.load(), AWS)
 
 
 def region_stacks(fleet: Fleet) -> list[RegionStack]:
@@ -46,8 +54,8 @@ def test_tags_and_termination_protection_are_the_stacks(draft: Draft) -> None:
         assert stack.tags.tag_values() == {"team": "iot", "cost centre": "4711"}
 
 
-def test_every_role_has_the_boundary_and_none_without_one(changed: Changed, production: Synthesized) -> None:
-    roles = changed(EVERYTHING)["prod/us-east-1"].of_type("AWS::IAM::Role")
+def test_every_role_has_the_boundary_and_none_without_one(everything: Stacks, production: Synthesized) -> None:
+    roles = everything["prod/us-east-1"].of_type("AWS::IAM::Role")
 
     assert len(roles) == 5
     for role in roles:
@@ -55,8 +63,8 @@ def test_every_role_has_the_boundary_and_none_without_one(changed: Changed, prod
     assert not [one for one in production.of_type("AWS::IAM::Role") if "PermissionsBoundary" in one["Properties"]]
 
 
-def test_aws_iots_log_level_is_left_alone_unless_it_is_chosen(changed: Changed, production: Synthesized) -> None:
-    logging = changed(EVERYTHING)["prod/us-east-1"].one("AWS::IoT::Logging")
+def test_aws_iots_log_level_is_left_alone_unless_it_is_chosen(everything: Stacks, production: Synthesized) -> None:
+    logging = everything["prod/us-east-1"].one("AWS::IoT::Logging")
 
     assert logging["DefaultLogLevel"] == "WARN"
     assert not production.of_type("AWS::IoT::Logging")
@@ -69,9 +77,9 @@ def test_a_log_level_is_written_as_aws_writes_it(changed: Changed, level: str, s
     assert stack.one("AWS::IoT::Logging")["DefaultLogLevel"] == said
 
 
-def test_nothing_of_the_log_level_is_left_behind_to_be_in_the_next_stacks_way(changed: Changed) -> None:
+def test_nothing_of_the_log_level_is_left_behind_to_be_in_the_next_stacks_way(everything: Stacks) -> None:
     """CloudFormation makes it only where AWS IoT logs nothing; and without its role, it would write nothing."""
-    stack = changed(EVERYTHING)["prod/us-east-1"]
+    stack = everything["prod/us-east-1"]
     (logging,) = stack.of_type("AWS::IoT::Logging")
     role = stack.template.to_json()["Resources"][logging["Properties"]["RoleArn"]["Fn::GetAtt"][0]]
 
@@ -85,9 +93,9 @@ def test_the_local_aws_which_does_not_know_it_is_left_without_a_log_level(draft:
 
 
 def test_where_it_is_chosen_register_starts_from_a_snapshot_and_events_go_to_what_has_one(
-    changed: Changed, production: Synthesized
+    everything: Stacks, production: Synthesized
 ) -> None:
-    stack = changed(EVERYTHING)["prod/us-east-1"]
+    stack = everything["prod/us-east-1"]
     alias, version = stack.one("AWS::Lambda::Alias"), stack.one("AWS::Lambda::Version")
     (mapping,) = stack.of_type("AWS::Lambda::EventSourceMapping")
     (alias_id,) = stack.template.find_resources("AWS::Lambda::Alias")
@@ -147,8 +155,8 @@ def test_the_local_aws_takes_no_snapshots(draft: Draft) -> None:
     assert not [one for one in stack.of_type("AWS::Lambda::Function") if "SnapStart" in one["Properties"]]
 
 
-def test_whatever_is_chosen_least_privilege_holds(changed: Changed) -> None:
-    for stack in changed(EVERYTHING).values():
+def test_whatever_is_chosen_least_privilege_holds(everything: Stacks) -> None:
+    for stack in everything.values():
         assert problems(stack) == []
 
 
@@ -234,9 +242,9 @@ def test_a_key_of_another_account_is_refused_as_the_table_says(draft: Draft, row
     assert f"| {row} | refused" in (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
 
 
-def test_no_property_that_takes_a_keys_arn_alone_gets_an_alias(changed: Changed) -> None:
+def test_no_property_that_takes_a_keys_arn_alone_gets_an_alias(everything: Stacks) -> None:
     """By CloudFormation's schemas, whose format says which properties take an alias too."""
-    stack = changed(EVERYTHING)["prod/us-east-1"]
+    stack = everything["prod/us-east-1"]
     aliased: set[str] = set()
     for kind, path in ENCRYPTED_BY.items():
         schema: Any = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
@@ -266,8 +274,8 @@ def test_an_account_may_have_a_key_of_its_own(draft: Draft) -> None:
         assert resolved(statement["Resource"], {}) in keys_of(stack)
 
 
-def test_roles_use_the_key_for_what_they_do_and_by_its_alias_alone(changed: Changed) -> None:
-    stack = changed(EVERYTHING)["prod/us-east-1"]
+def test_roles_use_the_key_for_what_they_do_and_by_its_alias_alone(everything: Stacks) -> None:
+    stack = everything["prod/us-east-1"]
     roles = {role: statement for role, statement in statements(stack) if statement["Sid"] == "UseKey"}
 
     assert {role.rstrip("0123456789ABCDEF"): one["Action"] for role, one in roles.items()} == {
@@ -290,7 +298,7 @@ def test_types_and_groups_that_are_there_already_are_not_created(draft: Draft) -
     assert "thinggroup/sensors" in json.dumps(join["Resource"]), "devices join them all the same"
 
 
-def by_the_stack(draft: Draft) -> dict[str, Synthesized]:
+def by_the_stack(draft: Draft) -> Stacks:
     draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
     return synthesized(draft.load(), AWS)
 

@@ -103,6 +103,14 @@ def test_the_mapping_reports_single_failures_and_bounds_concurrency(production: 
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": max_concurrency_for(50)}
 
 
+def test_on_the_local_aws_few_environments_work_at_once_and_know_it(on_local_aws: Any) -> None:
+    function = on_local_aws.one("AWS::Lambda::Function", FunctionName=NAMES.register_function)
+    mapping = on_local_aws.one("AWS::Lambda::EventSourceMapping")
+
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 4}
+    assert function["Environment"]["Variables"]["JITR_MAX_CONCURRENCY"] == "4"
+
+
 def test_the_functions_environment_reads_back_as_its_settings(production: Any) -> None:
     variables = production.one("AWS::Lambda::Function", FunctionName=NAMES.register_function)["Environment"][
         "Variables"

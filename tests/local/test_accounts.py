@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,12 +98,31 @@ def test_down_leaves_no_process_no_listener_and_no_file_but_the_logs(directory: 
     assert {path.name for path in directory.iterdir()} == {"dev.log", "prod.log"}
 
 
-def test_a_crashed_parent_leaves_a_local_aws_that_down_ends(directory: Path) -> None:
-    (crashed,) = _up_in_a_process_that_is_killed(directory)
-    assert [account.pid for account in running(directory)] == [crashed]
+def test_what_is_to_stay_outlives_a_killed_starter_until_down_ends_it(directory: Path) -> None:
+    with _up_in_a_process(directory, stays=True) as starter:
+        starter.kill()
+    (left,) = running(directory)
+    assert left.client("sts").get_caller_identity()["Account"] == DEV.id
     stopped = down(directory)
-    assert [account.pid for account in stopped] == [crashed]
+    assert stopped == (left,)
     assert _closed(stopped)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_is_not_to_stay_ends_when_its_starter_is_gone(directory: Path, number: int) -> None:
+    with _up_in_a_process(directory, stays=False) as starter:
+        (account,) = running(directory)
+        starter.send_signal(number)
+    _until(lambda: not processes.alive(directory) and _closed((account,)), seconds=5)
+
+
+def test_a_lambda_worker_that_hangs_ends_when_the_starter_is_killed(directory: Path) -> None:
+    with _up_in_a_process(directory, stays=False) as starter:
+        (account,) = running(directory)
+        worker = _invoke_a_function_that_hangs(account)
+        assert _exists(worker)
+        starter.kill()
+    _until(lambda: not _exists(worker), seconds=5)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[{}]"], ids=["no file", "empty", "not ours", "half"])
@@ -242,18 +262,25 @@ def _closed(stopped: tuple[LocalAccount, ...]) -> bool:
     return True
 
 
-def _up_in_a_process_that_is_killed(directory: Path) -> list[int]:
+@contextmanager
+def _up_in_a_process(directory: Path, *, stays: bool) -> Iterator[subprocess.Popen[str]]:
+    """A process that has started one account, and waits; for whoever uses it to end it by a signal."""
     code = (
-        "import os, signal; from pathlib import Path; from jitrctl.local.accounts import *\n"
-        f"started = up(Path({str(directory)!r}), [Account(name='dev', id='111111111111', region='eu-west-1',"
-        " profile='acme-dev')])\n"
-        "print(*(account.pid for account in started), flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import time; from pathlib import Path; from jitrctl.local.accounts import *\n"
+        f"up(Path({str(directory)!r}), [Account(name='dev', id={DEV.id!r}, region={DEV.region!r},"
+        f" profile={DEV.profile!r})], stays={stays})\n"
+        "print('up', flush=True)\n"
+        "time.sleep(600)\n"
     )
     root = Path(__file__).parents[2]
-    crashed = subprocess.run([sys.executable, "-c", code], cwd=root, check=False, capture_output=True, text=True)
-    assert crashed.returncode == -signal.SIGKILL, crashed.stderr
-    return [int(pid) for pid in crashed.stdout.split()]
+    with subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout
+        assert starter.stdout.readline() == "up\n"
+        try:
+            yield starter
+            assert starter.wait(10) < 0, "it was not ended by a signal"
+        finally:
+            starter.kill()
 
 
 def _invoke_a_function_that_hangs(account: LocalAccount) -> int:

@@ -1,13 +1,15 @@
 """Anything may happen between any two AWS calls, and what design.md promises holds all the same.
 
-500 runs of 30 steps in the suite, the same ones every time; `JITR_FUZZ_RUNS=5000` draws as many new ones.
+500 runs of 30 steps, the same ones every time, in parts that several processes can share: two in every run of the
+suite, the others in `make test-deep`. `JITR_FUZZ_RUNS=5000` draws as many new ones.
 """
 
 import os
 from random import Random
 from typing import cast
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -193,8 +195,10 @@ class Survival(RuleBasedStateMachine):
                 self.world.clock.close()
 
 
+PARTS = 5
+OFTEN = 2  # of them are played in every run
 SUITE = settings(
-    max_examples=500,
+    max_examples=500 // PARTS,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
@@ -203,8 +207,12 @@ SUITE = settings(
 )
 
 
-def test_anything_between_any_two_calls() -> None:
-    runs = int(os.environ.get("JITR_FUZZ_RUNS", "0"))
-    run_state_machine_as_test(
-        Survival, settings=settings(SUITE, max_examples=runs, derandomize=False) if runs else SUITE
-    )
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.deep] if part >= OFTEN else []) for part in range(PARTS)]
+)
+def test_anything_between_any_two_calls(part: int) -> None:
+    if runs := int(os.environ.get("JITR_FUZZ_RUNS", "0")):
+        drawn = settings(SUITE, max_examples=-(-runs // PARTS), derandomize=False)
+        run_state_machine_as_test(Survival, settings=drawn)
+    else:
+        run_state_machine_as_test(seed(part)(type(f"Survival{part}", (Survival,), {})), settings=SUITE)

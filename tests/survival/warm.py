@@ -1,34 +1,21 @@
 """Clients that are made once for the process; the account behind them changes with each world.
 
-Making a client takes longer than ten calls, and a warm environment keeps its clients too.
+A warm environment keeps its clients too.
 """
 
 from dataclasses import dataclass
 from typing import Any, cast
 
-import boto3
-from botocore import UNSIGNED
 from botocore.config import Config
 
 from simulation import Account, Aws, Call, Clock
-from simulation.aws import DEFAULT_CONFIG, ServiceName
+from simulation.aws import DEFAULT_CONFIG
+from simulation.clients import ServiceName, new_client
 from simulation.place import Place
 from simulation.wire import attach
 
-
-class _Fast:
-    """In place of botocore's user agent, which takes a fifth of a call."""
-
-    def to_string(self) -> str:
-        return "simulated"
-
-    def with_client_config(self, _config: object) -> "_Fast":
-        return self
-
-
-_session = boto3.Session(aws_access_key_id="simulated", aws_secret_access_key="simulated")
 # That our parameters fit the service model is what the failure matrix and the contract tests see.
-_SPARED = Config(signature_version=UNSIGNED, parameter_validation=False)
+_SPARED = Config(parameter_validation=False)
 
 
 @dataclass(slots=True)
@@ -44,7 +31,7 @@ class _Line:
 
 
 class WarmAccount(Account):
-    """An account whose clients are shared by all worlds of the process; a client takes longer than ten calls."""
+    """An account whose clients are shared by all worlds of the process."""
 
     _lines: dict[tuple[str, str, str, Config], tuple[Any, _Line]] = {}  # noqa: RUF012 -- for the process
 
@@ -57,8 +44,7 @@ class WarmAccount(Account):
         return client
 
     def _connected(self, service: ServiceName, caller: str, config: Config) -> tuple[Any, _Line]:
-        client: Any = _session.client(service, region_name=self.region, config=config.merge(_SPARED))
-        client._user_agent_creator = _Fast()
+        client = new_client(service, self.region, config.merge(_SPARED))
         read_timeout: float = client.meta.config.read_timeout
         line = _Line()
 

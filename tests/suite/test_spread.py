@@ -1,0 +1,70 @@
+"""The suite itself: how it is spread over workers, what a quick run leaves out, what is said of its costs."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.spread import BUDGET, FIRST, LAST, SAMPLED, SPLIT, TOGETHER, is_quick, place, table, unit
+
+TESTS = Path(__file__).parents[1]
+MATRIX = "tests/survival/test_matrix.py::test_x[{}]"
+
+
+def test_every_folder_with_tests_has_a_budget_and_all_fit_into_ten_minutes_on_two_cores() -> None:
+    assert set(BUDGET) == {path.parent.name for path in TESTS.glob("*/test_*.py")}
+    assert sum(BUDGET.values()) <= 2 * 600
+
+
+@pytest.mark.parametrize("path", [*SPLIT, *TOGETHER, *FIRST, LAST, *SAMPLED])
+def test_every_path_that_is_treated_apart_exists(path: str) -> None:
+    assert (TESTS.parent / path).exists()
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "expected"),
+    [
+        ("tests/unit/test_brake.py::test_a[1]", "tests/unit/test_brake.py"),
+        ("tests/survival/test_matrix.py::test_a[1]", "tests/survival/test_matrix.py::test_a[1]"),
+        ("tests/e2e/test_revocation.py::test_a", "story"),
+        ("tests/e2e/test_update.py::test_a", "tests/e2e/test_update.py"),
+    ],
+)
+def test_a_unit_is_a_module_a_test_or_modules_that_share(nodeid: str, expected: str) -> None:
+    assert unit(nodeid) == expected
+
+
+def test_what_takes_longest_is_begun_first_and_many_small_units_last() -> None:
+    assert place("tests/e2e/test_update.py::test_a") < place("tests/edge/test_iot.py::test_a")
+    assert place("tests/edge/test_iot.py::test_a") < place("tests/unit/test_brake.py::test_a")
+    assert place("tests/unit/test_brake.py::test_a") < place(MATRIX.format(1))
+
+
+@pytest.mark.parametrize(
+    "nodeid", ["tests/e2e/test_update.py::test_a", "tests/contract/test_cas.py::test_a[the local AWS]"]
+)
+def test_a_quick_run_starts_no_local_aws(nodeid: str) -> None:
+    assert not is_quick(nodeid)
+
+
+def test_a_quick_run_has_a_sample_of_the_longest_and_all_others() -> None:
+    sample = sum(is_quick(MATRIX.format(number)) for number in range(1200))
+    assert 50 <= sample <= 200
+    assert is_quick("tests/contract/test_cas.py::test_a[the model]")
+    assert is_quick("tests/unit/test_brake.py::test_a")
+
+
+def test_a_folder_over_its_budget_is_said_to_be() -> None:
+    lines = list(table(Counter(unit=10, edge=5), Counter(unit=BUDGET["unit"] + 1, edge=BUDGET["edge"])))
+    assert [line.split()[0] for line in lines if "OVER" in line] == ["unit"]
+
+
+def test_whatever_is_left_to_test_deep_is_in_the_list_with_its_reason() -> None:
+    listed = (TESTS / "README.md").read_text(encoding="utf-8")
+    marked = {
+        f"{path.parent.name}/{path.name}"
+        for path in TESTS.glob("*/test_*.py")
+        if "mark.deep" in path.read_text(encoding="utf-8") and path != Path(__file__)
+    }
+    assert marked
+    assert {one for one in marked if f"`{one}`" not in listed} == set()
