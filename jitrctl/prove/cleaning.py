@@ -1,0 +1,123 @@
+"""Deletes what a journal names, and nothing else; what AWS refuses to delete stays in the journal, with why.
+
+Certificates go first, detached from what the journal names; then things, policies, CAs and roles. Registration codes
+are never touched: they are the account's, and DEFAULT mode needs the one that is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitrctl.errors import JitrctlError
+from jitrctl.explaining import explain, is_missing
+from jitrctl.prove.finding import Finder
+from jitrctl.prove.journal import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jitrctl.prove.journal import Entry, Journal
+    from jitrctl.prove.run import Place
+
+# Certificates before what is attached to them, and before their CAs; CAs before the role that one may name.
+_ORDER = (Kind.CERTIFICATE, Kind.THING, Kind.POLICY, Kind.CA, Kind.ROLE)
+_DETACHED_WITHIN, _LOOK_EVERY = 60.0, 2.0  # seconds; detaching is asynchronous (aws-facts §5)
+_NOT_YET = frozenset({"DeleteConflictException", "InvalidRequestException", "DeleteConflict"})
+
+
+@dataclass(kw_only=True)
+class Cleaner:
+    """Cleans one account and Region of what one journal names there."""
+
+    place: Place
+    journal: Journal
+    sleep: Callable[[float], None]
+    refused: list[Entry] = field(default_factory=list)
+
+    def clean(self) -> None:
+        """Delete; an entry that AWS refuses does not keep the others from being deleted."""
+        finder = Finder(self.place, self.journal)
+        for kind in _ORDER:
+            for entry in self._entries(kind):
+                try:
+                    self._delete(entry, finder)
+                except (ClientError, BotoCoreError, JitrctlError) as error:
+                    why = str(error) if isinstance(error, JitrctlError) else explain(error)
+                    self.journal.refused(entry, why)
+                    self.refused.append(entry)
+                else:
+                    self.journal.drop(entry)
+
+    def _entries(self, kind: Kind) -> list[Entry]:
+        here = (self.place.account, self.place.region, kind)
+        return [one for one in self.journal.entries if (one.account, one.region, one.kind) == here]
+
+    def _delete(self, entry: Entry, finder: Finder) -> None:
+        """Delete one thing, or find that it is not there.
+
+        Raises botocore's errors.
+        """
+        iot = self.place.iot
+        match entry.kind:
+            case Kind.THING:
+                self._patiently(lambda: iot.delete_thing(thingName=entry.name))
+            case Kind.POLICY:
+                self._patiently(lambda: iot.delete_policy(policyName=entry.name))
+            case Kind.ROLE:
+                self._patiently(lambda: self.place.client("iam").delete_role(RoleName=entry.name))
+            case _:
+                certificate_id = finder.find(entry)
+                if certificate_id is None:
+                    return
+                self.journal.found(entry, certificate_id)
+                if entry.kind is Kind.CA:
+                    self._delete_ca(certificate_id)
+                else:
+                    self._delete_certificate(certificate_id)
+
+    def _delete_ca(self, certificate_id: str) -> None:
+        iot = self.place.iot
+        iot.update_ca_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+        self._patiently(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
+
+    def _delete_certificate(self, certificate_id: str) -> None:
+        iot, arn = self.place.iot, self.place.certificate_arn(certificate_id)
+        status = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["status"]
+        if status == "ACTIVE":
+            iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+        for thing in _names(iot.list_principal_things(principal=arn)["things"], self._ours(Kind.THING)):
+            iot.detach_thing_principal(thingName=thing, principal=arn)
+        attached = [one["policyName"] for one in iot.list_attached_policies(target=arn)["policies"]]
+        for policy in _names(attached, self._ours(Kind.POLICY)):
+            iot.detach_policy(policyName=policy, target=arn)
+        self._patiently(lambda: iot.delete_certificate(certificateId=certificate_id))
+
+    def _ours(self, kind: Kind) -> set[str]:
+        return {entry.name for entry in self._entries(kind)}
+
+    def _patiently(self, delete: Callable[[], Any]) -> None:
+        """Delete, again and again while something is still attached; what is not there is deleted.
+
+        Raises botocore's errors.
+        """
+        waited = 0.0
+        while True:
+            try:
+                delete()
+            except ClientError as error:
+                if is_missing(error):
+                    return
+                if error.response["Error"].get("Code") not in _NOT_YET or waited >= _DETACHED_WITHIN:
+                    raise
+            else:
+                return
+            self.sleep(_LOOK_EVERY)
+            waited += _LOOK_EVERY
+
+
+def _names(found: Sequence[str], ours: set[str]) -> list[str]:
+    """Of what is attached, what the journal names: another's stays, and AWS then refuses to delete the certificate."""
+    return [name for name in found if name in ours]
