@@ -53,12 +53,12 @@ def prove(
 ) -> None:
     """Find out in one or two accounts of your own what AWS does where its documentation does not say.
 
-    Makes CAs, devices, things and policies that live for minutes, connects real MQTT devices, and deletes everything. An
-    account that holds a jitr stack, a rule on registration events or an ACTIVE CA is refused without --sandbox. The plan,
-    its cost and its time are shown first. A journal below .prove, beside the fleet file, names each thing before it is
-    made; nothing else is changed or deleted.
+    Makes CAs, devices, things and policies that live for minutes, connects real MQTT devices, and deletes everything.
+    An account that holds a jitr stack, a rule on registration events or an ACTIVE CA is refused without --sandbox. The
+    plan, its cost and its time are shown first. A journal below .prove, beside the fleet file, names each thing before
+    it is made; nothing else is changed or deleted.
 
-    Exit code 1 when a probe failed, or AWS refuses to delete something. An answer other than assumed is none of both.
+    Exit code 1 when a probe failed, or AWS refuses to delete something; an answer other than assumed is no failure.
 
     Example: jitrctl prove --account dev --account prod --json > docs/measured/2026-12-01.json
     """

@@ -1,7 +1,7 @@
 """CAs and devices that live for one run: their keys are in memory, or in a folder that is removed at its end.
 
-Subjects are as plain as can be. The odd shapes that some real certificates have are made by writing the signed part anew
-and signing it again.
+Subjects are as plain as can be. The odd shapes that some real certificates have are made by writing the signed part
+anew and signing it again.
 """
 
 from __future__ import annotations

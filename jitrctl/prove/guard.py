@@ -1,4 +1,4 @@
-"""The only way from a probe to AWS: calls are counted, throttled ones repeated, and no change of anything but ours sent.
+"""The only way from a probe to AWS: it counts calls, repeats throttled ones, and sends no change of anything but ours.
 
 A probe has a client that looks like boto3's. Before a call that makes, changes or deletes something goes out, the
 journal must hold each thing that its parameters name, in that account and Region; else it is a fault of the probe, and
@@ -93,7 +93,8 @@ class Guard:
         value = str(parameters[target.parameter])
         named = "a certificate" if target.by is By.PEM else value[:80]
         return (
-            f"a fault of jitrctl itself: {operation.action} of {named} in {self.account}/{self.region}, which the journal "
+            f"a fault of jitrctl itself: {operation.action} of {named} in "
+            f"{self.account}/{self.region}, which the journal "
             "does not name, was not sent; please report it"
         )
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _SHARED_CALLS, _SHARED_SECONDS = 40, 10.0  # CAs, listeners, looking around
-_CLEANING_CALLS = 6  # for each thing, about
 _LONGEST = 60  # characters of what was found, in the table
 
 
@@ -34,11 +33,8 @@ def plan(run_id: str, labels: Sequence[str], probes: Sequence[Probe], left_out: 
     ]
     lines += [f"  {probe.name}: {probe.makes}" for probe in probes]
     lines += [f"  left out: {one.probe.name}: {one.why}" for one in left_out]
-    return [
-        *lines,
-        f"At most {calls} calls of AWS APIs, and as many again to clean; about {minutes} min; less than ${dollars:.2f}. "
-        "Everything is deleted at the end. A registration code that AWS makes is kept.",
-    ]
+    cost = f"At most {calls} calls of AWS APIs, and as many again to clean; about {minutes} min; under ${dollars:.2f}."
+    return [*lines, cost, "Everything is deleted at the end. A registration code that AWS makes is kept."]
 
 
 def rows(outcome: Outcome) -> list[dict[str, str]]:

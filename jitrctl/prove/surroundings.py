@@ -27,7 +27,8 @@ def refuse_production(places: Sequence[Place]) -> None:
     found = [f"{place.label} has {what}" for place in places for what in occupants(place)]
     if found:
         raise Refused(
-            f"{'; '.join(found)}: this looks like an account that is in use, so nothing was made; take another account, "
+            f"{'; '.join(found)}: this looks like an account that is in use, so nothing was made; "
+            f"take another account, "
             "or say --sandbox if this one is meant for trying things"
         )
 

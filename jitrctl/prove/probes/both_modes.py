@@ -28,7 +28,8 @@ def run(run: Run) -> Mapping[str, Json]:
 
 PROBE = Probe(
     name="both-modes",
-    question="Do DEFAULT in one account and SNI_ONLY in another work for one CA in one Region, with one device in both?",
+    question="Do DEFAULT in one account and SNI_ONLY in another work for one CA in one Region, with one "
+    "device in both?",
     method="Registers the run's DEFAULT CA as SNI_ONLY in the second account; one device connects to both.",
     expects=(
         Expectation(

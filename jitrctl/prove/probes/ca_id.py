@@ -39,7 +39,8 @@ PROBE = Probe(
         Expectation(
             what="device's id",
             assumed=SHA256,
-            otherwise="a device has another id in each account: verdicts, the hub and `jitrctl device where` look for it "
+            otherwise="a device has another id in each account: verdicts, the hub and `jitrctl device where` "
+            "look for it "
             "under the wrong one",
         ),
     ),

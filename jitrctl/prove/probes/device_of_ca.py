@@ -52,7 +52,8 @@ def _expected(mode: str) -> tuple[Expectation, ...]:
 
 PROBE = Probe(
     name="device-of-ca",
-    question="Is a device under an SNI_ONLY CA described with its CA and mode, and listed under it, as one under DEFAULT?",
+    question="Is a device under an SNI_ONLY CA described with its CA and mode, and listed under it, as one "
+    "under DEFAULT?",
     method="Has a device register under each mode, describes it, and lists its CA's certificates.",
     expects=(*_expected(DEFAULT), *_expected(SNI_ONLY)),
     run=run,

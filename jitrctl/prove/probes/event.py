@@ -87,7 +87,8 @@ def _expected(mode: str) -> tuple[Expectation, ...]:
         Expectation(
             what=f"fields, {mode}",
             assumed=FIELDS,
-            otherwise="the rule's WHERE and `register` read certificateId, certificateStatus and awsAccountId: if one of "
+            otherwise="the rule's WHERE and `register` read certificateId, certificateStatus and awsAccountId: "
+            "if one of "
             "those is missing, no device is activated; more fields do no harm",
         ),
         Expectation(
@@ -111,7 +112,8 @@ def _expected(mode: str) -> tuple[Expectation, ...]:
         Expectation(
             what=f"creationDate beside it, {mode}",
             assumed=Within(most=1, unit="ms"),
-            otherwise="a decision belongs to one creationDate, which jitr takes from DescribeCertificate alone: cosmetic",
+            otherwise="a decision belongs to one creationDate, which jitr takes from DescribeCertificate "
+            "alone: cosmetic",
         ),
         Expectation(what=f"first event's bytes, {mode}", assumed=Recorded(), otherwise=""),
         Expectation(what=f"repeated event's bytes, {mode}", assumed=Recorded(), otherwise=""),

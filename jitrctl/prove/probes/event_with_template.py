@@ -73,7 +73,8 @@ PROBE = Probe(
         Expectation(
             what="registered",
             assumed=True,
-            otherwise="a CA with a template registers no certificate that jitr could see: `ca plan` is right to refuse it",
+            otherwise="a CA with a template registers no certificate that jitr could see: `ca plan` is right "
+            "to refuse it",
         ),
         Expectation(
             what="event",

@@ -36,7 +36,8 @@ def _attach(device: Registered, thing: str, kind: str) -> None:
 PROBE = Probe(
     name="exclusive",
     question="What does AttachThingPrincipal answer when an exclusive attachment is repeated, changed, or conflicts?",
-    method="Attaches a device exclusively to a thing, then again, not exclusively, to another thing; and a second device.",
+    method="Attaches a device exclusively to a thing, then again, not exclusively, to another thing; and a "
+    "second device.",
     expects=(
         Expectation(
             what="attached again",
@@ -51,7 +52,8 @@ PROBE = Probe(
         Expectation(
             what="attached to another thing",
             assumed="InvalidRequestException",
-            otherwise="`register` takes another error for a failure of AWS, and tries it again; if it is accepted, a device "
+            otherwise="`register` takes another error for a failure of AWS, and tries it again; if it is "
+            "accepted, a device "
             "can have two things",
         ),
         Expectation(

@@ -36,7 +36,8 @@ PROBE = Probe(
         Expectation(
             what="expired",
             assumed=True,
-            otherwise="`register` never sees an expired certificate at its first CONNECT: EXPIRED is then only reached by "
+            otherwise="`register` never sees an expired certificate at its first CONNECT: EXPIRED is then only "
+            "reached by "
             "certificates that expire while they are pending",
             switch="registers_outside_validity",
             to_switch=bool,
@@ -44,7 +45,8 @@ PROBE = Probe(
         Expectation(
             what="not yet valid",
             assumed=True,
-            otherwise="a device whose clock is right and whose certificate begins later is not held (NOT_YET_VALID): it "
+            otherwise="a device whose clock is right and whose certificate begins later is not held "
+            "(NOT_YET_VALID): it "
             "registers when its time has come",
         ),
     ),

@@ -34,7 +34,8 @@ PROBE = Probe(
         Expectation(
             what="INACTIVE to PENDING_ACTIVATION",
             assumed="InvalidRequestException",
-            otherwise="if it is accepted, an operator could have a device registered anew in the console: the sweep would "
+            otherwise="if it is accepted, an operator could have a device registered anew in the console: the "
+            "sweep would "
             "take it up; jitr itself never asks for it",
         ),
     ),

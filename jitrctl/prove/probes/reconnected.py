@@ -45,7 +45,8 @@ PROBE = Probe(
         Expectation(
             what="the end to an accepted CONNECT",
             assumed=Within(most=10),
-            otherwise="DeleteConnection keeps a device out for a while: better than assumed; INACTIVE first stays right",
+            otherwise="DeleteConnection keeps a device out for a while: better than assumed; INACTIVE first "
+            "stays right",
         ),
     ),
     run=run,

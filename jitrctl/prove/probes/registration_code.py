@@ -28,7 +28,8 @@ PROBE = Probe(
         Expectation(
             what="same code in two Regions",
             assumed=False,
-            otherwise="one verification certificate serves all Regions of an account: `jitrctl ca csr` asks for more than "
+            otherwise="one verification certificate serves all Regions of an account: `jitrctl ca csr` asks "
+            "for more than "
             "is needed",
         ),
     ),

@@ -28,7 +28,8 @@ PROBE = Probe(
         Expectation(
             what="second account in DEFAULT mode",
             assumed="ResourceAlreadyExistsException",
-            otherwise="`jitrctl ca apply` explains the wrong error; if it is accepted, DEFAULT needs no check in fleet.toml",
+            otherwise="`jitrctl ca apply` explains the wrong error; if it is accepted, DEFAULT needs no check "
+            "in fleet.toml",
         ),
     ),
     run=run,

@@ -31,12 +31,14 @@ def run(run: Run) -> Mapping[str, Json]:
 PROBE = Probe(
     name="session-ends",
     question="How many seconds after its certificate left ACTIVE does a session end?",
-    method="Connects an active device, sets its certificate INACTIVE, and waits for the broker to close, at most 15 minutes.",
+    method="Connects an active device, sets its certificate INACTIVE, and waits for the broker to close, at "
+    "most 15 minutes.",
     expects=(
         Expectation(
             what="INACTIVE to the session's end",
             assumed=Within(most=300),
-            otherwise="`jitrctl device revoke` without `--disconnect` leaves a device connected for longer than the docs say",
+            otherwise="`jitrctl device revoke` without `--disconnect` leaves a device connected for longer "
+            "than the docs say",
             switch="session_seconds",
             to_switch=lambda found: float(found) if isinstance(found, int | float) else 900.0,
         ),

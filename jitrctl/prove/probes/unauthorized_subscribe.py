@@ -31,7 +31,8 @@ PROBE = Probe(
         Expectation(
             what="unauthorized SUBSCRIBE",
             assumed="closed",
-            otherwise="docs/devices.md must tell firmware to read the SUBACK; if it is granted, the policy does not hold",
+            otherwise="docs/devices.md must tell firmware to read the SUBACK; if it is granted, the policy "
+            "does not hold",
         ),
     ),
     run=run,
