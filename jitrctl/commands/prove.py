@@ -186,8 +186,10 @@ def _list(scope: Scope) -> None:
 
 def _show(outcome: Outcome, left_out: Sequence[NotAnswered]) -> None:
     if outcome.answers:
-        out.print(table(report.rows(outcome)))
-    out.print()
+        if rows := report.rows(outcome):
+            out.print(table(rows))
+        for line in report.notes(outcome):
+            out.print(line, markup=False, soft_wrap=True)
     for one in (*left_out, *(one for one in outcome.not_answered if not one.failed)):
         what = f" ({one.what})" if one.what else ""
         out.print(f"not answered: {one.probe.name}{what}: {one.why}", markup=False, soft_wrap=True)

@@ -94,6 +94,11 @@ class Answer:
     def as_assumed(self) -> bool:
         return self.expectation.holds(self.found)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether nothing was assumed."""
+        return isinstance(self.expectation.assumed, Recorded)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotAnswered:

@@ -7,8 +7,6 @@ import math
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from jitrctl.prove.probe import Recorded
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -38,16 +36,32 @@ def plan(run_id: str, labels: Sequence[str], probes: Sequence[Probe], left_out: 
 
 
 def rows(outcome: Outcome) -> list[dict[str, str]]:
-    """The table: assumed, found, so what."""
+    """The table: assumed, found, so what; for another answer, the number of its note."""
+    notes = iter(range(1, len(outcome.answers) + 1))
     return [
         {
             "probe": answer.probe.name,
             "looked at": answer.expectation.what,
             "assumed": _shown(answer.expectation.assumed),
             "found": _shown(answer.found),
-            "so what": _so_what(answer.as_assumed, answer.expectation),
+            "so what": "as assumed" if answer.as_assumed else f"see ({next(notes)})",
         }
         for answer in outcome.answers
+        if not answer.is_recorded
+    ]
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """What answers other than assumed mean, numbered as in the table; then what is kept without an assumption."""
+    different = [answer for answer in outcome.answers if not answer.as_assumed]
+    lines = [
+        f"({number}) {answer.probe.name}, {answer.expectation.what}: {answer.expectation.otherwise}"
+        for number, answer in enumerate(different, start=1)
+    ]
+    return lines + [
+        f"{answer.probe.name}, {answer.expectation.what}: {answer.found}"
+        for answer in outcome.answers
+        if answer.is_recorded
     ]
 
 
@@ -109,12 +123,6 @@ def _without_accounts(found: dict[str, Any], run: Run) -> dict[str, Any]:
     for number, place in enumerate(run.places, start=1):
         text = text.replace(place.account, f"<account {number}>")
     return dict(json.loads(text))
-
-
-def _so_what(as_assumed: bool, expectation: Any) -> str:  # noqa: FBT001 -- of one caller
-    if isinstance(expectation.assumed, Recorded):
-        return "kept"
-    return "as assumed" if as_assumed else str(expectation.otherwise)
 
 
 def _shown(value: Any) -> str:
