@@ -19,6 +19,8 @@ from simulation import Account, Authority, Aws, Clock, NotModelled
 from simulation.aws import DEFAULT_CONFIG
 from simulation.faults import ServiceError
 
+# The real call, the account's id, the parameters → the answer.
+Lie = Callable[[Callable[..., Any], str, dict[str, Any]], Any]
 REGION, OTHER_REGION = "eu-central-1", "us-east-1"
 IDS = {"dev": "111111111111", "prod": "222222222222"}
 CALLER = "jitrctl"
@@ -46,6 +48,7 @@ class Extra:
 class Access:
     """In place of jitrctl.access.Access."""
 
+    world: "World"
     account: Account
     extra: Extra
     caller: str
@@ -54,7 +57,23 @@ class Access:
     def client(self, service: Any, config: Any = None) -> Any:
         if service in ("iam", "cloudformation"):
             return self.extra
-        return self.account.client(service, caller=CALLER, config=config or DEFAULT_CONFIG)
+        client = self.account.client(service, caller=CALLER, config=config or DEFAULT_CONFIG)
+        return _Lying(client, self.account.id, self.world.lies)
+
+
+@dataclass
+class _Lying:
+    """A client whose answers a test may replace."""
+
+    client: Any
+    account: str
+    lies: dict[str, "Lie"]
+
+    def __getattr__(self, method: str) -> Any:
+        call = getattr(self.client, method)
+        if method not in self.lies:
+            return call
+        return lambda **parameters: self.lies[method](call, self.account, parameters)
 
 
 @dataclass
@@ -117,8 +136,9 @@ class SimulatedDevices:
         self, identity: Identity, client_id: str, *, sni: bool = True, alone: bool = False
     ) -> SimulatedSession | str:
         self.world.on_connect(self.account, client_id)
-        if not self.world.admits(sni=sni, alone=alone, identity=identity):
+        if not self.world.admits(self.account.id, identity, sni, alone):
             return "closed"
+        sni = sni or self.world.takes_no_sni
         answer = self.account.connect(identity.certificate, client_id=client_id, sni=sni)
         if answer == "refused":
             return "closed"
@@ -151,7 +171,9 @@ class World:
     unauthorized_subscribe: Subscribed = "closed"
     endpoint_error: Exception | None = None
     on_connect: Callable[[Account, str], None] = lambda *_: None
-    admits: Callable[..., bool] = lambda **_: True
+    admits: Callable[[str, Identity, bool, bool], bool] = lambda *_: True  # account, identity, sni, alone
+    takes_no_sni: bool = False
+    lies: dict[str, "Lie"] = field(default_factory=dict)
     tamper_with_event: Callable[[str], str] = lambda text: text
 
     def __post_init__(self) -> None:
@@ -218,7 +240,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
     def opened(account: Any, region: str, *_: Any) -> Access:
         caller = f"arn:aws:sts::{account.id}:assumed-role/operator/ann"
-        return Access(made.account(account.name, region), made.extras[account.name], caller)
+        return Access(made, made.account(account.name, region), made.extras[account.name], caller)
 
     monkeypatch.setattr(stages, "open_access", opened)
     monkeypatch.setattr(
