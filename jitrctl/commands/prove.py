@@ -101,7 +101,8 @@ def _prove(
         private = stack.enter_context(TemporaryDirectory(prefix=journal.run))
         places = tuple(_open(stage, journal, Path(private), time) for stage in stages)
         if not sandbox:
-            refuse_production(places)
+            left = (entry.ids for one in earlier for entry in one.entries)
+            refuse_production(places, frozenset().union(*left))
         for place in places:
             place.devices.check()
         plan = [

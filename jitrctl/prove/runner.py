@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jitrctl.errors import JitrctlError
+from jitrctl.errors import JitrctlError, Unusable
 from jitrctl.explaining import DENIED, explain
 from jitrctl.local.errors import LocalAwsError
 from jitrctl.prove.cleaning import Cleaner
@@ -91,12 +91,12 @@ def choose(
 ) -> tuple[tuple[Probe, ...], tuple[NotAnswered, ...]]:
     """The probes to carry out, and those that are left out, each with why; `cannot` is what this place cannot answer.
 
-    Raises JitrctlError when a name is no probe's.
+    Raises Unusable when a name is no probe's.
     """
     known = [probe.name for probe in probes]
     for name in only:
         if name not in known:
-            raise JitrctlError(f"there is no probe {name}: there are {', '.join(known)}")
+            raise Unusable(f"there is no probe {name}: there are {', '.join(known)}")
     chosen, left_out = [], []
     for probe in probes:
         if only and probe.name not in only:

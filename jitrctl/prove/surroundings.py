@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 _STACKS = "jitr-"
 
 
-def refuse_production(places: Sequence[Place]) -> None:
-    """Refuse accounts in which somebody works.
+def refuse_production(places: Sequence[Place], ours: frozenset[str]) -> None:
+    """Refuse accounts in which somebody works; `ours` are the ids of CAs that earlier runs left.
 
     Raises Refused with everything that was found; botocore's errors.
     """
-    found = [f"{place.label} has {what}" for place in places for what in occupants(place)]
+    found = [f"{place.label} has {what}" for place in places for what in occupants(place, ours)]
     if found:
         raise Refused(
             f"{'; '.join(found)}: this looks like an account that is in use, so nothing was made; "
@@ -33,7 +33,7 @@ def refuse_production(places: Sequence[Place]) -> None:
         )
 
 
-def occupants(place: Place) -> Iterator[str]:
+def occupants(place: Place, ours: frozenset[str]) -> Iterator[str]:
     """What says that the account is in use, each in words.
 
     Raises botocore's errors.
@@ -44,7 +44,8 @@ def occupants(place: Place) -> Iterator[str]:
     for rule in _rules(place):
         if meets(rule.get("topicPattern") or "", registered_topic("0" * 64)) or _is_for_one_ca(rule):
             yield f"the topic rule {rule['ruleName']} on registration events"
-    registering = sum(1 for one in _pages(place, "list_ca_certificates", "certificates") if one["status"] == "ACTIVE")
+    cas = _pages(place, "list_ca_certificates", "certificates")
+    registering = sum(one["status"] == "ACTIVE" and one["certificateId"] not in ours for one in cas)
     if registering:
         yield "an ACTIVE CA" if registering == 1 else f"{registering} ACTIVE CAs"
 

@@ -200,8 +200,7 @@ def _modes(mode: str) -> dict[tuple[str, str], Tell]:
         ("event", f"creationDate beside it, {mode}"): event(
             mode,
             lambda found: (
-                found
-                | {"certificateRegistrationTimestamp": str(int(found["certificateRegistrationTimestamp"]) + 5000)}
+                found | {"certificateRegistrationTimestamp": str(int(found["certificateRegistrationTimestamp"]) + 5000)}
             ),
             first=False,
         ),
@@ -225,7 +224,7 @@ LIES: dict[tuple[str, str], Tell] = {
     ("no-sni", "registered without SNI, DEFAULT"): turned_away(lambda _, __, sni, *___: not sni),
     ("no-sni", "registered without SNI, SNI_ONLY"): lambda world, _: setattr(world, "takes_no_sni", True),
     ("both-modes", "SNI_ONLY beside DEFAULT"): instead(
-        "register_ca_certificate", lambda said, where, _: _NO if said["certificateMode"] == SNI_ONLY else None
+        "register_ca_certificate", lambda said, _, __: _NO if said["certificateMode"] == SNI_ONLY else None
     ),
     ("second-default", "second account in DEFAULT mode"): instead(
         "register_ca_certificate", lambda _, where, __: _NO if where == ACCOUNT_OF[SNI_ONLY] else None
@@ -234,7 +233,7 @@ LIES: dict[tuple[str, str], Tell] = {
     ("outside-validity", "not yet valid"): named("early"),
     **{("odd-shapes", shape): odd(number) for number, shape in enumerate(ODD_SHAPES)},
     ("revoked", "REVOKED to INACTIVE"): instead(
-        "update_certificate", lambda said, _, number: _NO if number == 2 else None
+        "update_certificate", lambda _, __, number: _NO if number == 2 else None
     ),
     ("revoked", "REVOKED to ACTIVE"): undocumented(revoked_may_become_active=True),
     ("pending-set", "INACTIVE to PENDING_ACTIVATION"): settable,
@@ -263,7 +262,9 @@ LIES: dict[tuple[str, str], Tell] = {
     ),
     ("event-with-template", "registered"): named("template"),
     ("event-with-template", "event"): published_with_template,
-    ("template-removed", "template"): instead("update_ca_certificate", lambda _, __, number: {} if number == 1 else None),
+    ("template-removed", "template"): instead(
+        "update_ca_certificate", lambda _, __, number: {} if number == 1 else None
+    ),
     ("template-removed", "auto-registration"): changed(
         "describe_ca_certificate", _described({"autoRegistrationStatus": "DISABLE"})
     ),

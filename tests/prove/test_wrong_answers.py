@@ -12,10 +12,7 @@ _BY_NAME = {probe.name: probe for probe in PROBES}
 
 def test_a_wrong_answer_is_injected_for_everything_that_is_assumed() -> None:
     assumed = {
-        (probe.name, one.what)
-        for probe in PROBES
-        for one in probe.expects
-        if not isinstance(one.assumed, Recorded)
+        (probe.name, one.what) for probe in PROBES for one in probe.expects if not isinstance(one.assumed, Recorded)
     }
 
     assert set(LIES) == assumed
