@@ -33,7 +33,7 @@ _CLEANING = _DELETING | {
 # Probes that make every call.
 _CALLING_ALL = tuple(
     word
-    for name in ("ca-id", "device-of-ca", "event", "outside-validity", "exclusive", "reconnected", "template-removed")
+    for name in ("ca-id", "device-of-ca", "event", "no-sni", "exclusive", "reconnected", "template-removed")
     for word in ("--only", name)
 )
 
