@@ -14,7 +14,8 @@ demo: setup
 test: check
 	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
-# All pairs of acts that meet, every schedule with one switch (tests/survival/explorer.py); and the mutants.
+# All pairs of acts that meet, every schedule with one switch (tests/survival/explorer.py); the mutants; and the failure
+# matrix under what was measured on AWS, for each file of docs/measured.
 test-deep: setup
 	$(BIN)/pytest --numprocesses 2 -m deep tests/survival
 
@@ -70,13 +71,15 @@ wheels: setup
 	$(BIN)/python -m infra.wheels
 
 # Put a real run of the demo into the README, the failure matrix's table into docs/how-it-works.md, real output into
-# docs/runbook.md, and the contract tests' differences into docs/divergences.md.
+# docs/runbook.md, the contract tests' differences into docs/divergences.md, and a real run of `jitrctl prove` on the
+# local AWS into docs/prove.md.
 docs: setup
 	$(BIN)/python docs/transcript.py
 	$(BIN)/python docs/outcomes.py
 	$(BIN)/python docs/cli.py
 	$(BIN)/python docs/runbook.py
 	$(BIN)/python docs/differences.py
+	$(BIN)/python docs/prove.py
 
 # Take the newest versions that pyproject.toml allows; look at the difference before committing it.
 lock:

@@ -1,6 +1,7 @@
 """Two empty accounts in the simulation, in which `jitrctl prove` is run; and what can be done to it there."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 
 from jitrctl import stages
 from jitrctl.__main__ import main
-from jitrctl.prove import journal, opening
+from jitrctl.prove import opening
 from jitrctl.prove.certificates import Identity
 from jitrctl.prove.devices import Subscribed
 from simulation import Account, Authority, Aws, Clock, NotModelled
@@ -248,7 +249,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     )
     monkeypatch.setattr(opening, "RealTime", lambda: SimulatedTime(made.aws.clock))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(journal.os, "fsync", lambda _: None)  # half of the time; test_journal.py has the real one
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # half of the time; test_journal.py has the real one
     yield made
     made.aws.fault = None
 

@@ -84,7 +84,7 @@ def test_ctrl_c_at_a_call_leaves_nothing(
 ) -> None:
     at = calls_of(world, *SOME).index(operation) + 1
     before = world.calls
-    world.aws.fault = struck(at, KeyboardInterrupt, moment, for_good=False)  # type: ignore[assignment]
+    world.aws.fault = struck(at, KeyboardInterrupt, moment, for_good=False)
 
     code, said = world.say(*BOTH, *SOME)
 
@@ -120,7 +120,7 @@ def test_ctrl_c_at_a_connect_and_while_waiting_leaves_nothing(
 
 def test_a_second_ctrl_c_leaves_it_to_clean(world: World, stranger: list[str]) -> None:
     calls = calls_of(world, *SOME)
-    world.aws.fault = struck(calls.index("DeleteCertificate") + 1, KeyboardInterrupt, "before", for_good=False)  # type: ignore[assignment]
+    world.aws.fault = struck(calls.index("DeleteCertificate") + 1, KeyboardInterrupt, "before", for_good=False)
 
     code, said = world.say(*BOTH, *SOME)
     assert code == 130
@@ -140,7 +140,7 @@ def test_a_sigkill_at_any_call_leaves_what_clean_finds(
     total = len(calls_of(world, *SOME))
     at = 6 + part * (total - 6) // 10
     moment: Moment = "after" if part % 2 else "before"
-    world.aws.fault = struck(at, Died, moment, for_good=True)  # type: ignore[assignment]
+    world.aws.fault = struck(at, Died, moment, for_good=True)
     with pytest.raises(Died):
         world.say(*BOTH, *SOME)
     left = len(world.left()) - len(stranger)
@@ -157,7 +157,7 @@ def test_a_sigkill_at_any_call_leaves_what_clean_finds(
 
 
 def test_the_next_run_cleans_what_a_sigkill_left(world: World, stranger: list[str]) -> None:
-    world.aws.fault = struck(60, Died, "after", for_good=True)  # type: ignore[assignment]
+    world.aws.fault = struck(60, Died, "after", for_good=True)
     with pytest.raises(Died):
         world.say(*BOTH, *SOME)
     assert len(world.left()) > len(stranger)

@@ -50,6 +50,7 @@ def test_every_operation_and_every_parameter_that_names_something_is_boto3s() ->
         model = session.get_service_model(service).operation_model(name)
         assert xform_name(name)
         for target in operation.targets:
+            assert model.input_shape
             assert target.parameter in model.input_shape.members, (name, target)
         if not name.startswith(("Describe", "Get", "List")):
             assert operation.targets, f"{name} changes something: say what"
