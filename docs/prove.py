@@ -79,6 +79,7 @@ def _run(more: list[str], *, at: int = 0, by: signal.Signals | None = None) -> s
             lines.append(line.rstrip())
             if by and line.startswith(f"{at} of "):
                 process.send_signal(by)
+                by = None
     return "\n".join(lines).strip()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,6 +78,12 @@ def prove(
             if error.response["Error"].get("Code") in DENIED:
                 raise Refused(f"{explain(error)}; policies/operators/prove.json has all that is needed") from error
             raise
+        except KeyboardInterrupt:  # where nothing is made, or once more while cleaning was about to begin
+            left = sum(len(journal.entries) for journal in journals.earlier(folder))
+            what = (
+                f"the journals name {left} things: `jitrctl prove --clean` deletes them" if left else "nothing is left"
+            )
+            raise Interrupted(f"interrupted; {what}") from None
 
 
 def _prove(
@@ -224,7 +231,9 @@ def _count(left: Sequence[Entry]) -> str:
 
 
 def _tell(text: str) -> None:
-    err.print(f"{text} …", style="dim", markup=False, soft_wrap=True)
+    """Say how far it is; not through rich, which says a line again when Ctrl-C comes within it."""
+    sys.stderr.write(f"{text} …\n")
+    sys.stderr.flush()
 
 
 @contextmanager

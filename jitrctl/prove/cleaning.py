@@ -1,7 +1,8 @@
 """Deletes what a journal names, and nothing else; what AWS refuses to delete stays in the journal, with why.
 
-Certificates go first, detached from what the journal names; then things, policies, CAs and roles. Registration codes
-are never touched: they are the account's, and DEFAULT mode needs the one that is there.
+Certificates go first, detached from what the journal names; then things, policies and CAs; then what feeds a function,
+the function, queues and roles. Registration codes are never touched: they are the account's, and DEFAULT mode needs the
+one that is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from jitrctl.errors import JitrctlError
 from jitrctl.explaining import explain, is_missing
 from jitrctl.prove.finding import Finder
 from jitrctl.prove.journal import Kind
+from jitrctl.prove.run import ROLE_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from jitrctl.prove.run import Place
 
 # Certificates before what is attached to them, and before their CAs; CAs before the role that one may name.
-_ORDER = (Kind.CERTIFICATE, Kind.THING, Kind.POLICY, Kind.CA, Kind.ROLE)
+_ORDER = (
+    *(Kind.CERTIFICATE, Kind.THING, Kind.POLICY, Kind.CA),
+    *(Kind.MAPPING, Kind.FUNCTION, Kind.QUEUE, Kind.ROLE),
+)
 _DETACHED_WITHIN, _LOOK_EVERY = 60.0, 2.0  # seconds; detaching is asynchronous (aws-facts §5)
-_NOT_YET = frozenset({"DeleteConflictException", "InvalidRequestException", "DeleteConflict"})
+_NOT_YET = frozenset({"DeleteConflictException", "InvalidRequestException", "DeleteConflict", "ResourceInUseException"})
 
 
 @dataclass(kw_only=True)
@@ -67,7 +72,16 @@ class Cleaner:
             case Kind.POLICY:
                 self._patiently(lambda: iot.delete_policy(policyName=entry.name))
             case Kind.ROLE:
-                self._patiently(lambda: self.place.client("iam").delete_role(RoleName=entry.name))
+                iam = self.place.client("iam")
+                self._patiently(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
+                self._patiently(lambda: iam.delete_role(RoleName=entry.name))
+            case Kind.MAPPING:
+                self._delete_mappings(entry)
+            case Kind.FUNCTION:
+                self._patiently(lambda: self.place.client("lambda").delete_function(FunctionName=entry.name))
+            case Kind.QUEUE:
+                sqs = self.place.client("sqs")
+                self._patiently(lambda: sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=entry.name)["QueueUrl"]))
             case _:
                 certificate_id = finder.find(entry)
                 if certificate_id is None:
@@ -77,6 +91,19 @@ class Cleaner:
                     self._delete_ca(certificate_id)
                 else:
                     self._delete_certificate(certificate_id)
+
+    def _delete_mappings(self, entry: Entry) -> None:
+        """What feeds the function of that name: its ids are only known from AWS."""
+        function = self.place.client("lambda")
+        try:
+            found = function.list_event_source_mappings(FunctionName=entry.name)["EventSourceMappings"]
+        except ClientError as error:
+            if is_missing(error):
+                return
+            raise
+        for one in found:
+            self.journal.found(entry, one["UUID"])
+            self._patiently(lambda uuid=one["UUID"]: function.delete_event_source_mapping(UUID=uuid))  # type: ignore[misc]
 
     def _delete_ca(self, certificate_id: str) -> None:
         iot = self.place.iot

@@ -80,6 +80,8 @@ class Guard:
         match target.by:
             case By.NAME:
                 return any(entry.name == value for entry in ours)
+            case By.URL:
+                return value.rpartition("/")[2] in {entry.name for entry in ours}
             case By.PEM:
                 return any(entry.pem is not None and same_certificate(entry.pem, value) for entry in ours)
             case By.ARN:

@@ -37,6 +37,9 @@ class Kind(Enum):
     POLICY = "policy"
     THING = "thing"
     ROLE = "role"
+    QUEUE = "queue"
+    FUNCTION = "function"
+    MAPPING = "event source mapping"  # has a function's name
 
 
 @dataclass(kw_only=True, eq=False)

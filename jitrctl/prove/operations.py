@@ -19,6 +19,7 @@ class By(Enum):
     ID = "id"
     PEM = "pem"
     ARN = "arn"  # of a certificate
+    URL = "url"  # of a queue
     CLIENT = "client"  # an MQTT client id, which begins with the run's id
 
 
@@ -56,6 +57,9 @@ _THING = Target(parameter="thingName", by=By.NAME, kind=Kind.THING)
 _PRINCIPAL = Target(parameter="principal", by=By.ARN)
 _ROLE = Target(parameter="RoleName", by=By.NAME, kind=Kind.ROLE)
 
+_QUEUE = Target(parameter="QueueUrl", by=By.URL, kind=Kind.QUEUE)
+_FUNCTION = Target(parameter="FunctionName", by=By.NAME, kind=Kind.FUNCTION)
+
 _ALL = [
     *_reads(
         "cloudformation:DescribeStacks",
@@ -69,6 +73,10 @@ _ALL = [
         "iot:ListCertificatesByCA",
         "iot:ListPrincipalThings",
         "iot:ListTopicRules",
+        "lambda:GetFunctionConfiguration",
+        "lambda:ListEventSourceMappings",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
     ),
     _changes("iot:RegisterCACertificate", Target(parameter="caCertificate", by=By.PEM, kind=Kind.CA)),
     _changes("iot:UpdateCACertificate", _CA),
@@ -87,6 +95,16 @@ _ALL = [
     Operation(service="iot-data", action="iot:DeleteConnection", targets=(Target(parameter="clientId", by=By.CLIENT),)),
     _changes("iam:CreateRole", _ROLE),
     _changes("iam:DeleteRole", _ROLE),
+    _changes("iam:PutRolePolicy", _ROLE),
+    _changes("iam:DeleteRolePolicy", _ROLE),
+    _changes("sqs:CreateQueue", Target(parameter="QueueName", by=By.NAME, kind=Kind.QUEUE)),
+    _changes("sqs:DeleteQueue", _QUEUE),
+    _changes("sqs:SendMessage", _QUEUE),
+    _changes("sqs:ReceiveMessage", _QUEUE),
+    _changes("lambda:CreateFunction", _FUNCTION),
+    _changes("lambda:DeleteFunction", _FUNCTION),
+    _changes("lambda:CreateEventSourceMapping", Target(parameter="FunctionName", by=By.NAME, kind=Kind.MAPPING)),
+    _changes("lambda:DeleteEventSourceMapping", Target(parameter="UUID", by=By.ID, kind=Kind.MAPPING)),
 ]
 # By service and by boto3's name of the operation, which is found in botocore's own way.
 OPERATIONS = {(one.service, one.action.partition(":")[2]): one for one in _ALL}

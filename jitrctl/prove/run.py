@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT, SNI_ONLY = "DEFAULT", "SNI_ONLY"
+ROLE_POLICY = "run"  # the one inline policy that a role of a run may have
 LOOK_EVERY = 1.0  # seconds; AWS IoT takes one CONNECT a second of a client id
 _REGISTERED_WITHIN = 30.0  # seconds after its CONNECT
 _EVENT_WITHIN = 20.0
@@ -270,20 +271,26 @@ class Run:
     # Other things
 
     def thing(self, place: Place) -> str:
-        name = self.name("thing")
-        self.journal.add(Entry(account=place.account, region=place.region, kind=Kind.THING, name=name))
+        name = self.planned(place, Kind.THING, "thing")
         place.iot.create_thing(thingName=name)
         return name
 
-    def role(self, place: Place) -> str:
-        """A role for AWS IoT that may do nothing; its ARN."""
-        name = self.name("role")
-        self.journal.add(Entry(account=place.account, region=place.region, kind=Kind.ROLE, name=name))
-        trust = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        answer = place.client("iam").create_role(
-            RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        )
+    def role(self, place: Place, service: str = "iot", *statements: Mapping[str, Any]) -> str:
+        """A role for an AWS service that may do what the statements say; its ARN."""
+        name = self.planned(place, Kind.ROLE, "role")
+        trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        answer = place.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=_document(trust))
+        if statements:
+            place.client("iam").put_role_policy(
+                RoleName=name, PolicyName=ROLE_POLICY, PolicyDocument=_document(*statements)
+            )
         return str(answer["Role"]["Arn"])
+
+    def planned(self, place: Place, kind: Kind, what: str) -> str:
+        """A name for what is about to be made, which is in the journal."""
+        name = self.name(what)
+        self.journal.add(Entry(account=place.account, region=place.region, kind=kind, name=name))
+        return name
 
     def wait(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
         """Look until something is there."""
@@ -325,8 +332,7 @@ class Run:
         if (place, what) not in self._policies:
             self._policies.add((place, what))
             self.journal.add(Entry(account=place.account, region=place.region, kind=Kind.POLICY, name=name))
-            document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-            place.iot.create_policy(policyName=name, policyDocument=document)
+            place.iot.create_policy(policyName=name, policyDocument=_document(*statements))
         return name
 
     def _certificate_entry(self, place: Place, kind: Kind, name: str, pem: str) -> Entry:
@@ -347,3 +353,7 @@ class Run:
                 return None
             raise
         return entry.expected_id
+
+
+def _document(*statements: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -58,10 +58,13 @@ def carry_out(
     except KeyboardInterrupt:
         outcome.interrupted = True
     finally:
-        run.close()
-        if not keep:
-            tell("cleaning")
-            clean(run.places, run.journal, outcome, time=run.time)
+        try:
+            run.close()
+            if not keep:
+                tell("cleaning")
+                clean(run.places, run.journal, outcome, time=run.time)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
         outcome.left = list(run.journal.entries)
         for place in run.places:
             outcome.calls.update(place.guard.calls)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from jitrctl.prove.certificates import Identity
 from jitrctl.prove.run import DEFAULT, SNI_ONLY
 from simulation.iot import broker, cas, certificates
+from tests.prove.functions_double import refused
 from tests.prove.proving_world import IDS, World
 
 Tell = Callable[[World, pytest.MonkeyPatch], None]
@@ -25,11 +25,6 @@ ODD_SHAPES = (
     "BOOLEAN 01",
     "NULL behind ecdsa-with-SHA256",
 )
-
-
-def refused(code: str, operation: str = "Operation") -> ClientError:
-    said: Any = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
-    return ClientError(said, operation)
 
 
 def other_ca_ids(mode: str) -> Tell:
@@ -268,6 +263,8 @@ LIES: dict[tuple[str, str], Tell] = {
     ("template-removed", "auto-registration"): changed(
         "describe_ca_certificate", _described({"autoRegistrationStatus": "DISABLE"})
     ),
+    ("loop", "the loop is stopped"): lambda world, _: setattr(world.extras["prod"], "stops_loops", False),
+    ("loop", "harmless messages stopped with it"): undocumented(loop_stops_whole_batch=False),
     ("session-ends", "INACTIVE to the session's end"): undocumented(session_seconds=600),
 }
 # What else is another answer with one of these: a lie about one thing may show in others.

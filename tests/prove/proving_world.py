@@ -19,30 +19,13 @@ from jitrctl.prove.devices import Subscribed
 from simulation import Account, Authority, Aws, Clock, NotModelled
 from simulation.aws import DEFAULT_CONFIG
 from simulation.faults import ServiceError
+from tests.prove.functions_double import Extra
 
 # The real call, the account's id, the parameters → the answer.
 Lie = Callable[[Callable[..., Any], str, dict[str, Any]], Any]
 REGION, OTHER_REGION = "eu-central-1", "us-east-1"
 IDS = {"dev": "111111111111", "prod": "222222222222"}
 CALLER = "jitrctl"
-
-
-@dataclass
-class Extra:
-    """The services that the simulation has not: roles, and the account's stacks."""
-
-    roles: set[str] = field(default_factory=set)
-    stacks: list[str] = field(default_factory=list)
-
-    def create_role(self, *, RoleName: str, **_: Any) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        self.roles.add(RoleName)
-        return {"Role": {"Arn": f"arn:aws:iam::111111111111:role/{RoleName}"}}
-
-    def delete_role(self, *, RoleName: str) -> None:  # noqa: N803
-        self.roles.remove(RoleName)
-
-    def describe_stacks(self) -> dict[str, Any]:
-        return {"Stacks": [{"StackName": name} for name in self.stacks]}
 
 
 @dataclass(frozen=True)
@@ -56,7 +39,7 @@ class Access:
     elsewhere: None = None
 
     def client(self, service: Any, config: Any = None) -> Any:
-        if service in ("iam", "cloudformation"):
+        if service in ("iam", "cloudformation", "lambda", "sqs"):
             return self.extra
         client = self.account.client(service, caller=CALLER, config=config or DEFAULT_CONFIG)
         return _Lying(client, self.account.id, self.world.lies)
@@ -180,6 +163,8 @@ class World:
     def __post_init__(self) -> None:
         # What AWS's guide says; the other answers are injected (test_wrong_answers.py).
         self.aws.undocumented.revoked_may_become_active = False
+        for name, extra in self.extras.items():
+            extra.account = self.account(name)
         (self.directory / "factory.pem").write_text(Authority.new("Factory").pem)
         self.file = self.directory / "fleet.toml"
         text = '[fleet]\nname = "acme"\n[ca.factory]\ncertificate = "factory.pem"\ncommon_name = "sensor-[0-9]{4,}"\n'
@@ -203,7 +188,7 @@ class World:
             found += [f"certificate {one}" for one in iot.certificates.by_id]
             found += [f"thing {one}" for one in iot.things.by_name]
             found += [f"policy {one}" for one in iot.policies.by_name]
-            found += [f"role {one}" for one in extra.roles]
+            found += extra.left()
         return found
 
     @property

@@ -15,13 +15,13 @@ from jitrctl.prove.operations import OPERATIONS
 from jitrctl.prove.probes import PROBES
 from jitrctl.prove.run import Run
 from simulation import Authority, Call, Died, Fault, Moment
-from tests.prove.lies import refused
+from tests.prove.functions_double import refused
 from tests.prove.proving_world import BOTH, CALLER, World
 
 # Probes that make one of each: CAs in both modes, devices, listeners, things, policies, a role.
 SOME = tuple(
     word
-    for name in ("ca-id", "event", "both-modes", "exclusive", "connected-after", "template-removed")
+    for name in ("ca-id", "event", "both-modes", "exclusive", "connected-after", "template-removed", "loop")
     for word in ("--only", name)
 )
 
@@ -131,6 +131,24 @@ def test_a_second_ctrl_c_leaves_it_to_clean(world: World, stranger: list[str]) -
     assert world.say("--clean", "--account", "dev")[0] == 0  # whichever accounts are named
     assert world.left() == stranger
     assert world.journals == []
+
+
+def test_a_second_ctrl_c_before_cleaning_begins_is_said(
+    world: World, stranger: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(text: str) -> None:
+        if text == "cleaning":
+            raise KeyboardInterrupt
+
+    at = calls_of(world, *SOME).index("AttachThingPrincipal") + 1
+    world.aws.fault = struck(at, KeyboardInterrupt, "after", for_good=False)
+    monkeypatch.setattr("jitrctl.commands.prove._tell", tell)
+    code, said = world.say(*BOTH, *SOME)
+
+    assert code == 130
+    assert "left, in the journals of" in said
+    assert world.say("--clean")[0] == 0
+    assert world.left() == stranger
 
 
 @pytest.mark.parametrize("part", range(10))

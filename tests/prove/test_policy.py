@@ -30,12 +30,19 @@ def test_what_has_a_name_is_only_allowed_under_a_runs_name() -> None:
     for one in statements():
         for resource in one["Resource"]:
             kind = resource.rpartition(":")[2].partition("/")[0]
-            if kind in ("thing", "policy", "client", "role"):
-                assert resource.endswith("/jitr-prove-*")
-    everywhere = {action for one in statements() if one["Resource"] == ["*"] for action in one["Action"]}
+            if kind not in ("cacert", "cert", "*"):
+                assert resource.endswith(("/jitr-prove-*", ":jitr-prove-*"))
+    everywhere = {
+        action
+        for one in statements()
+        if one["Resource"] == ["*"] and "Condition" not in one
+        for action in one["Action"]
+    }
     changing = {one for one in everywhere if not one.partition(":")[2].startswith(("Describe", "Get", "List"))}
     # Neither knows a resource before it is made (service authorization reference, AWS IoT).
     assert changing == {"iot:RegisterCACertificate", "iot:RegisterCertificateWithoutCA"}
+    (mapping,) = (one for one in statements() if "Condition" in one)
+    assert mapping["Condition"]["ArnLike"]["lambda:FunctionArn"].endswith(":function:jitr-prove-*")
 
 
 def test_it_fits_iam_and_allows_no_whole_service() -> None:

@@ -12,6 +12,7 @@ from jitrctl.prove.probes import (
     event_with_template,
     exclusive,
     leaf_alone,
+    loop,
     no_sni,
     odd_shapes,
     outside_validity,
@@ -48,6 +49,7 @@ PROBES: tuple[Probe, ...] = tuple(
         event_with_template,
         template_removed,
         session_ends,
+        loop,
         bursts,
     )
 )
