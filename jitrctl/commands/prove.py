@@ -66,14 +66,22 @@ def prove(
     if listed:
         _list(scope)
         return
-    stages = opening.in_one_region(scope.stages)
     folder = scope.fleet.path.parent / journals.FOLDER
     with journals.alone(folder), _terminated_as_interrupted():
         try:
             if clean:
                 _clean_earlier(scope, folder)
                 return
-            _prove(scope, stages, folder, only=only or (), keep=keep, bursts=bursts, sandbox=sandbox, yes=yes)
+            _prove(
+                scope,
+                opening.in_one_region(scope.stages),
+                folder,
+                only=only or (),
+                keep=keep,
+                bursts=bursts,
+                sandbox=sandbox,
+                yes=yes,
+            )
         except ClientError as error:
             if error.response["Error"].get("Code") in DENIED:
                 raise Refused(f"{explain(error)}; policies/operators/prove.json has all that is needed") from error

@@ -1,8 +1,8 @@
 """Deletes what a journal names, and nothing else; what AWS refuses to delete stays in the journal, with why.
 
-Certificates go first, detached from what the journal names; then things, policies and CAs; then what feeds a function,
-the function, queues and roles. Registration codes are never touched: they are the account's, and DEFAULT mode needs the
-one that is there.
+Certificates go first, detached from what the journal names; then things and CAs; then what feeds a function, the
+function, queues and roles; then policies. Registration codes are never touched: they are the account's, and DEFAULT mode
+needs the one that is there.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from jitrctl.prove.journal import Entry, Journal
     from jitrctl.prove.run import Place
 
-# Certificates before what is attached to them, and before their CAs; CAs before the role that one may name.
+# Certificates before what is attached to them, and before their CAs; CAs before the role that one may name; policies
+# last, since they may have to wait.
 _ORDER = (
-    *(Kind.CERTIFICATE, Kind.THING, Kind.POLICY, Kind.CA),
-    *(Kind.MAPPING, Kind.FUNCTION, Kind.QUEUE, Kind.ROLE),
+    *(Kind.CERTIFICATE, Kind.THING, Kind.CA),
+    *(Kind.MAPPING, Kind.FUNCTION, Kind.QUEUE, Kind.ROLE, Kind.POLICY),
 )
-_DETACHED_WITHIN, _LOOK_EVERY = 60.0, 2.0  # seconds; detaching is asynchronous (aws-facts §5)
+# Seconds: detaching is asynchronous (aws-facts §5), and a policy may be refused for five minutes after it was detached
+# (IoT model, DeletePolicy).
+_DETACHED_WITHIN, _POLICY_FREE_WITHIN = 60.0, 330.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 15.0
 _NOT_YET = frozenset({"DeleteConflictException", "InvalidRequestException", "DeleteConflict", "ResourceInUseException"})
 
 
@@ -70,7 +74,7 @@ class Cleaner:
             case Kind.THING:
                 self._patiently(lambda: iot.delete_thing(thingName=entry.name))
             case Kind.POLICY:
-                self._patiently(lambda: iot.delete_policy(policyName=entry.name))
+                self._patiently(lambda: iot.delete_policy(policyName=entry.name), within=_POLICY_FREE_WITHIN)
             case Kind.ROLE:
                 iam = self.place.client("iam")
                 self._patiently(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
@@ -125,24 +129,25 @@ class Cleaner:
     def _ours(self, kind: Kind) -> set[str]:
         return {entry.name for entry in self._entries(kind)}
 
-    def _patiently(self, delete: Callable[[], Any]) -> None:
+    def _patiently(self, delete: Callable[[], Any], *, within: float = _DETACHED_WITHIN) -> None:
         """Delete, again and again while something is still attached; what is not there is deleted.
 
         Raises botocore's errors.
         """
-        waited = 0.0
+        waited, pause = 0.0, _FIRST_PAUSE
         while True:
             try:
                 delete()
             except ClientError as error:
                 if is_missing(error):
                     return
-                if error.response["Error"].get("Code") not in _NOT_YET or waited >= _DETACHED_WITHIN:
+                if error.response["Error"].get("Code") not in _NOT_YET or waited >= within:
                     raise
             else:
                 return
-            self.sleep(_LOOK_EVERY)
-            waited += _LOOK_EVERY
+            self.sleep(pause)
+            waited += pause
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _names(found: Sequence[str], ours: set[str]) -> list[str]:

@@ -32,7 +32,10 @@ def plan(run_id: str, labels: Sequence[str], probes: Sequence[Probe], left_out: 
     lines += [f"  {probe.name}: {probe.makes}" for probe in probes]
     lines += [f"  left out: {one.probe.name}: {one.why}" for one in left_out]
     cost = f"At most {calls} calls of AWS APIs, and as many again to clean; about {minutes} min; under ${dollars:.2f}."
-    return [*lines, cost, "Everything is deleted at the end. A registration code that AWS makes is kept."]
+    end = (
+        "Everything is deleted at the end, which AWS may take five minutes to let happen; a registration code is kept."
+    )
+    return [*lines, cost, end]
 
 
 def rows(outcome: Outcome) -> list[dict[str, str]]:

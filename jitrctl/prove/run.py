@@ -34,6 +34,7 @@ ROLE_POLICY = "run"  # the one inline policy that a role of a run may have
 LOOK_EVERY = 1.0  # seconds; AWS IoT takes one CONNECT a second of a client id
 _REGISTERED_WITHIN = 30.0  # seconds after its CONNECT
 _EVENT_WITHIN = 20.0
+_SUBSCRIBED_WITHIN = 60.0  # a policy that was just attached
 
 
 class Time(Protocol):
@@ -116,7 +117,7 @@ class Run:
     time: Time
     other_region: str | None = None  # of the first account, for what may differ by Region
     _cas: dict[str, tuple[Authority, Place]] = field(default_factory=dict)
-    _listeners: dict[Place, Session] = field(default_factory=dict)
+    _listeners: dict[Place, tuple[Registered, Session]] = field(default_factory=dict)
     _policies: set[tuple[Place, str]] = field(default_factory=set)
     _numbers: int = 0
 
@@ -149,7 +150,8 @@ class Run:
 
         Raises botocore's errors.
         """
-        entry = self._certificate_entry(place, Kind.CA, mode, ca.pem)
+        known = (one for one in self._entries(place, Kind.CA) if one.pem == ca.pem)
+        entry = next(known, None) or self._certificate_entry(place, Kind.CA, mode, ca.pem)
         if mode == DEFAULT:
             code = place.iot.get_registration_code()["registrationCode"]
             more["verificationCertificate"] = ca.verification(code, self.time.now())
@@ -250,12 +252,18 @@ class Run:
 
         Raises Unanswered when it is not let in, or may not.
         """
-        if place not in self._listeners or not self._listeners[place].is_open:
-            self._listeners[place] = self._listener(place)
-        answer = self._listeners[place].subscribe(registered_topic(ca_id))
-        if answer != "granted":
-            raise Unanswered(f"the subscription to {registered_topic(ca_id)} is refused ({answer})")
-        return self._listeners[place]
+        until = self.time.monotonic() + _SUBSCRIBED_WITHIN
+        while True:
+            if place not in self._listeners or not self._listeners[place][1].is_open:
+                device = self._listeners[place][0] if place in self._listeners else self._listener(place)
+                self._listeners[place] = device, self.session(device)
+            session = self._listeners[place][1]
+            answer = session.subscribe(registered_topic(ca_id))
+            if answer == "granted":
+                return session
+            if self.time.monotonic() >= until:
+                raise Unanswered(f"the subscription to {registered_topic(ca_id)} is refused ({answer})")
+            self.time.sleep(LOOK_EVERY + 0.1)
 
     def event(self, session: Session, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
         """The next event about a certificate, as it came; None if there is none in that time."""
@@ -303,12 +311,13 @@ class Run:
 
     def close(self) -> None:
         """Let go of the listeners' connections."""
-        for session in self._listeners.values():
+        for _, session in self._listeners.values():
             with suppress(OSError):
                 session.close()
         self._listeners.clear()
 
-    def _listener(self, place: Place) -> Session:
+    def _listener(self, place: Place) -> Registered:
+        """A client that may subscribe to registration events, and nothing else."""
         now = self.time.now()
         identity = stand_alone(self.name("listener"), now)
         entry = self._certificate_entry(place, Kind.CERTIFICATE, identity.name, identity.certificate)
@@ -325,7 +334,7 @@ class Run:
             place=place, identity=identity, certificate_id=str(answer["certificateId"]), client_id=identity.name
         )
         place.iot.attach_policy(policyName=name, target=device.arn)
-        return self.session(device)
+        return device
 
     def _policy(self, place: Place, what: str, statements: list[dict[str, str]]) -> str:
         name = f"{self.id}-{what}"

@@ -65,7 +65,7 @@ def carry_out(
                 clean(run.places, run.journal, outcome, time=run.time)
         except KeyboardInterrupt:
             outcome.interrupted = True
-        outcome.left = list(run.journal.entries)
+        outcome.left += run.journal.entries
         for place in run.places:
             outcome.calls.update(place.guard.calls)
 

@@ -83,6 +83,10 @@ class SimulatedSession:
 
     def subscribe(self, topic_filter: str) -> Subscribed:
         """Only a policy that names subscriptions allows one: contents are not evaluated further."""
+        if self.world.subscriptions_refused:
+            self.world.subscriptions_refused -= 1
+            self.closed = True
+            return "closed"
         arn = self.account.iot.certificates.arn(self.certificate_id)
         if not any("iot:Subscribe" in policy.document for policy in self.account.iot.policies.of_target(arn)):
             self.closed = self.world.unauthorized_subscribe == "closed"
@@ -157,6 +161,7 @@ class World:
     on_connect: Callable[[Account, str], None] = lambda *_: None
     admits: Callable[[str, Identity, bool, bool], bool] = lambda *_: True  # account, identity, sni, alone
     takes_no_sni: bool = False
+    subscriptions_refused: int = 0
     lies: dict[str, "Lie"] = field(default_factory=dict)
     tamper_with_event: Callable[[str], str] = lambda text: text
 

@@ -211,6 +211,46 @@ def test_what_aws_refuses_to_delete_stays_in_the_journal(world: World, stranger:
     assert world.left() == stranger
 
 
+def test_a_policy_that_may_not_be_deleted_for_five_minutes_is_waited_for(world: World, stranger: list[str]) -> None:
+    """IoT model, DeletePolicy: up to five minutes after it was detached."""
+    free_at: dict[str, float] = {}
+
+    def lie(call: Callable[..., object], _: str, parameters: dict[str, str]) -> object:
+        now = world.aws.clock.monotonic()
+        if now < free_at.setdefault(parameters["policyName"], now + 300):
+            raise refused("DeleteConflictException", "DeletePolicy")
+        return call(**parameters)
+
+    world.lies["delete_policy"] = lie
+    before = world.calls
+    code, said = world.say(*BOTH, "--only", "event")
+
+    assert code == 0, said
+    assert free_at
+    assert world.calls - before < 200
+    assert world.left() == stranger
+
+
+def test_a_subscription_that_is_refused_at_first_is_tried_again(world: World) -> None:
+    """A policy that was just attached takes effect later (aws-facts §5)."""
+    world.subscriptions_refused = 3
+    document = world.ask(*BOTH, "--only", "event")
+
+    assert document["not_answered"] == []
+    assert document["ok"]
+    assert world.left() == []
+
+
+def test_clean_needs_no_accounts_to_be_chosen(world: World) -> None:
+    third = '[account.third]\nid = "333333333333"\nregions = ["eu-west-1"]\nca.factory = { mode = "SNI_ONLY" }\n'
+    world.file.write_text(world.file.read_text() + third)
+    assert world.say(*BOTH, "--only", "ca-id", "--keep")[0] == 0
+    assert world.say("--yes")[0] == 2
+
+    assert world.say("--clean")[0] == 0
+    assert world.left() == []
+
+
 def test_a_mistaken_delete_of_a_probe_is_not_sent(
     world: World, stranger: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
