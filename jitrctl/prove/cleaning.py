@@ -1,8 +1,8 @@
 """Deletes what a journal names, and nothing else; what AWS refuses to delete stays in the journal, with why.
 
 Certificates go first, detached from what the journal names; then things and CAs; then what feeds a function, the
-function, queues and roles; then policies. Registration codes are never touched: they are the account's, and DEFAULT mode
-needs the one that is there.
+function, queues and roles; then policies. Registration codes are never touched: they are the account's, and
+DEFAULT mode needs the one that is there.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def endpoint_of(stage: Stage) -> Endpoint:
 
     Raises Unusable when there is no such place; botocore's errors.
     """
-    url = stage.account.endpoint_url
+    url = stage.access.elsewhere
     if url is not None:
         for account in state.remembered(stage.fleet.path.parent):
             if account.endpoint_url == url:

@@ -4,6 +4,8 @@ What an account held before is `stranger`: a CA, a device, a thing and a policy 
 """
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -116,6 +118,18 @@ def test_ctrl_c_at_a_connect_and_while_waiting_leaves_nothing(
     assert world.say(*BOTH, "--only", "session-ends")[0] == 130
     assert world.left() == stranger
     assert world.journals == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_programs_leaves_nothing(number: signal.Signals, world: World, stranger: list[str]) -> None:
+    def end(*_: object) -> None:
+        world.on_connect = lambda *_: None
+        os.kill(os.getpid(), number)
+
+    world.on_connect = end
+    assert world.say(*BOTH, *SOME)[0] == 130
+    assert world.left() == stranger
+    assert signal.getsignal(number) is not signal.default_int_handler
 
 
 def test_a_second_ctrl_c_leaves_it_to_clean(world: World, stranger: list[str]) -> None:
