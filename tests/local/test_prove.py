@@ -32,10 +32,12 @@ _LOCALLY = {
     "Action": [
         "iot:AttachPolicy",
         "iot:AttachThingPrincipal",
+        "iot:DeleteCACertificate",
         "iot:DescribeCACertificate",
         "iot:DetachPolicy",
         "iot:DetachThingPrincipal",
         "iot:ListAttachedPolicies",
+        "iot:UpdateCACertificate",
     ],
     "Resource": "*",
 }
