@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import signal
 import sys
 from contextlib import ExitStack, contextmanager
@@ -113,7 +114,7 @@ def _prove(
     with ExitStack() as stack:
         journal = Journal.begin(folder, f"jitr-prove-{secrets.token_hex(4)}", began)
         stack.callback(journal.close)  # only a file without entries goes
-        private = stack.enter_context(TemporaryDirectory(prefix=journal.run))
+        private = stack.enter_context(TemporaryDirectory(prefix=f"{journal.run}-", dir=folder))  # devices' keys
         places = tuple(_open(stage, journal, Path(private), time) for stage in stages)
         if not sandbox:
             left = (entry.ids for one in earlier for entry in one.entries)
@@ -177,6 +178,8 @@ def _clean_journals(scope: Scope, earlier: Sequence[Journal], outcome: Outcome) 
                 journal.refused(entry, "the fleet file has no such account")
                 outcome.refused.append(entry)
         outcome.left += journal.entries
+        for keys in journal.path.parent.glob(f"{journal.run}-*/"):  # which a SIGKILL left
+            shutil.rmtree(keys, ignore_errors=True)
 
 
 class _NoDevices:

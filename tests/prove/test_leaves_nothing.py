@@ -207,9 +207,14 @@ def test_what_is_kept_is_deleted_by_clean(world: World, stranger: list[str]) -> 
     assert code == 0
     assert "`jitrctl prove --clean` deletes them" in said
     assert len(world.left()) == len(stranger) + 3
+    (journal,) = world.journals
+    keys = journal.with_name(f"{journal.name.partition('.')[0]}-x")
+    keys.mkdir()  # as a SIGKILL leaves it
+    (keys / "device.key").touch()
 
     assert world.say("--clean")[0] == 0
     assert world.left() == stranger
+    assert [one.name for one in journal.parent.iterdir()] == ["lock"]
 
 
 def test_what_aws_refuses_to_delete_stays_in_the_journal(world: World, stranger: list[str]) -> None:
