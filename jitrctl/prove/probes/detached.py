@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.probe import Expectation, Probe, Within
+from jitrctl.prove.probe import Expectation, Probe, Unanswered, Within
 from jitrctl.prove.run import SNI_ONLY
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ def run(run: Run) -> Mapping[str, Json]:
     device = run.device(SNI_ONLY, "detached")
     iot, thing = device.place.iot, run.thing(device.place)
     iot.attach_thing_principal(thingName=thing, principal=device.arn, thingPrincipalType="EXCLUSIVE_THING")
+
+    def attached() -> bool | None:
+        return bool(iot.list_principal_things(principal=device.arn)["things"]) or None
+
+    if not run.wait(attached, seconds=_PATIENCE):  # else a list that lags behind would look like a quick detachment
+        raise Unanswered(f"the thing was not listed {_PATIENCE:.0f} s after it was attached")
     began = run.time.monotonic()
     iot.detach_thing_principal(thingName=thing, principal=device.arn)
 
@@ -45,6 +51,6 @@ PROBE = Probe(
     ),
     run=run,
     makes="1 device, 1 thing",
-    calls=110,
+    calls=170,
     seconds=10,
 )
