@@ -17,7 +17,7 @@ from bench.conditions import SECONDS_OF_OTHERS, Conditions
 from bench.ours import Jitr
 from bench.table import Row, markdown
 from bench.world import weather
-from jitr.pacing import max_concurrency_for
+from jitr.pacing import BATCH_SIZE, max_concurrency_for
 
 PRICES_OF = "2026-09-20"
 _MILLION = 1e6
@@ -31,9 +31,9 @@ _EVENT = 1.00 / _MILLION
 _LOG_GB = 0.50
 # Units of each call: items of under 1 KB written, of under 4 KB read, consistently.
 _WRITES = {"UpdateItem": 1, "TransactWriteItems": 4, "DeleteItem": 1}
+_INDEXED = 1  # a device's decision is written into the index of outcomes as well (jitr/outcome_index.py)
 _READS = {"GetItem": 1, "BatchGetItem": 1}
 _LOG_BYTES = 1500  # one line for each outcome, and its share of the metrics
-_BATCH = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +69,12 @@ def measured() -> list[Cost]:
         count * SECONDS_OF_OTHERS[name.partition(":")[0]] for name, count in calls.items() if "iot:" not in name
     )
     alone = iot * latency + others
-    in_storm = max_concurrency_for(10) / 10  # an environment's interval between two activations
-    skimmed = Counter({"dynamodb:BatchGetItem": 1.0 / _BATCH})
+    in_storm = max_concurrency_for(10) / 10  # all environments are busy, and ten devices a second come up
+    skimmed = Counter({"dynamodb:BatchGetItem": 1.0 / BATCH_SIZE})
     return [
         _cost("activations, each alone", calls, alone, batch=1),
-        _cost("activations, in a storm", calls, max(alone, in_storm), batch=_BATCH),
-        _cost("duplicates", skimmed, SECONDS_OF_OTHERS["dynamodb"] / _BATCH, batch=_BATCH, items=_BATCH),
+        _cost("activations, in a storm", calls, in_storm, batch=BATCH_SIZE),
+        _cost("duplicates", skimmed, SECONDS_OF_OTHERS["dynamodb"] / BATCH_SIZE, batch=BATCH_SIZE, items=BATCH_SIZE),
     ]
 
 
@@ -97,6 +97,7 @@ def _cost(of: str, calls: Counter[str], seconds: float, *, batch: int, items: in
     iot = sum(count for name, count in calls.items() if name.startswith("iot:"))
     events = calls["events:PutEvents"]
     dynamodb = sum(named.get(call, 0) * units * _DYNAMODB_WRITE for call, units in _WRITES.items())
+    dynamodb += _INDEXED * _DYNAMODB_WRITE if named.get("UpdateItem") else 0
     dynamodb += sum(named.get(call, 0) * units * items * _DYNAMODB_READ for call, units in _READS.items())
     dollars = {
         "AWS IoT": iot * _IOT_REGISTRY + _IOT_RULE + _IOT_ACTION,

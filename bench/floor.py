@@ -15,6 +15,7 @@ _CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard",
 events = boto3.client("events", config=_CONFIG)
 iot = boto3.client("iot", config=_CONFIG)
 dynamodb = boto3.client("dynamodb", config=_CONFIG)
+schedule = boto3.client("dynamodb", config=_CONFIG.merge(Config(connect_timeout=1, read_timeout=1)))
 sqs = boto3.client("sqs", config=_CONFIG)
 _table, _entries = os.environ["JITR_REGISTRY_TABLE"], os.environ["JITR_ENROLLMENT_TABLE"]
 _known_ca: list[Any] = []
@@ -29,6 +30,13 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     bodies = [json.loads(record["body"]) for record in event["Records"]]
     keys: list[Any] = [{"id": {"S": f"certificate#{body['certificateId']}"}} for body in bodies]
     dynamodb.batch_get_item(RequestItems={_table: {"Keys": keys, "ConsistentRead": True}})
+    schedule.update_item(
+        TableName=_table,
+        Key={"id": {"S": "pace"}},
+        UpdateExpression="ADD next_at :taken",
+        ExpressionAttributeValues={":taken": {"N": "1000000"}},
+        ReturnValues="ALL_NEW",
+    )
     for body in bodies:
         activate(body["certificateId"], body["caCertificateId"])
     return {"batchItemFailures": []}

@@ -6,11 +6,11 @@ from random import Random
 from bench.conditions import COLD_START, SECONDS_BETWEEN_BATCHES, Conditions
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
-from jitr.pacing import max_concurrency_for
+from jitr.pacing import BATCH_SIZE, max_concurrency_for
 from jitr.registrations import Status
 from jitr.registry import Registry
 from simulation import Account, Authority, Deployment
-from simulation.deployment import BATCH, ca_rules, rules
+from simulation.deployment import ca_rules, rules
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping, Handler
 
@@ -87,12 +87,16 @@ class Jitr:
     def swept(self) -> int:
         return self._swept
 
+    @property
+    def most_in_flight(self) -> int:
+        return self.deployment.registrations.most_flying
+
     def _work(self) -> None:
         mapping = EventSourceMapping(
             self.deployment.registrations,
             self.deployment.account.sqs,
             self._cold_start,
-            batch_size=BATCH,
+            batch_size=BATCH_SIZE,
         )
         while True:
             # A long poll answers as soon as something comes; a fifth of a second is what it takes here.

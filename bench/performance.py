@@ -6,9 +6,10 @@ Moderate sizes, under ten minutes on two idle processors; each bench takes large
 """
 
 import argparse
+import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 from bench import accounts, admit, coldstart, cost, storm, sweep, warm
 from bench.conditions import Conditions
 from bench.devices import BackOff
+from bench.plot import Panel, svg
 from bench.side_by_side import side_by_side
 from bench.sweep import Sweeps
 from bench.table import machine
@@ -26,6 +28,7 @@ from bench.world import Storm
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 PLOTS = DOCUMENT.parent / "performance"
 _PEERS = ("softchef", "aws-blog", "iot-dr", "jitr")  # the longest first, or it would be waited for alone
+BURSTS = (30, 60, 200)  # devices within a second
 _PATIENCE = 3.0  # times the bound
 _BEGIN, _END = "<!-- figures: make bench -->\n", "<!-- end of figures -->"
 
@@ -88,6 +91,8 @@ def _conditions(options: argparse.Namespace) -> list[Conditions]:
         usual, devices=options.devices * 5, raised=10.0, registrations_bound=False, connects_per_second=5000
     )
     return [
+        *(replace(usual, devices=devices, within=1.0) for devices in BURSTS),
+        replace(usual, devices=BURSTS[-1], within=1.0, environments=3),
         *back_offs,
         *(replace(usual, burst=burst) for burst in (0.0, 0.2)),
         replace(usual, registrations_bound=False),
@@ -96,13 +101,48 @@ def _conditions(options: argparse.Namespace) -> list[Conditions]:
         raised,
         replace(usual, taken=0.5),
         replace(usual, devices=options.devices // 2, held=options.devices * 5, registrations_bound=False),
+        replace(
+            usual,
+            devices=options.devices * 2 // 3,
+            held=options.devices * 20 // 3,
+            held_every=300.0,
+            rules_changed=True,
+            lasts=900.0,
+            registrations_bound=False,
+        ),
     ]
 
 
 def _storms(options: argparse.Namespace, found: Sequence[Storm]) -> str:
-    drawn = {storm.described(one.conditions): one for one in found[1::3][:2]}
+    storms = found[len(BURSTS) + 1 :]
+    drawn = {storm.described(one.conditions): one for one in storms[1::3][:2]}
     _draw("storm.svg", f"{options.devices:,} devices within 60 s", drawn)
-    return f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n"
+    (PLOTS / "bursts.svg").write_text(bursts({one.conditions.devices: one for one in found[:2]}), encoding="utf-8")
+    return (
+        f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n\n"
+        "Small bursts, and before the account's environments shared one schedule "
+        "([bursts-before.json](performance/bursts-before.json)):\n\n![bursts](performance/bursts.svg)\n"
+    )
+
+
+def bursts(now: Mapping[int, Storm]) -> str:
+    """Devices ACTIVE in small bursts, by the number of devices: now, and with a fixed share for each environment."""
+    before: dict[str, list[tuple[float, float]]] = json.loads((PLOTS / "bursts-before.json").read_text("utf-8"))
+    return svg(
+        "small bursts, all within a second",
+        [
+            Panel(
+                f"{devices} devices ACTIVE (dashed: what the quota allows)",
+                {
+                    "shared schedule": [(sample.second, float(sample.active)) for sample in one.samples[:16]],
+                    "fixed shares": before[str(devices)],
+                },
+                ((0.0, 0.0), (one.conditions.bound, float(devices))),
+                "quota",
+            )
+            for devices, one in now.items()
+        ],
+    )
 
 
 def _peers(conditions: Conditions, found: Sequence[Storm]) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 from jitr import claims
 from jitr.decisions import Decision, Outcome
+from jitr.pacing import BATCH_SIZE
 from jitr.registrations import Status
 from jitr.rules import Rules
 from jitr.settings import Settings
 from simulation import Authority
-from simulation.deployment import BATCH, ca_rules, rules
+from simulation.deployment import ca_rules, rules
 
 _QUEUES = "https://sqs.eu-central-1.amazonaws.com/111111111111"
 SETTINGS = Settings(
@@ -54,9 +55,10 @@ class Situation:
                 "items": {f"certificate#{one}": self._decided(one) for one in self.decided},
             },
             "event": self.batch([ids[0]]),
-            "new": [self.batch(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)],
+            "new": [self.batch(ids[start : start + BATCH_SIZE]) for start in range(0, len(ids), BATCH_SIZE)],
             "duplicates": [
-                self.batch(list(self.decided[start : start + BATCH])) for start in range(0, len(self.decided), BATCH)
+                self.batch(list(self.decided[start : start + BATCH_SIZE]))
+                for start in range(0, len(self.decided), BATCH_SIZE)
             ],
         }
 

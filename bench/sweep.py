@@ -20,6 +20,7 @@ from bench.ours import Jitr
 from bench.table import markdown
 from bench.world import Storm, weather
 from jitr.journal import Journal, Pass
+from jitr.schedule import TERMS, Need
 from simulation import Account, Authority, Aws, Deployment
 from simulation.deployment import ca_rules, rules
 from simulation.leaf import Leaf
@@ -62,9 +63,10 @@ def main() -> int:
 
 def in_storm(devices: int) -> Storm:
     """A storm at AWS's default quotas with a sweep in every tenth of it, to which most devices look forgotten."""
-    conditions = Conditions(devices=devices, registrations_bound=False)
+    conditions = Conditions(devices=devices, within=1.0, registrations_bound=False)
     tenth = max(conditions.bound // 10, 1)
-    return weather(Jitr(sweep_every=tenth, pending_after=tenth), conditions)
+    # A message that waits in an environment for its turn is not in the queue: so long it must wait to look forgotten.
+    return weather(Jitr(sweep_every=tenth, pending_after=max(tenth, TERMS[Need.NEW].reach)), conditions)
 
 
 def told(storm: Storm) -> str:
@@ -87,7 +89,7 @@ def measured(fleet: int) -> Sweeps:
     _register(account, authority, 0, fleet - _PENDING, "ACTIVE")
     aws.clock.advance(_OLDER_THAN_THE_HORIZON)
     journal = Journal(account.client("dynamodb"), deployment.settings.registry_table)
-    counted = Pass(began_at=aws.clock.now(), finished_at=aws.clock.now())
+    counted = Pass(began_at=aws.clock.now(), finished_at=aws.clock.now(), lists=True)
     journal.keep_pass(authority.certificate_id, counted)
     deployment.sweep()  # the first one of a stack also notes the rules
     _register(account, authority, fleet, _PENDING, "PENDING_ACTIVATION")
@@ -99,7 +101,7 @@ def measured(fleet: int) -> Sweeps:
     processor_seconds, seconds = time.process_time() - began, aws.clock.monotonic() - virtually
     list_calls = account.counts[_LIST]
     yesterday = aws.clock.now() - timedelta(days=2)
-    journal.keep_pass(authority.certificate_id, Pass(began_at=yesterday, finished_at=yesterday))
+    journal.keep_pass(authority.certificate_id, Pass(began_at=yesterday, finished_at=yesterday, lists=True))
     account.counts.clear()
     virtually = aws.clock.monotonic()
     deployment.sweep()

@@ -23,7 +23,7 @@ from infra.function import JitrFunction
 from infra.queues import make_queue
 from infra.registry import RegistryTable
 from infra.target import LocalDifference, Target
-from jitr.pacing import max_concurrency_for
+from jitr.pacing import BATCH_SIZE, max_concurrency_for
 from jitr.settings import Settings
 
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
@@ -33,9 +33,6 @@ _VISIBILITY = cdk.Duration.seconds(6 * 60)
 _RECEIVES = 1000
 # A role's inline policies hold 10,240 characters together (IAM guide, "IAM and AWS STS quotas"), an ARN of a CA 110.
 MOST_CAS_BY_ARN = 30
-# Not Lambda's default of ten: the messages of a batch are decided on one after the other, each at its turn, so the last
-# batches of a storm would take twice as long, with the other environments idle (docs/decisions/0006-pace.md).
-_BATCH = 5
 
 
 class RegistrationPath(Construct):
@@ -131,7 +128,7 @@ class RegistrationPath(Construct):
             "Mapping",
             target=register.live,
             event_source_arn=self.registrations.queue_arn,
-            batch_size=_BATCH,
+            batch_size=BATCH_SIZE,
             max_concurrency=concurrency,
             report_batch_item_failures=True,
         )

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from fleet.names import partition_of
 from fleet.policy import PLACEHOLDERS
+from jitr.schedule import read_schedule
 from jitrctl import brake, ca_registry, stacks
 from jitrctl.ca_plan import CaState, Rule, differences
 from jitrctl.explaining import is_missing
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from fleet.model import Ca
     from jitr.brake import Engagement
+    from jitr.schedule import Seen
     from jitrctl.letters import Letters
     from jitrctl.stages import Stage
 
@@ -45,6 +47,8 @@ class Health:
     waiting_for_hub: int | None  # events in the hub's queue, in the stage that has it
     swept_at: datetime | None  # the end of the sweep's last full pass, over the CA whose is the oldest
     enrollment: str | None  # names what the whole enrollment list says; None: there is no table
+    turns_per_second: float | None  # that are taken, once AWS has throttled for long fewer than the fleet file says
+    throttled: float | None  # the share of the scarce calls since that rate was last judged
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
     brakes: Mapping[str, Engagement]  # that hold what a CA's rules refuse, by the CA's name
     drift: tuple[str, ...]
@@ -63,6 +67,8 @@ def look(stage: Stage, assembly: Path | None) -> Health:
     if stack:
         drift += [text for state in cas if (text := _policy_drift(stage, state.declared.ca))]
         drift += [text for text in [_template_drift(stage, assembly)] if text]
+    schedule = _schedule(stage) if stack else None
+    rate = stage.account.activations_per_second
     return Health(
         stack=stack["StackStatus"] if stack else None,
         deployed_at=(stack.get("LastUpdatedTime") or stack["CreationTime"]) if stack else None,
@@ -73,6 +79,8 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         waiting_for_hub=_messages(stage, stage.names.hub_queue) if is_hub(stage) else None,
         swept_at=_swept_at(stage) if stack else None,
         enrollment=_enrollment(stage) if stack else None,
+        turns_per_second=min(schedule.rate or rate, rate) if schedule else None,
+        throttled=schedule.throttled if schedule else None,
         iot_logging=iot_logging(stage),
         brakes=_brakes(stage) if stack else {},
         drift=tuple(drift),
@@ -118,6 +126,13 @@ def _enrollment(stage: Stage) -> str | None:
     """The digest of the stage's enrollment list, for which the whole of it is read."""
     try:
         return stage.enrollment.digest()
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return None
+
+
+def _schedule(stage: Stage) -> Seen | None:
+    try:
+        return read_schedule(stage.dynamodb, stage.names.registry_table)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return None
 

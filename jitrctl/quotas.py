@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from jitr.pacing import max_concurrency_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jitrctl.stages import Stage
 
@@ -30,6 +30,7 @@ _ROOM = 1.25
 # Increases of concurrency below AWS's own default are granted to the default (Lambda guide, "Lambda quotas").
 _LEAST_INCREASED_CONCURRENCY = 1000
 _STEP = 5  # quotas are asked for in round numbers
+_FAR = 2  # a pace so many times below what the quotas allow is named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +169,14 @@ def _pending(client: Any, service: str) -> dict[str, float]:
             if one["Status"] in ("PENDING", "CASE_OPENED"):
                 found[one["QuotaCode"]] = max(found.get(one["QuotaCode"], 0), float(one["DesiredValue"]))
     return found
+
+
+def unused(found: Sequence[Finding]) -> float | None:
+    """The activations per second that the quotas allow, where the fleet file's pace is far below it; else None."""
+    rates = [one for one in found if not one.bound.executions]
+    allowed = min(one.value / one.bound.calls for one in rates)
+    pace = max(one.needed for one in rates if one.bound.calls == 1)
+    return allowed if allowed >= _FAR * pace else None
 
 
 def order(stage: Stage, finding: Finding) -> str:

@@ -16,7 +16,7 @@ Nothing here sleeps really, and nothing reads the real clock.
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -76,6 +76,38 @@ class Clock:
         """
         task = Task(action)
         self.call_later(0, lambda: self._resume(task))
+
+    def start(self, action: Callable[[], None]) -> "Task":
+        """Start a task beside what runs now, under its deadline; what it raises is told where it is joined."""
+        task = Task(action)
+        task.is_joined = True
+        task.parent = self._running
+        task.deadlines = list(self._running.deadlines if self._running else self._deadlines)
+        self.call_later(0, lambda: self._resume(task))
+        return task
+
+    def join(self, tasks: Sequence["Task"]) -> None:
+        """Let time pass until these tasks have ended, or one of them has died.
+
+        Raises what a task raised.
+        """
+        waiter = self._running
+        while not any(task.error for task in tasks) and not all(task.has_ended for task in tasks):
+            if waiter is None:
+                self._wait(max(self._due[0][0] - self._elapsed, 0))
+                continue
+            for task in tasks:
+                task.waiter = waiter
+            self._asleep.add(waiter)
+            waiter.pause()
+        for task in tasks:
+            if task.error:
+                raise task.error
+
+    def kill(self, tasks: Sequence["Task"]) -> None:
+        """Let none of these tasks take another step; what they wait for happens unheard."""
+        for task in tasks:
+            task.closing = True
 
     def task(self, action: Callable[[], None]) -> "Task":
         """A task that takes its first step when it is let go on, not by itself."""
@@ -138,6 +170,8 @@ class Clock:
         self._elapsed = max(self._elapsed, until)
 
     def _resume(self, task: "Task") -> None:
+        if task.has_ended:
+            return
         self._asleep.discard(task)
         self._parked.discard(task)
         self._running = task
@@ -145,8 +179,17 @@ class Clock:
             task.go_on()
         finally:
             self._running = None
-        if task.error and not isinstance(task.error, Closed):
+        if task.has_ended and task.waiter:
+            waiter, task.waiter = task.waiter, None
+            self.call_later(0, lambda: self._resume(waiter))
+        if task.error is None or isinstance(task.error, Closed):
+            return
+        if not task.is_joined:
             raise task.error
+        if not isinstance(task.error, Exception):  # the process is gone, and who started the task with it
+            if task.parent is None:
+                raise task.error
+            task.parent.doom = task.error
 
 
 class Task:
@@ -163,6 +206,10 @@ class Task:
         self.error: BaseException | None = None
         self.closing = False
         self.has_ended = False
+        self.is_joined = False  # what it raises is told to who joins it
+        self.waiter: Task | None = None  # who joins it
+        self.parent: Task | None = None  # who started it
+        self.doom: BaseException | None = None  # the death of a task that it started
 
     def go_on(self) -> None:
         """Called by the clock: give the task its turn, and come back when it sleeps or has ended."""
@@ -176,6 +223,8 @@ class Task:
             self._mine.acquire()
         if self.closing:
             raise Closed
+        if self.doom:
+            raise self.doom
 
     def _run(self) -> None:
         self._mine.acquire()

@@ -22,18 +22,23 @@ from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal as SweepJournal
 from jitr.messages import RegistrationsQueue, SweepQueue
-from jitr.pacing import Pacer, head_start_for
+from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
+from jitr.outcomes import Outcomes
+from jitr.pacing import BATCH_SIZE, Pacer
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import CaRules, CertificateMode, Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
-from jitr.telemetry import Announcer, Counts
+from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
+from jitr.threads import Beside, OneByOne
+from jitr.turns import TURNS_CONFIG, Turns
 from jitr.withdrawals import Withdrawals
 from simulation.authority import Authority
 from simulation.aws import Account
 from simulation.dynamodb import Index
 from simulation.lambda_ import EventSourceMapping, Handler
+from simulation.threads import Tasks
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -42,7 +47,6 @@ if TYPE_CHECKING:
 _VISIBILITY = 360.0
 _FUNCTION_TIMEOUT = 60.0
 _RECEIVES = 1000
-BATCH = 5
 _DAY = 86_400.0
 
 DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_text(encoding="utf-8")
@@ -102,11 +106,19 @@ class Deployment:
     """
 
     def __init__(
-        self, account: Account, rules: Rules, *, activations_per_second: float = 10, max_concurrency: int = 15
+        self,
+        account: Account,
+        rules: Rules,
+        *,
+        activations_per_second: float = 10,
+        max_concurrency: int = 8,
+        with_threads: bool = True,
     ) -> None:
+        """`with_threads`: whether an environment decides on several messages of a batch at once, as deployed."""
         self.account = account
         self.rules = rules
         self.journal = Journal()
+        self.with_threads = with_threads
         names = ResourceNames(rules.fleet)
         sqs = account.sqs
         self.dead_letters = sqs.create(names.dead_letter_queue, retention=14 * _DAY)
@@ -118,7 +130,9 @@ class Deployment:
             max_receives=_RECEIVES,
         )
         self.registry = account.dynamodb.create(
-            names.registry_table, partition="id", indexes={DUE_INDEX: Index("due", "due_at")}
+            names.registry_table,
+            partition="id",
+            indexes={DUE_INDEX: Index("due", "due_at"), OUTCOME_INDEX: Index(LISTED_AS, LISTED_AT)},
         )
         self.enrollment = account.dynamodb.create(names.enrollment_table, partition="id")
         self.settings = Settings(
@@ -144,25 +158,41 @@ class Deployment:
         announcer = Announcer(
             client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
         )
-        pacer = self._pacer(
-            self.settings.seconds_between_calls, head_start=head_start_for(self.settings.max_concurrency)
+        turns = Turns(
+            self.account.client("dynamodb", caller=caller, config=TURNS_CONFIG),
+            self.settings.registry_table,
+            per_second=self.settings.activations_per_second,
+            environments=self.settings.max_concurrency,
+            when_unavailable=lambda: self.journal.add(SCHEDULE_UNAVAILABLE),
+            clock=lambda: clock.now().timestamp(),
+            sleep=clock.sleep,
         )
+        threads: list[Tasks] = []
+
+        def beside() -> Beside:
+            if not self.with_threads:
+                return OneByOne()
+            threads[:] = [Tasks(clock)]
+            return threads[0]
+
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), pacer, clock=clock.now),
+            iot=AwsIot(client("iot"), turns, clock=clock.now),
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
             brakes=Brakes(client("dynamodb"), self.settings.registry_table, clock=clock.now),
             hook=Hook(lambda _: self.account.client("lambda", caller=caller, config=HOOK_CONFIG)),
             announcer=announcer,
-            pacer=pacer,
+            turns=turns,
             clock=clock.now,
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)
         failures = FailureCount(client("dynamodb"), self.settings.registry_table)
-        register = Register(registration, queue, announcer, failures=failures, pacer=pacer, clock=clock.now)
+        register = Register(
+            registration, queue, announcer, failures=failures, turns=turns, threads=beside, clock=clock.now
+        )
 
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             """As jitr.handlers.register.handler."""
@@ -175,12 +205,17 @@ class Deployment:
                 if "Records" in event:
                     return register.batch(event["Records"], time_is_left)
                 return register.single(event, time_is_left)
+            except BaseException as death:
+                if not isinstance(death, Exception):
+                    for one in threads:
+                        one.kill()
+                raise
             finally:
                 announcer.flush()
 
         return handler
 
-    def mapping(self, *, batch_size: int = BATCH, caller: str = "register") -> EventSourceMapping:
+    def mapping(self, *, batch_size: int = BATCH_SIZE, caller: str = "register") -> EventSourceMapping:
         """The registrations queue before `register`, one environment at a time."""
         return EventSourceMapping(
             self.registrations,
@@ -199,6 +234,7 @@ class Deployment:
             rules=self.rules,
             iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
             registry=Registry(dynamodb, self.settings.registry_table),
+            outcomes=Outcomes(dynamodb, self.settings.registry_table),
             withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
@@ -214,9 +250,9 @@ class Deployment:
     def _clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
 
-    def _pacer(self, interval: float, *, head_start: int = 0) -> Pacer:
+    def _pacer(self, interval: float) -> Pacer:
         clock = self.account.aws.clock
-        return Pacer(interval, head_start=head_start, clock=clock.monotonic, sleep=clock.sleep)
+        return Pacer(interval, clock=clock.monotonic, sleep=clock.sleep)
 
     def _prepare(self, ca: CaRules) -> None:
         """What has to be there before a device of this CA connects; made without calls, to leave the log empty."""

@@ -48,7 +48,7 @@ NOTHING = Published(version="", revocations=None)
 
 
 class Crls:
-    """The CRLs of one account and Region, as one execution environment knows them."""
+    """The CRLs of one account and Region, as one execution environment knows them; safe for threads."""
 
     def __init__(
         self, client: Callable[[], "S3Client"], bucket: str, account_id: str, *, clock: Callable[[], datetime]
@@ -59,6 +59,7 @@ class Crls:
         self._account_id = account_id
         self._clock = clock
         self._known: dict[str, tuple[datetime, Published]] = {}  # CA's certificate id → when it was looked at, and what
+        self._looking: set[str] = set()  # CAs that a thread is looking at: what is known is good meanwhile
         self._failed: tuple[datetime, str] | None = None  # when S3 did not answer, and how
 
     def of(self, ca: CaRules, earlier: Decision | None = None) -> Published:
@@ -76,14 +77,18 @@ class Crls:
             and earlier.crl not in (None, known.version)
             and looked_at <= earlier.decided_at
         )
-        if looked_at is None or is_behind or now - looked_at >= _LOOK_EVERY:
+        is_old = looked_at is None or now - looked_at >= _LOOK_EVERY
+        if is_behind or (is_old and not (looked_at and ca.certificate_id in self._looking)):
             if self._failed and now - self._failed[0] < _REST_AFTER_FAILURE:
                 raise Unavailable(self._failed[1])
+            self._looking.add(ca.certificate_id)
             try:
                 known = self._look(ca, known)
             except Unavailable as error:
                 self._failed = self._clock(), str(error)
                 raise
+            finally:
+                self._looking.discard(ca.certificate_id)
             self._known[ca.certificate_id] = now, known
         return known
 

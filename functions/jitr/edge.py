@@ -156,3 +156,17 @@ def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, 
 def is_throttle(response: tuple[object, dict[str, Any]] | None) -> bool:
     """Whether an answer, as botocore's `needs-retry` event hands it over, asks for patience."""
     return response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED
+
+
+def attempts_of(answer: Mapping[str, Any]) -> tuple[int, int]:
+    """How many attempts a call took, and how many of them were throttled, by botocore's answer or error.
+
+    What was tried again, and succeeded or was refused in the end, is taken for throttled: other failures are rare. What
+    fails in the end with 5xx says that the service is unwell, and nothing about a quota.
+    """
+    metadata = answer.get("ResponseMetadata", {})
+    attempts = 1 + metadata.get("RetryAttempts", 0)
+    code = answer.get("Error", {}).get("Code")
+    if code in _THROTTLED:
+        return attempts, attempts
+    return attempts, 0 if metadata.get("HTTPStatusCode", 0) >= _SERVER_ERROR else attempts - 1

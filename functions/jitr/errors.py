@@ -7,7 +7,6 @@
     ├── CertificateUnknown   AWS IoT does not know the certificate id
     ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, then left to the sweep
     │   └── NotPermitted     AWS refuses a call of ours: the deployment lacks a permission; an alarm tells of it
-    ├── NotItsTurn           a held device waits to be looked at again
     ├── StaleMarker          AWS IoT refuses the marker of a list; it is to be listed from its beginning
     ├── Overtaken            the certificate left PENDING_ACTIVATION while we worked; look at it again
     └── Misconfigured        settings or rules of this deployment are unusable
@@ -243,6 +242,8 @@ CRL_AWAITED = frozenset({Reason.SUSPENDED_BY_CA, Reason.CRL_MISSING, Reason.CRL_
 CRL_LATE = frozenset({Reason.CRL_MISSING, Reason.CRL_STALE})
 # Another certificate has the thing name.
 NAME_LOST = frozenset({Reason.NOT_A_ROTATION, Reason.REPLACEMENT_REFUSED})
+# For these a pending certificate is detached from what attempts attached it to; other curable ones leave it attached.
+DETACHED_FOR = NAME_LOST | {Reason.OPERATOR_VERDICT}
 
 
 class JitrError(Exception):
@@ -285,10 +286,6 @@ class NotPermitted(Unavailable):
         named = _NOT_AUTHORIZED.search(said)
         self.action = named[1] if named else operation
         super().__init__(f"{self.action} is not permitted: {said}")
-
-
-class NotItsTurn(JitrError):
-    """A held device waits for its turn to be looked at, so that new devices are not kept waiting."""
 
 
 class StaleMarker(JitrError):

@@ -72,6 +72,15 @@ class Examiner:
         self._hook = hook
         self._clock = clock
 
+    def prepare(self, ca: CaRules) -> None:
+        """Read what all devices of a CA are examined by, unless it is known.
+
+        Raises Unavailable, ClientError.
+        """
+        self._iot.describe_ca(ca.certificate_id)
+        if ca.mode_of("revocation") is not CheckMode.OFF:
+            self._crls.of(ca)
+
     def examine(self, device: DeviceRegistration, record: Record) -> Examined:
         """Read what the checks need, and run them.
 

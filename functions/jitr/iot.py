@@ -6,6 +6,7 @@ Each method is one call, save for conflicts. Errors leave here sorted into those
 as botocore's ClientError, whose text names the action.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from jitr.edge import calling, try_once
+from jitr.edge import attempts_of, calling, try_once
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, StaleMarker
-from jitr.pacing import Pacer
+from jitr.pacing import Pace
 from jitr.provisioning import (
     OWNER_ATTRIBUTE,
     AddThingToThingGroup,
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
 
-# The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9); the rest allow 100.
+# The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-E72BB356, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9, L-C481616A);
+# the rest allow 100.
 _PACED = frozenset(
     {
         "DescribeCertificate",
+        "DescribeCACertificate",
         "AttachPolicy",
         "DetachPolicy",
         "UpdateCertificate",
@@ -48,6 +51,9 @@ _PACED = frozenset(
         "ListCertificatesByCA",
     }
 )
+
+# Of them, what every activation needs: these bound the rate.
+_SCARCE = frozenset({"DescribeCertificate", "UpdateCertificate"})
 
 _CA_CACHE = timedelta(seconds=60)
 _PAGE = 250  # the most
@@ -69,15 +75,23 @@ class Thing:
     version: int  # 1 when it was made, counted up by every change
 
 
-class AwsIot:
-    """AWS IoT in one account and Region."""
+class _Mine(threading.local):
+    """What belongs to one thread."""
 
-    def __init__(self, client: "IoTClient", pacer: Pacer, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self) -> None:
+        self.turns: set[str] = set()  # taken ahead, by operation
+
+
+class AwsIot:
+    """AWS IoT in one account and Region; safe for threads."""
+
+    def __init__(self, client: "IoTClient", pacer: Pace, *, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._pacer = pacer
         self._clock = clock
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
-        self._turns: set[str] = set()  # taken ahead, by operation
+        self._asked_for: set[str] = set()  # CAs that a thread is asking for
+        self._mine = _Mine()
         try_once(client, "UpdateCertificate")
 
     def describe(self, certificate_id: str) -> DeviceRegistration:
@@ -88,6 +102,7 @@ class AwsIot:
         with self._calling("DescribeCertificate"):
             try:
                 answer = self._client.describe_certificate(certificateId=certificate_id)
+                self._pacer.note(*attempts_of(answer))
             except self._client.exceptions.ResourceNotFoundException as error:
                 raise CertificateUnknown(certificate_id) from error
         description = answer["certificateDescription"]
@@ -98,6 +113,7 @@ class AwsIot:
             pem=description["certificatePem"],
             ca_certificate_id=description.get("caCertificateId"),
             created_at=description["creationDate"],
+            modified_at=description.get("lastModifiedDate"),
         )
 
     def describe_ca(self, certificate_id: str) -> CaRegistration | None:
@@ -107,24 +123,30 @@ class AwsIot:
         """
         now = self._clock()
         kept = self._cas.get(certificate_id)
-        if kept and now - kept[0] < _CA_CACHE:
-            return kept[1]
+        if kept and (now - kept[0] < _CA_CACHE or certificate_id in self._asked_for):
+            return kept[1]  # should another thread be asking, the old answer is good for as long as that takes
+        self._asked_for.add(certificate_id)
+        try:
+            ca = self._described_ca(certificate_id)
+        finally:
+            self._asked_for.discard(certificate_id)
+        self._cas[certificate_id] = (now, ca)
+        return ca
+
+    def _described_ca(self, certificate_id: str) -> CaRegistration | None:
         with self._calling("DescribeCACertificate"):
             try:
                 answer = self._client.describe_ca_certificate(certificateId=certificate_id)
             except self._client.exceptions.ResourceNotFoundException:
-                ca = None
-            else:
-                description = answer["certificateDescription"]
-                ca = CaRegistration(
-                    certificate_id=description["certificateId"],
-                    pem=description["certificatePem"],
-                    active=description["status"] == "ACTIVE",
-                    # Absent for CAs that were registered before modes existed: those are DEFAULT.
-                    mode=description.get("certificateMode", "DEFAULT"),
-                )
-        self._cas[certificate_id] = (now, ca)
-        return ca
+                return None
+        description = answer["certificateDescription"]
+        return CaRegistration(
+            certificate_id=description["certificateId"],
+            pem=description["certificatePem"],
+            active=description["status"] == "ACTIVE",
+            # Absent for CAs that were registered before modes existed: those are DEFAULT.
+            mode=description.get("certificateMode", "DEFAULT"),
+        )
 
     def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- all of them are one API's
         """Wait until the step's call may be made; `apply` then makes it at once.
@@ -305,7 +327,8 @@ class AwsIot:
         # service may have carried out the first one although no answer came.
         with self._provisioning("UpdateCertificate"):
             try:
-                self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
+                answer = self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
+                self._pacer.note(*attempts_of(answer))
             except self._client.exceptions.ResourceNotFoundException as error:
                 raise CertificateUnknown(certificate_id) from error
             except self._client.exceptions.CertificateStateException as error:
@@ -349,14 +372,19 @@ class AwsIot:
         """Pace one call and sort its errors."""
         if operation in _PACED:
             self._take_turn(operation)
-            self._turns.discard(operation)
+            self._mine.turns.discard(operation)
         with calling(operation):
-            yield
+            try:
+                yield
+            except ClientError as error:
+                if operation in _SCARCE:
+                    self._pacer.note(*attempts_of(error.response))
+                raise
 
     def _take_turn(self, operation: str) -> None:
-        if operation not in self._turns:
+        if operation not in self._mine.turns:
             self._pacer.wait(operation)
-            self._turns.add(operation)
+            self._mine.turns.add(operation)
 
     @contextmanager
     def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:

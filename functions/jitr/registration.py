@@ -14,24 +14,26 @@ written before the status was set, and finishes from there: announced again with
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+
+from botocore.exceptions import ClientError
 
 from jitr.activation import Activation
 from jitr.brakes import Brakes
 from jitr.case import Attempt, Case
-from jitr.claims import Due, is_being_decided
+from jitr.claims import is_being_decided
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import NotItsTurn, Overtaken, Rejected
+from jitr.errors import Overtaken, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.examining import Examiner
 from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.observed import observe
-from jitr.pacing import TURNS_PER_LOOK, Pacer
 from jitr.record import Record
 from jitr.refusal import Refusal
 from jitr.registrations import DeviceRegistration, Status
@@ -39,8 +41,10 @@ from jitr.registry import Registry
 from jitr.restitution import Restitution
 from jitr.rule_brake import RuleBrake
 from jitr.rules import CaRules, Rules
+from jitr.schedule import PACE, Need
 from jitr.settings import Settings
 from jitr.telemetry import CONTRADICTIONS, Announcer
+from jitr.turns import Turns
 from jitr.withdrawals import marks
 
 
@@ -59,7 +63,7 @@ class Registration:
         hook: Hook,
         brakes: Brakes,
         announcer: Announcer,
-        pacer: Pacer,
+        turns: Turns,
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -84,17 +88,20 @@ class Registration:
         self._restitution = Restitution(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
         self._announcer = announcer
-        self._pacer = pacer
+        self._turns = turns
         self._clock = clock
 
     def recall(self, certificate_ids: set[str]) -> dict[str, Record]:
         """The records of a batch's certificates; of held ones, whether what they wait for has changed since.
 
+        The schedule of turns is read along.
+
         Raises Unavailable.
         """
         if not certificate_ids:
             return {}
-        records = self._registry.recall(certificate_ids)
+        records, schedule = self._registry.recall_beside(certificate_ids, PACE)
+        self._turns.see(schedule)
         listed, entered = self._crls.changed_since(records, self._rules), self._enrollment.changed_since(records)
         accepted = self._brakes.accepted_since(records)
         return {
@@ -103,6 +110,24 @@ class Registration:
             )
             for one, record in records.items()
         }
+
+    def needs(self, event: RegistrationEvent, record: Record, *, sent_at: datetime) -> Need | None:
+        """As what this event needs a turn; None when it is settled without a call of AWS IoT."""
+        if record.settles(event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest):
+            return None
+        if record.was_spoken_of or (record.verdict and record.verdict.word.allows_activation):
+            return Need.ORDERED
+        return Need.HELD if record.is_held_in(event) else Need.NEW
+
+    def prepare(self, ca_certificate_id: str) -> None:
+        """Read what all certificates of a CA need, so that several at once do not all ask for it.
+
+        The id may be an event's, which is only a hint: this is read for the fleet's own CAs alone. What cannot be had
+        is no failure here: each certificate asks for it again.
+        """
+        if ca := self._rules.ca(ca_certificate_id):
+            with suppress(Unavailable, ClientError):
+                self._examiner.prepare(ca)
 
     def decide(
         self,
@@ -117,26 +142,30 @@ class Registration:
         `sent_at` is when the message entered the queue; `time_is_left` says whether one more call can be made, should
         it be the slowest.
 
-        Raises CertificateUnknown, NotItsTurn, Overtaken and Unavailable; the same event can be decided again then.
+        Raises CertificateUnknown, Overtaken and Unavailable; the same event can be decided again then.
         """
         now = self._clock()
         # Step 1
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
             return Outcome.DUPLICATE, None
-        # A held registration of which nothing new is known is rate-limited; another registration is new.
-        waits = record.is_held_in(event) and not record.was_spoken_of
-        if waits and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
-            raise NotItsTurn(f"looks at held devices take every {TURNS_PER_LOOK}th turn at most")
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)
-        if device.status is not Status.PENDING_ACTIVATION:
+        is_released = record.releases(device)
+        if device.status is not Status.PENDING_ACTIVATION and not is_released:
             return self._already_left_pending(device, record, now)
         _refuse_to_overtake(record, now)  # it would be told so at the claim, six calls later
         attempt = Attempt(run=uuid.uuid4().hex)
         try:
             # Steps 3 to 5
-            decision = self._judge(device, record, attempt, observed_at=now, time_is_left=time_is_left)
+            decision = self._judge(
+                device,
+                record,
+                attempt,
+                observed_at=now,
+                time_is_left=time_is_left,
+                release=record.verdict_number if is_released else None,
+            )
             # Steps 6 and 7
             if not decision.repeats(record.decision):
                 self._announcer.announce(decision)
@@ -167,9 +196,14 @@ class Registration:
         Raises Unavailable.
         """
         self._leave_to_sweep(certificate_id, record, None)
-        self._restitution.give_back(record.intent)
+        if back := self._restitution.of(record.intent):
+            # What another attempt has begun meanwhile, the sweep finds by the mark.
+            with suppress(Overtaken):
+                self._registry.give_back_if_unchanged(back, record, self._clock())
         if record.is_held:
-            self._registry.nothing_due(certificate_id, Due.LOOK)
+            self._registry.no_look_due(certificate_id, record)
+        if record.is_release_ordered:
+            self._registry.no_release_due(certificate_id, record)
 
     def leave_to_sweep(self, certificate_id: str) -> None:
         """Its message is about to be deleted: what an attempt began and did not record becomes due.
@@ -179,6 +213,17 @@ class Registration:
         Raises Unavailable.
         """
         self._registry.leave_unfinished(certificate_id, self._clock())
+
+    def leave_to_look(self, certificate_id: str, record: Record) -> None:
+        """Its message is about to be deleted, for it is not its turn: a decided certificate has its look by the sweep.
+
+        Where the record says that something is due, nothing is written: a look comes in its time, and what an operator
+        denies has none.
+
+        Raises Unavailable; then the message must stay.
+        """
+        if record.due is None:
+            self._registry.leave_look(certificate_id, self._clock())
 
     def _leave_to_sweep(self, certificate_id: str, record: Record, policy: str | None) -> None:
         """Have the sweep take back what attempts left of a certificate that will not be activated."""
@@ -220,8 +265,12 @@ class Registration:
             if device.status is not Status.ACTIVE:
                 self._restitution.give_back(intent)
         found = self._found(device, record)
-        if record.is_news(found) and not self._registry.record_found(found, record):
+        # A release order that may not be carried out any more, since somebody else has acted, ends with what was found.
+        is_void = record.has_unfinished_release
+        if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
+        if is_void:
+            self._registry.no_release_due(device.certificate_id, record)
         return Outcome.FOUND, found
 
     def _judge(
@@ -232,6 +281,7 @@ class Registration:
         *,
         observed_at: datetime,
         time_is_left: Callable[[], bool],
+        release: int | None,
     ) -> Decision:
         """Admit and activate, or find the reason why not and do what the rules say about it."""
         case = Case(
@@ -244,6 +294,7 @@ class Registration:
             observed_at=observed_at,
             time_is_left=time_is_left,
             clock=self._clock,
+            release=release,
         )
         try:
             case.record.refuse_activation()

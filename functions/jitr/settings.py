@@ -28,13 +28,8 @@ class Settings:
     dead_letter_queue_url: str
     event_bus: str
     activations_per_second: float  # what this account's IoT quotas allow (default quota: 10/s, L-77B523DC)
-    max_concurrency: int  # execution environments of `register` that share that rate
+    max_concurrency: int  # execution environments of `register` at most
     rejections_by_reason: bool = False  # also count rejections by reason; each reason is a paid metric
-
-    @property
-    def seconds_between_calls(self) -> float:
-        """How far apart one execution environment spaces its calls of one rate-limited API."""
-        return self.max_concurrency / self.activations_per_second
 
     def to_environ(self) -> dict[str, str]:
         return {_PREFIX + name.upper(): str(value) for name, value in asdict(self).items()}

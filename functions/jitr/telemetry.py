@@ -6,6 +6,7 @@ a key or a token.
 
 import hashlib
 import json
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -61,14 +62,17 @@ CONTRADICTIONS = "Contradictions"  # events that say something else than the cer
 UNREADABLE_MESSAGES = "UnreadableMessages"
 PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
 LEFT_TO_SWEEP = "LeftToSweep"  # messages that waited too often: deleted, the sweep sends their certificates again
+NOT_ITS_TURN = "NotItsTurn"  # messages about held devices that were deleted, since the sweep looks at those in turn
 NOT_PERMITTED = "NotPermitted"  # attempts that AWS refused for want of a permission of the deployment
 FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
 BROKEN = "Broken"  # ACTIVE certificates that were found without their thing or a policy
 OUT_OF_PLACE = "OutOfPlace"  # devices that the hub found activated where they do not belong
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
+SWEEP_BEHIND = "SweepBehind"  # 1 for a sweep that found the queue behind and so sent nothing, else 0
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
+SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches that took their environment's share of the rate instead
 DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
 REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
@@ -102,12 +106,15 @@ METRIC_NAMES = (
     UNREADABLE_MESSAGES,
     PUT_OFF,
     LEFT_TO_SWEEP,
+    NOT_ITS_TURN,
     NOT_PERMITTED,
     FAILURES,
     BROKEN,
     OUT_OF_PLACE,
     SWEPT,
+    SWEEP_BEHIND,
     THROTTLES,
+    SCHEDULE_UNAVAILABLE,
     DISAGREEMENTS,
     *_MEASURED,
     *CALLS_OF.values(),
@@ -116,16 +123,18 @@ METRIC_NAMES = (
 
 
 class Counts:
-    """The metrics of one invocation, by CA; what concerns no CA has the CA `none`."""
+    """The metrics of one invocation, by CA; what concerns no CA has the CA `none`. Safe for threads."""
 
     def __init__(self, *, fleet: str) -> None:
         self._fleet = fleet
         self._by_ca: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._by_reason: Counter[tuple[str, Reason]] = Counter()
+        self._lock = threading.Lock()
 
     def add(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
         """Count, or measure; the CA is a dimension of those metrics alone that are of one (BY_CA)."""
-        self._by_ca[ca if metric in BY_CA else NO_CA][metric].append(number)
+        with self._lock:
+            self._by_ca[ca if metric in BY_CA else NO_CA][metric].append(number)
 
     def count_calls(self, client: "IoTClient") -> None:
         """Count what a client does to AWS's quotas: attempts, and answers that ask for patience."""
@@ -137,7 +146,8 @@ class Counts:
 
     def reject(self, reason: Reason, *, ca: str) -> None:
         """Count a rejection once more by its reason, with dimensions fleet, ca and reason."""
-        self._by_reason[ca, reason] += 1
+        with self._lock:
+            self._by_reason[ca, reason] += 1
 
     def flush(self) -> None:
         """Write one EMF line for each CA, with dimensions fleet and ca; nothing when nothing was counted."""

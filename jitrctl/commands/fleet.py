@@ -130,8 +130,9 @@ def devices(
 def show_quotas(scope: Scope) -> None:
     """Show the Service Quotas that bound activation beside activations_per_second, and the increase to ask for.
 
-    Exit code 1 where a quota is less than the fleet file's pace needs: devices then wait for throttled calls, or, where
-    an account may run too few functions at once, for their turn.
+    Exit code 1 where a quota is less than the fleet file's pace needs: AWS then throttles until the rate is what it
+    accepts, or, where an account may run too few functions at once, devices wait for one. A pace of half of what the
+    quotas allow, or less, is named too.
 
     Example: jitrctl fleet quotas --account prod
     """
@@ -147,6 +148,10 @@ def show_quotas(scope: Scope) -> None:
         out.print(table([_quota_row(done.stage, one) for done in results.done for one in done.value]))
         for where, order in orders:
             out.print(f"{where}: {order}", markup=False, soft_wrap=True)
+        for done in results.done:
+            if allowed := quotas.unused(done.value):
+                said = f"activations_per_second is far below the {allowed:g} that the quotas allow"
+                out.print(f"{done.stage}: {said}", markup=False, soft_wrap=True)
         if any(not one.known for done in results.done for one in done.value):
             err.print("* AWS's default of 2025: Service Quotas does not say there.", style="dim")
 

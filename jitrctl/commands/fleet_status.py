@@ -127,8 +127,18 @@ def _health_row(stage: Stage, one: Health) -> dict[str, str]:
         "waiting": _number(one.waiting),
         "dead": _number(one.letters.get(Letters.DEAD)),
         "lost": _number(one.letters.get(Letters.UNDELIVERED)),
+        "rate": _rate(stage, one),
         "swept": ago(one.swept_at, now()) if one.swept_at else "never",
     }
+
+
+def _rate(stage: Stage, one: Health) -> str:
+    """The activations a second that are reached at most, of those that the fleet file says; and what is throttled."""
+    wanted = stage.account.activations_per_second
+    if one.turns_per_second is None:
+        return "-"
+    reached = f"{wanted:g}/s" if one.turns_per_second >= wanted else f"{one.turns_per_second:.1f} of {wanted:g}/s"
+    return f"{reached}, {one.throttled:.0%} throttled" if one.throttled else reached
 
 
 def _stack(one: Health) -> str:
@@ -155,6 +165,8 @@ def _document(one: Health) -> dict[str, Any]:
         "hub_dead": one.letters.get(Letters.HUB),
         "swept_at": one.swept_at.isoformat() if one.swept_at else None,
         "enrollment": one.enrollment,
+        "turns_per_second": one.turns_per_second,
+        "throttled": one.throttled,
         "iot_logging": one.iot_logging,
         "brakes": {ca: document(engaged) for ca, engaged in one.brakes.items()},
         "drift": list(one.drift),

@@ -48,6 +48,7 @@ def test_calls_that_fail_lose_no_device() -> None:
 def test_sweeps_amid_a_storm_send_nothing_that_the_queue_still_has() -> None:
     storm = in_storm(200)
     assert (storm.active, storm.swept) == (200, 0)
+    assert storm.longest_wait > 10  # it looked forgotten
 
 
 def test_held_devices_do_not_keep_new_ones_out() -> None:
@@ -72,6 +73,6 @@ def test_a_throttle_after_create_policy_poisons_softchefs_message_for_good() -> 
 
 
 def test_tables_and_plots_name_each_storm(small: Storm) -> None:
-    assert "| jitr | 30 | full-jitter, 100 ms, burst 1 s |" in table([small])
+    assert "| jitr | 30 | full-jitter, 100 ms, burst 1 s, within 5 s |" in table([small])
     assert harm([small]).endswith("| jitr | 30 | 0 | 0 | 0 | 0 | 0 |\n")
     assert plot("a storm", {"one & only": small}).count("one &amp; only") == 5  # the legend, and each panel's line

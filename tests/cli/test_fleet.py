@@ -122,9 +122,22 @@ def test_each_stage_is_seen_as_it_is(deployed: Stage, fleet_file: Path, told: Ca
     assert (dev["stack"], dev["waiting"], dev["dead"], dev["undelivered"]) == ("CREATE_COMPLETE", 0, 1, 0)
     assert (dev["function"], dev["swept_at"], dev["iot_logging"]) == ("missing", None, "ERROR")
     assert not any("policy" in text for text in dev["drift"])
+    assert (dev["turns_per_second"], dev["throttled"]) == (10, 0)
     far = said["prod/us-east-1"]
     assert (far["stack"], far["waiting"]) == (None, None)
     assert "factory: it is not registered" in far["drift"]
+
+
+def test_a_rate_that_throttling_has_lowered_is_shown_beside_the_fleet_files(
+    deployed: Stage, fleet_file: Path, told: Callable[..., Any]
+) -> None:
+    if deployed.names.registry_table not in deployed.dynamodb.list_tables()["TableNames"]:
+        create_registry(deployed.dynamodb, deployed.names.registry_table)
+    numbers = {"rate": 5200, "calls": 300, "throttles": 40, "judged_calls": 200, "judged_throttles": 15}
+    item = {name: {"N": str(number)} for name, number in numbers.items()}
+    deployed.dynamodb.put_item(TableName=deployed.names.registry_table, Item={"id": {"S": "pace"}, **item})
+    dev = told("fleet", "status", "--fleet", str(fleet_file), code=1)["dev/eu-central-1"]
+    assert (dev["turns_per_second"], dev["throttled"]) == (5.2, 0.25)
 
 
 def test_what_waits_for_the_hub_and_what_it_gave_up_is_seen_in_its_own_stage(

@@ -218,3 +218,13 @@ def test_a_hook_takes_a_look_up_of_what_a_refused_device_is_attached_to(
     path = write_fleet('thing_type  = "sensor"', f'thing_type  = "sensor"\n{hook}')
 
     assert told(path, 0)["L-C481616A"]["needed"] == 10
+
+
+def test_a_pace_far_below_what_the_quotas_allow_is_named(
+    service_quotas: Callable[..., None], fleet_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = {"L-3E927DFC": 20.0, DESCRIBE: 20.0, "L-77B523DC": 20.0, "L-CA7D4E3E": 20.0}
+    for own, is_named in ((far, True), (far | {DESCRIBE: 19.0}, False)):
+        service_quotas(own=own, default=DEFAULTS, pending={})
+        main(["fleet", "quotas", "--fleet", str(fleet_file), "--account", "dev"])
+        assert ("far below the 20 that the quotas allow" in capsys.readouterr().out) is is_named

@@ -29,13 +29,18 @@ from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import RegistrationsQueue, SweepQueue
+from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
 from jitr.rules import Rules
+from jitr.schedule import PACE
 from jitr.settings import Settings
 from jitr.sweeping import Sweep, Swept
-from jitr.telemetry import Announcer, Counts
+from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
+from jitr.threads import OneByOne
+from jitr.turns import Turns
 from jitr.withdrawals import Withdrawals
 from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 
@@ -136,6 +141,12 @@ class Wire:
 
 
 @cache
+def unheard(service: str) -> Any:
+    """A client of which the wire knows nothing: the schedule of turns is in every batch, and not what is tested."""
+    return boto3.Session(region_name=REGION).client(service)  # type: ignore[call-overload]
+
+
+@cache
 def client(session: boto3.Session, service: str) -> Any:
     """Clients are slow to make, and hold nothing that a test could leave behind."""
     return session.client(service)  # type: ignore[call-overload]
@@ -150,6 +161,8 @@ def create_registry(dynamodb: "DynamoDBClient", table: str) -> None:
             {"AttributeName": "id", "AttributeType": "S"},
             {"AttributeName": "due", "AttributeType": "S"},
             {"AttributeName": "due_at", "AttributeType": "N"},
+            {"AttributeName": LISTED_AS, "AttributeType": "S"},
+            {"AttributeName": LISTED_AT, "AttributeType": "N"},
         ],
         GlobalSecondaryIndexes=[
             {
@@ -159,7 +172,15 @@ def create_registry(dynamodb: "DynamoDBClient", table: str) -> None:
                     {"AttributeName": "due_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
+            },
+            {
+                "IndexName": OUTCOME_INDEX,
+                "KeySchema": [
+                    {"AttributeName": LISTED_AS, "KeyType": "HASH"},
+                    {"AttributeName": LISTED_AT, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            },
         ],
         BillingMode="PAY_PER_REQUEST",
     )
@@ -174,7 +195,7 @@ class Cloud:
     now: datetime = NOW
     authority: Authority = field(default_factory=factory)
     log: StringIO = field(default_factory=StringIO)
-    seconds_between_calls: float = 0  # nothing waits here; only looks at held devices are refused a turn
+    turns_per_second: float = 1e9  # nothing waits here; turns can be refused
 
     def __post_init__(self) -> None:
         self.iot: IoTClient = client(self.session, "iot")
@@ -219,8 +240,16 @@ class Cloud:
         """Make the functions' parts, as a new execution environment does."""
         logger = Logger(service=f"test-{next(LOGGERS)}", stream=self.log)
         self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.counts)
-        self.pacer = Pacer(self.seconds_between_calls, clock=self.seconds, sleep=lambda _: None)
-        self.aws_iot = AwsIot(self.iot, self.pacer, clock=self.clock)
+        self.turns = Turns(
+            unheard("dynamodb"),
+            TABLE,
+            per_second=self.turns_per_second,
+            environments=1,
+            when_unavailable=lambda: self.counts.add(SCHEDULE_UNAVAILABLE),
+            clock=self.seconds,
+            sleep=lambda _: None,
+        )
+        self.aws_iot = AwsIot(self.iot, self.turns, clock=self.clock)
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = Journal(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)
@@ -236,7 +265,7 @@ class Cloud:
             brakes=self.brakes,
             hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
-            pacer=self.pacer,
+            turns=self.turns,
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)
@@ -245,13 +274,16 @@ class Cloud:
             queue,
             self.announcer,
             failures=FailureCount(self.dynamodb, TABLE),
-            pacer=self.pacer,
+            turns=self.turns,
+            threads=OneByOne,
             clock=self.clock,
         )
+        self.sweeps_iot = AwsIot(self.iot, Pacer(0), clock=self.clock)
         self.sweep = Sweep(
             rules=self.rules,
-            iot=self.aws_iot,
+            iot=self.sweeps_iot,
             registry=self.registry,
+            outcomes=Outcomes(self.dynamodb, TABLE),
             withdrawals=Withdrawals(self.dynamodb, self.settings.registry_table),
             enrollment=self.enrollment,
             brakes=self.brakes,
@@ -346,7 +378,9 @@ class Cloud:
         ]
 
     def items(self) -> dict[str, dict[str, Any]]:
-        return {item["id"]["S"]: dict(item) for item in self.dynamodb.scan(TableName=TABLE)["Items"]}
+        """The registry's items by their keys, but for the schedule."""
+        items = self.dynamodb.scan(TableName=TABLE)["Items"]
+        return {item["id"]["S"]: dict(item) for item in items if item["id"]["S"] != PACE}
 
     def counted(self) -> Counter[str]:
         """The metrics of this invocation so far."""

@@ -14,6 +14,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from jitr.edge import attempts_of
 from jitr.errors import CertificateUnknown, NotPermitted, Overtaken, Reason, Rejected, Unavailable
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
@@ -450,10 +451,11 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
     waits: list[float] = []
     iot = AwsIot(
         cloud.iot,
-        Pacer(1.5, clock=lambda: 0.0, sleep=waits.append, offset=lambda: 0.0),
+        Pacer(1.5, clock=lambda: 0.0, sleep=waits.append),
         clock=lambda: datetime.now(UTC),
     )
-    few = ["DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
+    few = ["DescribeCACertificate", "DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate"]
+    few += ["ListCertificatesByCA"]
     for operation, do in DO.items():
         wire.fail(operation, "AccessDeniedException", times=2)
         for _ in range(2):
@@ -465,10 +467,27 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
 
 def test_looking_at_a_things_principals_is_paced(cloud: Cloud, wire: Wire) -> None:
     waits: list[float] = []
-    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append, offset=lambda: 0.0), clock=lambda: NOW)
+    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: NOW)
     for _ in range(2):
         wire.fail("CreateThing", "ResourceAlreadyExistsException", status=409)
         wire.answer("ListThingPrincipals", {"principals": [OTHER_ARN]})
         with pytest.raises(Rejected):
             iot.apply(CREATE)
     assert waits == [1.5, 1.5]  # the second look at the principals, and at the one that was found
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "retries", "noted"),
+    [
+        pytest.param(None, 200, 0, (1, 0), id="an answer"),
+        pytest.param(None, 200, 2, (3, 2), id="an answer at the third attempt"),
+        pytest.param("ThrottlingException", 429, 2, (3, 3), id="throttled to the end"),
+        pytest.param("ResourceNotFoundException", 404, 1, (2, 1), id="refused at the second attempt"),
+        pytest.param("InternalFailureException", 500, 2, (3, 0), id="5xx, which says nothing of a quota"),
+    ],
+)
+def test_what_a_call_ended_in_says_how_often_it_was_throttled(
+    code: str | None, status: int, retries: int, noted: tuple[int, int]
+) -> None:
+    answer = {"ResponseMetadata": {"HTTPStatusCode": status, "RetryAttempts": retries}}
+    assert attempts_of(answer | ({"Error": {"Code": code}} if code else {})) == noted

@@ -21,6 +21,7 @@ from jitr.handlers import register
 from jitr.messages import Message
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
+from jitr.schedule import PACE
 from jitr.telemetry import CALLS_OF
 from jitr.verdicts import Word
 from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
@@ -720,16 +721,19 @@ def test_a_deadline_between_two_calls_puts_the_message_off_and_the_next_delivery
     assert warm.status(device) == "ACTIVE"
 
 
-def test_looks_at_held_devices_take_every_tenth_turn_and_new_devices_all_of_theirs(cloud: Cloud, wire: Wire) -> None:
-    cloud.seconds_between_calls = 1.5
+def test_held_devices_take_what_is_idle_and_new_devices_all_of_theirs(cloud: Cloud, wire: Wire) -> None:
+    cloud.turns_per_second = 1
     cloud.under(rules_for(factory(), common_name="nobody|sensor-9999", thing_groups=(), certificate_mode="SNI_ONLY"))
     held = [cloud.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(6)]
     cloud.batch(*(cloud.record(cloud.event(device)) for device in held))
     cloud.now += 5 * MINUTE
-    assert len(cloud.batch(*(cloud.record(cloud.event(device)) for device in held))) == 5  # put off, not forgotten
-    assert wire.operations("iot").count("DescribeCertificate") == 1
-    assert cloud.counted()["PutOff"] == 5
-    cloud.batch(*(cloud.record(cloud.event(cloud.knock(factory().leaf(named("sensor-9999"))))) for _ in range(2)))
+    wire.forget()
+    put_off = cloud.batch(*(cloud.record(cloud.event(device)) for device in held))
+    assert len(put_off) == 3  # not forgotten: two turns are idle within a second, and one is guaranteed
+    assert wire.operations("iot").count("DescribeCertificate") == 3
+    assert cloud.counted()["PutOff"] == 3
+    new = [cloud.knock(factory().leaf(named("sensor-9999"))) for _ in range(2)]
+    cloud.batch(*(cloud.record(cloud.event(device)) for device in new))
     assert wire.operations("iot").count("DescribeCertificate") == 2
 
 
@@ -767,7 +771,7 @@ def test_what_another_environment_decided_while_a_batch_waited_costs_no_iot_call
         call["RequestItems"][TABLE]["Keys"] for call in wire.of("BatchGetItem") if TABLE in call["RequestItems"]
     ]
     assert [keys for keys in recalled if {"id": {"S": f"certificate#{second}"}} in keys] == [
-        [{"id": {"S": f"certificate#{second}"}}]
+        [{"id": {"S": f"certificate#{second}"}}, {"id": {"S": PACE}}]
     ]
     assert warm.status(first) == warm.status(second) == "ACTIVE"
 

@@ -65,7 +65,7 @@ def test_between_the_look_and_a_retirement(cloud: Cloud) -> None:
 
 def test_while_a_retirement_is_on_its_way(cloud: Cloud) -> None:
     old = rotated_out(cloud)
-    apply = cloud.aws_iot.apply
+    apply = cloud.sweeps_iot.apply
     landed: list[IotStep] = []
 
     def interrupted(step: IotStep) -> None:
@@ -78,10 +78,10 @@ def test_while_a_retirement_is_on_its_way(cloud: Cloud) -> None:
                 landed.append(step)
                 apply(step)
 
-        cloud.aws_iot.apply = apply  # type: ignore[method-assign]
+        cloud.sweeps_iot.apply = apply  # type: ignore[method-assign]
         revoke(cloud, old, while_waiting=lands)
 
-    cloud.aws_iot.apply = interrupted  # type: ignore[method-assign]
+    cloud.sweeps_iot.apply = interrupted  # type: ignore[method-assign]
     cloud.swept()
     assert landed
     assert cloud.status(old) == "REVOKED"

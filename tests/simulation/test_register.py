@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jitr.schedule import PACE
 from simulation import Account, Authority, Aws, Call, Deployment, Died, Fault, Moment
 from simulation.deployment import ca_rules, rules
 from simulation.faults import ServiceError
@@ -51,7 +52,8 @@ def test_a_batch_of_duplicates_of_a_decided_device_makes_one_call(
     mapping.drain()
     assert aws.made(caller="register") == ["BatchGetItem"]
     assert aws.calls[0].parameters["RequestItems"][deployment.settings.registry_table]["Keys"] == [
-        {"id": {"S": f"certificate#{leaf.certificate_id}"}}
+        {"id": {"S": f"certificate#{leaf.certificate_id}"}},
+        {"id": {"S": PACE}},
     ]
 
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.errors import Unavailable
-from jitr.pacing import Pacer, head_start_for, max_concurrency_for
+from jitr.pacing import Pacer, judged_rate, max_concurrency_for
 
 
 @dataclass
@@ -23,8 +22,8 @@ class Clock:
         self.now += seconds
 
 
-def paced(interval: float, clock: Clock, *, offset: float = 0.0) -> Pacer:
-    return Pacer(interval, clock=lambda: clock.now, sleep=clock.sleep, offset=lambda: offset)
+def paced(interval: float, clock: Clock) -> Pacer:
+    return Pacer(interval, clock=lambda: clock.now, sleep=clock.sleep)
 
 
 def test_the_first_call_of_each_name_is_let_through_at_once() -> None:
@@ -43,43 +42,7 @@ def test_the_next_call_of_a_name_waits_for_its_turn() -> None:
     assert clock.sleeps == [1.5, 1.5]
 
 
-def test_environments_that_began_together_do_not_go_on_in_step() -> None:
-    clock = Clock()
-    pacer = paced(1.5, clock, offset=0.5)
-    for _ in range(4):
-        pacer.wait("DescribeCertificate")
-    assert clock.sleeps == [2.25, 1.5, 1.5]
-
-
-def test_the_turns_of_a_head_start_are_not_waited_for_and_the_next_ones_come_as_if_there_had_been_none() -> None:
-    clock = Clock()
-    pacer = Pacer(1.5, head_start=2, clock=lambda: clock.now, sleep=clock.sleep, offset=lambda: 0.0)
-    for _ in range(3):
-        pacer.wait("DescribeCertificate")
-    assert clock.sleeps == []
-    pacer.wait("UpdateCertificate")  # has a head start of its own
-    for _ in range(2):
-        pacer.wait("DescribeCertificate")
-    assert clock.sleeps == [1.5, 1.5]
-
-
-def test_a_turn_that_is_free_is_not_taken_from_the_head_start() -> None:
-    clock = Clock()
-    pacer = Pacer(1.5, head_start=1, clock=lambda: clock.now, sleep=clock.sleep, offset=lambda: 0.0)
-    for _ in range(3):
-        pacer.wait("DescribeCertificate")
-        clock.now += 1.5
-    for _ in range(2):
-        pacer.wait("DescribeCertificate")
-    assert clock.sleeps == []
-
-
-@pytest.mark.parametrize(("environments", "turns"), [(2, 0), (15, 0), (75, 3), (150, 8), (1000, 8)])
-def test_only_many_environments_have_a_head_start(environments: int, turns: int) -> None:
-    assert head_start_for(environments) == turns
-
-
-@pytest.mark.parametrize(("rate", "environments"), [(0.5, 2), (10, 15), (50, 75), (5000, 1000)])
+@pytest.mark.parametrize(("rate", "environments"), [(0.5, 5), (10, 8), (50, 22), (100, 40), (5000, 1000)])
 def test_concurrency_follows_the_rate(rate: float, environments: int) -> None:
     assert max_concurrency_for(rate) == environments
 
@@ -112,29 +75,6 @@ def test_time_that_was_not_used_is_not_saved_up() -> None:
     assert clock.sleeps == [1.5]
 
 
-def test_a_turn_that_comes_too_late_is_refused_at_once_and_left_to_others() -> None:
-    clock = Clock()
-    pacer = paced(20, clock)
-    pacer.wait("DescribeCertificate")
-    pacer.expire_in(19)
-    for _ in range(2):
-        with pytest.raises(Unavailable, match="DescribeCertificate"):
-            pacer.wait("DescribeCertificate")
-    assert clock.sleeps == []
-    pacer.wait("UpdateCertificate")  # whose turn is now
-    pacer.expire_in(20)
-    pacer.wait("DescribeCertificate")
-    assert clock.sleeps == [20]
-
-
-def test_a_call_that_need_not_wait_is_made_after_the_time_is_over_too() -> None:
-    """Whether a call is begun at all is not the pacer's to say."""
-    clock = Clock()
-    pacer = paced(20, clock)
-    pacer.expire_in(-1)
-    pacer.wait("DescribeCertificate")
-
-
 def test_an_interval_of_zero_never_waits() -> None:
     clock = Clock()
     pacer = paced(0, clock)
@@ -159,3 +99,28 @@ def test_no_two_calls_of_one_name_are_closer_than_the_interval(interval: int, ca
             # neither too early, nor later than it must be
             assert clock.now == max(asked, let_through[name][-1] + interval)
         let_through[name].append(clock.now)
+
+
+@pytest.mark.parametrize(
+    ("rate", "throttles", "judged"),
+    [
+        pytest.param(10.0, 60, 7.0, id="sustained, so what was accepted"),
+        pytest.param(10.0, 26, 10.0, id="now and then, as a small bucket throttles"),
+        pytest.param(9.0, 26, 8.7, id="now and then, after the rate was lowered, so what was accepted"),
+        pytest.param(9.0, 12, 9.0, id="few, so it stays"),
+        pytest.param(9.0, 1, 9.27, id="single ones, so it recovers"),
+    ],
+)
+def test_sustained_throttling_sets_the_rate_to_what_was_accepted(rate: float, throttles: int, judged: float) -> None:
+    assert judged_rate(rate, calls=200, throttles=throttles, seconds=10, full=10) == pytest.approx(judged)
+
+
+def test_from_half_of_the_rate_all_of_it_is_back_in_four_minutes() -> None:
+    rate, windows = 5.0, 0
+    while rate < 10:
+        rate, windows = judged_rate(rate, calls=100, throttles=0, seconds=10, full=10), windows + 1
+    assert windows == 24
+
+
+def test_throttles_of_long_ago_set_no_rate() -> None:
+    assert judged_rate(5.0, calls=100, throttles=100, seconds=60, full=10) == 5

@@ -15,12 +15,11 @@ from jitr.crls import Crls, Published
 from jitr.decisions import Decision, Outcome
 from jitr.enrollment import NO_ENTRIES
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import CertificateUnknown, NotItsTurn, Overtaken, Reason, Rejected, Unavailable
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.owners import Owner, Return
-from jitr.pacing import Pacer
 from jitr.provisioning import (
     AddThingToThingGroup,
     AttachPolicy,
@@ -37,7 +36,9 @@ from jitr.registration import Registration
 from jitr.registrations import DeviceRegistration, Status
 from jitr.registry import Registry
 from jitr.rules import CheckMode, OnReject, OnReplacement
+from jitr.schedule import PACE, Need
 from jitr.telemetry import CONTRADICTIONS, Announcer
+from jitr.turns import Turns
 from jitr.verdicts import Verdict, Word
 from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.unit.examples import OWNER
@@ -79,7 +80,7 @@ class World:
         self.registry.standing.return_value = Standing()
         self.registry.recall.return_value = defaultdict(Record)  # nothing is known of any other certificate
         self.registry.record_found.return_value = True
-        self.pacer = Pacer(0, clock=self.seconds)
+        self.turns = create_autospec(Turns, instance=True)
 
     @property
     def event(self) -> RegistrationEvent:
@@ -100,7 +101,7 @@ class World:
             hook=self.hook,
             brakes=self.brakes,
             announcer=self.announcer,
-            pacer=self.pacer,
+            turns=self.turns,
             clock=lambda: self.now,
         )
 
@@ -689,42 +690,18 @@ def test_the_deadline_stops_a_refusal_too(refused: World) -> None:
     assert "registry.record" not in refused.names
 
 
-def test_looks_at_held_devices_take_every_twentieth_turn_at_most(held: World) -> None:
-    held.pacer = Pacer(1.5, clock=held.seconds, sleep=lambda _: None)
-    known = Record(decision=held.recorded(outcome=Outcome.HELD, decided_at=NOW - 2 * DAY))
-    outcomes: list[Outcome | None] = []
-    for _ in range(61):
-        try:
-            outcomes.append(held.outcome(known)[0])
-        except NotItsTurn:
-            outcomes.append(None)
-        held.now += 1.5 * SECOND
-    assert [number for number, outcome in enumerate(outcomes) if outcome] == [0, 20, 40, 60]
-    assert held.iot.describe.call_count == 4
-
-
-def test_a_held_device_of_which_somebody_has_spoken_since_needs_no_turn_of_the_waiting(held: World) -> None:
-    held.pacer = Pacer(1.5, clock=held.seconds, sleep=lambda _: None)
+def test_who_waits_and_who_was_spoken_of_say_as_what_they_need_a_turn(held: World) -> None:
     waits = Record(decision=held.recorded(outcome=Outcome.HELD, decided_at=NOW - 2 * DAY))
-    held.outcome(waits)
-    with pytest.raises(NotItsTurn):
-        held.outcome(waits)
     approved = replace(waits, verdict=Verdict(word=Word.APPROVED, by="ann", at=NOW - DAY))
-    for known in (replace(waits, entries_changed=True), approved):
-        assert held.outcome(known)[0] is Outcome.HELD
-    with pytest.raises(NotItsTurn):
-        held.outcome(replace(waits, crl_changed=True))
-
-
-def test_new_devices_are_not_kept_waiting_by_held_ones(world: World) -> None:
-    world.pacer = Pacer(1.5, clock=world.seconds, sleep=lambda _: None)
-    known = Record(
-        decision=world.recorded(outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, decided_at=NOW - 2 * DAY)
-    )
-    assert world.outcome(known)[0] is Outcome.ACTIVATED
-    with pytest.raises(NotItsTurn):
-        world.outcome(known)
-    assert world.outcome()[0] is Outcome.ACTIVATED
+    needs = {
+        Need.NEW: (Record(),),
+        Need.HELD: (waits, replace(waits, crl_changed=True)),
+        Need.ORDERED: (approved, replace(waits, entries_changed=True)),
+        None: (Record(decision=held.recorded(outcome=Outcome.ACTIVATED)),),
+    }
+    for need, records in needs.items():
+        for record in records:
+            assert held.registration().needs(held.event, record, sent_at=NOW) is need
 
 
 @pytest.mark.parametrize("world", ["refused", "held"])
@@ -908,6 +885,7 @@ def test_nothing_is_recalled_for_nobody(world: World) -> None:
 
 
 def test_a_batch_is_recalled_at_once(world: World) -> None:
-    world.registry.recall.return_value = {"a": Record()}
+    world.registry.recall_beside.return_value = {"a": Record()}, {"next_at": 1}
     assert world.registration().recall({"a", "b"}) == {"a": Record()}
-    world.registry.recall.assert_called_once_with({"a", "b"})
+    world.registry.recall_beside.assert_called_once_with({"a", "b"}, PACE)
+    world.turns.see.assert_called_once_with({"next_at": 1})

@@ -1,6 +1,6 @@
 """Settings: written and read by one class, and a wrong environment is named."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -69,12 +69,3 @@ def test_a_number_that_is_none_is_named_with_its_value(variable: str, value: str
 def test_what_is_neither_true_nor_false_is_named() -> None:
     with pytest.raises(Misconfigured, match="JITR_REJECTIONS_BY_REASON is neither"):
         Settings.from_environ(SETTINGS.to_environ() | {"JITR_REJECTIONS_BY_REASON": "yes"})
-
-
-@pytest.mark.parametrize(
-    ("per_second", "concurrency", "seconds"), [(10, 15, 1.5), (10, 1, 0.1), (50, 25, 0.5), (0.5, 2, 4)]
-)
-def test_all_environments_together_keep_to_the_rate(per_second: float, concurrency: int, seconds: float) -> None:
-    settings = replace(SETTINGS, activations_per_second=per_second, max_concurrency=concurrency)
-    assert settings.seconds_between_calls == pytest.approx(seconds)
-    assert concurrency / settings.seconds_between_calls == pytest.approx(per_second)

@@ -1,0 +1,24 @@
+"""Threads of an execution environment as tasks of the clock: each of them lets the others on while it sleeps."""
+
+from collections.abc import Callable
+
+from simulation.clock import Clock, Task
+
+
+class Tasks:
+    """Runs each action in a task of its own; in place of jitr.threads.Threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tasks: list[Task] = []
+
+    def start(self, action: Callable[[], None]) -> None:
+        self._tasks.append(self._clock.start(action))
+
+    def join(self) -> None:
+        self._clock.join(self._tasks)
+        self._tasks.clear()
+
+    def kill(self) -> None:
+        """The process is gone."""
+        self._clock.kill(self._tasks)
