@@ -75,13 +75,15 @@ wheels: setup
 	$(BIN)/python -m infra.wheels
 
 # Put a real run of the demo into the README, the failure matrix's table into docs/how-it-works.md, real output into
-# docs/runbook.md, and the contract tests' differences into docs/divergences.md.
+# docs/runbook.md, the contract tests' differences into docs/divergences.md, and a real run of `jitrctl prove` on the
+# local AWS into docs/prove.md.
 docs: setup
 	$(BIN)/python docs/transcript.py
 	$(BIN)/python docs/outcomes.py
 	$(BIN)/python docs/cli.py
 	$(BIN)/python docs/runbook.py
 	$(BIN)/python docs/differences.py
+	$(BIN)/python docs/prove.py
 
 # Take the newest versions that pyproject.toml allows; look at the difference before committing it.
 lock:

@@ -22,6 +22,7 @@ from jitrctl.commands import (
     enrollment,
     fleet,
     local,
+    prove,
     replay,
     sweep,
     verify,
@@ -42,6 +43,7 @@ app.command()(replay.replay)
 app.command(name="verify")(verify.verify_command)
 app.command()(doctor.doctor)
 app.command()(sweep.sweep)
+app.command()(prove.prove)
 app.add_typer(ca.app, name="ca")
 app.add_typer(crl.app, name="crl")
 app.add_typer(device.app, name="device")

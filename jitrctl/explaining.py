@@ -26,7 +26,7 @@ _IAM_SERVICES = {"monitoring": "cloudwatch", "iotdata": "iot"}
 _IAM_NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9]+)")
 
-_DENIED = frozenset(
+DENIED = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
@@ -39,7 +39,7 @@ _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN_KEYS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"}
 )
-_THROTTLED = frozenset(
+THROTTLED = frozenset(
     {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
 )
 _STACK_MISSING = frozenset(
@@ -104,13 +104,13 @@ def _refused(error: ClientError) -> str:
     code = error.response["Error"].get("Code", "")
     said = error.response["Error"].get("Message") or code
     action = str(error.response["Error"].get(_ACTION, error.operation_name))
-    if code in _DENIED:
+    if code in DENIED:
         return _denied(said, action)
     if code in _EXPIRED:
         return f"the credentials have expired: {_RENEW}"
     if code in _UNKNOWN_KEYS:
         return f"AWS does not know the credentials ({code}): {_RENEW}"
-    if code in _THROTTLED:
+    if code in THROTTLED:
         return f"AWS throttles {action}, after several attempts: try again in a minute"
     if code in _STACK_MISSING or (
         code == "ResourceNotFoundException" and action.partition(":")[0] in ("dynamodb", "lambda")

@@ -14,8 +14,8 @@ What is known of AWS is in docs/aws-facts.md ("aws-facts §…"); where nobody o
 `Undocumented`. Anything that is asked for and not modelled raises NotModelled; nothing is silently true.
 
 Not modelled: IAM, TLS, MQTT after CONNECT, policies' contents (save whether they need a thing), certificate transfer,
-provisioning templates, dynamic groups, jobs, shadows; FIFO queues; DynamoDB's capacity, streams, scans and eventual
-consistency; EventBridge rules.
+what provisioning templates make, dynamic groups, jobs, shadows; FIFO queues; DynamoDB's capacity, streams, scans and
+eventual consistency; EventBridge rules.
 """
 
 from simulation.authority import Authority

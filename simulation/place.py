@@ -9,7 +9,10 @@ from simulation.clock import Clock
 
 @dataclass(slots=True, kw_only=True)
 class Undocumented:
-    """Where nobody outside AWS knows, or AWS gives no figure; each default is the harder case for us."""
+    """Where nobody outside AWS knows, or AWS gives no figure; each default is the harder case for us.
+
+    `jitrctl prove` asks AWS; measured.py sets these from what it found.
+    """
 
     # The guide says that REVOKED is final (aws-facts §4); no refusal was captured, and emulators allow the change.
     revoked_may_become_active: bool = True

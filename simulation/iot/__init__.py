@@ -26,4 +26,4 @@ class Iot:
 
     @property
     def parts(self) -> tuple[object, ...]:
-        return self.cas, self.certificates, self.things, self.policies
+        return self.cas, self.certificates, self.things, self.policies, self.broker

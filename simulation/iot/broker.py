@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from simulation.faults import ServiceError
+from simulation.faults import Answer, Params, ServiceError
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE
 from simulation.leaf import Leaf, parse
@@ -21,11 +21,14 @@ from simulation.sqs import Sqs
 if TYPE_CHECKING:
     from simulation.iot import Iot
 
+_REGISTERED = "$aws/events/certificates/registered"
+
 
 @dataclass(slots=True, kw_only=True)
 class Rule:
     """A topic rule on one CA's registration events, with one SQS action."""
 
+    name: str
     queue_url: str
     enabled: bool = True
 
@@ -67,10 +70,21 @@ class Broker:
         self._sqs = sqs
         self._iot = iot
         self.rules: dict[str, list[Rule]] = {}  # by the CA's certificate id
+        self.listeners: list[Callable[[str, str], None]] = []  # MQTT clients: the topic, and what is published on it
         self.published = 0
 
     def add_rule(self, ca_certificate_id: str, queue_url: str) -> None:
-        self.rules.setdefault(ca_certificate_id, []).append(Rule(queue_url=queue_url))
+        rules = self.rules.setdefault(ca_certificate_id, [])
+        rules.append(Rule(name=f"rule_{ca_certificate_id[:16]}_{len(rules)}", queue_url=queue_url))
+
+    def list_topic_rules(self, _params: Params) -> Answer:
+        """The rules, which are few enough here for one page."""
+        found = [
+            {"ruleName": rule.name, "topicPattern": f"{_REGISTERED}/{ca_id}", "ruleDisabled": not rule.enabled}
+            for ca_id, rules in self.rules.items()
+            for rule in rules
+        ]
+        return {"rules": found}
 
     def connect(
         self, given: Leaf | str | bytes, *, client_id: str, sni: bool, admits: Callable[[str], bool]
@@ -88,7 +102,7 @@ class Broker:
         # Routing without SNI finds only what is in DEFAULT mode (aws-facts §2).
         if not sni and certificate.mode != "DEFAULT":
             return "refused"
-        if certificate.status == "PENDING_ACTIVATION":
+        if certificate.status == "PENDING_ACTIVATION" and not self._has_template(certificate.ca_certificate_id):
             # Every attempt publishes again, not just the first (aws-facts §1).
             self._publish(certificate, first=False)
         active = certificate.status == "ACTIVE" and leaf.is_valid_at(self._place.clock.now())
@@ -111,10 +125,19 @@ class Broker:
         certificate = self._iot.certificates.register(
             leaf, status="PENDING_ACTIVATION", mode=ca.mode, ca_certificate_id=ca.certificate_id
         )
-        self._publish(certificate, first=True)
+        # A CA with a template goes another way, without this event (aws-facts §1).
+        if not self._has_template(certificate.ca_certificate_id):
+            self._publish(certificate, first=True)
+
+    def _has_template(self, ca_certificate_id: str | None) -> bool:
+        ca = self._iot.cas.by_id.get(ca_certificate_id or "")
+        return ca is not None and ca.template is not None
 
     def _publish(self, certificate: DeviceCertificate, *, first: bool) -> None:
         self.published += 1
+        for listen in self.listeners:
+            message = RegistrationMessage(certificate, self._place.clock.now(), first=first)
+            listen(f"{_REGISTERED}/{certificate.ca_certificate_id}", str(message))
         for rule in self.rules.get(certificate.ca_certificate_id or "", ()):
             if rule.enabled:
                 message = RegistrationMessage(certificate, self._place.clock.now(), first=first)

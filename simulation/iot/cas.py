@@ -27,6 +27,7 @@ class Ca:
     auto_registration: str
     created_at: datetime
     updated_at: datetime
+    template: dict[str, Any] | None = None  # registrationConfig; what it would make is not modelled
 
     def signed(self, leaf: Certificate) -> bool:
         return leaf.is_issued_by(self.parsed)
@@ -49,8 +50,6 @@ class Cas:
 
     def register_ca_certificate(self, params: Params) -> Answer:
         """Register a CA: DEFAULT needs proof of its key, SNI_ONLY must come without (aws-facts §3)."""
-        if "registrationConfig" in params:
-            raise NotModelled("provisioning templates")
         parsed = parse(params["caCertificate"])
         now = self._place.clock.now()
         # Well-formed, and within its validity (aws-facts §3).
@@ -83,6 +82,7 @@ class Cas:
             auto_registration="ENABLE" if params.get("allowAutoRegistration") else "DISABLE",
             created_at=now,
             updated_at=now,
+            template=params.get("registrationConfig"),
         )
         if mode == "DEFAULT":
             self._place.default_cas[certificate_id] = self._place.account_id
@@ -108,16 +108,18 @@ class Cas:
             "certificateMode": ca.mode,
             "validity": {"notBefore": ca.parsed.not_before, "notAfter": ca.parsed.not_after},
         }
-        return {"certificateDescription": description}
+        return {"certificateDescription": description} | ({"registrationConfig": ca.template} if ca.template else {})
 
     def update_ca_certificate(self, params: Params) -> Answer:
         """Change status and auto-registration; the mode has no way to be changed (aws-facts §3)."""
         ca = self._ca(params)
         if "registrationConfig" in params:
-            raise NotModelled("provisioning templates")
+            raise NotModelled("another provisioning template")
         status, auto = params.get("newStatus"), params.get("newAutoRegistrationStatus")
         if status not in (None, "ACTIVE", "INACTIVE") or auto not in (None, "ENABLE", "DISABLE"):
             raise invalid("status or autoRegistrationStatus is not one of the allowed values")
+        if params.get("removeAutoRegistration"):
+            ca.template = None
         ca.status = status or ca.status
         ca.auto_registration = auto or ca.auto_registration
         ca.updated_at = self._place.clock.now()

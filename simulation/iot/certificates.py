@@ -9,7 +9,7 @@ from simulation.faults import Answer, Params, ServiceError
 from simulation.iot.answers import invalid, missing, page_size
 from simulation.iot.policies import Policies
 from simulation.iot.things import Things
-from simulation.leaf import Leaf
+from simulation.leaf import Leaf, parse
 from simulation.place import Place
 
 # UpdateCertificate: "PENDING_TRANSFER or PENDING_ACTIVATION will result in an exception being thrown" (IoT API
@@ -78,6 +78,17 @@ class Certificates:
         if ca_certificate_id:
             self._of_ca.setdefault(ca_certificate_id, []).append(certificate)
         return certificate
+
+    def register_certificate_without_ca(self, params: Params) -> Answer:
+        """Register a certificate by itself, with no CA and no event (aws-facts §1)."""
+        parsed, status = parse(params["certificatePem"]), params.get("status", "INACTIVE")
+        if status not in _SETTABLE:
+            raise invalid(f"status {status} cannot be set")
+        if parsed.fingerprint in self.by_id:
+            raise ServiceError("ResourceAlreadyExistsException", "The certificate is already registered")
+        leaf = Leaf.read(parsed, ca_certificate_id=None)
+        certificate = self.register(leaf, status=status, mode="SNI_ONLY")
+        return {"certificateArn": certificate.arn, "certificateId": certificate.certificate_id}
 
     def describe_certificate(self, params: Params) -> Answer:
         certificate = self._certificate(params)

@@ -54,6 +54,8 @@ BY_OTHER_TESTS = {
     "jitrctl dlq drop",
     "jitrctl enrollment import",
 }
+# Under a policy of its own, policies/operators/prove.json: tests/prove/test_policy.py.
+PROVING = {"jitrctl prove"}
 # What must have been done to the device before, since otherwise a command finds nothing to do; by who may act.
 BEFORE: dict[str, list[str]] = {
     "jitrctl device release": ["device", "deny", "{device}", "--yes"],

@@ -1,0 +1,30 @@
+"""What a call is answered, as probes report it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from jitrctl.explaining import DENIED, THROTTLED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ACCEPTED = "accepted"
+
+
+def code_of(call: Callable[[], object]) -> str:
+    """The code of the error that AWS answers, or ACCEPTED; what says nothing about the question is raised.
+
+    Raises botocore's errors.
+    """
+    try:
+        call()
+    except ClientError as error:
+        code = str(error.response["Error"].get("Code"))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in DENIED or code in THROTTLED or status >= 500:  # noqa: PLR2004 -- AWS's own failure
+            raise
+        return code
+    return ACCEPTED

@@ -1,0 +1,155 @@
+"""Deletes what a journal names, and nothing else; what AWS refuses to delete stays in the journal, with why.
+
+Certificates go first, detached from what the journal names; then things and CAs; then what feeds a function, the
+function, queues and roles; then policies. Registration codes are never touched: they are the account's, and
+DEFAULT mode needs the one that is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitrctl.errors import JitrctlError
+from jitrctl.explaining import explain, is_missing
+from jitrctl.prove.finding import Finder
+from jitrctl.prove.journal import Kind
+from jitrctl.prove.run import ROLE_POLICY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jitrctl.prove.journal import Entry, Journal
+    from jitrctl.prove.run import Place
+
+# Certificates before what is attached to them, and before their CAs; CAs before the role that one may name; policies
+# last, since they may have to wait.
+_ORDER = (
+    *(Kind.CERTIFICATE, Kind.THING, Kind.CA),
+    *(Kind.MAPPING, Kind.FUNCTION, Kind.QUEUE, Kind.ROLE, Kind.POLICY),
+)
+# Seconds: detaching is asynchronous (aws-facts §5), and a policy may be refused for five minutes after it was detached
+# (IoT model, DeletePolicy).
+_DETACHED_WITHIN, _POLICY_FREE_WITHIN = 60.0, 330.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 15.0
+_NOT_YET = frozenset({"DeleteConflictException", "InvalidRequestException", "DeleteConflict", "ResourceInUseException"})
+
+
+@dataclass(kw_only=True)
+class Cleaner:
+    """Cleans one account and Region of what one journal names there."""
+
+    place: Place
+    journal: Journal
+    sleep: Callable[[float], None]
+    refused: list[Entry] = field(default_factory=list)
+
+    def clean(self) -> None:
+        """Delete; an entry that AWS refuses does not keep the others from being deleted."""
+        finder = Finder(self.place, self.journal)
+        for kind in _ORDER:
+            for entry in self._entries(kind):
+                try:
+                    self._delete(entry, finder)
+                except (ClientError, BotoCoreError, JitrctlError) as error:
+                    why = str(error) if isinstance(error, JitrctlError) else explain(error)
+                    self.journal.refused(entry, why)
+                    self.refused.append(entry)
+                else:
+                    self.journal.drop(entry)
+
+    def _entries(self, kind: Kind) -> list[Entry]:
+        here = (self.place.account, self.place.region, kind)
+        return [one for one in self.journal.entries if (one.account, one.region, one.kind) == here]
+
+    def _delete(self, entry: Entry, finder: Finder) -> None:
+        """Delete one thing, or find that it is not there.
+
+        Raises botocore's errors.
+        """
+        iot = self.place.iot
+        match entry.kind:
+            case Kind.THING:
+                self._patiently(lambda: iot.delete_thing(thingName=entry.name))
+            case Kind.POLICY:
+                self._patiently(lambda: iot.delete_policy(policyName=entry.name), within=_POLICY_FREE_WITHIN)
+            case Kind.ROLE:
+                iam = self.place.client("iam")
+                self._patiently(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
+                self._patiently(lambda: iam.delete_role(RoleName=entry.name))
+            case Kind.MAPPING:
+                self._delete_mappings(entry)
+            case Kind.FUNCTION:
+                self._patiently(lambda: self.place.client("lambda").delete_function(FunctionName=entry.name))
+            case Kind.QUEUE:
+                sqs = self.place.client("sqs")
+                self._patiently(lambda: sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=entry.name)["QueueUrl"]))
+            case _:
+                certificate_id = finder.find(entry)
+                if certificate_id is None:
+                    return
+                self.journal.found(entry, certificate_id)
+                if entry.kind is Kind.CA:
+                    self._delete_ca(certificate_id)
+                else:
+                    self._delete_certificate(certificate_id)
+
+    def _delete_mappings(self, entry: Entry) -> None:
+        """What feeds the function of that name: its ids are only known from AWS."""
+        function = self.place.client("lambda")
+        try:
+            found = function.list_event_source_mappings(FunctionName=entry.name)["EventSourceMappings"]
+        except ClientError as error:
+            if is_missing(error):
+                return
+            raise
+        for one in found:
+            self.journal.found(entry, one["UUID"])
+            self._patiently(lambda uuid=one["UUID"]: function.delete_event_source_mapping(UUID=uuid))  # type: ignore[misc]
+
+    def _delete_ca(self, certificate_id: str) -> None:
+        iot = self.place.iot
+        iot.update_ca_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+        self._patiently(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
+
+    def _delete_certificate(self, certificate_id: str) -> None:
+        iot, arn = self.place.iot, self.place.certificate_arn(certificate_id)
+        status = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["status"]
+        if status == "ACTIVE":
+            iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+        for thing in _names(iot.list_principal_things(principal=arn)["things"], self._ours(Kind.THING)):
+            iot.detach_thing_principal(thingName=thing, principal=arn)
+        attached = [one["policyName"] for one in iot.list_attached_policies(target=arn)["policies"]]
+        for policy in _names(attached, self._ours(Kind.POLICY)):
+            iot.detach_policy(policyName=policy, target=arn)
+        self._patiently(lambda: iot.delete_certificate(certificateId=certificate_id))
+
+    def _ours(self, kind: Kind) -> set[str]:
+        return {entry.name for entry in self._entries(kind)}
+
+    def _patiently(self, delete: Callable[[], Any], *, within: float = _DETACHED_WITHIN) -> None:
+        """Delete, again and again while something is still attached; what is not there is deleted.
+
+        Raises botocore's errors.
+        """
+        waited, pause = 0.0, _FIRST_PAUSE
+        while True:
+            try:
+                delete()
+            except ClientError as error:
+                if is_missing(error):
+                    return
+                if error.response["Error"].get("Code") not in _NOT_YET or waited >= within:
+                    raise
+            else:
+                return
+            self.sleep(pause)
+            waited += pause
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _names(found: Sequence[str], ours: set[str]) -> list[str]:
+    """Of what is attached, what the journal names: another's stays, and AWS then refuses to delete the certificate."""
+    return [name for name in found if name in ours]

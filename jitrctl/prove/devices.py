@@ -1,0 +1,142 @@
+"""Devices of a run: real MQTT over mutual TLS, by the client that `jitrctl local connect` and `doctor --key` use.
+
+`Devices` is what probes see; tests put the simulation's broker behind it.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import botocore
+
+from jitrctl.errors import Unusable
+from jitrctl.local import state
+from jitrctl.local.device import Connection, Device, Endpoint
+from jitrctl.local.errors import LocalAwsError
+from jitrctl.prove.probe import Unanswered
+
+if TYPE_CHECKING:
+    from jitrctl.prove.certificates import Identity
+    from jitrctl.stages import Stage
+
+Subscribed = Literal["granted", "failure code", "closed"]
+
+_PORT = 8883
+# botocore's own list of authorities holds Amazon's, which sign the ATS endpoints.
+_AUTHORITIES = Path(botocore.__file__).with_name("cacert.pem")
+_REACH = 5.0  # seconds
+
+
+class Session(Protocol):
+    """An accepted connection."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def subscribe(self, topic_filter: str) -> Subscribed: ...
+
+    def receive(self, seconds: float) -> bytes | None: ...
+
+    def close(self) -> None: ...
+
+
+class Devices(Protocol):
+    """What connects to one account and Region."""
+
+    def check(self) -> None:
+        """Find out whether devices can connect at all.
+
+        Raises Unusable.
+        """
+
+    def connect(self, identity: Identity, client_id: str, *, sni: bool = True, alone: bool = False) -> Session | str:
+        """One CONNECT: a session, or how it was refused; `alone` sends no CA behind the device's certificate.
+
+        Raises Unanswered when nothing answers.
+        """
+
+
+@dataclass(kw_only=True)
+class MqttDevices:
+    """The real ones; `folder` is private, holds their keys, and is removed by who made it."""
+
+    endpoint: Endpoint
+    folder: Path
+
+    def check(self) -> None:
+        """See Devices."""
+        host, port = self.endpoint.address
+        try:
+            socket.create_connection((host, port), timeout=_REACH).close()
+        except OSError as error:
+            raise Unusable(
+                f"the data endpoint {host}:{port} cannot be reached ({error}): devices connect there, so see to DNS, "
+                "proxies and the firewall"
+            ) from error
+
+    def connect(self, identity: Identity, client_id: str, *, sni: bool = True, alone: bool = False) -> Session | str:
+        """See Devices."""
+        certificate, key = self.folder / f"{identity.name}.pem", self.folder / f"{identity.name}.key"
+        certificate.write_text(identity.certificate + ("" if alone else identity.ca), encoding="ascii")
+        key.touch(mode=0o600)
+        key.write_text(identity.key, encoding="ascii")
+        device = Device(client_id=client_id, certificate=certificate, key=key)
+        try:
+            answer = device.connect(self.endpoint if sni else self._without_sni())
+        except (LocalAwsError, OSError) as error:
+            raise Unanswered(f"the device could not connect: {error}") from error
+        return MqttSession(answer) if isinstance(answer, Connection) else answer.how
+
+    def _without_sni(self) -> Endpoint:
+        """The same place by its address alone, for which TLS sends no name and the server's cannot be checked."""
+        host, port = self.endpoint.address
+        return replace(self.endpoint, address=(socket.gethostbyname(host), port), server_name=None, checks_name=False)
+
+
+class MqttSession:
+    """An accepted MQTT connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.is_open
+
+    def subscribe(self, topic_filter: str) -> Subscribed:
+        try:
+            if self._connection.subscribe(topic_filter):
+                return "granted"
+        except LocalAwsError as error:
+            raise Unanswered(str(error)) from error
+        return "failure code" if self._connection.is_open else "closed"
+
+    def receive(self, seconds: float) -> bytes | None:
+        message = self._connection.receive(timeout=seconds)
+        return message.payload if message else None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def endpoint_of(stage: Stage) -> Endpoint:
+    """Where the stage's devices connect.
+
+    Raises Unusable when there is no such place; botocore's errors.
+    """
+    url = stage.access.elsewhere
+    if url is not None:
+        for account in state.remembered(stage.fleet.path.parent):
+            if account.endpoint_url == url:
+                return Endpoint.of(account)
+        raise Unusable(
+            f"{url} is not AWS, and no local AWS that runs beside the fleet file: account {stage.account.name} has no "
+            "data endpoint for devices"
+        )
+    host = stage.iot.describe_endpoint(endpointType="iot:Data-ATS").get("endpointAddress")
+    if not host:
+        raise Unusable(f"account {stage.account.name} has no data endpoint in {stage.region}: choose another Region")
+    return Endpoint(address=(host, _PORT), server_name=host, trust=_AUTHORITIES)

@@ -1,0 +1,112 @@
+"""Every call that `jitrctl prove` may make, and which of its parameters name what the journal must hold.
+
+A call that is not listed is not sent (guard.py). policies/operators/prove.json allows exactly these actions; a test
+compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from jitrctl.prove.journal import Kind
+
+
+class By(Enum):
+    """How a parameter names a thing."""
+
+    NAME = "name"
+    ID = "id"
+    PEM = "pem"
+    ARN = "arn"  # of a certificate
+    URL = "url"  # of a queue
+    CLIENT = "client"  # an MQTT client id, which begins with the run's id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A parameter that names what is made or changed."""
+
+    parameter: str
+    by: By
+    kind: Kind = Kind.CERTIFICATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation; without targets it only reads."""
+
+    service: str
+    action: str  # IAM's
+    targets: tuple[Target, ...] = ()
+
+
+def _reads(*actions: str) -> list[Operation]:
+    return [Operation(service=action.partition(":")[0], action=action) for action in actions]
+
+
+def _changes(action: str, *targets: Target) -> Operation:
+    return Operation(service=action.partition(":")[0], action=action, targets=targets)
+
+
+_CA = Target(parameter="certificateId", by=By.ID, kind=Kind.CA)
+_CERTIFICATE = Target(parameter="certificateId", by=By.ID)
+_POLICY = Target(parameter="policyName", by=By.NAME, kind=Kind.POLICY)
+_TARGET = Target(parameter="target", by=By.ARN)
+_THING = Target(parameter="thingName", by=By.NAME, kind=Kind.THING)
+_PRINCIPAL = Target(parameter="principal", by=By.ARN)
+_ROLE = Target(parameter="RoleName", by=By.NAME, kind=Kind.ROLE)
+
+_QUEUE = Target(parameter="QueueUrl", by=By.URL, kind=Kind.QUEUE)
+_FUNCTION = Target(parameter="FunctionName", by=By.NAME, kind=Kind.FUNCTION)
+
+_ALL = [
+    *_reads(
+        "cloudformation:DescribeStacks",
+        "iot:DescribeCACertificate",
+        "iot:DescribeCertificate",
+        "iot:DescribeEndpoint",
+        "iot:GetRegistrationCode",
+        "iot:ListAttachedPolicies",
+        "iot:ListCACertificates",
+        "iot:ListCertificates",
+        "iot:ListCertificatesByCA",
+        "iot:ListPrincipalThings",
+        "iot:ListTopicRules",
+        "lambda:GetFunctionConfiguration",
+        "lambda:ListEventSourceMappings",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+    ),
+    _changes("iot:RegisterCACertificate", Target(parameter="caCertificate", by=By.PEM, kind=Kind.CA)),
+    _changes("iot:UpdateCACertificate", _CA),
+    _changes("iot:DeleteCACertificate", _CA),
+    _changes("iot:RegisterCertificateWithoutCA", Target(parameter="certificatePem", by=By.PEM)),
+    _changes("iot:UpdateCertificate", _CERTIFICATE),
+    _changes("iot:DeleteCertificate", _CERTIFICATE),
+    _changes("iot:CreatePolicy", _POLICY),
+    _changes("iot:AttachPolicy", _POLICY, _TARGET),
+    _changes("iot:DetachPolicy", _POLICY, _TARGET),
+    _changes("iot:DeletePolicy", _POLICY),
+    _changes("iot:CreateThing", _THING),
+    _changes("iot:AttachThingPrincipal", _THING, _PRINCIPAL),
+    _changes("iot:DetachThingPrincipal", _THING, _PRINCIPAL),
+    _changes("iot:DeleteThing", _THING),
+    Operation(service="iot-data", action="iot:DeleteConnection", targets=(Target(parameter="clientId", by=By.CLIENT),)),
+    _changes("iam:CreateRole", _ROLE),
+    _changes("iam:DeleteRole", _ROLE),
+    _changes("iam:PutRolePolicy", _ROLE),
+    _changes("iam:DeleteRolePolicy", _ROLE),
+    _changes("sqs:CreateQueue", Target(parameter="QueueName", by=By.NAME, kind=Kind.QUEUE)),
+    _changes("sqs:DeleteQueue", _QUEUE),
+    _changes("sqs:SendMessage", _QUEUE),
+    _changes("sqs:ReceiveMessage", _QUEUE),
+    _changes("lambda:CreateFunction", _FUNCTION),
+    _changes("lambda:DeleteFunction", _FUNCTION),
+    _changes("lambda:CreateEventSourceMapping", Target(parameter="FunctionName", by=By.NAME, kind=Kind.MAPPING)),
+    _changes("lambda:DeleteEventSourceMapping", Target(parameter="UUID", by=By.ID, kind=Kind.MAPPING)),
+]
+# By service and by boto3's name of the operation, which is found in botocore's own way.
+OPERATIONS = {(one.service, one.action.partition(":")[2]): one for one in _ALL}
+# What AWS asks for beside the call that is made: to hand the role to AWS IoT.
+BESIDE = frozenset({"iam:PassRole"})

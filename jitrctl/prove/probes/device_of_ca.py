@@ -1,0 +1,63 @@
+"""What do DescribeCertificate and ListCertificatesByCA say of a device under a CA, in each mode?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitrctl.prove.probe import Expectation, Probe
+from jitrctl.prove.run import DEFAULT, SNI_ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitrctl.prove.probe import Json
+    from jitrctl.prove.run import Run
+
+_UNNAMED = (
+    "register takes the CA from the certificate's own issuer instead, which it does; a CA check by id finds nothing"
+)
+
+
+def run(run: Run) -> Mapping[str, Json]:
+    found: dict[str, Json] = {}
+    for mode in (DEFAULT, SNI_ONLY):
+        ca, place = run.ca(mode)
+        device = run.device(mode, "described")
+        described = device.describe()
+        named = described.get("caCertificateId")
+        found[f"caCertificateId, {mode}"] = {None: "left out", run.ca_id(ca, place): "the CA's id"}.get(named, named)
+        found[f"certificateMode, {mode}"] = described.get("certificateMode", "left out")
+        listed = place.iot.list_certificates_by_ca(
+            caCertificateId=run.ca_id(ca, place), pageSize=100, ascendingOrder=False
+        )["certificates"]
+        found[f"ListCertificatesByCA, {mode}"] = any(one["certificateId"] == device.certificate_id for one in listed)
+    return found
+
+
+def _expected(mode: str) -> tuple[Expectation, ...]:
+    return (
+        Expectation(what=f"caCertificateId, {mode}", assumed="the CA's id", otherwise=_UNNAMED),
+        Expectation(
+            what=f"certificateMode, {mode}",
+            assumed=mode,
+            otherwise="the check of the CA's mode holds every device of this mode as WRONG_MODE",
+        ),
+        Expectation(
+            what=f"ListCertificatesByCA, {mode}",
+            assumed=True,
+            otherwise="the sweep does not see devices of this mode: one whose event is lost stays pending",
+        ),
+    )
+
+
+PROBE = Probe(
+    name="device-of-ca",
+    question="Is a device under an SNI_ONLY CA described with its CA and mode, and listed under it, as one "
+    "under DEFAULT?",
+    method="Has a device register under each mode, describes it, and lists its CA's certificates.",
+    expects=(*_expected(DEFAULT), *_expected(SNI_ONLY)),
+    run=run,
+    makes="2 devices",
+    calls=70,
+    seconds=10,
+)

@@ -1,0 +1,70 @@
+"""EXCLUSIVE_THING: repeated, repeated in the other way, on a second thing, and two certificates on one thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitrctl.prove.answers import ACCEPTED, code_of
+from jitrctl.prove.probe import Expectation, Probe
+from jitrctl.prove.run import SNI_ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitrctl.prove.probe import Json
+    from jitrctl.prove.run import Registered, Run
+
+_EXCLUSIVE, _SHARED = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
+
+
+def run(run: Run) -> Mapping[str, Json]:
+    one, two = run.device(SNI_ONLY, "exclusive"), run.device(SNI_ONLY, "exclusive")
+    thing, other = run.thing(one.place), run.thing(one.place)
+    _attach(one, thing, _EXCLUSIVE)
+    return {
+        "attached again": code_of(lambda: _attach(one, thing, _EXCLUSIVE)),
+        "attached again, not exclusively": code_of(lambda: _attach(one, thing, _SHARED)),
+        "attached to another thing": code_of(lambda: _attach(one, other, _EXCLUSIVE)),
+        "two certificates on one thing": code_of(lambda: _attach(two, thing, _EXCLUSIVE)),
+    }
+
+
+def _attach(device: Registered, thing: str, kind: str) -> None:
+    device.place.iot.attach_thing_principal(thingName=thing, principal=device.arn, thingPrincipalType=kind)
+
+
+PROBE = Probe(
+    name="exclusive",
+    question="What does AttachThingPrincipal answer when an exclusive attachment is repeated, changed, or conflicts?",
+    method="Attaches a device exclusively to a thing, then again, not exclusively, to another thing; and a "
+    "second device.",
+    expects=(
+        Expectation(
+            what="attached again",
+            assumed=ACCEPTED,
+            otherwise="the plan's step is not repeatable: a redelivery is held as if the thing were another's",
+        ),
+        Expectation(
+            what="attached again, not exclusively",
+            assumed="InvalidRequestException",
+            otherwise="`jitrctl device adopt` of a device that is attached in the other way comes out differently",
+        ),
+        Expectation(
+            what="attached to another thing",
+            assumed="InvalidRequestException",
+            otherwise="`register` takes another error for a failure of AWS, and tries it again; if it is "
+            "accepted, a device "
+            "can have two things",
+        ),
+        Expectation(
+            what="two certificates on one thing",
+            assumed=ACCEPTED,
+            otherwise="the overlap of a rotation is not possible: old and new cannot both be the thing's",
+        ),
+    ),
+    run=run,
+    makes="2 devices, 2 things",
+    calls=80,
+    seconds=10,
+    not_local="ministack ignores thingPrincipalType (docs/divergences.md, exclusive-thing-ignored)",
+)

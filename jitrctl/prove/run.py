@@ -1,0 +1,368 @@
+"""What probes work with: the accounts' guarded clients, CAs and devices that are in the journal before they are made.
+
+CAs, the policy and the client that listens for events are made when a probe first asks for them, and shared.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from botocore.exceptions import ClientError
+
+from fleet.resources import registered_topic
+from jitrctl.explaining import is_missing
+from jitrctl.prove.certificates import Authority, Identity, id_of, stand_alone
+from jitrctl.prove.finding import Finder
+from jitrctl.prove.journal import Entry, Kind
+from jitrctl.prove.probe import Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from jitrctl.prove.devices import Devices, Session
+    from jitrctl.prove.guard import Guard
+    from jitrctl.prove.journal import Journal
+
+T = TypeVar("T")
+
+DEFAULT, SNI_ONLY = "DEFAULT", "SNI_ONLY"
+ROLE_POLICY = "run"  # the one inline policy that a role of a run may have
+LOOK_EVERY = 1.0  # seconds; AWS IoT takes one CONNECT a second of a client id
+_REGISTERED_WITHIN = 30.0  # seconds after its CONNECT
+_EVENT_WITHIN = 20.0
+_SUBSCRIBED_WITHIN = 60.0  # a policy that was just attached
+
+
+class Time(Protocol):
+    """Time; tests have their own."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(kw_only=True, eq=False)
+class Place:
+    """One account in one Region."""
+
+    account: str  # id
+    region: str
+    label: str  # dev/eu-central-1
+    partition: str
+    guard: Guard
+    devices: Devices
+    open: Callable[..., Any]  # a service's boto3 client; `once` has it make one attempt
+    registration_code_in: Callable[[str], str]  # of the account in another Region
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self.guard.client(service, self.open(service))
+        return self._clients[service]
+
+    def once(self, service: str) -> Any:
+        """A client that does not repeat a throttled call."""
+        key = f"{service}, once"
+        if key not in self._clients:
+            self._clients[key] = self.guard.client(service, self.open(service, once=True), repeats=False)
+        return self._clients[key]
+
+    @property
+    def iot(self) -> Any:
+        return self.client("iot")
+
+    def arn(self, resource: str) -> str:
+        return f"arn:{self.partition}:iot:{self.region}:{self.account}:{resource}"
+
+    def certificate_arn(self, certificate_id: str) -> str:
+        return self.arn(f"cert/{certificate_id}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A device's certificate that AWS has registered."""
+
+    place: Place
+    identity: Identity
+    certificate_id: str  # AWS's
+    client_id: str
+
+    @property
+    def arn(self) -> str:
+        return self.place.certificate_arn(self.certificate_id)
+
+    def status(self) -> str:
+        return str(self.describe()["status"])
+
+    def describe(self) -> Mapping[str, Any]:
+        answer = self.place.iot.describe_certificate(certificateId=self.certificate_id)
+        return dict(answer["certificateDescription"])
+
+    def connect(self, *, sni: bool = True) -> Session | str:
+        return self.place.devices.connect(self.identity, self.client_id, sni=sni)
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """One run of `jitrctl prove`."""
+
+    journal: Journal
+    places: tuple[Place, ...]  # one or two
+    time: Time
+    other_region: str | None = None  # of the first account, for what may differ by Region
+    _cas: dict[str, tuple[Authority, Place]] = field(default_factory=dict)
+    _listeners: dict[Place, tuple[Registered, Session]] = field(default_factory=dict)
+    _policies: set[tuple[Place, str]] = field(default_factory=set)
+    _numbers: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.journal.run
+
+    @property
+    def first(self) -> Place:
+        return self.places[0]
+
+    @property
+    def last(self) -> Place:
+        """The second account, where there is one."""
+        return self.places[-1]
+
+    def name(self, what: str) -> str:
+        """A name that nothing else has."""
+        self._numbers += 1
+        return f"{self.id}-{what}-{self._numbers}"
+
+    # CAs
+
+    def authority(self, what: str) -> Authority:
+        """A CA that no account knows."""
+        return Authority.new(self.name(f"ca-{what}"), self.time.now())
+
+    def register_ca(self, place: Place, ca: Authority, mode: str, **more: Any) -> str:
+        """Register a CA, ACTIVE and registering devices; the id that AWS gives it.
+
+        Raises botocore's errors.
+        """
+        known = (one for one in self._entries(place, Kind.CA) if one.pem == ca.pem)
+        entry = next(known, None) or self._certificate_entry(place, Kind.CA, mode, ca.pem)
+        if mode == DEFAULT:
+            code = place.iot.get_registration_code()["registrationCode"]
+            more["verificationCertificate"] = ca.verification(code, self.time.now())
+        # Whatever comes of it, the entry stays: a retry of a call that was carried out unheard is refused, too.
+        answer = place.iot.register_ca_certificate(
+            caCertificate=ca.pem, certificateMode=mode, setAsActive=True, allowAutoRegistration=True, **more
+        )
+        self.journal.found(entry, str(answer["certificateId"]))
+        return str(answer["certificateId"])
+
+    def ca(self, mode: str) -> tuple[Authority, Place]:
+        """The shared CA of a mode, and where it is registered: DEFAULT in the first account, SNI_ONLY in the last."""
+        if mode not in self._cas:
+            ca, place = self.authority(mode.lower().replace("_", "-")), self.first if mode == DEFAULT else self.last
+            self.register_ca(place, ca, mode)
+            self._cas[mode] = ca, place
+        return self._cas[mode]
+
+    def ca_id(self, ca: Authority, place: Place) -> str:
+        """What AWS calls a registered CA."""
+        entry = next(one for one in self._entries(place, Kind.CA) if one.pem == ca.pem)
+        return str(entry.found_id or entry.expected_id)
+
+    # Devices
+
+    def identity(self, ca: Authority, what: str, **options: Any) -> Identity:
+        return ca.issue(self.name(what), self.time.now(), **options)
+
+    def expect(self, place: Place, identity: Identity) -> Entry:
+        """Write down that a device's certificate may be registered there: before its first CONNECT."""
+        known = (one for one in self._entries(place, Kind.CERTIFICATE) if one.pem == identity.certificate)
+        return next(known, None) or self._certificate_entry(
+            place, Kind.CERTIFICATE, identity.name, identity.certificate
+        )
+
+    def connect_new(
+        self, place: Place, identity: Identity, *, sni: bool = True, alone: bool = False, seconds: float | None = None
+    ) -> Registered | None:
+        """A device's first CONNECT; what AWS registered, or None if it registers nothing within some seconds.
+
+        Raises Unanswered, botocore's errors.
+        """
+        entry = self.expect(place, identity)
+        answer = place.devices.connect(identity, identity.name, sni=sni, alone=alone)
+        if not isinstance(answer, str):
+            answer.close()
+        within = _REGISTERED_WITHIN if seconds is None else seconds
+        certificate_id = self.wait(lambda: self._described(place, entry), seconds=within)
+        certificate_id = certificate_id or Finder(place, self.journal).find(entry)
+        if certificate_id is None:
+            return None
+        self.journal.found(entry, certificate_id)
+        return Registered(place=place, identity=identity, certificate_id=certificate_id, client_id=identity.name)
+
+    def device(self, mode: str, what: str) -> Registered:
+        """A new device under the shared CA of a mode, registered and pending.
+
+        Raises Unanswered when AWS registers nothing.
+        """
+        ca, place = self.ca(mode)
+        registered = self.connect_new(place, self.identity(ca, what))
+        if registered is None:
+            raise Unanswered(f"no certificate was registered {_REGISTERED_WITHIN:.0f} s after a device's CONNECT")
+        return registered
+
+    def active_device(self, mode: str, what: str) -> Registered:
+        """A new device that may connect: with a policy, and ACTIVE."""
+        device = self.device(mode, what)
+        self.allow(device)
+        device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
+        return device
+
+    def allow(self, device: Registered) -> None:
+        """Attach the run's policy, which lets its clients connect, and nothing else."""
+        statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": device.place.arn(f"client/{self.id}-*")}
+        name = self._policy(device.place, "connect", [statement])
+        device.place.iot.attach_policy(policyName=name, target=device.arn)
+
+    def session(self, device: Registered, *, seconds: float = 120.0) -> Session:
+        """Connect until accepted.
+
+        Raises Unanswered when it is not, in that time.
+        """
+        last = ""
+        until = self.time.monotonic() + seconds
+        while self.time.monotonic() < until:
+            answer = device.connect()
+            if not isinstance(answer, str):
+                return answer
+            last = answer
+            self.time.sleep(LOOK_EVERY + 0.1)
+        raise Unanswered(f"the device was not accepted in {seconds:.0f} s: {last}")
+
+    # Events
+
+    def listen(self, place: Place, ca_id: str) -> Session:
+        """Have a client of the run subscribe to a CA's registration events; the same one for each account.
+
+        Raises Unanswered when it is not let in, or may not.
+        """
+        until = self.time.monotonic() + _SUBSCRIBED_WITHIN
+        while True:
+            if place not in self._listeners or not self._listeners[place][1].is_open:
+                device = self._listeners[place][0] if place in self._listeners else self._listener(place)
+                self._listeners[place] = device, self.session(device)
+            session = self._listeners[place][1]
+            answer = session.subscribe(registered_topic(ca_id))
+            if answer == "granted":
+                return session
+            if self.time.monotonic() >= until:
+                raise Unanswered(f"the subscription to {registered_topic(ca_id)} is refused ({answer})")
+            self.time.sleep(LOOK_EVERY + 0.1)
+
+    def event(self, session: Session, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
+        """The next event about a certificate, as it came; None if there is none in that time."""
+        until = self.time.monotonic() + seconds
+        while (left := until - self.time.monotonic()) > 0:
+            payload = session.receive(left)
+            if payload is None:
+                return None
+            if device_id.encode() in payload:
+                return payload
+        return None
+
+    # Other things
+
+    def thing(self, place: Place) -> str:
+        name = self.planned(place, Kind.THING, "thing")
+        place.iot.create_thing(thingName=name)
+        return name
+
+    def role(self, place: Place, service: str = "iot", *statements: Mapping[str, Any]) -> str:
+        """A role for an AWS service that may do what the statements say; its ARN."""
+        name = self.planned(place, Kind.ROLE, "role")
+        trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        answer = place.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=_document(trust))
+        if statements:
+            place.client("iam").put_role_policy(
+                RoleName=name, PolicyName=ROLE_POLICY, PolicyDocument=_document(*statements)
+            )
+        return str(answer["Role"]["Arn"])
+
+    def planned(self, place: Place, kind: Kind, what: str) -> str:
+        """A name for what is about to be made, which is in the journal."""
+        name = self.name(what)
+        self.journal.add(Entry(account=place.account, region=place.region, kind=kind, name=name))
+        return name
+
+    def wait(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
+        """Look until something is there."""
+        until = self.time.monotonic() + seconds
+        while True:
+            found = look()
+            if found is not None or self.time.monotonic() >= until:
+                return found
+            self.time.sleep(LOOK_EVERY)
+
+    def close(self) -> None:
+        """Let go of the listeners' connections."""
+        for _, session in self._listeners.values():
+            with suppress(OSError):
+                session.close()
+        self._listeners.clear()
+
+    def _listener(self, place: Place) -> Registered:
+        """A client that may subscribe to registration events, and nothing else."""
+        now = self.time.now()
+        identity = stand_alone(self.name("listener"), now)
+        entry = self._certificate_entry(place, Kind.CERTIFICATE, identity.name, identity.certificate)
+        answer = place.iot.register_certificate_without_ca(certificatePem=identity.certificate, status="ACTIVE")
+        self.journal.found(entry, str(answer["certificateId"]))
+        topics = "$aws/events/certificates/registered/*"
+        statements = [
+            {"Effect": "Allow", "Action": "iot:Connect", "Resource": place.arn(f"client/{self.id}-*")},
+            {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": place.arn(f"topicfilter/{topics}")},
+            {"Effect": "Allow", "Action": "iot:Receive", "Resource": place.arn(f"topic/{topics}")},
+        ]
+        name = self._policy(place, "listen", statements)
+        device = Registered(
+            place=place, identity=identity, certificate_id=str(answer["certificateId"]), client_id=identity.name
+        )
+        place.iot.attach_policy(policyName=name, target=device.arn)
+        return device
+
+    def _policy(self, place: Place, what: str, statements: list[dict[str, str]]) -> str:
+        name = f"{self.id}-{what}"
+        if (place, what) not in self._policies:
+            self._policies.add((place, what))
+            self.journal.add(Entry(account=place.account, region=place.region, kind=Kind.POLICY, name=name))
+            place.iot.create_policy(policyName=name, policyDocument=_document(*statements))
+        return name
+
+    def _certificate_entry(self, place: Place, kind: Kind, name: str, pem: str) -> Entry:
+        return self.journal.add(
+            Entry(account=place.account, region=place.region, kind=kind, name=name, pem=pem, expected_id=id_of(pem))
+        )
+
+    def _entries(self, place: Place, kind: Kind) -> list[Entry]:
+        here = (place.account, place.region, kind)
+        return [one for one in self.journal.entries if (one.account, one.region, one.kind) == here]
+
+    def _described(self, place: Place, entry: Entry) -> str | None:
+        """The id, if AWS knows the certificate by the one that is expected."""
+        try:
+            place.iot.describe_certificate(certificateId=entry.expected_id)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        return entry.expected_id
+
+
+def _document(*statements: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -1,0 +1,147 @@
+"""Carries out the probes one after the other, and cleans, however the run ends.
+
+A probe that fails does not stop the others. Ctrl-C stops the probes, and cleaning begins; a second one stops that, and
+the journal says what is left.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitrctl.errors import JitrctlError, Unusable
+from jitrctl.explaining import DENIED, explain
+from jitrctl.local.errors import LocalAwsError
+from jitrctl.prove.cleaning import Cleaner
+from jitrctl.prove.probe import Answer, NotAnswered, Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jitrctl.prove.journal import Entry, Journal
+    from jitrctl.prove.probe import Probe
+    from jitrctl.prove.run import Place, Run, Time
+
+ON_PURPOSE = (ClientError, BotoCoreError, JitrctlError, LocalAwsError, OSError)
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a run came to."""
+
+    answers: list[Answer] = field(default_factory=list)
+    not_answered: list[NotAnswered] = field(default_factory=list)
+    refused: list[Entry] = field(default_factory=list)  # what could not be deleted
+    left: list[Entry] = field(default_factory=list)  # what the journal still names
+    interrupted: bool = False
+    calls: Counter[str] = field(default_factory=Counter)  # by IAM action, cleaning included
+
+    @property
+    def ok(self) -> bool:
+        return not self.refused and not self.interrupted and not any(one.failed for one in self.not_answered)
+
+
+def carry_out(
+    run: Run, probes: Sequence[Probe], outcome: Outcome, *, tell: Callable[[str], None], keep: bool = False
+) -> None:
+    """Carry out these probes, and clean unless `keep`; the outcome is filled as it goes.
+
+    Raises what is a fault of ours, after cleaning.
+    """
+    try:
+        for number, probe in enumerate(probes, start=1):
+            tell(f"{number} of {len(probes)}: {probe.question}")
+            _carry_out_one(run, probe, outcome)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    finally:
+        try:
+            run.close()
+            if not keep:
+                tell("cleaning")
+                clean(run.places, run.journal, outcome, time=run.time)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+        outcome.left += run.journal.entries
+        for place in run.places:
+            outcome.calls.update(place.guard.calls)
+
+
+def clean(places: Sequence[Place], journal: Journal, outcome: Outcome, *, time: Time) -> None:
+    """Delete what a journal names in these accounts; Ctrl-C leaves the rest in it."""
+    try:
+        for place in places:
+            cleaner = Cleaner(place=place, journal=journal, sleep=time.sleep)
+            try:
+                cleaner.clean()
+            finally:
+                outcome.refused += cleaner.refused
+        journal.close()
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+
+
+def choose(
+    probes: Sequence[Probe],
+    *,
+    only: Sequence[str],
+    accounts: int,
+    bursts: bool,
+    cannot: Mapping[str, str],
+) -> tuple[tuple[Probe, ...], tuple[NotAnswered, ...]]:
+    """The probes to carry out, and those that are left out, each with why; `cannot` is what this place cannot answer.
+
+    Raises Unusable when a name is no probe's.
+    """
+    known = [probe.name for probe in probes]
+    for name in only:
+        if name not in known:
+            raise Unusable(f"there is no probe {name}: there are {', '.join(known)}")
+    chosen, left_out = [], []
+    for probe in probes:
+        if only and probe.name not in only:
+            continue
+        why = ""
+        if probe.accounts > accounts:
+            why = "it needs a second account: name two with --account"
+        elif probe.bursts and not bursts:
+            why = "it sends bursts of calls: say --bursts"
+        elif probe.name in cannot:
+            why = cannot[probe.name]
+        if why:
+            left_out.append(NotAnswered(probe=probe, why=why, failed=False))
+        else:
+            chosen.append(probe)
+    return tuple(chosen), tuple(left_out)
+
+
+def _carry_out_one(run: Run, probe: Probe, outcome: Outcome) -> None:
+    try:
+        found = probe.run(run)
+    except Unanswered as error:
+        outcome.not_answered.append(NotAnswered(probe=probe, why=str(error), failed=True))
+        return
+    except ON_PURPOSE as error:
+        outcome.not_answered.append(NotAnswered(probe=probe, why=_why(error), failed=True))
+        return
+    for expectation in probe.expects:
+        answer = found.get(expectation.what)
+        if expectation.what not in found:
+            why = "an earlier answer of this probe leaves nothing to look at"
+            outcome.not_answered.append(NotAnswered(probe=probe, why=why, failed=False, what=expectation.what))
+        elif isinstance(answer, Unanswered):
+            outcome.not_answered.append(NotAnswered(probe=probe, why=str(answer), failed=False, what=expectation.what))
+        else:
+            outcome.answers.append(Answer(probe=probe, expectation=expectation, found=answer))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, JitrctlError | LocalAwsError):
+        return str(error)
+    said = explain(error)
+    if isinstance(error, ClientError) and error.response["Error"].get("Code") in DENIED:
+        return f"{said}; policies/operators/prove.json has all that is needed"
+    return said
