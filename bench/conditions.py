@@ -30,6 +30,9 @@ class Conditions:
     registrations_bound: bool = True  # whether automatic registrations are limited to 15/s as well
     taken: float = 0.0  # the share of the quotas that another tool uses up
     held: int = 0  # devices that wait for something else, and knock too
+    held_every: float | None = None  # how often each of those knocks; by the back-off, if not given
+    rules_changed: bool = False  # since those were held, so that all of them are due at once
+    lasts: float = 0.0  # at least so long, even if all new devices are in
     environments: int | None = None  # execution environments at most; as many as deployed, if not given
     shuffled: bool = False  # the queue gives out at random what it has, instead of the oldest first
     seed: int = 1

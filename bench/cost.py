@@ -31,6 +31,7 @@ _EVENT = 1.00 / _MILLION
 _LOG_GB = 0.50
 # Units of each call: items of under 1 KB written, of under 4 KB read, consistently.
 _WRITES = {"UpdateItem": 1, "TransactWriteItems": 4, "DeleteItem": 1}
+_INDEXED = 1  # a device's decision is written into the index of outcomes as well (jitr/outcome_index.py)
 _READS = {"GetItem": 1, "BatchGetItem": 1}
 _LOG_BYTES = 1500  # one line for each outcome, and its share of the metrics
 
@@ -96,6 +97,7 @@ def _cost(of: str, calls: Counter[str], seconds: float, *, batch: int, items: in
     iot = sum(count for name, count in calls.items() if name.startswith("iot:"))
     events = calls["events:PutEvents"]
     dynamodb = sum(named.get(call, 0) * units * _DYNAMODB_WRITE for call, units in _WRITES.items())
+    dynamodb += _INDEXED * _DYNAMODB_WRITE if named.get("UpdateItem") else 0
     dynamodb += sum(named.get(call, 0) * units * items * _DYNAMODB_READ for call, units in _READS.items())
     dollars = {
         "AWS IoT": iot * _IOT_REGISTRY + _IOT_RULE + _IOT_ACTION,

@@ -33,6 +33,7 @@ class Device:
     leaf: Leaf | None = None
     attempts: int = 0
     accepted_at: float | None = None
+    every: float | None = None  # seconds between two attempts; by the back-off, if not given
 
 
 class Knocking:
@@ -56,4 +57,5 @@ class Knocking:
             device.accepted_at = self._clock.monotonic()
             self.accepted += 1
             return
-        self.begin(device, after=self._back_off.delay(device.attempts, self._rng))
+        after = device.every or self._back_off.delay(device.attempts, self._rng)
+        self.begin(device, after=after)

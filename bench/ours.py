@@ -87,6 +87,10 @@ class Jitr:
     def swept(self) -> int:
         return self._swept
 
+    @property
+    def most_in_flight(self) -> int:
+        return self.deployment.registrations.most_flying
+
     def _work(self) -> None:
         mapping = EventSourceMapping(
             self.deployment.registrations,

@@ -80,6 +80,10 @@ class Peer(ABC):
     def swept(self) -> int:
         return 0
 
+    @property
+    def most_in_flight(self) -> int:
+        return 0
+
     @abstractmethod
     def _handle(self, certificate_id: str) -> None:
         """Take one event to its end; raises what the handler raises to Lambda."""

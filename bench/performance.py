@@ -101,6 +101,15 @@ def _conditions(options: argparse.Namespace) -> list[Conditions]:
         raised,
         replace(usual, taken=0.5),
         replace(usual, devices=options.devices // 2, held=options.devices * 5, registrations_bound=False),
+        replace(
+            usual,
+            devices=options.devices * 2 // 3,
+            held=options.devices * 20 // 3,
+            held_every=300.0,
+            rules_changed=True,
+            lasts=900.0,
+            registrations_bound=False,
+        ),
     ]
 
 

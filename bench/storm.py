@@ -26,7 +26,6 @@ from bench.plot import Panel, svg
 from bench.side_by_side import side_by_side
 from bench.table import markdown
 from bench.world import Registrar, Storm, weather
-from simulation.quotas import CONNECTS_PER_SECOND
 
 _DEFAULT_RATE = 10.0
 _A_BURST = 60.0  # seconds: what comes within less is told
@@ -36,7 +35,9 @@ HANDLERS: dict[str, Callable[[Conditions], Registrar]] = {
     "iot-dr": lambda _: IotDr(),
     "softchef": lambda _: SoftChef(),
     "jitr": lambda conditions: Jitr(
-        activations_per_second=_DEFAULT_RATE * conditions.raised, max_concurrency=conditions.environments
+        activations_per_second=_DEFAULT_RATE * conditions.raised,
+        max_concurrency=conditions.environments,
+        rules_changed=conditions.rules_changed,
     ),
 }
 
@@ -55,6 +56,7 @@ HEADER = (
     "IoT calls per device",
     "events",
     "most waiting",
+    "most in flight",
 )
 
 
@@ -84,25 +86,24 @@ def harm(storms: Sequence[Storm]) -> str:
 
 def described(conditions: Conditions) -> str:
     """What differs from storm to storm, in words."""
+    every = f" every {conditions.held_every:g} s" if conditions.held_every else ""
+    usual = Conditions()
     words = [conditions.back_off.value, f"{conditions.latency * 1000:.0f} ms", f"burst {conditions.burst:g} s"]
-    if conditions.raised != 1:
-        words.append(f"quotas times {conditions.raised:g}")
-    if conditions.connects_per_second != CONNECTS_PER_SECOND:
-        words.append(f"{conditions.connects_per_second:,.0f} connects/s")
-    if not conditions.registrations_bound:
-        words.append("registrations unlimited")
-    if conditions.errors:
-        words.append(f"{conditions.errors:.0%} of calls fail")
-    if conditions.taken:
-        words.append(f"{conditions.taken:.0%} of the quota taken")
-    if conditions.held:
-        words.append(f"{conditions.held:,} held devices knock")
-    if conditions.within < _A_BURST:
-        words.append(f"within {conditions.within:g} s")
-    if conditions.environments:
-        words.append(f"{conditions.environments} environments")
-    if conditions.shuffled:
-        words.append("queue in no order")
+    differing = {
+        f"quotas times {conditions.raised:g}": conditions.raised != usual.raised,
+        f"{conditions.connects_per_second:,.0f} connects/s": conditions.connects_per_second
+        != usual.connects_per_second,
+        "registrations unlimited": not conditions.registrations_bound,
+        f"{conditions.errors:.0%} of calls fail": conditions.errors,
+        f"{conditions.taken:.0%} of the quota taken": conditions.taken,
+        f"{conditions.held:,} held devices knock{every}": conditions.held,
+        "rules changed": conditions.rules_changed,
+        f"for {conditions.lasts / 60:g} min": conditions.lasts,
+        f"within {conditions.within:g} s": conditions.within < _A_BURST,
+        f"{conditions.environments} environments": conditions.environments,
+        "queue in no order": conditions.shuffled,
+    }
+    words += [word for word, differs in differing.items() if differs]
     return ", ".join(words)
 
 
@@ -149,6 +150,7 @@ def _row(storm: Storm) -> list[str | float | None]:
         round(storm.iot_calls / conditions.devices, 2),
         storm.events,
         storm.most_backlog,
+        storm.most_in_flight or None,
     ]
 
 
@@ -205,6 +207,9 @@ def _conditions(options: argparse.Namespace) -> Iterator[Conditions]:
             raised=options.raised,
             taken=options.taken,
             held=options.held,
+            held_every=options.held_every,
+            rules_changed=options.rules_changed,
+            lasts=options.lasts,
             environments=options.environments,
             connects_per_second=options.connects,
             registrations_bound=options.registrations,
@@ -226,6 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--raised", type=float, default=default.raised, help="quotas against the defaults")
     parser.add_argument("--taken", type=float, default=default.taken, help="share of the quotas another tool takes")
     parser.add_argument("--held", type=int, default=default.held, help="devices that wait for something, and knock")
+    parser.add_argument("--held-every", type=float, help="seconds between two of their attempts; else by the back-off")
+    parser.add_argument("--rules-changed", action="store_true", help="since those were held: all are due at once")
+    parser.add_argument("--lasts", type=float, default=default.lasts, help="seconds that a storm lasts at least")
     parser.add_argument("--environments", type=int, help="of Lambda at most; as many as deployed, if not given")
     parser.add_argument("--registrations", action=argparse.BooleanOptionalAction, default=True, help="15 a second")
     parser.add_argument("--connects", type=float, default=default.connects_per_second, help="CONNECTs a second")

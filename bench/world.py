@@ -44,6 +44,10 @@ class Registrar(Protocol):
     def swept(self) -> int:
         """Events that its own sweep added to the queue."""
 
+    @property
+    def most_in_flight(self) -> int:
+        """Events that were received and not done with, at most at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -80,6 +84,7 @@ class Storm:
     iot_calls: int = 0
     throttled: int = 0
     most_backlog: int = 0
+    most_in_flight: int = 0
     calls: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     processor_seconds: float = 0.0
@@ -134,7 +139,7 @@ class _World:
         self.registrar.start()
         if self.conditions.taken:
             self._start_other_tool()
-        limit = max(self.conditions.bound * patience, 60.0)
+        limit = max(self.conditions.bound * patience, 60.0, self.conditions.lasts)
         while clock.monotonic() < limit:
             clock.advance(1.0)
             self._sample()
@@ -142,7 +147,7 @@ class _World:
                 storm.all_active = max(self.first_active.values())
             if self.knocking.accepted == self.conditions.devices and storm.all_accepted is None:
                 storm.all_accepted = clock.monotonic()
-            if storm.all_accepted is not None:
+            if storm.all_accepted is not None and clock.monotonic() >= self.conditions.lasts:
                 if self.registrar.backlog == 0:
                     storm.drained = clock.monotonic()
                     break
@@ -164,6 +169,7 @@ class _World:
         storm.lost = self.conditions.devices - storm.active
         storm.dead = self.registrar.dead
         storm.swept = self.registrar.swept
+        storm.most_in_flight = self.registrar.most_in_flight
         storm.events = iot.broker.published
         storm.calls = {name: count for name, count in self.account.counts.items() if ":" in name}
         storm.iot_calls = self._iot(self.account.counts)
@@ -211,8 +217,9 @@ class _World:
             leaf, status="PENDING_ACTIVATION", mode="SNI_ONLY", ca_certificate_id=self.authority.certificate_id
         )
         self.registrar.hold(certificate, self.rng)
-        device = Device(name, self.authority.issue, leaf, attempts=10)
-        self.knocking.begin(device, after=self.rng.uniform(0, 60))
+        every = self.conditions.held_every
+        device = Device(name, self.authority.issue, leaf, attempts=10, every=every)
+        self.knocking.begin(device, after=self.rng.uniform(0, every or 60))
 
     def _limit(self) -> None:
         self.account.limit(burst=self.conditions.burst, factor=self.conditions.raised)

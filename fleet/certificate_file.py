@@ -1,10 +1,10 @@
 """Reads the certificates in a file as people have them; every command, and fleet.toml, reads certificate files here.
 
 Takes PEM with any text around it (what `openssl x509 -text` prints, JSON of the AWS CLI, a chain), in UTF-8 or UTF-16,
-with or without a byte order mark, with any line ends, under the labels that openssl knows; DER; and bare base64 of
-DER. What comes out is PEM in its usual form, one for each certificate. Whether a certificate can be read and is any
-good is not decided here. A file with a private key is refused: whoever hands it on does not mean to, and its content
-is never put into a message.
+with or without a byte order mark, with any line ends, under the labels that openssl knows, with header lines inside
+(RFC 1421); DER; and bare base64 of either. What comes out is PEM in its usual form, one for each certificate. Whether a
+certificate can be read and is any good is not decided here. A file with a private key is refused: whoever hands it on
+does not mean to, and its content is never put into a message.
 """
 
 import base64
@@ -19,6 +19,7 @@ from cryptography import x509
 from jitr.damage import Damaged, quietly
 from jitr.errors import JitrError
 from jitr.events import CERTIFICATE_ID
+from jitr.pem import Encrypted, without_headers
 
 MAX_PEM = 65_536  # characters; RegisterCertificate certificatePem, RegisterCACertificate caCertificate
 _MAX_FILE = 4 * 1_048_576  # bytes; a CA bundle of a whole operating system is smaller
@@ -31,7 +32,8 @@ _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICAT
 _TRUSTED = b"TRUSTED CERTIFICATE"  # a certificate, and behind it what openssl trusts it for
 _CRL_LABEL = b"X509 CRL"
 _LONGEST_LABEL = 60  # characters of it in a message
-_WHITE_SPACE = re.compile(rb"\s|\\[nrt]")  # also as JSON writes it
+_WHITE_SPACE = re.compile(rb'\s|\\[nrt]?|"')  # also as JSON writes it, and a string in a program
+_WRITTEN_LINE_END = re.compile(r"\\r\\n|\\n|\\r")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # What `openssl x509 -fingerprint -sha256` prints, and what stands in its place elsewhere.
 _FINGERPRINT = re.compile(r"(?:sha-?256 fingerprint=)?((?:[0-9a-f]{2}:){31}[0-9a-f]{2}|[0-9a-f]{64})", re.IGNORECASE)
@@ -125,6 +127,8 @@ def _certificates(content: bytes) -> tuple[str, ...]:
     if elements:
         return _from_der(elements)
     blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(content)]
+    if not blocks:  # PEM in base64, as in a Kubernetes secret
+        blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(_decoded(content) or b"")]
     labels = [label for label, _ in blocks]
     if not blocks and _begins_as_certificate(content):
         return (_as_pem(content),)  # damaged, or in BER: what reads certificates says what is wrong
@@ -201,7 +205,17 @@ def _named(label: bytes) -> str:
 
 
 def _pem(label: bytes, body: bytes) -> str:
-    """A block in its usual form; as it stands there, where it is damaged."""
+    """A block in its usual form; as it stands there, where it is damaged.
+
+    Raises UnusableFile when it is encrypted.
+    """
+    try:
+        body = without_headers(_WRITTEN_LINE_END.sub("\n", body.decode("latin-1"))).encode("latin-1")
+    except Encrypted as error:
+        raise UnusableFile(
+            "holds an encrypted certificate",
+            "take it out of its keystore without a passphrase: openssl x509 -in FILE -out device.pem asks for it",
+        ) from error
     der = _decoded(body)
     if der is None:
         text = body.decode("ascii", "replace").strip()

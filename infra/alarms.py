@@ -29,6 +29,7 @@ from jitr.telemetry import (
     OUT_OF_PLACE,
     REJECTED_SHARE,
     RULES_REFUSE_MANY,
+    SWEEP_BEHIND,
     SWEPT,
 )
 
@@ -84,6 +85,7 @@ def watches(
         *_of_function(names, names.sweep_function, "sweep"),
         *_of_decisions(names),
         _of_schedule(names, sweep_every),
+        _of_sweeps_that_send_nothing(names, sweep_every),
         *_of_cas(names, tuple(cas), limits, sweep_every),
         *([_of_forwarding(names)] if central is not Central.NONE else []),
         *(_of_hub(names) if central is Central.HUB else []),
@@ -240,6 +242,19 @@ def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
         periods=3,
         datapoints=3,
         missing="breaching",
+    )
+
+
+def _of_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watch:
+    """Every sweep of two periods found the queue behind: held devices rest on sweeps that are free to send."""
+    return Watch(
+        name=names.alarm("sweep-behind"),
+        meaning="Sweeps send nothing, since the queue is behind: held devices and lost events wait.",
+        metric=emitted(names.fleet, SWEEP_BEHIND),
+        statistic="Minimum",
+        seconds=_period_of(sweep_every),
+        periods=2,
+        datapoints=2,
     )
 
 

@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra.encryption import StageKey
 from jitr.failure_count import EXPIRES_AT
+from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.registry import DUE_INDEX
 
 
@@ -26,7 +27,14 @@ class RegistryTable(Construct):
                     partition_key=dynamodb.Attribute(name="due", type=dynamodb.AttributeType.STRING),
                     sort_key=dynamodb.Attribute(name="due_at", type=dynamodb.AttributeType.NUMBER),
                     projection_type=dynamodb.ProjectionType.KEYS_ONLY,
-                )
+                ),
+                # Decisions by CA and outcome (jitr/outcome_index.py). An update of a stack can make one index, not two.
+                dynamodb.GlobalSecondaryIndexPropsV2(
+                    index_name=OUTCOME_INDEX,
+                    partition_key=dynamodb.Attribute(name=LISTED_AS, type=dynamodb.AttributeType.STRING),
+                    sort_key=dynamodb.Attribute(name=LISTED_AT, type=dynamodb.AttributeType.NUMBER),
+                    projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+                ),
             ],
             # Only counts of failed messages have it (failure_count.py).
             time_to_live_attribute=EXPIRES_AT,

@@ -1,9 +1,9 @@
 """Orders beside verdicts on certificates are given: kept, carried out, announced.
 
-These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections` and `device reconcile |
-adopt`. An order is kept (jitrctl/orders.py) before it is carried out, so that one that was broken off is seen too, and
-is announced afterwards, as docs/events/operator-order.v1.schema.json describes, also when it was broken off; before a
-stack it is announced alone. An order that finds nothing to do leaves nothing.
+These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections`, `device reconcile | adopt`
+and `device release --rejected-for`. An order is kept (jitrctl/orders.py) before it is carried out, so that one that was
+broken off is seen too, and is announced afterwards, as docs/events/operator-order.v1.schema.json describes, also when
+it was broken off; before a stack it is announced alone. An order that finds nothing to do leaves nothing.
 
 Only an error is announced as breaking an order off. A second Ctrl-C, and whatever else ends jitrctl itself, ends it
 before it can announce anything: of that order there is what was kept, without the mark that it was completed.

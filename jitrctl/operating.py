@@ -200,8 +200,8 @@ class Operator:
             )
         stands, done = record.verdict, _NOTHING
         try:
-            if device and device.status is Status.PENDING_ACTIVATION:
-                # A delivery may be under way, between attaching and ACTIVE.
+            if device and (device.status is Status.PENDING_ACTIVATION or record.has_unfinished_release):
+                # A delivery may be under way, between attaching and ACTIVE; under a release order, of what is INACTIVE.
                 denied = self._deny(certificate_id, Word.DENIED, order, stands)
                 stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
                 self._carry_out(certificate_id, denied, Word.DENIED, order)

@@ -90,8 +90,8 @@ def try_rules(stage: Stage, cas: Sequence[CaRegistration], sample: int) -> Trial
 def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: Rules) -> Change | None:
     """How the rules decide otherwise on a certificate than those that are deployed; None: they do not."""
     at = now() if device.status is Status.PENDING_ACTIVATION else device.created_at
-    after = _judge(device, rules, at)
-    before = _judge(device, deployed, at) if deployed else None
+    after = judge(device, rules, at)
+    before = judge(device, deployed, at) if deployed else None
     if before is None:
         # Nothing is known of what is deployed but that it has let in who is ACTIVE.
         if device.status is not Status.ACTIVE or isinstance(after, Identity):
@@ -106,8 +106,8 @@ def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: 
     return _change(device, ca, said, after)
 
 
-def _judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | Rejected:
-    """Who the device is under these rules, or why it is none; as far as files say it."""
+def judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | Rejected:
+    """Who the device is under these rules, or why it is none; as far as files say it: no entries, CRLs, hooks."""
     ca = rules.ca(device.ca_certificate_id or "")
     examination = examine(
         device,

@@ -12,6 +12,7 @@ from jitr.crls import Crls
 from jitr.enrollment_table import EnrollmentTable
 from jitr.iot import AwsIot
 from jitr.journal import Journal
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.registry import Registry
 from jitrctl.access import Access, open_access
@@ -90,6 +91,10 @@ class Stage:
     @kept
     def registry(self) -> Registry:
         return Registry(self.dynamodb, self.names.registry_table)
+
+    @kept
+    def outcomes(self) -> Outcomes:
+        return Outcomes(self.dynamodb, self.names.registry_table)
 
     @kept
     def brakes(self) -> Brakes:

@@ -16,10 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-_LONGEST_WORD, _SHORTEST = 24, 8  # characters of a word that are kept together, and where there is no room
+# Characters of a word that are kept together: as many as a reason has; and where there is no room.
+_LONGEST_WORD, _SHORTEST = 27, 8
 _GAP = 2  # between columns
 
 out = Console(highlight=False)
@@ -35,26 +36,30 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # Ctrl-C
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> Table:
-    """Rows with the same keys, as a table with those as headings; where it is too wide, cells wrap between words."""
+def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> Table:
+    """Rows with the same keys, as a table with those as headings; where it is too wide, cells wrap between words.
+
+    The columns in `whole` break no word while others can.
+    """
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
-    for heading, width in _least_widths(rows).items():
+    for heading, width in _least_widths(rows, whole).items():
         shown.add_column(heading, overflow="fold", min_width=width)
     for row in rows:
         shown.add_row(*(Text(value) for value in row.values()))
     return shown
 
 
-def _least_widths(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
+def _least_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:
     """What each column needs so that words stay whole; less for the widest ones, where the terminal is too narrow."""
     least = {
         heading: min(max(len(word) for row in rows for word in (heading, *row[heading].split())), _LONGEST_WORD)
         for heading in rows[0]
     }
     room = out.width - _GAP * len(least)
-    while sum(least.values()) > room and max(least.values()) > _SHORTEST:
-        widest = max(reversed(least), key=lambda heading: least[heading])  # of equals the last, which is said in prose
-        least[widest] -= 1
+    for columns in ([heading for heading in least if heading not in whole], [*least]):
+        while columns and sum(least.values()) > room and max(least[heading] for heading in columns) > _SHORTEST:
+            widest = max(reversed(columns), key=lambda heading: least[heading])  # of equals the last, said in prose
+            least[widest] -= 1
     return least
 
 

@@ -22,6 +22,8 @@ from jitr.hook import HOOK_CONFIG, Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal as SweepJournal
 from jitr.messages import RegistrationsQueue, SweepQueue
+from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
+from jitr.outcomes import Outcomes
 from jitr.pacing import BATCH_SIZE, Pacer
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
@@ -128,7 +130,9 @@ class Deployment:
             max_receives=_RECEIVES,
         )
         self.registry = account.dynamodb.create(
-            names.registry_table, partition="id", indexes={DUE_INDEX: Index("due", "due_at")}
+            names.registry_table,
+            partition="id",
+            indexes={DUE_INDEX: Index("due", "due_at"), OUTCOME_INDEX: Index(LISTED_AS, LISTED_AT)},
         )
         self.enrollment = account.dynamodb.create(names.enrollment_table, partition="id")
         self.settings = Settings(
@@ -230,6 +234,7 @@ class Deployment:
             rules=self.rules,
             iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
             registry=Registry(dynamodb, self.settings.registry_table),
+            outcomes=Outcomes(dynamodb, self.settings.registry_table),
             withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),

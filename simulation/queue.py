@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulation.place import Place
 
 _LONGEST_VISIBILITY = 43_200
+_MOST_IN_FLIGHT = 120_000  # of a standard queue; then a long poll answers nothing (SQS developer guide, "Quotas")
 _POISONED = 3  # CloudWatch leaves messages out of the oldest's age that were received more often (SQS developer guide)
 
 
@@ -40,6 +41,7 @@ class Message:
     received_at: float = 0.0
     first_received_at: float = 0.0
     gone: bool = False
+    flies: bool = False  # received, and hidden since
     lineage: "Lineage | None" = None  # of the invocation that sent it; a device's or an operator's has none
 
     @property
@@ -78,6 +80,8 @@ class Queue:
         self._hidden: list[tuple[float, int, Message]] = []
         self._received: dict[int, Message] = {}
         self.shuffled: Random | None = None  # give out whatever is there, instead of the oldest
+        self.flying = 0  # messages that were received, and are hidden
+        self.most_flying = 0
         self.depth = 0  # messages, counted as they come and go; what only its retention ended counts until it is met
 
     def send(
@@ -100,7 +104,7 @@ class Queue:
         now = self.clock.monotonic()
         self._reveal(now)
         received: list[Message] = []
-        while self._ready and len(received) < most:
+        while self._ready and len(received) < min(most, _MOST_IN_FLIGHT - self.flying + len(received)):
             if self.shuffled:
                 chosen = self.shuffled.randrange(len(self._ready))
                 self._ready[0], self._ready[chosen] = self._ready[chosen], self._ready[0]
@@ -119,6 +123,7 @@ class Queue:
             message.first_received_at = message.first_received_at or now
             self._received[message.number] = message
             self._hide(message, now + (self.visibility if visibility is None else visibility))
+            self._fly(message)
             received.append(message)
         return received
 
@@ -169,10 +174,15 @@ class Queue:
     def size(self) -> int:
         return len(self.messages)
 
-    def in_flight(self) -> int:
-        """How many are received, or delayed, and hidden."""
+    def hidden(self) -> int:
+        """How many are in flight, or delayed."""
         now = self.clock.monotonic()
         return sum(message.visible_at > now for message in self.messages)
+
+    def in_flight(self) -> int:
+        """How many are received, and hidden."""
+        self._reveal(self.clock.monotonic())
+        return self.flying
 
     def next_visible_in(self) -> float | None:
         """Seconds until a message can be received, 0 when one can be now; None when there is none at all."""
@@ -211,6 +221,15 @@ class Queue:
         message.visible_at = until
         heapq.heappush(self._hidden, (until, message.number, message))
 
+    def _fly(self, message: Message) -> None:
+        message.flies = True
+        self.flying += 1
+        self.most_flying = max(self.most_flying, self.flying)
+
+    def _land(self, message: Message) -> None:
+        self.flying -= message.flies
+        message.flies = False
+
     def _reveal(self, now: float) -> None:
         """Make visible what is due; an entry that its message's later visibility or deletion overtook is dropped."""
         hidden = self._hidden
@@ -218,6 +237,7 @@ class Queue:
             until, _, message = heapq.heappop(hidden)
             if not message.gone and message.visible_at == until:
                 message.visible_at = 0.0  # so that a second entry for the same moment is overtaken too
+                self._land(message)
                 self._ready.append(message)
 
     def _is_gone(self, message: Message, now: float) -> bool:
@@ -227,6 +247,7 @@ class Queue:
 
     def _drop(self, message: Message) -> None:
         self.depth -= not message.gone
+        self._land(message)
         message.gone = True
         self._received.pop(message.number, None)
         while self._all and self._all[0].gone:

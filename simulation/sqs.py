@@ -47,10 +47,11 @@ class Sqs:
 
     def get_queue_attributes(self, params: Params) -> Answer:
         queue = self.at_url(params["QueueUrl"])
-        hidden = queue.in_flight()
+        hidden, flying = queue.hidden(), queue.in_flight()
         attributes = {
             "ApproximateNumberOfMessages": str(queue.size - hidden),
-            "ApproximateNumberOfMessagesNotVisible": str(hidden),
+            "ApproximateNumberOfMessagesDelayed": str(hidden - flying),
+            "ApproximateNumberOfMessagesNotVisible": str(flying),
             "MessageRetentionPeriod": str(int(queue.retention)),
             "QueueArn": queue.arn,
             "VisibilityTimeout": str(int(queue.visibility)),

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 _LONGEST_DELAY = 900  # SQS: DelaySeconds
+# Of the calls that are allowed until the next sweep, what release orders may take.
+PART_OF_ORDERED = 1 / 2
 
 
 @dataclass(slots=True, kw_only=True)

@@ -38,7 +38,6 @@ _RECEIVES_UNTIL_ALONE = 3
 # certificate while this one waits for its turn, and a look at AWS IoT would be one of ten a second.
 _RECALL_HOLDS = timedelta(seconds=1)
 _ORDER = tuple(Need)
-_LONGEST_PUT_OFF = 890  # seconds, of those that wait for a turn
 
 Messages = list[tuple[Message, RegistrationEvent]]
 
@@ -190,15 +189,28 @@ class Batch:
                 self._registration.prepare(ca_certificate_id)
 
     def _put_off(self, waiting: list[_Waiting]) -> None:
-        """Let those that found no turn come again: new devices soon, the others one after the other."""
+        """Let those that found no turn come again: new devices soon, the others one after the other.
+
+        Where the line of the others is long, they are left to the sweep's look: what is put off is in flight.
+        """
         patient = sum(one.need is not Need.NEW for one in waiting)
         line = iter(self._turns.line_up(patient) if patient else ())
         for one in waiting:
             least, most = 2, 8
-            if one.need is not Need.NEW:
-                least = min(int(next(line)) + 1, _LONGEST_PUT_OFF)
+            if one.need is not Need.NEW and (seconds := next(line, None)) is not None:
+                least = int(seconds) + 1
                 most = least + 5
+            elif one.need is not Need.NEW and self._is_left_to_look(one):
+                continue
             self._redelivery.put_off(one.message, one.event, "its turn lies too far ahead", least=least, most=most)
+
+    def _is_left_to_look(self, one: _Waiting) -> bool:
+        """Whether its message can be deleted: the sweep finds the certificate by the index."""
+        certificate_id = one.event.certificate_id
+        record = self._known[certificate_id]
+        return record.decision is not None and self._redelivery.leave_to_look(
+            lambda: self._registration.leave_to_look(certificate_id, record)
+        )
 
     def _need(self, message: Message, event: RegistrationEvent) -> Need | None:
         record = self._known[event.certificate_id]

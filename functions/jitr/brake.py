@@ -12,8 +12,10 @@ While it is engaged, further ones are held instead of rejected. Holding is safe:
 Other rules of the CA end it, since everything is counted for one version of the rules; so does an operator, who accepts
 the rejections (`jitrctl ca accept-rejections`).
 
-Counts are approximate, and err on the side of holding: a refusal is counted before it is carried out, and so twice when
-its function dies; what is counted for activations is written later, and lost with its environment.
+A certificate counts once in an hour, however often its refusal is begun: one bad device engages nothing. Otherwise
+counts are approximate, and err on the side of holding: a refusal is counted before it is carried out, and one whose
+function died is held and counted at the next look, once more perhaps.
+What is counted for activations is written later, and lost with its environment.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,8 @@ from jitr.value import value
 # last seven days and today.
 SLOT, DAY = timedelta(minutes=5), timedelta(days=1)
 _SLOTS, _DAYS = 12, 8
+# A certificate that was refused is not counted again for so long: as long as the last hour is at most.
+COUNTED_FOR = _SLOTS * SLOT
 # An operator's acceptance keeps the brake off for so long: the sweep has all that were held judged again meanwhile.
 # Then the brake is on again, for another batch of devices may come under the same rules.
 ACCEPTED_FOR = timedelta(days=1)

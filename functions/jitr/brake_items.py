@@ -9,6 +9,9 @@
         accepted              an operator's last acceptance
         acceptances           how many there were
 
+    certificate#<certificateId>:
+        refusal_counted       when a refusal of this certificate was last counted, and under which rules
+
 Counters are attributes of their own, so that they are counted with ADD, whoever else counts at the moment. Old ones are
 removed by whoever sees them. Schema versions as in items.py; a counter or state that cannot be read counts as none.
 """
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, values
 from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, is_recent_day, is_recent_slot, slot_of
-from jitr.items import SCHEMA, milliseconds, moment
+from jitr.items import SCHEMA, certificate_key, milliseconds, moment
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
@@ -78,6 +81,29 @@ def count(table: str, ca_certificate_id: str, counted: Mapping[str, Tally], now:
         "ExpressionAttributeNames": names | {"#schema": "schema"},
         "ExpressionAttributeValues": values(schema=SCHEMA, **numbers),
     }
+
+
+def mark_counted(table: str, certificate_id: str, rules: str, now: datetime, *, before: datetime) -> "UpdateTypeDef":
+    """Note that a certificate's refusal is counted, unless it was after `before`, under the same rules of its CA."""
+    return {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "SET refusal_counted = :counted, #schema = :schema",
+        "ConditionExpression": (
+            "attribute_not_exists(refusal_counted) OR NOT refusal_counted.#rules = :rules"
+            " OR refusal_counted.#at <= :before"
+        ),
+        "ExpressionAttributeNames": {"#schema": "schema", "#rules": "rules", "#at": "at"},
+        "ExpressionAttributeValues": values(
+            counted={"rules": rules, "at": milliseconds(now)}, rules=rules, before=milliseconds(before), schema=SCHEMA
+        ),
+    }
+
+
+def counted_at(fields: Mapping[str, Any]) -> datetime | None:
+    """When the certificate with this item was last marked as counted."""
+    counted = fields.get("refusal_counted")
+    return moment(counted["at"]) if counted else None
 
 
 def forget(table: str, ca_certificate_id: str, counters: Iterable[str]) -> "UpdateTypeDef":

@@ -1,8 +1,8 @@
 """The brakes of an account's CAs in the registry table: counted, read, engaged and ended.
 
-What it costs: a refusal that rests on rules counts with one write, whose answer is the state. All other decisions are
-summed up in the execution environment, and written once a minute at most. So a storm of good devices costs no write
-for a device, and no call of AWS IoT ever.
+What it costs: a refusal that rests on rules counts with two writes, to the certificate's item, so that it is counted
+once, and to the counter, whose answer is the state. All other decisions are summed up in the execution environment, and
+written once a minute at most. So a storm of good devices costs no write for a device, and no call of AWS IoT ever.
 """
 
 import threading
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from jitr import brake_items
 from jitr.attributes import key, plain
-from jitr.brake import Acceptance, Brake, Engagement, Tally
+from jitr.brake import COUNTED_FOR, Acceptance, Brake, Engagement, Tally
 from jitr.brake_items import brake_key, outdated, to_brake
+from jitr.claims import STALE_INTENT
 from jitr.decisions import Decision, Outcome
 from jitr.edge import batch_get, calling
-from jitr.errors import Basis, Unavailable
+from jitr.errors import Basis, Overtaken, Unavailable
+from jitr.items import certificate_key
 from jitr.record import Record
 from jitr.rules import CaRules
 
@@ -58,13 +60,23 @@ class Brakes:
             brakes[fields["id"].removeprefix(brake_key(""))] = to_brake(fields)
         return brakes
 
-    def count_refusal(self, rules: CaRules) -> Brake:
-        """Count a refusal that rests on rules, before it is carried out; what is known of the CA then.
+    def count_refusal(
+        self, rules: CaRules, certificate_id: str, *, has_begun: bool = False, uncounted_at: datetime | None = None
+    ) -> Brake:
+        """Count a certificate's refusal for its CA's rules, before it is carried out; what is known of the CA then.
 
-        What waits to be written goes with it.
+        A certificate is counted once in an hour, however often its refusal is begun. That it is counted is written down
+        first: when its function dies in between, the device is held, and counted later. `has_begun` says that its
+        refusal was begun after it was counted. `uncounted_at` is when it was held since that failed; what was written
+        down before then does not prevent that it is counted. What waits to be written goes with it.
 
-        Raises Unavailable.
+        Raises Unavailable; Overtaken while another attempt may be about to count it.
         """
+        now = self._clock()
+        before = max(now - COUNTED_FOR, uncounted_at or now - COUNTED_FOR)
+        mark = brake_items.mark_counted(self._table, certificate_id, rules.digest, now, before=before)
+        if not self._update(mark):
+            return self._counted(rules, certificate_id, has_begun=has_begun)
         counted = self._take(rules.certificate_id)
         try:
             return self._count(
@@ -73,6 +85,20 @@ class Brakes:
         except Unavailable:
             self._put_back(rules.certificate_id, counted)
             raise
+
+    def _counted(self, rules: CaRules, certificate_id: str, *, has_begun: bool) -> Brake:
+        """What is known of the CA, where the certificate was marked as counted before.
+
+        Raises Unavailable, Overtaken.
+        """
+        keys = [key(brake_key(rules.certificate_id)), key(certificate_key(certificate_id))]
+        items = {fields["id"]: fields for fields in map(plain, batch_get(self._client, self._table, keys))}
+        counted_at = brake_items.counted_at(items.get(certificate_key(certificate_id), {}))
+        if not has_begun and counted_at:
+            if self._clock() - counted_at <= STALE_INTENT:
+                raise Overtaken("another attempt is counting the refusal")
+            raise Unavailable("an attempt that died may not have counted the refusal")
+        return to_brake(items.get(brake_key(rules.certificate_id), {}))
 
     def note(self, rules: CaRules | None, decision: Decision) -> None:
         """Sum up a decision that was recorded; a refusal that rests on rules was counted before."""
@@ -154,7 +180,7 @@ class Brakes:
         return {
             certificate_id
             for certificate_id, decision in held.items()
-            if (decision.brake or 0) < known.get(decision.ca_certificate_id or "", 0)
+            if max(decision.brake or 0, 0) < known.get(decision.ca_certificate_id or "", 0)
         }
 
     def _take(self, ca_certificate_id: str) -> dict[str, Tally]:

@@ -44,6 +44,8 @@ class Case:
     observed_at: datetime
     time_is_left: Callable[[], bool]
     clock: Callable[[], datetime]
+    # The number of the release order under which the certificate, which is INACTIVE, is judged; None: it is pending.
+    release: int | None = None
 
     @property
     def examination(self) -> Examination:
@@ -77,6 +79,7 @@ class Case:
             enrollment=self.examined.enrollment,
             after=self.record.decided_at,
             verdict_seen=self.record.verdict_number,
+            release=self.release,
         )
 
     def apply(self, step: IotStep, iot: AwsIot) -> None:
@@ -124,5 +127,6 @@ class Case:
         if self.clock() - self.observed_at <= _FRESH:
             return
         again = iot.describe(self.device.certificate_id)
-        if again.status is not Status.PENDING_ACTIVATION or again.created_at != self.device.created_at:
+        seen, now = ((one.status, one.created_at, one.modified_at) for one in (self.device, again))
+        if now != seen:
             raise Overtaken(f"the certificate became {again.status} while it was provisioned")

@@ -9,7 +9,6 @@ too. cryptography's path verifier refuses every one, so issuance is verified dir
 part.
 """
 
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -27,13 +26,12 @@ from jitr.der import OID, element, elements
 from jitr.encoding import Encoded
 from jitr.errors import Reason, Rejected
 from jitr.extensions import Extensions
+from jitr.pem import decode
 from jitr.signatures import SignatureFacts, is_signed_by, signature_facts
 from jitr.value import value
 
-_BLOCK = re.compile(r"-----BEGIN ([^-]*)")
 _LONGEST_NAME = 8192  # characters of it that are kept
 _HEX_PAIRS = re.compile("..")
-_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 
 # RFC 5480 names in the form that fleet.toml and NIST use.
 _CURVES = {
@@ -77,12 +75,7 @@ class Certificate:
         Raises Rejected: UNREADABLE when the text does not hold exactly one certificate, or it cannot be read;
         ENCODING_REFUSED when it is written otherwise than in DER around the signed part.
         """
-        labels = _BLOCK.findall(pem)
-        if len(labels) != 1:
-            raise Rejected(Reason.UNREADABLE, f"it is PEM of {len(labels) or 'no'} blocks, and not of one certificate")
-        if labels[0] not in _LABELS:
-            raise Rejected(Reason.UNREADABLE, "it is PEM of something else than a certificate")
-        return cls.from_der(_decoded(pem))
+        return cls.from_der(decode(pem))
 
     @classmethod
     def from_der(cls, der: bytes) -> Self:
@@ -115,7 +108,7 @@ class Certificate:
             not_after=contents.not_after,
             public_key=contents.public_key,
             key=_key_facts(contents.public_key, encoded.public_key),
-            signature=signature_facts(encoded.algorithm),
+            signature=signature_facts(encoded.algorithm_in_der),
             extensions=contents.extensions,
             subject_fields=contents.subject_fields,
         )
@@ -195,21 +188,6 @@ def _in_one_line(name: str) -> str:
     if name.isprintable():
         return name
     return "".join(one if one.isprintable() else _HEX_PAIRS.sub(r"\\\g<0>", one.encode().hex().upper()) for one in name)
-
-
-def _decoded(pem: str) -> bytes:
-    """The DER in a PEM text of one block.
-
-    Raises Rejected(UNREADABLE).
-    """
-    match = re.search(r"-----BEGIN ([^-]*)-----([^-]*)-----END \1-----", pem)
-    try:
-        if match is None:
-            raise Rejected(Reason.UNREADABLE, "its PEM has no end")
-        pem.encode()
-        return binascii.a2b_base64("".join(match[2].split()), strict_mode=True)
-    except ValueError as error:
-        raise Rejected(Reason.UNREADABLE, "its PEM is not base64 in ASCII") from error
 
 
 def _key_facts(key: CertificatePublicKeyTypes, encoded: bytes) -> KeyFacts:

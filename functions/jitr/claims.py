@@ -23,6 +23,7 @@ from jitr.items import (
     retirement_key,
     thing_key,
 )
+from jitr.outcome_index import LISTED_AS, LISTED_AT, listing
 from jitr.owners import Owner, Return
 from jitr.record import Record
 from jitr.registrations import Status
@@ -36,6 +37,7 @@ STALE_INTENT = timedelta(seconds=90)
 
 # No operator's verdict stands against activation; what such a verdict is, verdicts.Word says.
 NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
+_DENIED = "(attribute_exists(verdict) AND NOT verdict.allows = :true)"
 _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
 
 
@@ -43,6 +45,7 @@ class Due(StrEnum):
     """What is to be done with a certificate, the index's partition key."""
 
     LOOK = "look"  # held: judge it again
+    RELEASE = "release"  # a release order on a rejection of ours: judge it again
     RETIRE = "retire"  # replaced: deactivate it
     DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
     WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawals.py)
@@ -72,7 +75,7 @@ def begin(
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
         stale=milliseconds(intent.decided_at - STALE_INTENT),
     )
-    _demand_as_seen(update, record)
+    demand_as_seen(update, record)
     if not whatever_the_verdict:
         _demand(update, NOT_DENIED, true=True)
     return update
@@ -91,11 +94,11 @@ def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime)
         "(attribute_not_exists(intent) OR intent.decided_at < :stale)",
         stale=milliseconds(now - STALE_INTENT),
     )
-    _demand_as_seen(check, record)
+    demand_as_seen(check, record)
     return check
 
 
-def _demand_as_seen(write: Any, record: Record) -> None:
+def demand_as_seen(write: Any, record: Record) -> None:
     """Add the condition that the decision and the verdict are those that were seen."""
     decided = "attribute_not_exists(#decision)"
     fields, names = {}, {"#decision": "decision"}
@@ -107,11 +110,14 @@ def _demand_as_seen(write: Any, record: Record) -> None:
 
 
 def try_name(update: Any, thing_name: str, record: Record) -> None:
-    """Write down the thing name that an attempt uses, where the last one is still the one seen."""
-    update["UpdateExpression"] += ", tried_name = :tried"
+    """Write down the thing name that an attempt uses, where the last one is still the one seen.
+
+    Until a run that has the certificate records a decision, the attempt is open: what it attached may still be.
+    """
+    update["UpdateExpression"] += ", tried_name = :tried, tried_is_open = :true"
     condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
     before = {"tried_before": record.tried_name} if record.tried_name else {}
-    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, **before)
+    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
 
 
 def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
@@ -126,7 +132,7 @@ def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> d
     try_name(update, thing_name, record)
     begun = "intent.decided_at = :begun" if record.begun_at else "attribute_not_exists(intent)"
     _demand(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
-    _demand_as_seen(update, record)
+    demand_as_seen(update, record)
     return update
 
 
@@ -235,7 +241,8 @@ def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
 def decided(
     table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
 ) -> dict[str, Any]:
-    """Write down a decision, and what is to be done next; `denied` says that an operator's verdict stands.
+    """Write down a decision, and what is to be done next: with `denied` only while an operator's verdict stands against
+    the activation, else only while none does.
 
     `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE.
 
@@ -248,12 +255,19 @@ def decided(
     if next_look is not None:
         sets += ["due = :due", "due_at = :due_at"]
         more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_look))
-    elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED):
+    elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED) or decision.release is not None:
         # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
         removes += ["due", "due_at"]
-    if run or decision.status is not Status.PENDING_ACTIVATION:
+    if listed := listing(decision):
+        sets += [f"{LISTED_AS} = :listed_as", f"{LISTED_AT} = :listed_at"]
+        more |= values(listed_as=listed[0], listed_at=listed[1])
+    else:
+        removes += [LISTED_AS, LISTED_AT]
+    if run or (decision.status is not Status.PENDING_ACTIVATION and decision.outcome is not Outcome.HELD):
         # The hold of a run that does not have it ends no intent: another run's call may be under way.
         removes.append("intent")
+    if run:
+        removes.append("tried_is_open")
     if decision.outcome is Outcome.ACTIVATED:
         removes.append("tried_name")
     elif tried:
@@ -266,8 +280,7 @@ def decided(
         "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
         "ExpressionAttributeValues": values(decision=from_decision(decision), schema=SCHEMA) | more,
     }
-    if not denied:
-        _demand(update, NOT_DENIED, true=True)
+    _demand(update, _DENIED if denied else NOT_DENIED, true=True)
     if run:
         _demand(update, "intent.run = :run", run=run)
     return update
@@ -281,7 +294,30 @@ def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
     )
-    _demand_as_seen(update, record)
+    demand_as_seen(update, record)
+    return update
+
+
+def no_release_due(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
+    """Take a certificate out of the index while the release that is due is the one seen: another order has its time."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE due, due_at",
+    }
+    _demand(update, "due = :release AND due_at = :due_at", release=Due.RELEASE.value, due_at=milliseconds(due_at))
+    return update
+
+
+def no_look_due(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
+    """Take a certificate out of the index while the look that is due, the decision and the verdict are those seen."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE due, due_at",
+    }
+    _demand(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
+    demand_as_seen(update, record)
     return update
 
 

@@ -6,6 +6,10 @@ is reported and left alone: entries decide on who comes in, operators on those w
 A REVOKED, or an INACTIVE that jitr did not set, is recorded as found, so that the certificate stays out when it is
 deleted and comes back. One write for each, once; nothing for what is recorded already.
 
+The pass also puts the records of earlier versions into the outcomes' index (outcome_index.py): one write for each,
+once, and no read, since it reads all records anyway. A finished pass says that it did (`lists`). Until one has, it is
+begun again at once; a later one mends what a rollback left out.
+
 The pass is also the last to find a certificate: what waits without a decision and is older than the look back's
 horizon, and what an attempt left unfinished, is sent to the queue (forgotten.py). A page whose certificates cannot all
 be sent is taken up again by the next sweep; while the queue is behind nothing is sent, and the pass is repeated an hour
@@ -27,6 +31,8 @@ from jitr.iot import AwsIot, Page
 from jitr.journal import Journal, Pass
 from jitr.messages import Forgotten
 from jitr.observed import observe, was_taken_away_since
+from jitr.outcome_index import listing
+from jitr.outcomes import Outcomes
 from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
@@ -58,6 +64,7 @@ class Count:
         *,
         iot: AwsIot,
         registry: Registry,
+        outcomes: Outcomes,
         enrollment: EnrollmentTable,
         journal: Journal,
         announcer: Announcer,
@@ -69,6 +76,7 @@ class Count:
         self._horizon = horizon  # of the look back
         self._iot = iot
         self._registry = registry
+        self._outcomes = outcomes
         self._enrollment = enrollment
         self._journal = journal
         self._announcer = announcer
@@ -84,17 +92,17 @@ class Count:
         try:
             return self._go_on(ca, now, time_is_left, send)
         except StaleMarker:
-            self._journal.keep_pass(ca.certificate_id, Pass(began_at=now))
+            self._journal.keep_pass(ca.certificate_id, Pass(began_at=now, lists=True))
             raise
 
     def _go_on(self, ca: CaRules, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> Counted:
         counted = Counted()
         going = self._journal.full_pass(ca.certificate_id)
         again_after = _OWED_EVERY if going.owes else _COUNTED_EVERY
-        if going.finished_at and now - going.finished_at < again_after:
+        if going.finished_at and going.lists and now - going.finished_at < again_after:
             return counted
         if going.finished_at or going.began_at is None:
-            going = Pass(began_at=now)
+            going = Pass(began_at=now, lists=True)
         denied = frozenset(self._registry.due(Due.DENIED, now, most=_MOST_DENIED))
         has_list = self._enrollment.version() is not None
         counts = Counter(going.counts)
@@ -110,6 +118,7 @@ class Count:
                 counted.is_finished = False
                 return counted
             self._record(taken_away, records)
+            self._list(records)
             counts.update(one.status.value for one in page.certificates)
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             against = [(one.certificate_id, "an operator's verdict") for one in active if one.certificate_id in denied]
@@ -128,7 +137,13 @@ class Count:
                 return counted
         self._journal.keep_pass(
             ca.certificate_id,
-            Pass(began_at=going.began_at, finished_at=self._clock(), counts=dict(counts), owes=going.owes),
+            Pass(
+                began_at=going.began_at,
+                finished_at=self._clock(),
+                counts=dict(counts),
+                owes=going.owes,
+                lists=going.lists,
+            ),
         )
         return counted
 
@@ -167,6 +182,12 @@ class Count:
             record = records[certificate_id]
             if record.begun_at is None and self._registry.record_found(found, record):
                 self._announcer.outcome(found.outcome, certificate_id, found)
+
+    def _list(self, records: Mapping[str, Record]) -> None:
+        """Put what is not in the outcomes' index, as its record says, there: an earlier version recorded it."""
+        for record in records.values():
+            if record.decision and record.listed != listing(record.decision):
+                self._outcomes.list_decision(record.decision)
 
     def _passed_over(
         self,

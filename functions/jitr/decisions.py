@@ -18,7 +18,7 @@ from jitr.value import value
 # Events that were under way while the decision was made: the queue's SentTimestamp within this of the decision.
 UNDER_WAY = timedelta(minutes=5)
 # creationDate and the event's registration time are the same moment, each in its own precision.
-_SAME_MOMENT = timedelta(seconds=1)
+SAME_MOMENT = timedelta(seconds=1)
 # When a held device is looked at again if nothing that bears on it changes first; the last interval repeats.
 _LOOK_AGAIN = (timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60), timedelta(days=1))
 
@@ -28,7 +28,7 @@ class Outcome(StrEnum):
 
     ACTIVATED = "activated"
     REJECTED = "rejected"  # for a final reason
-    HELD = "held"  # for a curable reason; stays PENDING_ACTIVATION
+    HELD = "held"  # for a curable reason; stays as it is: PENDING_ACTIVATION, or INACTIVE under a release order
     REPLACED = "replaced"  # another certificate of the same thing followed it, and the overlap is over
     FOUND = "found"  # was not PENDING_ACTIVATION, by somebody else's doing; left alone
     DUPLICATE = "duplicate"  # settled by an earlier decision
@@ -67,6 +67,8 @@ class Decision:
     verdict_seen: int | None = None
     # Held by the brake on its CA's rules: how many acceptances of rejections there were (brake.py). None: not by it.
     brake: int | None = None
+    # Made under a release order on a certificate that is INACTIVE: the order's number (Verdict.number).
+    release: int | None = None
 
     @property
     def rests_on(self) -> Basis | None:
@@ -105,7 +107,7 @@ class Decision:
 
     def is_for(self, registered_at: datetime) -> bool:
         """Whether this decided the registration of that time."""
-        return abs(self.registered_at - registered_at) < _SAME_MOMENT
+        return abs(self.registered_at - registered_at) < SAME_MOMENT
 
     def rests(self, now: datetime, *, rules_digest: str) -> bool:
         """Whether a held device need not be looked at yet; changed rules are a reason to look."""

@@ -71,12 +71,15 @@ class Attribute:
 Name = tuple[tuple[Attribute, ...], ...]
 
 
-@lru_cache(maxsize=64)
 def read(name: bytes) -> Name:
-    """Read a Name (RFC 5280 §4.1.2.4).
+    """Read a Name (RFC 5280 §4.1.2.4), or take it from the last few that were read; a long one is not kept.
 
     Raises Damaged, which names the attribute.
     """
+    return _keep(name) if len(name) <= _LONGEST_COMPARED else _read(name)
+
+
+def _read(name: bytes) -> Name:
     found = []
     for tag, _, start, end in der.children(name, SEQUENCE):
         if tag != SET:
@@ -86,6 +89,9 @@ def read(name: bytes) -> Name:
             raise Damaged("a relative name is empty")
         found.append(attributes)
     return tuple(found)
+
+
+_keep = lru_cache(maxsize=64)(_read)
 
 
 def rfc4514(name: Name) -> str:

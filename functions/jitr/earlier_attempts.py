@@ -5,7 +5,9 @@ attached to one thing only, so it is detached from the other one first. That tak
 ends, and the next one goes on. A thing that was made for nothing is deleted by the sweep (withdrawal_repair.py).
 
 An attempt leaves its thing name in the certificate's item: before it makes the thing when a hook gave the name, which
-may be another one next time; else when it ends without ACTIVE. An ordinary activation makes no call for this.
+may be another one next time, or when the certificate was held for a reason for which it is detached: should the attempt
+die and the reason come back, that refusal detaches it again (refusal.py). Else it does when it ends without ACTIVE. An
+ordinary activation makes no call for this.
 """
 
 from contextlib import suppress
@@ -13,11 +15,11 @@ from datetime import datetime
 
 from jitr.case import Attempt, Case
 from jitr.decisions import Outcome
-from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
+from jitr.errors import DETACHED_FOR, CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.iot import AwsIot
 from jitr.provisioning import AttachThingPrincipal, DetachThingPrincipal
 from jitr.record import Record
-from jitr.registrations import DeviceRegistration, Status
+from jitr.registrations import DeviceRegistration
 from jitr.registry import Registry
 from jitr.withdrawals import marks
 
@@ -30,16 +32,26 @@ class EarlierAttempts:
         self._registry = registry
 
     def make_way(self, case: Case, thing_name: str) -> None:
-        """Before the thing is made: take the certificate off other things, and keep the name if a hook gave it.
+        """Before the thing is made: take the certificate off other things, and keep the name if a death must leave it.
 
         Raises Rejected(REQUEST_REFUSED), Overtaken, Unavailable while it is being detached; CertificateUnknown.
         """
         if case.record.tried_names - {thing_name}:
             self._leave_other_things(case, thing_name)
             return
-        is_new = case.examined.named_by_hook and case.record.tried_name != thing_name
-        if is_new and not self._registry.note_tried(case.device.certificate_id, thing_name, case.record):
+        if self._is_to_be_noted(case, thing_name) and not self._registry.note_tried(
+            case.device.certificate_id, thing_name, case.record
+        ):
             raise Overtaken("another attempt has begun, or a decision was made meanwhile")
+
+    def _is_to_be_noted(self, case: Case, thing_name: str) -> bool:
+        """Whether the record does not say yet what a death of this attempt would leave attached for good."""
+        is_noted = case.record.tried_name == thing_name
+        if case.examined.named_by_hook and not is_noted:
+            return True
+        before = case.record.decision
+        may_repeat = before is not None and before.reason in DETACHED_FOR
+        return may_repeat and not (is_noted and case.record.tried_is_open)
 
     def attach(self, case: Case, step: AttachThingPrincipal) -> None:
         """Attach the certificate to its thing, which AWS IoT refuses while it is attached to another one.
@@ -69,7 +81,7 @@ class EarlierAttempts:
         with suppress(Unavailable):
             if attempt.has_begun and self._registry.hand_back_intent(certificate_id, run=attempt.run, tried=name):
                 return
-            if name is None or name == record.tried_name:
+            if name is None or (name == record.tried_name and record.tried_is_open):
                 return
             if isinstance(error, CertificateUnknown):
                 # No item for an id that AWS IoT does not know; but the thing is to be deleted.
@@ -100,7 +112,7 @@ class EarlierAttempts:
                     f"the certificate is attached to thing {other}, which jitr did not make: detach it there",
                 )
         if tried | others:
-            intent = case.decision(Outcome.HELD, Status.PENDING_ACTIVATION).with_claim_of(case.record.intent)
+            intent = case.decision(Outcome.HELD, case.device.status).with_claim_of(case.record.intent)
             case.attempt.has_begun = True  # also when no answer comes
             self._registry.intend(
                 intent,

@@ -4,12 +4,14 @@
 
 The signature covers tbsCertificate only. Whoever has a certificate can write the bytes around it differently, and comes
 with another SHA-256, so under another certificate id: what is denied or revoked by its id would not be recognized.
-OpenSSL 3.0 verifies five such forms. So exactly one is accepted here: DER throughout, the outer AlgorithmIdentifier
-byte for byte the one that was signed, a BIT STRING of whole bytes, (r, s) of ECDSA as positive numbers in the fewest
-bytes, and nothing behind. What is left is the second form of an ECDSA signature: twins.py.
+OpenSSL 3.0 verifies 13 such forms. So exactly one is accepted here: DER, the outer AlgorithmIdentifier byte for byte
+the one that was signed, a BIT STRING of whole bytes, (r, s) of ECDSA as positive numbers in the fewest bytes, and
+nothing behind. An AlgorithmIdentifier that the CA signed in BER has to be in the same BER outside: that is one form,
+too. What is left is the second form of an ECDSA signature: twins.py.
 """
 
 from jitr import der
+from jitr.ber import in_der
 from jitr.damage import Damaged
 from jitr.der import BIT_STRING, INTEGER, SEQUENCE, NotTheOneEncoding
 from jitr.errors import Reason, Rejected
@@ -28,7 +30,8 @@ class Encoded:
 
     der: bytes
     tbs: bytes  # what the CA signed
-    algorithm: bytes  # AlgorithmIdentifier of the signature
+    algorithm: bytes  # AlgorithmIdentifier of the signature, as the CA signed it
+    algorithm_in_der: bytes  # the same, its lengths in DER
     signature: bytes  # the content of the BIT STRING
     version: bytes  # empty when it is left out
     serial: int
@@ -46,58 +49,109 @@ class Encoded:
         read.
         """
         try:
-            tbs, algorithm, signature = _outer(whole)
+            begin, stop = _signed_part(whole)
         except NotTheOneEncoding as error:
             raise _refused(str(error)) from error
-        return cls._cut(whole, tbs, algorithm, signature)
-
-    @classmethod
-    def _cut(cls, whole: bytes, tbs: bytes, algorithm: bytes, signature: bytes) -> "Encoded":
-        parts = [(tag, tbs[begin:end]) for tag, begin, _, end in der.children(tbs, SEQUENCE)]
-        version = parts.pop(0)[1] if parts and parts[0][0] == _EXPLICIT_VERSION else b""
-        if [tag for tag, _ in parts[:6]] != [INTEGER, *[SEQUENCE] * 5]:
-            raise Damaged("its signed part does not hold what RFC 5280, 4.1 lists")
-        (_, serial), (_, inner), (_, issuer), (_, validity), (_, subject), (_, key), *rest = parts
-        if inner != algorithm:
-            raise _refused("the signature algorithm outside the signed part is not written as the one inside")
+        parts = _Parts.of(whole[begin:stop])
+        try:
+            signature = _signature(whole, stop, parts)
+        except NotTheOneEncoding as error:
+            raise _refused(str(error)) from error
+        issuer, validity, subject, key = parts.fields
         return cls(
             der=whole,
-            tbs=tbs,
-            algorithm=algorithm,
+            tbs=whole[begin:stop],
+            algorithm=parts.algorithm,
+            algorithm_in_der=parts.algorithm_in_der,
             signature=signature,
-            version=version,
-            serial=_serial(serial),
+            version=parts.version,
+            serial=_serial(parts.serial),
             issuer=issuer,
             validity=validity,
             subject=subject,
             public_key=key,
+            rest=parts.rest,
+        )
+
+
+@value
+class _Parts:
+    """The elements of the signed part."""
+
+    version: bytes
+    serial: bytes
+    algorithm: bytes
+    algorithm_in_der: bytes
+    fields: tuple[bytes, bytes, bytes, bytes]  # issuer, validity, subject, public key
+    rest: tuple[tuple[int, bytes], ...]
+
+    @classmethod
+    def of(cls, tbs: bytes) -> "_Parts":
+        """Raises Damaged."""
+        start, end = der.only(tbs, SEQUENCE)
+        version, serial = b"", der.element(tbs, start, end)
+        if serial[0] == _EXPLICIT_VERSION:
+            version, serial = tbs[serial[1] : serial[3]], der.element(tbs, serial[3], end)
+        begin = serial[3]
+        algorithm, stop = in_der(tbs, begin, end)
+        others = [(tag, tbs[at:to]) for tag, at, _, to in der.elements(tbs, stop, end)]
+        if [serial[0], algorithm[0], *(tag for tag, _ in others[:4])] != [INTEGER, *[SEQUENCE] * 5]:
+            raise Damaged("its signed part does not hold what RFC 5280, 4.1 lists")
+        (_, issuer), (_, validity), (_, subject), (_, key), *rest = others
+        return cls(
+            version=version,
+            serial=tbs[serial[1] : serial[3]],
+            algorithm=tbs[begin:stop],
+            algorithm_in_der=algorithm,
+            fields=(issuer, validity, subject, key),
             rest=tuple(rest),
         )
 
 
-def _outer(whole: bytes) -> tuple[bytes, bytes, bytes]:
-    """The three parts of the whole.
+def _signed_part(whole: bytes) -> tuple[int, int]:
+    """Where the signed part begins and ends.
 
-    Raises Damaged, NotTheOneEncoding.
+    Raises Damaged; NotTheOneEncoding for what is around it. How it is written itself, the CA has signed.
     """
     tag, _, start, end = der.element(whole, 0, len(whole))
     if tag != SEQUENCE:
         raise Damaged("it does not begin as a certificate does")
     if end != len(whole):
         raise NotTheOneEncoding("bytes follow the certificate")
-    parts = der.elements(whole, start, end)
-    if [tag for tag, *_ in parts[:3]] != [SEQUENCE, SEQUENCE, BIT_STRING]:
+    try:
+        tag, begin, _, stop = der.element(whole, start, end)
+    except NotTheOneEncoding as error:
+        raise Damaged(f"signed part: {error}") from error
+    if tag != SEQUENCE:
+        raise Damaged("it does not hold a signed part")
+    return begin, stop
+
+
+def _signature(whole: bytes, at: int, parts: _Parts) -> bytes:
+    """The signature, behind the signed part and the algorithm, which is written as inside of that.
+
+    Raises Damaged, NotTheOneEncoding.
+    """
+    end = len(whole)
+    is_same = whole.startswith(parts.algorithm, at)
+    if not is_same and parts.algorithm != parts.algorithm_in_der:
+        # Which of the two a CA that signs BER would write outside, nobody knows: one of them may be its own.
+        raise Damaged("signature algorithm: it is in BER in the signed part, and written otherwise outside")
+    tag, _, _, stop = (SEQUENCE, 0, 0, at + len(parts.algorithm)) if is_same else der.element(whole, at, end)
+    found = der.elements(whole, stop, end)
+    if (tag, *(one for one, *_ in found[:1])) != (SEQUENCE, BIT_STRING):
         raise Damaged("it does not hold a signed part, an algorithm and a signature")
-    if parts[3:]:
+    if found[1:]:
         raise NotTheOneEncoding("something follows the signature")
-    tbs, algorithm = (whole[begin:end] for _, begin, _, end in parts[:2])
-    _, _, start, end = parts[2]
+    if not is_same:
+        raise NotTheOneEncoding("the signature algorithm outside the signed part is not written as the one inside")
+    _, _, start, end = found[0]
     if whole[start : start + 1] != b"\0":
         raise NotTheOneEncoding("the signature is not a whole number of bytes")
     signature = whole[start + 1 : end]
-    if _is_ecdsa(algorithm):
+    if _is_ecdsa(parts.algorithm_in_der):
         _refuse_loose_numbers(signature)
-    return tbs, algorithm, signature
+    return signature
 
 
 def _is_ecdsa(algorithm: bytes) -> bool:

@@ -242,6 +242,8 @@ CRL_AWAITED = frozenset({Reason.SUSPENDED_BY_CA, Reason.CRL_MISSING, Reason.CRL_
 CRL_LATE = frozenset({Reason.CRL_MISSING, Reason.CRL_STALE})
 # Another certificate has the thing name.
 NAME_LOST = frozenset({Reason.NOT_A_ROTATION, Reason.REPLACEMENT_REFUSED})
+# For these a pending certificate is detached from what attempts attached it to; other curable ones leave it attached.
+DETACHED_FOR = NAME_LOST | {Reason.OPERATOR_VERDICT}
 
 
 class JitrError(Exception):

@@ -113,6 +113,7 @@ class AwsIot:
             pem=description["certificatePem"],
             ca_certificate_id=description.get("caCertificateId"),
             created_at=description["creationDate"],
+            modified_at=description.get("lastModifiedDate"),
         )
 
     def describe_ca(self, certificate_id: str) -> CaRegistration | None:

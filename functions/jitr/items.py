@@ -12,13 +12,14 @@ from typing import Any
 
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.outcome_index import LISTED_AS, LISTED_AT
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.registrations import Status
 from jitr.verdicts import Verdict, Word
 
 # 2: a certificate's end is due in an item of its own; decisions name the one before.
-# 3: decisions say what their reason rests on, and whether the brake holds; brakes.
+# 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; the outcomes' index.
 SCHEMA = 3
 
 
@@ -76,6 +77,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "after": milliseconds(decision.after) if decision.after else None,
         "verdict_seen": decision.verdict_seen,
         "brake": decision.brake,
+        "release": decision.release,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -95,6 +97,7 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
             "after": moment(known["after"]) if "after" in known else None,
             "verdict_seen": int(known["verdict_seen"]) if "verdict_seen" in known else None,
             "brake": int(known["brake"]) if "brake" in known else None,
+            "release": int(known["release"]) if "release" in known else None,
         }
         return Decision(**known)
     except (KeyError, ValueError, TypeError):
@@ -135,6 +138,7 @@ def from_verdict(verdict: Verdict) -> dict[str, Any]:
         "version": verdict.version or None,
         "of_registration": milliseconds(verdict.of_registration) if verdict.of_registration else None,
         "of_status": verdict.of_status.value if verdict.of_status else None,
+        "of_rejection": milliseconds(verdict.of_rejection) if verdict.of_rejection else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -154,7 +158,11 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),
         tried_name=fields.get("tried_name"),
+        tried_is_open=bool(fields.get("tried_is_open")),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
+        due=fields.get("due"),
+        due_at=moment(fields["due_at"]) if "due_at" in fields else None,
+        listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,
     )
 
 
@@ -169,4 +177,5 @@ def _to_verdict(fields: Mapping[str, Any]) -> Verdict:
         version=int(fields.get("version", 0)),
         of_registration=moment(fields["of_registration"]) if "of_registration" in fields else None,
         of_status={status.value: status for status in Status}.get(fields.get("of_status", "")),
+        of_rejection=moment(fields["of_rejection"]) if "of_rejection" in fields else None,
     )

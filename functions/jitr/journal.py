@@ -2,7 +2,7 @@
 
 lease#sweep               one sweep at a time: who, and until when
 sweep#<caCertificateId>   where the look back goes on, the full pass, and its counts
-sweep#rules               the rules under which held devices were last looked at
+sweep#rules               the rules under which held devices were last looked at, and how far the walk over them got
 sweep#enrollment          the version of the enrollment list with which held devices were last compared
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.attributes import key, plain, setting, values
 from jitr.edge import calling
+from jitr.index_pages import Position
 from jitr.items import SCHEMA, milliseconds, moment
 from jitr.value import value
 
@@ -33,15 +34,17 @@ class Pass:
     marker: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)  # status → certificates
     owes: bool = False  # certificates were found that could not be sent, since the queue was behind
+    lists: bool = False  # it saw to it that every record is in the outcomes' index (outcome_index.py)
 
 
 @value
 class Walk:
-    """A walk over all held devices, to compare them with one version of the enrollment list."""
+    """A walk over all held devices, however many sweeps it takes: under one version of the rules, or of the list."""
 
     version: str
     began_at: datetime
     is_finished: bool = False
+    after: Position | None = None  # where it goes on
 
 
 class Journal:
@@ -114,6 +117,7 @@ class Journal:
             "marker": going.marker,
             "counts": dict(going.counts),
             "owes": going.owes,
+            "lists": going.lists,
         }
         if going.finished_at:
             self._write(_ca(ca_certificate_id), {"full_pass": None, "last_pass": fields})
@@ -126,24 +130,21 @@ class Journal:
     def keep_rules_digest(self, digest: str) -> None:
         self._write(_RULES, {"digest": digest})
 
+    def rules_walk(self) -> Walk | None:
+        """The last walk over held devices because the rules had changed, finished or not."""
+        return _to_walk(self._read(_RULES))
+
+    def keep_rules_walk(self, walk: Walk) -> None:
+        """Keep how far it got; once it is finished, the rules are those under which they were looked at."""
+        done = {"digest": walk.version} if walk.is_finished else {}
+        self._write(_RULES, _from_walk(walk) | done)
+
     def walk(self) -> Walk | None:
-        """The last walk over held devices, finished or not."""
-        item = self._read(_ENROLLMENT)
-        if "version" not in item:
-            return None
-        return Walk(
-            version=item["version"], began_at=moment(item["began_at"]), is_finished=bool(item.get("is_finished"))
-        )
+        """The last walk over held devices because the enrollment list had changed, finished or not."""
+        return _to_walk(self._read(_ENROLLMENT))
 
     def keep_walk(self, walk: Walk) -> None:
-        self._write(
-            _ENROLLMENT,
-            {
-                "version": walk.version,
-                "began_at": milliseconds(walk.began_at),
-                "is_finished": walk.is_finished,
-            },
-        )
+        self._write(_ENROLLMENT, _from_walk(walk))
 
     def _read(self, of: str) -> dict[str, Any]:
         with calling("GetItem"):
@@ -162,6 +163,27 @@ def _to_pass(fields: Mapping[str, Any]) -> Pass:
         marker=fields.get("marker"),
         counts={status: int(count) for status, count in fields.get("counts", {}).items()},
         owes=bool(fields.get("owes")),
+        lists=bool(fields.get("lists")),
+    )
+
+
+def _from_walk(walk: Walk) -> dict[str, Any]:
+    return {
+        "version": walk.version,
+        "began_at": milliseconds(walk.began_at),
+        "is_finished": walk.is_finished,
+        "after": dict(walk.after) if walk.after else None,
+    }
+
+
+def _to_walk(fields: Mapping[str, Any]) -> Walk | None:
+    if "version" not in fields:
+        return None
+    return Walk(
+        version=fields["version"],
+        began_at=moment(fields["began_at"]),
+        is_finished=bool(fields.get("is_finished")),
+        after=fields.get("after"),
     )
 
 

@@ -32,6 +32,7 @@ _SENT_AT_ATTRIBUTE = "jitr_sent_at"
 _REFUSED = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _REASON_LENGTH = 500
 _LONGEST_NUMBER = 15  # digits
+_ASK_EVERY = timedelta(seconds=30)
 MOST_IN_BATCH = 10  # SendMessageBatch
 
 
@@ -77,6 +78,20 @@ class RegistrationsQueue:
         self._client = client
         self._queue_url = settings.registrations_queue_url
         self._dead_letter_queue_url = settings.dead_letter_queue_url
+        self._in_flight: tuple[datetime, int] | None = None  # when it was asked for, and the answer
+
+    def in_flight(self, now: datetime) -> int:
+        """About how many messages are received and not deleted yet; asked for at most twice a minute.
+
+        Raises Unavailable, NotPermitted.
+        """
+        if self._in_flight is None or now - self._in_flight[0] >= _ASK_EVERY:
+            with calling("GetQueueAttributes"):
+                answer = self._client.get_queue_attributes(
+                    QueueUrl=self._queue_url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
+                )
+            self._in_flight = now, int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+        return self._in_flight[1]
 
     def put_off(self, message: Message, *, least: int, most: int) -> None:
         """Let the message come back after a random number of seconds; random, so that a batch does not come as one.

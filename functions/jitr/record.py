@@ -5,15 +5,27 @@ may be activated, and which status that is found in AWS IoT is news.
 """
 
 from dataclasses import field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from jitr.decisions import Decision, Outcome
+from jitr.decisions import SAME_MOMENT, Decision, Outcome
 from jitr.errors import Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.owners import Owner
-from jitr.registrations import Status
+from jitr.registrations import DeviceRegistration, Status
 from jitr.value import value
 from jitr.verdicts import Verdict, Word
+
+# A rejection is dated after the status was set. Two clocks differ a little; and earlier versions dated it before the
+# call, for which it then waited its turn.
+_SET_WITHIN = timedelta(seconds=5)
+
+
+def is_as_rejected(device: DeviceRegistration, registered_at: datetime, rejected_at: datetime) -> bool:
+    """Whether a certificate is what our rejection of that time left: the same registration, INACTIVE, not set since."""
+    if device.status is not Status.INACTIVE or device.modified_at is None:
+        return False
+    is_same = abs(registered_at - device.created_at) < SAME_MOMENT
+    return is_same and device.modified_at <= rejected_at + _SET_WITHIN
 
 
 @value
@@ -28,10 +40,17 @@ class Record:
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
     tried_name: str | None = None  # the thing name of the last attempt that did not end in ACTIVE
+    # An attempt began to use that name, and no run that had the certificate has recorded a decision since.
+    tried_is_open: bool = field(default=False, compare=False)
     # When a decision was made, and one begun, that this version has no words for.
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+    # What the sweep finds it for by the index (claims.Due), as it is stored; None: nothing. Not what happened, but what
+    # is to be done, so two records are the same without it.
+    due: str | None = field(default=None, compare=False)
+    due_at: datetime | None = field(default=None, compare=False)  # when what is due with it is due (claims.Due)
+    listed: tuple[str, int] | None = field(default=None, compare=False)  # in the outcomes' index: as what, and when
     crl_changed: bool = False  # something else is published than what it was held for; never stored
     brake_changed: bool = False  # an operator accepted the rejections that the brake holds; never stored
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
@@ -195,6 +214,37 @@ class Record:
             and self.decision is not None
             and self.decision.status is Status.PENDING_ACTIVATION
         )
+
+    @property
+    def is_release_ordered(self) -> bool:
+        """Whether an operator ordered that this very rejection of ours is taken back, and nothing was decided since.
+
+        The certificate is INACTIVE, and so it stays while the order waits for a curable reason to go away.
+        """
+        verdict, decision = self.verdict, self.decision
+        if verdict is None or verdict.of_rejection is None or decision is None or self.was_taken_away:
+            return False
+        if verdict.of_registration is None or not decision.is_for(verdict.of_registration):
+            return False
+        if decision.status is not Status.INACTIVE:
+            return False
+        waits = decision.outcome is Outcome.HELD and decision.release == verdict.number
+        return waits or (decision.outcome is Outcome.REJECTED and decision.decided_at == verdict.of_rejection)
+
+    def releases(self, device: DeviceRegistration) -> bool:
+        """Whether a release order lets `register` act on a certificate that is INACTIVE.
+
+        Only on the registration that we rejected, and only while nobody has set its status since.
+        """
+        verdict = self.verdict
+        if verdict is None or verdict.of_registration is None or verdict.of_rejection is None:
+            return False
+        return self.is_release_ordered and is_as_rejected(device, verdict.of_registration, verdict.of_rejection)
+
+    @property
+    def has_unfinished_release(self) -> bool:
+        """Whether an order, or an attempt under one, is still to be settled, whatever became of the certificate."""
+        return self.is_release_ordered or (self.intent is not None and self.intent.release is not None)
 
     @property
     def is_denied(self) -> bool:

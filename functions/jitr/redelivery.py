@@ -4,7 +4,9 @@ The queue counts receives, put-offs too; failures of ours are counted in the reg
 
 A message that is left to the sweep is deleted. That loses nothing: the sweep finds every certificate that is pending
 without a decision, that is held, or on which an attempt is unfinished (forgotten.py). A message that is put off is in
-flight, of which a queue allows 120,000 (SQS developer guide, "Quotas"): so it is put off for an hour, not for days. The
+flight, of which a queue allows 120,000 (SQS developer guide, "Quotas"), and a full queue gives nothing to anybody. So
+it is put off for an hour, not for days; what is merely not its turn is put off while the line is short, and else
+deleted, since the index has its certificate; and nothing is put off for minutes while many messages are in flight. The
 queue's own receive limit (infra/registration.py) is never reached: twelve receives are three hours at most, and 500,
 each ended by the function's death, are two of the four days that a message is kept.
 """
@@ -16,7 +18,7 @@ from jitr.errors import NotPermitted, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.failure_count import FailureCount
 from jitr.messages import Message, RegistrationsQueue
-from jitr.telemetry import LEFT_TO_SWEEP, PUT_OFF, Announcer
+from jitr.telemetry import LEFT_TO_SWEEP, NOT_ITS_TURN, PUT_OFF, Announcer
 
 _FAILURES_UNTIL_DEAD = 10
 _LONGEST_PUT_OFF = 900  # seconds
@@ -27,6 +29,9 @@ _SHORT_PAUSES = 3
 RECEIVES_UNTIL_LEFT = 12
 # Whatever else it is put off for. None of these is kept by a fault of AWS, so they have more time.
 PUT_OFFS_UNTIL_LEFT = 100
+# Pauses longer than this are not made while so many messages are in flight, of the 120,000 that a queue allows.
+_LONG_PAUSE = 60  # seconds
+_MOST_IN_FLIGHT = 20_000
 # Only a message that ends the function each time, and so is never put off, comes so far.
 RECEIVES_UNTIL_DEAD = 500
 
@@ -77,6 +82,9 @@ class Redelivery:
             return
         doubled = max(message.receives - _SHORT_PAUSES, 0)
         longest = min(most * 2**doubled, _LONGEST_PUT_OFF)
+        if longest > _LONG_PAUSE and self._is_crowded():
+            self._leave(message, event, str(error))
+            return
         self.put_off(message, event, str(error), least=longest // 2 if doubled else 1, most=longest)
 
     def put_off(self, message: Message, event: RegistrationEvent, why: str, *, least: int = 1, most: int = 15) -> None:
@@ -87,6 +95,16 @@ class Redelivery:
         self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, receives=message.receives)
         self.again.append(message.id)
         self.guarded(lambda: self._queue.put_off(message, least=least, most=min(most, _LONGEST_PUT_OFF)))
+
+    def leave_to_look(self, leave: Callable[[], None]) -> bool:
+        """Let a message be deleted whose certificate has its look by the sweep; False when it must stay.
+
+        `leave` sees to that look.
+        """
+        if not self.guarded(leave):
+            return False
+        self._announcer.count(NOT_ITS_TURN)
+        return True
 
     def dead_letter(self, message: Message, reason: str) -> None:
         """Give a message up, with the reason."""
@@ -104,6 +122,12 @@ class Redelivery:
             self._announcer.failure("a call beside the decision failed")
             return False
         return True
+
+    def _is_crowded(self) -> bool:
+        """Whether so many messages are in flight that another one should not stay there for minutes."""
+        counted = [0]  # what cannot be asked for is no reason
+        self.guarded(lambda: counted.append(self._queue.in_flight(self._clock())))
+        return counted[-1] >= _MOST_IN_FLIGHT
 
     def _leave(self, message: Message, event: RegistrationEvent, why: str) -> None:
         """Let the message be deleted, for the sweep finds its certificate."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from jitr.case import Case
 from jitr.decisions import Decision, Outcome
-from jitr.errors import NAME_LOST, Reason, Rejected
+from jitr.errors import DETACHED_FOR, NAME_LOST, Rejected
 from jitr.iot import AwsIot
 from jitr.provisioning import SetStatus, plan_rejection, plan_withdrawal
 from jitr.registrations import Status
@@ -34,13 +34,14 @@ class Refusal:
         Raises Overtaken, CertificateUnknown, Unavailable.
         """
         on_reject = case.rules.on_reject if case.rules else OnReject.LEAVE
-        brake = self._brake.held_under(case, refusal)
+        # What is judged under a release order was refused before: it stays INACTIVE, and is not counted again.
+        brake = self._brake.held_under(case, refusal) if case.release is None else None
         is_rejected = refusal.reason.final and brake is None
-        steps = plan_rejection(on_reject, case.device) if is_rejected else ()
+        steps = plan_rejection(on_reject, case.device) if is_rejected and case.release is None else ()
         decision = replace(
             case.decision(
                 Outcome.REJECTED if is_rejected else Outcome.HELD,
-                steps[-1].status if steps else Status.PENDING_ACTIVATION,
+                steps[-1].status if steps else case.device.status,
             ),
             reason=refusal.reason,
             detail=refusal.detail,
@@ -48,11 +49,14 @@ class Refusal:
         )
         earlier, begun = case.record.decision, case.attempt.claim or case.record.intent
         repeated = earlier is not None and decision.repeats(earlier)
-        # This very attempt may have attached it before it lost the name, though it lost it before, too.
-        is_new = not repeated or case.attempt.tried is not None
-        may_be_attached = is_new and refusal.reason in (*NAME_LOST, Reason.OPERATOR_VERDICT)
-        if steps or may_be_attached or (begun and begun.claims_name):
-            decision = self._carry_out(case, decision, begun, steps, may_be_attached=may_be_attached)
+        # This very attempt may have attached it before it lost the name, though it lost it before, too; or one in
+        # between that died.
+        is_new = not repeated or case.attempt.tried is not None or case.record.tried_is_open
+        may_be_attached = is_new and refusal.reason in DETACHED_FOR
+        # Left as it is (`on_reject = "leave"`), it may be approved, and keeps what is attached.
+        is_out = bool(steps) or (is_rejected and case.release is not None)
+        if is_out or may_be_attached or (begun and begun.claims_name):
+            decision = self._carry_out(case, decision, begun, steps, is_out=is_out, may_be_attached=may_be_attached)
         if earlier and repeated:
             return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
         return decision
@@ -64,6 +68,7 @@ class Refusal:
         begun: Decision | None,
         steps: tuple[SetStatus, ...],
         *,
+        is_out: bool,
         may_be_attached: bool,
     ) -> Decision:
         """Take back what was attached and claimed, and set the status; the decision as it turned out.
@@ -75,7 +80,7 @@ class Refusal:
         own = {identity.thing_name} if identity and may_be_attached else set()
         used = case.record.tried_names | ({attempt.tried} if attempt.tried else set())
         # What a curable reason keeps waiting stays attached for the next attempt, which may have the same name.
-        names = own | used if steps or may_be_attached else set()
+        names = own | used if is_out or may_be_attached else set()
         left = marks(decision.certificate_id, names, case.policy, decision.decided_at)
         attempt.has_begun = True  # also when no answer comes
         self._registry.intend(decision.with_claim_of(begun), case.record, run=attempt.run, takes_back=left)
@@ -93,7 +98,8 @@ class Refusal:
             # AWS does not take the status. The reason stays, so that what was revoked stays known as such.
             detail = f"{decision.detail}; it stays pending, since {undone.detail}"
             decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
-        return decision
+        # Dated after the call, so that who sets the status later is told from it (record.releases).
+        return replace(decision, decided_at=case.clock()) if steps else decision
 
     def _withdraw(self, case: Case, names: Collection[str]) -> None:
         """Detach what was attached."""

@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from jitr.activation import Activation
 from jitr.brakes import Brakes
 from jitr.case import Attempt, Case
-from jitr.claims import Due, is_being_decided
+from jitr.claims import is_being_decided
 from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
@@ -151,13 +151,21 @@ class Registration:
         # Step 2
         device = self._iot.describe(event.certificate_id)
         self._compare(event, device)
-        if device.status is not Status.PENDING_ACTIVATION:
+        is_released = record.releases(device)
+        if device.status is not Status.PENDING_ACTIVATION and not is_released:
             return self._already_left_pending(device, record, now)
         _refuse_to_overtake(record, now)  # it would be told so at the claim, six calls later
         attempt = Attempt(run=uuid.uuid4().hex)
         try:
             # Steps 3 to 5
-            decision = self._judge(device, record, attempt, observed_at=now, time_is_left=time_is_left)
+            decision = self._judge(
+                device,
+                record,
+                attempt,
+                observed_at=now,
+                time_is_left=time_is_left,
+                release=record.verdict_number if is_released else None,
+            )
             # Steps 6 and 7
             if not decision.repeats(record.decision):
                 self._announcer.announce(decision)
@@ -188,9 +196,14 @@ class Registration:
         Raises Unavailable.
         """
         self._leave_to_sweep(certificate_id, record, None)
-        self._restitution.give_back(record.intent)
+        if back := self._restitution.of(record.intent):
+            # What another attempt has begun meanwhile, the sweep finds by the mark.
+            with suppress(Overtaken):
+                self._registry.give_back_if_unchanged(back, record, self._clock())
         if record.is_held:
-            self._registry.nothing_due(certificate_id, Due.LOOK)
+            self._registry.no_look_due(certificate_id, record)
+        if record.is_release_ordered:
+            self._registry.no_release_due(certificate_id, record)
 
     def leave_to_sweep(self, certificate_id: str) -> None:
         """Its message is about to be deleted: what an attempt began and did not record becomes due.
@@ -200,6 +213,17 @@ class Registration:
         Raises Unavailable.
         """
         self._registry.leave_unfinished(certificate_id, self._clock())
+
+    def leave_to_look(self, certificate_id: str, record: Record) -> None:
+        """Its message is about to be deleted, for it is not its turn: a decided certificate has its look by the sweep.
+
+        Where the record says that something is due, nothing is written: a look comes in its time, and what an operator
+        denies has none.
+
+        Raises Unavailable; then the message must stay.
+        """
+        if record.due is None:
+            self._registry.leave_look(certificate_id, self._clock())
 
     def _leave_to_sweep(self, certificate_id: str, record: Record, policy: str | None) -> None:
         """Have the sweep take back what attempts left of a certificate that will not be activated."""
@@ -241,8 +265,12 @@ class Registration:
             if device.status is not Status.ACTIVE:
                 self._restitution.give_back(intent)
         found = self._found(device, record)
-        if record.is_news(found) and not self._registry.record_found(found, record):
+        # A release order that may not be carried out any more, since somebody else has acted, ends with what was found.
+        is_void = record.has_unfinished_release
+        if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
+        if is_void:
+            self._registry.no_release_due(device.certificate_id, record)
         return Outcome.FOUND, found
 
     def _judge(
@@ -253,6 +281,7 @@ class Registration:
         *,
         observed_at: datetime,
         time_is_left: Callable[[], bool],
+        release: int | None,
     ) -> Decision:
         """Admit and activate, or find the reason why not and do what the rules say about it."""
         case = Case(
@@ -265,6 +294,7 @@ class Registration:
             observed_at=observed_at,
             time_is_left=time_is_left,
             clock=self._clock,
+            release=release,
         )
         try:
             case.record.refuse_activation()

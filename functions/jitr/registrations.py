@@ -30,6 +30,7 @@ class DeviceRegistration:
     pem: str
     ca_certificate_id: str | None  # none for a certificate that was registered without a CA
     created_at: datetime  # names this registration: a certificate that is deleted and comes back has another
+    modified_at: datetime | None = None  # when its status was last set, by whomever (lastModifiedDate)
 
 
 @value

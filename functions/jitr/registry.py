@@ -13,7 +13,8 @@ One table, one string key `id`:
     orders#<certificateId>        operators' orders beside verdicts, about a device or a CA; jitrctl's alone
     orders#brake                  (jitrctl/orders.py); the brake's are those of `ca pause | resume`
 
-and one sparse index, `due`: (due, due_at), of the items with which something is to be done.
+and two sparse indexes: `due`: (due, due_at), of the items with which something is to be done, and `outcomes`:
+(listed_as, listed_at), of the decisions by CA and outcome (outcome_index.py; outcomes.py reads it).
 
 Every write that rests on an earlier read says so in its condition: a decision is begun only while the record is still
 the one that it was made on. A record never makes a certificate ACTIVE; losing one costs calls and holds, never safety.
@@ -31,6 +32,7 @@ from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.edge import PASSING, batch_get, calling
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
+from jitr.index_pages import Position, page
 from jitr.items import (
     SCHEMA,
     certificate_key,
@@ -42,6 +44,7 @@ from jitr.items import (
     to_owner,
     to_record,
 )
+from jitr.outcome_index import LISTED_AS, LISTED_AT
 from jitr.owners import Owner, Return
 from jitr.record import Record, Standing
 from jitr.verdicts import AnotherVerdict, Verdict
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
 
 DUE_INDEX = "due"
+_FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}"
 
 
 class Registry:
@@ -204,12 +208,13 @@ class Registry:
 
         Raises Unavailable.
         """
-        name = {"tried": tried} if tried else {}
+        name = {"tried": tried, "true": True} if tried else {}
+        leave_name = ", tried_name = :tried, tried_is_open = :true" if tried else ""
         return self._update(
             {
                 "TableName": self._table,
                 "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "SET intent.run = :nobody" + (", tried_name = :tried" if tried else ""),
+                "UpdateExpression": f"SET intent.run = :nobody{leave_name}",
                 "ConditionExpression": "intent.run = :run",
                 "ExpressionAttributeValues": values(run=run, nobody="", **name),
             }
@@ -282,8 +287,9 @@ class Registry:
         Raises Unavailable.
         """
         ended = [withdrawals.end(self._table, one) for one in taken_back]
-        # What is due follows from the decision, unless an operator's verdict stands: then that is in the index.
-        for denied in (False, True):
+        # What is due follows from the decision, unless an operator's verdict stands: then that is in the index. Each
+        # write demands what it assumes. The third is for a verdict that was lifted between the first two.
+        for denied in (False, True, False):
             update = claims.decided(self._table, decision, denied=denied, run=run, tried=tried)
             if run:
                 pass  # having the certificate is the condition
@@ -312,20 +318,21 @@ class Registry:
         at = certificate_key(certificate_id)
         self._update(setting(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
 
-    def nothing_due(self, certificate_id: str, what: Due) -> None:
-        """Take a certificate out of the index, if that is still what is due with it.
+    def no_look_due(self, certificate_id: str, record: Record) -> None:
+        """Take a certificate out of the index, if the look, the decision and the verdict are still those seen.
 
         Raises Unavailable.
         """
-        self._update(
-            {
-                "TableName": self._table,
-                "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "REMOVE due, due_at",
-                "ConditionExpression": "due = :what",
-                "ExpressionAttributeValues": values(what=what.value),
-            }
-        )
+        if record.due_at is not None:
+            self._update(claims.no_look_due(self._table, certificate_id, record, due_at=record.due_at))
+
+    def no_release_due(self, certificate_id: str, record: Record) -> None:
+        """Take a certificate out of the index, if the release order that is due is still the one seen.
+
+        Raises Unavailable.
+        """
+        if record.due_at is not None:
+            self._update(claims.no_release_due(self._table, certificate_id, due_at=record.due_at))
 
     def leave_unfinished(self, certificate_id: str, at: datetime) -> None:
         """Have the sweep look at a certificate on which an attempt began and recorded nothing, unless more is due.
@@ -344,13 +351,29 @@ class Registry:
             }
         )
 
+    def leave_look(self, certificate_id: str, at: datetime) -> None:
+        """Have the sweep look at a certificate that was decided, unless something is due with it already.
+
+        Raises Unavailable.
+        """
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "SET due = :due, due_at = :at",
+                "ConditionExpression": "attribute_exists(#decision) AND attribute_not_exists(due)",
+                "ExpressionAttributeNames": {"#decision": "decision"},
+                "ExpressionAttributeValues": values(due=Due.LOOK.value, at=milliseconds(at)),
+            }
+        )
+
     def postpone_retirement(self, certificate_id: str, until: datetime) -> None:
         """Let a certificate's end be due later.
 
         Raises Unavailable.
         """
         self._update(claims.retirement(self._table, certificate_id, at=until))
-        self.nothing_due(certificate_id, Due.RETIRE)  # where version 1 has it
+        self._end_first_versions_retirement(certificate_id)
 
     def end_retirement(self, certificate_id: str, by: datetime) -> None:
         """Nothing is left to be done about a certificate's end, unless it has become due anew after that time.
@@ -366,7 +389,19 @@ class Registry:
                     ExpressionAttributeValues=values(by=milliseconds(by)),
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
-            self.nothing_due(certificate_id, Due.RETIRE)  # where version 1 has it
+            self._end_first_versions_retirement(certificate_id)
+
+    def _end_first_versions_retirement(self, certificate_id: str) -> None:
+        """Take out of the index that a certificate's end is due, where version 1 has it: in the certificate's item."""
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "REMOVE due, due_at",
+                "ConditionExpression": "due = :retire",
+                "ExpressionAttributeValues": values(retire=Due.RETIRE.value),
+            }
+        )
 
     def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
         """The certificate ids with which something is due, the longest overdue first, at most `most`.
@@ -374,22 +409,23 @@ class Registry:
         Raises Unavailable.
         """
         ids: list[str] = []
-        start: dict[str, Any] = {}
+        after: Position | None = None
         while len(ids) < most:
-            with calling("Query"):
-                answer = self._client.query(
-                    TableName=self._table,
-                    IndexName=DUE_INDEX,
-                    KeyConditionExpression="due = :due AND due_at <= :by",
-                    ExpressionAttributeValues=values(due=what.value, by=milliseconds(by)),
-                    Limit=most - len(ids),
-                    **start,
-                )
-            ids += [item["id"]["S"].partition("#")[2] for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
+            some, after = self.due_after(after, what, by, most=most - len(ids))
+            ids += some
+            if after is None:
                 break
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
         return ids
+
+    def due_after(
+        self, after: Position | None, what: Due, by: datetime, *, most: int
+    ) -> tuple[list[str], Position | None]:
+        """A part of what is due, from a position on: the certificate ids, and where the list goes on, if it does.
+
+        Raises Unavailable.
+        """
+        wanted = values(due=what.value, by=milliseconds(by))
+        return page(self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most)
 
     def give_verdict(
         self, certificate_id: str, verdict: Verdict, *, seen: Verdict | None, forget_decision: bool = False
@@ -418,7 +454,7 @@ class Registry:
             "ReturnValues": "ALL_OLD",
         }
         if forget_decision:
-            update["UpdateExpression"] += " REMOVE #decision, intent, swept_at, replaced_by"
+            update["UpdateExpression"] += f" {_FORGET}"
             update["ExpressionAttributeNames"]["#decision"] = "decision"
         claims.only_with_verdict(update, seen)
         try:
@@ -442,7 +478,7 @@ class Registry:
         update: dict[str, Any] = {
             "TableName": self._table,
             "Key": key(certificate_key(certificate_id)),
-            "UpdateExpression": "REMOVE #decision, intent, swept_at, replaced_by",
+            "UpdateExpression": _FORGET,
             "ExpressionAttributeNames": {"#decision": "decision"},
         }
         claims.only_with_verdict(update, seen)

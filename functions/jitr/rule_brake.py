@@ -6,6 +6,7 @@ Called with every refusal for a final reason that rests on the CA's rules, befor
 from jitr.brake import Brake
 from jitr.brakes import Brakes
 from jitr.case import Case
+from jitr.decisions import Outcome
 from jitr.errors import Basis, NotPermitted, Rejected, Unavailable
 from jitr.rules import CaRules
 from jitr.telemetry import PUT_OFF, RULES_REFUSE_MANY, Announcer
@@ -26,7 +27,7 @@ class RuleBrake:
 
         A brake that cannot be read holds.
 
-        Raises Unavailable when the function's deadline is near.
+        Raises Overtaken while another attempt may be about to count it, Unavailable when the deadline is near.
         """
         rules = case.rules
         if rules is None or rules.brake is None or not refusal.reason.final:
@@ -66,14 +67,23 @@ class RuleBrake:
 
         A device that the brake held under the same rules was counted then, and is not again while nothing has changed.
 
-        Raises Unavailable.
+        Raises Unavailable, Overtaken.
         """
-        earlier = case.record.decision
-        if earlier and earlier.is_braked and earlier.brake != UNCOUNTED and earlier.rules_digest == case.rules_digest:
-            brake = self._brakes.read([rules.certificate_id])[rules.certificate_id]
-            if brake.is_engaged(rules.digest) or brake.is_accepted(rules.digest, case.clock()):
-                return brake
-        return self._brakes.count_refusal(rules)
+        earlier, uncounted_at = case.record.decision, None
+        if earlier and earlier.is_braked and earlier.rules_digest == case.rules_digest:
+            if earlier.brake == UNCOUNTED:
+                uncounted_at = earlier.decided_at
+            else:
+                brake = self._brakes.read([rules.certificate_id])[rules.certificate_id]
+                if brake.is_engaged(rules.digest) or brake.is_accepted(rules.digest, case.clock()):
+                    return brake
+        begun = case.record.intent
+        return self._brakes.count_refusal(
+            rules,
+            case.device.certificate_id,
+            has_begun=begun is not None and begun.outcome is Outcome.REJECTED and begun.is_for(case.device.created_at),
+            uncounted_at=uncounted_at,
+        )
 
     def _tell(self, happening: str, error: Unavailable, case: Case) -> None:
         if isinstance(error, NotPermitted):

@@ -21,7 +21,7 @@ from jitr.value import value
 
 # What reads certificates, the library and jitr's own reader: what neither reads is held until another version looks
 # again. Count up with every change to what the second reader takes.
-READERS = f"readers: cryptography {cryptography.__version__}, second 1"
+READERS = f"readers: cryptography {cryptography.__version__}, second 2"
 
 RULES_SCHEMA = 1
 RULES_FILE = "rules.json"

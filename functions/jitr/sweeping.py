@@ -2,9 +2,9 @@
 
     1 look back     PENDING_ACTIVATION certificates, newest first down to the horizon: those that wait
                     without a decision are sent to the queue again
-    2 look again    held, released and approved devices whose time has come, and what an attempt left unfinished, found
-                    by index; all of them when the rules have changed; those whose enrollment entries have changed,
-                    when the list has
+    2 look again    rejections that an operator takes back; held, released and approved devices whose time has come, and
+                    what an attempt left unfinished, found by index; all of them when the rules have changed; those
+                    whose enrollment entries have changed, when the list has: looks.py
     - brakes        those that other rules end, and which are engaged: brake_end.py
     3 withdraw      what attempts left behind and no run took back, found by index (withdrawal_repair.py)
     4 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
@@ -25,18 +25,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from jitr.allowance import Allowance
-from jitr.brake_end import judged_under, look_after, read_brakes
+from jitr.allowance import PART_OF_ORDERED, Allowance
+from jitr.brake_end import look_after, read_brakes
 from jitr.brakes import Brakes
 from jitr.certificates import Certificate
 from jitr.claims import Due
 from jitr.counting import Count
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import CertificateUnknown, NotPermitted, StaleMarker, Unavailable
-from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
+from jitr.errors import NotPermitted, StaleMarker, Unavailable
+from jitr.forgotten import is_undecided, was_sent_recently
 from jitr.iot import AwsIot
-from jitr.journal import Journal, Walk
+from jitr.journal import Journal
+from jitr.looks import Looks
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
+from jitr.outcomes import Outcomes
 from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
@@ -48,12 +50,11 @@ from jitr.withdrawal_repair import WithdrawalRepair
 from jitr.withdrawals import Withdrawals
 
 # What one sweep takes of what is due; the next one takes the rest.
-_MOST_DUE, _MOST_RETIRED = 10_000, 500
-_MOST_HELD = 20_000
-# Held devices that are compared with a changed enrollment list: 2,000 reads, half a minute.
-_MOST_COMPARED = 100_000
+_MOST_WITHDRAWN, _MOST_RETIRED = 500, 500
 # Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices all,
-# since `register` gives them only what new devices leave (turns.py); forgotten ones, which are new to it, half.
+# since `register` gives them only what new devices leave (turns.py); forgotten ones, which are new to it, half, so that
+# those that knock now are served at once. What release orders have, `jitrctl device release` tells beforehand
+# (allowance.py).
 _PART_OF_HELD, _PART_OF_FORGOTTEN = 1, 1 / 2
 
 
@@ -89,6 +90,7 @@ class Sweep:
         rules: Rules,
         iot: AwsIot,
         registry: Registry,
+        outcomes: Outcomes,
         withdrawals: Withdrawals,
         enrollment: EnrollmentTable,
         brakes: Brakes,
@@ -113,6 +115,7 @@ class Sweep:
         self._count = Count(
             iot=iot,
             registry=registry,
+            outcomes=outcomes,
             enrollment=enrollment,
             journal=journal,
             announcer=announcer,
@@ -122,6 +125,9 @@ class Sweep:
         )
         self._repair = WithdrawalRepair(
             rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
+        )
+        self._looks = Looks(
+            rules=rules, iot=iot, registry=registry, enrollment=enrollment, brakes=brakes, journal=journal
         )
         self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
 
@@ -137,11 +143,7 @@ class Sweep:
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
         allowance = self._allowance(_PART_OF_FORGOTTEN)
         if not swept.queue_is_behind:
-            looks = self._allowance(_PART_OF_HELD)
-            with self._part("look again", run):
-                self._look_again(run, looks)
-            with self._part("enrollment", run):
-                self._look_where_entries_changed(run, looks)
+            self._look_again(run)
             for ca in self._rules.cas:
                 with self._part(f"look back, {ca.name}", run):
                     self._look_back(ca, run, allowance)
@@ -239,89 +241,24 @@ class Sweep:
         # What is decided is not forgotten; held devices are found by their index.
         return is_undecided(record, listed.created_at) and not was_sent_recently(record, now)
 
-    def _look_again(self, run: _Run, allowance: Allowance) -> None:
-        """Send what is due; all that are held, released or approved after the rules changed.
-
-        An operator who accepts the rejections that a brake holds changes what devices are judged under, too.
-        """
-        under = judged_under(self._rules, read_brakes(self._brakes, self._rules))
-        rules_changed = self._journal.rules_digest() != under
-        by = run.now + timedelta(days=2) if rules_changed else run.now
-        due = self._registry.due(Due.LOOK, by, most=_MOST_HELD if rules_changed else _MOST_DUE)
-        for start in range(0, len(due), 100):
-            records = self._registry.recall(due[start : start + 100])
-            again, all_seen = self._due_again(records, run)
-            sent = self._send(again, run, allowance, look_again=run.now + SENT_RECENTLY)
-            if not sent or not all_seen or (start + 100 < len(due) and not run.time_is_left()):
-                run.swept.more_is_due = True
-                return
-        if rules_changed:
-            self._journal.keep_rules_digest(under)
-
-    def _look_where_entries_changed(self, run: _Run, allowance: Allowance) -> None:
-        """Send held devices whose enrollment entries say something else than when they were held."""
-        version, walk = self._enrollment.version(), self._journal.walk()
-        if version is None or (walk and walk.version == version and walk.is_finished):
-            return
-        if walk is None or walk.version != version:
-            walk = Walk(version=version, began_at=run.now)
-            self._journal.keep_walk(walk)
-        held = self._registry.due(Due.LOOK, run.now + timedelta(days=2), most=_MOST_COMPARED)
-        for start in range(0, len(held), 100):
-            if not run.time_is_left():
-                run.swept.unfinished.append("enrollment")
-                return
-            records = self._registry.recall(held[start : start + 100])
-            changed = self._enrollment.changed_since(records)
-            # What was sent for another cause since the walk began is judged by the list as it is.
-            again = [_held(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], walk.began_at)]
-            if not self._send(again, run, allowance):
-                run.swept.more_is_due = True
-                run.swept.unfinished.append("enrollment")
-                return
-        self._journal.keep_walk(replace(walk, is_finished=True))
-
-    def _due_again(self, records: dict[str, Record], run: _Run) -> tuple[list[Forgotten], bool]:
-        """Those of these records that are to be sent, and whether there was time for all; what is settled is not due.
-
-        A record without a decision (released, approved before its device came, written by a later version) names no
-        registration: it costs one DescribeCertificate.
-        """
-        again = []
-        accepted = self._brakes.accepted_since(records)
-        for certificate_id, recalled in records.items():
-            record = replace(recalled, brake_changed=certificate_id in accepted)
-            waits = record.is_held or record.is_approved_since
-            if record.decision is not None and not waits and not is_unfinished(record):
-                self._registry.nothing_due(certificate_id, Due.LOOK)  # it was decided since
-            elif was_sent_recently(record, run.now) or record.rests(run.now, rules_digest=self._rules_digest):
-                continue
-            elif waits:
-                again.append(_held(record))
-            elif not run.time_is_left():
-                return again, False
-            elif registered := self._registered(certificate_id, record):
-                again.append(registered)
-            else:
-                self._registry.nothing_due(certificate_id, Due.LOOK)  # its first event takes it up, should it come
-        return again, True
-
-    def _registered(self, certificate_id: str, record: Record) -> Forgotten | None:
-        """The message about a certificate that waits here, or on which an attempt is unfinished; None if it is neither.
-
-        Raises Unavailable.
-        """
-        try:
-            device = self._iot.describe(certificate_id)
-        except CertificateUnknown:
-            return None
-        if device.status is not Status.PENDING_ACTIVATION and not is_unfinished(record, device.created_at):
-            return None
-        return Forgotten(
-            certificate_id=certificate_id,
-            ca_certificate_id=device.ca_certificate_id,
-            registered_at=device.created_at,
+    def _look_again(self, run: _Run) -> None:
+        held = self._allowance(_PART_OF_HELD)
+        parts = (
+            ("release", self._looks.send_released, self._allowance(PART_OF_ORDERED)),
+            ("look again", self._looks.send_due, held),
+            ("look again, other rules", self._looks.send_where_rules_changed, held),
+            ("enrollment", self._looks.send_where_entries_changed, held),
         )
+        for name, send_some, allowance in parts:
+
+            def send(some: list[Forgotten], look_again: datetime | None, allowance: Allowance = allowance) -> bool:
+                return self._send(some, run, allowance, look_again=look_again)
+
+            with self._part(name, run):
+                if not send_some(run.now, time_is_left=run.time_is_left, send=send):
+                    run.swept.more_is_due = True
+                    if name == "enrollment":
+                        run.swept.unfinished.append(name)
 
     def _send(
         self, forgotten: list[Forgotten], run: _Run, allowance: Allowance, *, look_again: datetime | None = None
@@ -340,7 +277,7 @@ class Sweep:
         return len(some) == len(forgotten)
 
     def _withdraw(self, run: _Run, allowance: Allowance) -> None:
-        due = self._registry.due(Due.WITHDRAW, run.now, most=_MOST_DUE)
+        due = self._registry.due(Due.WITHDRAW, run.now, most=_MOST_WITHDRAWN)
         for start in range(0, len(due), 100):
             marks = self._withdrawals.read(due[start : start + 100])
             records = self._registry.recall(mark.certificate_id for mark in marks)
@@ -363,17 +300,3 @@ class Sweep:
 def _days_left(ca: CaRules, now: datetime) -> float:
     """Days until a CA's certificate expires, negative after it."""
     return (Certificate.from_pem(ca.certificate_pem).not_after - now) / timedelta(days=1)
-
-
-def _was_sent_after(record: Record, moment: datetime) -> bool:
-    return record.swept_at is not None and record.swept_at >= moment
-
-
-def _held(record: Record) -> Forgotten:
-    """The message about a held certificate."""
-    assert record.decision is not None  # noqa: S101 -- it is held
-    return Forgotten(
-        certificate_id=record.decision.certificate_id,
-        ca_certificate_id=record.decision.ca_certificate_id,
-        registered_at=record.decision.registered_at,
-    )

@@ -62,11 +62,13 @@ CONTRADICTIONS = "Contradictions"  # events that say something else than the cer
 UNREADABLE_MESSAGES = "UnreadableMessages"
 PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
 LEFT_TO_SWEEP = "LeftToSweep"  # messages that waited too often: deleted, the sweep sends their certificates again
+NOT_ITS_TURN = "NotItsTurn"  # messages about held devices that were deleted, since the sweep looks at those in turn
 NOT_PERMITTED = "NotPermitted"  # attempts that AWS refused for want of a permission of the deployment
 FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
 BROKEN = "Broken"  # ACTIVE certificates that were found without their thing or a policy
 OUT_OF_PLACE = "OutOfPlace"  # devices that the hub found activated where they do not belong
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
+SWEEP_BEHIND = "SweepBehind"  # 1 for a sweep that found the queue behind and so sent nothing, else 0
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
@@ -104,11 +106,13 @@ METRIC_NAMES = (
     UNREADABLE_MESSAGES,
     PUT_OFF,
     LEFT_TO_SWEEP,
+    NOT_ITS_TURN,
     NOT_PERMITTED,
     FAILURES,
     BROKEN,
     OUT_OF_PLACE,
     SWEPT,
+    SWEEP_BEHIND,
     THROTTLES,
     SCHEDULE_UNAVAILABLE,
     DISAGREEMENTS,

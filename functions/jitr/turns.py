@@ -44,6 +44,8 @@ TURNS_CONFIG = CLIENT_CONFIG.merge(
 BUCKET = 0.5
 # A schedule that lies further ahead was written by a broken clock, in seconds.
 _BROKEN = 60.0
+# How long the line of those that found no turn may be, in seconds: 750 messages at ten a second, 7,500 at a hundred.
+_LONGEST_LINE = 60.0
 # At exactly the rate of the turns, one in eight was left unused, since messages come seconds later than they are due.
 _LINE_IS_FASTER = 1.25
 # Turns of a share are further apart than those of the schedule: what waits for long is left to who can reserve.
@@ -134,10 +136,15 @@ class Turns:
     def line_up(self, number: int) -> list[float]:
         """Seconds after which those that found no turn may ask again: in line, a little faster than the turns.
 
-        So what waits is asked for hardly faster than it can be served, however much of it there is.
+        So what waits is asked for hardly faster than it can be served, however much of it there is. For fewer than
+        asked for, or none, once the line is a minute long: who waits in line is in flight, of which a queue allows
+        120,000.
         """
         now = self._clock()
         interval = self._interval / _LINE_IS_FASTER
+        number = min(number, max(int((now + _LONGEST_LINE - max(self._seen.line_at, now)) / interval), 0))
+        if not number:
+            return []
         if self._seen.line_at <= now:
             update, value_ = "SET line_at = :line", in_microseconds(now) + in_microseconds(number * interval)
         else:

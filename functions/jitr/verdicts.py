@@ -40,6 +40,9 @@ class Verdict:
     # Of a release: the registration that it ends (creationDate), and the status in which the operator saw it.
     of_registration: datetime | None = None
     of_status: Status | None = None
+    # Of a release order: when the rejection was decided that it takes back. The registration stays, and `register` acts
+    # on the INACTIVE certificate (record.py).
+    of_rejection: datetime | None = None
 
     @property
     def number(self) -> int:
@@ -60,7 +63,7 @@ class Verdict:
 
         A release by an earlier version of jitrctl does not say which one, so it may be any.
         """
-        if self.word is not Word.RELEASED:
+        if self.word is not Word.RELEASED or self.of_rejection is not None:
             return False
         if self.of_registration is None:
             return self.version == 0

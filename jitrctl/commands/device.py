@@ -12,6 +12,7 @@ from jitrctl.adopting import Adoption, NoSuchThing
 from jitrctl.commands.device_end import remove, retire
 from jitrctl.commands.device_list import list_
 from jitrctl.commands.device_reconcile import reconcile
+from jitrctl.commands.device_release import release
 from jitrctl.commands.device_show import Device, show, where
 from jitrctl.commands.issuing import issue
 from jitrctl.commands.ordering import announced, operator, order
@@ -19,7 +20,7 @@ from jitrctl.errors import Refused
 from jitrctl.giving import on_record
 from jitrctl.operating import Order
 from jitrctl.scope import Note, Scope, Yes, over_stages
-from jitrctl.sightings import Known, View, only_certificate, waiting_certificate
+from jitrctl.sightings import only_certificate, waiting_certificate
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
@@ -65,29 +66,7 @@ def deny(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> 
     _take_away(scope, device, Word.DENIED, note, yes=yes, meaning=partial(only_certificate, held=True))
 
 
-@app.command()
-@over_stages
-def release(
-    scope: Scope,
-    device: Device,
-    note: Note = "",
-    *,
-    revoked: Annotated[bool, typer.Option("--revoked", help="Also if it was revoked or taken away.")] = False,
-    yes: Yes = False,
-) -> None:
-    """Let a refused device be judged again when it next connects; its registration is deleted for that.
-
-    Example: jitrctl device release device.pem --account dev --note "name was allowed since"
-    """
-
-    def released(stage: Stage, certificate_id: str, seen: Record) -> str:
-        if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
-            return "not known here"
-        operator(stage).release(certificate_id, Order(by=stage.caller, note=note), revoked=revoked, seen=seen)
-        announced(stage, certificate_id, Word.RELEASED, None)
-        return "released, judged again at its next connect"
-
-    order(scope, device, "release it: its registration is deleted", released, yes=yes)
+app.command()(release)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jitrctl.stages import Stage
 
 _SAMPLE = 300
+_DECIDED = "deployed → fleet file"
 
 
 @over_stages
@@ -44,9 +46,13 @@ def try_fleet_rules(
     breaks = any(change.breaks for done in results.done for change in done.value.changes)
 
     def shown() -> None:
-        rows = [row for done in results.done for row in _rows(done.stage, done.value)]
-        if rows:
-            out.print(table(rows))
+        alike = [some for done in results.done for some in _alike(done.stage, done.value)]
+        if alike:
+            out.print(table([one.row for one in alike], whole=[_DECIDED]))
+            out.print()
+            for one in alike:
+                out.print(one.example, markup=False, soft_wrap=True)
+            out.print()
         for done in results.done:
             if done.value.unread:
                 err.print(
@@ -58,7 +64,7 @@ def try_fleet_rules(
         looked_at = sum(done.value.looked_at.total() for done in results.done)
         if breaks:
             out.print("Devices that work would be refused: do not deploy this, or mend the rules first.")
-        elif not rows:
+        elif not alike:
             out.print(f"Nothing is decided otherwise: {looked_at} certificates judged.")
 
     scope.report(results, show=shown, fields=_document, ok=not breaks)
@@ -74,23 +80,35 @@ def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
     )
 
 
-def _rows(stage: Stage, trial: Trial) -> list[dict[str, str]]:
-    """The changes of a stage, those that are alike in one row with the first as an example."""
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Changes of a stage that differ in the certificate alone."""
+
+    stage: str
+    judged: int  # certificates of their CA
+    changes: list[Change]
+
+    @property
+    def row(self) -> dict[str, str]:
+        first = self.changes[0]
+        return {
+            "stage": self.stage,
+            "CA": first.ca,
+            "certificates": f"{len(self.changes)} of {self.judged} {first.status}",
+            _DECIDED: f"{first.before} → {first.after}",
+        }
+
+    @property
+    def example(self) -> str:
+        first = self.changes[0]
+        return f"{self.stage}, {first.after}, as {short(first.certificate_id)}: {first.detail}"
+
+
+def _alike(stage: Stage, trial: Trial) -> list[_Alike]:
     alike: dict[tuple[str, str, str, str], list[Change]] = defaultdict(list)
     for change in trial.changes:
         alike[change.ca, change.status, change.before, change.after].append(change)
-    return [
-        {
-            "stage": str(stage),
-            "CA": ca,
-            "certificates": f"{len(changes)} of {trial.looked_at[ca]}",
-            "status": status,
-            "deployed": before,
-            "fleet file": after,
-            "example": f"{short(changes[0].certificate_id)} {changes[0].detail}",
-        }
-        for (ca, status, before, after), changes in sorted(alike.items())
-    ]
+    return [_Alike(str(stage), trial.looked_at[ca], changes) for (ca, *_), changes in sorted(alike.items())]
 
 
 def _document(trial: Trial) -> dict[str, Any]:

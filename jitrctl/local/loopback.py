@@ -1,4 +1,4 @@
-"""Run ministack on the loopback interface alone, with what it lacks (client_connections.py, extracted_once.py).
+"""Run ministack on the loopback interface alone, with what it lacks (the modules that are added below).
 
 A script for `python -I`, not for import.
 
@@ -56,6 +56,7 @@ if __name__ == "__main__":
     socket.socket.bind = bind_to_loopback  # type: ignore[method-assign,assignment]
     os.chdir(os.environ["HOME"])  # its own, so that it holds on to nobody's directory
     add("client_connections")
+    add("status_dates")
     add("extracted_once")
     del sys.argv[1:]  # the marker, for `jitrctl.local.processes`; ministack would not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

@@ -47,7 +47,7 @@ def elements(der: bytes) -> list[bytes]:
     """The elements inside a constructed element, each with its tag and length."""
     content, found = content_of(der), []
     while content:
-        end = _header(content) + _length(content)
+        end = _whole(content)
         found.append(content[:end])
         content = content[end:]
     return found
@@ -130,6 +130,16 @@ def _algorithm(tbs: bytes) -> bytes:
 def _header(der: bytes) -> int:
     """The number of bytes of tag and length."""
     return 2 if der[1] < 0x80 else 2 + (der[1] & 0x7F)
+
+
+def _whole(der: bytes) -> int:
+    """The number of bytes of the first element; of one whose length is left open (BER), with the zeros at its end."""
+    if der[1] != 0x80:
+        return _header(der) + _length(der)
+    at = 2
+    while der[at : at + 2] != b"\0\0":
+        at += _whole(der[at:])
+    return at + 2
 
 
 def _length(der: bytes) -> int:

@@ -51,6 +51,17 @@ def printed(pem: str) -> bytes:
     return subprocess.run(["openssl", "x509", "-text"], input=pem.encode(), capture_output=True, check=True).stdout
 
 
+def with_headers(pem: str, headers: str) -> bytes:
+    begin, _, body = pem.partition("\n")
+    return f"{begin}\n{headers}{body}".encode()
+
+
+BAG_ATTRIBUTES = """Bag Attributes
+    localKeyID: 54 69 6D 65 20 31 36
+    friendlyName: sensor -- of the line 1
+subject=/CN=sensor-0001 -----
+issuer=/O=Acme
+"""
 # One certificate, in the forms that tools and people give it.
 SHAPES: dict[str, Callable[[str], bytes]] = {
     "PEM": str.encode,
@@ -68,6 +79,17 @@ SHAPES: dict[str, Callable[[str], bytes]] = {
     "TRUSTED CERTIFICATE": trusted,
     "DER": der_of,
     "DER and a line end": lambda pem: der_of(pem) + b"\r\n",
+    "header lines of RFC 1421": lambda pem: with_headers(
+        pem, "Proc-Type: 4,CLEAR\nOriginator-ID: acme,\n factory-1\n\n"
+    ),
+    "a comment as SSH tools write it": lambda pem: with_headers(pem, "Comment: a device\n"),
+    "header lines, CRLF": lambda pem: with_headers(pem, "Comment: x\n\n").replace(b"\n", b"\r\n"),
+    "bag attributes, as openssl pkcs12 writes them": lambda pem: (BAG_ATTRIBUTES + pem).encode(),
+    "in one line": lambda pem: pem.replace("\n", " ").encode(),
+    "a string in a program": lambda pem: "".join(f'"{line}\\n" \\\n' for line in pem.splitlines()).encode(),
+    "a byte order mark and CRLF": lambda pem: pem.replace("\n", "\r\n").encode("utf-8-sig"),
+    "PEM in base64, as in a Kubernetes secret": lambda pem: base64.encodebytes(pem.encode()),
+    "base64 in lines, CRLF": lambda pem: "\r\n".join(pem.splitlines()[1:-1]).encode(),
     "base64 alone": lambda pem: "".join(pem.splitlines()[1:-1]).encode(),
 }
 
@@ -205,6 +227,10 @@ def test_a_private_key_is_refused_by_every_command_and_never_shown(
                 ).stdout
             ),
             "but a PKCS#7 archive: take the certificates out of it: openssl pkcs7",
+        ),
+        (
+            lambda files: with_headers(files.device, "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n"),
+            "holds an encrypted certificate: take it out of its keystore",
         ),
         (lambda _: b"", "holds no certificate: name a file with a certificate, PEM or DER"),
         (lambda _: bytes(5_000_000), "has more than 4194304 bytes"),

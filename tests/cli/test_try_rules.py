@@ -2,15 +2,22 @@
 
 import io
 import zipfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jitr.errors import Reason
+from jitr.registrations import Status
 from jitr.rules import Rules
 from jitrctl import rule_trial
+from jitrctl.__main__ import main
 from jitrctl.deployed_rules import NotReadable, read_deployed_rules, rules_in
+from jitrctl.rule_trial import ADMITTED, Change
 from jitrctl.stages import Stage
+from jitrctl.terminal import out
 from simulation import Leaf
 from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
@@ -45,8 +52,37 @@ def test_a_device_that_works_and_would_be_refused_fails_the_trial(fleet: Simulat
     assert (change["fleet_file"], change["breaks"]) == ("COMMON_NAME_REFUSED", True)
     assert told[PROD]["changes"] == []
     said = fleet.say("fleet", "try-rules", code=1)
-    assert "1 of 1" in said
+    assert "1 of 1 ACTIVE" in said
+    assert "COMMON_NAME_REFUSED" in said
+    assert device.certificate_id[:16] in said
     assert said.startswith("At most 600 calls of DescribeCertificate")
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("reason", ["COMMON_NAME_REFUSED", max(Reason.__members__, key=len)])
+def test_a_reason_is_shown_whole_at_80_columns(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch, width: int, reason: str
+) -> None:
+    monkeypatch.setattr(out, "_width", width)
+    (device,) = come_up(fleet, "sensor-0001")
+    change = Change(
+        ca="factory-of-2027",
+        certificate_id=device.certificate_id,
+        status=Status.ACTIVE,
+        before=ADMITTED,
+        after=reason,
+        detail="the common name 'sensor-0001' does not match 'senzor-[0-9]{4,}', which the fleet file asks for",
+        is_refused=True,
+    )
+    monkeypatch.setattr(rule_trial, "compare", lambda *_: change)
+    said = StringIO()
+    with redirect_stdout(said):
+        main(["fleet", "try-rules", "--fleet", str(fleet.file), "--account", "dev"])
+    heading, *rows = said.getvalue().partition("\n\n")[0].splitlines()
+    assert max(map(len, rows)) <= width
+    at = heading.index("deployed")
+    assert " ".join(row[at:].strip() for row in rows).split() == ["admitted", "→", reason]
+    assert rows[0].startswith(DEV if width == 200 else "dev/")
 
 
 def test_rules_that_decide_alike_pass_the_trial(fleet: Simulated) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
+from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.registry import DUE_INDEX
 from jitrctl.local.account import LocalAccount
 from jitrctl.local.device import Connection, Device, Endpoint
@@ -123,7 +124,7 @@ class Model:
         return self._account.sqs.create(new_name("queue"), visibility=visibility, **more).url
 
     def table(self) -> str:
-        indexes = {DUE_INDEX: Index("due", "due_at")}
+        indexes = {DUE_INDEX: Index("due", "due_at"), OUTCOME_INDEX: Index(LISTED_AS, LISTED_AT)}
         return self._account.dynamodb.create(new_name("table"), partition="id", indexes=indexes).name
 
     def work(self, queue_url: str) -> None:
@@ -198,6 +199,8 @@ class LocalAws:
                 {"AttributeName": "id", "AttributeType": "S"},
                 {"AttributeName": "due", "AttributeType": "S"},
                 {"AttributeName": "due_at", "AttributeType": "N"},
+                {"AttributeName": LISTED_AS, "AttributeType": "S"},
+                {"AttributeName": LISTED_AT, "AttributeType": "N"},
             ],
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             GlobalSecondaryIndexes=[
@@ -208,7 +211,15 @@ class LocalAws:
                         {"AttributeName": "due_at", "KeyType": "RANGE"},
                     ],
                     "Projection": {"ProjectionType": "KEYS_ONLY"},
-                }
+                },
+                {
+                    "IndexName": OUTCOME_INDEX,
+                    "KeySchema": [
+                        {"AttributeName": LISTED_AS, "KeyType": "HASH"},
+                        {"AttributeName": LISTED_AT, "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                },
             ],
         )
         return name

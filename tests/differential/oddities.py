@@ -107,6 +107,7 @@ def oddities() -> dict[str, Oddity]:
         **{f"serial: {how}": {"serial": serial} for how, serial in _serials().items()},
         **{f"validity: {how}": {"validity": times} for how, times in _validities().items()},
         **{f"algorithm: {how}": {"algorithm": tlv(SEQUENCE, inner)} for how, inner in _ALGORITHMS.items()},
+        **{f"algorithm: {how}": {"algorithm": one} for how, one in algorithms_in_ber().items()},
         **{f"key: {how}": {"key": key} for how, key in _keys().items()},
         **{f"extension: {how}": {"extensions": extensions(*some)} for how, some in single_extensions().items()},
         **{f"extensions: {how}": {"extensions": some} for how, some in lists_of_extensions().items()},
@@ -293,6 +294,19 @@ _ALGORITHMS = {
     "of another hash": ECDSA_SHA256[:-1] + b"\x03",
     "a curve as parameters": ECDSA_SHA256 + bytes.fromhex("06082a8648ce3d030107"),
 }
+
+
+def algorithms_in_ber() -> dict[str, bytes]:
+    """ecdsa-with-SHA256 with other lengths than DER has."""
+    return {
+        "length in one byte more": long_form(SEQUENCE, ECDSA_SHA256),
+        "length in 60 bytes more": long_form(SEQUENCE, ECDSA_SHA256, more=60),
+        "length left open": left_open(SEQUENCE, ECDSA_SHA256),
+        "NULL behind it, both with long lengths": long_form(SEQUENCE, ECDSA_SHA256 + b"\x05\x81\x00"),
+        "an empty sequence left open for parameters": tlv(SEQUENCE, ECDSA_SHA256, left_open(SEQUENCE, b"")),
+        "an OID whose length is left open": tlv(SEQUENCE, b"\x06\x80", ECDSA_SHA256[2:], b"\0\0"),
+        "left open, without an end": b"\x30\x80" + ECDSA_SHA256,
+    }
 
 
 def _keys() -> dict[str, bytes]:

@@ -29,6 +29,8 @@ from jitr.hook import Hook
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import RegistrationsQueue, SweepQueue
+from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.registration import Registration
 from jitr.registry import DUE_INDEX, Registry
@@ -159,6 +161,8 @@ def create_registry(dynamodb: "DynamoDBClient", table: str) -> None:
             {"AttributeName": "id", "AttributeType": "S"},
             {"AttributeName": "due", "AttributeType": "S"},
             {"AttributeName": "due_at", "AttributeType": "N"},
+            {"AttributeName": LISTED_AS, "AttributeType": "S"},
+            {"AttributeName": LISTED_AT, "AttributeType": "N"},
         ],
         GlobalSecondaryIndexes=[
             {
@@ -168,7 +172,15 @@ def create_registry(dynamodb: "DynamoDBClient", table: str) -> None:
                     {"AttributeName": "due_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
+            },
+            {
+                "IndexName": OUTCOME_INDEX,
+                "KeySchema": [
+                    {"AttributeName": LISTED_AS, "KeyType": "HASH"},
+                    {"AttributeName": LISTED_AT, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            },
         ],
         BillingMode="PAY_PER_REQUEST",
     )
@@ -271,6 +283,7 @@ class Cloud:
             rules=self.rules,
             iot=self.sweeps_iot,
             registry=self.registry,
+            outcomes=Outcomes(self.dynamodb, TABLE),
             withdrawals=Withdrawals(self.dynamodb, self.settings.registry_table),
             enrollment=self.enrollment,
             brakes=self.brakes,

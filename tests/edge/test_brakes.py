@@ -1,20 +1,22 @@
 """The brake's items: counted by whoever decides, read by everyone, and never in an activation's way."""
 
+from dataclasses import replace
 from datetime import timedelta
+from secrets import token_hex
 
 import pytest
 
 from jitr.attributes import plain, stored
-from jitr.brake import Acceptance, Brake, Engagement, Tally
+from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally
 from jitr.brake_items import brake_key, to_brake
 from jitr.brakes import Brakes
 from jitr.decisions import Decision, Outcome
-from jitr.errors import Reason, Unavailable
+from jitr.errors import Overtaken, Reason, Unavailable
 from jitr.record import Record
 from jitr.registrations import Status
 from jitr.rules import CaRules
 from tests.edge.cloud import TABLE, Cloud
-from tests.unit.examples import LEAST
+from tests.unit.examples import ID, LEAST, OTHER_ID
 
 DAY = timedelta(days=1)
 ACCEPTED = Acceptance(rules="", by="ann", at=LEAST.decided_at, note="not ours")
@@ -52,20 +54,74 @@ def decided(outcome: Outcome, reason: Reason | None = None) -> Decision:
     )
 
 
+def refuse_another(brakes: Brakes, rules: CaRules) -> Brake:
+    """Count the refusal of a certificate that was never refused before."""
+    return brakes.count_refusal(rules, token_hex(32))
+
+
 def write_after_a_minute(cloud: Cloud, brakes: Brakes) -> None:
     brakes.write()
     cloud.now += timedelta(minutes=1)
     brakes.write()
 
 
-def test_a_refusal_is_counted_by_one_write_that_answers_what_is_known(cloud: Cloud, rules: CaRules) -> None:
+def test_a_refusal_is_counted_by_two_writes_the_last_of_which_answers_the_state(cloud: Cloud, rules: CaRules) -> None:
     one, another = environment(cloud), environment(cloud)
     cloud.wire.forget()
     for brakes, number in ((one, 1), (another, 2), (one, 3)):
-        brake = brakes.count_refusal(rules)
+        brake = refuse_another(brakes, rules)
         assert brake.counters[rules.digest].last_hour(cloud.now) == Tally(refused=number)
-    assert cloud.wire.operations("dynamodb") == ["UpdateItem"] * 3
+    assert cloud.wire.operations("dynamodb") == ["UpdateItem"] * 6
     assert brake_of(cloud, rules) == brake
+
+
+def refused_in_last_hour(cloud: Cloud, rules: CaRules) -> int:
+    return brake_of(cloud, rules).counters.get(rules.digest, Counters()).last_hour(cloud.now).refused
+
+
+def test_a_certificate_counts_once_in_an_hour_whoever_counts_it(cloud: Cloud, rules: CaRules) -> None:
+    for _ in range(230):
+        environment(cloud).count_refusal(rules, ID, has_begun=True)
+        assert refused_in_last_hour(cloud, rules) == 1
+        cloud.now += timedelta(seconds=30)
+    assert environment(cloud).count_refusal(rules, OTHER_ID).counters[rules.digest].last_hour(cloud.now).refused == 2
+
+
+def test_while_another_attempt_may_be_counting_nothing_is_carried_out(cloud: Cloud, rules: CaRules) -> None:
+    environment(cloud).count_refusal(rules, ID)
+    for seconds in (0, 30, 60):
+        cloud.now += timedelta(seconds=seconds)
+        with pytest.raises(Overtaken):
+            environment(cloud).count_refusal(rules, ID)
+        environment(cloud).count_refusal(rules, ID, has_begun=True)
+    cloud.now += timedelta(seconds=1)
+    with pytest.raises(Unavailable):  # it is held
+        environment(cloud).count_refusal(rules, ID)
+    assert refused_in_last_hour(cloud, rules) == 1
+
+
+def test_a_certificate_counts_again_under_other_rules(cloud: Cloud, rules: CaRules) -> None:
+    other = replace(rules, common_name="other-[0-9]+")
+    for one in (rules, other):
+        environment(cloud).count_refusal(one, ID)
+        assert refused_in_last_hour(cloud, one) == 1
+
+
+def test_what_was_marked_and_could_not_be_counted_is_counted_once_at_the_next_look(
+    cloud: Cloud, rules: CaRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(*_: object) -> Brake:
+        raise Unavailable("UpdateItem: ThrottlingException")
+
+    monkeypatch.setattr(Brakes, "_count", throttled)
+    with pytest.raises(Unavailable):
+        environment(cloud).count_refusal(rules, ID)
+    held_at = cloud.now
+    monkeypatch.undo()
+    for look in range(3):
+        cloud.now += timedelta(minutes=5)
+        environment(cloud).count_refusal(rules, ID, has_begun=look > 0, uncounted_at=held_at)
+    assert refused_in_last_hour(cloud, rules) == 1
 
 
 def test_other_decisions_are_summed_up_and_written_once_a_minute(cloud: Cloud, rules: CaRules) -> None:
@@ -109,13 +165,13 @@ def test_what_could_not_be_written_is_written_with_the_next(cloud: Cloud, rules:
         write_after_a_minute(cloud, brakes)
     cloud.wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
     with pytest.raises(Unavailable):
-        brakes.count_refusal(rules)
-    brake = brakes.count_refusal(rules)
+        refuse_another(brakes, rules)
+    brake = refuse_another(brakes, rules)
     assert brake.counters[rules.digest].last_hour(cloud.now) == Tally(refused=1, others=1)
 
 
 def test_one_of_two_engages_and_an_acceptance_in_between_prevents_it(cloud: Cloud, rules: CaRules) -> None:
-    environment(cloud).count_refusal(rules)
+    refuse_another(environment(cloud), rules)
     engaged = engaged_in(cloud, rules)
     assert not environment(cloud).engage(rules, engaged, acceptances=0)
     assert brake_of(cloud, rules).engaged == engaged
@@ -128,7 +184,7 @@ def test_one_of_two_engages_and_an_acceptance_in_between_prevents_it(cloud: Clou
 
 
 def test_only_the_brake_that_was_seen_ends(cloud: Cloud, rules: CaRules) -> None:
-    environment(cloud).count_refusal(rules)
+    refuse_another(environment(cloud), rules)
     engaged = engaged_in(cloud, rules)
     assert environment(cloud).disengage(rules.certificate_id, engaged)
     cloud.now += timedelta(seconds=1)
@@ -145,9 +201,9 @@ def test_only_the_brake_that_was_seen_ends(cloud: Cloud, rules: CaRules) -> None
 def test_old_counters_are_removed_and_those_that_count_stay(cloud: Cloud, rules: CaRules) -> None:
     brakes = environment(cloud)
     for _ in range(300):
-        brakes.count_refusal(rules)
+        refuse_another(brakes, rules)
         cloud.now += timedelta(minutes=30)
-    brake = brakes.count_refusal(rules)
+    brake = refuse_another(brakes, rules)
     counters = brake.counters[rules.digest]
     assert counters.last_hour(cloud.now) == Tally(refused=2)
     assert counters.last_days(cloud.now).refused == 299
@@ -166,7 +222,7 @@ def test_what_the_brake_holds_is_looked_at_when_rejections_are_accepted(cloud: C
         )
     )
     brakes = environment(cloud)
-    environment(cloud).count_refusal(rules)
+    refuse_another(environment(cloud), rules)
     engaged = engaged_in(cloud, rules)
     assert brakes.accepted_since({"a": held, "b": Record()}) == set()
     assert environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
@@ -207,9 +263,10 @@ def test_items_that_a_later_version_wrote_are_read_as_far_as_they_are_known(rule
 
 def test_a_refusal_that_could_not_be_counted_leaves_nothing_to_write(cloud: Cloud, rules: CaRules) -> None:
     brakes = environment(cloud)
+    cloud.wire.answer("UpdateItem", {})  # it is marked as counted
     cloud.wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
     with pytest.raises(Unavailable):
-        brakes.count_refusal(rules)
+        refuse_another(brakes, rules)
     cloud.wire.forget()
     write_after_a_minute(cloud, brakes)
     assert not cloud.wire.calls

@@ -693,16 +693,9 @@ def test_what_was_sent_is_due_later(cloud: Cloud) -> None:
     assert recalled(cloud) == Record(decision=HELD_AGAIN, swept_at=NOW)
 
 
-def test_what_is_not_due_any_more_keeps_its_record(cloud: Cloud) -> None:
-    cloud.registry.record(HELD_AGAIN)
-    cloud.registry.nothing_due(ID, Due.LOOK)
-    assert due(cloud, Due.LOOK) == []
-    assert recalled(cloud) == Record(decision=HELD_AGAIN)
-
-
-def test_nothing_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
-    cloud.registry.nothing_due(ID, Due.LOOK)
-    assert due(cloud, Due.LOOK) == []
+def test_no_look_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
+    cloud.registry.no_look_due(ID, Record(due_at=NOW))
+    assert cloud.items() == {}
 
 
 def test_a_verdict_returns_the_record_as_it_stood_and_keeps_it(cloud: Cloud) -> None:
@@ -762,7 +755,7 @@ WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.intend(MOST, Record(), run="run"),
     lambda registry: registry.note_sweep(ID, NOW),
     lambda registry: registry.postpone_retirement(ID, NOW),
-    lambda registry: registry.nothing_due(ID, Due.LOOK),
+    lambda registry: registry.no_look_due(ID, Record(due_at=NOW)),
     lambda registry: registry.give_verdict(ID, said(Word.DENIED), seen=None),
     lambda registry: registry.adopt("sensor-0001", OWNER),
 ]
@@ -772,7 +765,7 @@ WRITE_NAMES = [
     "intend",
     "note sweep",
     "postpone_retirement",
-    "nothing due",
+    "no look due",
     "give verdict",
     "adopt",
 ]

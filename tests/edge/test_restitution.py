@@ -8,6 +8,7 @@ import pytest
 
 from jitr.enrollment import EntryRule
 from jitr.owners import Owner
+from jitr.restitution import Restitution
 from jitr.rules import OnReject, OnReplacement
 from jitr.verdicts import Word
 from tests.cases.issuing import DAY, NOW, factory, rules_for
@@ -128,6 +129,26 @@ def test_an_operators_verdict_after_the_claim_gives_the_name_back(cloud: Cloud, 
     deny(cloud, device, word)
     assert again() == []
     assert cloud.registry.owner(NAME) == before
+
+
+def test_giving_up_a_certificate_takes_no_name_that_another_attempt_claims_meanwhile(
+    cloud: Cloud, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, _, again = claimed
+    rightful = Restitution.rightful
+
+    def registered_again(self: Restitution, formers: tuple[str, ...]) -> Owner | None:
+        monkeypatch.undo()
+        crash(cloud, "UpdateCertificate", again)
+        cloud.now -= 2 * MINUTE
+        return rightful(self, formers)
+
+    cloud.wire.fail("DescribeCertificate", "ResourceNotFoundException", status=404)
+    monkeypatch.setattr(Restitution, "rightful", registered_again)
+    assert cloud.batch(cloud.record(cloud.event(device), receives=3, age=MINUTE)) == []
+    owner = cloud.registry.owner(NAME)
+    assert owner
+    assert owner.certificate_id == device
 
 
 def test_a_certificate_that_was_deleted_after_the_claim_has_no_name(cloud: Cloud, claimed: Claimed) -> None:

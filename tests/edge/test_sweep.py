@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from jitr import sweeping
+from jitr import looks, sweeping
 from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
@@ -72,7 +72,7 @@ def listing(wire: Wire) -> Listing:
 @pytest.fixture
 def counted(cloud: Cloud) -> None:
     """The day's full pass has been made."""
-    cloud.journal.keep_pass(factory().certificate_id, Pass(began_at=NOW, finished_at=NOW))
+    cloud.journal.keep_pass(factory().certificate_id, Pass(began_at=NOW, finished_at=NOW, lists=True))
 
 
 def sent(wire: Wire) -> list[str]:
@@ -248,10 +248,10 @@ def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wi
     ("operation", "failed"),
     [
         ("GetMetricStatistics", "age of the queue"),
-        ("GetItem", "look again"),
-        ("Query", "look again"),
+        ("GetItem", "look again, other rules"),
+        ("Query", "release"),
         ("ListCertificatesByCA", "look back, factory"),
-        ("BatchGetItem", "look again"),
+        ("BatchGetItem", "look again, other rules"),
         ("SendMessageBatch", "look back, factory"),
     ],
 )
@@ -455,7 +455,7 @@ def held_again(cloud: Cloud, *numbers: int) -> None:
 def test_a_held_device_that_was_sent_and_not_looked_at_lets_the_others_have_their_turn(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
     for number in range(5):
         decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD)
     rounds = []
@@ -470,7 +470,7 @@ def test_a_held_device_that_was_sent_and_not_looked_at_lets_the_others_have_thei
 def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
     for number in range(5):
         decided(cloud, at=NOW - MINUTE, number=number, attempts=4, **HELD | {"rules_digest": "other"})
     rounds = []
@@ -483,11 +483,31 @@ def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
     assert cloud.journal.rules_digest() == cloud.rules.digest
 
 
+@pytest.mark.usefixtures("listing")
+def test_the_walk_over_held_devices_goes_on_where_the_last_sweep_stopped_until_its_end(
+    cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "_PAGE", 3)
+    monkeypatch.setattr(sweeping, "_PART_OF_HELD", 2 / (10 * cloud.rules.every))  # two in a sweep
+    for number in range(7):
+        decided(cloud, at=NOW - MINUTE + number * SECOND, number=number, attempts=4, **HELD | {"rules_digest": "other"})
+    rounds, finished = [], []
+    for _ in range(5):
+        cloud.swept()
+        rounds.append(sent(wire))
+        finished.append(cloud.journal.rules_digest() == cloud.rules.digest)
+        held_again(cloud, *(int(one, 16) for one in rounds[-1]))
+        cloud.now += 15 * MINUTE
+    assert sorted(one for some in rounds for one in some) == [f"{number:064x}" for number in range(7)]
+    assert [len(some) for some in rounds] == [2, 2, 2, 1, 0]
+    assert finished == [False, False, False, True, True]
+
+
 @pytest.mark.usefixtures("same_rules", "listing")
 def test_verdicts_on_devices_that_never_came_do_not_keep_others_from_being_looked_at(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
     for number in range(MOST_DUE):
         cloud.registry.give_verdict(f"{9 - number:064x}", said(Word.APPROVED, NOW - DAY), seen=None)
     decided(cloud, at=NOW - HOUR, **HELD)
@@ -919,6 +939,17 @@ def test_a_sweep_that_sends_nothing_is_counted_too(
     listing()
     assert scheduled()["sent"] == 0
     assert '"Swept":[0.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+@pytest.mark.parametrize(("age", "behind"), [(0, 0.0), (601, 1.0)], ids=["free", "behind"])
+def test_a_sweep_tells_whether_it_was_free_to_send(
+    listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str], age: int, behind: float
+) -> None:
+    listing(listed(1))
+    listing.age = age
+    assert scheduled()["sent"] == 1 - behind
+    emf = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [one["SweepBehind"] for one in emf if "SweepBehind" in one] == [[behind]]
 
 
 def test_one_sweep_runs_at_a_time(

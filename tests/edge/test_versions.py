@@ -18,6 +18,7 @@ from jitr.events import RegistrationEvent
 from jitr.items import SCHEMA
 from jitr.journal import Pass
 from jitr.messages import Message
+from jitr.outcomes import Outcomes
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.registrations import Status
@@ -116,7 +117,23 @@ RECORDS: dict[int, dict[str, Record]] = {
 }
 # The brake holds what its CA's rules would reject.
 BRAKED = replace(HELD_AGAIN, reason=Reason.COMMON_NAME_REFUSED, detail="no sensor", brake=1)
-RECORDS[3] = RECORDS[2] | {"decision-braked": Record(decision=BRAKED)}
+# An operator takes a rejection back, and the certificate waits INACTIVE for a curable reason.
+ORDER = Verdict(
+    word=Word.RELEASED,
+    by=ANN,
+    at=THEN + DAY,
+    note="wrong pattern",
+    version=1,
+    of_registration=REJECTED.registered_at,
+    of_status=Status.INACTIVE,
+    of_rejection=REJECTED.decided_at,
+)
+RELEASED = replace(HELD_AGAIN, status=Status.INACTIVE, verdict_seen=1, release=1, after=REJECTED.decided_at)
+RECORDS[3] = RECORDS[2] | {
+    "decision-braked": Record(decision=BRAKED),
+    "decision-released": Record(decision=RELEASED),
+    "release-order": Record(decision=REJECTED, verdict=ORDER),
+}
 BRAKE = Brake(
     counters={
         "0123456789abcdef": Counters(
@@ -139,7 +156,14 @@ BRAKE = Brake(
 DUE = {
     1: {"decision-held": Due.LOOK, "handed-over": Due.RETIRE, "verdict": Due.DENIED},
     2: {"decision-held": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},
-    3: {"decision-held": Due.LOOK, "decision-braked": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},
+    3: {
+        "decision-held": Due.LOOK,
+        "decision-braked": Due.LOOK,
+        "decision-released": Due.LOOK,
+        "release-order": Due.RELEASE,
+        "retirement": Due.RETIRE,
+        "verdict": Due.DENIED,
+    },
 }
 
 
@@ -160,6 +184,11 @@ def intent(cloud: Cloud) -> None:
 def verdict(cloud: Cloud) -> None:
     cloud.registry.record(HELD_AGAIN)
     cloud.registry.give_verdict(ID, VERDICT, seen=None)
+
+
+def release_order(cloud: Cloud) -> None:
+    cloud.registry.record(REJECTED)
+    Outcomes(cloud.dynamodb, TABLE).order_release(ID, ORDER, seen=Record(decision=REJECTED))
 
 
 def brake(cloud: Cloud) -> None:
@@ -189,6 +218,8 @@ WRITE: dict[str, Callable[[Cloud], object]] = {
     "decision-rejected": lambda cloud: cloud.registry.record(REJECTED),
     "decision-held": lambda cloud: cloud.registry.record(HELD_AGAIN),
     "decision-braked": lambda cloud: cloud.registry.record(BRAKED),
+    "decision-released": lambda cloud: cloud.registry.record(RELEASED),
+    "release-order": release_order,
     "brake": brake,
     "decision-replaced": lambda cloud: cloud.registry.record(REPLACED),
     "decision-found": lambda cloud: cloud.registry.record(FOUND),

@@ -119,6 +119,7 @@ def test_these_wake_someone(changed: Any) -> None:
         "jitr-acme--contradictions",
         "jitr-acme--disagreements",
         "jitr-acme--sweep-not-run",
+        "jitr-acme--sweep-behind",
         "jitr-acme--rules-refuse-many--factory",
         "jitr-acme--rejections--factory",
         "jitr-acme--ca-expiring--factory",
@@ -153,6 +154,13 @@ def test_the_sweep_is_missed_after_three_intervals_that_cloudwatch_allows(every:
     # PutMetricAlarm: a day at most with periods below an hour, else a week.
     assert watch.seconds * watch.periods <= (86_400 if watch.seconds < 3600 else 604_800)
     assert watch.seconds % 60 == 0
+
+
+def test_two_intervals_without_a_sweep_that_is_free_to_send_are_an_alarm() -> None:
+    (watch,) = (one for one in watches(NAMES, cas=(), sweep_every=900, limits=LIMITS) if "sweep-behind" in one.name)
+    assert (watch.seconds, watch.periods, watch.datapoints) == (900, 2, 2)
+    # A single sweep that was free makes the least of its period 0; none at all is sweep-not-run's.
+    assert (watch.statistic, watch.reaches, watch.below, watch.missing) == ("Minimum", 1, False, "notBreaching")
 
 
 def test_the_fleets_limits_are_the_alarms_thresholds() -> None:

@@ -11,6 +11,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[impor
 from fleet.model import Fleet
 from fleet.resources import ResourceNames
 from infra.target import LocalDifference
+from jitr.outcome_index import OUTCOME_INDEX
 from jitr.pacing import max_concurrency_for
 from jitr.redelivery import PUT_OFFS_UNTIL_LEFT, RECEIVES_UNTIL_DEAD, RECEIVES_UNTIL_LEFT
 from jitr.registry import DUE_INDEX
@@ -232,13 +233,13 @@ def test_the_registry_can_be_restored_to_a_point_in_time(production: Any) -> Non
     assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_what_is_due_is_found_by_a_sparse_index(production: Any) -> None:
+def test_what_is_due_and_what_was_decided_are_found_by_sparse_indexes(production: Any) -> None:
     table = production.one("AWS::DynamoDB::GlobalTable", TableName=NAMES.registry_table)
 
-    (index,) = table["GlobalSecondaryIndexes"]
-    assert index["IndexName"] == DUE_INDEX
-    assert [key["AttributeName"] for key in index["KeySchema"]] == ["due", "due_at"]
-    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    indexes = {one["IndexName"]: one for one in table["GlobalSecondaryIndexes"]}
+    keys = {name: [key["AttributeName"] for key in one["KeySchema"]] for name, one in indexes.items()}
+    assert keys == {DUE_INDEX: ["due", "due_at"], OUTCOME_INDEX: ["listed_as", "listed_at"]}
+    assert all(one["Projection"] == {"ProjectionType": "KEYS_ONLY"} for one in indexes.values())
 
 
 def test_the_crls_bucket_is_closed_encrypted_versioned_and_speaks_tls_only(production: Any) -> None:

@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError
 
 from jitr.errors import JitrError
 from jitr.iot import AwsIot
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.registry import Registry
-from jitr.verdicts import Word
+from jitr.verdicts import Verdict, Word
 from jitrctl.operating import OperatingError, Operator, Order
 from simulation import Authority, Call, Deployment, Died, Leaf, Moment
 from simulation.clock import START
@@ -157,6 +158,15 @@ class ExploredWorld:
             self.clock.advance(20)  # not right behind its first event
             self.connect(leaf)
             messages += queue.receive(10)
+        return self._take(caller, messages)
+
+    def look_at_sent(self, caller: str) -> Act:
+        """An environment of its own takes what the sweep sent; it has received it already."""
+        self.deployment.sweep()
+        return self._take(caller, self.deployment.registrations.receive(10))
+
+    def _take(self, caller: str, messages: list[Message]) -> Act:
+        queue = self.deployment.registrations
         handler = self.deployment.environment(caller=caller)
         bound: Any = _Bound(queue, messages)
         mapping = EventSourceMapping(bound, self.account.sqs, lambda: handler, batch_size=10)
@@ -194,6 +204,19 @@ class ExploredWorld:
     def release(self, name: str, leaf: Leaf) -> Act:
         order = Order(by=f"arn:{name}")
         return self._order(name, leaf, lambda one: one.release(leaf.certificate_id, order), released=True)
+
+    def order_release(self, name: str, leaf: Leaf) -> Act:
+        """A rejection is taken back, as it is seen when the order begins."""
+        client = self.account.client("dynamodb", caller=name)
+        registry = Registry(client, self.deployment.settings.registry_table)
+        outcomes = Outcomes(client, self.deployment.settings.registry_table)
+        verdict = Verdict(word=Word.RELEASED, by=f"arn:{name}", at=self.clock.now())
+
+        def give(_operator: Operator) -> None:
+            seen = registry.recall([leaf.certificate_id])[leaf.certificate_id]
+            outcomes.order_release(leaf.certificate_id, verdict, seen=seen)
+
+        return self._order(name, leaf, give, released=True)
 
     def approve(self, name: str, leaf: Leaf) -> Act:
         order = Order(by=f"arn:{name}")

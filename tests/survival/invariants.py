@@ -90,6 +90,8 @@ def _pending_alone(watch: Watch, _call: Call | None) -> Iterator[str]:
             continue  # while an order runs, it sets the status again
         look = watch.looks.get((call.caller, certificate_id))
         away = watch.taken_away.get(certificate_id)
+        if change.before == "INACTIVE" and certificate.number in watch.release_orders and away is None:
+            continue
         in_time = look is not None and call.at - look.at <= CONSOLE_WINDOW and call.attempt == 1
         if in_time and look and away and away.by == CONSOLE and away.at >= look.at:
             watch.overridden.add(certificate.number)
@@ -222,7 +224,7 @@ AT_EVERY_MOMENT = (
     Promise("whole", "A certificate is never ACTIVE before its thing and policy are attached.", _whole),
     Promise(
         "pending alone",
-        "`register` acts on PENDING_ACTIVATION alone.",
+        "`register` acts on PENDING_ACTIVATION, and on its own rejections under a release order.",
         _pending_alone,
         "console: five seconds and one call, between a run's last look and UpdateCertificate",
     ),

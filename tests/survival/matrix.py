@@ -113,7 +113,10 @@ class _Arm:
 
     def _run_duplicate(self) -> None:
         """The device knocks once more, and another execution environment takes that message to its end."""
-        self._world.connect()
+        if self._world.event is None:
+            self._world.connect()
+        else:
+            self._world.deployment.registrations.send(self._world.event)
         self._world.deployment.mapping(caller="another").poll()
 
 

@@ -13,6 +13,7 @@ from tests.survival.explored_world import DAY, HOSTILE, Act, ExploredWorld
 from tests.survival.explorer import Pair
 
 Prepared = tuple[ExploredWorld, Mapping[str, Act]]
+Other = Callable[[ExploredWorld, Any], Act]
 HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:name-giver"
 
 
@@ -87,6 +88,22 @@ def _retry_and_console() -> Prepared:
     }
 
 
+def _taken_back(other: Other) -> Callable[[], Prepared]:
+    """A look at a certificate that is INACTIVE, under a release order, and somebody else."""
+
+    def prepare() -> Prepared:
+        world = ExploredWorld(home={"common_name": "other-[0-9]+"})
+        device = world.device("device")
+        world.bring_up(device)
+        world.deploy(common_name="sensor-[0-9]+")
+        world.clock.advance(60)
+        world.order_release("operator-ann", device)()
+        look = world.look_at_sent("register")
+        return world, {"a look at `device`, which ann released": look, "the other": other(world, device)}
+
+    return prepare
+
+
 def _unanswered(call: Call, moment: Moment) -> Fault | None:
     is_it = (call.operation, call.caller, call.attempt, moment) == ("UpdateCertificate", "register", 1, "after")
     return Fault.TIMEOUT if is_it else None
@@ -101,12 +118,20 @@ KNOWN = (
     Pair(
         "retry-and-console", "an answer is lost, and the console revokes (p13)", _retry_and_console, fault=_unanswered
     ),
+    Pair(
+        "release-order-and-deactivation",
+        "a rejection is taken back, and an operator deactivates",
+        _taken_back(lambda world, device: world.take_away("operator-bob", device, Word.DEACTIVATED)),
+    ),
+    Pair(
+        "release-order-and-release",
+        "a rejection is taken back, and an operator releases the one device",
+        _taken_back(lambda world, device: world.release("operator-bob", device)),
+    ),
 )
 
 
 # Whoever may meet a look.
-
-Other = Callable[[ExploredWorld, Any], Act]
 
 
 def _meeting(other: Other, *, hook: Sequence[str | None] = (), **settings: Any) -> Callable[[], Prepared]:
@@ -277,5 +302,14 @@ OTHERS = (
         for name, other in _ON_RETIREMENT.items()
     ),
     Pair("approval-and-revoke", "two operators", _approval_and_revoke),
+    *(
+        Pair(f"release-order-{name}", f"a look under a release order, and {name}", _taken_back(_ON_ONE[name]))
+        for name in ("sweep", "deny", "revoke", "narrowed", "console-inactive", "console-delete")
+    ),
+    Pair(
+        "release-order-again",
+        "a look under a release order, and another order",
+        _taken_back(lambda world, device: world.order_release("operator-bob", device)),
+    ),
 )
 ALL_PAIRS = (*KNOWN, *OTHERS)

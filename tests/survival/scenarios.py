@@ -22,15 +22,18 @@ from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.iot import AwsIot
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.registry import Registry
 from jitr.rules import CheckMode, EnrollmentRule, OnReject
+from jitr.verdicts import Verdict, Word
 from jitrctl.operating import Operator, Order
 from simulation import Authority, Aws, Call, Deployment, Leaf, Moment
 from simulation.deployment import ca_rules, rules
 from tests.survival.invariants import Watch
 
 DAY = 86_400.0
+OPERATOR = "arn:aws:iam::111111111111:user/operator"
 HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:check"
 
 
@@ -53,6 +56,7 @@ class World:
         self.deployment = Deployment(self.account, self.rules())
         self.mapping = self.deployment.mapping()
         self.leaf = self.issue("sensor-0001")
+        self.event: Any = None  # what a duplicate is, where the device's own CONNECT publishes nothing
         self.promises = Watch(self.account, self.deployment, lambda certificate_id: certificate_id[:8])
 
     @cached_property
@@ -276,7 +280,7 @@ def _refused_by_name(world: World) -> None:
 
 
 def _release(world: World) -> None:
-    world.operator.release(world.leaf.certificate_id, Order(by="arn:aws:iam::111111111111:user/operator"))
+    world.operator.release(world.leaf.certificate_id, Order(by=OPERATOR))
 
 
 def _release_again(world: World) -> None:
@@ -285,6 +289,25 @@ def _release_again(world: World) -> None:
     if world.status() != "ACTIVE" if world.leaf.certificate_id in world.account.iot.certificates.by_id else True:
         _release(world)
     world.connect()
+
+
+def order_release(world: World, leaf: Leaf) -> Verdict | None:
+    """What `jitrctl device release --rejected-for` writes for one certificate, as it sees it now."""
+    client = world.account.client("dynamodb", caller="operator")
+    outcomes = Outcomes(client, world.deployment.settings.registry_table)
+    seen = world.registry().recall([leaf.certificate_id])[leaf.certificate_id]
+    order = Verdict(word=Word.RELEASED, by=OPERATOR, at=world.aws.clock.now(), note="wrong pattern")
+    return outcomes.order_release(leaf.certificate_id, order, seen=seen)
+
+
+def _taken_back(world: World) -> None:
+    """The rejection is ordered to be taken back, and the sweep has sent the device."""
+    world.aws.fault = world.watch
+    _refused_by_name(world)
+    assert order_release(world, world.leaf)
+    world.deployment.sweep()
+    (message,) = world.deployment.registrations.messages
+    world.event = message.body
 
 
 def _mend_the_rules(world: World) -> None:
@@ -391,5 +414,14 @@ SCENARIOS = (
         cure=_release_again,
         ends=_activated,
         ends_as="judged again, and ACTIVE",
+    ),
+    Scenario(
+        name="take a rejection back",
+        settings={"common_name": "other-[0-9]+"},
+        prepare=_taken_back,
+        act=_deliver,
+        ends=_activated,
+        ends_as="under a release order: ACTIVE without being deleted",
+        changed_rules={"common_name": "other-[0-9]+"},
     ),
 )

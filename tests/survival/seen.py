@@ -18,6 +18,8 @@ from simulation.iot.things import Thing
 # Between a run's last look and its UpdateCertificate: 5 s (case.py), and the pacer's turn. The call itself is carried
 # out some time after it was sent; a second attempt is not the same call.
 CONSOLE_WINDOW = timedelta(seconds=5.6)
+# A status that is set within these seconds after a rejection is taken for the rejection's own (record.py).
+REJECTION_WINDOW = timedelta(seconds=6)
 CONSOLE, OPERATOR, SWEEP = "console", "operator", "sweep"  # how the names of callers begin; all others are `register`
 
 
@@ -83,6 +85,8 @@ class Seen:
     left: set[str] = field(default_factory=set)  # things whose maker died before it attached them
     retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
     was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
+    rejected_at: dict[int, datetime] = field(default_factory=dict)  # by registration, by `register`
+    release_orders: set[int] = field(default_factory=set)  # registrations, rejected before, on which one was given
     hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)  # by caller and certificate id
@@ -171,6 +175,14 @@ class Seen:
             self.taken_away.pop(certificate_id, None)
             self.released.add(certificate_id)
 
+    def console_takes_away(self, certificate: DeviceCertificate) -> None:
+        """Somebody set INACTIVE or REVOKED by hand."""
+        now = self.account.aws.clock.now()
+        rejected_at = self.rejected_at.get(certificate.number)
+        if rejected_at and certificate.status == "INACTIVE" and now - rejected_at <= REJECTION_WINDOW:
+            return
+        self.taken_away[certificate.certificate_id] = TakenAway(CONSOLE, certificate.number, now)
+
     def _note(self, call: Call) -> None:
         made = self.made_last.pop(call.caller, None)
         if made and call.operation == "BatchGetItem":  # with which another attempt begins
@@ -187,7 +199,7 @@ class Seen:
             if certificate.status == "ACTIVE":
                 self.by_hand.add(certificate.number)
             else:
-                self.taken_away[certificate_id] = TakenAway(CONSOLE, certificate.number, self.account.aws.clock.now())
+                self.console_takes_away(certificate)
 
     def _note_state(self, call: Call | None) -> None:
         self.changes, self.new_claims, self.lifted = [], [], []
@@ -200,6 +212,8 @@ class Seen:
                     self.was_active.add(certificate.number)
                 elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
                     self.retired.add(certificate.number)
+                elif certificate.status == "INACTIVE" and call and not call.caller.startswith((CONSOLE, OPERATOR)):
+                    self.rejected_at[certificate.number] = self.account.aws.clock.now()
             if certificate.status == "ACTIVE":
                 self.worked |= self.account.iot.things.of_principal(certificate.arn).keys()
         if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
@@ -231,6 +245,10 @@ class Seen:
         parameters = repr(call.parameters)
         if call.operation not in ("UpdateItem", "TransactWriteItems") or certificate_id not in parameters:
             return
+        certificate = self.certificates.get(certificate_id)
+        is_rejected = certificate and certificate.status == "INACTIVE" and certificate.number not in self.was_active
+        if certificate and is_rejected and "of_rejection" in verdict and certificate_id not in self.taken_away:
+            self.release_orders.add(certificate.number)
         before, allows = self.verdicts.get(certificate_id), bool(verdict["allows"]["BOOL"])
         if before and before.by == call.caller and before.allows == allows:
             return

@@ -1,76 +1,13 @@
 """A mistake in the rules bricks nobody: the brake on a CA's rules, in virtual time."""
 
-from typing import Any
-
 import pytest
 
-from jitr.attributes import plain
-from jitr.brake import Acceptance, Brake
-from jitr.brake_items import brake_key, to_brake
-from jitr.brakes import Brakes
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitrctl.operating import Order
-from simulation import Call, Died, Fault, Leaf, Moment
-from tests.survival.scenarios import DAY, World, authority
-
-WRONG = {"common_name": "senzor-[0-9]+"}
-MENDED = {"common_name": "sensor-[0-9]+"}
-
-
-class Crowd(World):
-    """An account in which many devices connect."""
-
-    def come(self, prefix: str, number: int, *, first: int = 1, together: int = 10) -> list[Leaf]:
-        """Let new devices connect, some at a time, and decide on them."""
-        leaves = [self.issue(f"{prefix}-{first + one:04}") for one in range(number)]
-        for start in range(0, number, together):
-            for leaf in leaves[start : start + together]:
-                self.connect(leaf)
-            self.mapping.drain(within=60)
-        return leaves
-
-    def sweep_and_decide(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.aws.clock.advance(900)
-            self.deployment.sweep()
-            self.mapping.drain(within=880)
-
-    def of(self, status: str, leaves: list[Leaf]) -> list[Leaf]:
-        return [leaf for leaf in leaves if self.status(leaf) == status]
-
-    @property
-    def brakes(self) -> Brakes:
-        client = self.account.client("dynamodb", caller="admin")
-        return Brakes(client, self.deployment.settings.registry_table, clock=self.aws.clock.now)
-
-    @property
-    def brake(self) -> Brake:
-        item = self.deployment.registry.items.get((brake_key(authority().certificate_id),))
-        return to_brake(plain(item)) if item else Brake()
-
-    def announced(self) -> list[Any]:
-        return [event for event in self.account.events.put if event.detail_type == "Rules Refuse Many"]
-
-    def die_once(self, operation: str) -> None:
-        """Let the function die right after the brake was engaged, or after its announcement."""
-        dead: list[bool] = []
-
-        def die(call: Call, moment: Moment) -> None:
-            about = str(call.parameters)
-            is_meant = call.operation == operation and ("Rules Refuse Many" in about or "SET engaged" in about)
-            if is_meant and moment == "after" and not dead:
-                dead.append(True)
-                raise Died
-
-        self.aws.fault = die
-
-    def accept(self) -> bool:
-        """What `jitrctl ca accept-rejections` writes."""
-        engaged = self.brake.engaged
-        assert engaged
-        accepted = Acceptance(rules=engaged.rules, by="ann", at=self.aws.clock.now(), note="they are not ours")
-        return self.brakes.accept(authority().certificate_id, engaged, accepted)
+from simulation import Call, Died, Fault, Moment
+from tests.survival.crowd import MENDED, WRONG, Crowd
+from tests.survival.scenarios import DAY
 
 
 def test_wrong_rules_reject_twenty_devices_and_hold_the_others() -> None:
@@ -163,6 +100,34 @@ def test_a_brake_that_cannot_be_read_holds_and_counts_later() -> None:
         world.sweep_and_decide()
     assert len(world.of("INACTIVE", devices)) == 20
     assert len(world.of("PENDING_ACTIVATION", devices)) == 10
+
+
+def test_one_bad_device_whose_refusal_dies_again_and_again_engages_nothing() -> None:
+    world = Crowd(**MENDED)
+    bad = world.issue("badger-0001")
+    deaths: list[str] = []
+
+    def die(call: Call, moment: Moment) -> None:
+        is_count = call.operation == "UpdateItem" and "brake#" in str(call.parameters) and moment == "after"
+        is_intent = call.operation == "UpdateItem" and "SET intent" in str(call.parameters) and moment == "before"
+        is_end = call.operation == "UpdateCertificate" and moment == "before"
+        if is_count or is_end or (is_intent and len(deaths) % 2):
+            deaths.append(call.operation)
+            raise Died
+
+    world.aws.fault = die
+    for _ in range(50):
+        world.connect(bad)
+        world.mapping.drain(within=70)
+    assert deaths
+    (counters,) = world.brake.counters.values()
+    assert counters.last_hour(world.aws.clock.now()).refused <= 4  # once, and once at each look at what was held
+    assert world.brake.engaged is None
+    world.aws.fault = None
+    for _ in range(3):
+        world.aws.clock.advance(DAY)
+        world.sweep_and_decide()
+    assert world.status(bad) == "INACTIVE"
 
 
 def test_rules_that_come_back_find_the_brake_released_and_count_anew() -> None:

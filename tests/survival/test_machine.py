@@ -40,6 +40,7 @@ from tests.survival.world import (
     Release,
     Sweeping,
     TakeAway,
+    TakeBack,
     Target,
     World,
 )
@@ -72,6 +73,7 @@ def actors(targets: st.SearchStrategy[Target]) -> st.SearchStrategy[Actor]:
         st.builds(Connect, SITES, targets),
         st.builds(TakeAway, SITES, targets, WORDS),
         st.builds(Release, SITES, targets, st.booleans()),
+        st.builds(TakeBack, SITES, targets),
         st.builds(Approve, SITES, targets),
         st.builds(Enroll, SITES, targets, RULES, st.sampled_from(SubjectKind)),
         st.builds(Console, SITES, targets, st.sampled_from(["INACTIVE", "REVOKED", "delete"])),

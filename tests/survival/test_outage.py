@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitr.claims import Due
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import NO_CA_CERTIFICATE
@@ -517,7 +516,8 @@ def test_what_was_dropped_from_the_index_is_found_by_the_daily_pass() -> None:
     world = quiet(enrollment=EnrollmentRule.APPROVE)
     world.connect()
     world.mapping.drain()
-    world.registry().nothing_due(world.leaf.certificate_id, Due.LOOK)
+    device = world.leaf.certificate_id
+    world.registry().no_look_due(device, world.registry().recall([device])[device])
     world.deploy(enrollment=EnrollmentRule.OPEN)
     sent = []
     for _ in range(4):

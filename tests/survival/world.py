@@ -30,12 +30,13 @@ from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitr.errors import JitrError, Reason
 from jitr.iot import AwsIot
 from jitr.items import to_record
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.record import Record
 from jitr.registry import Registry
 from jitr.rules import EnrollmentRule, OnReject, OnReplacement
 from jitr.telemetry import _event_id
-from jitr.verdicts import Word
+from jitr.verdicts import Verdict, Word
 from jitrctl.operating import OperatingError, Operator, Order
 from simulation import Account, Authority, Call, DeadlinePassed, Deployment, Died, Fault, Leaf, Moment
 from simulation.clock import START
@@ -44,7 +45,6 @@ from simulation.faults import PARTIAL
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping
 from tests.survival.invariants import Watch
-from tests.survival.seen import CONSOLE, TakenAway
 from tests.survival.warm import WarmAws
 
 ACCOUNTS = ("111111111111", "222222222222")
@@ -207,6 +207,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """`jitrctl device release --rejected-for`: a release order on our own rejection."""
+
+    site: int
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
     """Somebody sets a status by hand, or deletes the certificate (if it is not ACTIVE)."""
 
@@ -233,7 +241,7 @@ class Enroll:
     kind: SubjectKind
 
 
-Actor = Deliver | DeliverAgain | Sweeping | Connect | TakeAway | Release | Approve | Enroll | Console
+Actor = Deliver | DeliverAgain | Sweeping | Connect | TakeAway | Release | TakeBack | Approve | Enroll | Console
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +313,7 @@ class Site:
     standing: dict[str, Standing] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # how many began, by certificate id
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way
-    unfinished: list[TakeAway | Release | Approve | Enroll] = field(default_factory=list)
+    unfinished: list[TakeAway | Release | TakeBack | Approve | Enroll] = field(default_factory=list)
     denied: set[Subject] = field(default_factory=set)  # by an entry that was written to the end
     begun: dict[str, str] = field(default_factory=dict)  # certificate id → the attempt that last wrote an intent
     spoken_of: set[str] = field(default_factory=set)  # certificate ids that an operator gave a word on
@@ -447,6 +455,8 @@ class World:
                 self._take_away(site, actor)
             case Release():
                 self._release(site, actor)
+            case TakeBack():
+                self._take_back(site, actor)
             case Approve():
                 self._approve(site, actor)
             case Enroll():
@@ -494,7 +504,9 @@ class World:
             site.swept_looks.clear()
 
     @contextmanager
-    def _order(self, site: Site, actor: TakeAway | Release | Approve, slot: Slot) -> Iterator[Callable[[], bool]]:
+    def _order(
+        self, site: Site, actor: TakeAway | Release | TakeBack | Approve, slot: Slot
+    ) -> Iterator[Callable[[], bool]]:
         """An order from its first call to its last; asks whether it was the only one on this certificate."""
         fixed = replace(actor, target=slot)
         site.spoken_of.add(slot.id)
@@ -543,6 +555,18 @@ class World:
                 raise
             if revoked and not actor.revoked:
                 self.broken.append(f"{slot} was REVOKED, and released without --revoked")
+
+    def _take_back(self, site: Site, actor: TakeBack) -> None:
+        slot = self._slot(actor.target)
+        standing = site.standing.get(slot.id)
+        client = site.account.client("dynamodb", caller="operator")
+        outcomes = Outcomes(client, site.deployment.settings.registry_table)
+        with self._order(site, actor, slot):
+            seen = Registry(client, site.deployment.settings.registry_table).recall([slot.id])[slot.id]
+            order = Verdict(word=Word.RELEASED, by="arn:operator", at=self.clock.now())
+            given = outcomes.order_release(slot.id, order, seen=seen)
+            if given is None and standing and site.running[slot.id] == 1:
+                site.standing[slot.id] = standing
 
     def _approve(self, site: Site, actor: Approve) -> None:
         slot = self._slot(actor.target)
@@ -596,7 +620,7 @@ class World:
             return
         site.account.iot.certificates.update_certificate({"certificateId": slot.id, "newStatus": what})
         site.statuses[certificate.number] = what
-        site.watch.taken_away[slot.id] = TakenAway(CONSOLE, certificate.number, self.clock.now())
+        site.watch.console_takes_away(certificate)
         if slot.id in site.standing and site.standing[slot.id].number == certificate.number:
             site.standing[slot.id].status = what
 
@@ -685,7 +709,8 @@ class World:
             wanted = "PENDING_ACTIVATION"
             looks = next(one for one in site.environments if one.caller == call.caller).looks
         look = looks.get(certificate_id)
-        if look is None or look.status != wanted:
+        is_released = look is not None and look.status == "INACTIVE" and look.number in site.watch.release_orders
+        if look is None or (look.status != wanted and not is_released):
             self.broken.append(f"{call.caller} sets {slot} {status}, having been told that it is {look}")
         elif self.clock.now() - look.at > _LOOK_IS_GOOD_FOR:
             self.broken.append(f"{call.caller} sets {slot} {status} on a look that is {self.clock.now() - look.at} old")
@@ -821,7 +846,8 @@ class World:
 
     def _changed(self, site: Site, slot: Slot, before: str | None, status: str, call: Call | None) -> None:
         """A certificate's status changed: nothing is lifted, save while an operator is still at it."""
-        if before in ("REVOKED", "INACTIVE") and not site.running[slot.id] and status != "REVOKED":
+        is_released = before == "INACTIVE" and site.certificates[slot.id].number in site.watch.release_orders
+        if before in ("REVOKED", "INACTIVE") and not site.running[slot.id] and not is_released and status != "REVOKED":
             self._break(call, f"{slot} was {before}, and is {status}")
         if status == "ACTIVE" and slot.id in site.revoked and not site.running[slot.id]:
             self._break(call, f"{slot} was recorded as revoked, deleted, and is ACTIVE")

@@ -54,11 +54,19 @@ MOST = Decision(
     after=NOW - DAY,
     verdict_seen=4,
     brake=2,
+    release=3,
 )
 ACTIVATION = replace(
-    MOST, outcome=Outcome.ACTIVATED, status=Status.ACTIVE, reason=None, detail=None, replaces=None, replaced_by=None
+    MOST,
+    outcome=Outcome.ACTIVATED,
+    status=Status.ACTIVE,
+    reason=None,
+    detail=None,
+    replaces=None,
+    replaced_by=None,
+    release=None,
 )
-REJECTION = replace(MOST, outcome=Outcome.REJECTED, status=Status.INACTIVE, reason=Reason.EXPIRED)
+REJECTION = replace(MOST, outcome=Outcome.REJECTED, status=Status.INACTIVE, reason=Reason.EXPIRED, release=None)
 
 OWNER = Owner(
     certificate_id=ID,

@@ -70,10 +70,10 @@ def test_the_catalogue_holds_where_the_second_reader_reads_everything(
         raise Damaged("the library is not asked")
 
     application = case.make()
-    checks.read_certificate.cache_clear()
+    checks._keep_many.cache_clear()
     monkeypatch.setattr(library_reader, "read", refuse)
     examination = application.examine()
-    checks.read_certificate.cache_clear()
+    checks._keep_many.cache_clear()
     assert (examination.refusal.reason if examination.refusal else None) is case.expected, case.description
     if examination.certificate:
         assert examination.certificate.was_read_again

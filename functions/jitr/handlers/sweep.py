@@ -19,12 +19,13 @@ from jitr.handlers import IN_LAMBDA, start
 from jitr.iot import AwsIot
 from jitr.journal import Journal
 from jitr.messages import SweepQueue
+from jitr.outcomes import Outcomes
 from jitr.pacing import Pacer
 from jitr.registry import Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.sweeping import Sweep
-from jitr.telemetry import SWEPT, Announcer, Counts
+from jitr.telemetry import SWEEP_BEHIND, SWEPT, Announcer, Counts
 from jitr.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class SweepFunction:
             self._counts.flush()
         self._logger.info("swept", extra=asdict(swept))
         self._counts.add(SWEPT, swept.sent)
+        self._counts.add(SWEEP_BEHIND, int(swept.queue_is_behind))
         self._counts.flush()
         if swept.failed:
             raise SweepFailed(f"failed: {', '.join(swept.failed)}; the log says why")
@@ -92,6 +94,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         rules=Rules.load(),
         iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
         registry=Registry(dynamodb, settings.registry_table),
+        outcomes=Outcomes(dynamodb, settings.registry_table),
         withdrawals=Withdrawals(dynamodb, settings.registry_table),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),

@@ -1,0 +1,189 @@
+"""A wrong rule is mended: held devices, rejected ones that are taken back, and new ones beside, in virtual time.
+
+    python -m bench.mend --held 36000 --released 10000 --new 60
+
+At the start the rules are mended, and the release orders are written; the first sweep comes 15 minutes later. Nothing
+else waits, but for the new devices, of which one connects every now and then.
+"""
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from random import Random
+
+from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
+from bench.devices import BackOff, Device, Knocking
+from bench.ours import Jitr
+from bench.table import markdown
+from jitr.decisions import Decision, Outcome
+from jitr.errors import Reason
+from jitr.outcomes import Outcomes
+from jitr.record import Record
+from jitr.registrations import Status
+from jitr.registry import Registry
+from jitr.verdicts import Verdict, Word
+from simulation import Authority, Aws, Call
+from simulation.iot.certificates import DeviceCertificate
+
+_ACCOUNT = "111111111111"
+_PATIENCE = 72 * 3600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """What became of them; times in virtual seconds after the mend, None where some were not ACTIVE by the end."""
+
+    held: int
+    released: int
+    new: int
+    rate: float
+    held_after: float | None
+    released_after: float | None
+    longest_wait: float | None  # of a new device, from its first CONNECT until it was accepted
+    not_active: int
+    throttled: int
+    calls: int  # of AWS IoT's control plane
+    processor_seconds: float
+
+
+def main() -> int:
+    """Measure, and print a table, or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.mend", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--held", type=int, default=36_000)
+    parser.add_argument("--released", type=int, default=10_000)
+    parser.add_argument("--new", type=int, default=60, help="devices that connect for the first time meanwhile")
+    parser.add_argument("--rate", type=float, default=10, help="activations a second")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    mended = measured(held=options.held, released=options.released, new=options.new, rate=options.rate)
+    sys.stdout.write(json.dumps(asdict(mended), indent=2) + "\n" if options.json else table([mended]) + "\n")
+    return 0
+
+
+def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
+    """Mend the rules, and let time pass until everybody is ACTIVE, or three days are over."""
+    random.seed(1)
+    rng = Random(1)  # noqa: S311 -- a simulation
+    began = time.process_time()
+    aws = Aws(keep_calls=False)
+    account, clock, authority = aws.account(_ACCOUNT), aws.clock, Authority.new("factory")
+    account.client("iot").register_ca_certificate(
+        caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    conditions = Conditions(registrations_bound=False)
+    jitr = Jitr(activations_per_second=rate, rules_changed=True)
+    jitr.deploy(account, authority, conditions)
+    registry = Registry(account.client("dynamodb"), jitr.deployment.settings.registry_table)
+    outcomes = Outcomes(account.client("dynamodb"), jitr.deployment.settings.registry_table)
+
+    def registered(number: int, status: str) -> DeviceCertificate:
+        leaf = authority.issue(f"sensor-{number:06}")
+        ca_id = authority.certificate_id
+        return account.iot.certificates.register(leaf, status=status, mode="SNI_ONLY", ca_certificate_id=ca_id)
+
+    waiting = [registered(number, "PENDING_ACTIVATION") for number in range(held)]
+    rejected = [registered(held + number, "INACTIVE") for number in range(released)]
+    for one in waiting:
+        registry.record(_refused(one, authority, Outcome.HELD))
+    order = Verdict(word=Word.RELEASED, by="arn:ann", at=clock.now())
+    for one in rejected:
+        decision = _refused(one, authority, Outcome.REJECTED)
+        registry.record(decision)
+        outcomes.order_release(one.certificate_id, order, seen=Record(decision=decision))
+    knocking = Knocking(account, clock, BackOff.FULL_JITTER, rng)
+    devices = [Device(f"sensor-9{number:06}", authority.issue) for number in range(new)]
+    began_at = {device.name: 60.0 * number for number, device in enumerate(devices)}
+    for device in devices:
+        knocking.begin(device, after=began_at[device.name])
+    account.limit(burst=conditions.burst, factor=rate / 10)
+    account.counts.clear()
+    account.throttled.clear()
+
+    def latency(call: Call) -> float:
+        median = conditions.latency if call.service == "iot" else SECONDS_OF_OTHERS[call.service]
+        return median * rng.lognormvariate(0, SPREAD)
+
+    aws.latency = latency
+    jitr.start()
+    after: dict[str, float | None] = {"held": None, "released": None}
+    groups = {"held": waiting, "released": rejected}
+    while clock.monotonic() < _PATIENCE:
+        clock.advance(30)
+        for name, group in groups.items():
+            if after[name] is None and all(one.status == "ACTIVE" for one in group):
+                after[name] = clock.monotonic()
+        if None not in after.values() and knocking.accepted == new:
+            break
+    clock.close()
+    waits = [device.accepted_at - began_at[device.name] for device in devices if device.accepted_at is not None]
+    return Mended(
+        held=held,
+        released=released,
+        new=new,
+        rate=rate,
+        held_after=after["held"],
+        released_after=after["released"],
+        longest_wait=max(waits, default=None),
+        not_active=sum(one.status != "ACTIVE" for one in (*waiting, *rejected)) + new - knocking.accepted,
+        throttled=sum(number for name, number in account.throttled.items() if name.startswith("iot:")),
+        calls=sum(number for name, number in account.counts.items() if name.startswith("iot:")),
+        processor_seconds=time.process_time() - began,
+    )
+
+
+def table(found: Sequence[Mended]) -> str:
+    return markdown(
+        (
+            "held",
+            "released",
+            "rate",
+            "held ones ACTIVE after",
+            "released ones",
+            "longest wait of a new one",
+            "throttled",
+        ),
+        [
+            [
+                one.held,
+                one.released,
+                one.rate,
+                _hours(one.held_after),
+                _hours(one.released_after),
+                "-" if one.longest_wait is None else f"{one.longest_wait:.0f} s",
+                one.throttled,
+            ]
+            for one in found
+        ],
+    )
+
+
+def _hours(seconds: float | None) -> str:
+    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+def _refused(certificate: DeviceCertificate, authority: Authority, outcome: Outcome) -> Decision:
+    """As the wrong rules left it."""
+    is_held = outcome is Outcome.HELD
+    return Decision(
+        certificate_id=certificate.certificate_id,
+        outcome=outcome,
+        status=Status.PENDING_ACTIVATION if is_held else Status.INACTIVE,
+        registered_at=certificate.created_at,
+        decided_at=certificate.created_at,
+        rules_digest="",
+        ca_certificate_id=authority.certificate_id,
+        ca="factory",
+        reason=Reason.COMMON_NAME_REFUSED,
+        attempts=4,
+        verdict_seen=0,
+        brake=0 if is_held else None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What is written on the strength of a record that was read, and must not be once that record is another."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from jitr.claims import Due
+from jitr.decisions import Decision, Outcome
+from jitr.record import Record
+from jitr.registrations import Status
+from jitr.verdicts import Verdict, Word
+from tests.cases.issuing import DAY, NOW
+from tests.edge.cloud import TABLE, Cloud
+from tests.unit.examples import ID, MINUTE, MOST, REJECTION, said
+
+HELD = replace(MOST, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, verdict_seen=None)
+
+
+def recalled(cloud: Cloud) -> Record:
+    return cloud.registry.recall([ID])[ID]
+
+
+def say(cloud: Cloud, word: Word) -> Verdict | None:
+    """An operator who has read the record gives a verdict."""
+    return cloud.registry.give_verdict(ID, said(word), seen=recalled(cloud).verdict).verdict
+
+
+def between_writes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *acts: Callable[[], object]) -> None:
+    """Let each of these happen right after a write of the registry's whose condition did not hold."""
+    left, update = list(acts), cloud.registry._update
+
+    def updated(write: dict[str, object]) -> bool:
+        done = update(write)
+        if not done and left:
+            left.pop(0)()
+        return done
+
+    monkeypatch.setattr(cloud.registry, "_update", updated)
+
+
+def all_due(cloud: Cloud, what: Due) -> list[str]:
+    return cloud.registry.due(what, NOW + 400 * DAY, most=9)
+
+
+@pytest.mark.parametrize("decision", [HELD, REJECTION], ids=["held", "rejected"])
+def test_a_denial_that_is_lifted_between_two_writes_leaves_no_record_under_it(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, decision: Decision
+) -> None:
+    say(cloud, Word.DENIED)
+    between_writes(cloud, monkeypatch, lambda: say(cloud, Word.APPROVED))
+    cloud.registry.record(decision)
+    assert recalled(cloud).decision == decision
+    assert all_due(cloud, Due.DENIED) == []
+    assert all_due(cloud, Due.LOOK) == ([ID] if decision is HELD else [])
+
+
+def test_a_denial_that_comes_before_the_first_write_is_recorded_under(cloud: Cloud) -> None:
+    say(cloud, Word.DENIED)
+    cloud.registry.record(HELD)
+    assert recalled(cloud).decision == HELD
+    assert all_due(cloud, Due.DENIED) == [ID]
+
+
+def sweep_saw(cloud: Cloud) -> Record:
+    """The record of a held device, as the sweep read it."""
+    cloud.registry.record(HELD)
+    return recalled(cloud)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda cloud: cloud.registry.record(replace(HELD, decided_at=HELD.decided_at + MINUTE)),
+        lambda cloud: cloud.registry.note_sweep(ID, NOW, look_again=NOW + 2 * DAY),
+        lambda cloud: say(cloud, Word.APPROVED),
+    ],
+    ids=["held again", "sent", "approved"],
+)
+def test_a_look_that_became_due_since_is_not_cleared(cloud: Cloud, meanwhile: Callable[[Cloud], object]) -> None:
+    seen = sweep_saw(cloud)
+    meanwhile(cloud)
+    cloud.registry.no_look_due(ID, seen)
+    assert all_due(cloud, Due.LOOK) == [ID]
+
+
+def test_a_second_approval_is_due_although_both_are_due_since_ever(cloud: Cloud) -> None:
+    say(cloud, Word.APPROVED)
+    seen = recalled(cloud)
+    say(cloud, Word.APPROVED)
+    cloud.registry.no_look_due(ID, seen)
+    assert all_due(cloud, Due.LOOK) == [ID]
+
+
+def test_a_look_that_is_due_as_it_was_seen_is_cleared(cloud: Cloud) -> None:
+    cloud.registry.no_look_due(ID, sweep_saw(cloud))
+    assert all_due(cloud, Due.LOOK) == []
+    assert recalled(cloud) == Record(decision=HELD)
+
+
+@pytest.mark.parametrize("what", [Due.DENIED, Due.RETIRE])
+def test_clearing_a_look_clears_nothing_else(cloud: Cloud, what: Due) -> None:
+    seen = replace(Record(), due_at=NOW)
+    cloud.dynamodb.put_item(
+        TableName=TABLE, Item={"id": {"S": f"certificate#{ID}"}, "due": {"S": what}, "due_at": {"N": "0"}}
+    )
+    cloud.registry.no_look_due(ID, seen)
+    assert all_due(cloud, what) == [ID]
