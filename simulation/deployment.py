@@ -150,7 +150,7 @@ class Deployment:
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), pacer, clock=clock.now),
+            iot=AwsIot(client("iot"), pacer, clock=clock.now, rules=self.rules),
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
@@ -197,7 +197,7 @@ class Deployment:
         dynamodb = client("dynamodb")
         return Sweep(
             rules=self.rules,
-            iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
+            iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now, rules=self.rules),
             registry=Registry(dynamodb, self.settings.registry_table),
             withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),

@@ -77,12 +77,7 @@ class Certificate:
         Raises Rejected: UNREADABLE when the text does not hold exactly one certificate, or it cannot be read;
         ENCODING_REFUSED when it is written otherwise than in DER around the signed part.
         """
-        labels = _BLOCK.findall(pem)
-        if len(labels) != 1:
-            raise Rejected(Reason.UNREADABLE, f"it is PEM of {len(labels) or 'no'} blocks, and not of one certificate")
-        if labels[0] not in _LABELS:
-            raise Rejected(Reason.UNREADABLE, "it is PEM of something else than a certificate")
-        return cls.from_der(_decoded(pem))
+        return cls.from_der(der_of(pem))
 
     @classmethod
     def from_der(cls, der: bytes) -> Self:
@@ -174,6 +169,19 @@ class Certificate:
     def names_as_issuer(self, ca: "Certificate") -> bool:
         """Whether its issuer's name is the CA's subject (RFC 5280 §7.1)."""
         return are_same_names(self.encoded.issuer, ca.encoded.subject)
+
+
+def der_of(pem: str) -> bytes:
+    """The DER of the one certificate in a PEM text; it is not read.
+
+    Raises Rejected(UNREADABLE).
+    """
+    labels = _BLOCK.findall(pem)
+    if len(labels) != 1:
+        raise Rejected(Reason.UNREADABLE, f"it is PEM of {len(labels) or 'no'} blocks, and not of one certificate")
+    if labels[0] not in _LABELS:
+        raise Rejected(Reason.UNREADABLE, "it is PEM of something else than a certificate")
+    return _decoded(pem)
 
 
 def are_same_names(one: bytes, other: bytes) -> bool:

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from jitr.certificate_pages import Page
 from jitr.claims import Due
 from jitr.decisions import Decision
 from jitr.enrollment import EntryRule
 from jitr.enrollment_table import EnrollmentTable, subjects_of
 from jitr.errors import StaleMarker
 from jitr.forgotten import is_passed_over, was_sent_recently
-from jitr.iot import AwsIot, Page
+from jitr.iot import AwsIot
 from jitr.journal import Journal, Pass
 from jitr.messages import Forgotten
 from jitr.observed import observe, was_taken_away_since

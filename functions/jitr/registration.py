@@ -30,6 +30,7 @@ from jitr.events import RegistrationEvent
 from jitr.examining import Examiner
 from jitr.hook import Hook
 from jitr.iot import AwsIot
+from jitr.issuers import as_recorded
 from jitr.observed import observe
 from jitr.pacing import TURNS_PER_LOOK, Pacer
 from jitr.record import Record
@@ -128,7 +129,7 @@ class Registration:
         if waits and not self._pacer.try_turn("look at a held device", turns=TURNS_PER_LOOK):
             raise NotItsTurn(f"looks at held devices take every {TURNS_PER_LOOK}th turn at most")
         # Step 2
-        device = self._iot.describe(event.certificate_id)
+        device = as_recorded(self._iot.describe(event.certificate_id), record)
         self._compare(event, device)
         if device.status is not Status.PENDING_ACTIVATION:
             return self._already_left_pending(device, record, now)
@@ -190,6 +191,8 @@ class Registration:
         """Report an event that says something else than AWS; the certificate decides."""
         said = {"account": event.account_id, "ca_certificate_id": event.ca_certificate_id}
         is_ = {"account": self._settings.account_id, "ca_certificate_id": device.ca_certificate_id}
+        if event.ca_certificate_id in device.possible_cas:
+            del said["ca_certificate_id"]  # which of these it is, nobody knows: that contradicts nothing
         differing = {name: said[name] for name in said if said[name] is not None and said[name] != is_[name]}
         if differing:
             self._announcer.warn(

@@ -350,7 +350,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     registration = Registration(
         settings=settings,
         rules=rules,
-        iot=AwsIot(iot, pacer, clock=_now),
+        iot=AwsIot(iot, pacer, clock=_now, rules=rules),
         registry=Registry(dynamodb, settings.registry_table),
         crls=Crls(
             lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now
