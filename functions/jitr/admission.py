@@ -240,7 +240,17 @@ def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
             "say which by issuer and serial number",
         )
     if device.ca_certificate_id is None:
-        return Rejected(Reason.CA_UNKNOWN, "AWS IoT names no CA, and no CA of fleet.toml for this account signed it")
+        why = ""
+        try:
+            read_certificate(device.pem)
+        except Rejected as refusal:
+            if refusal.reason is Reason.UNREADABLE:
+                return refusal
+            why = f": {refusal.detail}"
+        return Rejected(
+            Reason.CA_UNKNOWN,
+            f"AWS IoT names no CA, and none of fleet.toml for this account is known to have signed it{why}",
+        )
     return Rejected(
         Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {device.ca_certificate_id} for this account"
     )
