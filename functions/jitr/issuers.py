@@ -51,10 +51,9 @@ def find_issuer(device: DeviceRegistration, rules: Rules) -> DeviceRegistration:
 
 def as_recorded(device: DeviceRegistration, record: Record) -> DeviceRegistration:
     """The certificate with the CA of its last decision, where AWS names none."""
-    known = record.decision or record.intent
-    if device.is_ca_named or known is None or known.ca_certificate_id is None:
+    if device.is_ca_named or record.ca_certificate_id is None:
         return device
-    return replace(device, ca_certificate_id=known.ca_certificate_id, possible_cas=())
+    return replace(device, ca_certificate_id=record.ca_certificate_id, possible_cas=())
 
 
 def issuers_of(pem: str, rules: Rules) -> tuple[CaRules, ...]:

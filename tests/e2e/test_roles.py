@@ -408,7 +408,8 @@ WAYS: dict[str, dict[Permission, Way]] = {
     },
     "sweep": {
         ("ListCertificates", "iot:ListAttachedPolicies"): retiring,
-        ("ListCertificates", "iot:ListCertificatesByCA"): forgotten,
+        ("ListCertificates", "iot:ListCertificates"): forgotten,
+        ("ListCertificates", "iot:ListCertificatesByCA"): counted,
         ("SeeHowOldTheQueueIs", "cloudwatch:GetMetricStatistics"): forgotten,
         ("RetireCertificates", "iot:DescribeCertificate"): retiring,
         ("RetireCertificates", "iot:UpdateCertificate"): retiring,

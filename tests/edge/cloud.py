@@ -220,7 +220,7 @@ class Cloud:
         logger = Logger(service=f"test-{next(LOGGERS)}", stream=self.log)
         self.announcer = Announcer(client(self.session, "events"), self.settings, logger, self.counts)
         self.pacer = Pacer(self.seconds_between_calls, clock=self.seconds, sleep=lambda _: None)
-        self.aws_iot = AwsIot(self.iot, self.pacer, clock=self.clock)
+        self.aws_iot = AwsIot(self.iot, self.pacer, clock=self.clock, rules=self.rules)
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = Journal(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)

@@ -65,6 +65,7 @@ OPERATIONS = [operation for _, operation, _ in STEPS]
 ASK: dict[str, Callable[[AwsIot], object]] = {
     "DescribeCertificate": lambda iot: iot.describe("ab" * 32),
     "DescribeCACertificate": lambda iot: iot.describe_ca("cd" * 32),
+    "ListCertificates": lambda iot: list(iot.certificates()),
     "ListCertificatesByCA": lambda iot: list(iot.certificates_of("cd" * 32)),
 }
 DO: dict[str, Callable[[AwsIot], object]] = {
@@ -440,6 +441,16 @@ def test_the_certificates_of_a_ca_go_on_from_a_marker(cloud: Cloud, wire: Wire) 
     assert wire.of("ListCertificatesByCA")[0]["marker"] == "from here"
 
 
+def test_all_certificates_of_the_account_come_page_by_page_newest_first(cloud: Cloud, wire: Wire) -> None:
+    wire.answer(
+        "ListCertificates", {"certificates": [listed(1)], "nextMarker": "more"}, {"certificates": [listed(2)]}
+    )
+    pages = list(cloud.aws_iot.certificates())
+    assert [one.certificate_id for page in pages for one in page.certificates] == [f"{1:064x}", f"{2:064x}"]
+    asked = {"pageSize": 250, "ascendingOrder": False}
+    assert wire.of("ListCertificates") == [asked, asked | {"marker": "more"}]
+
+
 def test_a_page_is_asked_for_only_when_it_is_wanted(cloud: Cloud, wire: Wire) -> None:
     wire.answer("ListCertificatesByCA", {"certificates": [listed(1)], "nextMarker": "more"})
     assert next(iter(cloud.aws_iot.certificates_of("cd" * 32))).certificates
@@ -453,7 +464,8 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
         Pacer(1.5, clock=lambda: 0.0, sleep=waits.append, offset=lambda: 0.0),
         clock=lambda: datetime.now(UTC),
     )
-    few = ["DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate", "ListCertificatesByCA"]
+    few = ["DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate"]
+    few += ["ListCertificates", "ListCertificatesByCA"]
     for operation, do in DO.items():
         wire.fail(operation, "AccessDeniedException", times=2)
         for _ in range(2):

@@ -18,7 +18,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.handlers import sweep
-from jitr.journal import Pass
+from jitr.journal import ACCOUNT, Pass, counted_of
 from jitr.owners import Return
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
@@ -41,14 +41,17 @@ def listed(number: int, age: timedelta = HOUR, status: str = "PENDING_ACTIVATION
 
 @dataclass
 class Listing:
-    """What AWS lists of each CA, in pages, and how old the queue's oldest message is."""
+    """What AWS lists of each CA, and of all of them, in pages, and how old the queue's oldest message is."""
 
     of: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     page: int = 250
     age: float | None = None
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        certificates = self.of.get(asked["caCertificateId"], [])
+        if "caCertificateId" in asked:
+            certificates = self.of.get(asked["caCertificateId"], [])
+        else:
+            certificates = [one for of_ca in self.of.values() for one in of_ca]
         start = int(asked.get("marker", 0))
         end = start + self.page
         return {"certificates": certificates[start:end]} | ({"nextMarker": str(end)} if end < len(certificates) else {})
@@ -64,6 +67,7 @@ class Listing:
 @pytest.fixture
 def listing(wire: Wire) -> Listing:
     listing = Listing()
+    wire.serve("ListCertificates", listing.answer)
     wire.serve("ListCertificatesByCA", listing.answer)
     wire.serve("GetMetricStatistics", listing.points)
     return listing
@@ -71,8 +75,9 @@ def listing(wire: Wire) -> Listing:
 
 @pytest.fixture
 def counted(cloud: Cloud) -> None:
-    """The day's full pass has been made."""
-    cloud.journal.keep_pass(factory().certificate_id, Pass(began_at=NOW, finished_at=NOW))
+    """The day's count and its full pass have been made."""
+    for listed_of in (factory().certificate_id, ACCOUNT):
+        cloud.journal.keep_pass(listed_of, Pass(began_at=NOW, finished_at=NOW))
 
 
 def sent(wire: Wire) -> list[str]:
