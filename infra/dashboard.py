@@ -97,7 +97,10 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
                 _latest(
                     "Waiting for longer than they should",
                     # The sweep knows the CA of those that were decided on, and of no others.
-                    [*by_ca(WAITING, "Maximum"), emitted(fleet, WAITING, ca=NO_CA).of_widget("Maximum", "CA not known")],
+                    [
+                        *by_ca(WAITING, "Maximum"),
+                        emitted(fleet, WAITING, ca=NO_CA).of_widget("Maximum", "CA not known"),
+                    ],
                 ),
                 _latest(
                     "In the queues, oldest in seconds",

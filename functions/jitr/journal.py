@@ -94,12 +94,12 @@ class Journal:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
-    def look_back_marker(self) -> str | None:
-        """Where an interrupted look back goes on, ListCertificates' marker."""
-        return self._read(_of(ACCOUNT)).get("look_back_marker")
+    def look_back_marker(self, listed: str) -> str | None:
+        """Where an interrupted look back goes on, the list's marker."""
+        return self._read(_of(listed)).get("look_back_marker")
 
-    def keep_look_back_marker(self, marker: str | None) -> None:
-        self._write(_of(ACCOUNT), {"look_back_marker": marker})
+    def keep_look_back_marker(self, listed: str, marker: str | None) -> None:
+        self._write(_of(listed), {"look_back_marker": marker})
 
     def full_pass(self, listed: str) -> Pass:
         """The full pass that is going on, or the last finished one; over the list of a CA, or of the ACCOUNT."""

@@ -14,7 +14,7 @@ from jitr.errors import StaleMarker
 from jitr.forgotten import is_undecided, was_sent_recently
 from jitr.full_pass import MOST_RECALLED, Send
 from jitr.iot import AwsIot
-from jitr.journal import Journal
+from jitr.journal import ACCOUNT, Journal
 from jitr.messages import Forgotten
 from jitr.record import Record
 from jitr.registrations import ListedCertificate, Status
@@ -51,11 +51,11 @@ class LookBack:
 
         Raises Unavailable, StaleMarker when the next one has to begin anew.
         """
-        marker = self._journal.look_back_marker()
+        marker = self._journal.look_back_marker(ACCOUNT)
         try:
             return self._go_back_from(marker, now, time_is_left, send)
         except StaleMarker:
-            self._journal.keep_look_back_marker(None)
+            self._journal.keep_look_back_marker(ACCOUNT, None)
             raise
 
     def _go_back_from(
@@ -75,11 +75,11 @@ class LookBack:
             if len(recent) < len(page.certificates) or not back.all_sent:
                 break
             if page.next_marker and not time_is_left():
-                self._journal.keep_look_back_marker(page.next_marker)
+                self._journal.keep_look_back_marker(ACCOUNT, page.next_marker)
                 back.is_finished = False
                 return back
         if marker:
-            self._journal.keep_look_back_marker(None)
+            self._journal.keep_look_back_marker(ACCOUNT, None)
         else:  # a later part of the list would be told as the whole; when not all can be sent, it is at least so many
             for name, number in waiting_in_all.items():
                 self._announcer.count(WAITING, number, ca=name)

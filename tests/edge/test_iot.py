@@ -28,7 +28,7 @@ from jitr.provisioning import (
     SetStatus,
 )
 from jitr.registrations import CaRegistration, ListedCertificate, Status
-from tests.cases.issuing import NOW, SECOND, certificate_id, factory
+from tests.cases.issuing import NOW, SECOND, certificate_id, ec_key, factory, issue_ca
 from tests.edge.cloud import Cloud, Wire
 
 ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "ab" * 32
@@ -339,8 +339,20 @@ def test_a_certificate_without_a_ca_has_none(cloud: Cloud, wire: Wire) -> None:
     device = cloud.knock()
     description = dict(cloud.iot.describe_certificate(certificateId=device)["certificateDescription"])
     del description["caCertificateId"]
+    description["certificatePem"] = issue_ca(key=ec_key(owner="another")).leaf()
     wire.answer("DescribeCertificate", {"certificateDescription": description})
     assert cloud.aws_iot.describe(device).ca_certificate_id is None
+
+
+def test_a_ca_that_aws_does_not_name_is_found_by_its_signature_without_a_call(cloud: Cloud, wire: Wire) -> None:
+    device = cloud.knock()
+    description = dict(cloud.iot.describe_certificate(certificateId=device)["certificateDescription"])
+    del description["caCertificateId"]
+    wire.forget()
+    wire.answer("DescribeCertificate", {"certificateDescription": description})
+    found = cloud.aws_iot.describe(device)
+    assert (found.ca_certificate_id, found.is_ca_named) == (factory().certificate_id, False)
+    assert wire.operations("iot") == ["DescribeCertificate"]
 
 
 def ca_answer(**changes: Any) -> dict[str, Any]:
@@ -442,9 +454,7 @@ def test_the_certificates_of_a_ca_go_on_from_a_marker(cloud: Cloud, wire: Wire) 
 
 
 def test_all_certificates_of_the_account_come_page_by_page_newest_first(cloud: Cloud, wire: Wire) -> None:
-    wire.answer(
-        "ListCertificates", {"certificates": [listed(1)], "nextMarker": "more"}, {"certificates": [listed(2)]}
-    )
+    wire.answer("ListCertificates", {"certificates": [listed(1)], "nextMarker": "more"}, {"certificates": [listed(2)]})
     pages = list(cloud.aws_iot.certificates())
     assert [one.certificate_id for page in pages for one in page.certificates] == [f"{1:064x}", f"{2:064x}"]
     asked = {"pageSize": 250, "ascendingOrder": False}
