@@ -99,7 +99,7 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
                     # The sweep knows the CA of those that were decided on, and of no others.
                     [
                         *by_ca(WAITING, "Maximum"),
-                        emitted(fleet, WAITING, ca=NO_CA).of_widget("Maximum", "CA not known"),
+                        emitted(fleet, WAITING, ca=NO_CA).of_widget(stat="Maximum", label=NO_CA),
                     ],
                 ),
                 _latest(

@@ -55,7 +55,7 @@ class Sweeping(Construct):
             environment=registration.settings.to_environ(),
             statements=self._statements(registration, registry, enrollment),
             wildcards={
-                "*": "ListAttachedPolicies, ListCertificates, ListCertificatesByCA and GetMetricStatistics know no resources",
+                "*": "lists of policies and certificates, and GetMetricStatistics, know no resources",
                 stack.format_arn(
                     service="iot", resource="cert/*"
                 ): "the ids of replaced certificates are their devices'",

@@ -851,7 +851,7 @@ def test_what_is_known_and_listed_under_no_ca_is_recorded_when_it_is_taken_away(
     """Of a certificate that nobody knows, only a CA's list says that it is the fleet's."""
     listing.of["listed under none"] = list(some("REVOKED", "REVOKED"))
     known, unknown = f"{1:064x}", f"{2:064x}"
-    cloud.registry.record(replace(ACTIVATION, certificate_id=known))
+    cloud.registry.record(replace(ACTIVATION, certificate_id=known, registered_at=NOW - 30 * DAY))
     cloud.swept()
     records = cloud.registry.recall([known, unknown])
     assert records[known].was_taken_away
@@ -939,7 +939,10 @@ def test_the_scheduled_event_from_a_file_sweeps(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = (line for line in lines if "_aws" not in line and line["message"] != "runtime")
     assert (line["message"], line["sent"], line["service"]) == ("swept", 1, "sweep")
-    emf = {line["ca"]: line for line in lines if "_aws" in line}
+    emf: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        if "_aws" in line:
+            emf.setdefault(line["ca"], {}).update(line)
     assert (emf["none"]["Swept"], emf["none"]["fleet"]) == ([1.0], "acme")
     assert (emf["none"]["Waiting"], emf["factory"]["Waiting"]) == ([1.0], [0.0])
     assert emf["factory"]["fleet"] == "acme"
