@@ -49,6 +49,17 @@ def test_a_device_that_works_and_would_be_refused_fails_the_trial(fleet: Simulat
     assert said.startswith("At most 600 calls of DescribeCertificate")
 
 
+def test_devices_that_aws_lists_under_no_ca_are_tried_too(fleet: Simulated) -> None:
+    fleet.aws.undocumented.unname_cas()
+    (device,) = come_up(fleet, "sensor-0001")
+    fleet.write(WRONG)
+    told = fleet.ask("fleet", "try-rules", code=1)[DEV]
+    assert [(one["ca"], one["certificate_id"]) for one in told["changes"]] == [("factory", device.certificate_id)]
+    assert told["unlisted_cas"] == ["factory", "factory-2"]
+    assert told["looked_at"] == {"factory": 1}
+    assert "lists no certificate under CA factory;" in fleet.say("fleet", "try-rules", code=1)
+
+
 def test_rules_that_decide_alike_pass_the_trial(fleet: Simulated) -> None:
     come_up(fleet, "sensor-0001", "badger-0001")
     assert "Nothing is decided otherwise: 2 certificates judged." in fleet.say("fleet", "try-rules")
