@@ -7,6 +7,7 @@ it was registered. What is not in the rules is left out: CRLs, enrollment entrie
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,10 @@ from jitrctl.deployed_rules import NotReadable, read_deployed_rules
 from jitrctl.verifying import as_declared, nobody_revoked, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from fleet.model import CaRegistration
+    from fleet.model import Ca, CaRegistration
     from jitr.registrations import DeviceRegistration
     from jitr.rules import Rules
     from jitrctl.stages import Stage
@@ -77,25 +78,46 @@ def try_rules(stage: Stage, cas: Sequence[CaRegistration], sample: int) -> Trial
     looked_at: Counter[str] = Counter()
     changes = []
     unlisted = []
-    for registration in cas:
-        ca = registration.ca
-        chosen = _sample(partial(stage.iot.list_certificates_by_ca, caCertificateId=ca.certificate_id), sample)
-        is_listed = bool(chosen)
-        if not is_listed:
-            chosen = _sample(stage.iot.list_certificates, sample)
-            unlisted += [ca.name] if chosen else []
-        for certificate_id in chosen:
-            try:
-                device = iot.describe(certificate_id)
-            except CertificateUnknown:
-                continue  # deleted since it was listed
-            if not is_listed and ca.certificate_id not in (device.ca_certificate_id, *device.possible_cas):
-                continue
-            device = replace(device, ca_certificate_id=ca.certificate_id)
+    for ca, devices, is_listed in _devices(stage, iot, [one.ca for one in cas], sample):
+        unlisted += [ca.name] if devices and not is_listed else []
+        for device in devices:
             looked_at[ca.name] += 1
             if change := compare(device, ca.name, deployed, stage.rules):
                 changes.append(change)
     return Trial(looked_at=looked_at, changes=tuple(changes), unread=unread, unlisted=tuple(unlisted))
+
+
+def _devices(
+    stage: Stage, iot: AwsIot, cas: Sequence[Ca], sample: int
+) -> Iterator[tuple[Ca, list[DeviceRegistration], bool]]:
+    """A sample of each CA's devices, and whether AWS lists them under it; else they are of a sample of the account."""
+    listed = [
+        _sample(partial(stage.iot.list_certificates_by_ca, caCertificateId=ca.certificate_id), sample) for ca in cas
+    ]
+    known = {one for chosen in listed for one in chosen}
+    others: list[DeviceRegistration] | None = None
+    for ca, chosen in zip(cas, listed, strict=True):
+        if chosen:
+            yield ca, _under(ca, _described(iot, chosen)), True
+            continue
+        if others is None:
+            of_account = _sample(stage.iot.list_certificates, sample)
+            others = _described(iot, [one for one in of_account if one not in known])
+        signed = [one for one in others if ca.certificate_id in (one.ca_certificate_id, *one.possible_cas)]
+        yield ca, _under(ca, signed), False
+
+
+def _under(ca: Ca, devices: Iterable[DeviceRegistration]) -> list[DeviceRegistration]:
+    return [replace(one, ca_certificate_id=ca.certificate_id) for one in devices]
+
+
+def _described(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegistration]:
+    """These certificates, but for those that were deleted since they were listed."""
+    found = []
+    for one in certificate_ids:
+        with suppress(CertificateUnknown):
+            found.append(iot.describe(one))
+    return found
 
 
 def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: Rules) -> Change | None:
