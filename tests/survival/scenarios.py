@@ -63,7 +63,7 @@ class World:
         client = self.account.client("iot", caller="operator")
         return Operator(
             client=client,
-            iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now),
+            iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now, rules=self.deployment.rules),
             registry=self.registry("operator"),
             rules=self.deployment.rules,
             clock=self.aws.clock.now,

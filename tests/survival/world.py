@@ -365,7 +365,12 @@ class World:
         iot = account.client("iot", caller="operator")
         operator = Operator(
             client=iot,
-            iot=AwsIot(iot, Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep), clock=self.clock.now),
+            iot=AwsIot(
+                iot,
+                Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep),
+                clock=self.clock.now,
+                rules=deployment.rules,
+            ),
             registry=Registry(account.client("dynamodb", caller="operator"), deployment.settings.registry_table),
             rules=deployment.rules,
             clock=self.clock.now,
