@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jitr.certificate_pages import MOST_ON_PAGE, Page, pages
 from jitr.edge import calling, try_once
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
 from jitr.pacing import Pacer
@@ -36,6 +35,8 @@ from jitr.value import value
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
+
+    from jitr.certificate_pages import Page
 
 # The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9); the rest allow 100.
 _PACED = frozenset(
@@ -314,13 +315,14 @@ class AwsIot:
             except self._client.exceptions.CertificateStateException as error:
                 raise Overtaken(f"UpdateCertificate to {status} is refused in the certificate's state") from error
 
-    def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> Iterator[Page]:
+    def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> "Iterator[Page]":
         """The certificates that AWS lists as issued by a CA, newest first, page by page from a marker on.
 
         One call for each page. AWS may list none that are in SNI_ONLY mode.
 
         Raises StaleMarker, Unavailable.
         """
+        from jitr.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
 
         def list_page(**more: Any) -> Any:
             with self._calling("ListCertificatesByCA"):
@@ -330,11 +332,12 @@ class AwsIot:
 
         return pages(list_page, marker)
 
-    def certificates(self, marker: str | None = None) -> Iterator[Page]:
+    def certificates(self, marker: str | None = None) -> "Iterator[Page]":
         """All certificates of the account, those of other CAs too, likewise.
 
         Raises StaleMarker, Unavailable.
         """
+        from jitr.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
 
         def list_page(**more: Any) -> Any:
             with self._calling("ListCertificates"):

@@ -1,11 +1,15 @@
 """Whose certificate it is where AWS does not say: found by name and signature, and never guessed."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from jitr import admission
 from jitr.admission import examine
 from jitr.errors import Reason
 from jitr.issuers import as_recorded, find_issuer, issuers_of
@@ -187,3 +191,12 @@ def test_the_search_makes_a_valid_application_of_a_valid_one() -> None:
     application = applying()
     unnamed = find_issuer(replace(application.device, ca_certificate_id=None), application.rules)
     assert reason_of(application, unnamed) is None
+
+
+def test_register_imports_nothing_of_the_search_at_init() -> None:
+    """Where AWS names the CA, a cold start costs nothing more."""
+    only = ("jitr.issuers", "jitr.certificate_pages", "jitr.distinguished_names")
+    program = f"import sys, jitr.handlers.register; print([one for one in {only} if one in sys.modules])"
+    folder = Path(admission.__file__).parents[1]
+    said = subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == "[]"
