@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fleet.parse import load
-from jitrctl import ca_rotation
+from jitrctl import ca_rotation, counting
+from jitrctl.commands.ca_status import count_document, counted_when
 from jitrctl.errors import Refused
 from jitrctl.stages import Stage
 from simulation import Authority
@@ -206,8 +207,13 @@ def test_live_certificates_of_which_nothing_says_whose_they_are_are_told(
 def test_what_aws_lists_under_no_ca_is_counted_from_the_records(fleet: Simulated) -> None:
     fleet.aws.undocumented.unname_cas()
     assert fleet.knock(DEV, fleet.issue("sensor-0001"), "sensor-0001") == "accepted"
+    assert counting.last_counted(fleet.stage(DEV), fleet.old.certificate_id) is None
     fleet.sweep(DEV)
-    for more in ((), ("--count",)):
-        (of_factory, _) = fleet.ask("ca", "status", *more, code=1)[DEV]["cas"]
-        assert (of_factory["devices"]["counts"], of_factory["devices"]["unlisted"]) == ({"ACTIVE": 1}, 1)
-        assert "AWS IoT lists 1 of them under no CA" in fleet.say("ca", "status", *more, code=1)
+    for count in (counting.last_counted, counting.count_now):
+        counted = count(fleet.stage(DEV), fleet.old.certificate_id)
+        assert counted
+        assert (dict(counted.by_status), counted.live, counted.unlisted) == ({"ACTIVE": 1}, 1, 1)
+        assert "AWS IoT lists 1 of them under no CA" in counted_when([count_document(counted)])
+    of_new = counting.last_counted(fleet.stage(DEV), fleet.new.certificate_id)
+    assert of_new
+    assert (dict(of_new.by_status), of_new.unlisted) == ({}, 0)
