@@ -168,10 +168,15 @@ class Runbook:
 
     def out_of_place(self) -> Iterator[str]:
         """A device of dev's connected to prod; what prod would have forwarded is put into the hub's queue."""
+        from jitrctl.local import deployment  # noqa: PLC0415 -- the checkout is on the path only now
+
         certificate_id = self.issue("sensor-0006")
         file = self.fleet.workspace.fleet_file
         before = file.read_text(encoding="utf-8")
         file.write_text(before + _PROD, encoding="utf-8")
+        # The hub refuses accounts that its fleet does not have.
+        deployment.synthesize(self.fleet.workspace, self.fleet.local.account)
+        deployment.deploy(self.fleet.workspace, self.fleet.local.account, self.fleet.local.place)
         self.send("hub", self.activated(certificate_id, "sensor-0006", _PROD_ID))
         self.until(lambda: certificate_id in self.in_hub())
         yield self.say("jitrctl fleet devices --out-of-place", code=1)

@@ -1,4 +1,4 @@
-"""Run ministack on the loopback interface alone, with what its data plane lacks (client_connections.py).
+"""Run ministack on the loopback interface alone, with what it lacks (client_connections.py, extracted_once.py).
 
 A script for `python -I`, not for import.
 
@@ -40,10 +40,10 @@ def bind_to_loopback(self: socket.socket, address: Any, /) -> None:
     _bind(self, address)
 
 
-def add_client_connections() -> None:
-    """Load the file beside this one by its path: a process in isolated mode finds no package of ours."""
-    path = Path(__file__).with_name("client_connections.py")
-    spec = importlib.util.spec_from_file_location("client_connections", path)
+def add(name: str) -> None:
+    """Load a file beside this one by its path, and install it: a process in isolated mode finds no package of ours."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(str(path))
     module = importlib.util.module_from_spec(spec)
@@ -55,6 +55,7 @@ def add_client_connections() -> None:
 if __name__ == "__main__":
     socket.socket.bind = bind_to_loopback  # type: ignore[method-assign,assignment]
     os.chdir(os.environ["HOME"])  # its own, so that it holds on to nobody's directory
-    add_client_connections()
+    add("client_connections")
+    add("extracted_once")
     del sys.argv[1:]  # the marker, for `jitrctl.local.processes`; ministack would not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)
