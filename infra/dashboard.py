@@ -94,7 +94,14 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
             [
                 _total("Activated", by_ca("Activated", "Sum")),
                 _total("Rejected", outcome("Rejected")),
-                _latest("Waiting for longer than they should", by_ca(WAITING, "Maximum")),
+                _latest(
+                    "Waiting for longer than they should",
+                    # The sweep knows the CA of those that were decided on, and of no others.
+                    [
+                        *by_ca(WAITING, "Maximum"),
+                        emitted(fleet, WAITING, ca=NO_CA).of_widget(stat="Maximum", label=NO_CA),
+                    ],
+                ),
                 _latest(
                     "In the queues, oldest in seconds",
                     [

@@ -57,7 +57,7 @@ class Sweeping(Construct):
             environment=registration.settings.to_environ(),
             statements=[*self._statements(registration, registry, enrollment), *crls.reading()],
             wildcards={
-                "*": "ListAttachedPolicies, ListCertificatesByCA and GetMetricStatistics know no resources",
+                "*": "lists of policies and certificates, and GetMetricStatistics, know no resources",
                 stack.format_arn(
                     service="iot", resource="cert/*"
                 ): "the ids of replaced certificates are their devices'",
@@ -113,7 +113,7 @@ class Sweeping(Construct):
             # None of these supports resources or conditions on them (service authorization reference).
             iam.PolicyStatement(
                 sid="ListCertificates",
-                actions=["iot:ListAttachedPolicies", "iot:ListCertificatesByCA"],
+                actions=["iot:ListAttachedPolicies", "iot:ListCertificates", "iot:ListCertificatesByCA"],
                 resources=["*"],
             ),
             iam.PolicyStatement(sid="SeeHowOldTheQueueIs", actions=["cloudwatch:GetMetricStatistics"], resources=["*"]),

@@ -30,6 +30,7 @@ class Adoption:
         self._iot = iot
         self._registry = registry
         self._seen: Record | None = None  # what `look` showed
+        self.is_without_ca = False  # once looked at: AWS names no CA, and none or several of the fleet's signed it
 
     def look(self) -> tuple[str, bool]:
         """The id of the certificate that would be taken with the thing, and whether there is anything to take.
@@ -44,6 +45,7 @@ class Adoption:
         if owner and owner.certificate_id != device.certificate_id:
             raise self._of_another()
         self._seen = self._registry.recall([device.certificate_id])[device.certificate_id]
+        self.is_without_ca = not (device.ca_certificate_id or self._seen.ca_certificate_id)
         is_recorded = self._seen.decision is not None or device.status is Status.PENDING_ACTIVATION
         return device.certificate_id, owner is None or not is_recorded
 
@@ -54,11 +56,13 @@ class Adoption:
         recorded something else of it, since `look`; Rejected when the certificate cannot be read.
         """
         from jitr.certificates import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
+        from jitr.issuers import as_recorded  # noqa: PLC0415 -- the same
         from jitr.replacement import owner_of  # noqa: PLC0415 -- the same
 
         device = self._attached()
         certificate = Certificate.from_pem(device.pem)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
+        device = as_recorded(device, record)
         seen = self._seen or record
         if record.verdict_number != seen.verdict_number:
             raise OvertakenByColleague(AnotherVerdict(device.certificate_id, record.verdict))

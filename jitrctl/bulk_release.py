@@ -20,6 +20,7 @@ from jitr.allowance import PART_OF_ORDERED
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.iot import AwsIot
+from jitr.journal import ACCOUNT
 from jitr.outcomes import may_be_released
 from jitr.pacing import Pacer
 from jitr.record import is_as_rejected
@@ -92,7 +93,7 @@ def find(stage: Stage, cas: Sequence[CaRegistration], wanted: Wanted) -> tuple[P
     )
     candidates = []
     for registration in cas:
-        if not stage.journal.last_pass(registration.ca.certificate_id).lists:
+        if not stage.journal.last_pass(ACCOUNT).lists:
             plan.unlisted.append(registration.ca.name)
         for record in _rejected(stage, registration.ca.certificate_id, wanted.since):
             decision = record.decision

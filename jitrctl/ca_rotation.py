@@ -7,11 +7,12 @@ certificate, as in any rotation; when no device depends on the old CA any more, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleet.choices import RegisteredBy
 from jitr.decisions import Outcome
+from jitr.errors import CertificateUnknown
 from jitr.registrations import Status
 from jitrctl import ca_registry
 from jitrctl.errors import Refused, Unusable
@@ -19,15 +20,17 @@ from jitrctl.stages import known_ca
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from fleet.model import Ca, Fleet
+    from jitr.certificate_pages import Page
     from jitr.record import Record
     from jitr.registrations import ListedCertificate
     from jitrctl.ca_plan import FoundCa
     from jitrctl.stages import Stage
 
 _BATCH = 100  # BatchGetItem's most
+_MOST_DESCRIBED = 250  # half a minute of the account's DescribeCertificate
 # A stack that lost the CA from its file would take its rule with it, and whoever knocks meanwhile would be lost.
 _LET_GO = (
     'the stack registers it: say registered_by = "jitrctl" in this account, deploy, so that the stack lets go of it, '
@@ -90,20 +93,74 @@ class Dependent:
         return f"{told}, followed by {short(self.followed_by)})" if self.followed_by else f"{told})"
 
 
-def dependents(stage: Stage, ca: Ca) -> Iterator[Dependent]:
+@dataclass(slots=True, kw_only=True)
+class Dependents:
+    """Who depends on a CA in a stage."""
+
+    found: list[Dependent] = field(default_factory=list)
+    unknown: int = 0  # live certificates of the account of which nothing says whose they are
+
+
+def dependents(stage: Stage, ca: Ca) -> Dependents:
     """The certificates under a registered CA that are ACTIVE, or pending and not refused; newest first.
+
+    First those that AWS lists under the CA; then, of all others of the account, those whose records name it, or, where
+    no record names a CA, that it has signed: of these at most so many are described.
 
     Raises Unavailable, botocore's errors.
     """
-    for page in stage.aws_iot.certificates_of(ca.certificate_id):
-        live = [one for one in page.certificates if one.status in (Status.ACTIVE, Status.PENDING_ACTIVATION)]
+    depending, listed, described = Dependents(), set[str](), 0
+    for some, records in _live(stage, stage.aws_iot.certificates_of(ca.certificate_id)):
+        listed.update(one.certificate_id for one in some)
+        depending.found += _not_refused(some, records)
+    for some, records in _live(stage, stage.aws_iot.certificates(), without=listed):
+        named = {one.certificate_id: _recorded_ca(records.get(one.certificate_id)) for one in some}
+        for one in some:
+            if named[one.certificate_id] is None and described < _MOST_DESCRIBED:
+                described += 1
+                named[one.certificate_id] = _signer(stage, one.certificate_id, ca)
+        depending.unknown += sum(name is None for name in named.values())
+        its_own = [one for one in some if named[one.certificate_id] == ca.certificate_id]
+        depending.found += _not_refused(its_own, records)
+    return depending
+
+
+def _live(
+    stage: Stage, pages: Iterator[Page], *, without: Collection[str] = ()
+) -> Iterator[tuple[list[ListedCertificate], dict[str, Record]]]:
+    """The live certificates of these pages with their records, so many at a time."""
+    for page in pages:
+        live = [
+            one
+            for one in page.certificates
+            if one.status in (Status.ACTIVE, Status.PENDING_ACTIVATION) and one.certificate_id not in without
+        ]
         for start in range(0, len(live), _BATCH):
             some = live[start : start + _BATCH]
-            records = _records(stage, some)
-            for one in some:
-                record = records.get(one.certificate_id)
-                if not _was_refused(one, record):
-                    yield _dependent(one, record)
+            yield some, _records(stage, some)
+
+
+def _not_refused(some: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[Dependent]:
+    for one in some:
+        record = records.get(one.certificate_id)
+        if not _was_refused(one, record):
+            yield _dependent(one, record)
+
+
+def _recorded_ca(record: Record | None) -> str | None:
+    return record.ca_certificate_id if record else None
+
+
+def _signer(stage: Stage, certificate_id: str, ca: Ca) -> str:
+    """The certificate id of the CA that AWS names, or that signed it; empty for one that is not the fleet's, or gone.
+
+    Of several CAs with the key it is this one, if it is among them: a device may depend on it.
+    """
+    try:
+        device = stage.aws_iot.describe(certificate_id)
+    except CertificateUnknown:
+        return ""
+    return ca.certificate_id if ca.certificate_id in device.possible_cas else device.ca_certificate_id or ""
 
 
 def _records(stage: Stage, listed: Sequence[ListedCertificate]) -> dict[str, Record]:
@@ -141,6 +198,7 @@ class Retirement:
     ca: Ca
     found: FoundCa | None
     dependents: tuple[Dependent, ...]
+    unknown: int = 0  # live certificates of which nothing says whose they are
     by_stack: bool = False  # the stage's stack registers it
 
     @property
@@ -176,7 +234,8 @@ def look(stage: Stage, ca: Ca) -> Retirement:
     """
     found = ca_registry.find(stage, ca)
     by_stack = any(one.ca.name == ca.name and one.registered_by is RegisteredBy.STACK for one in stage.account.cas)
-    return Retirement(ca=ca, found=found, dependents=tuple(dependents(stage, ca)) if found else (), by_stack=by_stack)
+    who = dependents(stage, ca) if found else Dependents()
+    return Retirement(ca=ca, found=found, dependents=tuple(who.found), unknown=who.unknown, by_stack=by_stack)
 
 
 def retire(stage: Stage, one: Retirement, *, delete: bool) -> None:
@@ -192,7 +251,7 @@ def retire(stage: Stage, one: Retirement, *, delete: bool) -> None:
         return
     if one.found.registers_automatically:
         ca_registry.set_auto_registration(stage, ca, on=False)
-        if late := tuple(dependents(stage, ca)):
+        if late := dependents(stage, ca).found:
             ca_registry.set_auto_registration(stage, ca, on=True)
             raise Refused(f"a device has come meanwhile, {late[0]}: {ca.name} was left as it is")
     if one.found.active:

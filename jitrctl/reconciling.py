@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.errors import CertificateUnknown
 from jitr.examining import Examiner
 from jitr.hook import Hook
+from jitr.issuers import as_recorded
 from jitr.provisioning import (
     OWNER_ATTRIBUTE,
     AddThingToThingGroup,
@@ -84,7 +85,8 @@ def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
         return None
     if device.status is not Status.ACTIVE:
         return None
-    verdict_number = stage.registry.recall([certificate_id])[certificate_id].verdict_number
+    record = stage.registry.recall([certificate_id])[certificate_id]
+    device, verdict_number = as_recorded(device, record), record.verdict_number
     identity, would_refuse = _identity(stage, device)
     found = _Found.of(stage, device, identity.thing_name)
     others = [name for name in found.things if name != identity.thing_name]

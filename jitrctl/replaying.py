@@ -16,6 +16,7 @@ from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
 from jitr.events import RegistrationEvent, published
 from jitr.examining import Examined, Examiner
 from jitr.hook import HOOK_CONFIG, Hook
+from jitr.issuers import as_recorded
 from jitr.provisioning import plan, plan_rejection
 from jitr.registrations import Status
 from jitr.replacement import refuse_twin, refuse_wrong_owner
@@ -119,7 +120,7 @@ class Replay:
         )
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
-        device = self._iot.describe(event.certificate_id)
+        device = as_recorded(self._iot.describe(event.certificate_id), record)
         if device.status is not Status.PENDING_ACTIVATION:
             return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
         try:

@@ -7,10 +7,13 @@ it was registered. What is not in the rules is left out: CRLs, enrollment entrie
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission import Identity, examine
+from jitr.certificate_pages import MOST_ON_PAGE
 from jitr.errors import Basis, CertificateUnknown, Reason, Rejected
 from jitr.iot import AwsIot
 from jitr.pacing import Pacer
@@ -20,17 +23,16 @@ from jitrctl.deployed_rules import NotReadable, read_deployed_rules
 from jitrctl.verifying import as_declared, nobody_revoked, without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from fleet.model import CaRegistration
+    from fleet.model import Ca, CaRegistration
     from jitr.registrations import DeviceRegistration
     from jitr.rules import Rules
     from jitrctl.stages import Stage
 
 # DescribeCertificate allows ten calls a second, which devices that come up at the time need most of.
 CALLS_PER_SECOND = 4.0
-_PAGE = 250  # ListCertificatesByCA's most
 ADMITTED = "admitted"
 
 
@@ -58,6 +60,7 @@ class Trial:
 
     looked_at: Counter[str]  # certificates, by CA
     changes: tuple[Change, ...]
+    unlisted: tuple[str, ...]  # CAs of which AWS lists none: those were looked for among all of the account
     unread: str | None  # why the deployed rules could not be read; then what is ACTIVE is taken as admitted
 
 
@@ -71,20 +74,50 @@ def try_rules(stage: Stage, cas: Sequence[CaRegistration], sample: int) -> Trial
         deployed = read_deployed_rules(stage)
     except NotReadable as error:
         unread = str(error)
-    iot = AwsIot(stage.iot, Pacer(1 / CALLS_PER_SECOND), clock=now)
+    iot = AwsIot(stage.iot, Pacer(1 / CALLS_PER_SECOND), clock=now, rules=stage.rules)
     looked_at: Counter[str] = Counter()
     changes = []
-    for registration in cas:
-        ca = registration.ca
-        for certificate_id in _sample(stage, ca.certificate_id, sample):
-            try:
-                device = replace(iot.describe(certificate_id), ca_certificate_id=ca.certificate_id)
-            except CertificateUnknown:
-                continue  # deleted since it was listed
+    unlisted = []
+    for ca, devices, is_listed in _devices(stage, iot, [one.ca for one in cas], sample):
+        unlisted += [ca.name] if devices and not is_listed else []
+        for device in devices:
             looked_at[ca.name] += 1
             if change := compare(device, ca.name, deployed, stage.rules):
                 changes.append(change)
-    return Trial(looked_at=looked_at, changes=tuple(changes), unread=unread)
+    return Trial(looked_at=looked_at, changes=tuple(changes), unread=unread, unlisted=tuple(unlisted))
+
+
+def _devices(
+    stage: Stage, iot: AwsIot, cas: Sequence[Ca], sample: int
+) -> Iterator[tuple[Ca, list[DeviceRegistration], bool]]:
+    """A sample of each CA's devices, and whether AWS lists them under it; else they are of a sample of the account."""
+    listed = [
+        _sample(partial(stage.iot.list_certificates_by_ca, caCertificateId=ca.certificate_id), sample) for ca in cas
+    ]
+    known = {one for chosen in listed for one in chosen}
+    others: list[DeviceRegistration] | None = None
+    for ca, chosen in zip(cas, listed, strict=True):
+        if chosen:
+            yield ca, _under(ca, _described(iot, chosen)), True
+            continue
+        if others is None:
+            of_account = _sample(stage.iot.list_certificates, sample)
+            others = _described(iot, [one for one in of_account if one not in known])
+        signed = [one for one in others if ca.certificate_id in (one.ca_certificate_id, *one.possible_cas)]
+        yield ca, _under(ca, signed), False
+
+
+def _under(ca: Ca, devices: Iterable[DeviceRegistration]) -> list[DeviceRegistration]:
+    return [replace(one, ca_certificate_id=ca.certificate_id) for one in devices]
+
+
+def _described(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegistration]:
+    """These certificates, but for those that were deleted since they were listed."""
+    found = []
+    for one in certificate_ids:
+        with suppress(CertificateUnknown):
+            found.append(iot.describe(one))
+    return found
 
 
 def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: Rules) -> Change | None:
@@ -150,27 +183,25 @@ def _differing(before: Identity, after: Identity) -> str:
     return "; ".join(f"{name} {new} instead of {old}" for name, (old, new) in parts.items() if old != new)
 
 
-def _sample(stage: Stage, ca_certificate_id: str, most: int) -> list[str]:
-    """The ids of the newest certificates of a CA and of its oldest, half of each; all, if there are no more."""
-    newest = list(_listed(stage, ca_certificate_id, most, ascending=False))
+def _sample(list_page: Callable[..., Any], most: int) -> list[str]:
+    """The ids of the newest certificates of a list and of its oldest, half of each; all, if there are no more."""
+    newest = list(_listed(list_page, most, ascending=False))
     if len(newest) < most:
         return newest
     chosen = dict.fromkeys(newest[: most - most // 2])
-    for one in _listed(stage, ca_certificate_id, most, ascending=True):
+    for one in _listed(list_page, most, ascending=True):
         if len(chosen) == most:
             break
         chosen.setdefault(one)
     return list(chosen)
 
 
-def _listed(stage: Stage, ca_certificate_id: str, most: int, *, ascending: bool) -> Iterator[str]:
+def _listed(list_page: Callable[..., Any], most: int, *, ascending: bool) -> Iterator[str]:
     marker: dict[str, str] = {}
     left = most
     while left > 0:
-        answer = stage.iot.list_certificates_by_ca(
-            caCertificateId=ca_certificate_id, pageSize=min(left, _PAGE), ascendingOrder=ascending, **marker
-        )
-        for one in answer["certificates"]:
+        answer = list_page(pageSize=min(left, MOST_ON_PAGE), ascendingOrder=ascending, **marker)
+        for one in answer["certificates"][:left]:
             yield str(one["certificateId"])
         left -= len(answer["certificates"])
         if "nextMarker" not in answer:

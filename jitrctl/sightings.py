@@ -14,6 +14,7 @@ from jitr.admission import thing_name_of
 from jitr.certificates import Certificate
 from jitr.edge import calling
 from jitr.errors import Rejected
+from jitr.issuers import as_recorded, find_issuer
 from jitr.registrations import DeviceRegistration, Status
 from jitrctl.errors import Refused
 from jitrctl.holding import held_as
@@ -105,7 +106,7 @@ class View:
         owners = {thing: stage.registry.owner(thing) for thing in known.things}
         return cls(
             sightings={
-                one: Sighting(certificate_id=one, registered=_registered(stage, one), record=records[one])
+                one: Sighting(certificate_id=one, registered=_registered(stage, one, records[one]), record=records[one])
                 for one in sorted(known.certificates)
             },
             owners={thing: owner for thing, owner in owners.items() if owner},
@@ -224,7 +225,7 @@ def attached(stage: Stage, thing: str) -> set[str]:
     return {arn.rpartition("/")[2] for arn in arns if ":cert/" in arn}
 
 
-def _registered(stage: Stage, certificate_id: str) -> Registered | None:
+def _registered(stage: Stage, certificate_id: str, record: Record) -> Registered | None:
     try:
         with calling("DescribeCertificate"):
             described = stage.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
@@ -238,6 +239,7 @@ def _registered(stage: Stage, certificate_id: str) -> Registered | None:
         ca_certificate_id=described.get("caCertificateId"),
         created_at=described["creationDate"],
     )
+    device = as_recorded(find_issuer(device, stage.rules), record)
     policies = _all(stage.iot.list_attached_policies, "policies", "nextMarker", "marker", target=device.arn)
     return Registered(
         device=device,

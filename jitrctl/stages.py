@@ -74,7 +74,7 @@ class Stage:
     @kept
     def aws_iot(self) -> AwsIot:
         """AWS IoT in jitr's own words; unpaced, since a person's calls are few."""
-        return AwsIot(self.iot, Pacer(0), clock=now)
+        return AwsIot(self.iot, Pacer(0), clock=now, rules=self.rules)
 
     @kept
     def lambda_(self) -> Any:

@@ -26,8 +26,14 @@ class Authority:
 
     @classmethod
     def new(cls, name: str) -> Self:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = _name(name)
+        return cls._of(_name(name), ec.generate_private_key(ec.SECP256R1()))
+
+    def renewed(self) -> Self:
+        """The CA with another certificate: the same name and key."""
+        return self._of(self.certificate.subject, self.key)
+
+    @classmethod
+    def _of(cls, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> Self:
         builder = _builder(subject, subject, key.public_key(), START - _YEARS, START + _YEARS)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         return cls(certificate=builder.sign(key, hashes.SHA256()), key=key)

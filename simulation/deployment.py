@@ -178,7 +178,7 @@ class Deployment:
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), turns, clock=clock.now),
+            iot=AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules),
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
@@ -232,7 +232,7 @@ class Deployment:
         dynamodb = client("dynamodb")
         return Sweep(
             rules=self.rules,
-            iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now),
+            iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now, rules=self.rules),
             registry=Registry(dynamodb, self.settings.registry_table),
             outcomes=Outcomes(dynamodb, self.settings.registry_table),
             withdrawals=Withdrawals(dynamodb, self.settings.registry_table),

@@ -22,8 +22,17 @@ class Undocumented:
     detach_seconds: float = 5.0
     # "Within a few minutes" a session ends whose certificate left ACTIVE (aws-facts §2).
     session_seconds: float = 180.0
+    # Whether DescribeCertificate names the CA of a certificate that is in SNI_ONLY mode, and ListCertificatesByCA lists
+    # it: AWS documents that such a one "is registered without an issuer CA" (aws-facts §4). The default is the likely
+    # case; the failure matrix and the explored schedules run with both.
+    names_sni_only_cas: bool = True
+    lists_sni_only_by_ca: bool = True
     # Whether a message that Lambda stops as part of a loop takes the batch that it came in with it (aws-facts §9).
     loop_stops_whole_batch: bool = True
+
+    def unname_cas(self) -> None:
+        """From now on AWS says of no certificate in SNI_ONLY mode whose it is."""
+        self.names_sni_only_cas = self.lists_sni_only_by_ca = False
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ says, the rules and the time come in, an Identity or a Reason comes out, and not
 
 The checks, in order (a CA's rules set each to enforce, observe or off, by its name):
 
-    0  the CA that AWS names is one of this account's (it brings the rules; never off)
+    0  the CA that AWS names, or that signed it where AWS names none (issuers.py), is one of this account's (it brings
+       the rules; never off)
     1  identity   the PEM holds one readable certificate, and the certificate id is the SHA-256 of its DER
     2  issuance   the registered CA is the fleet's, is a CA, within its validity, ACTIVE, in the declared mode;
                   names chain and its key signed the certificate (X.509 v1 included)
@@ -167,9 +168,7 @@ def examine(
     # (0) The CA brings the rules; without it there is nothing to judge by.
     ca_rules = _rules_of(device, rules)
     if ca_rules is None:
-        named = device.ca_certificate_id or "none"
-        refusal = Rejected(Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {named} for this account")
-        return _nothing_to_examine((), "ca", refusal)
+        return _nothing_to_examine((), "ca", _without_rules(device, rules))
     known = Finding(check="ca", verdict=Verdict.PASS)
 
     # (1, first half) Of a certificate that cannot be read nothing can be said, but what an entry says of its id.
@@ -229,6 +228,32 @@ def twin_id_of(device: DeviceRegistration, rules: Rules) -> str | None:
 
 def _rules_of(device: DeviceRegistration, rules: Rules) -> CaRules | None:
     return rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+
+
+def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
+    """Why no rules apply to a certificate."""
+    if device.possible_cas:
+        names = " and ".join(ca.name for ca in rules.cas if ca.certificate_id in device.possible_cas)
+        return Rejected(
+            Reason.CA_AMBIGUOUS,
+            f"AWS IoT names no CA, and CAs {names} have the key that signed it; its authority key identifier does not "
+            "say which by issuer and serial number",
+        )
+    if device.ca_certificate_id is None:
+        why = ""
+        try:
+            read_certificate(device.pem)
+        except Rejected as refusal:
+            if refusal.reason is Reason.UNREADABLE:
+                return refusal
+            why = f": {refusal.detail}"
+        return Rejected(
+            Reason.CA_UNKNOWN,
+            f"AWS IoT names no CA, and none of fleet.toml for this account is known to have signed it{why}",
+        )
+    return Rejected(
+        Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {device.ca_certificate_id} for this account"
+    )
 
 
 def _finding(name: str, check: Check, application: Application) -> Finding:

@@ -70,6 +70,11 @@ class Reason(Enum):
 
     # The CA.
     CA_UNKNOWN = Kind.CURABLE, Basis.RULES, "The issuing CA is not one of this account's in fleet.toml."
+    CA_AMBIGUOUS = (
+        Kind.CURABLE,
+        Basis.RULES,
+        "AWS IoT names no issuing CA, and several CAs of this account have the key that signed the certificate.",
+    )
     CA_DIFFERS = Kind.CURABLE, Basis.RULES, "The registered CA certificate is not the one in fleet.toml."
     CA_INACTIVE = Kind.CURABLE, Basis.OTHERS, "The CA is not ACTIVE in this account."
     CA_WRONG_MODE = (

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from jitr.edge import attempts_of, calling, try_once
-from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, StaleMarker
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
 from jitr.pacing import Pace
 from jitr.provisioning import (
     OWNER_ATTRIBUTE,
@@ -29,12 +29,15 @@ from jitr.provisioning import (
     SetStatus,
     UpdateThing,
 )
-from jitr.registrations import CaRegistration, DeviceRegistration, ListedCertificate, Status
+from jitr.registrations import CaRegistration, DeviceRegistration, Status
+from jitr.rules import Rules
 from jitr.value import value
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
     from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
+
+    from jitr.certificate_pages import Page
 
 # The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-E72BB356, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9, L-C481616A);
 # the rest allow 100.
@@ -48,6 +51,7 @@ _PACED = frozenset(
         "ListThingPrincipals",
         "ListAttachedPolicies",
         "ListPrincipalThings",
+        "ListCertificates",
         "ListCertificatesByCA",
     }
 )
@@ -56,15 +60,6 @@ _PACED = frozenset(
 _SCARCE = frozenset({"DescribeCertificate", "UpdateCertificate"})
 
 _CA_CACHE = timedelta(seconds=60)
-_PAGE = 250  # the most
-
-
-@value
-class Page:
-    """One page of a CA's certificates, and the marker of the next, if there is one."""
-
-    certificates: tuple[ListedCertificate, ...]
-    next_marker: str | None
 
 
 @value
@@ -85,17 +80,21 @@ class _Mine(threading.local):
 class AwsIot:
     """AWS IoT in one account and Region; safe for threads."""
 
-    def __init__(self, client: "IoTClient", pacer: Pace, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, client: "IoTClient", pacer: Pace, *, clock: Callable[[], datetime], rules: Rules | None = None
+    ) -> None:
+        """`rules` hold the CAs among which the issuer of a certificate is found, where AWS names none."""
         self._client = client
         self._pacer = pacer
         self._clock = clock
+        self._rules = rules
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
         self._asked_for: set[str] = set()  # CAs that a thread is asking for
         self._mine = _Mine()
         try_once(client, "UpdateCertificate")
 
     def describe(self, certificate_id: str) -> DeviceRegistration:
-        """A device certificate as it is registered now.
+        """A device certificate as it is registered now; its CA is found here, where AWS names none (issuers.py).
 
         Raises CertificateUnknown, Unavailable.
         """
@@ -106,7 +105,7 @@ class AwsIot:
             except self._client.exceptions.ResourceNotFoundException as error:
                 raise CertificateUnknown(certificate_id) from error
         description = answer["certificateDescription"]
-        return DeviceRegistration(
+        device = DeviceRegistration(
             certificate_id=description["certificateId"],
             arn=description["certificateArn"],
             status=Status(description["status"]),
@@ -115,6 +114,11 @@ class AwsIot:
             created_at=description["creationDate"],
             modified_at=description.get("lastModifiedDate"),
         )
+        if device.ca_certificate_id is not None or self._rules is None:
+            return device
+        from jitr.issuers import find_issuer  # noqa: PLC0415 -- not needed where AWS names the CA
+
+        return find_issuer(device, self._rules)
 
     def describe_ca(self, certificate_id: str) -> CaRegistration | None:
         """A CA as it was registered at most 60 seconds ago; None when AWS does not know it.
@@ -334,38 +338,35 @@ class AwsIot:
             except self._client.exceptions.CertificateStateException as error:
                 raise Overtaken(f"UpdateCertificate to {status} is refused in the certificate's state") from error
 
-    def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> Iterator[Page]:
-        """The certificates that a CA issued, newest first, page by page from a marker on; one call for each page.
+    def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> "Iterator[Page]":
+        """The certificates that AWS lists as issued by a CA, newest first, page by page from a marker on.
+
+        One call for each page. AWS may list none that are in SNI_ONLY mode.
 
         Raises StaleMarker, Unavailable.
         """
-        while True:
+        from jitr.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
+
+        def list_page(**more: Any) -> Any:
             with self._calling("ListCertificatesByCA"):
-                try:
-                    answer = self._client.list_certificates_by_ca(
-                        caCertificateId=ca_certificate_id,
-                        pageSize=_PAGE,
-                        ascendingOrder=False,
-                        **({"marker": marker} if marker else {}),
-                    )
-                except self._client.exceptions.InvalidRequestException as error:
-                    if marker is None:
-                        raise
-                    raise StaleMarker(f"ListCertificatesByCA refuses its marker: {error}") from error
-            marker = answer.get("nextMarker")
-            yield Page(
-                certificates=tuple(
-                    ListedCertificate(
-                        certificate_id=one["certificateId"],
-                        status=Status(one["status"]),
-                        created_at=one["creationDate"],
-                    )
-                    for one in answer["certificates"]
-                ),
-                next_marker=marker,
-            )
-            if not marker:
-                return
+                return self._client.list_certificates_by_ca(
+                    caCertificateId=ca_certificate_id, pageSize=MOST_ON_PAGE, ascendingOrder=False, **more
+                )
+
+        return pages(list_page, marker)
+
+    def certificates(self, marker: str | None = None) -> "Iterator[Page]":
+        """All certificates of the account, those of other CAs too, likewise.
+
+        Raises StaleMarker, Unavailable.
+        """
+        from jitr.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
+
+        def list_page(**more: Any) -> Any:
+            with self._calling("ListCertificates"):
+                return self._client.list_certificates(pageSize=MOST_ON_PAGE, ascendingOrder=False, **more)
+
+        return pages(list_page, marker)
 
     @contextmanager
     def _calling(self, operation: str) -> Iterator[None]:

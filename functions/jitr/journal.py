@@ -1,7 +1,8 @@
 """The sweep's own notes in the registry table: who sweeps, how far it got, what it counted, under which rules.
 
 lease#sweep               one sweep at a time: who, and until when
-sweep#<caCertificateId>   where the look back goes on, the full pass, and its counts
+sweep#<caCertificateId>   the full pass over a CA's list, and its counts
+sweep#account             where the look back goes on; the full pass over the account's list, and its counts
 sweep#rules               the rules under which held devices were last looked at, and how far the walk over them got
 sweep#enrollment          the version of the enrollment list with which held devices were last compared
 sweep#crls                the versions of the CRLs with which held devices were last compared
@@ -21,6 +22,7 @@ from jitr.value import value
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+ACCOUNT = "account"  # in place of a CA's certificate id: the list of all certificates
 _LEASE = "lease#sweep"
 _RULES = "sweep#rules"
 _ENROLLMENT = "sweep#enrollment"
@@ -29,12 +31,13 @@ _CRLS = "sweep#crls"
 
 @value
 class Pass:
-    """A pass over every certificate of a CA: going on from `marker` unless it is finished."""
+    """A pass over every certificate of a list, a CA's or the account's: going on from `marker` unless finished."""
 
     began_at: datetime | None = None
     finished_at: datetime | None = None
     marker: str | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)  # status → certificates
+    # Status → certificates; of the account's list `counted_of` a CA that a record names.
+    counts: Mapping[str, int] = field(default_factory=dict)
     owes: bool = False  # certificates were found that could not be sent, since the queue was behind
     lists: bool = False  # it saw to it that every record is in the outcomes' index (outcome_index.py)
 
@@ -96,23 +99,23 @@ class Journal:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
-    def look_back_marker(self, ca_certificate_id: str) -> str | None:
-        """Where an interrupted look back goes on, ListCertificatesByCA's marker."""
-        return self._read(_ca(ca_certificate_id)).get("look_back_marker")
+    def look_back_marker(self, listed: str) -> str | None:
+        """Where an interrupted look back goes on, the list's marker."""
+        return self._read(_of(listed)).get("look_back_marker")
 
-    def keep_look_back_marker(self, ca_certificate_id: str, marker: str | None) -> None:
-        self._write(_ca(ca_certificate_id), {"look_back_marker": marker})
+    def keep_look_back_marker(self, listed: str, marker: str | None) -> None:
+        self._write(_of(listed), {"look_back_marker": marker})
 
-    def full_pass(self, ca_certificate_id: str) -> Pass:
-        """The full pass that is going on, or the last finished one."""
-        item = self._read(_ca(ca_certificate_id))
+    def full_pass(self, listed: str) -> Pass:
+        """The full pass that is going on, or the last finished one; over the list of a CA, or of the ACCOUNT."""
+        item = self._read(_of(listed))
         return _to_pass(item.get("full_pass") or item.get("last_pass") or {})
 
-    def last_pass(self, ca_certificate_id: str) -> Pass:
+    def last_pass(self, listed: str) -> Pass:
         """The last finished full pass, with its counts; empty when there was none yet."""
-        return _to_pass(self._read(_ca(ca_certificate_id)).get("last_pass") or {})
+        return _to_pass(self._read(_of(listed)).get("last_pass") or {})
 
-    def keep_pass(self, ca_certificate_id: str, going: Pass) -> None:
+    def keep_pass(self, listed: str, going: Pass) -> None:
         fields = {
             "began_at": milliseconds(going.began_at) if going.began_at else None,
             "finished_at": milliseconds(going.finished_at) if going.finished_at else None,
@@ -122,9 +125,9 @@ class Journal:
             "lists": going.lists,
         }
         if going.finished_at:
-            self._write(_ca(ca_certificate_id), {"full_pass": None, "last_pass": fields})
+            self._write(_of(listed), {"full_pass": None, "last_pass": fields})
         else:
-            self._write(_ca(ca_certificate_id), {"full_pass": fields})
+            self._write(_of(listed), {"full_pass": fields})
 
     def rules_digest(self) -> str | None:
         return self._read(_RULES).get("digest")
@@ -196,5 +199,10 @@ def _to_walk(fields: Mapping[str, Any]) -> Walk | None:
     )
 
 
-def _ca(certificate_id: str) -> str:
-    return f"sweep#{certificate_id}"
+def counted_of(ca_certificate_id: str, status: str) -> str:
+    """The key of a count of the account's list: certificates in a status whose records name the CA."""
+    return f"{ca_certificate_id} {status}"
+
+
+def _of(listed: str) -> str:
+    return f"sweep#{listed}"

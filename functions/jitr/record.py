@@ -56,9 +56,20 @@ class Record:
     entries_changed: bool = False  # its enrollment entries say something else than when it was held; never stored
 
     @property
+    def ca_certificate_id(self) -> str | None:
+        """The CA, or other source, under which jitr decided on the certificate, or began to; None if it knew none."""
+        known = self.decision or self.intent
+        return known.ca_certificate_id if known else None
+
+    @property
     def decided_at(self) -> datetime | None:
         """When the last decision was made, which a new one follows."""
         return self.decision.decided_at if self.decision else self.unread_at
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything was decided or begun on the certificate, or ordered, also by a later version."""
+        return self.decided_at is not None or self.begun_at is not None or self.verdict is not None
 
     @property
     def begun_at(self) -> datetime | None:

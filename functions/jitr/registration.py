@@ -150,6 +150,10 @@ class Registration:
             return Outcome.DUPLICATE, None
         # Step 2
         device = self._iot.describe(event.certificate_id)
+        if not device.is_ca_named:
+            from jitr.issuers import as_recorded  # noqa: PLC0415 -- not needed where AWS names the CA
+
+            device = as_recorded(device, record)
         self._compare(event, device)
         is_released = record.releases(device)
         if device.status is not Status.PENDING_ACTIVATION and not is_released:
@@ -235,6 +239,8 @@ class Registration:
         """Report an event that says something else than AWS; the certificate decides."""
         said = {"account": event.account_id, "ca_certificate_id": event.ca_certificate_id}
         is_ = {"account": self._settings.account_id, "ca_certificate_id": device.ca_certificate_id}
+        if event.ca_certificate_id in device.possible_cas:
+            del said["ca_certificate_id"]  # which of these it is, nobody knows: that contradicts nothing
         differing = {name: said[name] for name in said if said[name] is not None and said[name] != is_[name]}
         if differing:
             self._announcer.warn(

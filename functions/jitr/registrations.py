@@ -28,14 +28,17 @@ class DeviceRegistration:
     arn: str
     status: Status
     pem: str
-    ca_certificate_id: str | None  # none for a certificate that was registered without a CA
+    # The issuing CA: named by AWS, else found by name and signature (issuers.py); None where neither is possible.
+    ca_certificate_id: str | None
     created_at: datetime  # names this registration: a certificate that is deleted and comes back has another
     modified_at: datetime | None = None  # when its status was last set, by whomever (lastModifiedDate)
+    is_ca_named: bool = True  # by AWS; False: `ca_certificate_id` was found here, or by the certificate's record
+    possible_cas: tuple[str, ...] = ()  # ids of the CAs of one name and key, where AWS names none of them
 
 
 @value
 class ListedCertificate:
-    """A device certificate as a list shows it (ListCertificatesByCA); enough for the sweep, without a describe."""
+    """A device certificate as a list shows it (ListCertificates, ListCertificatesByCA), without its CA."""
 
     certificate_id: str
     status: Status

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot import AwsIot
+from jitr.issuers import as_recorded
 from jitr.provisioning import SetStatus, plan_retirement
 from jitr.record import Record
 from jitr.registrations import DeviceRegistration, Status
@@ -70,7 +71,7 @@ class Retirement:
         if self._is_broken(follower, thing_name, now):
             self._registry.postpone_retirement(certificate_id, now + _WHILE_BROKEN)
             return False
-        device = self._described(certificate_id)
+        device = self._described(certificate_id, record)
         if device is None or _is_another_matter(decision, device):
             # It was deleted, and is new if it has come back; or somebody has activated it again.
             self._registry.end_retirement(certificate_id, now)
@@ -150,9 +151,10 @@ class Retirement:
             ca=ca.name if ca else None,
         )
 
-    def _described(self, certificate_id: str) -> DeviceRegistration | None:
+    def _described(self, certificate_id: str, record: Record | None = None) -> DeviceRegistration | None:
         try:
-            return self._iot.describe(certificate_id)
+            device = self._iot.describe(certificate_id)
+            return as_recorded(device, record) if record else device
         except CertificateUnknown:
             return None
 

@@ -30,6 +30,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "DescribeThing": ("thingName",),
         "DetachPolicy": ("policyName", "target"),
         "DetachThingPrincipal": ("principal", "thingName"),
+        "ListCertificates": ("ascendingOrder", "pageSize"),
         "ListCertificatesByCA": ("ascendingOrder", "caCertificateId", "pageSize"),
         "UpdateCertificate": ("certificateId", "newStatus"),
         "UpdateThing": ("attributePayload", "thingName", "thingTypeName"),

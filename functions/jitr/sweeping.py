@@ -1,15 +1,19 @@
 """The sweep: what the events did not bring about, on a schedule.
 
     1 look back     PENDING_ACTIVATION certificates, newest first down to the horizon: those that wait
-                    without a decision are sent to the queue again
+                    without a decision are sent to the queue again: look_back.py
     2 look again    rejections that an operator takes back; held, released and approved devices whose time has come, and
                     what an attempt left unfinished, found by index; all of them when the rules have changed; those
-                    whose enrollment entries have changed, when the list has: looks.py
+                    whose enrollment entries or CRLs have changed: looks.py
     - brakes        those that other rules end, and which are engaged: brake_end.py
     3 withdraw      what attempts left behind and no run took back, found by index (withdrawal_repair.py)
     4 retire        certificates that another one followed, once the overlap is over and the other one is ACTIVE
-    5 count         once a day, every certificate of every CA, resumed across sweeps: counting.py; it also sends those
-                    older than the horizon that wait without a decision, and records what others revoked or deactivated
+    5 count         once a day, every certificate that AWS lists by CA, resumed across sweeps: counting.py
+    6 full pass     once a day, every certificate of the account, resumed likewise: sends those older than the horizon
+                    that wait without a decision, records what others revoked or deactivated: full_pass.py
+
+Nothing rests on AWS saying whose a certificate is: the look back and the full pass go through all certificates of the
+account, a call for each 250. Only (5) takes what AWS lists by CA, which may be none that is in SNI_ONLY mode.
 
 Each sweep also tells how many certificates wait, and for how long each CA's own certificate is still valid.
 
@@ -33,19 +37,18 @@ from jitr.claims import Due
 from jitr.counting import Count
 from jitr.crls import Crls
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import NotPermitted, StaleMarker, Unavailable
-from jitr.forgotten import is_undecided, was_sent_recently
+from jitr.errors import NotPermitted, Unavailable
+from jitr.full_pass import FullPass
 from jitr.iot import AwsIot
 from jitr.journal import Journal
+from jitr.look_back import LookBack
 from jitr.looks import Looks
 from jitr.messages import MOST_IN_BATCH, Forgotten, SweepQueue
 from jitr.outcomes import Outcomes
-from jitr.record import Record
-from jitr.registrations import ListedCertificate, Status
 from jitr.registry import Registry
 from jitr.retiring import Retirement
 from jitr.rules import CaRules, Rules
-from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, WAITING, Announcer
+from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, Announcer
 from jitr.value import value
 from jitr.withdrawal_repair import WithdrawalRepair
 from jitr.withdrawals import Withdrawals
@@ -63,13 +66,13 @@ _PART_OF_HELD, _PART_OF_FORGOTTEN = 1, 1 / 2
 class Swept:
     """What one sweep did."""
 
-    looked_at: int = 0  # certificates listed
+    looked_at: int = 0  # certificates listed since the horizon
     sent: int = 0
     retired: int = 0
     disagreements: int = 0  # ACTIVE certificates against which a verdict or an entry stands
     queue_is_behind: bool = False  # nothing was sent
     more_is_due: bool = False  # than one sweep sends
-    unfinished: list[str] = field(default_factory=list)  # CAs whose list the next sweep goes on with
+    unfinished: list[str] = field(default_factory=list)  # parts, and CAs whose list, the next sweep goes on with
     failed: list[str] = field(default_factory=list)  # parts that ended in an error; the log says which
 
 
@@ -114,7 +117,17 @@ class Sweep:
         self._announcer = announcer
         self._clock = clock
         self._activations_per_second = activations_per_second
+        self._look_back = LookBack(rules=rules, iot=iot, registry=registry, journal=journal, announcer=announcer)
         self._count = Count(
+            iot=iot,
+            registry=registry,
+            journal=journal,
+            announcer=announcer,
+            clock=clock,
+            rules_digest=self._rules_digest,
+        )
+        self._full_pass = FullPass(
+            rules=rules,
             iot=iot,
             registry=registry,
             outcomes=outcomes,
@@ -122,8 +135,6 @@ class Sweep:
             journal=journal,
             announcer=announcer,
             clock=clock,
-            horizon=timedelta(seconds=rules.horizon),
-            rules_digest=self._rules_digest,
         )
         self._repair = WithdrawalRepair(
             rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
@@ -152,9 +163,13 @@ class Sweep:
         allowance = self._allowance(_PART_OF_FORGOTTEN)
         if not swept.queue_is_behind:
             self._look_again(run)
-            for ca in self._rules.cas:
-                with self._part(f"look back, {ca.name}", run):
-                    self._look_back(ca, run, allowance)
+            with self._part("look back", run):
+                back = self._look_back.go_back(
+                    now, time_is_left=time_is_left, send=lambda some: self._send(some, run, allowance)
+                )
+                swept.looked_at = back.looked_at
+                swept.more_is_due |= not back.all_sent
+                swept.unfinished += [] if back.is_finished else ["look back"]
         with self._part("brakes", run):
             known = read_brakes(self._brakes, self._rules)
             for ca in self._rules.cas:
@@ -166,14 +181,16 @@ class Sweep:
         for ca in self._rules.cas:
             with self._part(f"count, {ca.name}", run):
                 self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
-                counted = self._count.go_on(
-                    ca,
-                    now,
-                    time_is_left=time_is_left,
-                    send=None if swept.queue_is_behind else lambda some: self._send(some, run, allowance),
-                )
-                swept.disagreements += counted.disagreements
-                swept.unfinished += [] if counted.is_finished else [ca.name]
+                is_finished = self._count.go_on(ca, now, time_is_left=time_is_left)
+                swept.unfinished += [] if is_finished else [ca.name]
+        with self._part("full pass", run):
+            passed = self._full_pass.go_on(
+                now,
+                time_is_left=time_is_left,
+                send=None if swept.queue_is_behind else lambda some: self._send(some, run, allowance),
+            )
+            swept.disagreements += passed.disagreements
+            swept.unfinished += [] if passed.is_finished else ["full pass"]
         return swept
 
     @contextmanager
@@ -194,60 +211,6 @@ class Sweep:
         return Allowance.of(
             part * self._activations_per_second, every=self._rules.every, pending_after=self._rules.pending_after
         )
-
-    def _look_back(self, ca: CaRules, run: _Run, allowance: Allowance) -> None:
-        marker = self._journal.look_back_marker(ca.certificate_id)
-        try:
-            self._look_back_from(marker, ca, run, allowance)
-        except StaleMarker:
-            self._journal.keep_look_back_marker(ca.certificate_id, None)
-            raise
-
-    def _look_back_from(self, marker: str | None, ca: CaRules, run: _Run, allowance: Allowance) -> None:
-        horizon = run.now - timedelta(seconds=self._rules.horizon)
-        waiting_since = run.now - timedelta(seconds=self._rules.pending_after)
-        waiting_in_all = 0
-        for page in self._iot.certificates_of(ca.certificate_id, marker):
-            recent = [one for one in page.certificates if one.created_at >= horizon]
-            waiting = [
-                one for one in recent if one.status is Status.PENDING_ACTIVATION and one.created_at < waiting_since
-            ]
-            waiting_in_all += len(waiting)
-            run.swept.looked_at += len(recent)
-            all_sent = self._send_forgotten(ca, waiting, run, allowance)
-            run.swept.more_is_due |= not all_sent
-            if len(recent) < len(page.certificates) or not all_sent:
-                break
-            if page.next_marker and not run.time_is_left():
-                self._journal.keep_look_back_marker(ca.certificate_id, page.next_marker)
-                run.swept.unfinished.append(ca.name)
-                return
-        if marker:
-            self._journal.keep_look_back_marker(ca.certificate_id, None)
-        else:  # a later part of the list would be told as the whole; when not all can be sent, it is at least so many
-            self._announcer.count(WAITING, waiting_in_all, ca=ca.name)
-
-    def _send_forgotten(self, ca: CaRules, waiting: list[ListedCertificate], run: _Run, allowance: Allowance) -> bool:
-        """Send those of a page that are forgotten; whether all of them could be sent."""
-        for start in range(0, len(waiting), 100):  # BatchGetItem's most
-            some = waiting[start : start + 100]
-            records = self._registry.recall(one.certificate_id for one in some)
-            forgotten = [
-                Forgotten(
-                    certificate_id=one.certificate_id,
-                    ca_certificate_id=ca.certificate_id,
-                    registered_at=one.created_at,
-                )
-                for one in some
-                if self._is_forgotten(one, records[one.certificate_id], run.now)
-            ]
-            if not self._send(forgotten, run, allowance):
-                return False
-        return True
-
-    def _is_forgotten(self, listed: ListedCertificate, record: Record, now: datetime) -> bool:
-        # What is decided is not forgotten; held devices are found by their index.
-        return is_undecided(record, listed.created_at) and not was_sent_recently(record, now)
 
     def _look_again(self, run: _Run) -> None:
         held = self._allowance(_PART_OF_HELD)

@@ -22,6 +22,7 @@ from jitr.claims import STALE_INTENT, is_being_decided
 from jitr.errors import CertificateUnknown, JitrError, Overtaken, Rejected
 from jitr.forgotten import SENT_RECENTLY, is_undecided, is_unfinished, was_sent_recently
 from jitr.iot import AwsIot
+from jitr.issuers import as_recorded
 from jitr.messages import Forgotten
 from jitr.owners import Return
 from jitr.provisioning import OWNER_ATTRIBUTE, AttachPolicy, AttachThingPrincipal, DetachThingPrincipal, plan_withdrawal
@@ -69,7 +70,7 @@ class WithdrawalRepair:
             self._withdrawals.postpone(mark, now + STALE_INTENT)
             return None
         try:
-            device = self._described(mark.certificate_id)
+            device = self._described(mark.certificate_id, record)
             if device and device.status is not Status.ACTIVE and _is_undone(record, device):
                 self._withdrawals.postpone(mark, now + SENT_RECENTLY)
                 return None if was_sent_recently(record, now) else _message(device)
@@ -200,9 +201,9 @@ class WithdrawalRepair:
             why=str(refusal),
         )
 
-    def _described(self, certificate_id: str) -> DeviceRegistration | None:
+    def _described(self, certificate_id: str, record: Record) -> DeviceRegistration | None:
         try:
-            return self._iot.describe(certificate_id)
+            return as_recorded(self._iot.describe(certificate_id), record)
         except CertificateUnknown:
             return None
 

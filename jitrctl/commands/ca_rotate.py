@@ -125,6 +125,12 @@ def retire_ca(
     endings = {done.stage: done.value for done in seen.done}
     if any(one.obstacle for one in endings.values()):
         _refuse(scope, seen)
+    for stage, one in endings.items():
+        if one.unknown and not scope.as_json:
+            print_error(
+                f"{stage}: {one.unknown} live certificates are listed under no CA, and no record names theirs: whether "
+                f"they are {ca}'s cannot be known here"
+            )
     plans = {stage: one.steps(delete=delete) for stage, one in endings.items()}
     to_do = [f"{stage}  {ca}: {'; '.join(steps)}" for stage, steps in plans.items() if steps]
     if to_do:

@@ -135,6 +135,7 @@ def count_document(counted: Count | None) -> dict[str, Any] | None:
     return {
         "counted_at": counted.counted_at.isoformat() if counted.counted_at else _NOW,
         "counts": dict(counted.by_status),
+        "unlisted": counted.unlisted,
     }
 
 
@@ -163,7 +164,15 @@ def counted_when(devices: Sequence[dict[str, Any] | None]) -> str:
     times = sorted({one["counted_at"] for one in devices if one})
     if not times:
         return "Devices were not counted yet: the sweep does once a day, and --count does now."
+    unlisted = sum(one["unlisted"] for one in devices if one)
+    more = (
+        f" AWS IoT lists {unlisted} of them under no CA: they are counted from jitr's records, which know only devices "
+        "that jitr has decided on."
+        if unlisted
+        else ""
+    )
     if times == [_NOW]:
-        return "Devices counted now."
+        return f"Devices counted now.{more}"
     shown = [at(datetime.fromisoformat(text)) for text in times if text != _NOW]
-    return f"Devices as the sweep counted them, {shown[0]}" + (f" to {shown[-1]}." if len(shown) > 1 else ".")
+    until = f" to {shown[-1]}" if len(shown) > 1 else ""
+    return f"Devices as the sweep counted them, {shown[0]}{until}.{more}"

@@ -21,7 +21,7 @@ from jitrctl.giving import on_record
 from jitrctl.operating import Order
 from jitrctl.scope import Note, Scope, Yes, over_stages
 from jitrctl.sightings import only_certificate, waiting_certificate
-from jitrctl.terminal import short
+from jitrctl.terminal import print_error, short
 
 if TYPE_CHECKING:
     from jitr.record import Record
@@ -100,6 +100,7 @@ def adopt(
 
     Example: jitrctl device adopt sensor-0001 --account dev --note "made by hand in 2024"
     """
+    without_ca: list[Stage] = []
 
     def adopted(stage: Stage) -> str | None:
         adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
@@ -107,6 +108,8 @@ def adopt(
             certificate_id, is_new = adoption.look()
         except NoSuchThing:
             return None
+        if adoption.is_without_ca:
+            without_ca.append(stage)
         steps = [f"take thing {thing} into the registry"] if is_new else []
         with on_record(stage, "device adopt", certificate_id, steps, note):
             return adoption.carry_out() if is_new else certificate_id
@@ -114,6 +117,11 @@ def adopt(
     results = scope.across(adopted, doing=f"adopting {thing}")
     if results.ok and not any(done.value for done in results.done):
         raise Refused(f"no account has a thing {thing}: correct the name, or see `aws iot list-things`")
+    for stage in without_ca if not scope.as_json else ():
+        print_error(
+            f"{stage}: which CA issued its certificate is not known here, so that its next one will be held "
+            "(NOT_A_ROTATION)"
+        )
     scope.report(
         results,
         rows=lambda _, certificate_id: [

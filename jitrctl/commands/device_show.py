@@ -18,6 +18,7 @@ from jitrctl.terminal import at, out, short, table
 
 if TYPE_CHECKING:
     from jitr.certificates import Certificate
+    from jitr.registrations import DeviceRegistration
     from jitrctl.stages import Stage
 
 Device = Annotated[
@@ -210,6 +211,7 @@ def _document(sighting: Sighting, view: View) -> dict[str, Any]:
             "status": registered.status,
             "mode": registered.mode,
             "ca_certificate_id": registered.device.ca_certificate_id,
+            "ca_named_by": _ca_named_by(registered.device),
             "registered_at": registered.device.created_at.isoformat(),
             "things": list(registered.things),
             "policies": list(registered.policies),
@@ -230,6 +232,13 @@ def _document(sighting: Sighting, view: View) -> dict[str, Any]:
         "connection": connection.document() if connection else None,
         "last_order": orders.document(view.orders.get(sighting.certificate_id)),
     }
+
+
+def _ca_named_by(device: DeviceRegistration) -> str | None:
+    """Where it is known from whose the certificate is; None where it is not."""
+    if device.ca_certificate_id is None:
+        return None
+    return "AWS IoT" if device.is_ca_named else "signature or record"
 
 
 def _left_behind_document(one: LeftBehind) -> dict[str, Any]:

@@ -61,6 +61,13 @@ def try_fleet_rules(
                     markup=False,
                     soft_wrap=True,
                 )
+            for name in done.value.unlisted:
+                err.print(
+                    f"{done.stage}: AWS IoT lists no certificate under CA {name}; of the account's newest and oldest "
+                    f"{sample}, the {done.value.looked_at[name]} that it signed were judged.",
+                    markup=False,
+                    soft_wrap=True,
+                )
         looked_at = sum(done.value.looked_at.total() for done in results.done)
         if breaks:
             out.print("Devices that work would be refused: do not deploy this, or mend the rules first.")
@@ -115,6 +122,7 @@ def _document(trial: Trial) -> dict[str, Any]:
     return {
         "looked_at": dict(trial.looked_at),
         "deployed_rules_unread": trial.unread,
+        "unlisted_cas": list(trial.unlisted),
         "changes": [
             {
                 "ca": change.ca,

@@ -104,7 +104,8 @@ class Certificates:
             "certificateMode": certificate.mode,
             "validity": {"notBefore": leaf.not_before, "notAfter": leaf.not_after},
         }
-        if certificate.ca_certificate_id:
+        is_named = certificate.mode == "DEFAULT" or self._place.undocumented.names_sni_only_cas
+        if certificate.ca_certificate_id and is_named:
             description["caCertificateId"] = certificate.ca_certificate_id
         return {"certificateDescription": description}
 
@@ -140,7 +141,10 @@ class Certificates:
 
     def list_certificates_by_ca(self, params: Params) -> Answer:
         """A CA's certificates, newest first unless told otherwise; nothing says that the CA must still be there."""
-        return self._list(self._of_ca.get(params["caCertificateId"], []), params)
+        listed = self._of_ca.get(params["caCertificateId"], [])
+        if not self._place.undocumented.lists_sni_only_by_ca:
+            listed = [certificate for certificate in listed if certificate.mode == "DEFAULT"]
+        return self._list(listed, params)
 
     def _list(self, certificates: list[DeviceCertificate], params: Params) -> Answer:
         """One page, found by bisection, as there can be a million.

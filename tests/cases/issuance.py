@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import Reason
+from jitr.issuers import find_issuer
 from tests.cases.case import admitted, refused
 from tests.cases.der import as_pem, der_of, signed, tbs_with
 from tests.cases.issuing import (
@@ -45,6 +46,22 @@ def no_ca() -> Application:
 def ca_deleted() -> Application:
     """The CA was deleted from the account since it signed the device in."""
     return replace(applying(), ca=None)
+
+
+@refused(Reason.CA_AMBIGUOUS)
+def two_cas_of_one_key() -> Application:
+    """AWS names no CA, and two of the account's have the same name and key: one was renewed."""
+    return unnamed_beside_renewed(issue_ca(key=ec_key(owner="renewed")).leaf())
+
+
+def unnamed_beside_renewed(pem: str, *, authority: Authority | None = None) -> Application:
+    """A device whose CA AWS does not name, in an account with that CA and with another one of its name and key."""
+    authority = authority or issue_ca(key=ec_key(owner="renewed"))
+    renewed = rules_for(issue_ca(key=authority.key), name="renewed").cas
+    application = applying(pem, authority=authority)
+    rules = replace(application.rules, cas=(*application.rules.cas, *renewed))
+    device = replace(application.device, ca_certificate_id=None)
+    return replace(application, rules=rules, device=find_issuer(device, rules))
 
 
 @refused(Reason.CA_DIFFERS)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fleet.parse import load
-from jitrctl import ca_rotation
+from jitrctl import ca_rotation, counting
+from jitrctl.commands.ca_status import count_document, counted_when
 from jitrctl.errors import Refused
 from jitrctl.stages import Stage
 from simulation import Authority
@@ -42,7 +43,11 @@ def test_a_successor_is_registered_beside_the_old_ca_and_who_is_still_on_the_old
 
     (dev,), (prod,) = said[DEV]["successions"], said[PROD]["successions"]
     assert (dev["steps"], dev["obstacles"]) == (["register it, with auto-registration"], [])
-    assert dev["on_the_old"] == {"counted_at": "now", "counts": {"ACTIVE": 1, "PENDING_ACTIVATION": 1}}
+    assert dev["on_the_old"] == {
+        "counted_at": "now",
+        "counts": {"ACTIVE": 1, "PENDING_ACTIVATION": 1},
+        "unlisted": 0,
+    }
     assert "add ca.factory-2 to [account.prod]" in prod["obstacles"][0]
     assert described(fleet, DEV, fleet.new) == described(fleet, DEV, fleet.old) == ON
     assert described(fleet, PROD, fleet.new) is None
@@ -174,3 +179,41 @@ def test_a_retired_ca_may_be_in_no_account_as_long_as_another_succeeds_it(fleet:
     fleet.file.write_text(text)
     cas = load(fleet.file).cas
     assert [ca.succeeds for ca in cas] == [None, cas[0].certificate_id]
+
+
+@pytest.mark.parametrize("comes_up", [True, False], ids=["recorded", "of which nothing is recorded"])
+def test_a_device_that_aws_lists_under_no_ca_keeps_its_ca(fleet: Simulated, *, comes_up: bool) -> None:
+    fleet.aws.undocumented.unname_cas()
+    device = fleet.issue("sensor-0001")
+    if comes_up:
+        assert fleet.knock(DEV, device, "sensor-0001") == "accepted"
+    else:
+        fleet.place(DEV).connect(device, client_id="sensor-0001")
+    assert "1 live device depends on factory" in fleet.say("ca", "retire", "factory", "--yes", code=1)
+    assert described(fleet, DEV, fleet.old) == ON
+
+
+def test_live_certificates_of_which_nothing_says_whose_they_are_are_told(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ca_rotation, "_MOST_DESCRIBED", 1)
+    fleet.aws.undocumented.unname_cas()
+    stranger = Authority.new("Stranger CA")
+    for number in range(3):
+        fleet.place(DEV).iot.certificates.register(stranger.issue(f"x-{number}"), status="ACTIVE", mode="SNI_ONLY")
+    assert ca_rotation.dependents(fleet.stage(DEV), load(fleet.file).cas[0]).unknown == 2
+
+
+def test_what_aws_lists_under_no_ca_is_counted_from_the_records(fleet: Simulated) -> None:
+    fleet.aws.undocumented.unname_cas()
+    assert fleet.knock(DEV, fleet.issue("sensor-0001"), "sensor-0001") == "accepted"
+    assert counting.last_counted(fleet.stage(DEV), fleet.old.certificate_id) is None
+    fleet.sweep(DEV)
+    for count in (counting.last_counted, counting.count_now):
+        counted = count(fleet.stage(DEV), fleet.old.certificate_id)
+        assert counted
+        assert (dict(counted.by_status), counted.live, counted.unlisted) == ({"ACTIVE": 1}, 1, 1)
+        assert "AWS IoT lists 1 of them under no CA" in counted_when([count_document(counted)])
+    of_new = counting.last_counted(fleet.stage(DEV), fleet.new.certificate_id)
+    assert of_new
+    assert (dict(of_new.by_status), of_new.unlisted) == ({}, 0)

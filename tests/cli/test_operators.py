@@ -85,7 +85,7 @@ def test_no_policy_allows_whole_services_or_is_too_long_for_iam(name: str) -> No
 def test_the_way_to_the_function_may_be_closed_with_and_without_snapshots() -> None:
     """With `snap_start` the mapping is of the alias, and IAM compares the name that it is of."""
     names, placeholders = ResourceNames("<fleet>"), "arn:<partition>:lambda:<region>:<account>:function:"
-    (statement,) = (one for one in statements("act") if one["Sid"] == "PauseAndResume")
+    (statement,) = (one for one in statements("act") if one["Sid"] == "Pause")
 
     assert statement["Condition"] == {
         "ArnLike": {

@@ -85,6 +85,17 @@ def test_a_reason_is_shown_whole_at_80_columns(
     assert rows[0].startswith(DEV if width == 200 else "dev/")
 
 
+def test_devices_that_aws_lists_under_no_ca_are_tried_too(fleet: Simulated) -> None:
+    fleet.aws.undocumented.unname_cas()
+    (device,) = come_up(fleet, "sensor-0001")
+    fleet.write(WRONG)
+    told = fleet.ask("fleet", "try-rules", code=1)[DEV]
+    assert [(one["ca"], one["certificate_id"]) for one in told["changes"]] == [("factory", device.certificate_id)]
+    assert told["unlisted_cas"] == ["factory"]
+    assert told["looked_at"] == {"factory": 1}
+    assert "lists no certificate under CA factory;" in fleet.say("fleet", "try-rules", code=1)
+
+
 def test_rules_that_decide_alike_pass_the_trial(fleet: Simulated) -> None:
     come_up(fleet, "sensor-0001", "badger-0001")
     assert "Nothing is decided otherwise: 2 certificates judged." in fleet.say("fleet", "try-rules")
@@ -149,7 +160,10 @@ def test_nothing_is_changed_and_only_lists_and_descriptions_are_asked_for(fleet:
     began = len(fleet.aws.calls)
     fleet.ask("fleet", "try-rules", code=1)
     operations = {call.operation for call in fleet.aws.calls[began:]}
-    assert operations == {"ListCertificatesByCA", "DescribeCertificate"}
+    # The second CA has none yet, so the account is looked through for it.
+    assert operations == {"ListCertificatesByCA", "ListCertificates", "DescribeCertificate"}
+    described = [call for call in fleet.aws.calls[began:] if call.operation == "DescribeCertificate"]
+    assert len(described) == 1
 
 
 def archive(**files: str) -> bytes:

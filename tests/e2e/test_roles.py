@@ -334,6 +334,13 @@ def forgotten(stand: Stand) -> Go:
     return stand.sweep
 
 
+def counted(stand: Stand) -> Go:
+    """The day's count of a CA's certificates has not been made yet."""
+    ca = stand.cas["factory"].certificate_id
+    stand.dynamodb.delete_item(TableName=stand.stage.names.registry_table, Key=key(f"sweep#{ca}"))
+    return forgotten(stand)
+
+
 def listing_changed(stand: Stand) -> Go:
     """A device is held, and the list has changed since: its entries are looked at."""
     files = stand.device(ca="partner")
@@ -408,7 +415,8 @@ WAYS: dict[str, dict[Permission, Way]] = {
     },
     "sweep": {
         ("ListCertificates", "iot:ListAttachedPolicies"): retiring,
-        ("ListCertificates", "iot:ListCertificatesByCA"): forgotten,
+        ("ListCertificates", "iot:ListCertificates"): forgotten,
+        ("ListCertificates", "iot:ListCertificatesByCA"): counted,
         ("SeeHowOldTheQueueIs", "cloudwatch:GetMetricStatistics"): forgotten,
         ("RetireCertificates", "iot:DescribeCertificate"): retiring,
         ("RetireCertificates", "iot:UpdateCertificate"): retiring,

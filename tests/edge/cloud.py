@@ -249,7 +249,7 @@ class Cloud:
             clock=self.seconds,
             sleep=lambda _: None,
         )
-        self.aws_iot = AwsIot(self.iot, self.turns, clock=self.clock)
+        self.aws_iot = AwsIot(self.iot, self.turns, clock=self.clock, rules=self.rules)
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = Journal(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)

@@ -8,8 +8,8 @@ from jitr.decisions import Outcome
 from jitr.verdicts import Word
 from jitrctl.adopting import Adoption, NoSuchThing
 from jitrctl.operating import OperatingError, OvertakenByColleague
-from tests.cases.issuing import DAY, NOW, factory, named
-from tests.edge.cloud import Cloud
+from tests.cases.issuing import DAY, NOW, ec_key, factory, issue_ca, named
+from tests.edge.cloud import Cloud, Wire
 from tests.unit.examples import OWNER, said
 
 
@@ -45,6 +45,20 @@ def test_an_existing_thing_is_adopted_with_its_certificate(cloud: Cloud) -> None
         ends_at=NOW + 30 * DAY,
         registered_at=described.created_at,
     )
+
+
+@pytest.mark.parametrize("by", ["AWS", "signature", "nobody"])
+def test_an_adoption_tells_when_it_is_not_known_whose_the_certificate_is(cloud: Cloud, wire: Wire, by: str) -> None:
+    thing(cloud, device := cloud.knock())
+    description = dict(cloud.iot.describe_certificate(certificateId=device)["certificateDescription"])
+    if by != "AWS":
+        del description["caCertificateId"]
+    if by == "nobody":
+        description["certificatePem"] = issue_ca(key=ec_key(owner="another")).leaf()
+    wire.answer("DescribeCertificate", {"certificateDescription": description})
+    adopting = adoption(cloud)
+    assert adopting.look() == (device, True)
+    assert adopting.is_without_ca == (by == "nobody")
 
 
 def test_an_adopted_device_can_change_its_certificate(cloud: Cloud) -> None:

@@ -29,7 +29,7 @@ from jitr.provisioning import (
     SetStatus,
 )
 from jitr.registrations import CaRegistration, ListedCertificate, Status
-from tests.cases.issuing import NOW, SECOND, certificate_id, factory
+from tests.cases.issuing import NOW, SECOND, certificate_id, ec_key, factory, issue_ca
 from tests.edge.cloud import Cloud, Wire
 
 ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "ab" * 32
@@ -66,6 +66,7 @@ OPERATIONS = [operation for _, operation, _ in STEPS]
 ASK: dict[str, Callable[[AwsIot], object]] = {
     "DescribeCertificate": lambda iot: iot.describe("ab" * 32),
     "DescribeCACertificate": lambda iot: iot.describe_ca("cd" * 32),
+    "ListCertificates": lambda iot: list(iot.certificates()),
     "ListCertificatesByCA": lambda iot: list(iot.certificates_of("cd" * 32)),
 }
 DO: dict[str, Callable[[AwsIot], object]] = {
@@ -339,8 +340,20 @@ def test_a_certificate_without_a_ca_has_none(cloud: Cloud, wire: Wire) -> None:
     device = cloud.knock()
     description = dict(cloud.iot.describe_certificate(certificateId=device)["certificateDescription"])
     del description["caCertificateId"]
+    description["certificatePem"] = issue_ca(key=ec_key(owner="another")).leaf()
     wire.answer("DescribeCertificate", {"certificateDescription": description})
     assert cloud.aws_iot.describe(device).ca_certificate_id is None
+
+
+def test_a_ca_that_aws_does_not_name_is_found_by_its_signature_without_a_call(cloud: Cloud, wire: Wire) -> None:
+    device = cloud.knock()
+    description = dict(cloud.iot.describe_certificate(certificateId=device)["certificateDescription"])
+    del description["caCertificateId"]
+    wire.forget()
+    wire.answer("DescribeCertificate", {"certificateDescription": description})
+    found = cloud.aws_iot.describe(device)
+    assert (found.ca_certificate_id, found.is_ca_named) == (factory().certificate_id, False)
+    assert wire.operations("iot") == ["DescribeCertificate"]
 
 
 def ca_answer(**changes: Any) -> dict[str, Any]:
@@ -441,6 +454,14 @@ def test_the_certificates_of_a_ca_go_on_from_a_marker(cloud: Cloud, wire: Wire) 
     assert wire.of("ListCertificatesByCA")[0]["marker"] == "from here"
 
 
+def test_all_certificates_of_the_account_come_page_by_page_newest_first(cloud: Cloud, wire: Wire) -> None:
+    wire.answer("ListCertificates", {"certificates": [listed(1)], "nextMarker": "more"}, {"certificates": [listed(2)]})
+    pages = list(cloud.aws_iot.certificates())
+    assert [one.certificate_id for page in pages for one in page.certificates] == [f"{1:064x}", f"{2:064x}"]
+    asked = {"pageSize": 250, "ascendingOrder": False}
+    assert wire.of("ListCertificates") == [asked, asked | {"marker": "more"}]
+
+
 def test_a_page_is_asked_for_only_when_it_is_wanted(cloud: Cloud, wire: Wire) -> None:
     wire.answer("ListCertificatesByCA", {"certificates": [listed(1)], "nextMarker": "more"})
     assert next(iter(cloud.aws_iot.certificates_of("cd" * 32))).certificates
@@ -455,7 +476,7 @@ def test_the_calls_of_every_api_that_allows_few_are_paced(cloud: Cloud, wire: Wi
         clock=lambda: datetime.now(UTC),
     )
     few = ["DescribeCACertificate", "DescribeCertificate", "AttachPolicy", "DetachPolicy", "UpdateCertificate"]
-    few += ["ListCertificatesByCA"]
+    few += ["ListCertificates", "ListCertificatesByCA"]
     for operation, do in DO.items():
         wire.fail(operation, "AccessDeniedException", times=2)
         for _ in range(2):

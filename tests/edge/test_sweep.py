@@ -17,8 +17,9 @@ from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, Reason, Rejected
+from jitr.events import NO_CA_CERTIFICATE
 from jitr.handlers import sweep
-from jitr.journal import Pass
+from jitr.journal import ACCOUNT, Pass, counted_of
 from jitr.owners import Return
 from jitr.provisioning import IotStep, SetStatus
 from jitr.registrations import Status
@@ -41,14 +42,17 @@ def listed(number: int, age: timedelta = HOUR, status: str = "PENDING_ACTIVATION
 
 @dataclass
 class Listing:
-    """What AWS lists of each CA, in pages, and how old the queue's oldest message is."""
+    """What AWS lists of each CA, and of all of them, in pages, and how old the queue's oldest message is."""
 
     of: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     page: int = 250
     age: float | None = None
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        certificates = self.of.get(asked["caCertificateId"], [])
+        if "caCertificateId" in asked:
+            certificates = self.of.get(asked["caCertificateId"], [])
+        else:
+            certificates = [one for of_ca in self.of.values() for one in of_ca]
         start = int(asked.get("marker", 0))
         end = start + self.page
         return {"certificates": certificates[start:end]} | ({"nextMarker": str(end)} if end < len(certificates) else {})
@@ -64,6 +68,7 @@ class Listing:
 @pytest.fixture
 def listing(wire: Wire) -> Listing:
     listing = Listing()
+    wire.serve("ListCertificates", listing.answer)
     wire.serve("ListCertificatesByCA", listing.answer)
     wire.serve("GetMetricStatistics", listing.points)
     return listing
@@ -71,8 +76,9 @@ def listing(wire: Wire) -> Listing:
 
 @pytest.fixture
 def counted(cloud: Cloud) -> None:
-    """The day's full pass has been made."""
-    cloud.journal.keep_pass(factory().certificate_id, Pass(began_at=NOW, finished_at=NOW, lists=True))
+    """The day's count and its full pass have been made."""
+    for listed_of in (factory().certificate_id, ACCOUNT):
+        cloud.journal.keep_pass(listed_of, Pass(began_at=NOW, finished_at=NOW, lists=True))
 
 
 def sent(wire: Wire) -> list[str]:
@@ -132,7 +138,7 @@ def test_the_sweep_looks_back_to_the_horizon_and_asks_for_no_page_beyond(
     listing.page = 2
     listing(listed(1), listed(2, 7 * DAY), listed(3, 7 * DAY), listed(4, 7 * DAY + SECOND), listed(5, 8 * DAY))
     assert cloud.swept() == Swept(looked_at=3, sent=3)
-    assert len(wire.of("ListCertificatesByCA")) == 2
+    assert wire.operations("iot") == ["ListCertificates"] * 2
 
 
 @pytest.mark.usefixtures("counted")
@@ -142,10 +148,16 @@ def test_every_ca_of_the_account_is_swept(cloud: Cloud, wire: Wire, listing: Lis
     listing(listed(1))
     listing.of[other.certificate_id] = [listed(2)]
     assert cloud.swept().sent == 2
-    cas = [factory().certificate_id, other.certificate_id]
-    assert [one["caCertificateId"] for one in wire.of("ListCertificatesByCA")][:2] == cas
+    assert len(wire.of("ListCertificates")) == 1
     bodies = [json.loads(entry["MessageBody"]) for one in wire.of("SendMessageBatch") for entry in one["Entries"]]
-    assert [body["caCertificateId"] for body in bodies] == cas
+    assert [body["caCertificateId"] for body in bodies] == [NO_CA_CERTIFICATE] * 2  # no list says whose they are
+
+
+@pytest.mark.usefixtures("counted")
+def test_certificates_that_aws_lists_under_no_ca_are_swept(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing.of["listed under none"] = [listed(1), listed(2, status="ACTIVE")]
+    assert cloud.swept() == Swept(looked_at=2, sent=1)
+    assert sent(wire) == [f"{1:064x}"]
 
 
 def decided(cloud: Cloud, *, at: datetime, number: int = 1, **changes: Any) -> Decision:
@@ -240,7 +252,7 @@ def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
 def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(listed(1))
     wire.answer("SendMessageBatch", {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError"}]})
-    assert cloud.swept().failed == ["look back, factory"]
+    assert cloud.swept().failed == ["look back"]
     assert not [key for key in cloud.items() if key.startswith("certificate#")]
 
 
@@ -250,9 +262,10 @@ def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wi
         ("GetMetricStatistics", "age of the queue"),
         ("GetItem", "look again, other rules"),
         ("Query", "release"),
-        ("ListCertificatesByCA", "look back, factory"),
+        ("ListCertificates", "look back"),
+        ("ListCertificatesByCA", "count, factory"),
         ("BatchGetItem", "look again, other rules"),
-        ("SendMessageBatch", "look back, factory"),
+        ("SendMessageBatch", "look back"),
     ],
 )
 @pytest.mark.parametrize(
@@ -267,7 +280,7 @@ def test_a_part_of_the_sweep_that_fails_is_named_and_counted_and_stops_no_other(
     assert swept.failed == [failed]
     assert cloud.counted()[metric] == 1
     assert [line["part"] for line in cloud.logged() if "part" in line] == [failed]
-    assert cloud.journal.full_pass(factory().certificate_id).counts  # the last part
+    assert cloud.journal.full_pass(ACCOUNT).finished_at  # the last part
     assert cloud.swept().failed == []
     assert cloud.registry.recall([f"{1:064x}"])[f"{1:064x}"].swept_at == NOW
 
@@ -279,16 +292,16 @@ def test_one_cas_error_stops_no_other_ca(cloud: Cloud, wire: Wire, listing: List
     listing.of[other.certificate_id] = [listed(2)]
     wire.fail("ListCertificatesByCA", "InternalException")
     swept = cloud.swept()
-    assert swept.failed == ["look back, factory"]
-    assert sent(wire) == [f"{2:064x}"]
+    assert swept.failed == ["count, factory"]
+    assert cloud.journal.last_pass(other.certificate_id).counts == {"PENDING_ACTIVATION": 1}
 
 
 @pytest.mark.usefixtures("counted")
 def test_a_look_back_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(listed(1))
-    cloud.journal.keep_look_back_marker(factory().certificate_id, "stale")
-    wire.fail("ListCertificatesByCA", "InvalidRequestException")
-    assert cloud.swept().failed == ["look back, factory"]
+    cloud.journal.keep_look_back_marker(ACCOUNT, "stale")
+    wire.fail("ListCertificates", "InvalidRequestException")
+    assert cloud.swept().failed == ["look back"]
     assert cloud.counted()[FAILURES] == 1
     assert cloud.swept() == Swept(looked_at=1, sent=1)
 
@@ -297,17 +310,27 @@ def test_a_count_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wire, l
     listing(listed(1, status="ACTIVE"))
     ca = factory().certificate_id
     cloud.journal.keep_pass(ca, Pass(began_at=NOW, marker="stale", counts={"ACTIVE": 9}))
-    wire.answer("ListCertificatesByCA", {"certificates": []})  # the look back
     wire.fail("ListCertificatesByCA", "InvalidRequestException")
     assert cloud.swept().failed == ["count, factory"]
     assert cloud.swept().failed == []
     assert counts(cloud) == {"ACTIVE": 1}
 
 
+def test_a_full_pass_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wire, listing: Listing) -> None:
+    listing(listed(1, status="ACTIVE"))
+    cloud.journal.keep_pass(ACCOUNT, Pass(began_at=NOW, marker="stale"))
+    wire.answer("ListCertificates", {"certificates": []})  # the look back
+    wire.fail("ListCertificates", "InvalidRequestException")
+    assert cloud.swept().failed == ["full pass"]
+    assert cloud.swept().failed == []
+    assert cloud.journal.full_pass(ACCOUNT).finished_at == NOW
+
+
 def test_a_list_that_is_refused_without_a_marker_is_a_failure(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(listed(1))
-    wire.fail("ListCertificatesByCA", "InvalidRequestException", times=2)
-    assert cloud.swept().failed == ["look back, factory", "count, factory"]
+    wire.fail("ListCertificates", "InvalidRequestException", times=2)
+    wire.fail("ListCertificatesByCA", "InvalidRequestException")
+    assert cloud.swept().failed == ["look back", "count, factory", "full pass"]
 
 
 def test_what_is_sent_is_spread_over_the_time_and_never_more_than_half_of_the_rate(
@@ -372,7 +395,7 @@ def test_a_look_back_that_time_ran_out_for_goes_on_where_it_stopped_and_then_beg
 ) -> None:
     listing.page = 1
     listing(*(listed(number) for number in range(1, 5)))
-    assert cloud.swept(after(1)) == Swept(looked_at=2, sent=2, unfinished=["factory"])
+    assert cloud.swept(after(1)) == Swept(looked_at=2, sent=2, unfinished=["look back"])
     assert sent(wire) == [f"{1:064x}", f"{2:064x}"]
     assert cloud.swept() == Swept(looked_at=2, sent=2)
     assert sent(wire) == [f"{3:064x}", f"{4:064x}"]
@@ -806,9 +829,10 @@ def test_everything_is_counted_once_a_day(cloud: Cloud, wire: Wire, listing: Lis
     asked = []
     for _ in range(4):
         cloud.swept()
-        asked.append(len(wire.of("ListCertificatesByCA")))
+        asked.append(wire.operations("iot"))
         cloud.now += DAY / 2
-    assert asked == [2, 1, 2, 1]
+    # Once for each page of the look back, of the CA's count and of the full pass.
+    assert asked == [["ListCertificates", "ListCertificatesByCA", "ListCertificates"], ["ListCertificates"]] * 2
     assert counts(cloud) == {"ACTIVE": 1}
 
 
@@ -817,9 +841,9 @@ def test_a_count_that_time_ran_out_for_goes_on_where_it_stopped_and_counts_nothi
 ) -> None:
     listing.page = 2
     listing(*some("ACTIVE", "ACTIVE", "REVOKED", "ACTIVE", "INACTIVE"))
-    assert cloud.swept(after(0)).unfinished == ["factory"]
+    assert cloud.swept(after(0)).unfinished == ["factory", "full pass"]
     cloud.now += 15 * MINUTE
-    assert cloud.swept(after(0)).unfinished == ["factory"]
+    assert cloud.swept(after(0)).unfinished == ["factory", "full pass"]
     going = cloud.journal.full_pass(factory().certificate_id)
     assert (going.began_at, going.finished_at, going.marker) == (NOW, None, "4")
     cloud.now += 15 * MINUTE
@@ -827,6 +851,33 @@ def test_a_count_that_time_ran_out_for_goes_on_where_it_stopped_and_counts_nothi
     finished = cloud.journal.full_pass(factory().certificate_id)
     assert finished.counts == {"ACTIVE": 3, "REVOKED": 1, "INACTIVE": 1}
     assert (finished.began_at, finished.finished_at) == (NOW, NOW + 30 * MINUTE)
+    passed = cloud.journal.full_pass(ACCOUNT)
+    assert (passed.began_at, passed.finished_at) == (NOW, NOW + 30 * MINUTE)
+
+
+def test_the_full_pass_counts_by_the_ca_that_the_record_names(cloud: Cloud, listing: Listing) -> None:
+    listing.of["listed under none"] = list(some("ACTIVE", "ACTIVE", "INACTIVE", "ACTIVE"))
+    ca = factory().certificate_id
+    for number in (1, 3):
+        cloud.registry.record(replace(ACTIVATION, certificate_id=f"{number:064x}", ca_certificate_id=ca))
+    cloud.swept()
+    assert counts(cloud) == {}
+    assert cloud.journal.last_pass(ACCOUNT).counts == {counted_of(ca, "ACTIVE"): 1, counted_of(ca, "INACTIVE"): 1}
+
+
+def test_what_is_known_and_listed_under_no_ca_is_recorded_when_it_is_taken_away(cloud: Cloud, listing: Listing) -> None:
+    """Of a certificate that nobody knows, only a CA's list says that it is the fleet's."""
+    listing.of["listed under none"] = list(some("REVOKED", "REVOKED"))
+    known, unknown = f"{1:064x}", f"{2:064x}"
+    cloud.registry.record(replace(ACTIVATION, certificate_id=known, registered_at=NOW - 30 * DAY))
+    cloud.swept()
+    records = cloud.registry.recall([known, unknown])
+    assert records[known].was_taken_away
+    assert records[unknown].decision is None
+    listing(*some("REVOKED", "REVOKED"))
+    cloud.now += DAY
+    cloud.swept()
+    assert cloud.registry.recall([unknown])[unknown].was_taken_away
 
 
 @pytest.mark.parametrize("word", Word)
@@ -867,7 +918,7 @@ def test_the_sweep_reports_and_overrules_nobody(cloud: Cloud, wire: Wire, listin
     listing(*some("ACTIVE"))
     cloud.registry.give_verdict(f"{1:064x}", said(Word.REVOKED), seen=None)
     cloud.swept()
-    assert set(wire.operations("iot")) == {"ListCertificatesByCA"}
+    assert set(wire.operations("iot")) == {"ListCertificates", "ListCertificatesByCA"}
 
 
 # The function
@@ -906,21 +957,27 @@ def test_the_scheduled_event_from_a_file_sweeps(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = (line for line in lines if "_aws" not in line and line["message"] != "runtime")
     assert (line["message"], line["sent"], line["service"]) == ("swept", 1, "sweep")
-    emf = {line["ca"]: line for line in lines if "_aws" in line}
+    emf: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        if "_aws" in line:
+            emf.setdefault(line["ca"], {}).update(line)
     assert (emf["none"]["Swept"], emf["none"]["fleet"]) == ([1.0], "acme")
-    assert (emf["factory"]["Waiting"], emf["factory"]["fleet"]) == ([1.0], "acme")
+    assert (emf["none"]["Waiting"], emf["factory"]["Waiting"]) == ([1.0], [0.0])
+    assert emf["factory"]["fleet"] == "acme"
 
 
 def test_a_sweep_tells_how_many_certificates_wait(cloud: Cloud, listing: Listing) -> None:
     listing(listed(1), listed(2), listed(3, 5 * MINUTE), listed(4, status="ACTIVE"), listed(5, 8 * DAY))
+    decided(cloud, at=NOW, ca_certificate_id=factory().certificate_id, **HELD)
     cloud.swept()
-    assert cloud.counts._by_ca["factory"]["Waiting"] == [2]
+    waiting = {ca: counted["Waiting"] for ca, counted in cloud.counts._by_ca.items() if "Waiting" in counted}
+    assert waiting == {"factory": [1], "none": [1]}  # no list says whose it is of which nothing is recorded
 
 
 def test_a_part_of_the_list_is_not_told_as_the_whole(cloud: Cloud, listing: Listing) -> None:
     listing.page = 1
     listing(listed(1), listed(2), listed(3))
-    assert cloud.swept(after(1)).unfinished == ["factory", "factory"]
+    assert cloud.swept(after(1)).unfinished == ["look back", "factory", "full pass"]
     cloud.swept()
     assert "Waiting" not in cloud.counted()
     cloud.swept()
@@ -970,7 +1027,7 @@ def test_one_sweep_runs_at_a_time(
 def test_a_sweep_stops_when_its_time_is_nearly_over(listing: Listing, scheduled: Scheduled) -> None:
     listing.page = 1
     listing(listed(1), listed(2))
-    assert scheduled(milliseconds=30_000)["unfinished"] == ["factory", "factory"]
+    assert scheduled(milliseconds=30_000)["unfinished"] == ["look back", "factory", "full pass"]
     assert scheduled(milliseconds=30_001)["unfinished"] == []
 
 

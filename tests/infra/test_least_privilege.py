@@ -68,7 +68,10 @@ def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case fo
             yield action, said["target"]
         case "iot", "DescribeCACertificate":
             yield action, f"{arn}cacert/{said['certificateId']}"
-        case ("iot", "ListCertificatesByCA" | "ListAttachedPolicies") | ("cloudwatch", "GetMetricStatistics"):
+        case ("iot", "ListCertificates" | "ListCertificatesByCA" | "ListAttachedPolicies") | (
+            "cloudwatch",
+            "GetMetricStatistics",
+        ):
             yield action, "*"
         case "dynamodb", "BatchGetItem":
             yield from ((action, f"{arn}table/{table}") for table in said["RequestItems"])

@@ -353,6 +353,7 @@ ROLE_ACTIONS = {
         "iot:DetachPolicy",
         "iot:DetachThingPrincipal",
         "iot:ListAttachedPolicies",
+        "iot:ListCertificates",
         "iot:ListCertificatesByCA",
         "iot:ListPrincipalThings",
         "iot:ListThingPrincipals",

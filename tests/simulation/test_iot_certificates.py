@@ -168,3 +168,24 @@ def test_creation_dates_have_milliseconds(aws: Aws, account: Account, iot: "IoTC
     account.iot.certificates.register(leaf, status="ACTIVE", mode="SNI_ONLY")
     described = iot.describe_certificate(certificateId=leaf.certificate_id)["certificateDescription"]
     assert described["creationDate"] == START + timedelta(milliseconds=123)
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [("DEFAULT", True), ("SNI_ONLY", False)])
+def test_whether_aws_says_whose_an_sni_only_certificate_is_can_be_chosen(
+    account: Account, iot: "IoTClient", authority: Authority, mode: str, *, is_told: bool
+) -> None:
+    account.iot.certificates.register(
+        leaf := authority.issue("sensor-0001"),
+        status="PENDING_ACTIVATION",
+        mode=mode,
+        ca_certificate_id=authority.certificate_id,
+    )
+
+    def told() -> tuple[str | None, int, int]:
+        described = iot.describe_certificate(certificateId=leaf.certificate_id)["certificateDescription"]
+        of_ca = iot.list_certificates_by_ca(caCertificateId=authority.certificate_id)["certificates"]
+        return described.get("caCertificateId"), len(of_ca), len(iot.list_certificates()["certificates"])
+
+    assert told() == (authority.certificate_id, 1, 1)
+    account.aws.undocumented.unname_cas()
+    assert told() == ((authority.certificate_id, 1, 1) if is_told else (None, 0, 1))

@@ -189,7 +189,12 @@ class ExploredWorld:
         client = self.account.client("iot", caller=name)
         return Operator(
             client=client,
-            iot=AwsIot(client, Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep), clock=self.clock.now),
+            iot=AwsIot(
+                client,
+                Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep),
+                clock=self.clock.now,
+                rules=self.deployment.rules,
+            ),
             registry=Registry(self.account.client("dynamodb", caller=name), self.deployment.settings.registry_table),
             rules=self.deployment.rules,
             clock=self.clock.now,

@@ -48,10 +48,14 @@ class Pair:
     prepare: Callable[[], tuple[ExploredWorld, Mapping[str, Act]]]  # a fresh world, and the acts by name
     last_death: bool = False  # one death more than there are switches: what then ends by itself
     fault: Callable[[Call, Moment], Fault | None] = lambda _call, _moment: None
+    unnamed: bool = False  # AWS says of no certificate whose it is, from when the acts meet
 
     def player(self, schedule: "Schedule") -> "Player":
         """What plays a schedule of these acts in a fresh world."""
-        return Player(*self.prepare(), schedule, self.fault)
+        world, acts = self.prepare()
+        if self.unnamed:
+            world.aws.undocumented.unname_cas()
+        return Player(world, acts, schedule, self.fault)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class Case:
     at: int
     strike: Strike
     company: Company
+    unnamed: bool = False  # AWS names no CA, and lists nothing by CA
     iot_calls: int = 0  # that `register` made until the message was done with
 
     def play(self) -> World:
@@ -62,7 +63,7 @@ class Case:
 
         Raises AssertionError when something does not hold.
         """
-        world = World(**self.scenario.settings)
+        world = World(unnamed=self.unnamed, **self.scenario.settings)
         self.scenario.prepare(world)
         arm = _Arm(self, world)
         world.aws.fault = arm
@@ -128,30 +129,30 @@ def _calls_until_settled(scenario: Scenario, world: World, began: int) -> int:
     return len(calls)
 
 
-def recorded_calls(scenario: Scenario) -> list[Call]:
+def recorded_calls(scenario: Scenario, *, unnamed: bool = False) -> list[Call]:
     """The calls of an undisturbed run; it is played once."""
-    if scenario.name not in _recorded:
-        _recorded[scenario.name] = _record(scenario)
-    return _recorded[scenario.name]
+    if (scenario.name, unnamed) not in _recorded:
+        _recorded[scenario.name, unnamed] = _record(scenario, unnamed=unnamed)
+    return _recorded[scenario.name, unnamed]
 
 
-_recorded: dict[str, list[Call]] = {}  # by the scenario's name
+_recorded: dict[tuple[str, bool], list[Call]] = {}  # by the scenario's name, and whether AWS names no CA
 
 
-def _record(scenario: Scenario) -> list[Call]:
-    world = World(**scenario.settings)
+def _record(scenario: Scenario, *, unnamed: bool) -> list[Call]:
+    world = World(unnamed=unnamed, **scenario.settings)
     scenario.prepare(world)
     began = len(world.aws.calls)
     scenario.act(world)
     return [call for call in world.aws.calls[began:] if call.caller in scenario.callers]
 
 
-def cases(scenario: Scenario, strike: Strike, company: Company) -> Iterator[Case]:
+def cases(scenario: Scenario, strike: Strike, company: Company, *, unnamed: bool = False) -> Iterator[Case]:
     """Every call of the scenario that can be struck like this."""
-    for at, call in enumerate(recorded_calls(scenario)):
+    for at, call in enumerate(recorded_calls(scenario, unnamed=unnamed)):
         if strike is Strike.PARTIAL and call.operation not in ("PutEvents", "SendMessageBatch", "BatchGetItem"):
             continue
-        yield Case(scenario, at, strike, company)
+        yield Case(scenario, at, strike, company, unnamed)
 
 
 def possible() -> list[tuple[Scenario, Strike, Company]]:

@@ -45,8 +45,11 @@ def authority() -> Authority:
 class World:
     """One account with jitr in it, one device, and a watch on every call."""
 
-    def __init__(self, **ca_settings: Any) -> None:
+    def __init__(self, *, unnamed: bool = False, **ca_settings: Any) -> None:
+        """`unnamed`: AWS says of no certificate whose it is (Undocumented.unname_cas)."""
         self.aws = Aws()
+        if unnamed:
+            self.aws.undocumented.unname_cas()
         self.account = self.aws.account("111111111111")
         self.admin = self.account.client("iot", caller="admin")
         self.admin.register_ca_certificate(
@@ -64,7 +67,7 @@ class World:
         client = self.account.client("iot", caller="operator")
         return Operator(
             client=client,
-            iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now),
+            iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now, rules=self.deployment.rules),
             registry=self.registry("operator"),
             rules=self.deployment.rules,
             clock=self.aws.clock.now,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,21 @@ def test_what_was_broken_once_holds_in_every_schedule_of_two_switches(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, 2, record_property)
+
+
+@pytest.mark.parametrize("pair", KNOWN, ids=_id)
+def test_what_was_broken_once_holds_where_aws_names_no_ca(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(replace(pair, unnamed=True), 1, record_property)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pair", [*KNOWN, *OTHERS], ids=_id)
+def test_whoever_meets_the_promises_hold_where_aws_names_no_ca(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(replace(pair, unnamed=True), 2 if pair in KNOWN else SWITCHES, record_property)
 
 
 @pytest.mark.deep

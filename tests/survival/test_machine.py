@@ -126,9 +126,10 @@ class Survival(RuleBasedStateMachine):
         on_replacement=st.sampled_from([*[OnReplacement.ROTATE] * 3, *OnReplacement]),
         on_reject=st.sampled_from(OnReject),
         batch_size=st.sampled_from([1, 10]),
+        unnamed=st.booleans(),
     )
-    def build(self, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int) -> None:
-        self.world = World(on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size)
+    def build(self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool) -> None:
+        self.world = World(on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed)
 
     @rule(site=SITES, devices=DEVICES, interruptions=INTERRUPTIONS)
     def devices_connect(self, site: int, devices: list[Target], interruptions: list[Interruption]) -> None:

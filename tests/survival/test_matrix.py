@@ -1,12 +1,13 @@
 """Nothing that goes wrong at any single call leaves a device half done, lost, or let in without a policy."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from docs.outcomes import DOCUMENT, current
 from jitr.telemetry import BRAKE_DETAIL_TYPE
-from tests.survival.matrix import Case, Company, Strike, cases, outcome_table, possible, recorded_calls
+from tests.survival.matrix import ALL, Case, Company, Strike, cases, outcome_table, possible, recorded_calls
 from tests.survival.scenarios import Scenario, World
 
 ACTIVATION = 7  # IoT calls, with a group and the CA's description; what changed rules may turn a refusal into
@@ -20,9 +21,43 @@ def _id(value: object) -> str:
 def test_every_call_can_be_struck_and_all_ends_well(
     scenario: Scenario, strike: Strike, company: Company, record_property: Callable[[str, object], None]
 ) -> None:
+    _strike_everywhere(scenario, strike, company, record_property)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "strike", "company"),
+    [
+        # All of them deep; a death and a redelivery of each scenario in the suite.
+        pytest.param(*one, marks=() if one[1:] == (Strike.DIES_AFTER, Company.NOBODY) else pytest.mark.deep)
+        for one in possible()
+    ],
+    ids=_id,
+)
+def test_every_call_can_be_struck_where_aws_names_no_ca(
+    scenario: Scenario, strike: Strike, company: Company, record_property: Callable[[str, object], None]
+) -> None:
+    _strike_everywhere(scenario, strike, company, record_property, unnamed=True)
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=_id)
+def test_no_outcome_takes_another_call_where_aws_names_no_ca(scenario: Scenario) -> None:
+    def made(*, unnamed: bool) -> Counter[str]:
+        return Counter(call.name for call in recorded_calls(scenario, unnamed=unnamed))
+
+    assert made(unnamed=True) <= made(unnamed=False)
+
+
+def _strike_everywhere(
+    scenario: Scenario,
+    strike: Strike,
+    company: Company,
+    record_property: Callable[[str, object], None],
+    *,
+    unnamed: bool = False,
+) -> None:
     played = 0
     undisturbed = [call for call in recorded_calls(scenario) if call.service == "iot"]
-    for case in cases(scenario, strike, company):
+    for case in cases(scenario, strike, company, unnamed=unnamed):
         where = f"{scenario.name}, call {case.at} ({recorded_calls(scenario)[case.at].name}), {strike}, {company}"
         try:
             world = case.play()

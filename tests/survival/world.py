@@ -334,9 +334,14 @@ class Site:
 class World:
     """Two accounts, and everything that goes on in them."""
 
-    def __init__(self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int) -> None:
+    def __init__(
+        self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool = False
+    ) -> None:
+        """`unnamed`: AWS says of no certificate whose it is (Undocumented.unname_cas)."""
         self.batch_size = batch_size
         self.aws = WarmAws(keep_calls=False)
+        if unnamed:
+            self.aws.undocumented.unname_cas()
         self.clock = self.aws.clock
         self.on_replacement = on_replacement
         self.on_reject = on_reject
@@ -368,7 +373,12 @@ class World:
         iot = account.client("iot", caller="operator")
         operator = Operator(
             client=iot,
-            iot=AwsIot(iot, Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep), clock=self.clock.now),
+            iot=AwsIot(
+                iot,
+                Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep),
+                clock=self.clock.now,
+                rules=deployment.rules,
+            ),
             registry=Registry(account.client("dynamodb", caller="operator"), deployment.settings.registry_table),
             rules=deployment.rules,
             clock=self.clock.now,

@@ -141,7 +141,7 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     registration = Registration(
         settings=settings,
         rules=rules,
-        iot=AwsIot(iot, turns, clock=_now),
+        iot=AwsIot(iot, turns, clock=_now, rules=rules),
         registry=Registry(dynamodb, settings.registry_table),
         crls=Crls(lambda: _client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),

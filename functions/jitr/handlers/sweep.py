@@ -32,7 +32,7 @@ from jitr.withdrawals import Withdrawals
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# ListCertificatesByCA, DescribeCertificate and UpdateCertificate allow 10 calls/s each; `register` needs most of them.
+# ListCertificates, DescribeCertificate and UpdateCertificate allow 10 calls/s each; `register` needs most of them.
 SECONDS_BETWEEN_CALLS = 0.5
 # What is begun with less than this left is left to the next sweep.
 _DEADLINE_MILLISECONDS = 30_000
@@ -83,6 +83,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
     Raises Misconfigured.
     """
     settings = Settings.from_environ(environ)
+    rules = Rules.load()
     logger = Logger(service="sweep")
     logger.remove_keys(["location"])
     counts = Counts(fleet=settings.fleet)
@@ -92,8 +93,8 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
     runtime.check(logger, iot, dynamodb)
     journal = Journal(dynamodb, settings.registry_table)
     sweep = Sweep(
-        rules=Rules.load(),
-        iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now),
+        rules=rules,
+        iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now, rules=rules),
         registry=Registry(dynamodb, settings.registry_table),
         outcomes=Outcomes(dynamodb, settings.registry_table),
         withdrawals=Withdrawals(dynamodb, settings.registry_table),
