@@ -41,6 +41,8 @@ def healths(fleet: Simulated, account: str) -> Health:
         waiting=0,
         letters={},
         waiting_for_hub=None,
+        turns_per_second=None,
+        throttled=None,
         swept_at=None,
         enrollment=None,
         iot_logging=None,

@@ -11,8 +11,8 @@ from jitr.verdicts import Verdict
 from simulation import Call, Died, Leaf, Moment
 from tests.survival.scenarios import World, authority, order_release
 
-WRONG = {"common_name": "senzor-[0-9]+"}
-MENDED = {"common_name": "sensor-[0-9]+"}
+WRONG: dict[str, Any] = {"common_name": "senzor-[0-9]+"}
+MENDED: dict[str, Any] = {"common_name": "sensor-[0-9]+"}
 
 
 class Crowd(World):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from simulation import Call, Fault, Moment
 from tests.survival.scenarios import World
 
 HOUR = timedelta(hours=1).total_seconds()
-ENFORCED = {"checks": {"revocation": CheckMode.ENFORCE}}
+ENFORCED: dict[str, Any] = {"checks": {"revocation": CheckMode.ENFORCE}}
 
 
 def held_for_a_crl(world: World) -> None:
