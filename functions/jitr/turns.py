@@ -44,8 +44,10 @@ TURNS_CONFIG = CLIENT_CONFIG.merge(
 BUCKET = 0.5
 # A schedule that lies further ahead was written by a broken clock, in seconds.
 _BROKEN = 60.0
-# How long the line of those that found no turn may be, in seconds: 750 messages at ten a second, 7,500 at a hundred.
-_LONGEST_LINE = 60.0
+# How long the line of those that found no turn may be: a quarter of an hour, as what one sweep sends may need at a low
+# rate, and of 120,000 messages that a queue may have in flight so many that other work does not feel it.
+_LONGEST_LINE = 890.0  # seconds
+_MOST_IN_LINE = 15_000
 # At exactly the rate of the turns, one in eight was left unused, since messages come seconds later than they are due.
 _LINE_IS_FASTER = 1.25
 # Turns of a share are further apart than those of the schedule: what waits for long is left to who can reserve.
@@ -137,12 +139,13 @@ class Turns:
         """Seconds after which those that found no turn may ask again: in line, a little faster than the turns.
 
         So what waits is asked for hardly faster than it can be served, however much of it there is. For fewer than
-        asked for, or none, once the line is a minute long: who waits in line is in flight, of which a queue allows
-        120,000.
+        asked for, or none, once the line is as long as it may be: who waits in line is in flight, of which a queue
+        allows 120,000.
         """
         now = self._clock()
         interval = self._interval / _LINE_IS_FASTER
-        number = min(number, max(int((now + _LONGEST_LINE - max(self._seen.line_at, now)) / interval), 0))
+        longest = min(_LONGEST_LINE, _MOST_IN_LINE * interval)
+        number = min(number, max(int((now + longest - max(self._seen.line_at, now)) / interval), 0))
         if not number:
             return []
         if self._seen.line_at <= now:

@@ -105,7 +105,7 @@ def test_held_devices_stand_in_line_while_it_is_short(aws: Aws, deployment: Depl
 
 
 def test_held_devices_leave_the_queue_when_the_line_is_long(aws: Aws, deployment: Deployment, held: list[str]) -> None:
-    occupy(aws, deployment, line=120)
+    occupy(aws, deployment, line=900)
     mapping = deployment.mapping()
     mapping.poll()
     mapping.poll()
@@ -121,7 +121,7 @@ def test_a_record_without_due_has_its_look_before_its_message_is_deleted(
 ) -> None:
     for one in held:
         forget_due(deployment, one)
-    occupy(aws, deployment, line=120)
+    occupy(aws, deployment, line=900)
     mapping = deployment.mapping()
     mapping.poll()
     mapping.poll()
@@ -139,7 +139,7 @@ def test_a_record_without_due_has_its_look_before_its_message_is_deleted(
 def test_a_denied_device_is_not_made_due_for_a_look(aws: Aws, deployment: Deployment, held: list[str]) -> None:
     denied = held[0]
     deployment.registry.items[(f"certificate#{denied}",)]["due"] = {"S": Due.DENIED.value}
-    occupy(aws, deployment, line=120)
+    occupy(aws, deployment, line=900)
     mapping = deployment.mapping()
     mapping.poll()
     mapping.poll()
@@ -158,7 +158,7 @@ def test_what_became_due_meanwhile_is_not_overwritten(
 def test_a_message_stays_when_its_look_cannot_be_written(aws: Aws, deployment: Deployment, held: list[str]) -> None:
     for one in held:
         forget_due(deployment, one)
-    occupy(aws, deployment, line=120)
+    occupy(aws, deployment, line=900)
 
     def fault(call: Call, _moment: Moment) -> Fault | None:
         return Fault.SERVER_ERROR if call.operation == "UpdateItem" else None
