@@ -62,6 +62,7 @@ class Sweeping(Construct):
                     service="iot", resource="cert/*"
                 ): "the ids of replaced certificates are their devices'",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                crls.objects: "one object for each CA, named by the CA's certificate id",
             },
         )
         # EventBridge Scheduler user guide, "Confused deputy prevention": the schedule group, never a single schedule.

@@ -17,9 +17,8 @@ class S3Operation:
     """One operation on an object that is read."""
 
     def __init__(self, model: "OperationModel") -> None:
-        if model.name not in ("GetObject", "HeadObject"):
+        if model.name != "GetObject":
             raise NotModelled(f"S3's {model.name}")
-        self._has_body = model.name == "GetObject"
         members = model.input_shape.members if model.input_shape else {}
         self._headers = {
             shape.serialization["name"]: member
@@ -43,11 +42,11 @@ class S3Operation:
             "content-length": str(answer["ContentLength"]),
             "last-modified": format_datetime(answer["LastModified"], usegmt=True),
         }
-        return response(url, 200, answer["Body"] if self._has_body else b"", **headers)
+        return response(url, 200, answer["Body"], **headers)
 
     def error(self, url: str, error: ServiceError) -> "AWSResponse":
         status = error.status or 400
-        if not self._has_body or status == 304:  # noqa: PLR2004 -- no body, and botocore makes its code of the status
+        if status == 304:  # noqa: PLR2004 -- HTTP's "not modified" has no body, and botocore makes its code of it
             return response(url, status, b"")
         body = f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
         return response(url, status, body.encode())

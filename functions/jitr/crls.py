@@ -29,9 +29,6 @@ FOLDER = "crl"
 _LOOK_EVERY = timedelta(seconds=60)
 # S3 that hangs takes longer than a whole batch should: it is not asked for every message.
 _REST_AFTER_FAILURE = timedelta(seconds=10)
-# An answer to HEAD has no body, and so no words for it but the status.
-_NOT_THERE = ("NoSuchKey", "404")
-
 
 class _Place(TypedDict):
     """The parameters that say which object is meant."""
@@ -105,15 +102,19 @@ class Crls:
     def version_of(self, ca: CaRules) -> str:
         """Names what is published for a CA now, without reading it; empty when nothing is.
 
-        Raises Unavailable.
+        HeadObject would say so too, but not which permission is missing: its errors have no words.
+
+        Raises Unavailable, NotPermitted.
         """
         try:
-            with calling("HeadObject"):
-                return self._s3().head_object(**self._place_of(ca))["ETag"]
+            with calling("GetObject"):
+                answer = self._s3().get_object(**self._place_of(ca))
         except ClientError as error:
-            if error.response["Error"]["Code"] in _NOT_THERE:
+            if error.response["Error"]["Code"] == "NoSuchKey":
                 return NOTHING.version
             raise
+        answer["Body"].close()
+        return answer["ETag"]
 
     def changed_since(self, records: Mapping[str, Record], rules: Rules) -> set[str]:
         """The certificates, of these records by certificate id, for which something else is published than when held.
@@ -146,7 +147,7 @@ class Crls:
             match error.response["Error"]["Code"]:
                 case "304":
                     return known
-                case code if code in _NOT_THERE:
+                case "NoSuchKey":
                     return NOTHING
             raise
 

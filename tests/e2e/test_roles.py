@@ -56,6 +56,7 @@ BY_AWS = {
 UNCHECKED = {
     # Without it, AWS denies a look at an object that is not there; the local AWS says that it is not there.
     ("register", "SeeThatNoCrlIsThere", "s3:ListBucket"),
+    ("sweep", "SeeThatNoCrlIsThere", "s3:ListBucket"),
 }
 # Gone in the simulation alone (tests/infra/test_least_privilege.py): a certificate has a second form only when its CA's
 # key is of an elliptic curve, and openssl's CAs here have RSA keys.
@@ -434,6 +435,8 @@ WAYS: dict[str, dict[Permission, Way]] = {
         ("KeepRegistry", "dynamodb:UpdateItem"): forgotten,
         ("ReadEnrollment", "dynamodb:BatchGetItem"): listing_changed,
         ("ReadEnrollment", "dynamodb:GetItem"): forgotten,
+        ("ReadCrls", "s3:GetObject"): forgotten,
+        ("SeeThatNoCrlIsThere", "s3:ListBucket"): forgotten,
         ("FindWhatIsDue", "dynamodb:Query"): forgotten,
         ("SendForgotten", "sqs:SendMessage"): forgotten,
         ("Announce", "events:PutEvents"): retiring,

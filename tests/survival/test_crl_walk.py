@@ -63,7 +63,7 @@ def test_the_next_sweep_sends_what_was_held_for_want_of_a_crl(world: World) -> N
 def test_a_crl_that_is_still_missing_costs_one_question_a_sweep(world: World) -> None:
     for _ in range(3):
         world.deployment.sweep()
-    assert [call.operation for call in world.aws.calls if call.service == "s3"] == ["HeadObject"] * 3
+    assert [call.operation for call in world.aws.calls if call.service == "s3"] == ["GetObject"] * 3
     assert world.status() == "PENDING_ACTIVATION"
 
 
