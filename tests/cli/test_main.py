@@ -104,7 +104,7 @@ def test_a_device_cannot_connect_to_an_account_that_is_not_running(capsys: pytes
 
 def _story(monkeypatch: pytest.MonkeyPatch, *steps: Step) -> None:
     """Have the demo play these steps."""
-    monkeypatch.setattr(Story, "__init__", lambda _self, _workspace: None)
+    monkeypatch.setattr(Story, "__init__", lambda _self, _workspace, **_stays: None)
     monkeypatch.setattr(Story, "steps", lambda _self: steps)
 
 
