@@ -241,7 +241,9 @@ class Sweep:
         """
         some = [replace(one, delay=delay) for one in forgotten if (delay := allowance.take()) is not None]
         for start in range(0, len(some), MOST_IN_BATCH):
-            batch = some[start : start + MOST_IN_BATCH]
+            # Delays count from the sweep's begin: noting what was sent takes time, and would stretch them.
+            gone = int((self._clock() - run.now).total_seconds())
+            batch = [replace(one, delay=max(one.delay - gone, 0)) for one in some[start : start + MOST_IN_BATCH]]
             self._queue.send(batch, run.now)
             for one in batch:
                 self._registry.note_sweep(one.certificate_id, run.now, look_again=look_again)

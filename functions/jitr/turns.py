@@ -48,7 +48,8 @@ _BROKEN = 60.0
 # rate, and of 120,000 messages that a queue may have in flight so many that other work does not feel it.
 _LONGEST_LINE = 890.0  # seconds
 _MOST_IN_LINE = 15_000
-# At exactly the rate of the turns, one in eight was left unused, since messages come seconds later than they are due.
+# Messages come up to five seconds later than they are due (batch.py): at exactly the rate of the turns, some of these
+# would find nobody.
 _LINE_IS_FASTER = 1.25
 # Turns of a share are further apart than those of the schedule: what waits for long is left to who can reserve.
 _SHARE_REACH = 2.0
