@@ -30,6 +30,7 @@ _LOOK_EVERY = timedelta(seconds=60)
 # S3 that hangs takes longer than a whole batch should: it is not asked for every message.
 _REST_AFTER_FAILURE = timedelta(seconds=10)
 
+
 class _Place(TypedDict):
     """The parameters that say which object is meant."""
 
