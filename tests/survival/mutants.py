@@ -27,7 +27,7 @@ MUTANTS = (
     # The claim
     Mutant(
         "a claim rests on whatever record there is",
-        (Change("claims.py", "    _demand_as_seen(update, record)\n    if not whatever", "    if not whatever"),),
+        (Change("claims.py", "    demand_as_seen(update, record)\n    if not whatever", "    if not whatever"),),
         (REGISTRY + "test_what_rests_on_another_record_is_overtaken_and_writes_nothing",),
     ),
     Mutant(
@@ -134,7 +134,7 @@ MUTANTS = (
     ),
     Mutant(
         "a status that is found over a decision is not recorded",
-        (Change("registration.py", "if record.is_news(found) and", "if record.decision is None and"),),
+        (Change("registration.py", "record.is_news(found)) and", "record.decision is None) and"),),
         (PROMISES + "test_a_certificate_that_register_saw_taken_away_stays_out_when_it_comes_back",),
     ),
     # The replacement

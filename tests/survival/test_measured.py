@@ -19,6 +19,8 @@ OTHER = {
     "detach_seconds": 12.5,
     "session_seconds": 30,
     "loop_stops_whole_batch": False,
+    "names_sni_only_cas": False,
+    "lists_sni_only_by_ca": False,
 }
 
 

@@ -297,6 +297,7 @@ def test_an_ordinary_activation_makes_the_calls_that_it_made_and_leaves_no_mark(
     ]
     assert [operation for service, operation in calls if service == "dynamodb"] == [
         "BatchGetItem",
+        "UpdateItem",  # a turn (turns.py)
         "BatchGetItem",
         "BatchGetItem",
         "TransactWriteItems",
