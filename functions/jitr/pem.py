@@ -33,8 +33,8 @@ def decode(pem: str) -> bytes:
     if match is None:
         raise Rejected(Reason.UNREADABLE, "its PEM has no end")
     try:
+        pem.encode()  # what no encoding has is in no PEM, around the block neither
         body = without_headers(match[2])
-        body.encode()
         return binascii.a2b_base64("".join(body.split()), strict_mode=True)
     except Encrypted as error:
         raise Rejected(Reason.UNREADABLE, "its PEM is encrypted") from error

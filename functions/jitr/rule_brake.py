@@ -8,7 +8,7 @@ from jitr.brakes import Brakes
 from jitr.case import Case
 from jitr.decisions import Outcome
 from jitr.errors import Basis, NotPermitted, Rejected, Unavailable
-from jitr.rules import CaRules
+from jitr.rules import CaRules, OnReject
 from jitr.telemetry import PUT_OFF, RULES_REFUSE_MANY, Announcer
 
 # In place of how many acceptances there were: the brake could not be read, and the refusal was not counted.
@@ -78,10 +78,12 @@ class RuleBrake:
                 if brake.is_engaged(rules.digest) or brake.is_accepted(rules.digest, case.clock()):
                     return brake
         begun = case.record.intent
+        has_begun = begun is not None and begun.outcome is Outcome.REJECTED and begun.is_for(case.device.created_at)
         return self._brakes.count_refusal(
             rules,
             case.device.certificate_id,
-            has_begun=begun is not None and begun.outcome is Outcome.REJECTED and begun.is_for(case.device.created_at),
+            # What is left pending is recorded without being begun. That one may go uncounted locks no device out.
+            has_begun=has_begun or rules.on_reject is OnReject.LEAVE,
             uncounted_at=uncounted_at,
         )
 

@@ -54,6 +54,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sqs": {
         "ChangeMessageVisibility": ("QueueUrl", "ReceiptHandle", "VisibilityTimeout"),
         "DeleteMessageBatch": ("Entries", "QueueUrl"),
+        "GetQueueAttributes": ("AttributeNames", "QueueUrl"),
         "SendMessage": ("MessageAttributes", "MessageBody", "QueueUrl"),
         "SendMessageBatch": ("Entries", "QueueUrl"),
     },
