@@ -75,20 +75,21 @@ def folder(nodeid: str) -> str:
 # they are what ten minutes on two cores have. What goes above its line is made cheaper, or moved to `make test-deep`
 # (tests/README.md says what is there, and why).
 BUDGET = {
-    "asset": 15,
+    "asset": 25,
     "bench": 60,
     "cli": 110,
-    "contract": 40,
-    "differential": 40,
+    "contract": 15,
+    "differential": 35,
     "e2e": 260,
-    "edge": 90,
-    "fleet": 30,
-    "infra": 90,
-    "local": 110,
+    "edge": 110,
+    "fleet": 20,
+    "infra": 75,
+    "local": 100,
+    "prove": 40,
     "simulation": 20,
     "suite": 5,
     "survival": 240,
-    "unit": 90,
+    "unit": 85,
 }
 
 

@@ -64,4 +64,4 @@ def test_every_stack_is_deployed_at_once_and_a_diff_finds_nothing_until_somethin
     workspace.fleet_file.write_text(text.replace('regions = ["', 'activations_per_second = 1\nregions = ["', 1))
     changed = cdk("diff", "--fail", "*/us-east-1", app=True, code=1)
     assert "Number of stacks with differences: 1" in changed
-    assert "MaximumConcurrency" in changed
+    assert "JITR_ACTIVATIONS_PER_SECOND" in changed
