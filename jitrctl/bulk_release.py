@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jitr.admission import Identity
-from jitr.allowance import PART_OF_ORDERED
+from jitr.allowance import PART_OF_LOOKS
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.iot import AwsIot
@@ -88,7 +88,7 @@ def find(stage: Stage, cas: Sequence[CaRegistration], wanted: Wanted) -> tuple[P
     Raises Refused where there is no index, Unavailable, botocore's errors.
     """
     plan = Plan(
-        rate=stage.account.activations_per_second * PART_OF_ORDERED,
+        rate=stage.account.activations_per_second * PART_OF_LOOKS,
         first_after=timedelta(seconds=stage.rules.every),
     )
     candidates = []

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Self
 
 _LONGEST_DELAY = 900  # SQS: DelaySeconds
-# Of the calls that are allowed until the next sweep, what release orders may take: all, since `register` gives them
-# only what new devices leave (schedule.TERMS).
-PART_OF_ORDERED = 1
+# Of the calls that are allowed until the next sweep, what release orders and held devices may take together: nearly
+# all, since `register` gives them only what new devices leave (schedule.TERMS). With all of them, the last would still
+# be in the queue at the next sweep, which would take it for behind and send nothing.
+PART_OF_LOOKS = 0.9
 
 
 @dataclass(slots=True, kw_only=True)

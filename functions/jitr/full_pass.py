@@ -44,6 +44,8 @@ MOST_RECALLED = 100  # BatchGetItem's most
 _PASSED_EVERY = timedelta(days=1)
 _OWED_EVERY = timedelta(hours=1)  # while certificates were found that could not be sent
 _MOST_DENIED = 10_000
+# How much older than a record a page may be; AWS does not say how late its lists are.
+_LISTED_LATE = timedelta(minutes=2)
 
 # Sends certificates to the queue; False when not all of them may be sent now.
 Send = Callable[[list[Forgotten]], bool]
@@ -151,7 +153,7 @@ class FullPass:
         taken_away = {}
         for one in page.certificates:
             record = records[one.certificate_id]
-            if not record.is_known:
+            if not record.is_known or _was_decided_just_now(record, self._clock()):
                 continue
             found = observe(
                 one,
@@ -235,6 +237,14 @@ class FullPass:
         entries = self._enrollment.entries(subject for of_one in subjects.values() for subject in of_one)
         denied = {subject for subject, entry in entries.items() if entry.rule is EntryRule.DENY}
         yield from (certificate_id for certificate_id, of_one in subjects.items() if denied.intersection(of_one))
+
+
+def _was_decided_just_now(record: Record, now: datetime) -> bool:
+    """Whether the list may be older than the record: what a release order made ACTIVE since was listed INACTIVE.
+
+    The next pass looks again.
+    """
+    return record.decided_at is not None and now - record.decided_at < _LISTED_LATE
 
 
 def recall_page(registry: Registry, page: Page) -> dict[str, Record]:

@@ -132,7 +132,8 @@ class Looks:
             changed = self._enrollment.changed_since(records)
             # What was sent for another cause since the walk began is judged by the list as it is.
             return send(
-                [_waiting(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)], None
+                [_waiting(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)],
+                now + SENT_RECENTLY,
             )
 
         walked = self._walk(walk, now, send_page, time_is_left)
@@ -162,7 +163,7 @@ class Looks:
                 for record in self._registry.recall(ids).values()
                 if _awaits_crl(record, published) and not _was_sent_after(record, began_at)
             ]
-            return send(waiting, None)
+            return send(waiting, now + SENT_RECENTLY)
 
         walked = self._walk(walk, now, send_page, time_is_left)
         self._journal.keep_crl_walk(walked)
@@ -202,7 +203,9 @@ class Looks:
             waits = record.is_held or record.is_approved_since
             if record.decision is not None and not waits and not is_unfinished(record):
                 self._registry.no_look_due(certificate_id, recalled)  # it was decided since
-            elif was_sent_recently(record, now) or record.rests(now, rules_digest=self._rules_digest):
+            elif was_sent_recently(record, now) or (
+                record.rests(now, rules_digest=self._rules_digest) and not _was_sent_in_vain(record)
+            ):
                 continue
             elif waits:
                 again.append(_waiting(record))
@@ -239,6 +242,11 @@ def _awaits_crl(record: Record, published: Mapping[str, str]) -> bool:
         return False
     now_published = published.get(decision.ca_certificate_id or "")
     return now_published is not None and now_published != decision.crl
+
+
+def _was_sent_in_vain(record: Record) -> bool:
+    """Whether it was sent since it was decided, and not decided anew: its message found no turn, or an older list."""
+    return record.swept_at is not None and record.decided_at is not None and record.swept_at > record.decided_at
 
 
 def _was_sent_after(record: Record, moment: datetime) -> bool:

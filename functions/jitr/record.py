@@ -255,7 +255,9 @@ class Record:
     @property
     def has_unfinished_release(self) -> bool:
         """Whether an order, or an attempt under one, is still to be settled, whatever became of the certificate."""
-        return self.is_release_ordered or (self.intent is not None and self.intent.release is not None)
+        begun = self.intent is not None and self.intent.release is not None
+        waits = self.is_held and self.decision is not None and self.decision.release is not None
+        return self.is_release_ordered or begun or waits
 
     @property
     def is_denied(self) -> bool:

@@ -94,7 +94,8 @@ class Redelivery:
             return
         self._announcer.warn("message is put off", PUT_OFF, message_id=message.id, why=why, receives=message.receives)
         self.again.append(message.id)
-        self.guarded(lambda: self._queue.put_off(message, least=least, most=min(most, _LONGEST_PUT_OFF)))
+        most = min(most, _LONGEST_PUT_OFF)
+        self.guarded(lambda: self._queue.put_off(message, least=min(least, most), most=most))
 
     def leave_to_look(self, leave: Callable[[], None]) -> bool:
         """Let a message be deleted whose certificate has its look by the sweep; False when it must stay.

@@ -47,6 +47,9 @@ class Refusal:
             detail=refusal.detail,
             brake=brake,
         )
+        if is_rejected and case.release is not None:
+            # No status is set, so it is as old as what was seen: who sets the status since is told from it.
+            decision = replace(decision, decided_at=case.observed_at)
         earlier, begun = case.record.decision, case.attempt.claim or case.record.intent
         repeated = earlier is not None and decision.repeats(earlier)
         # This very attempt may have attached it before it lost the name, though it lost it before, too; or one in

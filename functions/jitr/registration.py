@@ -18,8 +18,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from botocore.exceptions import ClientError
-
 from jitr.activation import Activation
 from jitr.brakes import Brakes
 from jitr.case import Attempt, Case
@@ -28,7 +26,7 @@ from jitr.crls import Crls
 from jitr.decisions import Decision, Outcome
 from jitr.earlier_attempts import EarlierAttempts
 from jitr.enrollment_table import EnrollmentTable
-from jitr.errors import Overtaken, Rejected, Unavailable
+from jitr.errors import Overtaken, Rejected
 from jitr.events import RegistrationEvent
 from jitr.examining import Examiner
 from jitr.hook import Hook
@@ -126,7 +124,7 @@ class Registration:
         is no failure here: each certificate asks for it again.
         """
         if ca := self._rules.ca(ca_certificate_id):
-            with suppress(Unavailable, ClientError):
+            with suppress(Exception):  # what it was, each certificate's own question tells
                 self._examiner.prepare(ca)
 
     def decide(

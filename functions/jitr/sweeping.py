@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from jitr.allowance import PART_OF_ORDERED, Allowance
+from jitr.allowance import PART_OF_LOOKS, Allowance
 from jitr.brake_end import look_after, read_brakes
 from jitr.brakes import Brakes
 from jitr.certificates import Certificate
@@ -55,11 +55,9 @@ from jitr.withdrawals import Withdrawals
 
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_WITHDRAWN, _MOST_RETIRED = 500, 500
-# Of the calls that are allowed until the next sweep, what is sent to the queue may take these parts: held devices all,
-# since `register` gives them only what new devices leave (turns.py); forgotten ones, which are new to it, half, so that
-# those that knock now are served at once. What release orders have, `jitrctl device release` tells beforehand
-# (allowance.py).
-_PART_OF_HELD, _PART_OF_FORGOTTEN = 1, 1 / 2
+# Of the calls that are allowed until the next sweep, forgotten certificates may take half, so that new devices that
+# connect now are served at once. What is looked at again has a part of its own (allowance.py).
+_PART_OF_FORGOTTEN = 1 / 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,6 +179,9 @@ class Sweep:
         for ca in self._rules.cas:
             with self._part(f"count, {ca.name}", run):
                 self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
+                if not time_is_left():
+                    swept.unfinished.append(ca.name)
+                    continue
                 is_finished = self._count.go_on(ca, now, time_is_left=time_is_left)
                 swept.unfinished += [] if is_finished else [ca.name]
         with self._part("full pass", run):
@@ -213,19 +214,19 @@ class Sweep:
         )
 
     def _look_again(self, run: _Run) -> None:
-        held = self._allowance(_PART_OF_HELD)
+        allowance = self._allowance(PART_OF_LOOKS)
         parts = (
-            ("release", self._looks.send_released, self._allowance(PART_OF_ORDERED)),
-            ("look again", self._looks.send_due, held),
-            ("look again, other rules", self._looks.send_where_rules_changed, held),
-            ("enrollment", self._looks.send_where_entries_changed, held),
-            ("CRLs", self._looks.send_where_crls_changed, held),
+            ("release", self._looks.send_released),
+            ("look again", self._looks.send_due),
+            ("look again, other rules", self._looks.send_where_rules_changed),
+            ("enrollment", self._looks.send_where_entries_changed),
+            ("CRLs", self._looks.send_where_crls_changed),
         )
-        for name, send_some, allowance in parts:
 
-            def send(some: list[Forgotten], look_again: datetime | None, allowance: Allowance = allowance) -> bool:
-                return self._send(some, run, allowance, look_again=look_again)
+        def send(some: list[Forgotten], look_again: datetime | None) -> bool:
+            return self._send(some, run, allowance, look_again=look_again)
 
+        for name, send_some in parts:
             with self._part(name, run):
                 if not send_some(run.now, time_is_left=run.time_is_left, send=send):
                     run.swept.more_is_due = True
