@@ -14,6 +14,7 @@ from jitr.errors import Reason
 from jitr.registrations import Status
 from jitr.registry import Registry
 from jitr.schedule import PACE, in_microseconds
+from jitr.turns import Turns
 from simulation import Call, Deployment, Fault, Moment
 from simulation import queue as simulated
 
@@ -188,3 +189,15 @@ def test_nothing_is_put_off_for_minutes_while_many_messages_are_in_flight(
     assert most_at_last < 10
     assert deployment.journal.metrics["LeftToSweep"] >= len(held) - 10
     assert {due_of(deployment, one) for one in held} == {Due.LOOK}
+
+
+def test_a_line_that_others_made_longer_meanwhile_is_no_failure(
+    deployment: Deployment, held: list[str], aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    occupy(aws, deployment, line=0)
+    monkeypatch.setattr(Turns, "line_up", lambda _self, number: [904.0] * number)
+    mapping = deployment.mapping()
+    mapping.poll()
+    mapping.poll()
+    assert deployment.registrations.in_flight() == len(held)
+    assert [line for line in deployment.journal.lines if line[0] == "error"] == []

@@ -85,3 +85,18 @@ def test_without_a_ca_that_asks_for_crls_s3_is_not_asked() -> None:
     world.connect()
     sweep_and_decide(world)
     assert [call for call in world.aws.calls if call.service == "s3"] == []
+
+
+def test_an_environment_that_still_has_the_older_crl_costs_an_hour_at_most(world: World) -> None:
+    """Another device of the CA had it look just before: what the sweep sends then is settled by the older list."""
+    other = world.issue("sensor-0002")
+    world.connect(other)
+    world.mapping.drain(within=60)
+    world.publish_crl()
+    world.aws.clock.advance(5)
+    world.deployment.sweep()
+    world.mapping.drain(within=40)
+    for _ in range(6):
+        world.aws.clock.advance(900)
+        sweep_and_decide(world)
+    assert (world.status(), world.status(other)) == ("ACTIVE", "ACTIVE")

@@ -245,3 +245,60 @@ def test_a_rejection_that_waited_long_for_its_call_can_be_taken_back() -> None:
     assert world.order_release(leaf)
     world.sweep_and_decide()
     assert world.status(leaf) == "ACTIVE"
+
+
+def test_a_deactivation_during_a_second_refusal_is_not_overruled_by_the_next_order() -> None:
+    """The run under the first order goes on for long after a person set the status."""
+    world, (leaf, *_) = rejected_under_wrong_rules()
+    world.deploy(**WRONG)
+    world.promises.deployment = world.deployment
+    world.aws.clock.advance(60)
+    assert world.order_release(leaf)
+    console = world.account.client("iot", caller="console")
+    acted: list[Call] = []
+
+    def act(call: Call, moment: Moment) -> None:
+        if call.operation == "DescribeCertificate" and moment == "after" and not acted:
+            acted.append(call)
+            world.aws.clock.sleep(10)
+            for status in ("ACTIVE", "INACTIVE"):
+                console.update_certificate(certificateId=leaf.certificate_id, newStatus=status)
+            world.aws.clock.sleep(21)
+
+    world.aws.fault = act
+    world.aws.clock.advance(900)
+    world.deployment.sweep()
+    world.mapping.drain(within=880)
+    assert acted
+    world.aws.fault = None
+    world.deploy(**MENDED)
+    world.order_release(leaf)
+    world.aws.clock.advance(900)
+    world.deployment.sweep()
+    world.mapping.drain(within=880)
+    assert world.status(leaf) == "INACTIVE"
+
+
+def test_the_daily_pass_does_not_record_the_status_from_before_a_release() -> None:
+    """The page is on its way to the sweep while what an order took back becomes ACTIVE."""
+    world, devices = rejected_under_wrong_rules()
+    world.aws.clock.advance(2 * DAY)
+    world.deployment.sweep()
+    world.mapping.drain(within=60)
+    world.aws.clock.advance(2 * DAY)
+    assert all(world.order_release(leaf) for leaf in devices)
+    lists: list[Call] = []
+
+    def activate(call: Call, moment: Moment) -> None:
+        if call.operation == "ListCertificates" and moment == "after":
+            lists.append(call)
+            if len(lists) == 2:
+                world.mapping.drain(within=30)
+
+    world.aws.fault = activate
+    world.deployment.sweep()
+    world.aws.fault = None
+    assert len(lists) == 2
+    for leaf in devices:
+        assert world.status(leaf) == "ACTIVE"
+        assert not record_of(world, leaf).was_taken_away
