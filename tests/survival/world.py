@@ -611,8 +611,13 @@ class World:
         certificate = site.certificates.get(slot.id)
         if certificate is None or (certificate.status == "REVOKED" and what == "INACTIVE"):
             return
-        if site.running[slot.id]:
-            return  # between an order's look and what is done on it, nothing is promised to the console
+        if (
+            site.running[slot.id]
+            or any(slot.id in one.looks for one in site.environments)
+            or slot.id in site.swept_looks
+        ):
+            # Between a look and what is done on it nothing is promised to the console; orders are not either.
+            return
         site.by_hand.add(certificate.number)
         if what == "delete":
             if certificate.status == "ACTIVE":
@@ -695,12 +700,8 @@ class World:
             if environment.caller == call.caller:
                 environment.stalled = True
                 if call.operation == "DescribeCertificate" and moment == "after":
-                    late = timedelta(seconds=interruption.stall)
                     for look in environment.looks.values():
-                        look.at += late
-                    for (caller, _), watched in self._by_account[call.account_id].watch.looks.items():
-                        if caller == call.caller:
-                            watched.at += late
+                        look.at += timedelta(seconds=interruption.stall)
 
     def _note(self, what: str) -> None:
         if self.trace is not None:
