@@ -179,9 +179,6 @@ class Sweep:
         for ca in self._rules.cas:
             with self._part(f"count, {ca.name}", run):
                 self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
-                if not time_is_left():
-                    swept.unfinished.append(ca.name)
-                    continue
                 is_finished = self._count.go_on(ca, now, time_is_left=time_is_left)
                 swept.unfinished += [] if is_finished else [ca.name]
         with self._part("full pass", run):

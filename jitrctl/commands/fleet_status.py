@@ -48,7 +48,10 @@ def status(
     well = all(_is_well(done.value) for done in results.done)
 
     def shown() -> None:
-        out.print(table([_health_row(done.stage, done.value) for done in results.done]))
+        rows = [_health_row(done.stage, done.value) for done in results.done]
+        if all(row["rate"] == _WHOLE for row in rows):  # at 80 columns there is no room for what says nothing
+            rows = [{name: value for name, value in row.items() if name != "rate"} for row in rows]
+        out.print(table(rows))
         drift = [
             (str(done.stage), text)
             for done in results.done
@@ -132,11 +135,14 @@ def _health_row(stage: Stage, one: Health) -> dict[str, str]:
     }
 
 
+_WHOLE = "-"
+
+
 def _rate(stage: Stage, one: Health) -> str:
     """The activations a second that are reached at most, of those that the fleet file says; and what is throttled."""
     wanted = stage.account.activations_per_second
-    if one.turns_per_second is None:
-        return "-"
+    if one.turns_per_second is None or (one.turns_per_second >= wanted and not one.throttled):
+        return _WHOLE
     reached = f"{wanted:g}/s" if one.turns_per_second >= wanted else f"{one.turns_per_second:.1f} of {wanted:g}/s"
     return f"{reached}, {one.throttled:.0%} throttled" if one.throttled else reached
 

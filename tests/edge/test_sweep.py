@@ -356,12 +356,15 @@ def test_looks_at_held_devices_are_sent_at_the_rate_and_the_others_by_later_swee
     for number in range(75):
         decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD | {"rules_digest": cloud.rules.digest})
     swept = cloud.swept()
-    assert (swept.sent, swept.more_is_due) == (40, True)
+    assert (swept.sent, swept.more_is_due) == (36, True)
     delays = [entry["DelaySeconds"] for one in wire.of("SendMessageBatch") for entry in one["Entries"]]
-    assert delays == [second for second in range(4) for _ in range(10)]
+    assert delays == [number // 9 for number in range(36)]  # nine tenths of ten a second
     everybody = set(sent(wire))
     swept = cloud.swept()
-    assert (swept.sent, swept.more_is_due) == (35, False)
+    assert (swept.sent, swept.more_is_due) == (36, True)
+    everybody |= set(sent(wire))
+    swept = cloud.swept()
+    assert (swept.sent, swept.more_is_due) == (3, False)
     assert len(everybody | set(sent(wire))) == 75
 
 
@@ -513,7 +516,7 @@ def test_the_walk_over_held_devices_goes_on_where_the_last_sweep_stopped_until_i
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(looks, "_PAGE", 3)
-    monkeypatch.setattr(sweeping, "_PART_OF_HELD", 2 / (10 * cloud.rules.every))  # two in a sweep
+    monkeypatch.setattr(sweeping, "PART_OF_LOOKS", 2 / (10 * cloud.rules.every))  # two in a sweep
     for number in range(7):
         decided(cloud, at=NOW - MINUTE + number * SECOND, number=number, attempts=4, **HELD | {"rules_digest": "other"})
     rounds, finished = [], []
@@ -869,7 +872,10 @@ def test_what_is_known_and_listed_under_no_ca_is_recorded_when_it_is_taken_away(
     """Of a certificate that nobody knows, only a CA's list says that it is the fleet's."""
     listing.of["listed under none"] = list(some("REVOKED", "REVOKED"))
     known, unknown = f"{1:064x}", f"{2:064x}"
-    cloud.registry.record(replace(ACTIVATION, certificate_id=known, registered_at=NOW - 30 * DAY))
+    decided_at = NOW - HOUR
+    cloud.registry.record(
+        replace(ACTIVATION, certificate_id=known, registered_at=NOW - 30 * DAY, decided_at=decided_at)
+    )
     cloud.swept()
     records = cloud.registry.recall([known, unknown])
     assert records[known].was_taken_away

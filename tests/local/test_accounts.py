@@ -266,7 +266,9 @@ def _closed(stopped: tuple[LocalAccount, ...]) -> bool:
 def _up_in_a_process(directory: Path, *, stays: bool) -> Iterator[subprocess.Popen[str]]:
     """A process that has started one account, and waits; for whoever uses it to end it by a signal."""
     code = (
-        "import time; from pathlib import Path; from jitrctl.local.accounts import *\n"
+        "import signal, time; from pathlib import Path; from jitrctl.local.accounts import *\n"
+        # What a shell starts in the background ignores Ctrl-C, and hands that down.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"up(Path({str(directory)!r}), [Account(name='dev', id={DEV.id!r}, region={DEV.region!r},"
         f" profile={DEV.profile!r})], stays={stays})\n"
         "print('up', flush=True)\n"
