@@ -11,7 +11,7 @@ SETUP := .venv/.set-up
 demo: setup
 	$(BIN)/jitrctl demo
 
-# Ten minutes on two idle processors; tests/spread.py has the budget of each folder.
+# Ten minutes on two idle processors; tests/support/spread.py has the budget of each folder.
 test: check
 	$(BIN)/pytest --numprocesses 2
 
@@ -24,9 +24,9 @@ test-deep: setup
 	$(BIN)/pytest --numprocesses 2 -m deep
 
 # Each mutation of the claim, the recording and the replacement, with the tests that must fail; and what the explorer
-# finds where a mend is taken out (tests/survival/mutants.py). Part of test-deep; here with what it prints.
+# finds where a mend is taken out (tests/support/survival/mutants.py). Part of test-deep; here with what it prints.
 mutants: setup
-	PYTHONPATH=functions:. $(BIN)/python -m tests.survival.mutants
+	$(BIN)/python -m tests.support.survival.mutants
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -45,7 +45,7 @@ synth-fleet: setup
 
 # What the functions' layer is made of, as CycloneDX, in build/sbom.cdx.json.
 sbom: setup
-	$(BIN)/python -m infra.sbom
+	$(BIN)/python -m jitr_cdk.sbom
 
 # The state machine, damaged certificates, and odd ones beside openssl for longer, from other seeds each time; schedules
 # with two switches.
@@ -62,28 +62,28 @@ bench: setup
 setup: $(SETUP)
 
 # Again whenever a version that is asked for changes.
-$(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/wheels.py
+$(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/jitr_cdk/wheels.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12'; exit 1; }
 	@command -v npm > /dev/null || { echo 'npm is needed, with Node 20 or newer: install both'; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[deploy,cli,local,test]'
 	npm ci --no-audit --no-fund --loglevel=error
-	$(BIN)/python -m infra.wheels
+	$(BIN)/python -m jitr_cdk.wheels
 	@touch $@
 
 wheels: setup
-	$(BIN)/python -m infra.wheels
+	$(BIN)/python -m jitr_cdk.wheels
 
 # Put a real run of the demo into the README, the failure matrix's table into docs/how-it-works.md, real output into
 # docs/runbook.md, the contract tests' differences into docs/divergences.md, and a real run of `jitrctl prove` on the
 # local AWS into docs/prove.md.
 docs: setup
-	$(BIN)/python docs/transcript.py
-	$(BIN)/python docs/outcomes.py
-	$(BIN)/python docs/cli.py
-	$(BIN)/python docs/runbook.py
-	$(BIN)/python docs/differences.py
-	$(BIN)/python docs/prove.py
+	$(BIN)/python tools/transcript.py
+	$(BIN)/python tools/outcomes.py
+	$(BIN)/python tools/cli.py
+	$(BIN)/python tools/runbook.py
+	$(BIN)/python tools/differences.py
+	$(BIN)/python tools/prove.py
 
 # Take the newest versions that pyproject.toml allows; look at the difference before committing it.
 lock:

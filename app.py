@@ -15,11 +15,11 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 
 import aws_cdk as cdk
 
-from fleet.parse import load
-from fleet.problems import FleetError
-from infra.asset import AssetError, uncompiled
-from infra.stage import AccountStacks
-from infra.target import AWS, local
+from jitr_cdk.asset import AssetError, uncompiled
+from jitr_cdk.stage import AccountStacks
+from jitr_cdk.target import AWS, local
+from jitr_fleet.parse import load
+from jitr_fleet.problems import FleetError
 
 ROOT = Path(__file__).parent
 

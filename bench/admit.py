@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 
 from bench.table import markdown
-from jitr import checks
-from jitr.admission import _CHECKS  # as they stand: what is measured is what runs
-from jitr.certificates import Certificate
-from tests.cases.families import forge
-from tests.cases.issuing import applying, ec_key, issue_ca, named, rsa_key
+from jitr.admission import checks
+from jitr.admission.procedure import _CHECKS  # as they stand: what is measured is what runs
+from jitr.x509.certificate import Certificate
+from tests.support.cases.families import forge
+from tests.support.cases.issuing import applying, ec_key, issue_ca, named, rsa_key
 
 _READ = "reading the certificate"
 _READ_AGAIN = "reading one that the library refuses"  # node-forge's; beside the whole, and no part of it

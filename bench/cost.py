@@ -17,7 +17,7 @@ from bench.conditions import SECONDS_OF_OTHERS, Conditions
 from bench.ours import Jitr
 from bench.table import Row, markdown
 from bench.world import weather
-from jitr.pacing import BATCH_SIZE, max_concurrency_for
+from jitr.aws.rate_limit import BATCH_SIZE, max_concurrency_for
 
 PRICES_OF = "2026-09-20"
 _MILLION = 1e6

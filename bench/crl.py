@@ -19,10 +19,10 @@ from pathlib import Path
 
 from cryptography import x509
 
-from jitr.certificates import Certificate
-from jitr.revocation import RevocationList
-from tests.cases.issuing import Authority, issue_ca, rsa_key
-from tests.cases.revoking import entry, issue_crl, reason
+from jitr.x509.certificate import Certificate
+from jitr.x509.crl import RevocationList
+from tests.support.cases.issuing import Authority, issue_ca, rsa_key
+from tests.support.cases.revoking import entry, issue_crl, reason
 
 _LOOKS = 10_000
 _PYCA_LOOKS = 20

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from fleet.resources import ResourceNames, registered_topic
+from jitr_fleet.resources import ResourceNames, registered_topic
 
 _CALLER = re.compile(r"Credential=(\d{12})/\d+/([a-z0-9-]+)/")
 _LONGEST = 65_536  # bytes of a request's head

@@ -22,10 +22,10 @@ from bench.ours import Jitr
 from bench.table import markdown
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
-from jitr.outcomes import Outcomes
+from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.registrations import Status
-from jitr.registry import Registry
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry import Registry
 from jitr.verdicts import Verdict, Word
 from simulation import Authority, Aws, Call
 from simulation.iot.certificates import DeviceCertificate

@@ -4,11 +4,11 @@ from datetime import timedelta
 from random import Random
 
 from bench.conditions import COLD_START, SECONDS_BETWEEN_BATCHES, Conditions
+from jitr.aws.rate_limit import BATCH_SIZE, max_concurrency_for
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
-from jitr.pacing import BATCH_SIZE, max_concurrency_for
-from jitr.registrations import Status
-from jitr.registry import Registry
+from jitr.iot_models import Status
+from jitr.store.registry import Registry
 from simulation import Account, Authority, Deployment
 from simulation.deployment import ca_rules, rules
 from simulation.iot.certificates import DeviceCertificate

@@ -15,8 +15,8 @@ from pathlib import Path
 os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")  # before the CDK is imported
 
 from bench.situation import SETTINGS, Situation
-from infra.asset import function_asset, layer_asset
-from infra.target import local
+from jitr_cdk.asset import function_asset, layer_asset
+from jitr_cdk.target import local
 
 # What Lambda's Python runtime brings, byte-compiled.
 _RUNTIME = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six", "jmespath")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jitr import claims
+from jitr.aws.rate_limit import BATCH_SIZE
 from jitr.decisions import Decision, Outcome
-from jitr.pacing import BATCH_SIZE
-from jitr.registrations import Status
+from jitr.iot_models import Status
 from jitr.rules import Rules
 from jitr.settings import Settings
+from jitr.store import registry_writes
 from simulation import Authority
 from simulation.deployment import ca_rules, rules
 
@@ -79,7 +79,7 @@ class Situation:
             issuer="CN=factory",
             subject="CN=sensor-000001",
         )
-        written = claims.decided(SETTINGS.registry_table, decision, denied=False)["ExpressionAttributeValues"]
+        written = registry_writes.decided(SETTINGS.registry_table, decision, denied=False)["ExpressionAttributeValues"]
         return {"id": {"S": f"certificate#{certificate_id}"}, "decision": written[":decision"], "schema": {"N": "1"}}
 
     def batch(self, certificate_ids: list[str]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from bench.conditions import Conditions
 from bench.ours import Jitr
 from bench.table import markdown
 from bench.world import Storm, weather
-from jitr.journal import ACCOUNT, Journal, Pass
-from jitr.schedule import TERMS, Need
+from jitr.pacing.schedule import TERMS, Need
+from jitr.store.sweep_state import ACCOUNT, Journal, Pass
 from simulation import Account, Authority, Aws, Deployment
 from simulation.deployment import ca_rules, rules
 from simulation.leaf import Leaf

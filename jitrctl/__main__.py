@@ -9,26 +9,15 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet.problems import FleetError
 from jitr.errors import JitrError
-from jitrctl.across import in_a_sentence
-from jitrctl.commands import (
-    ca,
-    crl,
-    demo,
-    device,
-    dlq,
-    doctor,
-    enrollment,
-    fleet,
-    local,
-    prove,
-    replay,
-    sweep,
-    verify,
-)
+from jitr_fleet.problems import FleetError
+from jitrctl.commands import crl, demo, dlq, doctor, enrollment, local, prove, replay, sweep, verify
+from jitrctl.commands.ca import group as ca
+from jitrctl.commands.device import group as device
+from jitrctl.commands.fleet import group as fleet
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
-from jitrctl.local.errors import LocalAwsError
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.run.parallel import in_a_sentence
 from jitrctl.terminal import Exit, print_error
 
 app = typer.Typer(

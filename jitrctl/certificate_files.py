@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet import certificate_file
+from jitr_fleet import certificate_file
 from jitrctl.errors import Unusable
 from jitrctl.terminal import err
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fleet.certificate_file import CertificateFile
+    from jitr_fleet.certificate_file import CertificateFile
 
 
 def read_file(path: Path) -> CertificateFile:

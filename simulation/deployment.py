@@ -10,30 +10,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from fleet.resources import ResourceNames
-from jitr.brakes import Brakes
-from jitr.crls import Crls
-from jitr.edge import CLIENT_CONFIG
-from jitr.enrollment_table import EnrollmentTable
-from jitr.failure_count import FailureCount
+from jitr.aws.calls import CLIENT_CONFIG
+from jitr.aws.crl_bucket import Crls
+from jitr.aws.hook import HOOK_CONFIG, Hook
+from jitr.aws.iot import AwsIot
+from jitr.aws.queues import RegistrationsQueue, SweepQueue
+from jitr.aws.rate_limit import BATCH_SIZE, Pacer
 from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
 from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
-from jitr.hook import HOOK_CONFIG, Hook
-from jitr.iot import AwsIot
-from jitr.journal import Journal as SweepJournal
-from jitr.messages import RegistrationsQueue, SweepQueue
-from jitr.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
-from jitr.outcomes import Outcomes
-from jitr.pacing import BATCH_SIZE, Pacer
-from jitr.registration import Registration
-from jitr.registry import DUE_INDEX, Registry
+from jitr.pacing.turns import TURNS_CONFIG, Turns
+from jitr.registration.procedure import Registration
+from jitr.registration.threads import Beside, OneByOne
 from jitr.rules import CaRules, CertificateMode, Rules
 from jitr.settings import Settings
-from jitr.sweeping import Sweep, Swept
+from jitr.store.brakes import Brakes
+from jitr.store.enrollment_table import EnrollmentTable
+from jitr.store.failure_count import FailureCount
+from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry import DUE_INDEX, Registry
+from jitr.store.sweep_state import Journal as SweepJournal
+from jitr.store.withdrawal_marks import Withdrawals
+from jitr.sweep.runner import Sweep, Swept
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
-from jitr.threads import Beside, OneByOne
-from jitr.turns import TURNS_CONFIG, Turns
-from jitr.withdrawals import Withdrawals
+from jitr_fleet.resources import ResourceNames
 from simulation.authority import Authority
 from simulation.aws import Account
 from simulation.dynamodb import Index
@@ -43,7 +43,7 @@ from simulation.threads import Tasks
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-# infra/registration.py's figures; importing them from there would load the CDK.
+# infra/jitr_cdk/registration.py's figures; importing them from there would load the CDK.
 _VISIBILITY = 360.0
 _FUNCTION_TIMEOUT = 60.0
 _RECEIVES = 1000

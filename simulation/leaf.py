@@ -11,8 +11,8 @@ from typing import Self
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from jitr.certificates import Certificate
 from jitr.errors import Rejected
+from jitr.x509.certificate import Certificate
 from simulation.faults import ServiceError
 
 _FIRST_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*CERTIFICATE-----.*?-----END [A-Z0-9 ]*CERTIFICATE-----", re.DOTALL)

@@ -6,7 +6,7 @@ from simulation.clock import Clock, Task
 
 
 class Tasks:
-    """Runs each action in a task of its own; in place of jitr.threads.Threads."""
+    """Runs each action in a task of its own; in place of jitr.registration.threads.Threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.spread import Scheduler, Spread
+from tests.support.spread import Scheduler, Spread
 
 settings.register_profile("jitr", deadline=None, derandomize=True, database=None)
 settings.load_profile("jitr")

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
 
-from jitr.value import value
+from jitr.frozen import value
 
 # Counts are kept for slots of five minutes, of which twelve are the last hour, and for days, of which eight are the
 # last seven days and today.

@@ -12,8 +12,8 @@ from typing import Self
 
 from jitr.errors import Basis, Reason
 from jitr.events import RegistrationEvent
-from jitr.registrations import Status
-from jitr.value import value
+from jitr.frozen import value
+from jitr.iot_models import Status
 
 # Events that were under way while the decision was made: the queue's SentTimestamp within this of the decision.
 UNDER_WAY = timedelta(minutes=5)
@@ -52,7 +52,9 @@ class Decision:
     detail: str | None = None
     would_reject: tuple[Reason, ...] = ()
     serial: str | None = None
-    twin_id: str | None = None  # the id of the same certificate with its signature written differently (twins.py)
+    twin_id: str | None = (
+        None  # the id of the same certificate with its signature written differently (signature_twin.py)
+    )
     issuer: str | None = None
     reader: str | None = None  # "second" when jitr's own reader read the certificate; None: the library, or nothing
     subject: str | None = None

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from jitr.errors import UnreadableEvent
-from jitr.value import value
+from jitr.frozen import value
 
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in jitr
 # In place of a CA's id in an event that the sweep sends about a certificate of which it knows no CA: an event has two

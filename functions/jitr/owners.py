@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from jitr.value import value
+from jitr.frozen import value
 
 
 @value
@@ -15,7 +15,7 @@ class Owner:
     issued_at: datetime  # notBefore
     ends_at: datetime  # notAfter
     registered_at: datetime
-    formers: tuple[str, ...] = ()  # the certificate ids that had the name before, the last first; restitution.py
+    formers: tuple[str, ...] = ()  # the certificate ids that had the name before, the last first; name_rollback.py
 
 
 @value

@@ -10,10 +10,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from jitr.admission import Identity
-from jitr.registrations import DeviceRegistration, Status
+from jitr.admission.procedure import Identity
+from jitr.frozen import value
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.rules import OnReject
-from jitr.value import value
 
 # One attribute of ours on every thing that jitr makes, the certificate's id. CreateThing succeeds for a thing that
 # exists with the same attributes; with it, a thing of anybody else's conflicts, be it another tool's or, should the

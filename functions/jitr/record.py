@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from jitr.decisions import SAME_MOMENT, Decision, Outcome
 from jitr.errors import Reason, Rejected
 from jitr.events import RegistrationEvent
+from jitr.frozen import value
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import Owner
-from jitr.registrations import DeviceRegistration, Status
-from jitr.value import value
 from jitr.verdicts import Verdict, Word
 
 # A rejection is dated after the status was set. Two clocks differ a little; and earlier versions dated it before the

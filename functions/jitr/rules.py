@@ -17,7 +17,7 @@ import cryptography
 
 from jitr.brake import BrakeLimits
 from jitr.errors import Misconfigured
-from jitr.value import value
+from jitr.frozen import value
 
 # What reads certificates, the library and jitr's own reader: what neither reads is held until another version looks
 # again. Count up with every change to what the second reader takes.
@@ -51,7 +51,7 @@ NAMING_FIELDS = ("common_name", "serial_number", "san_uri", "san_dns")
 CERTIFICATE_VARIABLES = "iot:certificate."
 ALTERNATIVE_NAME_VARIABLES = "iot:certificate.subject.alternativename."
 
-# The checks of admission.py that a CA's rules can set to observe or off, in the order in which they run.
+# The checks of procedure.py that a CA's rules can set to observe or off, in the order in which they run.
 CHECKS = (
     "identity",
     "issuance",

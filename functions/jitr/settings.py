@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from typing import Any, Self
 
 from jitr.errors import Misconfigured
-from jitr.value import value
+from jitr.frozen import value
 
 _PREFIX = "JITR_"
 

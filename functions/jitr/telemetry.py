@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from jitr.aws.calls import calling, is_throttle, not_taken
 from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
-from jitr.edge import calling, is_throttle, not_taken
 from jitr.errors import NAME_LOST, Reason
-from jitr.items import milliseconds
-from jitr.registrations import DeviceRegistration
+from jitr.iot_models import DeviceRegistration
 from jitr.rules import CaRules
 from jitr.settings import Settings
+from jitr.store.registry_items import milliseconds
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from jitr.decisions import Decision
 from jitr.errors import JitrError
-from jitr.registrations import Status
-from jitr.value import value
+from jitr.frozen import value
+from jitr.iot_models import Status
 
 
 class Word(StrEnum):

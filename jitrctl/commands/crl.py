@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitr.revocation import RevocationList
-from jitr.revocation import Unusable as UnusableList
+from jitr.x509.crl import RevocationList
+from jitr.x509.crl import Unusable as UnusableList
+from jitrctl.ca.crl_publish import NewCrl, is_published, publish, published_for, read_crl, why_not_after
 from jitrctl.clock import now
 from jitrctl.errors import Refused, Unusable
-from jitrctl.publishing import NewCrl, is_published, publish, published_for, read_crl, why_not_after
-from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet.model import Ca
-    from jitr.crls import Published
-    from jitrctl.stages import Stage
+    from jitr.aws.crl_bucket import Published
+    from jitr_fleet.model import Ca
+    from jitrctl.session.stage import Stage
 
 app = typer.Typer(help="The CAs' lists of revoked certificates.", no_args_is_help=True)
 

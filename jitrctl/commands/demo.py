@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.local import accounts
-from jitrctl.local.errors import LocalAwsError
-from jitrctl.local.scenes.cast import Detail
-from jitrctl.local.story import Step, Story
-from jitrctl.local.workspace import Workspace
+from jitrctl.demo.scenes.cast import Detail
+from jitrctl.demo.story import Step, Story
+from jitrctl.localaws import accounts
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.localaws.workspace import Workspace
+from jitrctl.mqtt.errors import MqttError
 from jitrctl.terminal import Exit, err, out, print_json, table
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _play(number: int, step: Step, *, quiet: bool) -> dict[str, Any]:
     with _progress(f"{number}  {step.title} …"):
         try:
             detail, error = step.play(), None
-        except LocalAwsError as failed:
+        except (LocalAwsError, MqttError) as failed:
             detail, error = Detail(note=str(failed)), failed
     seconds = time.monotonic() - began
     if not quiet:

@@ -9,17 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.across import ON_PURPOSE, in_a_sentence
+from jitrctl.device.locations import hub_stage
 from jitrctl.errors import Refused, Unusable
-from jitrctl.letters import Letter, Letters, Reader, drop, hubs_reader, queues_of, reader_of, received, send_again
-from jitrctl.living import hub_stage
-from jitrctl.scope import Scope, Yes, over_stages
+from jitrctl.queues.dead_letters import (
+    Letter,
+    Letters,
+    Reader,
+    drop,
+    hubs_reader,
+    queues_of,
+    reader_of,
+    received,
+    send_again,
+)
+from jitrctl.run.parallel import ON_PURPOSE, in_a_sentence
+from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.terminal import at, out, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitrctl.stages import Stage
+    from jitrctl.session.stage import Stage
 
 app = typer.Typer(help="Dead letters, and events that could not be delivered.", no_args_is_help=True)
 

@@ -11,20 +11,20 @@ import typer
 
 from jitrctl.certificate_files import read_file
 from jitrctl.clock import now
-from jitrctl.doctoring.case import Case
-from jitrctl.doctoring.finding import State
-from jitrctl.doctoring.knocking import Knocker
-from jitrctl.doctoring.walk import is_well, walk
+from jitrctl.doctor.connect import Knocker
+from jitrctl.doctor.context import Case
+from jitrctl.doctor.finding import State
+from jitrctl.doctor.runner import is_well, walk
 from jitrctl.errors import Unusable
-from jitrctl.scope import Scope, over_unproven_stages
+from jitrctl.run.scope import Scope, over_unproven_stages
 from jitrctl.terminal import grouped, out, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitrctl.across import Done
-    from jitrctl.doctoring.walk import Step
-    from jitrctl.stages import Stage
+    from jitrctl.doctor.runner import Step
+    from jitrctl.run.parallel import Done
+    from jitrctl.session.stage import Stage
 
 _STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.BROKEN: "red", State.UNKNOWN: "yellow"}
 

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet.certificate_file import certificate_id_in
-from jitr.enrollment import Entry, EntryRule, digest
-from jitrctl import denying, enrolling
+from jitr.admission.enrollment import Entry, EntryRule, digest
+from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.clock import now
+from jitrctl.device import denied_but_active, enrollment
+from jitrctl.device.selector import id_in_file
 from jitrctl.errors import Unusable
-from jitrctl.naming import id_in_file
-from jitrctl.scope import Note, Scope, Yes, over_stages
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at as at_
 from jitrctl.terminal import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jitr.enrollment import Subject
-    from jitrctl.across import Failed
-    from jitrctl.enrolling import Written
-    from jitrctl.stages import Stage
+    from jitr.admission.enrollment import Subject
+    from jitrctl.device.enrollment import Written
+    from jitrctl.run.parallel import Failed
+    from jitrctl.session.stage import Stage
 
 _TOLD = 5  # enough to see what it is about
 
@@ -66,7 +66,7 @@ def allow(
     Example: jitrctl enrollment allow sensor-0001 --belongs-to prod --note "order 4711"
     """
     try:
-        entry = enrolling.entry_of(
+        entry = enrollment.entry_of(
             subject_of(device, thing=thing),
             fleet=scope.fleet,
             accounts=belongs_to or (),
@@ -127,8 +127,8 @@ def import_(
     except (OSError, UnicodeError) as error:
         raise Unusable(f"{file} cannot be read as UTF-8 text: {error}") from error
     try:
-        entries = enrolling.read_csv(text, str(file), scope.fleet)
-    except enrolling.BadRows as error:
+        entries = enrollment.read_csv(text, str(file), scope.fleet)
+    except enrollment.BadRows as error:
         for problem in error.problems:
             print_error(problem)
         raise
@@ -148,7 +148,7 @@ def show(scope: Scope, device: _Subject, *, thing: _Thing = False) -> None:
     scope.report(
         results,
         rows=lambda _, entry: [_row(entry)] if entry else [_row(Entry(subject=subject, rule=EntryRule.REMOVED))],
-        fields=lambda entry: {"entry": enrolling.document(entry) if entry else None},
+        fields=lambda entry: {"entry": enrollment.document(entry) if entry else None},
         subject={subject.kind.value: subject.name},
     )
 
@@ -174,7 +174,7 @@ def list_(
     scope.report(
         results,
         rows=lambda _, found: [{"device": entry.subject.name, **_row(entry)} for entry in found[1]],
-        fields=lambda found: {"digest": found[0], "entries": [enrolling.document(entry) for entry in found[1]]},
+        fields=lambda found: {"digest": found[0], "entries": [enrollment.document(entry) for entry in found[1]]},
     )
 
 
@@ -240,7 +240,7 @@ def _write_confirmed(
         return f"{what}: {sum(rows.values()):,} of {len(entries) * len(rows):,} rows" if len(entries) > 1 else what
 
     def work(stage: Stage) -> tuple[Written, list[str]]:
-        written = enrolling.write(
+        written = enrollment.write(
             stage.enrollment,
             entries,
             by=stage.caller,
@@ -250,8 +250,8 @@ def _write_confirmed(
             progress=lambda done: rows.__setitem__(stage, done),
         )
         denied = [entry.subject for entry in entries if entry.rule is EntryRule.DENY]
-        looked_at = denied if len(entries) == 1 else denying.who_may_be_in(stage, denied)
-        return written, [active for subject in looked_at for active in denying.still_active(stage, subject)]
+        looked_at = denied if len(entries) == 1 else denied_but_active.who_may_be_in(stage, denied)
+        return written, [active for subject in looked_at for active in denied_but_active.still_active(stage, subject)]
 
     results = scope.across(work, doing=how_far, stages=stages)
     scope.report(
@@ -261,7 +261,7 @@ def _write_confirmed(
             "written": done[0].written,
             "unchanged": done[0].unchanged,
             "still_denied": [{one.kind.value: one.name} for one in done[0].still_denied],
-            "overtaken": [enrolling.document(one) for one in done[0].overtaken],
+            "overtaken": [enrollment.document(one) for one in done[0].overtaken],
             "still_active": done[1],
         },
         failed=failed,
@@ -325,13 +325,13 @@ def subject_of(written: str, *, thing: bool = False) -> Subject:
     """
     try:
         if thing:
-            return enrolling.thing_subject(written)
+            return enrollment.thing_subject(written)
         if certificate_id_in(written):
-            return enrolling.certificate_subject(written)
+            return enrollment.certificate_subject(written)
         path = Path(written)
         if path.is_file():
-            return enrolling.certificate_subject(id_in_file(path))
-        return enrolling.thing_subject(written)
+            return enrollment.certificate_subject(id_in_file(path))
+        return enrollment.thing_subject(written)
     except (ValueError, OSError) as error:
         raise Unusable(f"{written} is no thing name, no certificate id and no file: {error}") from error
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitrctl.local import accounts
-from jitrctl.local.device import Endpoint
-from jitrctl.local.errors import LocalAwsError
-from jitrctl.local.workspace import Workspace
+from jitrctl.localaws import accounts
+from jitrctl.localaws.endpoint import find_endpoint
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.localaws.workspace import Workspace
 from jitrctl.terminal import out, print_json, table
 
 if TYPE_CHECKING:
-    from jitrctl.local.account import LocalAccount
+    from jitrctl.localaws.account import LocalAccount
 
 app = typer.Typer(help="Run a local AWS, two accounts on 127.0.0.1.", no_args_is_help=True)
 
@@ -76,7 +76,7 @@ def connect(
 
     Example: jitrctl local connect sensor-0042 --account dev
     """
-    from jitrctl.local.stage import LocalStage  # noqa: PLC0415 -- botocore's weight, for this command alone
+    from jitrctl.localaws.stage import LocalStage  # noqa: PLC0415 -- botocore's weight, for this command alone
 
     workspace = Workspace()
     alive = {one.name: one for one in accounts.running(workspace.directory)}
@@ -141,7 +141,7 @@ def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
         for name in environ
         if name.startswith("AWS_") and name not in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
     ]
-    endpoint = Endpoint.of(account)
+    endpoint = find_endpoint(account)
     context = f"-c target=local -c fleet={workspace.fleet_file}"
     s_client = (
         f"openssl s_client -connect 127.0.0.1:{account.mqtt_port} -servername {endpoint.server_name} "

@@ -15,15 +15,15 @@ import typer
 from botocore.exceptions import ClientError
 
 from jitrctl.errors import Interrupted, Refused
-from jitrctl.explaining import DENIED, explain
 from jitrctl.prove import journal as journals
 from jitrctl.prove import opening, report, runner
 from jitrctl.prove.journal import Journal
 from jitrctl.prove.probes import PROBES
 from jitrctl.prove.run import Run
 from jitrctl.prove.surroundings import refuse_production
-from jitrctl.scope import Scope, Yes, over_unproven_stages
-from jitrctl.stages import Stage
+from jitrctl.run.scope import Scope, Yes, over_unproven_stages
+from jitrctl.session.aws_errors import DENIED, explain
+from jitrctl.session.stage import Stage
 from jitrctl.terminal import Exit, err, out, print_error, print_json, table
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl.errors import Refused, Unusable
-from jitrctl.letters import Letters, drop, received
-from jitrctl.replaying import Replay, ReplayError, documents_in
-from jitrctl.scope import Scope, over_stages
+from jitrctl.queues.dead_letters import Letters, drop, received
+from jitrctl.queues.replay import Replay, ReplayError, documents_in
+from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import Exit, out, print_json
 
 if TYPE_CHECKING:
-    from jitrctl.stages import Stage
+    from jitrctl.session.stage import Stage
 
 # A minute for each stretch, in which nobody else is shown them.
 _MOST_LETTERS = 100

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitrctl.invoking import invoke
-from jitrctl.scope import Scope, over_stages
+from jitrctl.run.scope import Scope, over_stages
+from jitrctl.session.invoke import invoke
 
 if TYPE_CHECKING:
-    from jitrctl.stages import Stage
+    from jitrctl.session.stage import Stage
 
 
 @over_stages

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet.parse import load
-from jitr.admission import Verdict
-from jitr.certificates import Reader
+from jitr.admission.procedure import Verdict
+from jitr.x509.certificate import Reader
+from jitr_fleet.parse import load
 from jitrctl.certificate_files import read_file, read_first
 from jitrctl.clock import now
 from jitrctl.errors import Unusable
-from jitrctl.stages import choose, only
+from jitrctl.session.stage import choose, only
 from jitrctl.terminal import Exit, out, print_json, table
-from jitrctl.verifying import Answer, rules_without_fleet, verify
+from jitrctl.verify import Answer, rules_without_fleet, verify
 
 if TYPE_CHECKING:
     from jitr.rules import Rules

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from jitrctl.explaining import DENIED, THROTTLED
+from jitrctl.session.aws_errors import DENIED, THROTTLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

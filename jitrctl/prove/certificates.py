@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from jitr import der
-from jitr.encoding import Encoded
+from jitr.x509 import der
+from jitr.x509.encoding import Encoded
 
 _BACKDATED = timedelta(hours=1)  # clocks differ
 _DAYS = timedelta(days=2)  # what a run forgets is useless soon

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitrctl.errors import JitrctlError
-from jitrctl.explaining import explain, is_missing
 from jitrctl.prove.finding import Finder
 from jitrctl.prove.journal import Kind
 from jitrctl.prove.run import ROLE_POLICY
+from jitrctl.session.aws_errors import explain, is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

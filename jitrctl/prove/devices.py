@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import botocore
 
 from jitrctl.errors import Unusable
-from jitrctl.local import state
-from jitrctl.local.device import Connection, Device, Endpoint
-from jitrctl.local.errors import LocalAwsError
+from jitrctl.localaws import state
+from jitrctl.localaws.endpoint import find_endpoint
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.mqtt.client import Connection, Device, Endpoint
+from jitrctl.mqtt.errors import MqttError
 from jitrctl.prove.probe import Unanswered
 
 if TYPE_CHECKING:
     from jitrctl.prove.certificates import Identity
-    from jitrctl.stages import Stage
+    from jitrctl.session.stage import Stage
 
 Subscribed = Literal["granted", "failure code", "closed"]
 
@@ -86,7 +88,7 @@ class MqttDevices:
         device = Device(client_id=client_id, certificate=certificate, key=key)
         try:
             answer = device.connect(self.endpoint if sni else self._without_sni())
-        except (LocalAwsError, OSError) as error:
+        except (LocalAwsError, MqttError, OSError) as error:
             raise Unanswered(f"the device could not connect: {error}") from error
         return MqttSession(answer) if isinstance(answer, Connection) else answer.how
 
@@ -110,7 +112,7 @@ class MqttSession:
         try:
             if self._connection.subscribe(topic_filter):
                 return "granted"
-        except LocalAwsError as error:
+        except MqttError as error:
             raise Unanswered(str(error)) from error
         return "failure code" if self._connection.is_open else "closed"
 
@@ -131,7 +133,7 @@ def endpoint_of(stage: Stage) -> Endpoint:
     if url is not None:
         for account in state.remembered(stage.fleet.path.parent):
             if account.endpoint_url == url:
-                return Endpoint.of(account)
+                return find_endpoint(account)
         raise Unusable(
             f"{url} is not AWS, and no local AWS that runs beside the fleet file: account {stage.account.name} has no "
             "data endpoint for devices"

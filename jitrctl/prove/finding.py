@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jitrctl.explaining import is_missing
 from jitrctl.prove.guard import same_certificate
 from jitrctl.prove.journal import Kind
+from jitrctl.session.aws_errors import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from jitrctl.errors import JitrctlError
-from jitrctl.explaining import THROTTLED
 from jitrctl.prove.operations import OPERATIONS, By
+from jitrctl.session.aws_errors import THROTTLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

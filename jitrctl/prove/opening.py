@@ -12,7 +12,7 @@ from jitrctl.errors import Unusable
 from jitrctl.prove.devices import MqttDevices, endpoint_of
 from jitrctl.prove.guard import Guard
 from jitrctl.prove.run import Place
-from jitrctl.stages import Stage
+from jitrctl.session.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
-from fleet.resources import registered_topic
-from jitrctl.explaining import is_missing
+from jitr_fleet.resources import registered_topic
 from jitrctl.prove.certificates import Authority, Identity, id_of, stand_alone
 from jitrctl.prove.finding import Finder
 from jitrctl.prove.journal import Entry, Kind
 from jitrctl.prove.probe import Unanswered
+from jitrctl.session.aws_errors import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

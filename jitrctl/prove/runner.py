@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitrctl.errors import JitrctlError, Unusable
-from jitrctl.explaining import DENIED, explain
-from jitrctl.local.errors import LocalAwsError
+from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.prove.cleaning import Cleaner
 from jitrctl.prove.probe import Answer, NotAnswered, Unanswered
+from jitrctl.session.aws_errors import DENIED, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

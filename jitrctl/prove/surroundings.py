@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fleet.resources import registered_topic
+from jitr_fleet.resources import registered_topic
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:

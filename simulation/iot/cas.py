@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jitr.certificates import Certificate
+from jitr.x509.certificate import Certificate
 from simulation.faults import Answer, NotModelled, Params, ServiceError
 from simulation.iot.answers import invalid, missing, page
 from simulation.leaf import parse

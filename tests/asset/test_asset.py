@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from aws_cdk import aws_lambda as lambda_
 
-from fleet.parse import load
-from infra.asset import ROOT, function_asset, layer_asset, uncompiled
-from infra.target import AWS, Target, local
 from jitr.handlers.hub import HUB_TABLE
+from jitr.hub.locations import HOMES_FILE
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr.whereabouts import HOMES_FILE
+from jitr_cdk.asset import ROOT, function_asset, layer_asset, uncompiled
+from jitr_cdk.target import AWS, Target, local
+from jitr_fleet.parse import load
 
 # What Lambda's Python runtime brings (and nothing of it may come from the asset).
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six", "jmespath")
@@ -151,8 +151,8 @@ def test_byte_code_makes_another_asset(rules: Rules) -> None:
 def test_other_versions_and_another_runtime_or_processor_make_another_layer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("infra.asset.WHEELS", tmp_path)
-    monkeypatch.setattr("infra.asset.BUILD", tmp_path / "build")
+    monkeypatch.setattr("jitr_cdk.asset.WHEELS", tmp_path)
+    monkeypatch.setattr("jitr_cdk.asset.BUILD", tmp_path / "build")
 
     def with_wheel(folder: str, version: str) -> str:
         shutil.rmtree(tmp_path / folder, ignore_errors=True)
@@ -213,7 +213,7 @@ def test_byte_code_is_used_whatever_the_files_times_are(rules: Rules) -> None:
 
 
 def test_without_wheels_the_error_says_what_to_run() -> None:
-    from infra.asset import AssetError  # noqa: PLC0415
+    from jitr_cdk.asset import AssetError  # noqa: PLC0415
 
     missing = Target(runtime=AWS.runtime, architecture=AWS.architecture, wheels="nowhere")
 

@@ -2,9 +2,9 @@
 
 import re
 
-from infra.asset import ROOT, layer_asset
-from infra.sbom import bill
-from infra.target import AWS
+from jitr_cdk.asset import ROOT, layer_asset
+from jitr_cdk.sbom import bill
+from jitr_cdk.target import AWS
 
 
 def test_it_lists_every_distribution_of_the_layer_and_no_other() -> None:

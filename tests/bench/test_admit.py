@@ -1,7 +1,7 @@
 """The bench of the decision alone still measures every check of it."""
 
 from bench.admit import measured
-from jitr.admission import _CHECKS
+from jitr.admission.procedure import _CHECKS
 
 
 def test_every_check_is_measured_and_lets_the_benchs_certificate_pass() -> None:

@@ -8,7 +8,7 @@ from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.ours import Jitr
 from bench.world import Storm, weather
-from jitr.turns import BUCKET
+from jitr.pacing.turns import BUCKET
 
 RATE = 10  # DescribeCertificate and UpdateCertificate a second, as AWS allows by default
 ENVIRONMENTS = 4  # fewer than a stack has, with the same rate together; each idle one costs the test time

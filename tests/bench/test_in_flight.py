@@ -5,7 +5,7 @@ import pytest
 from bench.conditions import Conditions
 from bench.ours import Jitr
 from bench.world import weather
-from jitr import turns
+from jitr.pacing import turns
 
 HELD, NEW = 1500, 100
 

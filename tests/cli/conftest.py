@@ -12,9 +12,9 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.iotdata.exceptions import ResourceNotFoundException
 from moto.iotdata.responses import IoTDataPlaneResponse
 
-from fleet.parse import load
-from jitrctl.stages import Stage, choose
-from tests.cases.issuing import Authority, issue_ca
+from jitr_fleet.parse import load
+from jitrctl.session.stage import Stage, choose
+from tests.support.cases.issuing import Authority, issue_ca
 
 DEV, PROD = "111111111111", "222222222222"
 FLEET = f"""\

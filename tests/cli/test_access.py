@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from fleet.parse import load
+from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.access import open_access
-from jitrctl.across import open_all
 from jitrctl.errors import AccessError, Unusable
-from jitrctl.stages import Stage, choose
+from jitrctl.run.parallel import open_all
+from jitrctl.session.access import open_access
+from jitrctl.session.stage import Stage, choose
 
 ID = "a" * 64
 PATIENCE = 20  # seconds until a program that waits in vain gives up
@@ -37,7 +37,9 @@ def test_another_accounts_credentials_are_refused_before_anything_is_changed_any
 ) -> None:
     """The account prod has no role here, so the environment's credentials are used; moto's are account 123456789012."""
     path = write_fleet('role_arn = "arn:aws:iam::222222222222:role/operator"\n', "")
-    monkeypatch.setattr("jitrctl.operating.Operator.take_away", lambda *_, **__: pytest.fail("changed something"))
+    monkeypatch.setattr(
+        "jitrctl.device.operations.Operator.take_away", lambda *_, **__: pytest.fail("changed something")
+    )
 
     assert main(["device", "revoke", ID, "--fleet", str(path), "--yes"]) == 2
 

@@ -11,9 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from jitr.errors import Unavailable
-from jitrctl.across import across
 from jitrctl.errors import Interrupted, Refused
-from jitrctl.stages import Stage
+from jitrctl.run.parallel import across
+from jitrctl.session.stage import Stage
 
 PATIENCE = 10  # seconds until a test that hangs gives up
 
@@ -50,7 +50,7 @@ def test_how_far_the_work_is_inside_a_stage_is_told_before_the_stage_has_ended(
             seen.set()
 
     screen = SimpleNamespace(is_terminal=True, status=lambda _: nullcontext(SimpleNamespace(update=update)))
-    monkeypatch.setattr("jitrctl.across.err", screen)
+    monkeypatch.setattr("jitrctl.run.parallel.err", screen)
 
     def work(_: Stage) -> bool:
         rows[0] = 99
@@ -116,7 +116,7 @@ def _interruptible() -> Iterator[None]:
 def test_ctrl_c_lets_what_is_under_way_finish_and_begins_nothing_new(
     stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jitrctl.across._MOST_AT_ONCE", 1)
+    monkeypatch.setattr("jitrctl.run.parallel._MOST_AT_ONCE", 1)
     told = threading.Event()
     monkeypatch.setattr("jitrctl.terminal.err.print", lambda *_, **__: told.set())
     worked = []
@@ -139,7 +139,7 @@ def test_ctrl_c_lets_what_is_under_way_finish_and_begins_nothing_new(
 
 @pytest.mark.usefixtures("_interruptible")
 def test_a_second_ctrl_c_waits_for_nothing(stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jitrctl.across._MOST_AT_ONCE", 1)
+    monkeypatch.setattr("jitrctl.run.parallel._MOST_AT_ONCE", 1)
     told, end = threading.Event(), threading.Event()
     monkeypatch.setattr("jitrctl.terminal.err.print", lambda *_, **__: told.set())
 

@@ -18,12 +18,13 @@ from botocore.credentials import AssumeRoleProvider
 from botocore.exceptions import ClientError, RefreshWithMFAUnsupportedError
 from botocore.utils import JSONFileCache
 
-from fleet.parse import load
-from jitrctl import asking, profiles
-from jitrctl.across import across, open_all
+from jitr_fleet.parse import load
+from jitrctl import prompts
 from jitrctl.errors import AccessError, Interrupted
-from jitrctl.explaining import explain
-from jitrctl.stages import Stage, choose
+from jitrctl.run.parallel import across, open_all
+from jitrctl.session import profiles
+from jitrctl.session.aws_errors import explain
+from jitrctl.session.stage import Stage, choose
 
 PATIENCE = 10  # seconds until a test that hangs gives up
 CONFIG = """\
@@ -83,8 +84,8 @@ class Screen:
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     screen = Screen()
-    monkeypatch.setattr("jitrctl.across.err", screen)
-    monkeypatch.setattr(asking, "can_ask", lambda: True)
+    monkeypatch.setattr("jitrctl.run.parallel.err", screen)
+    monkeypatch.setattr(prompts, "can_ask", lambda: True)
     monkeypatch.setattr(getpass, "getpass", screen.getpass)
     return screen
 
@@ -142,7 +143,7 @@ def test_the_next_command_asks_for_no_code_again(screen: Screen, with_mfa: Calla
 def test_where_nobody_can_be_asked_the_profile_and_the_way_out_are_named(
     screen: Screen, with_mfa: Callable[..., tuple[Stage, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "can_ask", lambda: False)
+    monkeypatch.setattr(prompts, "can_ask", lambda: False)
     opened = open_all(with_mfa())
     assert next(failed.error for failed in opened.failed) == (
         "profile acme-dev wants an MFA code, and there is nobody to ask: run `aws sts get-caller-identity --profile "
@@ -207,7 +208,7 @@ def test_ctrl_c_at_a_question_answers_all_that_wait_that_there_is_no_answer(
     def work(stage: Stage) -> None:
         together.wait()
         try:
-            asking.ask(f"{stage}: code: ", otherwise="x")
+            prompts.ask(f"{stage}: code: ", otherwise="x")
         except AccessError as error:
             failed.append(str(error))
             raise
@@ -341,10 +342,10 @@ def test_ctrl_d_or_a_stray_key_at_a_question_of_the_main_thread_is_no_answer(
 
     monkeypatch.setattr(getpass, "getpass", left)
     with pytest.raises(AccessError, match="no answer was given to 'code': run it again"):
-        asking.ask("code: ", otherwise="x")
+        prompts.ask("code: ", otherwise="x")
 
 
-@pytest.mark.parametrize("asks", [asking.pass_on, asking.refuse])
+@pytest.mark.parametrize("asks", [prompts.pass_on, prompts.refuse])
 @pytest.mark.usefixtures("screen")
 def test_ctrl_c_at_any_line_of_asking_loses_nobody_who_waits(asks: Callable[[], None]) -> None:
     left = 0  # lines until Ctrl-C
@@ -363,14 +364,14 @@ def test_ctrl_c_at_any_line_of_asking_loses_nobody_who_waits(asks: Callable[[], 
     for line in range(1, 100):
         waits = threading.Thread(target=_ask, daemon=True)
         waits.start()
-        while not asking.is_asked():
+        while not prompts.is_asked():
             waits.join(0.01)
         left = line
         sys.settrace(at_each_line)
         with suppress(KeyboardInterrupt):
             asks()
         sys.settrace(traced)
-        asking.refuse()  # as `across` does after Ctrl-C
+        prompts.refuse()  # as `across` does after Ctrl-C
         waits.join(PATIENCE)
         assert not waits.is_alive(), f"Ctrl-C at line {line} of {asks.__name__}"
         if left > 0:  # it came to its end before
@@ -380,7 +381,7 @@ def test_ctrl_c_at_any_line_of_asking_loses_nobody_who_waits(asks: Callable[[], 
 
 def _ask() -> None:
     with suppress(AccessError):
-        asking.ask("code: ", otherwise="x")
+        prompts.ask("code: ", otherwise="x")
 
 
 @pytest.mark.usefixtures("aws", "screen")

@@ -7,12 +7,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from jitr.verdicts import Word
-from jitrctl import bulk_release, orders
-from jitrctl.commands import device_release
-from jitrctl.deployed_rules import NotReadable
-from jitrctl.stages import Stage
+from jitrctl.audit import log
+from jitrctl.commands.device import release
+from jitrctl.device import bulk_release
+from jitrctl.rules.deployed import NotReadable
+from jitrctl.session.stage import Stage
 from simulation import Leaf
-from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 WRONG = RULES.replace("sensor", "senzor", 1)
 REASON = "COMMON_NAME_REFUSED"
@@ -24,7 +25,7 @@ RELEASE = ("device", "release", "--rejected-for", REASON)
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     fleet = simulated(tmp_path, monkeypatch, WRONG)
     monkeypatch.setattr(bulk_release, "CALLS_PER_SECOND", float("inf"))
-    monkeypatch.setattr(device_release, "CALLS_PER_SECOND", float("inf"))
+    monkeypatch.setattr(release, "CALLS_PER_SECOND", float("inf"))
     monkeypatch.setattr(bulk_release, "read_deployed_rules", lambda stage: fleet.deployments[stage.account.name].rules)
     monkeypatch.setattr(bulk_release, "now", fleet.aws.clock.now)
     for account in (DEV, PROD):
@@ -124,7 +125,7 @@ def test_an_order_for_many_is_kept_and_announced_once_for_each_ca(fleet: Simulat
     reject(fleet, DEV, "sensor-0001", "sensor-0002")
     mend(fleet)
     fleet.say(*RELEASE, "--yes", "--note", "INC-7")
-    given = orders.last(fleet.stage(DEV), fleet.old.certificate_id)
+    given = log.last(fleet.stage(DEV), fleet.old.certificate_id)
     assert given
     assert (given.order, given.note, given.completed) == ("device release", "INC-7", True)
     assert given.steps == (f"take back 2 rejections for {REASON}",)
@@ -132,7 +133,7 @@ def test_an_order_for_many_is_kept_and_announced_once_for_each_ca(fleet: Simulat
     assert len(put) == 1
     schema = json.loads((EVENTS / "operator-order.v1.schema.json").read_text())
     Draft202012Validator(schema).validate(put[0].detail)
-    assert orders.last(fleet.stage(PROD), fleet.old.certificate_id) is None
+    assert log.last(fleet.stage(PROD), fleet.old.certificate_id) is None
 
 
 def test_an_account_that_cannot_be_asked_is_named_and_the_others_are_done(

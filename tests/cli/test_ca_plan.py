@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fleet.parse import load
 from jitr.rules import CertificateMode
-from jitrctl.ca_plan import (
+from jitr_fleet.parse import load
+from jitrctl.ca.plan import (
     Activate,
     CaState,
     EnableAutoRegistration,
@@ -21,7 +21,7 @@ from jitrctl.ca_plan import (
     expired_proof,
     plan,
 )
-from tests.cases.issuing import Authority, named
+from tests.support.cases.issuing import Authority, named
 
 CODE = "c0de" * 16
 GOOD = FoundCa(

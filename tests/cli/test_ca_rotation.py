@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from fleet.parse import load
-from jitrctl import ca_rotation, counting
-from jitrctl.commands.ca_status import count_document, counted_when
+from jitr_fleet.parse import load
+from jitrctl.ca import device_count, rotation
+from jitrctl.commands.ca.status import count_document, counted_when
 from jitrctl.errors import Refused
-from jitrctl.stages import Stage
+from jitrctl.session.stage import Stage
 from simulation import Authority
-from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 ON, OFF = ("ACTIVE", "ENABLE"), ("INACTIVE", "DISABLE")
 
@@ -144,14 +144,14 @@ def test_a_ca_on_which_nobody_depends_is_retired_and_again_changes_nothing(fleet
 def test_a_device_that_comes_between_the_look_and_the_end_keeps_the_ca(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = ca_rotation.retire
+    real = rotation.retire
 
     def retire(stage: Stage, one: Any, *, delete: bool) -> None:
         if stage.account.name == DEV:
             fleet.place(DEV).connect(fleet.issue("sensor-0001"), client_id="sensor-0001")
         real(stage, one, delete=delete)
 
-    monkeypatch.setattr("jitrctl.commands.ca_rotate.retire", retire)
+    monkeypatch.setattr("jitrctl.commands.ca.rotate.retire", retire)
     said = fleet.say("ca", "retire", "factory", "--delete", "--yes", code=1)
     assert "dev/eu-central-1: a device has come meanwhile" in said
     assert described(fleet, DEV, fleet.old) == ON
@@ -161,14 +161,14 @@ def test_a_device_that_comes_between_the_look_and_the_end_keeps_the_ca(
 def test_a_ca_is_not_retired_while_an_account_cannot_be_asked_who_depends_on_it(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = ca_rotation.look
+    real = rotation.look
 
     def look(stage: Stage, one: Any) -> Any:
         if stage.account.name == PROD:
             raise Refused("it is dark there")
         return real(stage, one)
 
-    monkeypatch.setattr("jitrctl.commands.ca_rotate.look", look)
+    monkeypatch.setattr("jitrctl.commands.ca.rotate.look", look)
     said = fleet.say("ca", "retire", "factory", "--yes", code=1)
     assert "prod/eu-central-1 cannot be asked who depends on factory (it is dark there): nothing was changed" in said
     assert described(fleet, DEV, fleet.old) == ON
@@ -196,24 +196,24 @@ def test_a_device_that_aws_lists_under_no_ca_keeps_its_ca(fleet: Simulated, *, c
 def test_live_certificates_of_which_nothing_says_whose_they_are_are_told(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ca_rotation, "_MOST_DESCRIBED", 1)
+    monkeypatch.setattr(rotation, "_MOST_DESCRIBED", 1)
     fleet.aws.undocumented.unname_cas()
     stranger = Authority.new("Stranger CA")
     for number in range(3):
         fleet.place(DEV).iot.certificates.register(stranger.issue(f"x-{number}"), status="ACTIVE", mode="SNI_ONLY")
-    assert ca_rotation.dependents(fleet.stage(DEV), load(fleet.file).cas[0]).unknown == 2
+    assert rotation.dependents(fleet.stage(DEV), load(fleet.file).cas[0]).unknown == 2
 
 
 def test_what_aws_lists_under_no_ca_is_counted_from_the_records(fleet: Simulated) -> None:
     fleet.aws.undocumented.unname_cas()
     assert fleet.knock(DEV, fleet.issue("sensor-0001"), "sensor-0001") == "accepted"
-    assert counting.last_counted(fleet.stage(DEV), fleet.old.certificate_id) is None
+    assert device_count.last_counted(fleet.stage(DEV), fleet.old.certificate_id) is None
     fleet.sweep(DEV)
-    for count in (counting.last_counted, counting.count_now):
+    for count in (device_count.last_counted, device_count.count_now):
         counted = count(fleet.stage(DEV), fleet.old.certificate_id)
         assert counted
         assert (dict(counted.by_status), counted.live, counted.unlisted) == ({"ACTIVE": 1}, 1, 1)
         assert "AWS IoT lists 1 of them under no CA" in counted_when([count_document(counted)])
-    of_new = counting.last_counted(fleet.stage(DEV), fleet.new.certificate_id)
+    of_new = device_count.last_counted(fleet.stage(DEV), fleet.new.certificate_id)
     assert of_new
     assert (dict(of_new.by_status), of_new.unlisted) == ({}, 0)

@@ -18,15 +18,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_pem_x509_certificate
 
-from fleet.certificate_file import UnusableFile, certificate_id_in, crl_in, read
-from fleet.parse import FleetError, load
+from jitr_fleet.certificate_file import UnusableFile, certificate_id_in, crl_in, read
+from jitr_fleet.parse import FleetError, load
 from jitrctl.__main__ import main
 from jitrctl.commands.enrollment import subject_of
-from jitrctl.doctoring.case import Case
+from jitrctl.device.selector import known_from
+from jitrctl.doctor.context import Case
 from jitrctl.errors import Unusable
-from jitrctl.naming import known_from
-from tests.cases.der import der_of
-from tests.cases.issuing import Authority, certificate_id, issue_ca, named
+from tests.support.cases.der import der_of
+from tests.support.cases.issuing import Authority, certificate_id, issue_ca, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

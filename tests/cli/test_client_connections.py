@@ -19,7 +19,7 @@ from ministack.core import iam_actions
 from ministack.core.responses import request_scope
 from ministack.services import iot, iot_data
 
-from jitrctl.local import client_connections
+from jitrctl.localaws import client_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

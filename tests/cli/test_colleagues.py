@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.store.enrollment_table import Change
 from jitr.verdicts import Verdict, Word
-from jitrctl import reconciling
-from jitrctl.scope import Scope
+from jitrctl.device import reconcile
+from jitrctl.run.scope import Scope
 from simulation import Leaf
-from tests.cli.simulated import DEV, NOW, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, NOW, RULES, Simulated, simulated
 
 NAME = "sensor-0001"
 BOB = "arn:aws:iam::111111111111:user/bob"
@@ -107,7 +107,7 @@ def test_a_device_that_a_colleague_has_just_revoked_is_not_reconciled(
     registry = fleet.stage(DEV).registry
     after_the_plan(monkeypatch, lambda: registry.give_verdict(held.certificate_id, revoked, seen=approved))
     changed: list[object] = []
-    monkeypatch.setattr(reconciling, "apply", lambda *change: changed.append(change))
+    monkeypatch.setattr(reconcile, "apply", lambda *change: changed.append(change))
     said = fleet.say("device", "reconcile", held.certificate_id, "--account", DEV, "--yes", code=1)
     assert f"revoked by {BOB}" in said
     assert changed == []

@@ -17,7 +17,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.loaders import Loader
 
 from bench.accounts import write_tls
-from jitrctl import connections
+from jitrctl.session import tls_cache
 
 LOADER = Loader()  # reads the service's model once
 ACCOUNT = "111111111111"
@@ -65,7 +65,7 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPServ
 
 @pytest.fixture(autouse=True)
 def _nothing_read_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_trusting", {})
+    monkeypatch.setattr(tls_cache, "_trusting", {})
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -122,7 +122,7 @@ def plain(url: str, account: str = ACCOUNT, *, verify: Any = None, **config: Any
 
 
 def client(url: str, account: str = ACCOUNT, **options: Any) -> Any:
-    return connections.with_trust_read_once(plain(url, account, **options))
+    return tls_cache.with_trust_read_once(plain(url, account, **options))
 
 
 def session(client: Any) -> Any:
@@ -203,7 +203,7 @@ def test_behind_a_plain_proxy_the_trusted_certificates_are_read_once_too(
             code(one)
     assert "502" in str(raised.value.kwargs["error"])
     (manager,) = session(one)._proxy_managers.values()
-    assert manager.connection_pool_kw["ssl_context"] is next(iter(connections._trusting.values()))
+    assert manager.connection_pool_kw["ssl_context"] is next(iter(tls_cache._trusting.values()))
     assert len(read) == 1
 
 
@@ -222,7 +222,7 @@ def test_behind_a_plain_proxy_the_trusted_certificates_are_read_once_too(
 def test_a_client_with_tls_of_its_own_stays_as_botocore_made_it(options: dict[str, Any]) -> None:
     one = client("https://iot.example.org", **options)
     assert not {"_get_ssl_context", "_setup_ssl_cert"} & vars(session(one)).keys()
-    assert session(one)._manager.connection_pool_kw["ssl_context"] not in connections._trusting.values()
+    assert session(one)._manager.connection_pool_kw["ssl_context"] not in tls_cache._trusting.values()
 
 
 @pytest.mark.usefixtures("trusted")
@@ -241,7 +241,7 @@ def test_another_botocore_is_left_alone(url: str, name: str) -> None:
     one = plain(url)
     delattr(session(one), name)
     before = dict(vars(session(one)))
-    assert connections.with_trust_read_once(one) is one
+    assert tls_cache.with_trust_read_once(one) is one
     assert vars(session(one)) == before
 
 
@@ -252,10 +252,10 @@ def test_a_method_of_botocores_that_has_another_name_leaves_clients_alone(
     one = plain(url)
     monkeypatch.delattr(URLLib3Session, name)
     before = dict(vars(session(one)))
-    assert connections.with_trust_read_once(one) is one
+    assert tls_cache.with_trust_read_once(one) is one
     assert vars(session(one)) == before
 
 
 @pytest.mark.parametrize("strange", [SimpleNamespace(), SimpleNamespace(_endpoint=None)])
 def test_what_is_no_client_that_we_know_is_left_alone(strange: Any) -> None:
-    assert connections.with_trust_read_once(strange) is strange
+    assert tls_cache.with_trust_read_once(strange) is strange

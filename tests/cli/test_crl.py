@@ -11,11 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from jitr.crls import object_key
+from jitr.aws.crl_bucket import object_key
 from jitrctl.__main__ import main
-from jitrctl.stages import Stage
-from tests.cases.issuing import Authority, certificate_id, issue_ca
-from tests.cases.revoking import entry, issue_crl, reason
+from jitrctl.session.stage import Stage
+from tests.support.cases.issuing import Authority, certificate_id, issue_ca
+from tests.support.cases.revoking import entry, issue_crl, reason
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -183,7 +183,7 @@ def test_somebody_who_publishes_at_the_same_time_is_not_overwritten(
         for stage in fleet.stages.values():
             stage.s3.put_object(Bucket=stage.crl_bucket, Key=object_key(fleet.ca.certificate_id), Body=theirs)
 
-    monkeypatch.setattr("jitrctl.scope.Scope.confirm", meanwhile)
+    monkeypatch.setattr("jitrctl.run.scope.Scope.confirm", meanwhile)
 
     code, said = run("put", fleet.file(number=4), "--yes")
 

@@ -10,18 +10,18 @@ import jsonschema
 import pytest
 from botocore.client import BaseClient
 
-from jitr.certificates import Certificate
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
-from jitr.registrations import Status
 from jitr.verdicts import Verdict, Word
+from jitr.x509.certificate import Certificate
 from jitrctl.__main__ import main
-from jitrctl.local.workspace import CHECKOUT
-from jitrctl.stages import Stage
-from tests.cases.issuing import Authority, certificate_id, named
-from tests.edge.cloud import create_registry
+from jitrctl.localaws.workspace import CHECKOUT
+from jitrctl.session.stage import Stage
+from tests.support.cases.issuing import Authority, certificate_id, named
+from tests.support.cloud import create_registry
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)

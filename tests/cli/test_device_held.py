@@ -6,7 +6,7 @@ import pytest
 
 from jitr.verdicts import Word
 from simulation import Leaf
-from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 NAME = "sensor-0001"
 

@@ -9,11 +9,11 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from jitrctl import access
 from jitrctl.__main__ import main
-from jitrctl.letters import Letters, received
-from jitrctl.local.workspace import CHECKOUT
-from jitrctl.stages import Stage
+from jitrctl.localaws.workspace import CHECKOUT
+from jitrctl.queues.dead_letters import Letters, received
+from jitrctl.session import access
+from jitrctl.session.stage import Stage
 
 EVENT = (CHECKOUT / "events/first-connection.json").read_text(encoding="utf-8")
 UNDELIVERED = (CHECKOUT / "events/error-action.json").read_text(encoding="utf-8")
@@ -268,7 +268,7 @@ def test_the_hubs_account_is_opened_once_and_before_anybody_is_asked(
         opened.append(account.name)
         return real(account, *arguments)
 
-    monkeypatch.setattr("jitrctl.stages.open_access", noted)
+    monkeypatch.setattr("jitrctl.session.stage.open_access", noted)
     words = ["dlq", "redrive", "--queue", "unforwarded", "--all", "--account", "dev", "--fleet", str(fleet_file)]
 
     assert main(words) == 2
@@ -337,7 +337,7 @@ def test_messages_are_hidden_while_they_are_looked_at_and_back_afterwards(queues
 
 def _functions(monkeypatch: pytest.MonkeyPatch, answer: Callable[[str, Any], Any]) -> None:
     """Have the stage's functions answer."""
-    monkeypatch.setattr("jitrctl.replaying.invoke", lambda _, function, payload: answer(function, payload))
+    monkeypatch.setattr("jitrctl.queues.replay.invoke", lambda _, function, payload: answer(function, payload))
     monkeypatch.setattr("jitrctl.commands.sweep.invoke", lambda _, function, payload: answer(function, payload))
 
 

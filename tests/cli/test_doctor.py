@@ -11,13 +11,13 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from jitrctl.__main__ import main
-from tests.cases.issuing import Authority, named
+from tests.support.cases.issuing import Authority, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jitrctl.stages import Stage
+    from jitrctl.session.stage import Stage
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jitr.record import Record
-from jitrctl.doctoring.backlog import Backlog, oldest, said_of
+from jitrctl.doctor.backlog import Backlog, oldest, said_of
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jitrctl.doctoring.policies import Answer, Request, evaluate
+from jitrctl.doctor.policies import Answer, Request, evaluate
 
 CLIENT = "arn:aws:iot:eu-central-1:111111111111:client/sensor-0001"
 THING = {"iot:Connection.Thing.ThingName": "sensor-0001", "iot:Connection.Thing.IsAttached": "true"}

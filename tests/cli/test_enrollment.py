@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from jitr.additions import Additions
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.overrides import Additions
 from jitr.decisions import Decision, Outcome
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitr.errors import Unavailable
+from jitr.iot_models import Status
 from jitr.owners import Owner
-from jitr.registrations import Status
-from jitrctl import denying, enrolling
+from jitr.store.enrollment_table import Change, EnrollmentTable, EntryChanged
 from jitrctl.__main__ import main
+from jitrctl.device import denied_but_active, enrollment
 from jitrctl.errors import Refused
-from jitrctl.scope import Scope
-from jitrctl.stages import Stage
+from jitrctl.run.scope import Scope
+from jitrctl.session.stage import Stage
 from jitrctl.terminal import Exit
-from tests.cases.issuing import Authority, certificate_id, named
-from tests.edge.cloud import create_registry
+from tests.support.cases.issuing import Authority, certificate_id, named
+from tests.support.cloud import create_registry
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -230,13 +230,13 @@ def test_an_import_names_the_denied_devices_that_are_in(
         )
         stages[1].registry.adopt(name, owner)
     asked: list[Subject] = []
-    still_active = denying.still_active
+    still_active = denied_but_active.still_active
 
     def noted(stage: Stage, subject: Subject) -> list[str]:
         asked.append(subject)
         return still_active(stage, subject)
 
-    monkeypatch.setattr(denying, "still_active", noted)
+    monkeypatch.setattr(denied_but_active, "still_active", noted)
     unknown = "".join(f"thing-{number:04},,deny\n" for number in range(250))
     file = write_csv(
         f"thing_name,certificate_id,rule\n{unknown}sensor-0000,,deny\n,{ids[1]},deny\nsensor-0002,,allow\n"
@@ -402,9 +402,9 @@ class Contested:
         if self.left >= 0:
             raise self.error
 
-    def write(self) -> enrolling.Written:
+    def write(self) -> enrollment.Written:
         allowed = Entry(subject=THING, rule=EntryRule.ALLOW)
-        return enrolling.write(self, [allowed], by="ann", at=NOW, lift_denials=False, sleep=self.slept.append)  # type: ignore[arg-type]
+        return enrollment.write(self, [allowed], by="ann", at=NOW, lift_denials=False, sleep=self.slept.append)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [EntryChanged(), Unavailable()])
@@ -419,7 +419,7 @@ def test_what_somebody_else_changed_or_what_did_not_answer_is_tried_again_and_no
 def test_thousands_of_rows_tell_how_far_they_are(tables: list[EnrollmentTable]) -> None:
     told: list[int] = []
     entries = [Entry(subject=Subject(SubjectKind.THING, f"s-{n}"), rule=EntryRule.ALLOW) for n in range(250)]
-    enrolling.write(tables[0], entries, by="ann", at=NOW, lift_denials=False, progress=told.append)
+    enrollment.write(tables[0], entries, by="ann", at=NOW, lift_denials=False, progress=told.append)
     assert told == [99, 198, 250]
 
 

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
 from botocore.stub import Stubber
 
-from jitrctl.explaining import explain, name_the_action
+from jitrctl.session.aws_errors import explain, name_the_action
 
 
 def refusal(code: str, message: str = "", service: str = "iot", operation: str = "describe_certificate") -> ClientError:

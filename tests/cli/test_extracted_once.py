@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitrctl.local.extracted_once import ExtractedOnce
+from jitrctl.localaws.extracted_once import ExtractedOnce
 
 if TYPE_CHECKING:
     from pathlib import Path

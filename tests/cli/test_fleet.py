@@ -12,14 +12,14 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.store.enrollment_table import Change
 from jitrctl.__main__ import main
-from jitrctl.health import synthesized_template
-from jitrctl.local.workspace import CHECKOUT
-from jitrctl.stages import Stage
-from tests.cases.issuing import Authority
-from tests.edge.cloud import create_registry
+from jitrctl.localaws.workspace import CHECKOUT
+from jitrctl.session.stage import Stage
+from jitrctl.status.health import synthesized_template
+from tests.support.cases.issuing import Authority
+from tests.support.cloud import create_registry
 
 TEMPLATE = {"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}}
 

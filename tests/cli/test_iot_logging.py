@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 import botocore.session
 import pytest
 
-from jitrctl.health import iot_logging
+from jitrctl.status.health import iot_logging
 
 if TYPE_CHECKING:
-    from jitrctl.stages import Stage
+    from jitrctl.session.stage import Stage
 
 MODEL = botocore.session.get_session().get_service_model("iot")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jitr.certificates import Certificate
+from jitr.x509.certificate import Certificate
 from jitrctl.__main__ import main
 
 

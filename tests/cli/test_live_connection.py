@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jitrctl.doctoring import admitted
-from jitrctl.doctoring.finding import State
+from jitrctl.doctor import provisioned
+from jitrctl.doctor.finding import State
 from simulation import Call, Fault, Leaf, Moment
 from simulation.faults import denied
-from tests.cli.simulated import DEV, Simulated, simulated
+from tests.support.cli.simulated import DEV, Simulated, simulated
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jitrctl.doctoring.case import Case
+    from jitrctl.doctor.context import Case
 
 SENSOR = "sensor-0001"
 
@@ -41,7 +41,7 @@ def refuse(call: Call, moment: Moment) -> Fault | None:
 def found(fleet: Simulated) -> tuple[State, str]:
     """What doctor's link says."""
     case = cast("Case", SimpleNamespace(stage=fleet.stage(DEV), connects_as=SENSOR))
-    finding = admitted.connection(case)
+    finding = provisioned.connection(case)
     return finding.state, finding.text
 
 

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Outcome
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change
-from jitr.hub_table import HubTable
-from jitr.registrations import Status
+from jitr.hub.locations import Statement
+from jitr.hub.table import HubTable
+from jitr.iot_models import Status
+from jitr.store.enrollment_table import Change
 from jitr.verdicts import Verdict, Word
-from jitr.whereabouts import Statement
 from jitrctl.__main__ import main
-from jitrctl.stages import Stage
+from jitrctl.session.stage import Stage
 from tests.cli.conftest import DEV, PROD
-from tests.edge.cloud import create_registry
 from tests.edge.test_hub import create_hub_table
-from tests.unit.examples import ACTIVATION, OTHER_ID
+from tests.support.cloud import create_registry
+from tests.support.examples import ACTIVATION, OTHER_ID
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 OPERATOR = "arn:aws:iam::111111111111:user/ann"

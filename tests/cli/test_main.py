@@ -9,12 +9,12 @@ import pytest
 
 from jitrctl.__main__ import main
 from jitrctl.commands import demo
-from jitrctl.local import accounts, deployment
-from jitrctl.local.account import LocalAccount
-from jitrctl.local.errors import LocalAwsError
-from jitrctl.local.scenes.cast import Detail
-from jitrctl.local.story import Step, Story
-from jitrctl.local.workspace import CHECKOUT, Workspace, _located
+from jitrctl.demo.scenes.cast import Detail
+from jitrctl.demo.story import Step, Story
+from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws.account import LocalAccount
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.localaws.workspace import CHECKOUT, Workspace, _located
 
 DEVICE_COMMANDS = [["device"], *(["device", order] for order in ("release", "deactivate", "revoke", "adopt"))]
 

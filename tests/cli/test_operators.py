@@ -15,10 +15,10 @@ import pytest
 from botocore import xform_name
 from typer.main import get_command
 
-from fleet.resources import LIVE, ResourceNames
+from jitr_fleet.resources import LIVE, ResourceNames
 from jitrctl.__main__ import app
-from jitrctl.local.workspace import CHECKOUT
-from tests.cli.operator_commands import ACTING, BY_OTHER_TESTS, OFFLINE, PROVING, READING
+from jitrctl.localaws.workspace import CHECKOUT
+from tests.support.cli.operator_commands import ACTING, BY_OTHER_TESTS, OFFLINE, PROVING, READING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

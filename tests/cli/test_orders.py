@@ -11,21 +11,22 @@ from typing import Any
 import jsonschema
 import pytest
 
-from jitr.attributes import key, plain, stored, values
 from jitr.rules import CertificateMode
-from jitrctl import ca_rotation, giving, orders
-from jitrctl.access import Access
-from jitrctl.brake import Mapping
-from jitrctl.doctoring import authority
-from jitrctl.doctoring.case import Case
-from jitrctl.doctoring.finding import Finding
+from jitr.store.dynamodb import key, plain, stored, values
+from jitrctl.audit import log, record
+from jitrctl.audit.log import BRAKE, MOST_KEPT, Given
+from jitrctl.ca import rotation
+from jitrctl.ca.mode_switch import Switch
+from jitrctl.doctor import ca as authority
+from jitrctl.doctor.context import Case
+from jitrctl.doctor.finding import Finding
 from jitrctl.errors import Refused
-from jitrctl.mode_switch import Switch
-from jitrctl.orders import BRAKE, MOST_KEPT, Given
-from jitrctl.stages import Stage
+from jitrctl.intake import Mapping
+from jitrctl.session.access import Access
+from jitrctl.session.stage import Stage
 from simulation import Authority
 from simulation.faults import Call, Died, Fault, FaultHook, Moment, ServiceError
-from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs/events/operator-order.v1.schema.json").read_text(encoding="utf-8")
@@ -36,20 +37,20 @@ BY = "arn:aws:sts::111111111111:assumed-role/operator/ann"
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     fleet = simulated(tmp_path, monkeypatch)
-    monkeypatch.setattr(giving, "now", fleet.aws.clock.now)
+    monkeypatch.setattr(record, "now", fleet.aws.clock.now)
     return fleet
 
 
 def announced(fleet: Simulated, name: str = DEV) -> list[dict[str, Any]]:
     """The details of the orders on an account's bus, each as its schema says."""
-    details = [one.detail for one in fleet.place(name).events.put if one.detail_type == giving.ORDER_DETAIL_TYPE]
+    details = [one.detail for one in fleet.place(name).events.put if one.detail_type == record.ORDER_DETAIL_TYPE]
     for detail in details:
         jsonschema.validate(detail, SCHEMA, format_checker=jsonschema.FormatChecker())
     return details
 
 
 def kept(fleet: Simulated, subject: Authority | str, name: str = DEV) -> Given | None:
-    return orders.last(fleet.stage(name), subject if isinstance(subject, str) else subject.certificate_id)
+    return log.last(fleet.stage(name), subject if isinstance(subject, str) else subject.certificate_id)
 
 
 def denied(name: str) -> FaultHook:
@@ -89,13 +90,13 @@ def at_fault(fleet: Simulated, fault: FaultHook) -> Iterator[None]:
 def mapping(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The event source mapping of every account, which the simulation's Lambda does not have."""
     mapping = {"state": "Enabled"}
-    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
+    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
 
     def switch(_: Stage, *, on: bool) -> Mapping:
         mapping["state"] = "Enabled" if on else "Disabled"
         return Mapping(uuid="0", state=mapping["state"])
 
-    monkeypatch.setattr("jitrctl.brake.switch", switch)
+    monkeypatch.setattr("jitrctl.intake.switch", switch)
     return mapping
 
 
@@ -125,14 +126,14 @@ def test_a_cas_end_is_on_record_in_every_account(fleet: Simulated) -> None:
 def test_an_order_that_was_broken_off_is_kept_and_announced_as_such_so_that_all_steps_add_up(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = ca_rotation.retire
+    real = rotation.retire
 
     def breaks_off(stage: Stage, one: Any, *, delete: bool) -> None:  # noqa: ARG001 -- as it is called
         real(stage, one, delete=False)
         raise Refused("the connection is gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr("jitrctl.commands.ca_rotate.retire", breaks_off)
+        broken.setattr("jitrctl.commands.ca.rotate.retire", breaks_off)
         fleet.say("ca", "retire", "factory", "--account", DEV, "--delete", "--note", "first", "--yes", code=1)
     given = kept(fleet, fleet.old)
     assert given
@@ -204,7 +205,7 @@ def test_a_second_adoption_finds_nothing_to_do_and_leaves_nothing(fleet: Simulat
 def test_status_names_who_gave_the_last_order_about_a_ca_that_is_not_as_the_fleet_file_says_and_of_no_other(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: None)
+    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: None)
     fleet.write(successor_in=())
     fleet.say("ca", "retire", "factory", "--account", DEV, "--note", "stolen key", "--yes")
 
@@ -231,7 +232,7 @@ def broken_off_halfway(fleet: Simulated) -> None:
 def test_status_names_whose_order_was_broken_off_while_the_ca_is_still_active(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: None)
+    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: None)
     broken_off_halfway(fleet)
 
     said = fleet.say("ca", "status", "--account", DEV, "--ca", "factory", code=1)
@@ -401,8 +402,10 @@ def switched(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return wrong(dev, "DEFAULT", CertificateMode.SNI_ONLY), wrong(prod, "SNI_ONLY", CertificateMode.DEFAULT)
 
     switched: list[str] = []
-    monkeypatch.setattr("jitrctl.commands.ca_mode._wrong", both)
-    monkeypatch.setattr("jitrctl.commands.ca_mode.switch", lambda one, **_: switched.append(one.stage.account.name))
+    monkeypatch.setattr("jitrctl.commands.ca.switch_mode._wrong", both)
+    monkeypatch.setattr(
+        "jitrctl.commands.ca.switch_mode.switch", lambda one, **_: switched.append(one.stage.account.name)
+    )
     return switched
 
 
@@ -453,7 +456,7 @@ def test_the_brake_waits_for_dynamodb_for_one_short_attempt_and_other_orders_are
 
     monkeypatch.setattr(Access, "client", kept_in_mind)
     for stage, urgent in zip(stages, (True, False), strict=False):
-        with giving.on_record(stage, "ca pause", BRAKE, ["disable the mapping"], "", urgent=urgent):
+        with record.on_record(stage, "ca pause", BRAKE, ["disable the mapping"], "", urgent=urgent):
             pass
 
     brakes, others = asked
@@ -508,7 +511,7 @@ def test_an_order_whose_completion_cannot_be_kept_stands_is_announced_and_is_tol
 
 def test_of_an_order_that_jitrctl_does_not_survive_there_is_only_what_was_kept_before(fleet: Simulated) -> None:
     """A second Ctrl-C ends the process in the middle of it; nothing of ours runs any more."""
-    with suppress(Died), giving.on_record(fleet.stage(DEV), "ca pause", BRAKE, ["disable the mapping"], "wrong CRL"):
+    with suppress(Died), record.on_record(fleet.stage(DEV), "ca pause", BRAKE, ["disable the mapping"], "wrong CRL"):
         raise Died
     given = kept(fleet, BRAKE)
     assert given
@@ -517,7 +520,7 @@ def test_of_an_order_that_jitrctl_does_not_survive_there_is_only_what_was_kept_b
 
 
 def give(stage: Stage, note: str, *, step: str = "disable the mapping") -> None:
-    with giving.on_record(stage, "ca pause", BRAKE, [step], note):
+    with record.on_record(stage, "ca pause", BRAKE, [step], note):
         pass
 
 
@@ -617,7 +620,7 @@ def test_an_order_of_which_the_answer_was_lost_is_kept_once(fleet: Simulated) ->
 
 
 def test_a_trail_that_cannot_be_read_hides_nothing_else(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: Mapping(uuid="0", state="Disabled"))
+    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: Mapping(uuid="0", state="Disabled"))
     leaf = fleet.issue("sensor-0001")
     assert fleet.knock(DEV, leaf, "sensor-0001") == "accepted"
     fleet.write(successor_in=())
@@ -634,7 +637,7 @@ def test_a_trail_that_cannot_be_read_hides_nothing_else(fleet: Simulated, monkey
 @pytest.mark.usefixtures("aws")
 def test_before_there_is_a_stack_an_order_is_announced_alone(stages: tuple[Stage, ...]) -> None:
     done = []
-    with giving.on_record(stages[0], "ca apply", "a" * 64, ["register it"], "first"):
+    with record.on_record(stages[0], "ca apply", "a" * 64, ["register it"], "first"):
         done.append("it")
     assert done == ["it"]
-    assert orders.last(stages[0], "a" * 64) is None
+    assert log.last(stages[0], "a" * 64) is None

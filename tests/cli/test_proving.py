@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from fleet.model import Ca
-from fleet.parse import load
+from jitr_fleet.model import Ca
+from jitr_fleet.parse import load
 from jitrctl.__main__ import main
+from jitrctl.ca.proof import read_key, request, verification_certificate
 from jitrctl.errors import Unusable
-from jitrctl.proving import read_key, request, verification_certificate
-from tests.cases.issuing import Authority, issue_ca
+from tests.support.cases.issuing import Authority, issue_ca
 
 CODE = "c0de" * 16
 NOW = datetime.now(UTC)
@@ -127,7 +127,7 @@ def test_a_password_that_is_not_given_is_told_and_nothing_is_signed(
     def left(_: str) -> str:
         raise EOFError  # Ctrl-D
 
-    monkeypatch.setattr("jitrctl.commands.ca_proof.can_ask", lambda: True)
+    monkeypatch.setattr("jitrctl.commands.ca.proof.can_ask", lambda: True)
     monkeypatch.setattr("getpass.getpass", left)
     options = ["--csr", str(tmp_path / "dev.csr"), "--ca-key", str(tmp_path / "ca.key"), "-o", str(out)]
 

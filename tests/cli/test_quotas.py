@@ -10,9 +10,9 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from jitr.pacing import max_concurrency_for
+from jitr.aws.rate_limit import max_concurrency_for
 from jitrctl.__main__ import main
-from jitrctl.quotas import BOUNDS
+from jitrctl.status.quotas import BOUNDS
 
 DESCRIBE, UPDATE, ATTACH_POLICY = "L-FC864907", "L-77B523DC", "L-CA7D4E3E"
 CONCURRENCY = "L-B99A9384"

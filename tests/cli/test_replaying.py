@@ -5,8 +5,8 @@ import json
 import pytest
 
 from jitr.events import RegistrationEvent
-from jitrctl.local.workspace import CHECKOUT
-from jitrctl.replaying import ReplayError, documents_in
+from jitrctl.localaws.workspace import CHECKOUT
+from jitrctl.queues.replay import ReplayError, documents_in
 
 EVENTS = CHECKOUT / "events"
 

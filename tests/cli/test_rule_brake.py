@@ -7,11 +7,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from jitr.decisions import Outcome
-from jitrctl import health, orders
-from jitrctl.commands.fleet_status import _braked, _is_well
-from jitrctl.health import Health
+from jitrctl.audit import log
+from jitrctl.commands.fleet.status import _braked, _is_well
+from jitrctl.status import health
+from jitrctl.status.health import Health
 from simulation import Leaf
-from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 WRONG = RULES.replace("sensor", "senzor", 1)
 EVENTS = Path(__file__).parents[2] / "docs" / "events"
@@ -74,7 +75,7 @@ def test_accepted_rejections_are_on_record_announced_and_carried_out(fleet: Simu
     said = fleet.say("ca", "accept-rejections", "factory", "--note", "not ours", "--account", DEV, "--yes")
     assert "off; what it held is rejected by the next sweeps" in said
     stage = fleet.stage(DEV)
-    given = orders.last(stage, fleet.old.certificate_id)
+    given = log.last(stage, fleet.old.certificate_id)
     assert given
     assert (given.order, given.note, given.completed) == ("ca accept-rejections", "not ours", True)
     (event,) = [one for one in fleet.place(DEV).events.put if one.detail_type == "Operator Order"]
@@ -87,7 +88,7 @@ def test_accepted_rejections_are_on_record_announced_and_carried_out(fleet: Simu
 def test_where_no_brake_is_engaged_nothing_is_accepted_and_nothing_asked(fleet: Simulated) -> None:
     said = fleet.say("ca", "accept-rejections", "factory", "--note", "not ours")
     assert "off already" in said
-    assert orders.last(fleet.stage(DEV), fleet.old.certificate_id) is None
+    assert log.last(fleet.stage(DEV), fleet.old.certificate_id) is None
     assert fleet.say("ca", "accept-rejections", "another", "--note", "not ours", code=2)
 
 
@@ -98,7 +99,7 @@ def test_a_brake_that_changed_since_it_was_shown_is_not_accepted(
     stage = fleet.stage(DEV)
     engaged = stage.brakes.read([fleet.old.certificate_id])[fleet.old.certificate_id].engaged
     assert engaged
-    monkeypatch.setattr("jitrctl.commands.ca_accept._engaged", lambda *_: engaged)
+    monkeypatch.setattr("jitrctl.commands.ca.accept_rejections._engaged", lambda *_: engaged)
     assert stage.brakes.disengage(fleet.old.certificate_id, engaged)
     said = fleet.say("ca", "accept-rejections", "factory", "--note", "not ours", "--account", DEV, "--yes", code=1)
     assert "has changed since it was shown" in said

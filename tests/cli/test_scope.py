@@ -9,11 +9,11 @@ import pytest
 import typer
 from typer.main import get_command
 
-from jitrctl import scope as scoping
 from jitrctl.__main__ import app, main
 from jitrctl.errors import Interrupted, Refused
-from jitrctl.scope import Scope, over_stages
-from jitrctl.stages import Stage
+from jitrctl.run import scope as scoping
+from jitrctl.run.scope import Scope, over_stages
+from jitrctl.session.stage import Stage
 
 # Commands that are about this machine, not about the fleet.
 OF_THIS_MACHINE = {"ca create", "device issue", "demo", "local up", "local status", "local down", "local connect"}
@@ -157,7 +157,7 @@ def test_a_plan_is_carried_out_with_yes(run: Callable[..., int], capsys: pytest.
 def test_a_plan_is_carried_out_when_somebody_says_yes(
     run: Callable[..., int], answer: str, code: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jitrctl.scope.can_ask", lambda: True)
+    monkeypatch.setattr("jitrctl.run.scope.can_ask", lambda: True)
     monkeypatch.setattr("sys.stdin.readline", lambda: answer, raising=False)
     worked: list[Stage] = []
     assert run(work=lambda stage: str(worked.append(stage)), plan=["delete everything"]) == code  # type: ignore[func-returns-value]
@@ -224,7 +224,7 @@ def test_what_failed_in_several_stages_for_one_reason_is_said_once(
 def test_a_ca_that_the_fleet_does_not_have_is_refused_before_any_account_is_asked(
     words: list[str], fleet_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("jitrctl.stages.open_access", lambda *_: pytest.fail("asked an account"))
+    monkeypatch.setattr("jitrctl.session.stage.open_access", lambda *_: pytest.fail("asked an account"))
     assert main([*words, "--ca", "factori", "--fleet", str(fleet_file)]) == 2
     assert capsys.readouterr().err == "the fleet has no CA factori: did you mean factory?\n"
 
@@ -232,6 +232,6 @@ def test_a_ca_that_the_fleet_does_not_have_is_refused_before_any_account_is_aske
 def test_a_verification_request_is_for_one_account_and_of_several_none_is_asked(
     fleet_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("jitrctl.stages.open_access", lambda *_: pytest.fail("asked an account"))
+    monkeypatch.setattr("jitrctl.session.stage.open_access", lambda *_: pytest.fail("asked an account"))
     assert main(["ca", "csr", "--fleet", str(fleet_file)]) == 2
     assert "say which one with --account" in capsys.readouterr().err

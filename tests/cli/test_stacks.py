@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from jitrctl import stacks
 from jitrctl.errors import Refused
-from jitrctl.stages import Stage
+from jitrctl.session import cloudformation
+from jitrctl.session.stage import Stage
 
 
 def stage(*, resources: Any = (), template: Any = None, refused: ClientError | None = None) -> Stage:
@@ -43,7 +43,7 @@ GONE = refusal("ValidationError", "Stack with id jitr-acme does not exist")
 
 def test_the_cas_of_a_stack_are_those_that_it_has_registered_and_not_those_that_it_failed_to() -> None:
     kind = "AWS::IoT::CACertificate"
-    found = stacks.cas(
+    found = cloudformation.cas(
         stage(
             resources=[
                 resource("AWS::SQS::Queue", "queue", "CREATE_COMPLETE"),
@@ -59,11 +59,11 @@ def test_the_cas_of_a_stack_are_those_that_it_has_registered_and_not_those_that_
 
 
 def test_a_stack_that_is_not_deployed_has_none() -> None:
-    assert stacks.cas(stage(refused=GONE)) == frozenset()
-    assert stacks.template(stage(refused=GONE)) is None
+    assert cloudformation.cas(stage(refused=GONE)) == frozenset()
+    assert cloudformation.template(stage(refused=GONE)) is None
 
 
-@pytest.mark.parametrize("ask", [stacks.cas, stacks.template])
+@pytest.mark.parametrize("ask", [cloudformation.cas, cloudformation.template])
 def test_a_stack_that_may_not_be_looked_at_is_not_taken_for_a_missing_one(ask: Callable[[Stage], Any]) -> None:
     with pytest.raises(ClientError):
         ask(stage(refused=refusal("AccessDenied", "not authorized to perform cloudformation:ListStackResources")))
@@ -71,10 +71,10 @@ def test_a_stack_that_may_not_be_looked_at_is_not_taken_for_a_missing_one(ask: C
 
 @pytest.mark.parametrize("template", ['{"Resources": {}}', {"Resources": {}}])
 def test_a_template_is_read_as_text_and_as_boto3_reads_it(template: Any) -> None:
-    assert stacks.template(stage(template=template)) == {"Resources": {}}
+    assert cloudformation.template(stage(template=template)) == {"Resources": {}}
 
 
 @pytest.mark.parametrize("template", ["Resources: {}", ""])
 def test_a_template_that_is_none_of_the_cdks_is_told(template: str) -> None:
     with pytest.raises(Refused, match="was not deployed by `cdk deploy`"):
-        stacks.template(stage(template=template))
+        cloudformation.template(stage(template=template))

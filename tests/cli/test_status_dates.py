@@ -8,7 +8,7 @@ import pytest
 from ministack.core.responses import request_scope
 from ministack.services import iot
 
-from jitrctl.local import status_dates
+from jitrctl.localaws import status_dates
 
 CERTIFICATE = "ab" * 32
 PATH = f"/certificates/{CERTIFICATE}"

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from jitr.errors import Reason
-from jitr.registrations import Status
+from jitr.iot_models import Status
 from jitr.rules import Rules
-from jitrctl import rule_trial
 from jitrctl.__main__ import main
-from jitrctl.deployed_rules import NotReadable, read_deployed_rules, rules_in
-from jitrctl.rule_trial import ADMITTED, Change
-from jitrctl.stages import Stage
+from jitrctl.rules import trial
+from jitrctl.rules.deployed import NotReadable, read_deployed_rules, rules_in
+from jitrctl.rules.trial import ADMITTED, Change
+from jitrctl.session.stage import Stage
 from jitrctl.terminal import out
 from simulation import Leaf
-from tests.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 WRONG = RULES.replace("sensor", "senzor", 1)
 # What one of two devices has, and the other lacks.
@@ -29,9 +29,9 @@ NARROW = RULES.replace("[0-9]{4,}", "[0-9]{5,}")
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     fleet = simulated(tmp_path, monkeypatch)
-    monkeypatch.setattr(rule_trial, "CALLS_PER_SECOND", float("inf"))
-    monkeypatch.setattr(rule_trial, "read_deployed_rules", lambda stage: fleet.deployments[stage.account.name].rules)
-    monkeypatch.setattr(rule_trial, "now", fleet.aws.clock.now)
+    monkeypatch.setattr(trial, "CALLS_PER_SECOND", float("inf"))
+    monkeypatch.setattr(trial, "read_deployed_rules", lambda stage: fleet.deployments[stage.account.name].rules)
+    monkeypatch.setattr(trial, "now", fleet.aws.clock.now)
     return fleet
 
 
@@ -74,7 +74,7 @@ def test_a_reason_is_shown_whole_at_80_columns(
         detail="the common name 'sensor-0001' does not match 'senzor-[0-9]{4,}', which the fleet file asks for",
         is_refused=True,
     )
-    monkeypatch.setattr(rule_trial, "compare", lambda *_: change)
+    monkeypatch.setattr(trial, "compare", lambda *_: change)
     said = StringIO()
     with redirect_stdout(said):
         main(["fleet", "try-rules", "--fleet", str(fleet.file), "--account", "dev"])
@@ -146,7 +146,7 @@ def test_without_the_deployed_rules_what_is_active_is_taken_as_admitted(
     def unreadable(stage: Stage) -> Rules:
         raise NotReadable(f"{stage}: no")
 
-    monkeypatch.setattr(rule_trial, "read_deployed_rules", unreadable)
+    monkeypatch.setattr(trial, "read_deployed_rules", unreadable)
     assert "deployed rules cannot be read" in fleet.say("fleet", "try-rules")
     fleet.write(NARROW)
     told = fleet.ask("fleet", "try-rules", code=1)[DEV]
@@ -196,7 +196,7 @@ def test_code_is_downloaded_from_where_lambda_says_and_from_no_file(
             return {"Code": {"Location": location}}
 
     stage = fleet.stage(DEV)
-    monkeypatch.setattr("jitrctl.brake.mapping", lambda _: None)
+    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: None)
     stage.__dict__["lambda_"] = Lambda()
     with pytest.raises(NotReadable, match="names no place"):
         read_deployed_rules(stage)

@@ -11,13 +11,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from jitr.admission import ORDER
+from jitr.admission.procedure import ORDER
 from jitr.errors import Reason
 from jitrctl import clock
 from jitrctl.__main__ import main
-from jitrctl.verifying import CHECKS
-from tests.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
+from jitrctl.verify import CHECKS
 from tests.cli.conftest import FLEET
+from tests.support.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
 
 SECOND_CA = '[ca.other]\ncertificate = "other.pem"\ncommon_name = "gateway-.*"\n'
 OBSERVED = '[ca.factory.checks]\nkey = "observe"\nvalidity = "off"\n'

@@ -8,9 +8,9 @@ import pytest
 
 from jitrctl import clock
 from jitrctl.__main__ import main
-from tests.cases.families import MAKERS, Family, issued_by_odd_ca, odd_ca
-from tests.cases.issuing import NOW, Authority, factory
-from tests.cases.revoking import issue_crl
+from tests.support.cases.families import MAKERS, Family, issued_by_odd_ca, odd_ca
+from tests.support.cases.issuing import NOW, Authority, factory
+from tests.support.cases.revoking import issue_crl
 
 SECOND = "read by jitr's second reader"
 FLEET = """\

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jitrctl.local.accounts import Account, down, up
-from tests.contract.places import LOCAL_AWS, MODEL, LocalAws, Model, Place, new_name
-from tests.contract.registered import Ca
-from tests.local.authority import Authority
+from jitrctl.localaws.accounts import Account, down, up
+from tests.support.contract.places import LOCAL_AWS, MODEL, LocalAws, Model, Place, new_name
+from tests.support.contract.registered import Ca
+from tests.support.local.authority import Authority
 
 MAKERS = {MODEL: "model", LOCAL_AWS: "local_aws"}
 

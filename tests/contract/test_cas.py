@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tests.contract.differences import expected
-from tests.contract.places import OK, Place, answer
-from tests.contract.registered import Ca
-from tests.local.authority import Authority
+from tests.support.contract.differences import expected
+from tests.support.contract.places import OK, Place, answer
+from tests.support.contract.registered import Ca
+from tests.support.local.authority import Authority
 
 INVALID = ("InvalidRequestException", 400)
 NOT_FOUND = ("ResourceNotFoundException", 404)

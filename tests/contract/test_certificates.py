@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from tests.cases.der import (
+from tests.support.cases.der import (
     COMMON_NAME,
     PRINTABLE,
     SEQUENCE,
@@ -19,11 +19,11 @@ from tests.cases.der import (
     tbs_with,
     tlv,
 )
-from tests.cases.families import KEY_USAGE, ONE, SAN, SERIAL_NUMBER, SIGNS, extension, extensions
-from tests.cases.issuing import Authority
-from tests.contract.differences import expected
-from tests.contract.places import OK, Place, answer, new_name
-from tests.contract.registered import Ca
+from tests.support.cases.families import KEY_USAGE, ONE, SAN, SERIAL_NUMBER, SIGNS, extension, extensions
+from tests.support.cases.issuing import Authority
+from tests.support.contract.differences import expected
+from tests.support.contract.places import OK, Place, answer, new_name
+from tests.support.contract.registered import Ca
 
 if TYPE_CHECKING:
     from mypy_boto3_iot.literals import CertificateStatusType

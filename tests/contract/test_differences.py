@@ -3,8 +3,8 @@
 import ast
 from pathlib import Path
 
-from docs.differences import current
-from tests.contract.differences import DIFFERENCES, rows
+from tests.support.contract.differences import DIFFERENCES, rows
+from tools.differences import current
 
 HERE = Path(__file__).parent
 
@@ -31,4 +31,4 @@ def test_the_ids_are_distinct_and_in_order() -> None:
 
 
 def test_the_page_of_divergences_lists_them() -> None:
-    assert current() == rows(), "run `make docs`, or python docs/differences.py"
+    assert current() == rows(), "run `make docs`, or python tools/differences.py"

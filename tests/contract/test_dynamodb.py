@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from jitr.registry import DUE_INDEX
-from tests.contract.differences import expected
-from tests.contract.places import OK, Place, answer
+from jitr.store.registry import DUE_INDEX
+from tests.support.contract.differences import expected
+from tests.support.contract.places import OK, Place, answer
 
 REFUSED = ("ConditionalCheckFailedException", 400)
 INVALID = ("ValidationException", 400)

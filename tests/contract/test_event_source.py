@@ -6,8 +6,8 @@ The function is worker.py, which does what a message's body asks for.
 import json
 from typing import Any
 
-from tests.contract.differences import expected
-from tests.contract.places import Place
+from tests.support.contract.differences import expected
+from tests.support.contract.places import Place
 
 SHORT, LONG = 3, 600  # visibility timeouts in seconds: not less than the function's, and one that no test waits for
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.contract.places import Place, answer, new_name
-from tests.contract.registered import Ca
-from tests.local.authority import Authority, certificate_id
+from tests.support.contract.places import Place, answer, new_name
+from tests.support.contract.registered import Ca
+from tests.support.local.authority import Authority, certificate_id
 
 NOT_FOUND = ("ResourceNotFoundException", 404)
 # Nothing else is read from an event; AWS may add fields.

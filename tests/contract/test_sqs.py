@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.contract.differences import expected
-from tests.contract.places import OK, Place, answer
+from tests.support.contract.differences import expected
+from tests.support.contract.places import OK, Place, answer
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef, SendMessageBatchRequestEntryTypeDef

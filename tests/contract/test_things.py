@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.contract.differences import expected
-from tests.contract.places import OK, Place, answer, new_name
-from tests.contract.registered import Ca
+from tests.support.contract.differences import expected
+from tests.support.contract.places import OK, Place, answer, new_name
+from tests.support.contract.registered import Ca
 
 INVALID = ("InvalidRequestException", 400)
 NOT_FOUND = ("ResourceNotFoundException", 404)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from jitr.certificates import Certificate
-from tests.cases.der import der_of
-from tests.cases.families import MAKERS, Family, issued_by_odd_ca, odd_ca
-from tests.cases.issuing import factory
-from tests.differential import openssl
-from tests.differential.openssl import OpenSSL
+from jitr.x509.certificate import Certificate
+from tests.support.cases.der import der_of
+from tests.support.cases.families import MAKERS, Family, issued_by_odd_ca, odd_ca
+from tests.support.cases.issuing import factory
+from tests.support.differential import openssl
+from tests.support.differential.openssl import OpenSSL
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

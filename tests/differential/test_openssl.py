@@ -21,18 +21,18 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from jitr.certificates import Certificate
 from jitr.errors import Rejected
-from tests.cases.der import der_of
-from tests.cases.issuing import issue_ca, rsa_key
-from tests.cases.mutation import fuzzed_ca, mutant, shapes
-from tests.cases.reencoding import TWIN, reencodings
-from tests.differential import openssl
-from tests.differential.compared import Answer, Difference, answer, cures, signature_of, under_our_ca
-from tests.differential.listed import OPENSSL, REENCODINGS, VECTORS_NOT_READ, reason_not_read
-from tests.differential.oddities import pairs, singles
-from tests.differential.openssl import OpenSSL
-from tests.differential.vectors import vectors
+from jitr.x509.certificate import Certificate
+from tests.support.cases.der import der_of
+from tests.support.cases.issuing import issue_ca, rsa_key
+from tests.support.cases.mutation import fuzzed_ca, mutant, shapes
+from tests.support.cases.reencoding import TWIN, reencodings
+from tests.support.differential import openssl
+from tests.support.differential.compared import Answer, Difference, answer, cures, signature_of, under_our_ca
+from tests.support.differential.listed import OPENSSL, REENCODINGS, VECTORS_NOT_READ, reason_not_read
+from tests.support.differential.oddities import pairs, singles
+from tests.support.differential.openssl import OpenSSL
+from tests.support.differential.vectors import vectors
 
 LIST = Path(__file__).with_name("differences.txt")
 ASKED = os.environ.get("JITR_FUZZ_DIFFERENTIAL")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from jitr.certificates import Certificate
 from jitr.errors import Rejected
-from jitr.twins import twin_id
-from tests.cases.catalogue import CASES, Case
-from tests.cases.der import der_of
-from tests.cases.reencoding import TWIN, reencodings
+from jitr.x509.certificate import Certificate
+from jitr.x509.signature_twin import twin_id
+from tests.support.cases.catalogue import CASES, Case
+from tests.support.cases.der import der_of
+from tests.support.cases.reencoding import TWIN, reencodings
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.expected is None], ids=str)

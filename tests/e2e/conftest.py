@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from jitrctl.local import accounts
-from jitrctl.local.issuing import DeviceFiles
-from jitrctl.local.scenes.cast import Detail
-from jitrctl.local.stage import LocalStage
-from jitrctl.local.story import Story
-from jitrctl.local.workspace import Workspace
+from jitrctl.demo.scenes.cast import Detail
+from jitrctl.demo.story import Story
+from jitrctl.localaws import accounts
+from jitrctl.localaws.issuing import DeviceFiles
+from jitrctl.localaws.stage import LocalStage
+from jitrctl.localaws.workspace import Workspace
 
 NewDevice = Callable[..., DeviceFiles]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jitrctl.local import accounts, deployment
-from jitrctl.local.workspace import Workspace
+from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws.workspace import Workspace
 
 Cdk = Callable[..., str]
 REGIONS = ("eu-central-1", "us-east-1")

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from jitr.claims import STALE_INTENT
+from jitr.aws.queues import REASON_ATTRIBUTE
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import published
-from jitr.messages import REASON_ATTRIBUTE
+from jitr.store.registry_writes import STALE_INTENT
 from jitrctl.__main__ import main
-from jitrctl.local.device import Connection, Refusal
-from jitrctl.local.issuing import DeviceFiles
-from jitrctl.local.scenes.cast import Detail
-from jitrctl.local.stage import LocalStage
-from jitrctl.local.story import Story
-from jitrctl.local.workspace import Workspace
+from jitrctl.demo.scenes.cast import Detail
+from jitrctl.demo.story import Story
+from jitrctl.localaws.issuing import DeviceFiles
+from jitrctl.localaws.stage import LocalStage
+from jitrctl.localaws.workspace import Workspace
+from jitrctl.mqtt.client import Connection, Refusal
 from tests.e2e.conftest import PATIENCE, NewDevice, awaited
 
 

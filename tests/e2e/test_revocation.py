@@ -10,16 +10,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from jitr.crls import object_key
+from jitr.aws.crl_bucket import object_key
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitrctl.__main__ import main
-from jitrctl.local import deployment
-from jitrctl.local.device import Refusal
-from jitrctl.local.issuing import DeviceFiles, IssuingCa
-from jitrctl.local.stage import LocalStage
-from jitrctl.local.story import Story
-from jitrctl.local.workspace import Workspace
+from jitrctl.demo.story import Story
+from jitrctl.localaws import deployment
+from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
+from jitrctl.localaws.stage import LocalStage
+from jitrctl.localaws.workspace import Workspace
+from jitrctl.mqtt.client import Refusal
 from tests.e2e.conftest import awaited
 
 CA = "partner"

@@ -18,26 +18,26 @@ from typing import Any
 
 import pytest
 
-from infra.target import LocalDifference
-from jitr.attributes import key
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.events import published
-from jitr.hub_table import HubTable
+from jitr.hub.table import HubTable
+from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.record import Record
-from jitr.registrations import Status
-from jitr.withdrawals import marks
+from jitr.store.dynamodb import key
+from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.withdrawal_marks import marks
+from jitr_cdk.target import LocalDifference
 from jitrctl.__main__ import main
 from jitrctl.clock import now
-from jitrctl.local import accounts, deployment
-from jitrctl.local.device import Refusal
-from jitrctl.local.issuing import DeviceFiles, IssuingCa
-from jitrctl.local.stage import LocalStage
-from jitrctl.local.story import Story
-from jitrctl.local.workspace import Workspace
+from jitrctl.demo.story import Story
+from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
+from jitrctl.localaws.stage import LocalStage
+from jitrctl.localaws.workspace import Workspace
+from jitrctl.mqtt.client import Refusal
 from tests.e2e.conftest import awaited
 
 Permission = tuple[str, str]  # a statement's Sid, and one of its actions

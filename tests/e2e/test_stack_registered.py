@@ -17,12 +17,12 @@ import pytest
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.rules import CertificateMode
-from jitrctl.local import accounts, deployment
-from jitrctl.local.device import Device
-from jitrctl.local.errors import LocalAwsError
-from jitrctl.local.stage import UNKNOWN, LocalStage
-from jitrctl.local.story import Story
-from jitrctl.local.workspace import Workspace
+from jitrctl.demo.story import Story
+from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.localaws.stage import UNKNOWN, LocalStage
+from jitrctl.localaws.workspace import Workspace
+from jitrctl.mqtt.client import Device
 from tests.e2e.conftest import PATIENCE
 
 PROOF = re.compile(r'mode = "DEFAULT", verification_certificate = "[^"]+"')

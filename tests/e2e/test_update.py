@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from jitr.decisions import Outcome
-from jitrctl.local import accounts, deployment
-from jitrctl.local.issuing import IssuingCa
-from jitrctl.local.stage import LocalStage
-from jitrctl.local.story import Story
-from jitrctl.local.workspace import Workspace
+from jitrctl.demo.story import Story
+from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws.issuing import IssuingCa
+from jitrctl.localaws.stage import LocalStage
+from jitrctl.localaws.workspace import Workspace
 from tests.e2e.conftest import PATIENCE, awaited
 
 _AT_ONCE = 3

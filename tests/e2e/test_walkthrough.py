@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet.parse import load
-from jitrctl import ca_registry
+from jitr_fleet.parse import load
 from jitrctl.__main__ import main
+from jitrctl.ca import registry
 from jitrctl.errors import Refused
-from jitrctl.local import accounts, deployment
-from jitrctl.local.account import Account
-from jitrctl.local.device import Refusal
-from jitrctl.local.issuing import DeviceFiles, IssuingCa
-from jitrctl.local.stage import LocalStage
-from jitrctl.local.workspace import CHECKOUT, Place, Workspace
+from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws.account import Account
+from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
+from jitrctl.localaws.stage import LocalStage
+from jitrctl.localaws.workspace import CHECKOUT, Place, Workspace
+from jitrctl.mqtt.client import Refusal
 from tests.e2e.conftest import PATIENCE, awaited
 from tests.e2e.test_registration import connected, refused
 
@@ -300,7 +300,7 @@ class Knocking:
 
 def _fail_first(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
     """Let the next registration fail, as if AWS IoT refused it; before each one, this happens."""
-    real, left = ca_registry.register, [Refused("AWS IoT refuses it")]
+    real, left = registry.register, [Refused("AWS IoT refuses it")]
 
     def register(*arguments: Any, **more: Any) -> None:
         meanwhile()
@@ -308,7 +308,7 @@ def _fail_first(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) 
             raise left.pop()
         real(*arguments, **more)
 
-    monkeypatch.setattr(ca_registry, "register", register)
+    monkeypatch.setattr(registry, "register", register)
 
 
 def _swept_away(stage: LocalStage, certificate_id: str) -> bool:

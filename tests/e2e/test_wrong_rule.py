@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from jitrctl.__main__ import main
-from jitrctl.local import deployment
-from jitrctl.local.device import Refusal
-from jitrctl.local.issuing import DeviceFiles
+from jitrctl.localaws import deployment
+from jitrctl.localaws.issuing import DeviceFiles
+from jitrctl.mqtt.client import Refusal
 from tests.e2e.conftest import awaited
-from tests.local.deployed import Deployed, deployed
+from tests.support.local.deployed import Deployed, deployed
 
 REASON = "COMMON_NAME_REFUSED"
 RIGHT, WRONG = '"sensor-[0-9]{4,}"', '"senzor-[0-9]{4,}"'

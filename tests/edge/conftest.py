@@ -7,8 +7,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.cases.issuing import REGION
-from tests.edge.cloud import Cloud, Wire
+from tests.support.cases.issuing import REGION
+from tests.support.cloud import Cloud, Wire
 
 DUMMY = {
     "AWS_ACCESS_KEY_ID": "testing",

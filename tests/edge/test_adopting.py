@@ -6,11 +6,11 @@ import pytest
 
 from jitr.decisions import Outcome
 from jitr.verdicts import Word
-from jitrctl.adopting import Adoption, NoSuchThing
-from jitrctl.operating import OperatingError, OvertakenByColleague
-from tests.cases.issuing import DAY, NOW, ec_key, factory, issue_ca, named
-from tests.edge.cloud import Cloud, Wire
-from tests.unit.examples import OWNER, said
+from jitrctl.device.adopt import Adoption, NoSuchThing
+from jitrctl.device.operations import OperatingError, OvertakenByColleague
+from tests.support.cases.issuing import DAY, NOW, ec_key, factory, issue_ca, named
+from tests.support.cloud import Cloud, Wire
+from tests.support.examples import OWNER, said
 
 
 def adopted(cloud: Cloud) -> str:

@@ -6,17 +6,17 @@ from secrets import token_hex
 
 import pytest
 
-from jitr.attributes import plain, stored
 from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally
-from jitr.brake_items import brake_key, to_brake
-from jitr.brakes import Brakes
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Overtaken, Reason, Unavailable
+from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.registrations import Status
 from jitr.rules import CaRules
-from tests.edge.cloud import TABLE, Cloud
-from tests.unit.examples import ID, LEAST, OTHER_ID
+from jitr.store.brake_items import brake_key, to_brake
+from jitr.store.brakes import Brakes
+from jitr.store.dynamodb import plain, stored
+from tests.support.cloud import TABLE, Cloud
+from tests.support.examples import ID, LEAST, OTHER_ID
 
 DAY = timedelta(days=1)
 ACCEPTED = Acceptance(rules="", by="ann", at=LEAST.decided_at, note="not ours")

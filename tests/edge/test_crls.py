@@ -10,15 +10,15 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
 
-from jitr.crl_entries import RevocationReason
-from jitr.crls import NOTHING, Crls, object_key
+from jitr.aws.crl_bucket import NOTHING, Crls, object_key
 from jitr.errors import NotPermitted, Reason, Unavailable
 from jitr.record import Record
-from jitr.revocation import RevocationList, Unusable
 from jitr.rules import Rules
-from tests.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for
-from tests.cases.revoking import entry, issue_crl
-from tests.edge.cloud import CRLS, Wire, client
+from jitr.x509.crl import RevocationList, Unusable
+from jitr.x509.crl_entries import RevocationReason
+from tests.support.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for
+from tests.support.cases.revoking import entry, issue_crl
+from tests.support.cloud import CRLS, Wire, client
 from tests.unit.test_decisions import HELD
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from jitr import looks
-from jitr.additions import Additions
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.overrides import Additions
 from jitr.decisions import Decision
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Reason
 from jitr.rules import CheckMode, EnrollmentRule
+from jitr.sweep import due_evaluations
 from jitr.verdicts import Verdict, Word
-from tests.cases.enrollment import of_thing
-from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
-from tests.edge.cloud import ENROLLMENT, OPERATOR, TABLE, Cloud, Wire
-from tests.unit.examples import MINUTE
+from tests.support.cases.enrollment import of_thing
+from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
+from tests.support.cloud import ENROLLMENT, OPERATOR, TABLE, Cloud, Wire
+from tests.support.examples import MINUTE
 
 DENY = EntryRule.DENY
 NEW_DEVICE = ["BatchGetItem", "BatchGetItem", "BatchGetItem", "TransactWriteItems", "UpdateItem"]
@@ -178,7 +178,7 @@ def test_a_walk_that_ran_out_of_time_is_gone_on_with_and_sends_nobody_twice(
         knocks(cloud, device)
     cloud.enroll(*(of_device(device) for device in devices))
     cloud.now += MINUTE
-    monkeypatch.setattr(looks, "_PAGE", 1)
+    monkeypatch.setattr(due_evaluations, "_PAGE", 1)
     assert cloud.swept(lambda: False).unfinished == ["enrollment"]
     assert [cloud.swept(lambda: False).sent for _ in range(4)] == [1, 1, 0, 0]
 

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from jitr.additions import Additions
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
-from jitr.enrollment_table import Change, EnrollmentTable, EntryChanged, subjects_of
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
+from jitr.admission.overrides import Additions
 from jitr.errors import Unavailable
-from tests.cases.issuing import NOW
-from tests.edge.cloud import ENROLLMENT, Cloud
-from tests.unit.examples import ANN, ID
+from jitr.store.enrollment_table import Change, EnrollmentTable, EntryChanged, subjects_of
+from tests.support.cases.issuing import NOW
+from tests.support.cloud import ENROLLMENT, Cloud
+from tests.support.examples import ANN, ID
 
 THING, CERTIFICATE = Subject(SubjectKind.THING, "sensor-0001"), Subject(SubjectKind.CERTIFICATE, ID)
 ALLOWED = Entry(

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from jitr.additions import Additions
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.overrides import Additions
 from jitr.decisions import Decision, Outcome
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Reason
 from jitr.rules import HOOK, CheckMode, EnrollmentRule
-from tests.cases.enrollment import of_thing
-from tests.cases.issuing import ACCOUNT, DAY, NOW, REGION, factory, named, rules_for
-from tests.edge.cloud import Cloud, Wire
 from tests.edge.test_registry import deny
-from tests.unit.examples import MINUTE
+from tests.support.cases.enrollment import of_thing
+from tests.support.cases.issuing import ACCOUNT, DAY, NOW, REGION, factory, named, rules_for
+from tests.support.cloud import Cloud, Wire
+from tests.support.examples import MINUTE
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:check-device"
 ALLOWED = {"allowProvisioning": True}

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.errors import Misconfigured
 from jitr.handlers.hub import HUB_TABLE, Hub, build
-from jitr.hub_table import OUT_OF_PLACE_INDEX, HubTable
-from jitr.registrations import Status
+from jitr.hub.locations import Homes, Statement
+from jitr.hub.table import OUT_OF_PLACE_INDEX, HubTable
+from jitr.iot_models import Status
 from jitr.settings import Settings
+from jitr.store.enrollment_table import Change, EnrollmentTable
 from jitr.telemetry import Counts, event_detail
-from jitr.whereabouts import Homes, Statement
-from tests.cases.issuing import NOW, REGION
-from tests.edge.cloud import LOGGERS, OPERATOR, Cloud, Wire
-from tests.unit.examples import ACTIVATION
+from tests.support.cases.issuing import NOW, REGION
+from tests.support.cloud import LOGGERS, OPERATOR, Cloud, Wire
+from tests.support.examples import ACTIVATION
 
 DEV, PROD = "111111111111", "222222222222"
 TABLE = "jitr-acme-hub"

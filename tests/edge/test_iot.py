@@ -14,10 +14,11 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from jitr.edge import attempts_of
+from jitr.aws.calls import attempts_of
+from jitr.aws.iot import AwsIot
+from jitr.aws.rate_limit import Pacer
 from jitr.errors import CertificateUnknown, NotPermitted, Overtaken, Reason, Rejected, Unavailable
-from jitr.iot import AwsIot
-from jitr.pacing import Pacer
+from jitr.iot_models import CaRegistration, ListedCertificate, Status
 from jitr.provisioning import (
     AddThingToThingGroup,
     AttachPolicy,
@@ -28,9 +29,8 @@ from jitr.provisioning import (
     IotStep,
     SetStatus,
 )
-from jitr.registrations import CaRegistration, ListedCertificate, Status
-from tests.cases.issuing import NOW, SECOND, certificate_id, ec_key, factory, issue_ca
-from tests.edge.cloud import Cloud, Wire
+from tests.support.cases.issuing import NOW, SECOND, certificate_id, ec_key, factory, issue_ca
+from tests.support.cloud import Cloud, Wire
 
 ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "ab" * 32
 OTHER_ARN = "arn:aws:iot:eu-central-1:111111111111:cert/" + "cd" * 32

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from jitr.errors import Unavailable
-from jitr.items import SCHEMA
-from jitr.journal import Journal, Pass
-from tests.cases.issuing import DAY, NOW, SECOND
-from tests.edge.cloud import TABLE, Cloud, Wire
-from tests.unit.examples import HOUR, MILLISECOND
+from jitr.store.registry_items import SCHEMA
+from jitr.store.sweep_state import Journal, Pass
+from tests.support.cases.issuing import DAY, NOW, SECOND
+from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.examples import HOUR, MILLISECOND
 
 CA = "ef" * 32
 OTHER_CA = "0e" * 32

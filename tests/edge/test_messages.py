@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from jitr.aws.queues import Forgotten, Message, RegistrationsQueue, SweepQueue
 from jitr.errors import Unavailable
 from jitr.events import RegistrationEvent
-from jitr.messages import Forgotten, Message, RegistrationsQueue, SweepQueue
-from tests.cases.issuing import ACCOUNT, NOW, SECOND
-from tests.edge.cloud import QUEUE, Cloud, Wire, client
+from tests.support.cases.issuing import ACCOUNT, NOW, SECOND
+from tests.support.cloud import QUEUE, Cloud, Wire, client
 
 MINUTE = timedelta(minutes=1)
 BATCH = Path(__file__).parents[2] / "events" / "sqs-batch.json"

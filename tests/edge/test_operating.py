@@ -6,19 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from jitr.claims import STALE_INTENT, Due
 from jitr.decisions import Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
+from jitr.iot_models import Status
 from jitr.provisioning import IotStep, SetStatus
 from jitr.record import Record
-from jitr.registrations import Status
+from jitr.store.registry_writes import STALE_INTENT, Due
 from jitr.verdicts import Word
-from jitrctl.considering import twins_of
-from jitrctl.operating import OperatingError, Operator, Order
-from tests.cases.issuing import DAY, NOW, SECOND, factory, rules_for
-from tests.cases.twins import twin_of
-from tests.edge.cloud import Cloud, Wire
-from tests.unit.examples import ACTIVATION, ANN, ID, OWNER
+from jitrctl.device.operations import OperatingError, Operator, Order
+from jitrctl.device.order_conflicts import twins_of
+from tests.support.cases.issuing import DAY, NOW, SECOND, factory, rules_for
+from tests.support.cases.twins import twin_of
+from tests.support.cloud import Cloud, Wire
+from tests.support.examples import ACTIVATION, ANN, ID, OWNER
 
 ORDER = Order(by=ANN, note="stolen")
 STATUS_OF = {Word.DENIED: "INACTIVE", Word.DEACTIVATED: "INACTIVE", Word.REVOKED: "REVOKED"}

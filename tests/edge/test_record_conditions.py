@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
+from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.registrations import Status
+from jitr.store.registry_writes import Due
 from jitr.verdicts import Verdict, Word
-from tests.cases.issuing import DAY, NOW
-from tests.edge.cloud import TABLE, Cloud
-from tests.unit.examples import ID, MINUTE, MOST, REJECTION, said
+from tests.support.cases.issuing import DAY, NOW
+from tests.support.cloud import TABLE, Cloud
+from tests.support.examples import ID, MINUTE, MOST, REJECTION, said
 
 HELD = replace(MOST, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, verdict_seen=None)
 

@@ -13,23 +13,23 @@ from typing import Any, Literal
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 
-from jitr import messages
-from jitr.claims import Due
-from jitr.enrollment import EntryRule
+from jitr.admission.enrollment import EntryRule
+from jitr.aws import queues
+from jitr.aws.queues import Message
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
-from jitr.messages import Message
+from jitr.pacing.schedule import PACE
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
-from jitr.schedule import PACE
+from jitr.store.registry_writes import Due
 from jitr.telemetry import CALLS_OF
 from jitr.verdicts import Word
-from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
-from tests.cases.twins import twin_of
-from tests.edge.cloud import ENROLLMENT, TABLE, Cloud, Wire
 from tests.edge.test_enrollment import of_device
 from tests.edge.test_registry import deny, recalled
-from tests.unit.examples import HOUR, MINUTE, OWNER, said
+from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
+from tests.support.cases.twins import twin_of
+from tests.support.cloud import ENROLLMENT, TABLE, Cloud, Wire
+from tests.support.examples import HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
 FIVE = ["DescribeCertificate", "CreateThing", "AttachThingPrincipal", "AttachPolicy", "UpdateCertificate"]
@@ -58,7 +58,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         asked.append((least, most))
         return most
 
-    monkeypatch.setattr(messages, "random", SimpleNamespace(randint=randint))
+    monkeypatch.setattr(queues, "random", SimpleNamespace(randint=randint))
     return asked
 
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from jitr.claims import STALE_INTENT, Due
 from jitr.decisions import Decision, Outcome
 from jitr.errors import NotPermitted, Overtaken, Reason, Rejected, Unavailable
-from jitr.items import SCHEMA
+from jitr.iot_models import Status
 from jitr.owners import Owner, Return
 from jitr.record import Record
-from jitr.registrations import Status
-from jitr.registry import Registry
+from jitr.store.registry import Registry
+from jitr.store.registry_items import SCHEMA
+from jitr.store.registry_writes import STALE_INTENT, Due
 from jitr.verdicts import Verdict, Word
-from tests.cases.issuing import DAY, NOW, SECOND
-from tests.edge.cloud import TABLE, Cloud, Wire
-from tests.unit.examples import (
+from tests.support.cases.issuing import DAY, NOW, SECOND
+from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.examples import (
     ACTIVATION,
     ANOTHER,
     HOUR,

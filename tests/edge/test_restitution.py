@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 import pytest
 
-from jitr.enrollment import EntryRule
+from jitr.admission.enrollment import EntryRule
 from jitr.owners import Owner
-from jitr.restitution import Restitution
+from jitr.registration.name_rollback import Restitution
 from jitr.rules import OnReject, OnReplacement
 from jitr.verdicts import Word
-from tests.cases.issuing import DAY, NOW, factory, rules_for
-from tests.edge.cloud import Cloud
 from tests.edge.test_enrollment import of_device
 from tests.edge.test_registry import deny
-from tests.unit.examples import MINUTE
+from tests.support.cases.issuing import DAY, NOW, factory, rules_for
+from tests.support.cloud import Cloud
+from tests.support.examples import MINUTE
 
 NAME = "sensor-0001"
 Claimed = tuple[str, Owner | None, Callable[[], list[str]]]

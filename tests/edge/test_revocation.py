@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from jitr.crls import object_key
+from jitr.aws.crl_bucket import object_key
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.rules import CheckMode, OnStaleCrl
-from tests.cases.issuing import DAY, NOW, SECOND, named, rules_for
-from tests.cases.revoking import entry, issue_crl, reason
-from tests.edge.cloud import CRLS, Cloud, Wire
-from tests.unit.examples import MINUTE
+from tests.support.cases.issuing import DAY, NOW, SECOND, named, rules_for
+from tests.support.cases.revoking import entry, issue_crl, reason
+from tests.support.cloud import CRLS, Cloud, Wire
+from tests.support.examples import MINUTE
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 
 from jitr.provisioning import IotStep, SetStatus
 from jitr.verdicts import Word
-from jitrctl.operating import Operator, Order
-from tests.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
-from tests.edge.cloud import Cloud
+from jitrctl.device.operations import Operator, Order
+from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
+from tests.support.cloud import Cloud
 
 ORDER = Order(by="arn:aws:iam::111111111111:user/operator")
 

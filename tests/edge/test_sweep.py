@@ -12,26 +12,26 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from jitr import looks, sweeping
-from jitr.claims import Due
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.events import NO_CA_CERTIFICATE
 from jitr.handlers import sweep
-from jitr.journal import ACCOUNT, Pass, counted_of
+from jitr.iot_models import Status
 from jitr.owners import Return
 from jitr.provisioning import IotStep, SetStatus
-from jitr.registrations import Status
 from jitr.rules import Rules
-from jitr.sweeping import Swept
+from jitr.store.registry_writes import Due
+from jitr.store.sweep_state import ACCOUNT, Pass, counted_of
+from jitr.sweep import due_evaluations, runner
+from jitr.sweep.runner import Swept
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
 from jitr.verdicts import Word
-from jitrctl.operating import Operator, Order
-from tests.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
-from tests.edge.cloud import TABLE, Cloud, Wire
+from jitrctl.device.operations import Operator, Order
 from tests.edge.test_adopting import adopted
-from tests.unit.examples import ACTIVATION, ANN, HOUR, MINUTE, OWNER, said
+from tests.support.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
+from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.examples import ACTIVATION, ANN, HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
 
@@ -483,7 +483,7 @@ def held_again(cloud: Cloud, *numbers: int) -> None:
 def test_a_held_device_that_was_sent_and_not_looked_at_lets_the_others_have_their_turn(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(due_evaluations, "_MOST_DUE", MOST_DUE)
     for number in range(5):
         decided(cloud, at=NOW - DAY + number * SECOND, number=number, **HELD)
     rounds = []
@@ -498,7 +498,7 @@ def test_a_held_device_that_was_sent_and_not_looked_at_lets_the_others_have_thei
 def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(due_evaluations, "_MOST_DUE", MOST_DUE)
     for number in range(5):
         decided(cloud, at=NOW - MINUTE, number=number, attempts=4, **HELD | {"rules_digest": "other"})
     rounds = []
@@ -515,8 +515,8 @@ def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
 def test_the_walk_over_held_devices_goes_on_where_the_last_sweep_stopped_until_its_end(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "_PAGE", 3)
-    monkeypatch.setattr(sweeping, "PART_OF_LOOKS", 2 / (10 * cloud.rules.every))  # two in a sweep
+    monkeypatch.setattr(due_evaluations, "_PAGE", 3)
+    monkeypatch.setattr(runner, "PART_OF_LOOKS", 2 / (10 * cloud.rules.every))  # two in a sweep
     for number in range(7):
         decided(cloud, at=NOW - MINUTE + number * SECOND, number=number, attempts=4, **HELD | {"rules_digest": "other"})
     rounds, finished = [], []
@@ -535,7 +535,7 @@ def test_the_walk_over_held_devices_goes_on_where_the_last_sweep_stopped_until_i
 def test_verdicts_on_devices_that_never_came_do_not_keep_others_from_being_looked_at(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "_MOST_DUE", MOST_DUE)
+    monkeypatch.setattr(due_evaluations, "_MOST_DUE", MOST_DUE)
     for number in range(MOST_DUE):
         cloud.registry.give_verdict(f"{9 - number:064x}", said(Word.APPROVED, NOW - DAY), seen=None)
     decided(cloud, at=NOW - HOUR, **HELD)

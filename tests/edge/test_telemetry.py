@@ -14,11 +14,11 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jitr import telemetry
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason, Unavailable
-from jitr.registrations import Status
+from jitr.iot_models import Status
 from jitr.telemetry import METRIC_NAMES, METRICS_NAMESPACE, SECONDS_TO_ACTIVE, event_detail
-from tests.cases.issuing import ACCOUNT, DAY, NOW, REGION, SECOND
-from tests.edge.cloud import Cloud, Wire
-from tests.unit.examples import ACTIVATION, ID, LEAST, MOST, REJECTION
+from tests.support.cases.issuing import ACCOUNT, DAY, NOW, REGION, SECOND
+from tests.support.cloud import Cloud, Wire
+from tests.support.examples import ACTIVATION, ID, LEAST, MOST, REJECTION
 from tests.unit.test_items import decisions
 from tests.unit.test_settings import SETTINGS
 

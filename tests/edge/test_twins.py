@@ -6,19 +6,19 @@ from dataclasses import replace
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from jitr.certificates import Certificate
-from jitr.enrollment import Entry, EntryRule
+from jitr.admission.enrollment import Entry, EntryRule
 from jitr.errors import Reason, Rejected
 from jitr.provisioning import AttachPolicy, IotStep
 from jitr.rules import EnrollmentRule, OnReplacement
 from jitr.verdicts import Word
-from tests.cases.enrollment import of_thing
-from tests.cases.issuing import Authority, certificate_id, factory, issue_ca, rsa_key, rules_for
-from tests.cases.twins import twin_of
-from tests.edge.cloud import Cloud
+from jitr.x509.certificate import Certificate
 from tests.edge.test_enrollment import decision, knocks, of_device
 from tests.edge.test_registry import deny, recalled
-from tests.unit.examples import MINUTE, said
+from tests.support.cases.enrollment import of_thing
+from tests.support.cases.issuing import Authority, certificate_id, factory, issue_ca, rsa_key, rules_for
+from tests.support.cases.twins import twin_of
+from tests.support.cloud import Cloud
+from tests.support.examples import MINUTE, said
 
 der_of = ssl.PEM_cert_to_DER_cert
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from jitr.items import from_verdict
+from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.registrations import Status
+from jitr.store.registry_items import from_verdict
 from jitr.verdicts import AnotherVerdict, Verdict, Word
-from tests.cases.issuing import NOW
-from tests.edge.cloud import TABLE, Cloud, Wire
-from tests.unit.examples import ACTIVATION, ID, said
+from tests.support.cases.issuing import NOW
+from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.examples import ACTIVATION, ID, said
 
 SECOND = timedelta(seconds=1)
 APPROVED, REVOKED = said(Word.APPROVED), said(Word.REVOKED, note="stolen")

@@ -9,23 +9,23 @@ from typing import Any
 
 import pytest
 
-from jitr import brake_items
+from jitr.aws.queues import Message
 from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, slot_of
-from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.events import RegistrationEvent
-from jitr.items import SCHEMA
-from jitr.journal import Pass
-from jitr.messages import Message
-from jitr.outcomes import Outcomes
+from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
-from jitr.registrations import Status
+from jitr.store import brake_items
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry_items import SCHEMA
+from jitr.store.registry_writes import Due
+from jitr.store.sweep_state import Pass
 from jitr.verdicts import Verdict, Word
-from tests.cases.issuing import ACCOUNT
-from tests.edge.cloud import TABLE, Cloud
-from tests.unit.examples import ANN
+from tests.support.cases.issuing import ACCOUNT
+from tests.support.cloud import TABLE, Cloud
+from tests.support.examples import ANN
 
 VERSIONS = Path(__file__).parent / "versions"
 ID, OTHER_ID, CA_ID = "ab" * 32, "cd" * 32, "ef" * 32

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.drafts import Draft, Issuer
+from tests.support.fleet.drafts import Draft, Issuer
 
 
 @pytest.fixture(scope="session")

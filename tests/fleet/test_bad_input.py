@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from fleet.parse import FleetError
-from tests.fleet.drafts import CODE, NOW, Draft, Issuer
+from jitr_fleet.parse import FleetError
+from tests.support.fleet.drafts import CODE, NOW, Draft, Issuer
 
 # What is wrong stands in each line's comment: what is said of it, and what to do.
 WRONG = """\

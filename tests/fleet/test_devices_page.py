@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from jitr.rules import NAMING_FIELDS
-from tests.fleet.drafts import Draft
+from tests.support.fleet.drafts import Draft
 
 PAGE = (Path(__file__).parents[2] / "docs/devices.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

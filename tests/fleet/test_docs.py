@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fleet import keys
-from fleet.keys import DOCUMENT, REQUIRED, TABLES, Key
-from fleet.parse import load
-from fleet.policy import PLACEHOLDERS
 from jitr.rules import TEMPLATE_FIELDS
-from tests.fleet.drafts import Draft
+from jitr_fleet import keys
+from jitr_fleet.keys import DOCUMENT, REQUIRED, TABLES, Key
+from jitr_fleet.parse import load
+from jitr_fleet.policy import PLACEHOLDERS
+from tests.support.fleet.drafts import Draft
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")

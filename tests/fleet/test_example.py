@@ -9,10 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from fleet.model import Fleet
-from fleet.parse import load
-from fleet.policy import MAX_POLICY
 from jitr.rules import CertificateMode
+from jitr_fleet.model import Fleet
+from jitr_fleet.parse import load
+from jitr_fleet.policy import MAX_POLICY
 
 ROOT = Path(__file__).parents[2]
 THING = "${iot:Connection.Thing.ThingName}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fleet.drafts import Draft
+from tests.support.fleet.drafts import Draft
 
 
 def test_without_the_table_there_is_no_hub_and_every_account_is_a_home(draft: Draft) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.locate import Locator
-from tests.fleet.drafts import line_of
+from jitr_fleet.locate import Locator
+from tests.support.fleet.drafts import line_of
 
 TEXT = '''\
 # [commented] = 1

@@ -9,15 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fleet.keys import CA, REQUIRED, SWEEP, Keys
-from fleet.model import Fleet, Sweep
-from fleet.parse import load
-from fleet.problems import Place, Report
+from jitr.admission.naming import RESERVED_PREFIX
 from jitr.brake import BrakeLimits
-from jitr.naming import RESERVED_PREFIX
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import MODES, CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
-from tests.fleet.drafts import NOW, Draft, Issuer
+from jitr_fleet.keys import CA, REQUIRED, SWEEP, Keys
+from jitr_fleet.model import Fleet, Sweep
+from jitr_fleet.parse import load
+from jitr_fleet.problems import Place, Report
+from tests.support.fleet.drafts import NOW, Draft, Issuer
 
 MINIMAL = """\
 [fleet]

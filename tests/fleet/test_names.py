@@ -10,7 +10,9 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[impor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.names import (
+from jitr.admission.naming import ATTRIBUTE_VALUE, THING_NAME
+from jitr.rules import TEMPLATE_FIELDS
+from jitr_fleet.names import (
     FLEET_NAME_LENGTH,
     OWN_NAME_LENGTH,
     REGIONS_WITHOUT_IOT_TYPES,
@@ -22,12 +24,10 @@ from fleet.names import (
     thing_name,
     thing_word,
 )
-from fleet.problems import Place, Report
-from fleet.resources import ResourceNames
-from fleet.values import written_duration
-from jitr.naming import ATTRIBUTE_VALUE, THING_NAME
-from jitr.rules import TEMPLATE_FIELDS
-from tests.fleet.drafts import Draft
+from jitr_fleet.problems import Place, Report
+from jitr_fleet.resources import ResourceNames
+from jitr_fleet.values import written_duration
+from tests.support.fleet.drafts import Draft
 
 SESSION = botocore.session.get_session()
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.parse import FleetError, load
-from tests.fleet.drafts import Draft, Issuer
+from jitr_fleet.parse import FleetError, load
+from tests.support.fleet.drafts import Draft, Issuer
 
 VERIFICATION = ', verification_certificate = "dev.pem"'
 SECOND_DEFAULT = 'ca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" } # second'

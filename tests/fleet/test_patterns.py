@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from fleet.patterns import MOST_WAYS, UnboundedPattern, refuse_unbounded
-from tests.fleet.drafts import Draft
+from jitr_fleet.patterns import MOST_WAYS, UnboundedPattern, refuse_unbounded
+from tests.support.fleet.drafts import Draft
 
 USUAL = [
     "sensor-[0-9]{4,}",

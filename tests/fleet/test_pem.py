@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from fleet.parse import FleetError
-from tests.fleet.drafts import CODE, NOW, Draft, Issuer
+from jitr_fleet.parse import FleetError
+from tests.support.fleet.drafts import CODE, NOW, Draft, Issuer
 
 BEGIN = b"-----BEGIN "
 KEY_USAGE = dict.fromkeys(

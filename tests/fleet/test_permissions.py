@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fleet.permissions import _overlap
-from tests.fleet.drafts import Draft
+from jitr_fleet.permissions import _overlap
+from tests.support.fleet.drafts import Draft
 
 ARN = "arn:<partition>:iot:<region>:<account>:"
 THING = "${iot:Connection.Thing.ThingName}"

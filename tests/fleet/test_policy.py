@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fleet.policy import MAX_POLICY
-from tests.fleet.drafts import POLICY, Draft
+from jitr_fleet.policy import MAX_POLICY
+from tests.support.fleet.drafts import POLICY, Draft
 
 
 def policy_of_size(size: int) -> bytes:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.parse import FleetError, load
-from tests.fleet.drafts import NOW, VALID, Draft
+from jitr_fleet.parse import FleetError, load
+from tests.support.fleet.drafts import NOW, VALID, Draft
 
 LINES = [line for line in VALID.splitlines() if line]
 KEYED = [line for line in LINES if " = " in line]

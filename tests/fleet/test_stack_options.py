@@ -3,8 +3,8 @@
 import pytest
 from cryptography import x509
 
-from fleet.choices import IotLogging, RegisteredBy
-from tests.fleet.drafts import Draft
+from jitr_fleet.choices import IotLogging, RegisteredBy
+from tests.support.fleet.drafts import Draft
 
 
 def test_without_the_table_nothing_is_chosen(draft: Draft) -> None:

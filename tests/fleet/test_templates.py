@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jitr.rules import NAMING_FIELDS, TEMPLATE_FIELDS
-from tests.fleet.drafts import Draft
+from tests.support.fleet.drafts import Draft
 
 COMMON_NAME = 'common_name = "sensor-[0-9]{4,}"'
 DNS = r"san_dns = '(?P<unit>[a-z0-9-]+)\.devices\.acme\.example'"

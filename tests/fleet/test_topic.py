@@ -2,8 +2,8 @@
 
 import pytest
 
-from fleet.model import Alarms
-from tests.fleet.drafts import Draft
+from jitr_fleet.model import Alarms
+from tests.support.fleet.drafts import Draft
 
 
 def with_topic(draft: Draft, topic: str) -> str:

@@ -12,12 +12,12 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from fleet.model import Fleet
-from fleet.parse import load
-from infra.asset import ROOT
-from infra.stage import AccountStacks
-from infra.target import AWS, Target, local
-from tests.fleet.drafts import Draft, Issuer
+from jitr_cdk.asset import ROOT
+from jitr_cdk.stage import AccountStacks
+from jitr_cdk.target import AWS, Target, local
+from jitr_fleet.model import Fleet
+from jitr_fleet.parse import load
+from tests.support.fleet.drafts import Draft, Issuer
 
 
 class Synthesized:

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from fleet.model import Alarms, Fleet
-from fleet.resources import ResourceNames
-from infra.alarms import Central, watches
-from infra.metrics import AWS_METRICS, emitted, of_rule
-from infra.target import AWS
 from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts, decision_fields
-from tests.fleet.drafts import Draft, Issuer
+from jitr_cdk.alarms import Central, watches
+from jitr_cdk.metrics import AWS_METRICS, emitted, of_rule
+from jitr_cdk.target import AWS
+from jitr_fleet.model import Alarms, Fleet
+from jitr_fleet.resources import ResourceNames
 from tests.infra.conftest import synthesized
-from tests.unit.examples import MOST
+from tests.support.examples import MOST
+from tests.support.fleet.drafts import Draft, Issuer
 
 NAMES = ResourceNames("acme")
 LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000)
@@ -283,4 +283,4 @@ def test_every_section_of_the_runbook_names_a_command_and_every_block_is_of_a_re
         "each block has a scene that makes it, and each scene its block"
     )
     for _, block in blocks:
-        assert re.fullmatch(r"```console\n\$ jitrctl .+\n```\n", block, re.DOTALL), "python docs/runbook.py"
+        assert re.fullmatch(r"```console\n\$ jitrctl .+\n```\n", block, re.DOTALL), "python tools/runbook.py"

@@ -8,14 +8,14 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
-from fleet import ceilings
-from fleet.model import Fleet
-from infra import alarms, registration
-from infra.stage import AccountStacks
-from infra.target import AWS
-from tests.fleet.drafts import Draft, Issuer
+from jitr_cdk import alarms, registration
+from jitr_cdk.stage import AccountStacks
+from jitr_cdk.target import AWS
+from jitr_fleet import ceilings
+from jitr_fleet.model import Fleet
 from tests.infra.conftest import Synthesized
 from tests.infra.test_permissions import listed, resolved
+from tests.support.fleet.drafts import Draft, Issuer
 
 REGION = "eu-central-1"
 TRUST = 2_048

@@ -10,15 +10,15 @@ import aws_cdk as cdk
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
-import infra.asset
-from fleet.model import Fleet
-from fleet.resources import LIVE
-from infra.asset import ROOT
-from infra.stage import AccountStacks, RegionStack
-from infra.target import AWS, local
-from tests.fleet.drafts import Draft, Issuer
+import jitr_cdk.asset
+from jitr_cdk.asset import ROOT
+from jitr_cdk.stage import AccountStacks, RegionStack
+from jitr_cdk.target import AWS, local
+from jitr_fleet.model import Fleet
+from jitr_fleet.resources import LIVE
 from tests.infra.conftest import Stacks, Synthesized, synthesized
 from tests.infra.test_permissions import problems, resolved, statements
+from tests.support.fleet.drafts import Draft, Issuer
 
 Changed = Callable[[str], Stacks]
 
@@ -128,8 +128,8 @@ def test_another_layer_makes_another_version_for_the_snapshot(
     wheels.mkdir(parents=True)
     with zipfile.ZipFile(wheels / "mended-2.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("mended.py", "")
-    monkeypatch.setattr(infra.asset, "WHEELS", wheels.parent)
-    monkeypatch.setattr(infra.asset, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(jitr_cdk.asset, "WHEELS", wheels.parent)
+    monkeypatch.setattr(jitr_cdk.asset, "BUILD", tmp_path / "build")
     second = synthesized(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
 
     assert set(first) != set(second)

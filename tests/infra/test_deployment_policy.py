@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
-from infra.asset import ROOT
-from infra.target import AWS
-from tests.fleet.drafts import Draft, Issuer
+from jitr_cdk.asset import ROOT
+from jitr_cdk.target import AWS
 from tests.infra.conftest import Synthesized, synthesized
 from tests.infra.test_choices import EVERYTHING
 from tests.infra.test_permissions import listed
+from tests.support.fleet.drafts import Draft, Issuer
 
 POLICY = ROOT / "policies" / "deployment.json"
 LONGEST = 6144  # of a managed policy, without white space

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 import pytest
 
-from infra.target import AWS, local
-from jitr.hub_table import OUT_OF_PLACE_INDEX
-from jitr.whereabouts import Homes
-from tests.fleet.drafts import Draft, Issuer
+from jitr.hub.locations import Homes
+from jitr.hub.table import OUT_OF_PLACE_INDEX
+from jitr_cdk.target import AWS, local
 from tests.infra.conftest import Synthesized, synthesized
 from tests.infra.test_alarms import RESOURCES, named_by_alarms
 from tests.infra.test_lint import findings
 from tests.infra.test_permissions import listed, problems, resolved, statements
+from tests.support.fleet.drafts import Draft, Issuer
 
 HUB = '\n[hub]\naccount = "prod"\nregion = "us-east-1"\n'
 BUS = "arn:aws:events:us-east-1:222222222222:event-bus/jitr-acme-hub"

@@ -18,20 +18,20 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.target import AWS
-from jitr.crls import Crls
+from jitr.aws.crl_bucket import Crls
 from jitr.events import published
-from jitr.journal import Journal
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import CheckMode
-from jitr.withdrawals import marks
+from jitr.store.sweep_state import Journal
+from jitr.store.withdrawal_marks import marks
+from jitr_cdk.target import AWS
 from simulation import Call, Died, Fault, Moment
 from simulation.clock import START
 from simulation.faults import ServiceError
-from tests.fleet.drafts import Draft, Issuer
 from tests.infra.conftest import synthesized
 from tests.infra.test_permissions import listed, resolved
-from tests.survival.scenarios import SCENARIOS, Scenario, World, authority
+from tests.support.fleet.drafts import Draft, Issuer
+from tests.support.survival.scenarios import SCENARIOS, Scenario, World, authority
 
 ACCOUNT, REGION = "111111111111", "eu-central-1"
 ROLES = {"register": "RegistrationRegisterRole", "sweep": "SweepingSweepRole"}

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from cfnlint import api, config  # type: ignore[import-untyped]
 
-from infra.target import AWS
-from tests.fleet.drafts import Draft
+from jitr_cdk.target import AWS
 from tests.infra.conftest import synthesized
 from tests.infra.test_choices import CHINA_AND_GOVERNMENT, EVERYTHING
+from tests.support.fleet.drafts import Draft
 
 # CDK writes DependsOn beside GetAtt by itself.
 IGNORED = ["W3005"]

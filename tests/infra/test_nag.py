@@ -8,11 +8,11 @@ import aws_cdk as cdk
 import pytest
 from cdk_nag import AwsSolutionsChecks
 
-from fleet.model import Fleet
-from infra.stage import AccountStacks
-from infra.target import AWS
-from tests.fleet.drafts import Draft
+from jitr_cdk.stage import AccountStacks
+from jitr_cdk.target import AWS
+from jitr_fleet.model import Fleet
 from tests.infra.test_choices import EVERYTHING
+from tests.support.fleet.drafts import Draft
 
 
 def checked(fleet: Fleet, folder: Path) -> list[str]:
@@ -42,7 +42,7 @@ def test_the_pack_finds_nothing_where_everything_is_chosen(draft: Draft, tmp_pat
 
 
 def test_the_pack_sees_what_nobody_acknowledged(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.registration.acknowledge", lambda *_: None)
+    monkeypatch.setattr("jitr_cdk.registration.acknowledge", lambda *_: None)
 
     found = checked(fleet, tmp_path)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from infra.target import LocalDifference
+from jitr_cdk.target import LocalDifference
 
 PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "222222222222"}
 # Types of resources of ours, by the name that the authorization data gives to what their ARNs name.

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
-from fleet.model import Fleet
-from fleet.resources import ResourceNames
-from infra.target import LocalDifference
-from jitr.outcome_index import OUTCOME_INDEX
-from jitr.pacing import max_concurrency_for
-from jitr.redelivery import PUT_OFFS_UNTIL_LEFT, RECEIVES_UNTIL_DEAD, RECEIVES_UNTIL_LEFT
-from jitr.registry import DUE_INDEX
+from jitr.aws.rate_limit import max_concurrency_for
+from jitr.registration.redelivery import PUT_OFFS_UNTIL_LEFT, RECEIVES_UNTIL_DEAD, RECEIVES_UNTIL_LEFT
 from jitr.rules import Rules
 from jitr.settings import Settings
-from tests.fleet.drafts import Draft
+from jitr.store.outcome_index import OUTCOME_INDEX
+from jitr.store.registry import DUE_INDEX
+from jitr_cdk.target import LocalDifference
+from jitr_fleet.model import Fleet
+from jitr_fleet.resources import ResourceNames
 from tests.infra.test_choices import EVERYTHING
+from tests.support.fleet.drafts import Draft
 
 NAMES = ResourceNames("acme")
 

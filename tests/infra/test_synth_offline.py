@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.asset import ROOT
+from jitr_cdk.asset import ROOT
 
 # Runs app.py with every way out closed: only the pipe to jsii's Node process, no socket to anything but this machine's
 # own files. Node gets its own: an unusable proxy and no DNS are not enough, so the whole process has no network.

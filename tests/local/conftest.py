@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitrctl.local.accounts import Account, LocalAccount, down, up
-from jitrctl.local.device import Device, Endpoint
-from tests.local.authority import Authority, certificate_id
+from jitrctl.localaws.accounts import Account, LocalAccount, down, up
+from jitrctl.mqtt.client import Device, Endpoint
+from tests.support.local.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitrctl.local import accounts, processes
-from jitrctl.local.accounts import Account, LocalAccount, down, running, up
-from jitrctl.local.errors import LocalAwsError
+from jitrctl.localaws import accounts, processes
+from jitrctl.localaws.accounts import Account, LocalAccount, down, running, up
+from jitrctl.localaws.errors import LocalAwsError
 from tests.local.conftest import DEV
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def _closed(stopped: tuple[LocalAccount, ...]) -> bool:
 def _up_in_a_process(directory: Path, *, stays: bool) -> Iterator[subprocess.Popen[str]]:
     """A process that has started one account, and waits; for whoever uses it to end it by a signal."""
     code = (
-        "import signal, time; from pathlib import Path; from jitrctl.local.accounts import *\n"
+        "import signal, time; from pathlib import Path; from jitrctl.localaws.accounts import *\n"
         # What a shell starts in the background ignores Ctrl-C, and hands that down.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"up(Path({str(directory)!r}), [Account(name='dev', id={DEV.id!r}, region={DEV.region!r},"

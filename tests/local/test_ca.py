@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from fleet.parse import load
-from fleet.resources import ResourceNames
-from jitrctl import ca_registry
+from jitr_fleet.parse import load
+from jitr_fleet.resources import ResourceNames
 from jitrctl.__main__ import main
+from jitrctl.ca import registry
 from jitrctl.errors import Refused
-from jitrctl.local.accounts import Account, LocalAccount, down, up
-from jitrctl.local.device import Endpoint, Refusal
-from tests.local.authority import Authority, certificate_id
+from jitrctl.localaws.accounts import Account, LocalAccount, down, up
+from jitrctl.localaws.endpoint import find_endpoint
+from jitrctl.mqtt.client import Refusal
+from tests.support.local.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -332,7 +333,7 @@ def test_a_proof_for_another_code_is_refused_before_anything_is_deleted(fleet: F
 
 def _failing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Let the next registrations fail, as if AWS IoT refused them."""
-    real, left = ca_registry.register, [times]
+    real, left = registry.register, [times]
 
     def register(*arguments: Any, **more: Any) -> None:
         left[0] -= 1
@@ -340,7 +341,7 @@ def _failing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
             raise Refused("AWS IoT refuses it")
         real(*arguments, **more)
 
-    monkeypatch.setattr(ca_registry, "register", register)
+    monkeypatch.setattr(registry, "register", register)
 
 
 def test_the_old_registration_is_put_back_when_the_new_one_fails(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,7 +402,7 @@ def test_a_device_that_is_active_goes_on_working_and_one_that_knocks_meanwhile_c
     fleet: Fleet,
 ) -> None:
     _registered(fleet)
-    endpoint = Endpoint.of(fleet.places["dev"])
+    endpoint = find_endpoint(fleet.places["dev"])
     first, second = fleet.ca.device("sensor-1"), fleet.ca.device("sensor-2")
     iot = fleet.iot("dev")
     assert isinstance(first.connect(endpoint), Refusal)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitrctl.local.device import Connection, Endpoint, Refusal
-from jitrctl.local.errors import LocalAwsError, NotAcceptedError
-from tests.local.authority import status
+from jitrctl.mqtt.client import Connection, Endpoint, Refusal
+from jitrctl.mqtt.errors import MqttError, NotAcceptedError
+from tests.support.local.authority import status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_iot import IoTClient
 
-    from jitrctl.local.device import Device
-    from tests.local.authority import Authority
+    from jitrctl.mqtt.client import Device
+    from tests.support.local.authority import Authority
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def test_nothing_is_left_behind_by_any_kind_of_connection(
 def test_a_broker_that_is_not_there_is_an_error_and_no_refusal(
     registered_authority: Authority, endpoint: Endpoint
 ) -> None:
-    with pytest.raises(LocalAwsError, match=r"nothing listens on 127\.0\.0\.1:1"):
+    with pytest.raises(MqttError, match=r"nothing listens on 127\.0\.0\.1:1"):
         registered_authority.device("lost").connect(replace(endpoint, address=("127.0.0.1", 1)))
 
 
@@ -249,7 +249,7 @@ def test_a_missing_key_is_an_error_that_names_the_file(
     registered_authority: Authority, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     device = replace(registered_authority.device("keyless"), key=tmp_path / "no.key")
-    with pytest.raises(LocalAwsError, match=r"no\.key"):
+    with pytest.raises(MqttError, match=r"no\.key"):
         device.connect(endpoint)
 
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jitr.aws.queues import REASON_ATTRIBUTE
 from jitr.events import published
-from jitr.messages import REASON_ATTRIBUTE
-from jitrctl.doctoring.walk import CONNECT, CONNECT_WITHOUT_SNI, LINKS
-from tests.local.authority import Authority
-from tests.local.deployed import Deployed, deployed, role_policy
+from jitrctl.doctor.runner import CONNECT, CONNECT_WITHOUT_SNI, LINKS
+from tests.support.local.authority import Authority
+from tests.support.local.deployed import Deployed, deployed, role_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from jitrctl.local.issuing import DeviceFiles
+    from jitrctl.localaws.issuing import DeviceFiles
 
 RULE, QUEUE, FUNCTION = "jitr_acme__factory", "jitr-acme-registrations", "jitr-acme-register"
 PATIENCE = 60.0  # seconds; nothing waits that long when all is well

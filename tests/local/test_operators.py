@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.client import BaseClient
 
-from jitr import brake_items
 from jitr.brake import Engagement
+from jitr.store import brake_items
 from jitrctl.__main__ import main
-from jitrctl.doctoring.policies import Answer, Request, evaluate
-from jitrctl.local.workspace import CHECKOUT
-from tests.cli.operator_commands import ACTING, BEFORE, READING
+from jitrctl.doctor.policies import Answer, Request, evaluate
+from jitrctl.localaws.workspace import CHECKOUT
 from tests.cli.test_dlq import decision
-from tests.local.deployed import Deployed, deployed
+from tests.support.cli.operator_commands import ACTING, BEFORE, READING
+from tests.support.local.deployed import Deployed, deployed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

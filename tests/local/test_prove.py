@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jitrctl.__main__ import main
-from jitrctl.doctoring.policies import Answer, Request, evaluate
-from jitrctl.local.accounts import Account, LocalAccount, down, up
+from jitrctl.doctor.policies import Answer, Request, evaluate
+from jitrctl.localaws.accounts import Account, LocalAccount, down, up
 from jitrctl.prove.journal import FOLDER
 from jitrctl.prove.operations import OPERATIONS, By
 from jitrctl.prove.probes import PROBES
-from tests.local.authority import Authority
 from tests.local.test_operators import REFUSED, document, noting
+from tests.support.local.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,5 +1,5 @@
 """The fixture of all tests here."""
 
-from tests.prove.proving_world import world
+from tests.support.prove.proving_world import world
 
 __all__ = ["world"]

@@ -15,7 +15,7 @@ from jitrctl.prove.probes import PROBES
 from jitrctl.prove.surroundings import meets
 from simulation import Authority, Call, Fault, Moment
 from simulation.faults import denied
-from tests.prove.proving_world import BOTH, CALLER, World
+from tests.support.prove.proving_world import BOTH, CALLER, World
 
 _DELETING = {"DeleteCertificate", "DeleteCACertificate", "DeletePolicy", "DeleteThing"}
 _CLEANING = _DELETING | {

@@ -13,7 +13,7 @@ from jitrctl.prove.certificates import id_of
 from jitrctl.prove.journal import Entry, Journal, Kind, earlier
 from jitrctl.prove.operations import OPERATIONS, By
 from simulation import Authority, Call, Fault, Moment
-from tests.prove.proving_world import BOTH, CALLER, World
+from tests.support.prove.proving_world import BOTH, CALLER, World
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 _MAKING = ("RegisterCACertificate", "RegisterCertificateWithoutCA", "CreatePolicy", "CreateThing")

@@ -17,8 +17,8 @@ from jitrctl.prove.operations import OPERATIONS
 from jitrctl.prove.probes import PROBES
 from jitrctl.prove.run import Run
 from simulation import Authority, Call, Died, Fault, Moment
-from tests.prove.functions_double import refused
-from tests.prove.proving_world import BOTH, CALLER, World
+from tests.support.prove.functions_double import refused
+from tests.support.prove.proving_world import BOTH, CALLER, World
 
 # Probes that make one of each: CAs in both modes, devices, listeners, things, policies, a role.
 SOME = tuple(

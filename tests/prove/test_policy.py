@@ -6,11 +6,11 @@ from typing import Any
 import botocore.session
 from botocore import xform_name
 
-from jitrctl.local.workspace import CHECKOUT
+from jitrctl.localaws.workspace import CHECKOUT
 from jitrctl.prove.operations import BESIDE, OPERATIONS
 
 POLICY = CHECKOUT / "policies" / "operators" / "prove.json"
-# What the way into an account asks before anything else (jitrctl/access.py).
+# What the way into an account asks before anything else (jitrctl/session/access.py).
 OPENING = {"sts:GetCallerIdentity"}
 LONGEST = 6144  # IAM's quota for a managed policy, without white space
 

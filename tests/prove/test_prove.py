@@ -6,7 +6,7 @@ from pathlib import Path
 from jitrctl.prove.probes import PROBES
 from simulation import Undocumented
 from simulation.measured import read
-from tests.prove.proving_world import BOTH, World
+from tests.support.prove.proving_world import BOTH, World
 
 
 def test_every_probe_is_answered_as_assumed_and_nothing_is_left(world: World) -> None:

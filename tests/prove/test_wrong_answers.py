@@ -4,8 +4,8 @@ import pytest
 
 from jitrctl.prove.probe import Recorded
 from jitrctl.prove.probes import PROBES
-from tests.prove.lies import BESIDE, LIES
-from tests.prove.proving_world import BOTH, World
+from tests.support.prove.lies import BESIDE, LIES
+from tests.support.prove.proving_world import BOTH, World
 
 _BY_NAME = {probe.name: probe for probe in PROBES}
 

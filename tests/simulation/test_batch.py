@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from jitr.threads import Threads
+from jitr.registration.threads import Threads
 from simulation import Account, Authority, Aws, Call, Deployment, Died, Fault, Moment
 from simulation.clock import DeadlinePassed
 from simulation.lambda_ import EventSourceMapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from jitr.edge import CLIENT_CONFIG
+from jitr.aws.calls import CLIENT_CONFIG
 from simulation import Account, Aws, Call, Died, Fault, Moment, NotModelled
 from simulation.quotas import TokenBucket
 

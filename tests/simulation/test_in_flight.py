@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitr import redelivery
-from jitr.claims import Due
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
-from jitr.registrations import Status
-from jitr.registry import Registry
-from jitr.schedule import PACE, in_microseconds
-from jitr.turns import Turns
+from jitr.iot_models import Status
+from jitr.pacing.schedule import PACE, in_microseconds
+from jitr.pacing.turns import Turns
+from jitr.registration import redelivery
+from jitr.store.registry import Registry
+from jitr.store.registry_writes import Due
 from simulation import Call, Deployment, Fault, Moment
 from simulation import queue as simulated
 

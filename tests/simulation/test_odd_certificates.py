@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jitr import rules as jitr_rules
-from jitr import second_reader
-from jitr.certificates import Certificate, Reader
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
-from jitr.encoding import Encoded
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.errors import Reason
-from jitr.registrations import Status
-from jitr.registry import Registry
+from jitr.iot_models import Status
 from jitr.rules import CaRules, CertificateMode
+from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.registry import Registry
+from jitr.x509 import second_reader
+from jitr.x509.certificate import Certificate, Reader
+from jitr.x509.encoding import Encoded
 from simulation import Account, Deployment, Leaf
 from simulation.clock import START
 from simulation.deployment import rules
-from tests.cases.der import der_of
-from tests.cases.families import MAKERS, Family, issued_by_odd_ca, odd_ca
-from tests.cases.issuing import DAY, Authority, certificate_id, factory
-from tests.cases.odd import half_a_character
+from tests.support.cases.der import der_of
+from tests.support.cases.families import MAKERS, Family, issued_by_odd_ca, odd_ca
+from tests.support.cases.issuing import DAY, Authority, certificate_id, factory
+from tests.support.cases.odd import half_a_character
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

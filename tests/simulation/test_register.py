@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitr.schedule import PACE
+from jitr.pacing.schedule import PACE
 from simulation import Account, Authority, Aws, Call, Deployment, Died, Fault, Moment
 from simulation.deployment import ca_rules, rules
 from simulation.faults import ServiceError

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from jitr.errors import Unavailable
-from jitr.schedule import PACE, Need
-from jitr.turns import BUCKET, TURNS_CONFIG, Turns
+from jitr.pacing.schedule import PACE, Need
+from jitr.pacing.turns import BUCKET, TURNS_CONFIG, Turns
 from simulation import Account, Aws, Call, Fault, Moment
 
 TABLE = "registry"

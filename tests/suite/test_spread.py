@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.spread import BUDGET, FIRST, LAST, SAMPLED, SPLIT, TOGETHER, is_quick, place, table, unit
+from tests.support.spread import BUDGET, FIRST, LAST, SAMPLED, SPLIT, TOGETHER, is_quick, place, table, unit
 
 TESTS = Path(__file__).parents[1]
 MATRIX = "tests/survival/test_matrix.py::test_x[{}]"

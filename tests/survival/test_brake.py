@@ -4,10 +4,10 @@ import pytest
 
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from jitrctl.operating import Order
+from jitrctl.device.operations import Order
 from simulation import Call, Died, Fault, Moment
-from tests.survival.crowd import MENDED, WRONG, Crowd
-from tests.survival.scenarios import DAY
+from tests.support.survival.crowd import MENDED, WRONG, Crowd
+from tests.support.survival.scenarios import DAY
 
 
 def test_wrong_rules_reject_twenty_devices_and_hold_the_others() -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Outcome
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_table import Change, EnrollmentTable
 from jitr.errors import Reason
+from jitr.store.enrollment_table import Change, EnrollmentTable
 from simulation import Authority, Call, Moment
-from tests.survival.promises import NAME, Promises
+from tests.support.survival.promises import NAME, Promises
 
 AUTHORITY = Authority.new("Factory")
 SUBJECT = Subject(SubjectKind.THING, NAME)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.survival.explorer import Explorer, Pair, parse, replay
-from tests.survival.pairs import KNOWN, OTHERS
+from tests.support.survival.explorer import Explorer, Pair, parse, replay
+from tests.support.survival.pairs import KNOWN, OTHERS
 
 SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 

@@ -20,11 +20,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jitr.enrollment import EntryRule, SubjectKind
+from jitr.admission.enrollment import EntryRule, SubjectKind
 from jitr.rules import OnReject, OnReplacement
 from jitr.verdicts import Word
 from simulation import Fault
-from tests.survival.world import (
+from tests.support.survival.world import (
     AUTHORITY,
     CURRENT,
     RIVAL,

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from docs.outcomes import DOCUMENT, current
 from jitr.telemetry import BRAKE_DETAIL_TYPE
-from tests.survival.matrix import ALL, Case, Company, Strike, cases, outcome_table, possible, recorded_calls
-from tests.survival.scenarios import Scenario, World
+from tests.support.survival.matrix import ALL, Case, Company, Strike, cases, outcome_table, possible, recorded_calls
+from tests.support.survival.scenarios import Scenario, World
+from tools.outcomes import DOCUMENT, current
 
 ACTIVATION = 7  # IoT calls, with a group and the CA's description; what changed rules may turn a refusal into
 

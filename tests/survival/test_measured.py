@@ -9,8 +9,8 @@ import pytest
 
 from simulation import Aws, Undocumented
 from simulation.measured import FORMAT, NotMeasured, read
-from tests.survival.matrix import possible
-from tests.survival.measured import FOLDER, files, play, switched
+from tests.support.survival.matrix import possible
+from tests.support.survival.measured import FOLDER, files, play, switched
 
 # As far from the defaults as can be.
 OTHER = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.survival.mutants import MENDS, MUTANTS
-from tests.survival.mutating import ROOT, Change, Mend, Moved, Mutant, explored, mutated, survivors
-from tests.survival.pairs import ALL_PAIRS
+from tests.support.survival.mutants import MENDS, MUTANTS
+from tests.support.survival.mutating import ROOT, Change, Mend, Moved, Mutant, explored, mutated, survivors
+from tests.support.survival.pairs import ALL_PAIRS
 
 
 def _name(one: Mutant | Mend) -> str:
@@ -20,7 +20,7 @@ def test_what_a_mutant_replaces_is_in_the_source_once(one: Mutant | Mend) -> Non
 
 @pytest.mark.parametrize("old", ["def gone_since(", "def "], ids=["not there", "there more than once"])
 def test_a_mutant_whose_text_is_not_there_once_is_an_error(old: str) -> None:
-    with pytest.raises(Moved), mutated([Change("claims.py", old, "")]):
+    with pytest.raises(Moved), mutated([Change("registry_writes.py", old, "")]):
         pass
 
 

@@ -6,7 +6,7 @@ On the simulation, since moto lets a certificate be exclusively on two things (d
 import pytest
 
 from simulation import Authority, Call, Leaf, Moment
-from tests.survival.promises import DAY, NAME, Promises
+from tests.support.survival.promises import DAY, NAME, Promises
 
 A = Authority.new("Factory A")
 OTHER = f"new-{NAME}"

@@ -8,12 +8,12 @@ import pytest
 
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from jitr.registrations import Status
+from jitr.iot_models import Status
 from jitr.rules import EnrollmentRule
 from jitr.verdicts import Word
-from jitrctl.operating import OperatingError, Operator, Order, OvertakenByColleague
+from jitrctl.device.operations import OperatingError, Operator, Order, OvertakenByColleague
 from simulation import Authority, Call, Fault, Leaf, Moment
-from tests.survival.promises import DAY, Promises
+from tests.support.survival.promises import DAY, Promises
 
 A = Authority.new("Factory A")
 ANN, BOB = (Order(by=f"arn:aws:iam::111111111111:user/{name}", note=name) for name in ("ann", "bob"))

@@ -9,8 +9,8 @@ from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.provisioning import OWNER_ATTRIBUTE
 from simulation import Authority, Call, Died, Fault, Leaf, Moment
-from tests.survival.invariants import Watch
-from tests.survival.promises import DAY, NAME, Promises
+from tests.support.survival.invariants import Watch
+from tests.support.survival.promises import DAY, NAME, Promises
 
 A, B = Authority.new("Factory A"), Authority.new("Factory B")
 HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:names"

@@ -12,18 +12,18 @@ import pytest
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import NO_CA_CERTIFICATE
-from jitr.items import certificate_key
-from jitr.redelivery import RECEIVES_UNTIL_LEFT
-from jitr.registrations import Status
+from jitr.iot_models import Status
+from jitr.registration.redelivery import RECEIVES_UNTIL_LEFT
 from jitr.rules import CheckMode, EnrollmentRule
+from jitr.store.registry_items import certificate_key
 from jitr.telemetry import FAILURES, LEFT_TO_SWEEP, NOT_PERMITTED
 from jitr.verdicts import Verdict, Word
-from jitrctl.operating import Order
+from jitrctl.device.operations import Order
 from simulation import Authority, Call, Died, Fault, Leaf, Moment
 from simulation.deployment import ca_rules, rules
 from simulation.faults import denied
-from tests.survival.scenarios import DAY, HOOK_ARN, World, authority
-from tests.survival.survived import lost
+from tests.support.survival.scenarios import DAY, HOOK_ARN, World, authority
+from tests.support.survival.survived import lost
 
 HOUR = 3600.0
 FUNCTIONS = ("register", "sweep")

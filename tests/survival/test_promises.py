@@ -10,7 +10,7 @@ from jitr.errors import Reason
 from jitr.rules import OnReplacement
 from simulation import Authority, Call, Fault, Moment
 from simulation.lambda_ import EventSourceMapping
-from tests.survival.promises import DAY, NAME, Promises
+from tests.support.survival.promises import DAY, NAME, Promises
 
 A, B = Authority.new("Factory A"), Authority.new("Factory B")
 

@@ -8,10 +8,10 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.record import Record
 from jitr.verdicts import Word
-from jitrctl.operating import Order
+from jitrctl.device.operations import Order
 from simulation import Call, Leaf, Moment
-from tests.survival.crowd import MENDED, WRONG, Crowd
-from tests.survival.scenarios import DAY, OPERATOR, authority
+from tests.support.survival.crowd import MENDED, WRONG, Crowd
+from tests.support.survival.scenarios import DAY, OPERATOR, authority
 
 CA = authority().certificate_id
 

@@ -4,7 +4,7 @@ import pytest
 
 from jitr.errors import Reason
 from simulation import Authority, Leaf
-from tests.survival.promises import DAY, NAME, Promises
+from tests.support.survival.promises import DAY, NAME, Promises
 from tests.survival.test_other_names import marks as standing_marks
 from tests.survival.test_withdrawal_repair import is_bare, sweep_calls
 

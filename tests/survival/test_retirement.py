@@ -5,10 +5,10 @@ from typing import Literal
 
 import pytest
 
-from jitr.attributes import plain
-from jitr.items import to_record
+from jitr.store.dynamodb import plain
+from jitr.store.registry_items import to_record
 from simulation import Authority, Call, Leaf, Moment
-from tests.survival.promises import Promises
+from tests.support.survival.promises import Promises
 
 AUTHORITY = Authority.new("Factory")
 OVERLAP = 3700

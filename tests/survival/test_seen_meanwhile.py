@@ -1,9 +1,9 @@
 """What acts between two calls of a refusal, of the sweep's repair, or of a retirement that was cut short."""
 
 from jitr.rules import EnrollmentRule
-from jitrctl.operating import Order
+from jitrctl.device.operations import Order
 from simulation import Authority, Call, Fault, Leaf, Moment
-from tests.survival.promises import DAY, NAME, Promises
+from tests.support.survival.promises import DAY, NAME, Promises
 from tests.survival.test_other_names import Renaming, at
 from tests.survival.test_withdrawal_repair import is_bare, mark
 

@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 
 from jitr.rules import EnrollmentRule, OnReplacement
 from jitr.verdicts import Word
-from tests.survival.explored_world import DAY, HOME, HOSTILE, Act, ExploredWorld
-from tests.survival.explorer import Cut, Player
-from tests.survival.pairs import HOOK_ARN
+from tests.support.survival.explored_world import DAY, HOME, HOSTILE, Act, ExploredWorld
+from tests.support.survival.explorer import Cut, Player
+from tests.support.survival.pairs import HOOK_ARN
 
 # label → CA, name, and the days from the clock's start to its begin and end
 DEVICES = {

@@ -6,8 +6,8 @@ import pytest
 
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
-from jitr.registry import Registry
 from jitr.rules import Rules
+from jitr.store.registry import Registry
 from simulation import Account, Authority, Aws, Deployment, Leaf
 from simulation.deployment import ca_rules, rules
 

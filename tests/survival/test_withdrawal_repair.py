@@ -10,10 +10,10 @@ from typing import Any, Literal
 import jsonschema
 import pytest
 
-from jitr.registry import Registry
-from jitr.withdrawals import marks
+from jitr.store.registry import Registry
+from jitr.store.withdrawal_marks import marks
 from simulation import Authority, Call, Leaf
-from tests.survival.promises import DAY, NAME, Promises
+from tests.support.survival.promises import DAY, NAME, Promises
 from tests.survival.test_other_names import at
 from tests.survival.test_other_names import marks as standing_marks
 

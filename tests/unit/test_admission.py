@@ -11,17 +11,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from jitr import admission, checks, library_reader
-from jitr.admission import ORDER, Identity, Verdict, thing_name_of
-from jitr.damage import Damaged
-from jitr.encoding import Encoded
+from jitr.admission import checks, procedure
+from jitr.admission.procedure import ORDER, Identity, Verdict, thing_name_of
 from jitr.errors import Reason, Rejected
 from jitr.rules import CHECKS, HOOK, CheckMode
-from tests.cases import factories
-from tests.cases.catalogue import CASES, Case
-from tests.cases.der import as_pem, der_of
-from tests.cases.enrollment import entry_with_everything, listed
-from tests.cases.issuing import DAY, NOW, SENSOR, Application, applying, factory, named, rsa_key
+from jitr.x509 import library_reader
+from jitr.x509.encoding import Encoded
+from jitr.x509.parsing import Damaged
+from tests.support.cases import factories
+from tests.support.cases.catalogue import CASES, Case
+from tests.support.cases.der import as_pem, der_of
+from tests.support.cases.enrollment import entry_with_everything, listed
+from tests.support.cases.issuing import DAY, NOW, SENSOR, Application, applying, factory, named, rsa_key
 
 # What admission cannot find, for it sees neither records nor AWS's answers to provisioning: found by edge tests.
 FOUND_ELSEWHERE = {
@@ -181,7 +182,7 @@ def test_a_check_that_is_off_is_not_run(check: str, monkeypatch: pytest.MonkeyPa
     def must_not_run(_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setitem(admission._CHECKS, check, must_not_run)
+    monkeypatch.setitem(procedure._CHECKS, check, must_not_run)
     assert isinstance(applying().with_rules(checks={check: CheckMode.OFF}).admit(), Identity)
 
 

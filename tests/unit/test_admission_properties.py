@@ -12,10 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr.admission import ORDER, Examination, Verdict
+from jitr.admission.naming import POLICY_WILDCARDS, THING_NAME
+from jitr.admission.procedure import ORDER, Examination, Verdict
 from jitr.errors import Reason
-from jitr.naming import POLICY_WILDCARDS, THING_NAME
-from tests.cases.der import (
+from tests.support.cases.der import (
     BIT_STRING,
     BMP,
     COMMON_NAME,
@@ -30,8 +30,8 @@ from tests.cases.der import (
     integer,
     issued_with,
 )
-from tests.cases.issuing import DAY, NOW, SECOND, SENSOR, applying, ec_key, factory, named, rsa_key
-from tests.cases.usage import PRIVATE, key_usage
+from tests.support.cases.issuing import DAY, NOW, SECOND, SENSOR, applying, ec_key, factory, named, rsa_key
+from tests.support.cases.usage import PRIVATE, key_usage
 
 DIGITAL_SIGNATURE = key_usage("digital_signature", "key_agreement")
 ED25519 = ed25519.Ed25519PrivateKey.generate()

@@ -3,16 +3,16 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jitr.ber import in_der
-from jitr.certificates import Certificate, Reader
-from jitr.damage import Damaged
 from jitr.errors import Reason, Rejected
-from jitr.twins import twin_id
-from tests.cases.der import SEQUENCE, as_pem, signed, tbs_with, tlv
-from tests.cases.issuing import applying
-from tests.cases.mutation import fuzzed_ca, shapes
-from tests.cases.reencoding import TWIN, left_open, long_form, reencodings
-from tests.differential.oddities import ECDSA_SHA256
+from jitr.x509.ber import in_der
+from jitr.x509.certificate import Certificate, Reader
+from jitr.x509.parsing import Damaged
+from jitr.x509.signature_twin import twin_id
+from tests.support.cases.der import SEQUENCE, as_pem, signed, tbs_with, tlv
+from tests.support.cases.issuing import applying
+from tests.support.cases.mutation import fuzzed_ca, shapes
+from tests.support.cases.reencoding import TWIN, left_open, long_form, reencodings
+from tests.support.differential.oddities import ECDSA_SHA256
 
 IN_DER = tlv(SEQUENCE, ECDSA_SHA256)
 IN_BER = {

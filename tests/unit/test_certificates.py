@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jitr.certificates import Certificate, Reader
-from jitr.contents import KeyFacts
 from jitr.errors import Reason, Rejected
-from jitr.extensions import Extensions
 from jitr.rules import TEMPLATE_FIELDS
-from tests.cases.der import (
+from jitr.x509.certificate import Certificate, Reader
+from jitr.x509.contents import KeyFacts
+from jitr.x509.extensions import Extensions
+from tests.support.cases.der import (
     BMP,
     ORGANIZATIONAL_UNIT,
     T61,
@@ -31,8 +31,8 @@ from tests.cases.der import (
     signed,
     tbs_with,
 )
-from tests.cases.issuing import DAY, NOW, SENSOR, PrivateKey, ec_key, factory, issue_ca, name, pem_of, rsa_key
-from tests.cases.usage import damaged_extension
+from tests.support.cases.issuing import DAY, NOW, SENSOR, PrivateKey, ec_key, factory, issue_ca, name, pem_of, rsa_key
+from tests.support.cases.usage import damaged_extension
 
 ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
@@ -151,7 +151,7 @@ def test_what_cryptography_raises_while_it_reads_is_left_to_the_second_reader(
 ) -> None:
     pem = factory().leaf()
     expected = Certificate.from_pem(pem)
-    monkeypatch.setattr("jitr.library_reader._read", partial(raise_it, raised))
+    monkeypatch.setattr("jitr.x509.library_reader._read", partial(raise_it, raised))
     assert Certificate.from_pem(pem) == replace(expected, reader=Reader.SECOND)
 
 
@@ -174,7 +174,7 @@ def test_whatever_cryptography_raises_over_a_signature_is_no_issuance(
 ) -> None:
     leaf, ca = Certificate.from_pem(factory().leaf()), Certificate.from_pem(factory().pem)
     assert leaf.is_issued_by(ca)
-    monkeypatch.setattr("jitr.signatures._verify", partial(raise_it, raised))
+    monkeypatch.setattr("jitr.x509.signatures._verify", partial(raise_it, raised))
     assert not leaf.is_issued_by(ca)
 
 
@@ -187,7 +187,7 @@ def test_the_key_and_the_name_are_told_apart() -> None:
 
 
 def test_an_interruption_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jitr.library_reader._read", partial(raise_it, KeyboardInterrupt()))
+    monkeypatch.setattr("jitr.x509.library_reader._read", partial(raise_it, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         Certificate.from_pem(factory().leaf())
 

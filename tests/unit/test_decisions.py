@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.events import RegistrationEvent
+from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.registrations import Status
 from jitr.verdicts import Verdict, Word
-from tests.cases.issuing import DAY, NOW
+from tests.support.cases.issuing import DAY, NOW
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

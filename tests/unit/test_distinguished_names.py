@@ -5,9 +5,19 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr import distinguished_names
-from jitr.distinguished_names import are_same
-from tests.cases.der import BMP, IA5, OCTET_STRING, PRINTABLE, T61, UNIVERSAL, UTF8, attribute, distinguished_name
+from jitr.x509 import distinguished_names
+from jitr.x509.distinguished_names import are_same
+from tests.support.cases.der import (
+    BMP,
+    IA5,
+    OCTET_STRING,
+    PRINTABLE,
+    T61,
+    UNIVERSAL,
+    UTF8,
+    attribute,
+    distinguished_name,
+)
 
 ORGANIZATION, COMMON_NAME = b"\x55\x04\x0a", b"\x55\x04\x03"
 ACME = distinguished_name([attribute(ORGANIZATION, b"Acme")], [attribute(COMMON_NAME, b"Factory CA")])

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from jitr.additions import Additions
-from jitr.enrollment import NO_ENTRIES, Enrollment, Entry, EntryRule, Subject, SubjectKind, digest
+from jitr.admission.enrollment import NO_ENTRIES, Enrollment, Entry, EntryRule, Subject, SubjectKind, digest
+from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_GROUPS
+from jitr.admission.overrides import Additions
 from jitr.errors import Reason, Rejected
-from jitr.naming import MOST_ATTRIBUTES_TYPED, MOST_GROUPS
 from jitr.rules import CaRules, EnrollmentRule
-from tests.cases.issuing import ACCOUNT, NOW, applying
-from tests.unit.examples import ANN, ID
+from tests.support.cases.issuing import ACCOUNT, NOW, applying
+from tests.support.examples import ANN, ID
 
 OTHER_ACCOUNT, THIRD_ACCOUNT = "222222222222", "333333333333"
 THING, CERTIFICATE = Subject(SubjectKind.THING, "sensor-0001"), Subject(SubjectKind.CERTIFICATE, ID)

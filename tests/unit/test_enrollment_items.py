@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.additions import Additions
-from jitr.enrollment import Enrollment, Entry, EntryRule, Subject, SubjectKind
-from jitr.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
+from jitr.admission.enrollment import Enrollment, Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.overrides import Additions
 from jitr.errors import Reason, Rejected
-from tests.cases.issuing import NOW, applying
-from tests.unit.examples import ANN, ID
+from jitr.store.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
+from tests.support.cases.issuing import NOW, applying
+from tests.support.examples import ANN, ID
 
 THING, CERTIFICATE = Subject(SubjectKind.THING, "sensor:0001"), Subject(SubjectKind.CERTIFICATE, ID)
 

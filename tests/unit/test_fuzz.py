@@ -16,14 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jitr.admission import thing_name_of
-from jitr.certificates import Certificate
+from jitr.admission.naming import POLICY_WILDCARDS, THING_NAME
+from jitr.admission.procedure import thing_name_of
 from jitr.errors import Reason
-from jitr.naming import POLICY_WILDCARDS, THING_NAME
 from jitr.rules import CHECKS, CheckMode
-from tests.cases.der import as_pem
-from tests.cases.issuing import Application, applying
-from tests.cases.mutation import fuzzed_ca, mutant, shapes
+from jitr.x509.certificate import Certificate
+from tests.support.cases.der import as_pem
+from tests.support.cases.issuing import Application, applying
+from tests.support.cases.mutation import fuzzed_ca, mutant, shapes
 
 ASKED = os.environ.get("JITR_FUZZ_MUTANTS")
 MUTANTS = int(ASKED or 12_000)

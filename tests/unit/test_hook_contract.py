@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from jitr.additions import Additions
-from jitr.admission import Identity
-from jitr.certificates import Certificate
+from jitr.admission.hook_contract import Overrides, overridden, read_answer, request
+from jitr.admission.overrides import Additions
+from jitr.admission.procedure import Identity
 from jitr.errors import Reason, Rejected
-from jitr.hook_contract import Overrides, overridden, read_answer, request
-from tests.cases.issuing import ACCOUNT, REGION, applying
+from jitr.x509.certificate import Certificate
+from tests.support.cases.issuing import ACCOUNT, REGION, applying
 
 APPLICATION = applying()
 DEVICE, RULES = APPLICATION.device, replace(APPLICATION.ca_rules, extra_types=("meter",), extra_groups=("beta",))

@@ -9,17 +9,17 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from jitr import admission
-from jitr.admission import examine
+from jitr.admission import procedure
+from jitr.admission.issuers import as_recorded, find_issuer, issuers_of
+from jitr.admission.procedure import examine
 from jitr.errors import Reason
-from jitr.issuers import as_recorded, find_issuer, issuers_of
+from jitr.iot_models import DeviceRegistration
 from jitr.record import Record
-from jitr.registrations import DeviceRegistration
 from jitr.rules import Rules
-from tests.cases.catalogue import CASES, Case
-from tests.cases.der import as_pem, der_of
-from tests.cases.issuance import unnamed_beside_renewed
-from tests.cases.issuing import (
+from tests.support.cases.catalogue import CASES, Case
+from tests.support.cases.der import as_pem, der_of
+from tests.support.cases.issuance import unnamed_beside_renewed
+from tests.support.cases.issuing import (
     Application,
     Authority,
     applying,
@@ -31,7 +31,7 @@ from tests.cases.issuing import (
     rsa_key,
     rules_for,
 )
-from tests.unit.examples import ACTIVATION
+from tests.support.examples import ACTIVATION
 
 RENEWED_KEY = ec_key(owner="renewed")
 # What no search can tell where AWS names no CA: that a certificate is none of the CA's that AWS would have named.
@@ -195,8 +195,8 @@ def test_the_search_makes_a_valid_application_of_a_valid_one() -> None:
 
 def test_register_imports_nothing_of_the_search_at_init() -> None:
     """Where AWS names the CA, a cold start costs nothing more."""
-    only = ("jitr.issuers", "jitr.certificate_pages", "jitr.distinguished_names")
+    only = ("jitr.admission.issuers", "jitr.aws.certificate_pages", "jitr.x509.distinguished_names")
     program = f"import sys, jitr.handlers.register; print([one for one in {only} if one in sys.modules])"
-    folder = Path(admission.__file__).parents[1]
+    folder = Path(procedure.__file__).parents[2]
     said = subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, capture_output=True, text=True)
     assert said.stdout.strip() == "[]"

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
-from jitr.items import (
+from jitr.iot_models import Status
+from jitr.owners import Owner
+from jitr.record import Record
+from jitr.store.registry_items import (
     certificate_key,
     from_decision,
     from_owner,
@@ -23,12 +26,9 @@ from jitr.items import (
     to_owner,
     to_record,
 )
-from jitr.owners import Owner
-from jitr.record import Record
-from jitr.registrations import Status
 from jitr.verdicts import Verdict, Word
-from tests.cases.issuing import NOW
-from tests.unit.examples import ACTIVATION, ANN, ID, LEAST, MOST, OWNER, said
+from tests.support.cases.issuing import NOW
+from tests.support.examples import ACTIVATION, ANN, ID, LEAST, MOST, OWNER, said
 
 moments = st.datetimes(datetime(2015, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
     lambda drawn: drawn.replace(microsecond=drawn.microsecond // 1000 * 1000)

@@ -4,10 +4,10 @@ import gc
 import tracemalloc
 from collections.abc import Iterator
 
-from jitr.checks import read_certificate
-from tests.cases.der import PRINTABLE, SEQUENCE, as_pem, attribute, distinguished_name, signed, tbs_with, tlv
-from tests.cases.mutation import fuzzed_ca, shapes
-from tests.differential.odd_extensions import SAN, extension, extensions
+from jitr.admission.checks import read_certificate
+from tests.support.cases.der import PRINTABLE, SEQUENCE, as_pem, attribute, distinguished_name, signed, tbs_with, tlv
+from tests.support.cases.mutation import fuzzed_ca, shapes
+from tests.support.differential.odd_extensions import SAN, extension, extensions
 
 _MOST = 2 * 2**20  # bytes; all ten of these would take 7 MB
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr import naming
-from jitr.certificates import Certificate
+from jitr.admission import naming
+from jitr.admission.naming import POLICY_WILDCARDS, check_named, refuse_policy_wildcards
 from jitr.errors import Reason, Rejected
-from jitr.naming import POLICY_WILDCARDS, check_named, refuse_policy_wildcards
 from jitr.rules import TEMPLATE_FIELDS, CaRules
-from tests.cases.issuing import factory, rules_for
+from jitr.x509.certificate import Certificate
+from tests.support.cases.issuing import factory, rules_for
 
 # From the API reference of AWS IoT, typed here a second time: CreateThing, AttributePayload.
 LEGAL_THING_NAME = re.compile(r"\A[a-zA-Z0-9:_-]{1,128}\Z")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.pacing import Pacer, judged_rate, max_concurrency_for
+from jitr.aws.rate_limit import Pacer, judged_rate, max_concurrency_for
 
 
 @dataclass

@@ -3,9 +3,9 @@
 import pytest
 
 from jitr.errors import Reason, Rejected
-from jitr.pem import Encrypted, decode, without_headers
-from tests.cases.der import der_of
-from tests.cases.issuing import factory
+from jitr.x509.pem import Encrypted, decode, without_headers
+from tests.support.cases.der import der_of
+from tests.support.cases.issuing import factory
 
 PEM = factory().leaf()
 BEGIN, _, REST = PEM.partition("\n")

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from jitr.iot_models import Status
 from jitr.provisioning import (
     OWNER_ATTRIBUTE,
     AddThingToThingGroup,
@@ -23,9 +24,8 @@ from jitr.provisioning import (
     plan_retirement,
     plan_withdrawal,
 )
-from jitr.registrations import Status
 from jitr.rules import OnReject
-from tests.cases.issuing import applying
+from tests.support.cases.issuing import applying
 
 DEVICE = applying().device
 IDENTITY = applying().admit()

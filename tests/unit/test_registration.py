@@ -9,17 +9,18 @@ from unittest.mock import ANY, Mock, call, create_autospec
 
 import pytest
 
+from jitr.admission.enrollment import NO_ENTRIES
+from jitr.aws.crl_bucket import Crls, Published
+from jitr.aws.hook import Hook
+from jitr.aws.iot import AwsIot
 from jitr.brake import Brake
-from jitr.brakes import Brakes
-from jitr.crls import Crls, Published
 from jitr.decisions import Decision, Outcome
-from jitr.enrollment import NO_ENTRIES
-from jitr.enrollment_table import EnrollmentTable
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
-from jitr.hook import Hook
-from jitr.iot import AwsIot
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import Owner, Return
+from jitr.pacing.schedule import PACE, Need
+from jitr.pacing.turns import Turns
 from jitr.provisioning import (
     AddThingToThingGroup,
     AttachPolicy,
@@ -32,16 +33,15 @@ from jitr.provisioning import (
     plan_withdrawal,
 )
 from jitr.record import Record, Standing
-from jitr.registration import Registration
-from jitr.registrations import DeviceRegistration, Status
-from jitr.registry import Registry
+from jitr.registration.procedure import Registration
 from jitr.rules import CheckMode, OnReject, OnReplacement
-from jitr.schedule import PACE, Need
+from jitr.store.brakes import Brakes
+from jitr.store.enrollment_table import EnrollmentTable
+from jitr.store.registry import Registry
 from jitr.telemetry import CONTRADICTIONS, Announcer
-from jitr.turns import Turns
 from jitr.verdicts import Verdict, Word
-from tests.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
-from tests.unit.examples import OWNER
+from tests.support.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
+from tests.support.examples import OWNER
 from tests.unit.test_settings import SETTINGS
 
 IOT_STEPS = [CreateThing, AddThingToThingGroup, AttachThingPrincipal, AttachPolicy, SetStatus]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.certificates import Certificate
+from jitr.admission.rotation import refuse_wrong_owner
 from jitr.errors import NAME_LOST, Reason, Rejected
 from jitr.owners import Owner
-from jitr.replacement import refuse_wrong_owner
 from jitr.rules import OnReplacement
-from tests.cases.issuing import DAY, NOW, SECOND, applying, factory
+from jitr.x509.certificate import Certificate
+from tests.support.cases.issuing import DAY, NOW, SECOND, applying, factory
 
 APPLICATION = applying(factory().leaf(begins=NOW - DAY))
 DEVICE = APPLICATION.device

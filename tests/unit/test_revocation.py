@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import hashes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr.certificates import Certificate
-from jitr.crl_entries import RevocationReason
 from jitr.errors import UnusableCrl
-from jitr.revocation import RevocationList
-from tests.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, name, pem_of, rsa_key
-from tests.cases.revoking import (
+from jitr.x509.certificate import Certificate
+from jitr.x509.crl import RevocationList
+from jitr.x509.crl_entries import RevocationReason
+from tests.support.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, name, pem_of, rsa_key
+from tests.support.cases.revoking import (
     CERTIFICATE_ISSUER,
     DELTA_INDICATOR,
     ECDSA_SHA1,
@@ -257,7 +257,7 @@ def test_what_leaves_a_doubt_is_refused_with_a_sentence(unusable: Unusable) -> N
 
 
 def test_a_file_that_would_not_fit_into_the_function_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jitr.revocation.GREATEST_SIZE", 100)
+    monkeypatch.setattr("jitr.x509.crl.GREATEST_SIZE", 100)
 
     with pytest.raises(UnusableCrl, match="and 100 is the most"):
         read(issue_crl(factory()))
@@ -327,7 +327,7 @@ def test_no_damage_to_a_crl_raises_anything_but_the_domains_error(
     whole = issue_crl(factory(), [entry(7), entry(2**150, date, reason(1))], extensions=[point])
     rng, ca = random.Random(5280), ca_of(factory())  # noqa: S311 -- the same damage every time
     if signed_by_the_ca:
-        monkeypatch.setattr("jitr.revocation.is_signed_by", lambda *_: True)
+        monkeypatch.setattr("jitr.x509.crl.is_signed_by", lambda *_: True)
     outcomes = set()
     for number in range(4000):
         data = damaged(whole, rng)

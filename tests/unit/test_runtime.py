@@ -11,10 +11,10 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from jitr import runtime
+from jitr.aws import runtime
 from jitr.errors import Misconfigured
 
-SOURCE = Path(runtime.__file__).parent
+SOURCE = Path(runtime.__file__).parents[1]
 SESSION = botocore.session.get_session()
 OPERATIONS = {
     xform_name(name): (service, name)

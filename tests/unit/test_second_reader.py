@@ -9,13 +9,13 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitr import library_reader, second_reader
-from jitr.certificates import Certificate, Reader
-from jitr.contents import Contents
-from jitr.damage import Damaged
-from jitr.encoding import Encoded
 from jitr.errors import Reason, Rejected
-from tests.cases.der import (
+from jitr.x509 import library_reader, second_reader
+from jitr.x509.certificate import Certificate, Reader
+from jitr.x509.contents import Contents
+from jitr.x509.encoding import Encoded
+from jitr.x509.parsing import Damaged
+from tests.support.cases.der import (
     BIT_STRING,
     BMP,
     COMMON_NAME,
@@ -39,8 +39,8 @@ from tests.cases.der import (
     tbs_with,
     tlv,
 )
-from tests.cases.issuing import applying, factory
-from tests.cases.mutation import mutant, shapes
+from tests.support.cases.issuing import applying, factory
+from tests.support.cases.mutation import mutant, shapes
 
 BASIC_CONSTRAINTS, KEY_USAGE, SAN, SKI, CRL_POINTS, AKI = (
     bytes.fromhex(oid) for oid in ("551d13", "551d0f", "551d11", "551d0e", "551d1f", "551d23")

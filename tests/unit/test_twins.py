@@ -3,10 +3,10 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jitr.certificates import Certificate
-from jitr.twins import _ORDERS, twin_id
-from tests.cases.issuing import Authority, certificate_id, ec_key, factory, issue_ca, rsa_key
-from tests.cases.twins import twin_of
+from jitr.x509.certificate import Certificate
+from jitr.x509.signature_twin import _ORDERS, twin_id
+from tests.support.cases.issuing import Authority, certificate_id, ec_key, factory, issue_ca, rsa_key
+from tests.support.cases.twins import twin_of
 
 CURVES = [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1]
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from jitr.value import value
+from jitr.frozen import value
 
 
 @value

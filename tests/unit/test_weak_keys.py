@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.weak_keys import ROCA_PRIMES, is_roca, why_weak
-from tests.cases.issuing import rsa_key
-from tests.cases.weakness import PRIMES_IN_M, first_primes, roca_modulus
+from jitr.x509.weak_keys import ROCA_PRIMES, is_roca, why_weak
+from tests.support.cases.issuing import rsa_key
+from tests.support.cases.weakness import PRIMES_IN_M, first_primes, roca_modulus
 
 
 @pytest.mark.parametrize("bits", [512, 1024, 2048, 4096])

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from jitr.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, UnreadableEvent
+from jitr.hub.locations import Homes, Statement, is_out_of_place, out_of_place_detail
 from jitr.telemetry import event_detail
-from jitr.whereabouts import Homes, Statement, is_out_of_place, out_of_place_detail
-from tests.unit.examples import MOST
+from tests.support.examples import MOST
 from tests.unit.test_settings import SETTINGS
 
 SCHEMA = Draft202012Validator(

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
-from jitr.edge import CLIENT_CONFIG, calling
-from jitr.enrollment_table import EnrollmentTable, subjects_of
+from jitr.aws.calls import CLIENT_CONFIG, calling
 from jitr.errors import Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import IN_LAMBDA, start
-from jitr.hub_table import HubTable
+from jitr.hub.locations import HOMES_FILE, Homes, Statement, is_out_of_place, out_of_place_detail
+from jitr.hub.table import HubTable
 from jitr.settings import Settings
+from jitr.store.enrollment_table import EnrollmentTable, subjects_of
 from jitr.telemetry import EVENT_SOURCE, FAILURES, OUT_OF_PLACE, OUT_OF_PLACE_DETAIL_TYPE, UNREADABLE_MESSAGES, Counts
-from jitr.whereabouts import HOMES_FILE, Homes, Statement, is_out_of_place, out_of_place_detail
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -1,6 +1,6 @@
 """The `register` function: batches of the registrations queue, and single events that are sent to it directly.
 
-What happens to a message (the rest is registration.py's):
+What happens to a message (the rest is procedure.py's):
 
     unreadable                          dead-letter queue at once, whole, with the reason
     decided, or settled before          deleted
@@ -34,25 +34,25 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
-from jitr import runtime
-from jitr.batch import Batch
-from jitr.brakes import Brakes
-from jitr.crls import Crls
-from jitr.edge import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
-from jitr.enrollment_table import EnrollmentTable
+from jitr.aws import runtime
+from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
+from jitr.aws.crl_bucket import Crls
+from jitr.aws.hook import HOOK_CONFIG, Hook
+from jitr.aws.iot import AwsIot
+from jitr.aws.queues import Message, RegistrationsQueue
 from jitr.events import RegistrationEvent
-from jitr.failure_count import FailureCount
 from jitr.handlers import IN_LAMBDA, start
-from jitr.hook import HOOK_CONFIG, Hook
-from jitr.iot import AwsIot
-from jitr.messages import Message, RegistrationsQueue
-from jitr.registration import Registration
-from jitr.registry import Registry
+from jitr.pacing.turns import TURNS_CONFIG, Turns
+from jitr.registration.batch import Batch
+from jitr.registration.procedure import Registration
+from jitr.registration.threads import Beside, Threads
 from jitr.rules import Rules
 from jitr.settings import Settings
+from jitr.store.brakes import Brakes
+from jitr.store.enrollment_table import EnrollmentTable
+from jitr.store.failure_count import FailureCount
+from jitr.store.registry import Registry
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts, decision_fields
-from jitr.threads import Beside, Threads
-from jitr.turns import TURNS_CONFIG, Turns
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
-from jitr import runtime
-from jitr.brakes import Brakes
-from jitr.crls import Crls
-from jitr.edge import CLIENT_CONFIG
-from jitr.enrollment_table import EnrollmentTable
+from jitr.aws import runtime
+from jitr.aws.calls import CLIENT_CONFIG
+from jitr.aws.crl_bucket import Crls
+from jitr.aws.iot import AwsIot
+from jitr.aws.queues import SweepQueue
+from jitr.aws.rate_limit import Pacer
 from jitr.errors import JitrError
 from jitr.handlers import IN_LAMBDA, start
-from jitr.iot import AwsIot
-from jitr.journal import Journal
-from jitr.messages import SweepQueue
-from jitr.outcomes import Outcomes
-from jitr.pacing import Pacer
-from jitr.registry import Registry
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr.sweeping import Sweep
+from jitr.store.brakes import Brakes
+from jitr.store.enrollment_table import EnrollmentTable
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry import Registry
+from jitr.store.sweep_state import Journal
+from jitr.store.withdrawal_marks import Withdrawals
+from jitr.sweep.runner import Sweep
 from jitr.telemetry import SWEEP_BEHIND, SWEPT, Announcer, Counts
-from jitr.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from jitrctl.explaining import THROTTLED
 from jitrctl.prove.probe import Expectation, Probe, Recorded
 from jitrctl.prove.run import SNI_ONLY
+from jitrctl.session.aws_errors import THROTTLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 SHA256, OTHER = "SHA-256 of the DER", "something else"
 _OTHERWISE = (
-    "the topic rules' names for CAs (fleet/resources.py, registered_topic) and the CA check of admission compare the "
-    "wrong id: devices of this mode are never activated"
+    "the topic rules' names for CAs (fleet/jitr_fleet/resources.py, registered_topic) and the CA check of admission "
+    "compare the wrong id: devices of this mode are never activated"
 )
 
 

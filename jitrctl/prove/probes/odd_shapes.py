@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitr import der
+from jitr.x509 import der
 from jitrctl.prove.probe import Expectation, Probe, Unanswered
 from jitrctl.prove.run import SNI_ONLY
 

@@ -1,0 +1,125 @@
+"""Whether a stage's stack fits into what CloudFormation, IAM and EventBridge allow, before any of them refuses it.
+
+Decides by the fleet file alone, without the CDK: how much each CA and account adds to a template is counted here, and
+tests/infra/test_ceilings.py holds the counts to synthesized templates. Sources: CloudFormation guide, "Understand
+CloudFormation quotas"; IAM guide, "IAM and AWS STS quotas"; EventBridge guide, "EventBridge quotas".
+"""
+
+from jitr.rules import CertificateMode
+from jitr_fleet.choices import RegisteredBy
+from jitr_fleet.model import Account, Fleet
+from jitr_fleet.names import partition_of
+from jitr_fleet.problems import Place
+
+MOST_RESOURCES = 500
+MOST_PARAMETERS = 200
+MOST_TEMPLATE_BYTES = 1_000_000
+MOST_INLINE_POLICY_CHARACTERS = 10_240  # of one role, all inline policies together
+MOST_BUS_POLICY_CHARACTERS = 10_240
+
+# infra/jitr_cdk/alarms.py and infra/jitr_cdk/registration.py have the same figures; the layers keep them from being
+# imported here.
+CAS_WITH_ALARMS_OF_THEIR_OWN = 40
+_CAS_IN_AN_ALARM = 10
+_ALARMS_OF_A_CA = 6
+
+_BASE, _FORWARDING, _HUB, _IOT_LOGGING, _SNAP_START = 35, 4, 17, 2, 2
+
+
+def check_ceilings(fleet: Fleet, root: Place) -> None:
+    """Report every stage that does not fit, with the number and the limit."""
+    _check_bus(fleet, root)
+    for account in fleet.accounts:
+        for region in account.regions:
+            place = root.at("account", account.name)
+            stage = f"{account.name}/{region}"
+            split = "take CAs, thing groups or types out of it (existing = true has the stack create none of a CA's)"
+            for what, needed, most, cure in (
+                ("resources", resources(fleet, account, region), MOST_RESOURCES, split),
+                ("parameters", parameters(account), MOST_PARAMETERS, "register CAs by jitrctl (registered_by)"),
+                ("bytes in its template", template_bytes(fleet, account, region), MOST_TEMPLATE_BYTES, split),
+                (
+                    "characters in the policies of register's role",
+                    register_policy_characters(account, region),
+                    MOST_INLINE_POLICY_CHARACTERS,
+                    "have the account's CAs share hooks and thing groups",
+                ),
+            ):
+                if needed > most:
+                    place.problem(f"needs {needed:,} {what} for {stage}, and AWS allows {most:,}", cure)
+
+
+def resources(fleet: Fleet, account: Account, region: str) -> int:
+    """The resources in a stage's template."""
+    cas = [registration.ca for registration in account.cas]
+    new = [ca for ca in cas if not ca.existing]
+    types = {name for ca in new for name in (ca.thing_type, *ca.extra_types) if name}
+    groups = {name for ca in new for name in (*ca.thing_groups, *ca.extra_groups)}
+    snap_start = fleet.stack.snap_start if account.snap_start is None else account.snap_start
+    return (
+        _BASE
+        + 2 * len(cas)  # a rule and a policy
+        + sum(one.registered_by is RegisteredBy.STACK for one in account.cas)
+        + _alarms(len(cas))
+        + len(types)
+        + len(groups)
+        + (_FORWARDING if fleet.hub else 0)
+        + (_HUB if _is_hub(fleet, account, region) else 0)
+        + (_IOT_LOGGING if fleet.stack.iot_logging else 0)
+        + (_SNAP_START if snap_start and partition_of(region) == "aws" else 0)
+    )
+
+
+def parameters(account: Account) -> int:
+    """The parameters of a stage's template: mode and verification certificate of each CA that the stack registers."""
+    by_stack = [one for one in account.cas if one.registered_by is RegisteredBy.STACK]
+    return 1 + len(by_stack) + sum(one.mode is CertificateMode.DEFAULT for one in by_stack)
+
+
+def template_bytes(fleet: Fleet, account: Account, region: str) -> int:
+    """The size of a stage's template, from above and not by much."""
+    total = 60_000 + 700 * resources(fleet, account, region)
+    for one in account.cas:
+        total += 3_300
+        if one.ca.policy:
+            total += 2 * len(one.ca.policy.read_bytes())
+        if one.registered_by is RegisteredBy.STACK:
+            total += len(one.ca.certificate_pem) + len(one.verification_certificate_pem or "")
+    return total
+
+
+def register_policy_characters(account: Account, region: str) -> int:
+    """The size of the inline policies of `register`'s role, from above and not by much."""
+    cas = [registration.ca for registration in account.cas]
+    groups = {name for ca in cas for name in (*ca.thing_groups, *ca.extra_groups)}
+    hooks = {hook for ca in cas if (hook := ca.hook_in(account, region))}
+    # "arn:aws-us-gov:iot:us-gov-east-1:111111111111:thinggroup/", two quotes and a comma
+    return 7_500 + sum(60 + len(name) for name in groups) + sum(3 + len(hook) for hook in hooks)
+
+
+def bus_policy_characters(fleet: Fleet) -> int:
+    """The size of the policy of the hub's bus."""
+    if fleet.hub is None or fleet.hub.organization:
+        return 500
+    partition = partition_of(fleet.hub.region) or "aws"
+    return 500 + len(fleet.accounts) * len(f'"arn:{partition}:iam::111111111111:root",')
+
+
+def _check_bus(fleet: Fleet, root: Place) -> None:
+    needed = bus_policy_characters(fleet)
+    if needed > MOST_BUS_POLICY_CHARACTERS:
+        root.at("hub").problem(
+            f"would name {len(fleet.accounts)} accounts in the policy of its bus, {needed:,} characters of "
+            f"{MOST_BUS_POLICY_CHARACTERS:,}",
+            'add organization = "o-…", which admits the accounts of your organization',
+        )
+
+
+def _alarms(cas: int) -> int:
+    if cas <= CAS_WITH_ALARMS_OF_THEIR_OWN:
+        return _ALARMS_OF_A_CA * cas
+    return _ALARMS_OF_A_CA * -(-cas // _CAS_IN_AN_ALARM)
+
+
+def _is_hub(fleet: Fleet, account: Account, region: str) -> bool:
+    return fleet.hub is not None and (fleet.hub.account_id, fleet.hub.region) == (account.id, region)

@@ -1,0 +1,282 @@
+"""What has to agree between the keys of fleet.toml, once each of them has been read.
+
+Decides on contradictions: between keys of a table, between accounts, between CAs. It refuses to know single values.
+Every check works on what could be read and stays silent about the rest, so that one slip is one problem.
+"""
+
+from collections.abc import Iterator
+
+from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
+from jitr.rules import CertificateMode
+from jitr_fleet.keys import Draft
+from jitr_fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
+from jitr_fleet.problems import Place, meant, nearest, shown
+from jitr_fleet.templates import check_names
+from jitr_fleet.values import written_duration
+
+
+def check_agreement(fleet: Draft, root: Place, *, proven: bool = True) -> None:
+    """Report every contradiction in a read document; `root` is the place of the whole file.
+
+    Not `proven` asks for no verification certificates.
+    """
+    for name, ca in fleet.get("ca", {}).items():
+        _check_attributes(ca, root.at("ca", name))
+        check_names(ca, root.at("ca", name))
+        _check_lives(ca, root.at("ca", name))
+    _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
+    _check_topic(fleet, root)
+    _check_keys(fleet, root)
+    _check_homes(fleet, root)
+    _check_hub(fleet, root)
+    _check_existing(fleet, root)
+    _check_successions(fleet, root)
+    _check_account_ids(fleet, root)
+    _check_roles(fleet, root)
+    _check_partitions(fleet, root)
+    _check_registrations(fleet, root, proven=proven)
+    _check_single_default(fleet, root)
+    _check_cas_used(fleet, root)
+
+
+def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
+    """Go through what each account says of each CA: account name, CA name, draft."""
+    for account, draft in fleet.get("account", {}).items():
+        for ca, registration in draft.get("ca", {}).items():
+            yield account, ca, registration
+
+
+def _check_attributes(ca: Draft, place: Place) -> None:
+    if "thing_type" not in ca:  # present but unreadable; without a type it is None
+        return
+    allowed = MOST_ATTRIBUTES_TYPED if ca["thing_type"] else MOST_ATTRIBUTES_UNTYPED
+    count = len(ca.get("attributes", {}))
+    if count > allowed:
+        remedy = "" if ca["thing_type"] else f"; with a thing_type there may be {MOST_ATTRIBUTES_TYPED}"
+        place.at("attributes").problem(
+            f"holds {count} attributes", f"keep {allowed}, AWS IoT allows one more and jitr uses it{remedy}"
+        )
+
+
+def _check_lives(ca: Draft, place: Place) -> None:
+    least, greatest = ca.get("minimum_remaining_life"), ca.get("maximum_life")
+    if least is not None and greatest is not None and greatest < least:
+        place.at("maximum_life").problem(
+            "is shorter than minimum_remaining_life, so that no certificate would pass",
+            f'write at least "{written_duration(least)}"',
+        )
+
+
+def _check_sweep(sweep: Draft, place: Place) -> None:
+    if sweep.keys() >= {"every", "pending_after", "horizon"}:
+        least = sweep["pending_after"] + sweep["every"]
+        if sweep["horizon"] < least:
+            place.at("horizon").problem(
+                "ends before the sweep could see every certificate once",
+                f'write at least every + pending_after: "{written_duration(least)}"',
+            )
+    if sweep.get("every", 0) % 60:
+        place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
+
+
+def _check_existing(fleet: Draft, root: Place) -> None:
+    """What two CAs share is there before the stack, or is not."""
+    first: dict[tuple[str, str], str] = {}
+    cas = fleet.get("ca", {})
+    for name, ca in cas.items():
+        types = [("thing type", one) for one in [ca.get("thing_type")] if one]
+        for shared in [*types, *(("thing group", one) for one in ca.get("thing_groups", ()))]:
+            other = first.setdefault(shared, name)
+            if "existing" in ca and cas[other].get("existing", ca["existing"]) != ca["existing"]:
+                root.at("ca", name, "existing").problem(
+                    f"contradicts ca.{other}, which has the {shared[0]} {shown(shared[1])} too",
+                    "write existing = true for both if it is there already, and for none if the stack is to create it",
+                )
+                break
+
+
+def _check_topic(fleet: Draft, root: Place) -> None:
+    """Alarms tell topics of their own Region alone (CloudWatch, PutMetricAlarm, AlarmActions)."""
+    written = fleet.get("alarms", {}).get("topic")
+    match = TOPIC.fullmatch(written) if written else None
+    if match is None or match["region"] == "<region>":
+        return
+    others = {region for account in fleet.get("account", {}).values() for region in account.get("regions", ())}
+    if elsewhere := sorted(others - {match["region"]}):
+        root.at("alarms", "topic").problem(
+            f"lies in {match['region']}, and alarms in {', '.join(elsewhere)} cannot tell it",
+            "write <region> in its place, and have a topic of that name in each Region",
+        )
+
+
+def _check_keys(fleet: Draft, root: Place) -> None:
+    """A key is used in its own account and Region alone; and only an alias is called the same in two accounts."""
+    common = fleet.get("stack", {}).get("kms_key")
+    without_own = []
+    for name, account in fleet.get("account", {}).items():
+        if not account.keys() >= {"id", "regions", "kms_key"}:
+            continue
+        if account["kms_key"]:
+            _check_key(account["kms_key"], root.at("account", name, "kms_key"), [account])
+        else:
+            without_own.append(account)
+    if common:
+        _check_key(common, root.at("stack", "kms_key"), without_own)
+
+
+def _check_homes(fleet: Draft, root: Place) -> None:
+    """A CA's devices belong to accounts that know the CA."""
+    accounts = fleet.get("account", {})
+    for name, ca in fleet.get("ca", {}).items():
+        for number, home in enumerate(ca.get("home", ())):
+            place = root.at("ca", name, "home", number)
+            if home not in accounts:
+                place.problem(f"is {shown(home)}, which is no account of this file", nearest(home, accounts))
+            elif name not in accounts[home].get("ca", {name}):
+                place.problem(
+                    f"is {shown(home)}, where the CA is not registered",
+                    f'add ca.{name} = {{ mode = "SNI_ONLY" }} to account.{home}, or remove it here',
+                )
+
+
+def _check_hub(fleet: Draft, root: Place) -> None:
+    """The hub is a stage of the fleet; events do not leave a partition (EventBridge user guide, "Cross-account")."""
+    hub, accounts = fleet.get("hub") or {}, fleet.get("account", {})
+    if "account" not in hub:
+        return
+    place = root.at("hub")
+    if hub["account"] not in accounts:
+        place.at("account").problem(
+            f"is {shown(hub['account'])}, which is no account of this file", nearest(hub["account"], accounts)
+        )
+        return
+    regions = accounts[hub["account"]].get("regions", ())
+    if hub.get("region") and regions and hub["region"] not in regions:
+        place.at("region").problem(
+            f"is {hub['region']}, where account.{hub['account']} has no stage", nearest(hub["region"], regions)
+        )
+    partitions = {partition_of(region) for account in accounts.values() for region in account.get("regions", ())}
+    if len(partitions) > 1:
+        place.at("account").problem(
+            f"would have events cross partitions ({', '.join(sorted(map(str, partitions)))}), which EventBridge cannot",
+            "make a fleet file for each partition, each with a hub of its own",
+        )
+
+
+def _check_key(written: str, place: Place, accounts: list[Draft]) -> None:
+    match = KMS_KEY.fullmatch(written)
+    if match is None:
+        return
+    regions = sorted({region for account in accounts for region in account["regions"]})
+    ids = sorted({account["id"] for account in accounts})
+    elsewhere = [one for one in regions if match["region"] not in ("<region>", one)]
+    foreign = [one for one in ids if match["account"] not in ("<account>", one)]
+    if elsewhere or foreign:
+        place.problem(
+            f"is of {match['region']} and {match['account']}, and is to be used in {', '.join(elsewhere + foreign)}",
+            "write <region> and <account> in their place, with an alias of one name everywhere; or give those accounts "
+            "a kms_key of their own",
+        )
+    elif match["key"] and (len(ids) > 1 or (len(regions) > 1 and not match["everywhere"])):
+        place.problem(
+            "names one key by its id, and keys of several accounts or Regions have different ids",
+            'give them an alias of one name, and write "arn:<partition>:kms:<region>:<account>:alias/jitr"; or give '
+            "each account a kms_key of its own",
+        )
+
+
+def _check_successions(fleet: Draft, root: Place) -> None:
+    cas = fleet.get("ca", {})
+    for name, ca in cas.items():
+        place, predecessor = root.at("ca", name, "succeeds"), ca.get("succeeds")
+        if predecessor is None:
+            continue
+        if predecessor not in cas:
+            place.problem(f"is {shown(predecessor)}, which is no CA of this file", nearest(predecessor, cas))
+            continue
+        line = [name]
+        while predecessor in cas and predecessor not in line:
+            line.append(predecessor)
+            predecessor = cas[predecessor].get("succeeds")
+        if predecessor == name:
+            place.problem(
+                f"goes round in a circle: {', '.join(line)}, {name}", "leave it out of the CA that was there first"
+            )
+
+
+def _check_account_ids(fleet: Draft, root: Place) -> None:
+    first: dict[str, str] = {}
+    for name, account in fleet.get("account", {}).items():
+        if "id" not in account:
+            continue
+        other = first.setdefault(account["id"], name)
+        if other != name:
+            root.at("account", name, "id").problem(
+                f"is {shown(account['id'])}, the id of account.{other} too",
+                "correct one of them, or put the Regions of both into one account",
+            )
+
+
+def _check_roles(fleet: Draft, root: Place) -> None:
+    for name, account in fleet.get("account", {}).items():
+        match = ROLE_ARN.fullmatch(account.get("role_arn") or "")
+        if match and match[1] != account.get("id", match[1]):
+            root.at("account", name, "role_arn").problem(
+                f"is a role of account {match[1]}, and the id is {account['id']}", "correct one of them"
+            )
+
+
+def _check_partitions(fleet: Draft, root: Place) -> None:
+    for name, account in fleet.get("account", {}).items():
+        partitions = {partition_of(region): region for region in account.get("regions", ())}
+        if len(partitions) > 1:
+            root.at("account", name, "regions").problem(
+                f"lies in several partitions ({', '.join(f'{key}: {value}' for key, value in partitions.items())})",
+                "an AWS account has one partition: make it two accounts",
+            )
+
+
+def _check_registrations(fleet: Draft, root: Place, *, proven: bool) -> None:
+    for account, ca, registration in registrations(fleet):
+        place = root.at("account", account, "ca", ca)
+        if "ca" in fleet and ca not in fleet["ca"]:
+            place.problem("names a CA that this file does not describe", nearest(ca, fleet["ca"]))
+        if not registration.keys() >= {"mode", "verification_certificate"}:
+            continue
+        verified = registration["verification_certificate"] is not None
+        if proven and registration["mode"] is CertificateMode.DEFAULT and not verified:
+            place.problem(
+                "is in DEFAULT mode without a verification_certificate",
+                "add one that the CA signed for this account's registration code, or use SNI_ONLY",
+            )
+        if registration["mode"] is CertificateMode.SNI_ONLY and verified:
+            place.at("verification_certificate").problem(
+                "is given in SNI_ONLY mode, where AWS IoT takes none", "remove it, or use DEFAULT"
+            )
+
+
+def _check_single_default(fleet: Draft, root: Place) -> None:
+    holders: dict[tuple[str, str], str] = {}
+    for account, ca, registration in registrations(fleet):
+        if registration.get("mode") is not CertificateMode.DEFAULT:
+            continue
+        for region in fleet["account"][account].get("regions", ()):
+            holder = holders.setdefault((ca, region), account)
+            if holder != account:
+                root.at("account", account, "ca", ca, "mode").problem(
+                    f"is DEFAULT in {region}, as in account.{holder}; AWS allows one account per CA and Region",
+                    "use SNI_ONLY in one of them",
+                )
+
+
+def _check_cas_used(fleet: Draft, root: Place) -> None:
+    if not all("ca" in account for account in fleet.get("account", {}).values()) or not fleet.get("account"):
+        return  # an account that cannot be read may be the one that uses a CA
+    cas = fleet.get("ca", {})
+    used = {ca if ca in cas else meant(ca, cas) for _, ca, _ in registrations(fleet)}
+    used |= {ca.get("succeeds") for ca in cas.values()}  # retired, and still what the certificates of others follow
+    for name in cas:
+        if name not in used:
+            root.at("ca", name).problem(
+                "is in no account", f'add ca.{name} = {{ mode = "SNI_ONLY" }} to an account, or remove the CA'
+            )

@@ -1,0 +1,222 @@
+"""A fleet as values: what fleet.toml says, checked, and with its files read.
+
+Decides what a fleet is, and which rules follow from it for one account and Region. It refuses to know TOML and to check
+anything: there is one way to get a Fleet, `fleet.parse.load`, and what that returns is right.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jitr.brake import BrakeLimits
+from jitr.hub.locations import Homes
+from jitr.rules import (
+    HOOK,
+    CaRules,
+    CertificateMode,
+    CheckMode,
+    EnrollmentRule,
+    OnReject,
+    OnReplacement,
+    OnStaleCrl,
+    Rules,
+)
+from jitr.x509.certificate import Certificate
+from jitr_fleet.choices import IotLogging, RegisteredBy
+from jitr_fleet.names import partition_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ca:
+    """A CA that signs devices' certificates, and what its devices must be and become."""
+
+    name: str
+    certificate: Certificate
+    certificate_pem: str  # the certificate alone, whatever else its file holds
+    certificate_id: str  # lower-case hex SHA-256 of the DER; the same in every account
+    certificate_path: Path
+    common_name: str | None  # regular expression, full match; one of the four is there
+    serial_number: str | None
+    san_uri: str | None
+    san_dns: str | None
+    thing_name: str  # template
+    thing_type: str | None
+    thing_groups: tuple[str, ...]
+    attributes: Mapping[str, str] = field(hash=False)  # name → value template
+    existing: bool  # the thing type and groups are there before the stack
+    registered_by: RegisteredBy  # where an account does not say otherwise
+    policy: Path | None  # None: the policy that jitr brings
+    policy_variables: tuple[str, ...]  # of certificates, that the policy names; in lower case
+    enrollment: EnrollmentRule
+    extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
+    extra_groups: tuple[str, ...]
+    hook: str | None  # ARN of a function, with {partition}, {region}, {account} in it
+    home: tuple[str, ...]  # ids of the accounts that its devices belong to; none: any
+    on_reject: OnReject
+    on_replacement: OnReplacement
+    on_stale_crl: OnStaleCrl
+    rotation_window: int  # seconds before its end in which a certificate may be followed by another
+    overlap: int  # seconds that both work
+    succeeds: str | None  # certificate id of the CA that this one succeeds
+    checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.rules.CHECKS
+    brake: BrakeLimits | None  # None: off
+    minimum_remaining_life: int  # seconds
+    maximum_life: int | None  # seconds
+    rsa_bits: tuple[int, int]  # least and greatest modulus, inclusive
+    curves: tuple[str, ...]
+
+    def hook_in(self, account: "Account", region: str) -> str | None:
+        """The ARN of the hook's function for one stage; None when there is none, or its check is off."""
+        if self.checks[HOOK] is CheckMode.OFF:
+            return None
+        return self.hook and self.hook.format(partition=partition_of(region), region=region, account=account.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaRegistration:
+    """A CA as it is registered in one account, in each of the account's Regions."""
+
+    ca: Ca
+    mode: CertificateMode
+    registered_by: RegisteredBy
+    verification_certificate_pem: str | None  # when the mode is DEFAULT, unless the fleet was loaded without proof
+    verification_certificate_path: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An AWS account of the fleet."""
+
+    name: str
+    id: str  # 12 digits
+    regions: tuple[str, ...]
+    profile: str | None  # an ordinary AWS profile
+    role_arn: str | None  # a role of the account, to be assumed with the profile's credentials
+    endpoint_url: str | None  # where every AWS call goes instead of AWS
+    activations_per_second: float  # in each Region
+    kms_key: str | None  # as in StackOptions, and before it
+    snap_start: bool | None  # likewise; None: as it is there
+    cas: tuple[CaRegistration, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """When the sweep looks for pending certificates, and for which; all in seconds."""
+
+    every: int
+    pending_after: int
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hub:
+    """Where the fleet's events come together."""
+
+    account: str  # its name
+    account_id: str
+    region: str
+    organization: str | None  # every account of it may send events; None: the fleet's accounts may, each by its id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """How the stacks are deployed."""
+
+    tags: Mapping[str, str] = field(hash=False)
+    permission_boundary: str | None  # ARN of a managed policy, with the placeholders of policies
+    termination_protection: bool
+    iot_logging: IotLogging | None  # None: the account's setting is left alone
+    snap_start: bool  # `register` starts from a snapshot of itself
+    kms_key: str | None  # ARN of a key or an alias, with the placeholders of policies; None: AWS's own keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarms:
+    """Whom alarms tell, and from when on."""
+
+    topic: str | None  # ARN of an SNS topic, with the placeholders of policies
+    backlog: int  # seconds that the oldest registration may wait
+    rejection_rate: float  # percent
+    ca_expiry: int  # seconds before the end of a CA's certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Which metrics there are besides the ordinary ones; each is paid for."""
+
+    rejections_by_reason: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """One fleet.toml; CAs and accounts in the order in which they are written."""
+
+    name: str
+    cas: tuple[Ca, ...]
+    accounts: tuple[Account, ...]
+    sweep: Sweep
+    alarms: Alarms
+    stack: StackOptions
+    hub: Hub | None
+    metrics: Metrics
+    path: Path
+
+    def policy_name(self, ca: Ca) -> str:
+        """Name the IoT policy of this CA's devices; neither part holds two hyphens in a row, so no two are alike."""
+        return f"jitr-{self.name}--{ca.name}"
+
+    def homes(self) -> Homes:
+        """The accounts that each CA's devices belong to, where no enrollment entry says otherwise."""
+        return Homes(
+            {ca.name: ca.home for ca in self.cas if ca.home}, frozenset(account.id for account in self.accounts)
+        )
+
+    def rules(self, account: Account, region: str) -> Rules:
+        """Derive what the functions in this account and Region admit.
+
+        Raises ValueError when the account is not of this fleet or does not have the Region.
+        """
+        if account not in self.accounts or region not in account.regions:
+            raise ValueError(f"the fleet {self.name} has no stage for account {account.name} in {region}")
+        return Rules(
+            fleet=self.name,
+            cas=tuple(self._ca_rules(registration, account, region) for registration in account.cas),
+            pending_after=self.sweep.pending_after,
+            horizon=self.sweep.horizon,
+            every=self.sweep.every,
+        )
+
+    def _ca_rules(self, registration: CaRegistration, account: Account, region: str) -> CaRules:
+        ca = registration.ca
+        return CaRules(
+            name=ca.name,
+            certificate_id=ca.certificate_id,
+            certificate_pem=ca.certificate_pem,
+            certificate_mode=registration.mode,
+            common_name=ca.common_name,
+            serial_number=ca.serial_number,
+            san_uri=ca.san_uri,
+            san_dns=ca.san_dns,
+            thing_name=ca.thing_name,
+            thing_type=ca.thing_type,
+            thing_groups=ca.thing_groups,
+            attributes=dict(ca.attributes),  # a plain dict: asdict cannot copy a read-only view
+            policy=self.policy_name(ca),
+            policy_variables=ca.policy_variables,
+            enrollment=ca.enrollment,
+            extra_types=ca.extra_types,
+            extra_groups=ca.extra_groups,
+            hook=ca.hook_in(account, region),
+            on_reject=ca.on_reject,
+            on_replacement=ca.on_replacement,
+            on_stale_crl=ca.on_stale_crl,
+            rotation_window=ca.rotation_window,
+            overlap=ca.overlap,
+            succeeds=ca.succeeds,
+            checks=dict(ca.checks),
+            brake=ca.brake,
+            minimum_remaining_life=ca.minimum_remaining_life,
+            maximum_life=ca.maximum_life,
+            rsa_bits=ca.rsa_bits,
+            curves=ca.curves,
+        )

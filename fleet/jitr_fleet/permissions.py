@@ -1,0 +1,178 @@
+"""What a device policy permits: nothing that lets a device speak for others, or to jitr itself.
+
+Decides on the statements of one IoT policy document. Two things may not be allowed, because they reach beyond the
+device: publishing below `$aws/rules/`, where any payload goes straight into a topic rule (Basic Ingest), and so into
+the registrations; and connecting under a client id that is not the device's own. A Deny elsewhere does not make up for
+such an Allow: it is one edit away from being forgotten.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from jitr_fleet.problems import Place, nearest, shown
+
+_KEYS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
+# ARNs in any partition, Region and account; there a star is one field of the ARN, and at the end anything.
+_RULES = "arn:*:iot:*:*:topic/$aws/rules/*"
+_CLIENTS = "arn:*:iot:*:*:client/*"
+# Stands for every topic there: no pattern names it letter by letter.
+_SOME_RULES_TOPIC = "arn:<partition>:iot:<region>:<account>:topic/$aws/rules/\0"
+_SOME_CLIENT = "arn:<partition>:iot:<region>:<account>:client/\0"
+
+_TOKEN = re.compile(r"\$\{(?P<variable>[^}]*)\}|(?P<character>.)", re.DOTALL)
+# Variables whose values are names of things or thing types: `[a-zA-Z0-9:_-]`. Others can be anything a device says.
+_NAME_VARIABLES = ("iot:Connection.Thing.ThingName", "iot:Connection.Thing.ThingTypeName")
+_IS_ATTACHED = "iot:Connection.Thing.IsAttached"
+
+# Kinds of tokens of a pattern; those that repeat stand for any number of characters of a class.
+_ANYTHING, _ONE, _NAME_CHARACTERS, _FIELD = "*", "?", "name", "field"
+_CLASSES = {
+    _ANYTHING: re.compile(".", re.DOTALL),
+    _NAME_CHARACTERS: re.compile(r"[a-zA-Z0-9:_-]"),
+    _FIELD: re.compile("[^:]"),
+}
+_OWN_CLIENT = (
+    f'allow client/${{iot:Connection.Thing.ThingName}} alone, with the condition "Bool": {{ "{_IS_ATTACHED}": "true" }}'
+)
+Token = tuple[str, str]  # one of the kinds, or "" with its character
+
+
+def check_statements(statements: list[Any], described: str, place: Place) -> None:
+    """Report what the statements of a policy may not say; `described` is how a message names the policy."""
+    for number, statement in enumerate(statements, start=1):
+        sid = statement.get("Sid")
+        where = f"{described}, whose statement {number}{f' ({sid})' if isinstance(sid, str) else ''}"
+        flaws = list(_flaws_of_form(statement))
+        for flaw, cure in flaws or _excesses(statement):
+            place.problem(f"{where} {flaw}", cure)
+
+
+def _flaws_of_form(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in statement.keys() - set(_KEYS):
+        yield f"has the key {shown(key)}", nearest(key, _KEYS)
+    if statement.get("Effect") not in ("Allow", "Deny"):
+        yield "has no usable Effect", 'write "Effect": "Allow"'
+    for key in ("Action", "Resource"):
+        written = [statement[one] for one in (key, f"Not{key}") if one in statement]
+        if len(written) != 1 or not _texts(written[0]):
+            yield f"has no usable {key}", f'write "{key}": [ "…" ]'
+
+
+def _texts(value: Any) -> list[str]:
+    """A text or a list of texts, as a list; empty when it is neither."""
+    texts = [value] if isinstance(value, str) else value
+    return texts if isinstance(texts, list) and all(isinstance(one, str) and one for one in texts) else []
+
+
+def _excesses(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if statement["Effect"] == "Deny":
+        return
+    if _acts(statement, "iot:Publish") and (found := _reaches(statement, _RULES, _SOME_RULES_TOPIC)):
+        yield (
+            f"lets devices publish below $aws/rules/, by {shown(found)}",
+            "name the devices' own topics: what is published there reaches topic rules with any payload",
+        )
+    if _acts(statement, "iot:Connect") and (found := _foreign_client(statement)):
+        yield (
+            f"lets a device connect under other names than its own, by {shown(found)}",
+            _OWN_CLIENT,
+        )
+
+
+def _acts(statement: dict[str, Any], action: str) -> bool:
+    if "NotAction" in statement:
+        return not any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["NotAction"]))
+    return any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["Action"]))
+
+
+def _reaches(statement: dict[str, Any], target: str, witness: str) -> str | None:
+    """The resource by which a statement reaches what is meant by a target."""
+    if "NotResource" in statement:
+        excepted = _texts(statement["NotResource"])
+        return None if any(_matches(one, witness) for one in excepted) else "NotResource"
+    return next((one for one in _texts(statement["Resource"]) if _overlap(one, target)), None)
+
+
+def _foreign_client(statement: dict[str, Any]) -> str | None:
+    if "NotResource" in statement:
+        return _reaches(statement, _CLIENTS, _SOME_CLIENT)
+    for one in _texts(statement["Resource"]):
+        if not _overlap(one, _CLIENTS):
+            continue
+        client = one.partition(":client/")[2]
+        variables = re.findall(r"\$\{([^}]*)\}", client)
+        fixed = re.sub(r"\$\{[^}]*\}", "", client)
+        chosen = any(variable not in _NAME_VARIABLES for variable in variables) and not _is_attached(statement)
+        if not client or "*" in fixed or "?" in fixed or chosen:
+            return one
+    return None
+
+
+def _is_attached(statement: dict[str, Any]) -> bool:
+    """Whether it holds only for a certificate that is attached to the thing of this client id."""
+    condition = statement.get("Condition")
+    said = condition.get("Bool", {}).get(_IS_ATTACHED) if isinstance(condition, dict) else None
+    return said in ("true", True, ["true"])
+
+
+def _tokens(pattern: str) -> list[Token]:
+    tokens = []
+    for match in _TOKEN.finditer(pattern):
+        variable, character = match["variable"], match["character"]
+        if variable is not None:
+            tokens.append((_NAME_CHARACTERS if variable in _NAME_VARIABLES else _ANYTHING, ""))
+        elif character in (_ANYTHING, _ONE):
+            tokens.append((character, ""))
+        else:
+            tokens.append(("", character))
+    return tokens
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether a pattern matches a text without wildcards."""
+    return _meet(_tokens(pattern), [("", character) for character in text])
+
+
+def _overlap(pattern: str, target: str) -> bool:
+    """Whether there is an ARN that a pattern matches and a target means."""
+    *fields, end = ((_FIELD, "") if one == _ANYTHING else ("", one) for one in target)
+    return _meet(_tokens(pattern), [*fields, (_ANYTHING, "") if end == (_FIELD, "") else end])
+
+
+def _meet(left: list[Token], right: list[Token]) -> bool:
+    """Walk both patterns at once; each pair of positions is looked at once."""
+    seen, waiting = set(), [(0, 0)]
+    while waiting:
+        at = i, j = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if i == len(left) and j == len(right):
+            return True
+        one = left[i] if i < len(left) else None
+        other = right[j] if j < len(right) else None
+        if _repeats(one):
+            waiting.append((i + 1, j))
+            if other and _may_be(one, other):
+                waiting.append((i, j + 1))
+        if _repeats(other):
+            waiting.append((i, j + 1))
+            if one and _may_be(other, one):
+                waiting.append((i + 1, j))
+        if one and other and not _repeats(one) and not _repeats(other) and _same(one, other):
+            waiting.append((i + 1, j + 1))
+    return False
+
+
+def _repeats(token: Token | None) -> bool:
+    return token is not None and token[0] in _CLASSES
+
+
+def _may_be(repeating: Token | None, other: Token) -> bool:
+    """Whether what repeats can stand for the other token, too."""
+    return repeating is not None and (other[0] != "" or bool(_CLASSES[repeating[0]].match(other[1])))
+
+
+def _same(one: Token, other: Token) -> bool:
+    return _ONE in (one[0], other[0]) or one[1] == other[1]

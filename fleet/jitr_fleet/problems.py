@@ -1,0 +1,97 @@
+"""What is wrong with a fleet.toml, and where: every problem carries its line and its cure.
+
+Decides how a problem is worded around its key and how foreign values are shown. It refuses to know what is checked.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jitr.errors import JitrError
+from jitr_fleet.locate import KeyPath, Locator
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_SHOWN = 60  # characters of a foreign value; enough to recognise it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong: `line` is 1-based, `message` says what it is, `cure` what to do about it."""
+
+    file: Path
+    line: int
+    message: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}; {self.cure}"
+
+
+class FleetError(JitrError):
+    """A fleet.toml cannot be used; `problems` holds everything that is wrong with it, sorted by line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Report:
+    """Collects the problems of one file while it is read."""
+
+    def __init__(self, file: Path, text: str) -> None:
+        self.file = file
+        self.locator = Locator(text)
+        self.problems: list[Problem] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A key of the file that is being read; problems are told to it."""
+
+    report: Report
+    path: KeyPath = ()
+
+    def at(self, *keys: str | int) -> "Place":
+        return Place(self.report, (*self.path, *keys))
+
+    def problem(self, message: str, cure: str) -> None:
+        """Report a problem with the value here; `message` continues a sentence that opens with the key."""
+        line = self.report.locator.line(*self.path)
+        self.report.problems.append(Problem(file=self.report.file, line=line, message=f"{self} {message}", cure=cure))
+
+    def __str__(self) -> str:
+        """Write the path as TOML would: ca.factory.thing_groups[1]."""
+        written = ""
+        for key in self.path:
+            if isinstance(key, int):
+                written += f"[{key}]"
+            else:
+                written += ("." if written else "") + (key if _BARE_KEY.fullmatch(key) else shown(key))
+        return written
+
+
+def shown(value: object) -> str:
+    """Show a foreign value in a message: on one line, cut short, and never anything that looks like a key."""
+    written = json.dumps(value, default=str, ensure_ascii=False)
+    if "-----BEGIN" in written:
+        return "(PEM text)"
+    return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """Guess which of the known words an unknown one was meant to be."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
+    return by_folded[close[0]] if close else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Word the cure for an unknown word: the known one that was meant, or all of them."""
+    known = list(known)
+    guess = meant(word, known)
+    if guess:
+        return f"did you mean {guess}?"
+    return f"known here: {', '.join(known)}" if known else "remove it"

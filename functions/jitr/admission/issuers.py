@@ -1,0 +1,132 @@
+"""Whose certificate it is, where AWS IoT does not say: the account's CA whose name it gives and whose key signed it.
+
+DescribeCertificate may leave `caCertificateId` out, for one: AWS documents that a certificate in SNI_ONLY mode "is
+registered without an issuer CA". The deployed rules hold every CA of the account, so the issuer is found among these.
+The event's CA id takes no part: an event can be forged. Only what encoding.py cuts is needed, so certificates of
+version 1, and those of which no reader reads the fields, are found, too.
+
+A renewed CA has its predecessor's name, and often its key: then both have signed. The authority key identifier decides
+where it gives its CA's issuer and serial number (RFC 5280 §4.2.1.1); its key identifier cannot, it is of the same key.
+Else the certificate is one of several CAs', and admission holds it (CA_AMBIGUOUS).
+
+What a certificate's record says of its CA goes before the search: jitr decided on it then, and goes on so.
+"""
+
+from dataclasses import replace
+
+from jitr.admission.checks import fleet_ca
+from jitr.errors import Rejected
+from jitr.iot_models import DeviceRegistration
+from jitr.record import Record
+from jitr.rules import CaRules, Rules
+from jitr.x509 import der
+from jitr.x509.certificate import Certificate, are_same_names
+from jitr.x509.der import OCTET_STRING, OID, SEQUENCE
+from jitr.x509.encoding import Encoded
+from jitr.x509.parsing import Damaged
+from jitr.x509.pem import decode
+from jitr.x509.signatures import is_signed_by, signature_facts
+
+_EXTENSIONS = 0xA3
+_AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("551d23")  # 2.5.29.35
+_ISSUER, _SERIAL, _DIRECTORY_NAME = 0xA1, 0x82, 0xA4
+
+
+def find_issuer(device: DeviceRegistration, rules: Rules) -> DeviceRegistration:
+    """The certificate with its CA, of which AWS names none; unchanged where it names one.
+
+    `possible_cas` has the ids of several that may have issued it; without any, none of these did.
+
+    Raises Misconfigured when a CA's certificate in the rules cannot be read.
+    """
+    if device.ca_certificate_id is not None:
+        return device
+    found = tuple(ca.certificate_id for ca in issuers_of(device.pem, rules))
+    return replace(
+        device,
+        ca_certificate_id=found[0] if len(found) == 1 else None,
+        is_ca_named=False,
+        possible_cas=found if len(found) > 1 else (),
+    )
+
+
+def as_recorded(device: DeviceRegistration, record: Record) -> DeviceRegistration:
+    """The certificate with the CA of its last decision, where AWS names none."""
+    if device.is_ca_named or record.ca_certificate_id is None:
+        return device
+    return replace(device, ca_certificate_id=record.ca_certificate_id, possible_cas=())
+
+
+def issuers_of(pem: str, rules: Rules) -> tuple[CaRules, ...]:
+    """The CAs of the account that may have issued a certificate; several only where they have one name and one key.
+
+    One that is signed by a CA and names another issuer is that CA's, so that its refusal says so.
+
+    Raises Misconfigured.
+    """
+    try:
+        encoded = Encoded.of(decode(pem))
+        named = [ca for ca in rules.cas if are_same_names(encoded.issuer, fleet_ca(ca).encoded.subject)]
+        signed = [ca for ca in named if _has_signed(fleet_ca(ca), encoded)]
+        signed = signed or [ca for ca in rules.cas if _has_signed(fleet_ca(ca), encoded)]
+    except (Damaged, Rejected):
+        return ()
+    if len(signed) > 1:
+        identified = [ca for ca in signed if _identifies(encoded, fleet_ca(ca))]
+        return tuple(identified if len(identified) == 1 else signed)
+    return tuple(signed)
+
+
+def _has_signed(ca: Certificate, encoded: Encoded) -> bool:
+    """Raises Damaged."""
+    return is_signed_by(ca.public_key, encoded.signature, encoded.tbs, signature_facts(encoded.algorithm))
+
+
+def _identifies(encoded: Encoded, ca: Certificate) -> bool:
+    """Whether the authority key identifier gives this CA certificate's issuer and serial number."""
+    try:
+        identified = _identified_authority(encoded)
+    except Damaged:
+        return False
+    if identified is None:
+        return False
+    issuer, serial = identified
+    return serial == ca.encoded.serial and are_same_names(issuer, ca.encoded.issuer)
+
+
+def _identified_authority(encoded: Encoded) -> tuple[bytes, int] | None:
+    """The issuer (a Name in DER) and the serial number of the CA's certificate; None where they are not given.
+
+    Raises Damaged.
+    """
+    values = [
+        value
+        for tag, extensions in encoded.rest
+        if tag == _EXTENSIONS
+        for value in _extension_values(der.content(extensions, _EXTENSIONS))
+    ]
+    if len(values) != 1:  # none; or two, of which neither counts
+        return None
+    parts = {tag: values[0][start:end] for tag, _, start, end in der.children(values[0], SEQUENCE)}
+    if not {_ISSUER, _SERIAL} <= parts.keys():
+        return None
+    names = [
+        parts[_ISSUER][start:end]
+        for tag, _, start, end in der.elements(parts[_ISSUER], 0, len(parts[_ISSUER]))
+        if tag == _DIRECTORY_NAME
+    ]
+    return (names[0], der.integer(parts[_SERIAL])) if len(names) == 1 else None
+
+
+def _extension_values(extensions: bytes) -> list[bytes]:
+    """The values of every authority key identifier in the list of extensions.
+
+    Raises Damaged.
+    """
+    values = []
+    for _, begin, _, end in der.children(extensions, SEQUENCE):
+        extension = extensions[begin:end]
+        first, *rest = der.children(extension, SEQUENCE) or [(0, 0, 0, 0)]
+        if rest and (first[0], extension[first[2] : first[3]]) == (OID, _AUTHORITY_KEY_IDENTIFIER):
+            values.append(der.content(extension[rest[-1][1] :], OCTET_STRING))
+    return values

@@ -1,0 +1,343 @@
+"""The decision: may this certificate become a device, and which one?
+
+AWS IoT has checked only that a registered CA signed the certificate. `admit` decides the rest. It is pure: what AWS
+says, the rules and the time come in, an Identity or a Reason comes out, and nothing else is known here.
+
+The checks, in order (a CA's rules set each to enforce, observe or off, by its name):
+
+    0  the CA that AWS names, or that signed it where AWS names none (issuers.py), is one of this account's (it brings
+       the rules; never off)
+    1  identity   the PEM holds one readable certificate, and the certificate id is the SHA-256 of its DER
+    2  issuance   the registered CA is the fleet's, is a CA, within its validity, ACTIVE, in the declared mode;
+                  names chain and its key signed the certificate (X.509 v1 included)
+    3  validity   not before, not after, minimum remaining life, maximum life
+    4  key        type, RSA modulus, curve; no key that is known to be weak (ROCA), nor the CA's own
+    5  signature  SHA-256 or better
+    6  extensions when present: no CA, digital signature, client authentication, nothing critical that is unknown
+    7  subject    what devices are named by (common name, serialNumber, URI, DNS name) once, fully matching;
+                  nothing that widens a policy, where the policy or a template can use it
+       names      what the templates make of the certificate is legal (it is what is provisioned; never off)
+    8  revocation the CA's CRL, in force now, does not list it (off by default: somebody has to publish CRLs)
+    9  enrollment any entry that denies blocks; else any that allows; else the CA's rule: open, listed or approve
+   10  hook       the fleet's own function, asked by the caller about those who passed (1) to (9): hook_contract.py
+
+To add a check: a Reason in errors.py, its name in rules.CHECKS, a function in checks.py and a line in `_CHECKS`.
+
+What it leaves to its caller: that the certificate is PENDING_ACTIVATION, and what its record says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from jitr.admission import naming
+from jitr.admission.checks import (
+    Application,
+    Check,
+    check_enrollment,
+    check_extensions,
+    check_identity,
+    check_issuance,
+    check_key,
+    check_revocation,
+    check_signature,
+    check_subject,
+    check_validity,
+    fleet_ca,
+    read_certificate,
+)
+from jitr.admission.enrollment import NO_ENTRIES, Enrollment
+from jitr.admission.overrides import Additions
+from jitr.errors import CRL_LATE, Reason, Rejected
+from jitr.frozen import value
+from jitr.iot_models import CaRegistration, DeviceRegistration
+from jitr.rules import CHECKS, HOOK, CaRules, CheckMode, OnStaleCrl, Rules
+from jitr.x509.certificate import Certificate
+from jitr.x509.crl import Revocations
+from jitr.x509.signature_twin import twin_id
+
+
+@value
+class Identity:
+    """Who an admitted device is: everything that provisioning needs."""
+
+    ca: str  # the CA's name in fleet.toml
+    thing_name: str
+    thing_type: str | None
+    thing_groups: tuple[str, ...]
+    attributes: Mapping[str, str]
+    policy: str
+    may_follow: bool = False  # an entry says so: follow the certificate that has the name, before its end is near
+
+    def with_additions(self, more: Additions) -> Self:
+        """The same device, with more groups, with attributes and a thing type that win over its own."""
+        whole = more.over(
+            Additions(thing_type=self.thing_type, thing_groups=self.thing_groups, attributes=self.attributes)
+        )
+        return replace(self, thing_type=whole.thing_type, thing_groups=whole.thing_groups, attributes=whole.attributes)
+
+
+class Verdict(StrEnum):
+    """What became of one check."""
+
+    PASS = "pass"  # noqa: S105 -- a verdict, no password
+    REJECT = "reject"
+    OBSERVE = "observe"  # would have rejected; the rules only observe it
+    OFF = "off"
+    NOT_EVALUATED = "not evaluated"  # an earlier failure left nothing to look at
+
+
+@value
+class Finding:
+    """One check's verdict; `refusal` is there for REJECT and OBSERVE."""
+
+    check: str
+    verdict: Verdict
+    refusal: Rejected | None = None
+
+
+@value
+class Examination:
+    """Every check's finding, in order, and the identity when nothing was rejected."""
+
+    findings: tuple[Finding, ...]
+    certificate: Certificate | None
+    identity: Identity | None
+
+    @property
+    def refusal(self) -> Rejected | None:
+        """The first refusal that counts."""
+        return next((f.refusal for f in self.findings if f.verdict is Verdict.REJECT), None)
+
+    def admit(self) -> Identity:
+        """The identity.
+
+        Raises Rejected with the reason of the first enforced check that failed.
+        """
+        if self.refusal:
+            raise self.refusal
+        assert self.identity is not None  # noqa: S101 -- nothing rejected means an identity
+        return self.identity
+
+    def after_hook(self, identity: Identity | None, refusal: Rejected | None, mode: CheckMode) -> Self:
+        """The same with what the hook said: the identity that it left, or why it refused."""
+        verdict = Verdict.PASS
+        if refusal:
+            verdict = Verdict.OBSERVE if mode is CheckMode.OBSERVE else Verdict.REJECT
+        finding = Finding(check=HOOK, verdict=verdict, refusal=refusal)
+        return replace(self, findings=(*self.findings[:-1], finding), identity=identity)
+
+    @property
+    def would_reject(self) -> tuple[Reason, ...]:
+        """The reasons of the checks that the rules only observe."""
+        return tuple(f.refusal.reason for f in self.findings if f.verdict is Verdict.OBSERVE and f.refusal)
+
+
+def admit(
+    device: DeviceRegistration,
+    ca: CaRegistration | None,
+    rules: Rules,
+    *,
+    revocations: Revocations = None,
+    enrollment: Enrollment = NO_ENTRIES,
+    now: datetime,
+) -> Identity:
+    """Decide on one certificate.
+
+    `ca` is what AWS says of the CA that the certificate names, or None when it knows no such CA; `revocations` is what
+    is published as that CA's CRL; `enrollment` is what the entries of the certificate and of its thing name
+    (`thing_name_of`) say.
+
+    Raises Rejected with the reason of the first enforced check that fails.
+    """
+    return examine(device, ca, rules, revocations=revocations, enrollment=enrollment, now=now).admit()
+
+
+def examine(
+    device: DeviceRegistration,
+    ca: CaRegistration | None,
+    rules: Rules,
+    *,
+    revocations: Revocations = None,
+    enrollment: Enrollment = NO_ENTRIES,
+    now: datetime,
+) -> Examination:
+    """Run every check that can be run, also after a failure, and report each one."""
+    # (0) The CA brings the rules; without it there is nothing to judge by.
+    ca_rules = _rules_of(device, rules)
+    if ca_rules is None:
+        return _nothing_to_examine((), "ca", _without_rules(device, rules))
+    known = Finding(check="ca", verdict=Verdict.PASS)
+
+    # (1, first half) Of a certificate that cannot be read nothing can be said, but what an entry says of its id.
+    try:
+        certificate = read_certificate(device.pem)
+    except Rejected as refusal:
+        return _denied(known, ca_rules, enrollment) or _nothing_to_examine((known,), "identity", refusal)
+
+    # (1) to (9); names are made even when a check failed, so that one run reports everything.
+    application = Application(
+        device=device,
+        certificate=certificate,
+        ca=ca,
+        rules=ca_rules,
+        revocations=revocations,
+        enrollment=enrollment,
+        now=now,
+    )
+    findings = (
+        known,
+        *(_finding(name, check, application) for name, check in _CHECKS.items()),
+        _hook_finding(ca_rules),
+    )
+    identity = None
+    if not any(finding.verdict is Verdict.REJECT for finding in findings):
+        identity = identity_of(ca_rules, certificate)
+        # What the entries give goes to those whom they let in, not to those who were only observed.
+        if any(finding.check == "enrollment" and finding.verdict is Verdict.PASS for finding in findings):
+            identity = enrolled_identity(identity, enrollment)
+    return Examination(findings=findings, certificate=certificate, identity=identity)
+
+
+def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
+    """The name of the thing that the certificate asks to be, admitted or not.
+
+    None when it makes no legal name, or has no CA of this account: it is refused then, whatever else is known of it.
+    """
+    ca_rules = _rules_of(device, rules)
+    if ca_rules is None:
+        return None
+    try:
+        return naming.thing_name(ca_rules, read_certificate(device.pem))
+    except Rejected:
+        return None
+
+
+def twin_id_of(device: DeviceRegistration, rules: Rules) -> str | None:
+    """The certificate id of the same certificate with its signature written differently; None when it has no twin."""
+    ca_rules = _rules_of(device, rules)
+    if ca_rules is None:
+        return None
+    try:
+        return twin_id(read_certificate(device.pem), fleet_ca(ca_rules))
+    except Rejected:
+        return None
+
+
+def _rules_of(device: DeviceRegistration, rules: Rules) -> CaRules | None:
+    return rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+
+
+def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
+    """Why no rules apply to a certificate."""
+    if device.possible_cas:
+        names = " and ".join(ca.name for ca in rules.cas if ca.certificate_id in device.possible_cas)
+        return Rejected(
+            Reason.CA_AMBIGUOUS,
+            f"AWS IoT names no CA, and CAs {names} have the key that signed it; its authority key identifier does not "
+            "say which by issuer and serial number",
+        )
+    if device.ca_certificate_id is None:
+        why = ""
+        try:
+            read_certificate(device.pem)
+        except Rejected as refusal:
+            if refusal.reason is Reason.UNREADABLE:
+                return refusal
+            why = f": {refusal.detail}"
+        return Rejected(
+            Reason.CA_UNKNOWN,
+            f"AWS IoT names no CA, and none of fleet.toml for this account is known to have signed it{why}",
+        )
+    return Rejected(
+        Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {device.ca_certificate_id} for this account"
+    )
+
+
+def _finding(name: str, check: Check, application: Application) -> Finding:
+    mode = CheckMode.ENFORCE if name in _NEVER_OFF else application.rules.mode_of(name)
+    if mode is CheckMode.OFF:
+        return Finding(check=name, verdict=Verdict.OFF)
+    try:
+        check(application)
+    except Rejected as refusal:
+        tolerated = mode is CheckMode.OBSERVE or (
+            refusal.reason in CRL_LATE and application.rules.on_stale_crl is OnStaleCrl.ADMIT
+        )
+        verdict = Verdict.OBSERVE if tolerated else Verdict.REJECT
+        return Finding(check=name, verdict=verdict, refusal=refusal)
+    return Finding(check=name, verdict=Verdict.PASS)
+
+
+def _hook_finding(rules: CaRules) -> Finding:
+    """(10) Only the function itself can say."""
+    is_off = rules.mode_of(HOOK) is CheckMode.OFF
+    return Finding(check=HOOK, verdict=Verdict.OFF if is_off else Verdict.NOT_EVALUATED)
+
+
+def _nothing_to_examine(before: tuple[Finding, ...], failed: str, refusal: Rejected) -> Examination:
+    after = ORDER[ORDER.index(failed) + 1 :]
+    rejected = Finding(check=failed, verdict=Verdict.REJECT, refusal=refusal)
+    rest = (Finding(check=name, verdict=Verdict.NOT_EVALUATED) for name in after)
+    return Examination(findings=(*before, rejected, *rest), certificate=None, identity=None)
+
+
+def _denied(known: Finding, rules: CaRules, enrollment: Enrollment) -> Examination | None:
+    """The examination of a certificate that an entry denies, which needs no reading; None when none does."""
+    try:
+        enrollment.refuse_denied()
+    except Rejected as refusal:
+        if rules.mode_of("enrollment") is not CheckMode.ENFORCE:
+            return None
+        findings = (
+            Finding(check=name, verdict=Verdict.REJECT, refusal=refusal)
+            if name == "enrollment"
+            else Finding(check=name, verdict=Verdict.NOT_EVALUATED)
+            for name in ORDER[1:]
+        )
+        return Examination(findings=(known, *findings), certificate=None, identity=None)
+    return None
+
+
+def _check_names(application: Application) -> None:
+    """(7, names) What provisioning will use can be made, and is legal."""
+    identity_of(application.rules, application.certificate)
+
+
+def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
+    """What the CA's rules make of a certificate.
+
+    Raises Rejected when a name cannot be made, or is not legal.
+    """
+    return Identity(
+        ca=rules.name,
+        thing_name=naming.thing_name(rules, certificate),
+        thing_type=rules.thing_type,
+        thing_groups=rules.thing_groups,
+        attributes={name: naming.attribute_value(name, rules, certificate) for name in rules.attributes},
+        policy=rules.policy,
+    )
+
+
+def enrolled_identity(identity: Identity, enrollment: Enrollment) -> Identity:
+    """The same device with what its entries give it."""
+    return replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)
+
+
+_CHECKS: Mapping[str, Check] = {
+    "identity": check_identity,
+    "issuance": check_issuance,
+    "validity": check_validity,
+    "key": check_key,
+    "signature": check_signature,
+    "extensions": check_extensions,
+    "subject": check_subject,
+    "names": _check_names,
+    "revocation": check_revocation,
+    "enrollment": check_enrollment,
+}
+_NEVER_OFF = ("names",)  # they are what is provisioned
+ORDER = ("ca", *_CHECKS, HOOK)  # of the findings
+assert tuple(name for name in _CHECKS if name not in _NEVER_OFF) == CHECKS  # noqa: S101 -- fleet.toml offers these

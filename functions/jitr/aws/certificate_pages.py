@@ -1,0 +1,48 @@
+"""Lists of certificates, page by page: one call for each, when it is asked for."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from jitr.errors import StaleMarker
+from jitr.frozen import value
+from jitr.iot_models import ListedCertificate, Status
+
+MOST_ON_PAGE = 250  # ListCertificates, ListCertificatesByCA
+
+
+@value
+class Page:
+    """One page of certificates, and the marker of the next, if there is one."""
+
+    certificates: tuple[ListedCertificate, ...]
+    next_marker: str | None
+
+
+def pages(list_page: Callable[..., Mapping[str, Any]], marker: str | None) -> Iterator[Page]:
+    """Every page from a marker on; without one, all.
+
+    Raises StaleMarker, and what `list_page` raises.
+    """
+    while True:
+        try:
+            answer = list_page(**({"marker": marker} if marker else {}))
+        except ClientError as error:
+            if marker is None or error.response["Error"]["Code"] != "InvalidRequestException":
+                raise
+            raise StaleMarker(f"{error.operation_name} refuses its marker: {error}") from error
+        marker = answer.get("nextMarker")
+        yield Page(
+            certificates=tuple(
+                ListedCertificate(
+                    certificate_id=one["certificateId"],
+                    status=Status(one["status"]),
+                    created_at=one["creationDate"],
+                )
+                for one in answer["certificates"]
+            ),
+            next_marker=marker,
+        )
+        if not marker:
+            return

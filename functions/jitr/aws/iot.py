@@ -1,0 +1,411 @@
+"""The AWS IoT control plane in the words of this project; the only module that calls it.
+
+Each method is one call, save for conflicts. Errors leave here sorted into those of errors.py: what a retry can cure
+(Unavailable), what the deployment may not do (NotPermitted, an Unavailable too), what is an answer about the device
+(Rejected), and what is an answer about the certificate (CertificateUnknown, Overtaken). Everything else passes through
+as botocore's ClientError, whose text names the action.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from jitr.aws.calls import attempts_of, calling, try_once
+from jitr.aws.rate_limit import Pace
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
+from jitr.frozen import value
+from jitr.iot_models import CaRegistration, DeviceRegistration, Status
+from jitr.provisioning import (
+    OWNER_ATTRIBUTE,
+    AddThingToThingGroup,
+    AttachPolicy,
+    AttachThingPrincipal,
+    CreateThing,
+    DetachPolicy,
+    DetachThingPrincipal,
+    IotStep,
+    SetStatus,
+    UpdateThing,
+)
+from jitr.rules import Rules
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
+
+    from jitr.aws.certificate_pages import Page
+
+# The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-E72BB356, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9, L-C481616A);
+# the rest allow 100.
+_PACED = frozenset(
+    {
+        "DescribeCertificate",
+        "DescribeCACertificate",
+        "AttachPolicy",
+        "DetachPolicy",
+        "UpdateCertificate",
+        "ListThingPrincipals",
+        "ListAttachedPolicies",
+        "ListPrincipalThings",
+        "ListCertificates",
+        "ListCertificatesByCA",
+    }
+)
+
+# Of them, what every activation needs: these bound the rate.
+_SCARCE = frozenset({"DescribeCertificate", "UpdateCertificate"})
+
+_CA_CACHE = timedelta(seconds=60)
+
+
+@value
+class Thing:
+    """What a thing says of itself."""
+
+    attributes: Mapping[str, str]
+    version: int  # 1 when it was made, counted up by every change
+
+
+class _Mine(threading.local):
+    """What belongs to one thread."""
+
+    def __init__(self) -> None:
+        self.turns: set[str] = set()  # taken ahead, by operation
+
+
+class AwsIot:
+    """AWS IoT in one account and Region; safe for threads."""
+
+    def __init__(
+        self, client: "IoTClient", pacer: Pace, *, clock: Callable[[], datetime], rules: Rules | None = None
+    ) -> None:
+        """`rules` hold the CAs among which the issuer of a certificate is found, where AWS names none."""
+        self._client = client
+        self._pacer = pacer
+        self._clock = clock
+        self._rules = rules
+        self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
+        self._asked_for: set[str] = set()  # CAs that a thread is asking for
+        self._mine = _Mine()
+        try_once(client, "UpdateCertificate")
+
+    def describe(self, certificate_id: str) -> DeviceRegistration:
+        """A device certificate as it is registered now; its CA is found here, where AWS names none (issuers.py).
+
+        Raises CertificateUnknown, Unavailable.
+        """
+        with self._calling("DescribeCertificate"):
+            try:
+                answer = self._client.describe_certificate(certificateId=certificate_id)
+                self._pacer.note(*attempts_of(answer))
+            except self._client.exceptions.ResourceNotFoundException as error:
+                raise CertificateUnknown(certificate_id) from error
+        description = answer["certificateDescription"]
+        device = DeviceRegistration(
+            certificate_id=description["certificateId"],
+            arn=description["certificateArn"],
+            status=Status(description["status"]),
+            pem=description["certificatePem"],
+            ca_certificate_id=description.get("caCertificateId"),
+            created_at=description["creationDate"],
+            modified_at=description.get("lastModifiedDate"),
+        )
+        if device.ca_certificate_id is not None or self._rules is None:
+            return device
+        from jitr.admission.issuers import find_issuer  # noqa: PLC0415 -- not needed where AWS names the CA
+
+        return find_issuer(device, self._rules)
+
+    def describe_ca(self, certificate_id: str) -> CaRegistration | None:
+        """A CA as it was registered at most 60 seconds ago; None when AWS does not know it.
+
+        Raises Unavailable.
+        """
+        now = self._clock()
+        kept = self._cas.get(certificate_id)
+        if kept and (now - kept[0] < _CA_CACHE or certificate_id in self._asked_for):
+            return kept[1]  # should another thread be asking, the old answer is good for as long as that takes
+        self._asked_for.add(certificate_id)
+        try:
+            ca = self._described_ca(certificate_id)
+        finally:
+            self._asked_for.discard(certificate_id)
+        self._cas[certificate_id] = (now, ca)
+        return ca
+
+    def _described_ca(self, certificate_id: str) -> CaRegistration | None:
+        with self._calling("DescribeCACertificate"):
+            try:
+                answer = self._client.describe_ca_certificate(certificateId=certificate_id)
+            except self._client.exceptions.ResourceNotFoundException:
+                return None
+        description = answer["certificateDescription"]
+        return CaRegistration(
+            certificate_id=description["certificateId"],
+            pem=description["certificatePem"],
+            active=description["status"] == "ACTIVE",
+            # Absent for CAs that were registered before modes existed: those are DEFAULT.
+            mode=description.get("certificateMode", "DEFAULT"),
+        )
+
+    def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- all of them are one API's
+        """Wait until the step's call may be made; `apply` then makes it at once.
+
+        Raises Unavailable.
+        """
+        self._take_turn("UpdateCertificate")
+
+    def apply(self, step: IotStep) -> None:
+        """Make one step of a plan so; done already is done.
+
+        Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Overtaken,
+        Unavailable.
+        """
+        match step:
+            case CreateThing():
+                if difference := self.create_thing(step):
+                    self._update_thing(difference)
+            case UpdateThing():
+                self._update_thing(step)
+            case AddThingToThingGroup(thing_name=thing, thing_group=group):
+                with self._provisioning("AddThingToThingGroup", missing=f"thing group {group}"):
+                    self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+            case AttachThingPrincipal(thing_name=thing, certificate_arn=arn):
+                with self._provisioning("AttachThingPrincipal", missing=f"thing {thing}"):
+                    self._client.attach_thing_principal(
+                        thingName=thing, principal=arn, thingPrincipalType="EXCLUSIVE_THING"
+                    )
+            case AttachPolicy(policy=policy, certificate_arn=arn):
+                with self._provisioning("AttachPolicy", missing=f"policy {policy}"):
+                    self._client.attach_policy(policyName=policy, target=arn)
+            case DetachPolicy(policy=policy, certificate_arn=arn):
+                with self._provisioning("DetachPolicy"), suppress(self._client.exceptions.ResourceNotFoundException):
+                    self._client.detach_policy(policyName=policy, target=arn)
+            case DetachThingPrincipal(thing_name=thing, certificate_arn=arn):
+                with (
+                    self._provisioning("DetachThingPrincipal"),
+                    suppress(self._client.exceptions.ResourceNotFoundException),
+                ):
+                    self._client.detach_thing_principal(thingName=thing, principal=arn)
+            case SetStatus(certificate_id=certificate_id, status=status):
+                self._set_status(certificate_id, status)
+
+    def create_thing(self, step: CreateThing) -> UpdateThing | None:
+        """Make the thing; where one of that name exists with another type or other attributes, what changes it.
+
+        Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Unavailable.
+        """
+        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes)}
+        with self._provisioning("CreateThing", missing=f"thing type {step.thing_type}"):
+            try:
+                if step.thing_type is None:
+                    self._client.create_thing(thingName=step.thing_name, attributePayload=attributes)
+                else:
+                    self._client.create_thing(
+                        thingName=step.thing_name, thingTypeName=step.thing_type, attributePayload=attributes
+                    )
+            except self._client.exceptions.ResourceAlreadyExistsException:
+                pass
+            else:
+                return None
+        # It was made by somebody else, or by us under other rules.
+        alone = False
+        if not step.is_ours:
+            self._refuse_another_owner(step)
+            thing = self.describe_thing(step.thing_name)
+            made_for = thing.attributes.get(OWNER_ATTRIBUTE) if thing else None
+            alone = made_for not in (None, step.attributes.get(OWNER_ATTRIBUTE))
+        return UpdateThing(
+            thing_name=step.thing_name, thing_type=step.thing_type, attributes=step.attributes, alone=alone
+        )
+
+    def describe_thing(self, thing_name: str) -> Thing | None:
+        """A thing as it is now; None when there is none of that name.
+
+        Raises Rejected, Unavailable.
+        """
+        with self._provisioning("DescribeThing"):
+            try:
+                answer = self._client.describe_thing(thingName=thing_name)
+            except self._client.exceptions.ResourceNotFoundException:
+                return None
+        return Thing(attributes=answer.get("attributes", {}), version=answer["version"])
+
+    def is_made_by_jitr(self, thing_name: str) -> bool:
+        """Whether jitr made the thing, or has taken it over for a certificate.
+
+        Raises Rejected, Unavailable.
+        """
+        thing = self.describe_thing(thing_name)
+        return thing is not None and OWNER_ATTRIBUTE in thing.attributes
+
+    def delete_thing(self, thing_name: str, *, version: int) -> bool:
+        """Delete a thing that is still in this version; False when it has changed, or a principal is attached.
+
+        Raises Rejected, Unavailable.
+        """
+        with self._provisioning("DeleteThing"):
+            try:
+                self._client.delete_thing(thingName=thing_name, expectedVersion=version)
+            except (
+                self._client.exceptions.VersionConflictException,
+                self._client.exceptions.InvalidRequestException,
+            ):
+                return False
+        return True
+
+    def _update_thing(self, step: UpdateThing) -> None:
+        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes), "merge": not step.alone}
+        with self._provisioning("UpdateThing", missing=f"thing type {step.thing_type}"):
+            if step.thing_type is None:
+                self._client.update_thing(thingName=step.thing_name, attributePayload=attributes)
+            else:
+                self._client.update_thing(
+                    thingName=step.thing_name, thingTypeName=step.thing_type, attributePayload=attributes
+                )
+
+    def things_of(self, device: DeviceRegistration) -> tuple[str, ...]:
+        """The names of the things that the certificate is attached to.
+
+        Raises Rejected, CertificateUnknown, Unavailable.
+        """
+        with self._provisioning("ListPrincipalThings", missing="the certificate"):
+            pages = self._client.get_paginator("list_principal_things").paginate(principal=device.arn)
+            return tuple(thing for page in pages for thing in page["things"])
+
+    def policies_of(self, device: DeviceRegistration) -> tuple[str, ...]:
+        """The names of the policies that are attached to the certificate.
+
+        Raises Rejected, CertificateUnknown, Unavailable.
+        """
+        with self._provisioning("ListAttachedPolicies", missing="the certificate"):
+            pages = self._client.get_paginator("list_attached_policies").paginate(target=device.arn)
+            return tuple(policy["policyName"] for page in pages for policy in page["policies"])
+
+    def lacks(self, device: DeviceRegistration, *, thing_name: str | None = None) -> tuple[str, ...]:
+        """What a certificate needs to work and does not have: `thing` (this one, or any), `policy` (any).
+
+        Raises Rejected, CertificateUnknown, Unavailable.
+        """
+        things = self.things_of(device)
+        has_thing = thing_name in things if thing_name else bool(things)
+        has = {"thing": has_thing, "policy": bool(self.policies_of(device))}
+        return tuple(what for what, there in has.items() if not there)
+
+    def principals_of(self, thing_name: str) -> frozenset[str]:
+        """The ARNs of what is attached to a thing.
+
+        Raises Rejected, Unavailable.
+        """
+        with self._provisioning("ListThingPrincipals", missing=f"thing {thing_name}"):
+            pages = self._client.get_paginator("list_thing_principals").paginate(thingName=thing_name)
+            return frozenset(arn for page in pages for arn in page["principals"])
+
+    def _refuse_another_owner(self, step: CreateThing) -> None:
+        """Adopt a thing that nothing is attached to but this certificate, what shares it with this one, and what a
+        refusal of its maker's left.
+        """
+        others = self.principals_of(step.thing_name) - {step.certificate_arn}
+        if not all(self._makes_room(arn, step) for arn in others):
+            raise Rejected(
+                Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
+            )
+
+    def _makes_room(self, arn: str, step: CreateThing) -> bool:
+        """Whether a principal is a certificate of the same CA that shares the thing, or was attached, then refused."""
+        if ":cert/" not in arn:
+            return False
+        try:
+            other = self.describe(arn.rpartition("/")[2])
+        except CertificateUnknown:
+            return False
+        may_stay = step.is_shared or other.status is not Status.ACTIVE
+        return may_stay and other.ca_certificate_id == step.ca_certificate_id
+
+    def _set_status(self, certificate_id: str, status: Status) -> None:
+        # Tried once. A second attempt would be made without a look, and could overrule who acted in between; the
+        # service may have carried out the first one although no answer came.
+        with self._provisioning("UpdateCertificate"):
+            try:
+                answer = self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
+                self._pacer.note(*attempts_of(answer))
+            except self._client.exceptions.ResourceNotFoundException as error:
+                raise CertificateUnknown(certificate_id) from error
+            except self._client.exceptions.CertificateStateException as error:
+                raise Overtaken(f"UpdateCertificate to {status} is refused in the certificate's state") from error
+
+    def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> "Iterator[Page]":
+        """The certificates that AWS lists as issued by a CA, newest first, page by page from a marker on.
+
+        One call for each page. AWS may list none that are in SNI_ONLY mode.
+
+        Raises StaleMarker, Unavailable.
+        """
+        from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
+
+        def list_page(**more: Any) -> Any:
+            with self._calling("ListCertificatesByCA"):
+                return self._client.list_certificates_by_ca(
+                    caCertificateId=ca_certificate_id, pageSize=MOST_ON_PAGE, ascendingOrder=False, **more
+                )
+
+        return pages(list_page, marker)
+
+    def certificates(self, marker: str | None = None) -> "Iterator[Page]":
+        """All certificates of the account, those of other CAs too, likewise.
+
+        Raises StaleMarker, Unavailable.
+        """
+        from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
+
+        def list_page(**more: Any) -> Any:
+            with self._calling("ListCertificates"):
+                return self._client.list_certificates(pageSize=MOST_ON_PAGE, ascendingOrder=False, **more)
+
+        return pages(list_page, marker)
+
+    @contextmanager
+    def _calling(self, operation: str) -> Iterator[None]:
+        """Pace one call and sort its errors."""
+        if operation in _PACED:
+            self._take_turn(operation)
+            self._mine.turns.discard(operation)
+        with calling(operation):
+            try:
+                yield
+            except ClientError as error:
+                if operation in _SCARCE:
+                    self._pacer.note(*attempts_of(error.response))
+                raise
+
+    def _take_turn(self, operation: str) -> None:
+        if operation not in self._mine.turns:
+            self._pacer.wait(operation)
+            self._mine.turns.add(operation)
+
+    @contextmanager
+    def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:
+        """A call of a step, whose refusals are answers about the device; `missing` names what may not exist."""
+        try:
+            with self._calling(operation):
+                yield
+        except ClientError as error:
+            reason = _REFUSALS.get(error.response["Error"]["Code"])
+            if reason is None:
+                raise
+            said = error.response["Error"].get("Message", "no message")
+            if reason is Reason.TARGET_MISSING:
+                said = f"{missing} is missing, or the certificate is"
+            raise Rejected(reason, f"{operation}: {said}") from error
+
+
+# What AWS IoT answers to a provisioning call that no retry can help.
+_REFUSALS = {
+    "LimitExceededException": Reason.LIMIT_EXCEEDED,
+    "InvalidRequestException": Reason.REQUEST_REFUSED,
+    "ResourceNotFoundException": Reason.TARGET_MISSING,
+}

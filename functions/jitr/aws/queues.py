@@ -1,0 +1,203 @@
+"""The registrations queue as `register` meets it: a record of a batch, and what can be done with it besides deleting.
+
+The queue's own receive limit only catches a function that cannot start. Everything else is decided here: putting off is
+a new visibility timeout, and dead-lettering is a send with the reason as an attribute, so that whoever looks at the
+message finds it there.
+"""
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from jitr.aws.calls import calling, not_taken
+from jitr.events import published
+from jitr.frozen import value
+from jitr.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+REASON_ATTRIBUTE = "jitr_reason"
+# The version before counted so, in a message that it sent again, which may still be in the queue after a deployment.
+FAILURES_ATTRIBUTE = "jitr_failures"
+MISSES_ATTRIBUTE = "jitr_misses"
+_SENT_AT_ATTRIBUTE = "jitr_sent_at"
+# SendMessage refuses every other character (SQS API reference), and with it the message. Compiled when it is needed:
+# so large a set of characters takes some milliseconds, which a cold start would pay.
+_REFUSED = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+_REASON_LENGTH = 500
+_LONGEST_NUMBER = 15  # digits
+_ASK_EVERY = timedelta(seconds=30)
+MOST_IN_BATCH = 10  # SendMessageBatch
+
+
+@value
+class Message:
+    """One SQS record of a Lambda event."""
+
+    id: str
+    receipt_handle: str
+    body: str
+    sent_at: datetime  # the queue's clock
+    receives: int
+    failures: int = 0  # attempts that ended in an error of ours, as an older version counted them
+    misses: int = 0  # attempts at which AWS IoT did not know the certificate, as an older version counted them
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        attributes = record["attributes"]
+        own = record.get("messageAttributes") or {}
+        return cls(
+            id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            body=record["body"],
+            sent_at=datetime.fromtimestamp(
+                (_number(own, _SENT_AT_ATTRIBUTE) or int(attributes["SentTimestamp"])) / 1000, UTC
+            ),
+            receives=int(attributes["ApproximateReceiveCount"]),
+            failures=_number(own, FAILURES_ATTRIBUTE),
+            misses=_number(own, MISSES_ATTRIBUTE),
+        )
+
+
+def _number(attributes: Mapping[str, Any], name: str) -> int:
+    """A number among a message's attributes; 0 for what is none, since anybody may have sent it."""
+    text = attributes.get(name, {}).get("stringValue") or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER else 0
+
+
+class RegistrationsQueue:
+    """The two queues that `register` may touch: its own, and the dead-letter queue."""
+
+    def __init__(self, client: "SQSClient", settings: Settings) -> None:
+        self._client = client
+        self._queue_url = settings.registrations_queue_url
+        self._dead_letter_queue_url = settings.dead_letter_queue_url
+        self._in_flight: tuple[datetime, int] | None = None  # when it was asked for, and the answer
+
+    def in_flight(self, now: datetime) -> int:
+        """About how many messages are received and not deleted yet; asked for at most twice a minute.
+
+        Raises Unavailable, NotPermitted.
+        """
+        if self._in_flight is None or now - self._in_flight[0] >= _ASK_EVERY:
+            with calling("GetQueueAttributes"):
+                answer = self._client.get_queue_attributes(
+                    QueueUrl=self._queue_url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
+                )
+            self._in_flight = now, int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+        return self._in_flight[1]
+
+    def put_off(self, message: Message, *, least: int, most: int) -> None:
+        """Let the message come back after a random number of seconds; random, so that a batch does not come as one.
+
+        Raises Unavailable, NotPermitted; then it comes back at the queue's own visibility timeout.
+        """
+        with calling("ChangeMessageVisibility"):
+            self._client.change_message_visibility(
+                QueueUrl=self._queue_url,
+                ReceiptHandle=message.receipt_handle,
+                VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
+            )
+
+    def forget(self, messages: Sequence[Message]) -> None:
+        """Delete messages that are done with, before something risky; at most a batch of ten.
+
+        Raises Unavailable, NotPermitted.
+        """
+        if not messages:
+            return
+        with calling("DeleteMessageBatch"):
+            self._client.delete_message_batch(
+                QueueUrl=self._queue_url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message.receipt_handle}
+                    for number, message in enumerate(messages)
+                ],
+            )
+
+    def dead_letter(self, message: Message, reason: str) -> None:
+        """Send the whole message to the dead-letter queue, with the reason; the caller then lets it be deleted.
+
+        Raises Unavailable, NotPermitted.
+        """
+        with calling("SendMessage"):
+            self._client.send_message(
+                QueueUrl=self._dead_letter_queue_url,
+                MessageBody=message.body,
+                MessageAttributes={
+                    REASON_ATTRIBUTE: {
+                        "DataType": "String",
+                        "StringValue": re.sub(_REFUSED, "\ufffd", reason)[:_REASON_LENGTH] or "unknown",
+                    }
+                },
+            )
+
+
+@value
+class Forgotten:
+    """A certificate whose event is sent again."""
+
+    certificate_id: str
+    ca_certificate_id: str | None  # None when no CA of it is known
+    registered_at: datetime
+    delay: int = 0  # seconds until it can be received
+
+
+class SweepQueue:
+    """The registrations queue as the sweep meets it: how far behind it is, and a way in."""
+
+    def __init__(self, sqs: "SQSClient", cloudwatch: "CloudWatchClient", settings: Settings) -> None:
+        self._sqs = sqs
+        self._cloudwatch = cloudwatch
+        self._settings = settings
+
+    def age_of_oldest(self, now: datetime) -> timedelta:
+        """The age of the queue's oldest message, from CloudWatch, which has it for every minute; zero when empty.
+
+        Raises Unavailable.
+        """
+        with calling("GetMetricStatistics"):
+            answer = self._cloudwatch.get_metric_statistics(
+                Namespace="AWS/SQS",
+                MetricName="ApproximateAgeOfOldestMessage",
+                Dimensions=[{"Name": "QueueName", "Value": self._settings.registrations_queue_url.rsplit("/", 1)[-1]}],
+                StartTime=now - timedelta(minutes=5),
+                EndTime=now,
+                Period=60,
+                Statistics=["Maximum"],
+            )
+        points = sorted(answer["Datapoints"], key=lambda point: point["Timestamp"])
+        return timedelta(seconds=points[-1]["Maximum"]) if points else timedelta(0)
+
+    def send(self, forgotten: Sequence[Forgotten], now: datetime) -> None:
+        """Send each certificate's event, as AWS IoT would publish it, ten at a time.
+
+        Raises Unavailable, NotPermitted when SQS does not take one; those before it are sent.
+        """
+        for start in range(0, len(forgotten), MOST_IN_BATCH):
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
+                {
+                    "Id": str(number),
+                    "DelaySeconds": one.delay,
+                    "MessageBody": json.dumps(
+                        published(
+                            certificate_id=one.certificate_id,
+                            ca_certificate_id=one.ca_certificate_id,
+                            account_id=self._settings.account_id,
+                            published_at=now,
+                            registered_at=one.registered_at,
+                        )
+                    ),
+                }
+                for number, one in enumerate(forgotten[start : start + MOST_IN_BATCH])
+            ]
+            with calling("SendMessageBatch"):
+                answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)
+            if answer.get("Failed"):
+                raise not_taken("SendMessageBatch", answer["Failed"][0].get("Code"))

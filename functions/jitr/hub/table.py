@@ -1,0 +1,156 @@
+"""The hub's table: one item for each certificate and place, with what the latest event said of it.
+
+id                certificate id
+place             <account id>/<Region>
+at, event_id      when the latest statement was made, epoch milliseconds, and the event that carried it
+status, since     the certificate's status there; since when it has been ACTIVE, only while it is
+thing_name, ca    as last told; a later event that does not name them leaves them
+out_of_place      only while it lives where it does not belong; the key of a sparse index
+schema            version of the item; what is not known is ignored
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import calling
+from jitr.frozen import value
+from jitr.hub.locations import Statement
+from jitr.store.dynamodb import plain, values
+from jitr.store.registry_items import milliseconds, moment
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+OUT_OF_PLACE_INDEX = "out-of-place"
+_SCHEMA = 1
+_OUT = "yes"  # the index's only partition: what is in it is few, or the fleet has another problem
+
+
+@value
+class Whereabouts:
+    """What is known of a certificate in a place."""
+
+    certificate_id: str
+    account_id: str
+    region: str
+    status: str
+    at: datetime
+    since: datetime | None = None  # None: it does not live there
+    thing_name: str | None = None
+    ca: str | None = None
+    is_out_of_place: bool = False
+
+
+class HubTable:
+    """The table of one fleet, in its hub's account and Region."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def of(self, certificate_id: str, place: str) -> Whereabouts | None:
+        """What is known of a certificate in a place, read consistently.
+
+        Raises Unavailable.
+        """
+        with calling("GetItem"):
+            answer = self._client.get_item(TableName=self._table, Key=_key(certificate_id, place), ConsistentRead=True)
+        return _whereabouts(plain(answer["Item"])) if "Item" in answer else None
+
+    def keep(self, statement: Statement, *, out_of_place: bool) -> bool:
+        """Write what an event says, unless a later one, or the same, was there before; whether it was written.
+
+        Raises Unavailable.
+        """
+        told = {"status": statement.status, "event_id": statement.event_id, "schema": _SCHEMA}
+        told |= {"thing_name": statement.thing_name} if statement.thing_name else {}
+        told |= {"ca": statement.ca} if statement.ca else {}
+        told |= {"out_of_place": _OUT} if out_of_place else {}
+        gone = [name for name, stays in (("since", statement.lives), ("out_of_place", out_of_place)) if not stays]
+        setting = ["#at = :at", *(f"#{name} = :{name}" for name in told)]
+        if statement.lives:
+            setting.append("#since = if_not_exists(#since, :at)")
+        expression = "SET " + ", ".join(setting)
+        if gone:
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in gone)
+        named = {*told, *gone, "at", *(["since"] if statement.lives else [])}
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(statement.certificate_id, statement.place),
+                    UpdateExpression=expression,
+                    ConditionExpression="attribute_not_exists(#at) OR #at < :at",
+                    ExpressionAttributeNames={f"#{name}": name for name in sorted(named)},
+                    ExpressionAttributeValues=values(at=milliseconds(statement.at), **told),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def left_between(self, statement: Statement) -> None:
+        """Have a certificate live in its place since the latest statement, for this earlier one says that it had left.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(statement.certificate_id, statement.place),
+                    UpdateExpression="SET since = #at",
+                    ConditionExpression="since < :left AND #at > :left",
+                    ExpressionAttributeNames={"#at": "at"},
+                    ExpressionAttributeValues=values(left=milliseconds(statement.at)),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def everywhere(self) -> Iterator[Whereabouts]:
+        """Everything that is known, in no order; for operators, since it reads the whole table.
+
+        Raises Unavailable.
+        """
+        yield from self._pages("scan")
+
+    def out_of_place(self) -> Iterator[Whereabouts]:
+        """What lives where it does not belong, the longest first; not consistent, as indexes are.
+
+        Raises Unavailable.
+        """
+        yield from self._pages(
+            "query",
+            IndexName=OUT_OF_PLACE_INDEX,
+            KeyConditionExpression="out_of_place = :out",
+            ExpressionAttributeValues=values(out=_OUT),
+        )
+
+    def _pages(self, operation: str, **parameters: Any) -> Iterator[Whereabouts]:
+        start: dict[str, Any] = {}
+        while True:
+            with calling(operation.capitalize()):
+                answer = getattr(self._client, operation)(TableName=self._table, **parameters, **start)
+            yield from (_whereabouts(plain(item)) for item in answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
+def _key(certificate_id: str, place: str) -> dict[str, Any]:
+    return {"id": {"S": certificate_id}, "place": {"S": place}}
+
+
+def _whereabouts(fields: Mapping[str, Any]) -> Whereabouts:
+    account_id, _, region = str(fields["place"]).partition("/")
+    return Whereabouts(
+        certificate_id=fields["id"],
+        account_id=account_id,
+        region=region,
+        status=fields.get("status", ""),
+        at=moment(fields["at"]),
+        since=moment(fields["since"]) if "since" in fields else None,
+        thing_name=fields.get("thing_name"),
+        ca=fields.get("ca"),
+        is_out_of_place="out_of_place" in fields,
+    )

@@ -1,0 +1,55 @@
+"""What AWS IoT says of a device certificate and of its CA: the only evidence that a decision rests on."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from jitr.frozen import value
+
+
+class Status(StrEnum):
+    """A certificate's status (IoT API reference, CertificateDescription).
+
+    PENDING_ACTIVATION is set by the service alone; we only ever leave it.
+    """
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+    REVOKED = "REVOKED"
+    PENDING_TRANSFER = "PENDING_TRANSFER"
+    REGISTER_INACTIVE = "REGISTER_INACTIVE"
+    PENDING_ACTIVATION = "PENDING_ACTIVATION"
+
+
+@value
+class DeviceRegistration:
+    """A device certificate as it is registered in this account and Region (DescribeCertificate)."""
+
+    certificate_id: str
+    arn: str
+    status: Status
+    pem: str
+    # The issuing CA: named by AWS, else found by name and signature (issuers.py); None where neither is possible.
+    ca_certificate_id: str | None
+    created_at: datetime  # names this registration: a certificate that is deleted and comes back has another
+    modified_at: datetime | None = None  # when its status was last set, by whomever (lastModifiedDate)
+    is_ca_named: bool = True  # by AWS; False: `ca_certificate_id` was found here, or by the certificate's record
+    possible_cas: tuple[str, ...] = ()  # ids of the CAs of one name and key, where AWS names none of them
+
+
+@value
+class ListedCertificate:
+    """A device certificate as a list shows it (ListCertificates, ListCertificatesByCA), without its CA."""
+
+    certificate_id: str
+    status: Status
+    created_at: datetime
+
+
+@value
+class CaRegistration:
+    """A CA as it is registered in this account and Region (DescribeCACertificate)."""
+
+    certificate_id: str
+    pem: str
+    active: bool
+    mode: str  # DEFAULT or SNI_ONLY

@@ -1,0 +1,46 @@
+"""A certificate's status that one of our functions saw and that no attempt of ours set, as a decision; pure.
+
+`register` sees it by an event or a replay, the daily pass in the list of a CA's certificates.
+"""
+
+from datetime import datetime
+
+from jitr.decisions import Decision, Outcome
+from jitr.iot_models import DeviceRegistration, ListedCertificate, Status
+from jitr.record import Record
+from jitr.rules import CaRules
+
+
+def observe(
+    certificate: DeviceRegistration | ListedCertificate,
+    record: Record,
+    *,
+    ca_certificate_id: str | None,
+    ca: CaRules | None,
+    rules_digest: str,
+    now: datetime,
+) -> Decision:
+    """The decision that records the status, with what the record knows of the certificate."""
+    found = Decision(
+        certificate_id=certificate.certificate_id,
+        outcome=Outcome.FOUND,
+        status=certificate.status,
+        registered_at=certificate.created_at,
+        decided_at=now,
+        rules_digest=rules_digest,
+        ca_certificate_id=ca_certificate_id,
+        ca=ca.name if ca else None,
+        verdict_seen=record.verdict_number,
+    )
+    return record.seen_as(found)
+
+
+def was_taken_away_since(certificate: ListedCertificate, record: Record, found: Decision) -> bool:
+    """Whether a listed REVOKED or INACTIVE is somebody else's doing, and not recorded yet.
+
+    What an operator's verdict ordered is known from the verdict. ACTIVE is not recorded from a list: it takes no
+    certificate out, and an account from before jitr has many.
+    """
+    if certificate.status not in (Status.REVOKED, Status.INACTIVE) or not record.is_news(found):
+        return False
+    return record.verdict is None or not record.verdict.explains(certificate.status)

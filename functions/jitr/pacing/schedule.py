@@ -1,0 +1,120 @@
+"""The schedule of turns as it is stored, and who gets what of it; turns.py reserves from it.
+
+An item of the registry's table:
+
+    pace   next_at      when the next free turn is; microseconds since 1970
+           held_at      when held devices may take their next guaranteed turn, whatever others want
+           ordered_at   the same for operators' orders and imports
+           line_at      when the last of those that found no turn is to ask again
+           calls, throttles      of the scarce APIs so far, of all environments; each adds its own as it reserves
+           judged_at, judged_calls, judged_throttles    what they were when the rate was last judged (rate_limit.py)
+           rate         the turns a second that AWS accepts, in thousandths; none: as many as are configured
+
+Version 1 of the registry knows no such item and leaves it alone.
+
+To give work a class of turns:
+
+    what       a message of the registrations queue, by an event or from the sweep; `register` does the work
+    which one  Registration.needs() says from the record which Need a message has; it is the only place that does
+    terms      TERMS below; docs/how-it-works.md has the same table
+    turns      Batch reserves them (Turns.reserve) and puts off what finds none, in line (Turns.line_up)
+
+Work outside of a batch calls through AwsIot with a Turns as its pace: Turns.wait takes one turn for each call.
+"""
+
+from collections.abc import Mapping
+from dataclasses import field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import calling
+from jitr.frozen import value
+from jitr.store.dynamodb import key, plain
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+PACE = "pace"
+_MICROSECONDS = 1_000_000
+THOUSAND = 1000
+_COUNTS = ("calls", "throttles", "judged_calls", "judged_throttles")
+
+
+class Need(Enum):
+    """Who wants a turn; the first of them goes first."""
+
+    NEW = "new"
+    ORDERED = "ordered"
+    HELD = "held"
+
+
+@value
+class Terms:
+    """What a class of work gets of the schedule."""
+
+    reach: float  # seconds: turns further ahead are not taken. Who reaches further goes before the others
+    share: float = 0.0  # of all turns, whatever the others want; the rest is whatever lies idle
+
+
+# Who gets what. New devices may take every turn but the guaranteed ones; the others have those, and what is idle.
+TERMS: Mapping[Need, Terms] = {
+    Need.NEW: Terms(reach=10.0),
+    Need.ORDERED: Terms(reach=2.0, share=0.1),
+    Need.HELD: Terms(reach=1.0, share=0.05),
+}
+
+
+@value
+class Seen:
+    """The schedule as it was read; times in seconds since 1970, 0 for never."""
+
+    next_at: float = 0.0
+    guaranteed_at: Mapping[Need, float] = field(default_factory=dict)
+    line_at: float = 0.0
+    calls: int = 0
+    throttles: int = 0
+    judged_at: float = 0.0
+    judged_calls: int = 0
+    judged_throttles: int = 0
+    rate: float | None = None
+
+    @property
+    def throttled(self) -> float:
+        """The share of the calls since the rate was last judged."""
+        return (self.throttles - self.judged_throttles) / max(self.calls - self.judged_calls, 1)
+
+
+def read_schedule(client: "DynamoDBClient", table: str) -> Seen:
+    """The schedule as it is now.
+
+    Raises Unavailable.
+    """
+    with calling("GetItem"):
+        return to_seen(plain(client.get_item(TableName=table, Key=key(PACE)).get("Item", {})))
+
+
+def to_seen(item: Mapping[str, Any]) -> Seen:
+    return Seen(
+        next_at=_seconds(item.get("next_at", 0)),
+        guaranteed_at={need: _seconds(item.get(lane(need), 0)) for need in Need if TERMS[need].share},
+        line_at=_seconds(item.get("line_at", 0)),
+        judged_at=_seconds(item.get("judged_at", 0)),
+        rate=float(item["rate"]) / THOUSAND if "rate" in item else None,
+        **{name: int(item.get(name, 0)) for name in _COUNTS},
+    )
+
+
+def lane(need: Need) -> str:
+    return f"{need.value}_at"
+
+
+def lanes_in_microseconds(lanes: Mapping[Need, float]) -> dict[str, int]:
+    return {need.value: in_microseconds(at) for need, at in lanes.items()}
+
+
+def _seconds(microseconds: Any) -> float:
+    return float(microseconds) / _MICROSECONDS
+
+
+def in_microseconds(seconds: float) -> int:
+    return round(seconds * _MICROSECONDS)

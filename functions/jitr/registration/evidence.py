@@ -1,0 +1,190 @@
+"""Step 3: everything that the checks need, read in the order in which it can be known, then the checks themselves.
+
+    the CA as it is registered       AWS IoT, cached
+    what is published as its CRL     S3, cached
+    the entries of the device        its certificate's and its thing name's, in one call
+    the checks                       pure: procedure.py
+    the hook                         of those who passed, if the CA has one: hook_contract.py, hook.py
+
+Used by `register`, and by `jitrctl replay --dry-run`, which decides alike and changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from jitr.admission import hook_contract
+from jitr.admission.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
+from jitr.admission.procedure import (
+    Examination,
+    Identity,
+    enrolled_identity,
+    examine,
+    identity_of,
+    thing_name_of,
+    twin_id_of,
+)
+from jitr.aws.crl_bucket import Crls, Published
+from jitr.aws.hook import Hook
+from jitr.aws.iot import AwsIot
+from jitr.errors import Rejected
+from jitr.frozen import value
+from jitr.iot_models import DeviceRegistration
+from jitr.record import Record
+from jitr.rules import HOOK, CaRules, CheckMode, Rules
+from jitr.store.enrollment_table import EnrollmentTable, subjects_of
+
+
+@value
+class Examined:
+    """What was found, and what it rests on."""
+
+    examination: Examination
+    thing_name: str | None  # that the certificate asks for, also when it is refused
+    crl: str | None  # names what was published as the CA's CRL (Published.version); None when it was not asked for
+    enrollment: str | None  # names what the entries said (enrollment.digest); None when they were not read
+    twin_id: str | None = None  # the certificate's other id (signature_twin.py)
+    # Whose entries let it in, and what they were: a claim is good only while they are the same.
+    subjects: tuple[Subject, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    named_by_hook: bool = False  # the thing name is the hook's, which may give another one next time
+
+
+class Examiner:
+    """Examines the devices of one account and Region."""
+
+    def __init__(
+        self,
+        *,
+        account_id: str,
+        rules: Rules,
+        iot: AwsIot,
+        crls: Crls,
+        enrollment: EnrollmentTable,
+        hook: Hook,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._account_id = account_id
+        self._rules = rules
+        self._iot = iot
+        self._crls = crls
+        self._enrollment = enrollment
+        self._hook = hook
+        self._clock = clock
+
+    def prepare(self, ca: CaRules) -> None:
+        """Read what all devices of a CA are examined by, unless it is known.
+
+        Raises Unavailable, ClientError.
+        """
+        self._iot.describe_ca(ca.certificate_id)
+        if ca.mode_of("revocation") is not CheckMode.OFF:
+            self._crls.of(ca)
+
+    def examine(self, device: DeviceRegistration, record: Record) -> Examined:
+        """Read what the checks need, and run them.
+
+        Raises Unavailable.
+        """
+        # Of the fleet's CAs alone: the role may describe no other, and without rules nothing is judged by it.
+        rules = self._rules_of(device)
+        ca = self._iot.describe_ca(rules.certificate_id) if rules else None
+        thing_name, twin_id = thing_name_of(device, self._rules), twin_id_of(device, self._rules)
+        published = self._published(device, record)
+        subjects = subjects_of(device.certificate_id, thing_name, twin_id)
+        enrollment = self._enrolled(device, subjects, record)
+        examination = examine(
+            device,
+            ca,
+            self._rules,
+            revocations=published.revocations if published else None,
+            enrollment=enrollment or NO_ENTRIES,
+            now=self._clock(),
+        )
+        return Examined(
+            examination=examination,
+            thing_name=thing_name,
+            crl=published.version if published else None,
+            enrollment=enrollment.digest if enrollment else None,
+            twin_id=twin_id,
+            subjects=subjects if enrollment else (),
+            entries=enrollment.entries if enrollment else (),
+        )
+
+    def _published(self, device: DeviceRegistration, record: Record) -> Published | None:
+        rules = self._rules_of(device)
+        if rules is None or rules.mode_of("revocation") is CheckMode.OFF:
+            return None
+        return self._crls.of(rules, record.decision)
+
+    def ask_hook(self, examined: Examined, device: DeviceRegistration, record: Record) -> Examined:
+        """Have the CA's hook decide on a device that passed the checks; where there is none, nothing changes.
+
+        A hook can give the device another thing name: then that name's entries are read and decide, too.
+
+        Raises Unavailable.
+        """
+        rules = self._rules_of(device)
+        before = examined.examination
+        if rules is None or rules.hook is None or not rules.asks_hook or before.identity is None:
+            return examined
+        assert before.certificate is not None  # noqa: S101 -- it passed the checks
+        request = hook_contract.request(
+            before.identity, device, before.certificate, rules, previous_name=record.previous_name
+        )
+        mode = rules.mode_of(HOOK)
+        try:
+            overrides = hook_contract.read_answer(self._hook.ask(rules.hook, request), request["parameters"])
+            if mode is CheckMode.OBSERVE:  # looked at, and never done
+                hook_contract.overridden(before.identity, overrides, rules)
+                return replace(examined, examination=before.after_hook(before.identity, None, mode))
+            examined, identity = self._renamed(examined, overrides.thing_name, device, record, rules)
+            if identity is None:
+                return examined
+            identity = hook_contract.overridden(identity, overrides, rules)
+        except Rejected as refusal:
+            identity = before.identity if mode is CheckMode.OBSERVE else None
+            return replace(examined, examination=before.after_hook(identity, refusal, mode))
+        return replace(examined, examination=before.after_hook(identity, None, mode), named_by_hook=overrides.names)
+
+    def _renamed(
+        self, examined: Examined, thing_name: str | None, device: DeviceRegistration, record: Record, rules: CaRules
+    ) -> tuple[Examined, Identity | None]:
+        """The entries of a name that the hook gave are asked for as those of the certificate's own were.
+
+        They decide, and what they give takes the place of what the other name's gave. No identity: they refuse it.
+        """
+        before, certificate = examined.examination, examined.examination.certificate
+        if before.identity is None or certificate is None or thing_name in (None, before.identity.thing_name):
+            return examined, before.identity
+        subjects = subjects_of(device.certificate_id, thing_name, examined.twin_id)
+        enrollment = self._enrolled(device, subjects, record)
+        if enrollment is None:
+            return examined, before.identity
+        renamed = replace(
+            examined,
+            thing_name=thing_name,
+            enrollment=enrollment.digest,
+            subjects=tuple({*examined.subjects, *subjects}),
+            entries=tuple({entry.subject: entry for entry in (*examined.entries, *enrollment.entries)}.values()),
+        )
+        try:
+            enrollment.refuse_unlisted(rules)
+        except Rejected as refusal:
+            if rules.mode_of("enrollment") is CheckMode.ENFORCE:
+                return replace(renamed, examination=before.after_hook(None, refusal, CheckMode.ENFORCE)), None
+            return renamed, identity_of(rules, certificate)
+        return renamed, enrolled_identity(identity_of(rules, certificate), enrollment)
+
+    def _enrolled(self, device: DeviceRegistration, subjects: tuple[Subject, ...], record: Record) -> Enrollment | None:
+        rules = self._rules_of(device)
+        if rules is None or rules.mode_of("enrollment") is CheckMode.OFF:
+            return None
+        return Enrollment(
+            entries=tuple(self._enrollment.entries(subjects).values()),
+            account_id=self._account_id,
+            approved=record.is_approved,
+        )
+
+    def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
+        return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None

@@ -1,0 +1,187 @@
+"""The enrollment table; the only module that reads or writes it.
+
+The functions only read it (BatchGetItem, GetItem). Operators write it, from outside: every write names what it
+replaces, so that two of them do not undo each other unseen, and says in the same transaction that the list has changed.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jitr.admission.enrollment import Entry, Subject, SubjectKind, digest
+from jitr.aws.calls import PASSING, batch_get, calling
+from jitr.errors import JitrError, Unavailable
+from jitr.frozen import value
+from jitr.record import Record
+from jitr.store.dynamodb import key, plain, stored, values
+from jitr.store.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
+from jitr.store.registry_items import milliseconds
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
+
+_VERSION = "version"
+# BatchGetItem takes 100 keys; TransactWriteItems 100 writes, one of which is the version's.
+MOST_SUBJECTS = 100
+MOST_ENTRIES = 99
+
+
+class EntryChanged(JitrError):
+    """Somebody else changed an entry since it was read; read again, and decide again."""
+
+
+@value
+class Change:
+    """One entry as it is to be, and what it replaces, as it was read."""
+
+    entry: Entry
+    replaces: Entry | None
+
+
+class EnrollmentTable:
+    """The enrollment of one fleet in one account and Region."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def entries(self, subjects: Iterable[Subject]) -> dict[Subject, Entry]:
+        """The entries that there are for these subjects, read consistently; BatchGetItem for each hundred.
+
+        Raises Unavailable.
+        """
+        wanted = sorted(set(subjects))
+        found: dict[Subject, Entry] = {}
+        for start in range(0, len(wanted), MOST_SUBJECTS):
+            keys = [key(entry_key(subject)) for subject in wanted[start : start + MOST_SUBJECTS]]
+            for item in batch_get(self._client, self._table, keys):
+                entry = to_entry(plain(item))
+                found[entry.subject] = entry
+        return found
+
+    def unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
+        """For a transaction: the entries of these subjects are still the ones that were read, all that there are."""
+        read = {entry.subject: entry for entry in entries}
+        return [
+            {"TableName": self._table, "Key": key(entry_key(one)), **_as_read(read.get(one))}  # type: ignore[typeddict-item]  # mypy sees no keys in _as_read
+            for one in sorted(set(subjects))
+        ]
+
+    def changed_since(self, records: Mapping[str, Record]) -> set[str]:
+        """The held certificates, of these records by certificate id, whose entries say something else than then.
+
+        Raises Unavailable.
+        """
+        held = {
+            certificate_id: record.decision
+            for certificate_id, record in records.items()
+            if record.is_held and record.decision and record.decision.enrollment is not None
+        }
+        subjects = {
+            certificate_id: subjects_of(certificate_id, decision.asks_for, decision.twin_id)
+            for certificate_id, decision in held.items()
+        }
+        found = self.entries(subject for of_one in subjects.values() for subject in of_one)
+        return {
+            certificate_id
+            for certificate_id, decision in held.items()
+            if digest(found[one] for one in subjects[certificate_id] if one in found) != decision.enrollment
+        }
+
+    def version(self) -> str | None:
+        """Names the last change of the list, whatever it was; None when there never was one.
+
+        Raises Unavailable.
+        """
+        with calling("GetItem"):
+            answer = self._client.get_item(TableName=self._table, Key=key(_VERSION), ConsistentRead=True)
+        return str(plain(answer["Item"])["version"]) if "Item" in answer else None
+
+    def everything(self) -> Iterator[Entry]:
+        """Every entry, also removed ones, in no order; for operators, since it reads the whole table.
+
+        Raises Unavailable.
+        """
+        start: dict[str, Any] = {}
+        while True:
+            with calling("Scan"):
+                answer = self._client.scan(TableName=self._table, ConsistentRead=True, **start)
+            for item in answer["Items"]:
+                fields = plain(item)
+                if to_subject(fields["id"]) is not None:
+                    yield to_entry(fields)
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def digest(self) -> str:
+        """Names what the whole list says: two accounts with the same one let the same devices in.
+
+        Raises Unavailable.
+        """
+        return digest(self.everything())
+
+    def change(self, changes: Sequence[Change], *, by: str, at: datetime) -> None:
+        """Write up to 99 entries and a new version of the list, all or none.
+
+        Raises EntryChanged when one of them is not what it was when it was read, Unavailable.
+        """
+        writes: list[TransactWriteItemTypeDef] = [self._put(change) for change in changes]
+        stamp = {
+            "id": _VERSION,
+            "schema": SCHEMA,
+            "version": uuid.uuid4().hex,
+            "by": by,
+            "at": milliseconds(at),
+        }
+        writes.append({"Put": {"TableName": self._table, "Item": stored(stamp)}})
+        try:
+            with calling("TransactWriteItems"):
+                self._client.transact_write_items(TransactItems=writes)
+        except self._client.exceptions.TransactionCanceledException as error:
+            codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
+            if "ConditionalCheckFailed" in codes:
+                raise EntryChanged("an entry was changed by somebody else at the same time") from error
+            if codes <= PASSING:
+                raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes - {'None'}))}") from error
+            raise
+
+    def _put(self, change: Change) -> "TransactWriteItemTypeDef":
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": stored(from_entry(change.entry, replaced=change.replaces)),
+                **_as_read(change.replaces),  # type: ignore[typeddict-item]  # as above
+            }
+        }
+
+
+def _as_read(entry: Entry | None) -> Any:
+    """The condition that an entry is still the one that was read; None: that there is none.
+
+    What was written by hand may have no time, or one that nobody can read: then its rule alone is compared.
+    """
+    if entry is None:
+        return {"ConditionExpression": "attribute_not_exists(id)"}
+    conditions = ["attribute_exists(id)"]
+    names: dict[str, str] = {}
+    fields: dict[str, Any] = {}
+    if entry.at is not None:
+        conditions.append("#at = :seen")
+        names["#at"], fields["seen"] = "at", milliseconds(entry.at)
+    if entry.problem is None:
+        conditions.append("#rule = :rule")
+        names["#rule"], fields["rule"] = "rule", entry.rule.value
+    return {
+        "ConditionExpression": " AND ".join(conditions),
+        **({"ExpressionAttributeNames": names, "ExpressionAttributeValues": values(**fields)} if fields else {}),
+    }
+
+
+def subjects_of(certificate_id: str, thing_name: str | None, twin_id: str | None = None) -> tuple[Subject, ...]:
+    """Whose entries speak of a device: its certificate's, under both its ids, and its thing name's, if it makes one."""
+    ids = (certificate_id, twin_id) if twin_id else (certificate_id,)
+    certificates = tuple(Subject(SubjectKind.CERTIFICATE, one) for one in ids)
+    return (*certificates, Subject(SubjectKind.THING, thing_name)) if thing_name else certificates

@@ -1,0 +1,41 @@
+"""Parts of an index of the registry table: a page, and where the list goes on."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import calling
+from jitr.store.dynamodb import plain, stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Where a list goes on: the key of the item that was last read, and that of its index.
+Position = Mapping[str, Any]
+
+
+def page(
+    client: "DynamoDBClient",
+    table: str,
+    index: str,
+    condition: str,
+    wanted: Mapping[str, Any],
+    after: Position | None,
+    *,
+    most: int,
+) -> tuple[list[str], Position | None]:
+    """The certificate ids of the next items that meet the condition, and the position after them, if there are more.
+
+    Raises Unavailable.
+    """
+    start: Any = {"ExclusiveStartKey": stored(after)} if after else {}
+    with calling("Query"):
+        answer = client.query(
+            TableName=table,
+            IndexName=index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=wanted,
+            Limit=most,
+            **start,
+        )
+    last = answer.get("LastEvaluatedKey")
+    return [item["id"]["S"].partition("#")[2] for item in answer["Items"]], plain(last) if last else None

@@ -1,0 +1,131 @@
+"""What was decided, by CA and outcome: listed by an index of the registry table, and taken back by release orders.
+
+A release order is an operator's verdict on one rejection of ours. It is conditional on the record that the operator
+saw, and lets `register` judge the certificate again although it is INACTIVE (record.py says when). The registration
+stays.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import batch_get, calling
+from jitr.decisions import Decision, Outcome
+from jitr.iot_models import Status
+from jitr.record import Record
+from jitr.store import registry_writes
+from jitr.store.dynamodb import key, plain, values
+from jitr.store.index_pages import Position, page
+from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX, listing, partition
+from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, milliseconds, to_record
+from jitr.store.registry_writes import Due
+from jitr.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_PAGE = 1000
+
+
+def may_be_released(record: Record) -> bool:
+    """Whether a release order may be given: the last decision is a rejection that left the certificate INACTIVE."""
+    if record.decision is None or record.was_taken_away or record.is_denied or record.begun_at is not None:
+        return False
+    return record.decision.outcome is Outcome.REJECTED and record.decision.status is Status.INACTIVE
+
+
+class Outcomes:
+    """The decisions of one fleet in one account and Region."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def decided_as(self, outcome: Outcome, ca_certificate_id: str, *, since: datetime) -> Iterator[str]:
+        """The ids of the CA's certificates on which this was decided since a time, the earliest decision first.
+
+        The index may lag behind the records, which say what stands.
+
+        Raises Unavailable.
+        """
+        wanted = values(as_=partition(ca_certificate_id, outcome), since=milliseconds(since))
+        condition = f"{LISTED_AS} = :as_ AND {LISTED_AT} >= :since"
+        after: Position | None = None
+        while True:
+            ids, after = page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
+            yield from ids
+            if after is None:
+                return
+
+    def list_decision(self, decision: Decision) -> None:
+        """Put a decision that an earlier version recorded into the index, if it still is the decision.
+
+        Raises Unavailable.
+        """
+        change, fields = f"REMOVE {LISTED_AS}, {LISTED_AT}", {}
+        if listed := listing(decision):
+            change, fields = f"SET {LISTED_AS} = :as_, {LISTED_AT} = :at", {"as_": listed[0], "at": listed[1]}
+        self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(decision.certificate_id)),
+                "UpdateExpression": change,
+                "ConditionExpression": "#decision.decided_at = :seen",
+                "ExpressionAttributeNames": {"#decision": "decision"},
+                "ExpressionAttributeValues": values(seen=milliseconds(decision.decided_at), **fields),
+            }
+        )
+
+    def order_release(self, certificate_id: str, order: Verdict, *, seen: Record) -> Verdict | None:
+        """Order that the rejection that was seen is taken back, and the certificate judged again.
+
+        Returned is the verdict as it was written; None when the record is not the one seen any more, or says that this
+        may not be: somebody took the certificate away, or it was not rejected.
+
+        Raises Unavailable.
+        """
+        if seen.decision is None or not may_be_released(seen):
+            return None
+        given = replace(
+            order,
+            version=seen.verdict.number + 1 if seen.verdict else 1,
+            of_registration=seen.decision.registered_at,
+            of_status=seen.decision.status,
+            of_rejection=seen.decision.decided_at,
+        )
+        update: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": key(certificate_key(certificate_id)),
+            # Due since ever, as any verdict is; and what the sweep sent before was sent for something else.
+            "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at"
+            " REMOVE swept_at",
+            "ConditionExpression": "#decision.outcome = :rejected AND attribute_not_exists(intent)",
+            "ExpressionAttributeNames": {"#schema": "schema"},
+            "ExpressionAttributeValues": values(
+                verdict=from_verdict(given),
+                schema=SCHEMA,
+                due=Due.RELEASE.value,
+                due_at=0,
+                rejected=Outcome.REJECTED.value,
+            ),
+        }
+        registry_writes.demand_as_seen(update, seen)
+        if self._update(update):
+            return given
+        # botocore tries again when an answer is lost.
+        stands = self._recall(certificate_id).verdict
+        return given if stands and from_verdict(stands) == from_verdict(given) else None
+
+    def _recall(self, certificate_id: str) -> Record:
+        items = batch_get(self._client, self._table, [key(certificate_key(certificate_id))])
+        return to_record(plain(items[0])) if items else Record()
+
+    def _update(self, update: Mapping[str, Any]) -> bool:
+        """Make one update; False when its condition does not hold."""
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(**update)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True

@@ -1,0 +1,363 @@
+"""The conditional writes of a claim, as data: what must still be true for a decision to be carried out.
+
+`begin` is the lock on the certificate: the record is still the one that the decision was made on, no operator's verdict
+stands against it, and no other run is about to do something else. `own` is the lock on the thing name. A claim makes
+both in one transaction, with a look at all else that it rests on: the certificate's twin is as it was (`unchanged`),
+and so are the enrollment entries (enrollment_table.py). In a rotation the old certificate's end is written down in the
+same breath.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from jitr.decisions import Decision, Outcome
+from jitr.iot_models import Status
+from jitr.owners import Owner, Return
+from jitr.record import Record
+from jitr.store.dynamodb import key, setting, values
+from jitr.store.outcome_index import LISTED_AS, LISTED_AT, listing
+from jitr.store.registry_items import (
+    SCHEMA,
+    certificate_key,
+    from_decision,
+    from_owner,
+    milliseconds,
+    retirement_key,
+    thing_key,
+)
+from jitr.verdicts import Verdict, Word
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
+
+# An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
+STALE_INTENT = timedelta(seconds=90)
+
+# No operator's verdict stands against activation; what such a verdict is, verdicts.Word says.
+NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
+_DENIED = "(attribute_exists(verdict) AND NOT verdict.allows = :true)"
+_FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
+
+
+class Due(StrEnum):
+    """What is to be done with a certificate, the index's partition key."""
+
+    LOOK = "look"  # held: judge it again
+    RELEASE = "release"  # a release order on a rejection of ours: judge it again
+    RETIRE = "retire"  # replaced: deactivate it
+    DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
+    WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawal_marks.py)
+
+
+def begin(
+    table: str, intent: Decision, record: Record, *, run: str, whatever_the_verdict: bool = False
+) -> "UpdateTypeDef":
+    """Write the intent, if the record is still the one seen and no other run is on its way to doing something.
+
+    `run` names one attempt, not its message: SQS may hand a message out twice at once. An intent that another attempt
+    left is taken over only if it is the one seen: it tells what that one claimed, and this one goes on from there.
+    """
+    update: UpdateTypeDef = {
+        "TableName": table,
+        "Key": key(certificate_key(intent.certificate_id)),
+        "UpdateExpression": "SET intent = :intent, #schema = :schema",
+        "ExpressionAttributeNames": {"#schema": "schema"},
+        "ExpressionAttributeValues": values(intent=from_decision(intent) | {"run": run}, schema=SCHEMA),
+    }
+    _demand(
+        update,
+        "(attribute_not_exists(intent) OR intent.run = :run"
+        " OR (intent.decided_at = :begun AND (intent.run = :nobody OR intent.decided_at < :stale)))",
+        run=run,
+        nobody="",  # whose attempt ended, and said so
+        begun=milliseconds(record.begun_at) if record.begun_at else 0,
+        stale=milliseconds(intent.decided_at - STALE_INTENT),
+    )
+    demand_as_seen(update, record)
+    if not whatever_the_verdict:
+        _demand(update, NOT_DENIED, true=True)
+    return update
+
+
+def is_being_decided(record: Record, now: datetime) -> bool:
+    """Whether an attempt has begun that is not known to be dead."""
+    return record.intent is not None and record.begun_by is not None and now - record.intent.decided_at <= STALE_INTENT
+
+
+def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
+    """See that a certificate's record is still the one seen, and that no run is on its way to changing it."""
+    check: ConditionCheckTypeDef = {"TableName": table, "Key": key(certificate_key(certificate_id))}  # type: ignore[typeddict-item]  # built step by step
+    _demand(
+        check,
+        "(attribute_not_exists(intent) OR intent.decided_at < :stale)",
+        stale=milliseconds(now - STALE_INTENT),
+    )
+    demand_as_seen(check, record)
+    return check
+
+
+def demand_as_seen(write: Any, record: Record) -> None:
+    """Add the condition that the decision and the verdict are those that were seen."""
+    decided = "attribute_not_exists(#decision)"
+    fields, names = {}, {"#decision": "decision"}
+    if record.decided_at:
+        decided, fields["seen"] = "#decision.decided_at = :seen", milliseconds(record.decided_at)
+    _demand(write, decided, **fields)
+    write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | names
+    only_with_verdict(write, record.verdict)
+
+
+def try_name(update: Any, thing_name: str, record: Record) -> None:
+    """Write down the thing name that an attempt uses, where the last one is still the one seen.
+
+    Until a run that has the certificate records a decision, the attempt is open: what it attached may still be.
+    """
+    update["UpdateExpression"] += ", tried_name = :tried, tried_is_open = :true"
+    condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
+    before = {"tried_before": record.tried_name} if record.tried_name else {}
+    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
+
+
+def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
+    """Write down the thing name that an attempt uses, if the record and its intent are still those seen."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "SET #schema = :schema",
+        "ExpressionAttributeNames": {"#schema": "schema"},
+        "ExpressionAttributeValues": values(schema=SCHEMA),
+    }
+    try_name(update, thing_name, record)
+    begun = "intent.decided_at = :begun" if record.begun_at else "attribute_not_exists(intent)"
+    _demand(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
+    demand_as_seen(update, record)
+    return update
+
+
+def only_with_verdict(write: Any, verdict: Verdict | None) -> None:
+    """Let a write happen only while this operator's verdict stands; None: while there is none.
+
+    The time tells it from one of the same version that was given after all was forgotten, and alone identifies one
+    that an earlier version of jitrctl gave.
+    """
+    if verdict is None:
+        _demand(write, "attribute_not_exists(verdict)")
+        return
+    version, given = "attribute_not_exists(verdict.#version)", {}
+    if verdict.version:
+        version, given = "verdict.#version = :version", {"version": verdict.version}
+    _demand(write, f"verdict.#at = :heard AND {version}", heard=milliseconds(verdict.at), **given)
+    names = write.get("ExpressionAttributeNames", {})
+    write["ExpressionAttributeNames"] = names | {"#at": "at", "#version": "version"}
+
+
+def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Owner | None) -> "UpdateTypeDef":
+    """Make the intent's certificate the owner of its thing name, or see to it that there is one.
+
+    The name is free, its own already, or still that of the `earlier` owner's same registration. With `share` the first
+    certificate stays the owner, under whose CA the others are.
+    """
+    assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
+    thing = intent.thing_name
+    if share:
+        condition = "attribute_not_exists(certificate_id) OR ca_certificate_id = :ca_certificate_id"
+        return _own(table, thing, replace(owner, formers=()), condition, keep=True)
+    if earlier is None:
+        return _own(table, thing, owner, _FREE)
+    condition = f"{_FREE} OR (certificate_id = :earlier AND registered_at = :since)"
+    return _own(
+        table,
+        thing,
+        owner,
+        condition,
+        earlier=earlier.certificate_id,
+        since=milliseconds(earlier.registered_at),
+    )
+
+
+def _own(
+    table: str, thing_name: str, owner: Owner, condition: str, *, keep: bool = False, **more: Any
+) -> "UpdateTypeDef":
+    fields = from_owner(owner) | {"schema": SCHEMA}
+    sets = [f"#{name} = if_not_exists(#{name}, :{name})" if keep else f"#{name} = :{name}" for name in fields]
+    drop = "" if keep or owner.formers else " REMOVE formers"
+    return {
+        "TableName": table,
+        "Key": key(thing_key(thing_name)),
+        "UpdateExpression": f"SET {', '.join(sets)}{drop}",
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+        "ExpressionAttributeValues": values(**fields, **more),
+    }
+
+
+def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datetime) -> "list[UpdateTypeDef]":
+    """Write down which decision let another certificate follow this one, and when this one ends."""
+    former = {"replaced_by": by.certificate_id, "former_thing_name": by.thing_name}
+    return [
+        setting(table, certificate_key(certificate_id), **former, schema=SCHEMA),
+        retirement(table, certificate_id, at=retire_at),
+    ]
+
+
+def retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
+    """Let a certificate's end be due; an item of its own, since a verdict or a look may be due with the certificate."""
+    due = {"due": Due.RETIRE.value, "due_at": milliseconds(at)}
+    return setting(table, retirement_key(certificate_id), **due, schema=SCHEMA)
+
+
+def give_back(table: str, back: Return) -> "TransactWriteItemTypeDef":
+    """Let a thing name be what it was before the certificate that has it claimed it."""
+    if back.to:
+        return {"Update": _own(table, back.thing_name, back.to, "certificate_id = :by", by=back.by)}
+    return {
+        "Delete": {
+            "TableName": table,
+            "Key": key(thing_key(back.thing_name)),
+            "ConditionExpression": "certificate_id = :by",
+            "ExpressionAttributeValues": values(by=back.by),
+        }
+    }
+
+
+def follow_no_more(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
+    """Take back from a certificate that another one followed it, since it has the name again."""
+    return {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE replaced_by, former_thing_name",
+        "ConditionExpression": "former_thing_name = :thing",
+        "ExpressionAttributeValues": values(thing=thing_name),
+    }
+
+
+def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
+    """Make a certificate the owner of a thing name that nobody owns, or that it owns."""
+    return _own(table, thing_name, owner, _FREE)
+
+
+def decided(
+    table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
+) -> dict[str, Any]:
+    """Write down a decision, and what is to be done next: with `denied` only while an operator's verdict stands against
+    the activation, else only while none does.
+
+    `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE.
+
+    A `run` that has the certificate writes it only while it has it, and gives it free in the same write: what it took
+    back, and why, are one.
+    """
+    sets, removes = ["#decision = :decision", "#schema = :schema"], []
+    more: dict[str, Any] = {}
+    next_look = decision.decided_at if denied else decision.next_look
+    if next_look is not None:
+        sets += ["due = :due", "due_at = :due_at"]
+        more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_look))
+    elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED) or decision.release is not None:
+        # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
+        removes += ["due", "due_at"]
+    if listed := listing(decision):
+        sets += [f"{LISTED_AS} = :listed_as", f"{LISTED_AT} = :listed_at"]
+        more |= values(listed_as=listed[0], listed_at=listed[1])
+    else:
+        removes += [LISTED_AS, LISTED_AT]
+    if run or (decision.status is not Status.PENDING_ACTIVATION and decision.outcome is not Outcome.HELD):
+        # The hold of a run that does not have it ends no intent: another run's call may be under way.
+        removes.append("intent")
+    if run:
+        removes.append("tried_is_open")
+    if decision.outcome is Outcome.ACTIVATED:
+        removes.append("tried_name")
+    elif tried:
+        sets.append("tried_name = :tried")
+        more |= values(tried=tried)
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(decision.certificate_id)),
+        "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
+        "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
+        "ExpressionAttributeValues": values(decision=from_decision(decision), schema=SCHEMA) | more,
+    }
+    _demand(update, _DENIED if denied else NOT_DENIED, true=True)
+    if run:
+        _demand(update, "intent.run = :run", run=run)
+    return update
+
+
+def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
+    """Write down a status that was found, over the record that was seen and no intent but the one in it."""
+    update = decided(table, decision, denied=record.is_denied)
+    _demand(
+        update,
+        "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
+        begun=milliseconds(record.begun_at) if record.begun_at else 0,
+    )
+    demand_as_seen(update, record)
+    return update
+
+
+def no_release_due(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
+    """Take a certificate out of the index while the release that is due is the one seen: another order has its time."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE due, due_at",
+    }
+    _demand(update, "due = :release AND due_at = :due_at", release=Due.RELEASE.value, due_at=milliseconds(due_at))
+    return update
+
+
+def no_look_due(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
+    """Take a certificate out of the index while the look that is due, the decision and the verdict are those seen."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "REMOVE due, due_at",
+    }
+    _demand(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
+    demand_as_seen(update, record)
+    return update
+
+
+def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
+    """Let a write happen only where nothing was decided here but a hold, and no intent stands but the one seen."""
+    _demand(
+        update,
+        "(attribute_not_exists(#decision) OR #decision.outcome IN (:held, :found)) "
+        "AND (attribute_not_exists(intent) OR intent.decided_at = :seen) "
+        # While an operator releases it, what is found is on its way out.
+        "AND (attribute_not_exists(verdict) OR NOT verdict.#word = :released)",
+        held=Outcome.HELD.value,
+        found=Outcome.FOUND.value,
+        seen=milliseconds(seen.decided_at) if seen else 0,
+        released=Word.RELEASED.value,
+    )
+    update["ExpressionAttributeNames"]["#word"] = "word"
+
+
+def only_over_intent(update: dict[str, Any], seen: Decision) -> None:
+    """Let a write happen only where no intent stands but the one that was seen."""
+    _demand(
+        update,
+        "(attribute_not_exists(intent) OR intent.decided_at = :seen)",
+        seen=milliseconds(seen.decided_at),
+    )
+
+
+def only_if_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:
+    """Let a write happen only where the decision is still the one that was made at the time seen."""
+    condition = "attribute_not_exists(#decision)"
+    if seen is None:
+        _demand(update, condition)
+    else:
+        _demand(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen))
+
+
+def _demand(write: Any, condition: str, **more: Any) -> None:
+    """Add a condition to a write."""
+    earlier = write.get("ConditionExpression")
+    write["ConditionExpression"] = f"{earlier} AND {condition}" if earlier else condition
+    if more:  # DynamoDB takes no empty map
+        write["ExpressionAttributeValues"] = write.get("ExpressionAttributeValues", {}) | values(**more)

@@ -1,0 +1,208 @@
+"""The sweep's own notes in the registry table: who sweeps, how far it got, what it counted, under which rules.
+
+lease#sweep               one sweep at a time: who, and until when
+sweep#<caCertificateId>   the full pass over a CA's list, and its counts
+sweep#account             where the look back goes on; the full pass over the account's list, and its counts
+sweep#rules               the rules under which held devices were last looked at, and how far the walk over them got
+sweep#enrollment          the version of the enrollment list with which held devices were last compared
+sweep#crls                the versions of the CRLs with which held devices were last compared
+"""
+
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import calling
+from jitr.frozen import value
+from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.index_pages import Position
+from jitr.store.registry_items import SCHEMA, milliseconds, moment
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ACCOUNT = "account"  # in place of a CA's certificate id: the list of all certificates
+_LEASE = "lease#sweep"
+_RULES = "sweep#rules"
+_ENROLLMENT = "sweep#enrollment"
+_CRLS = "sweep#crls"
+
+
+@value
+class Pass:
+    """A pass over every certificate of a list, a CA's or the account's: going on from `marker` unless finished."""
+
+    began_at: datetime | None = None
+    finished_at: datetime | None = None
+    marker: str | None = None
+    # Status → certificates; of the account's list `counted_of` a CA that a record names.
+    counts: Mapping[str, int] = field(default_factory=dict)
+    owes: bool = False  # certificates were found that could not be sent, since the queue was behind
+    lists: bool = False  # it saw to it that every record is in the outcomes' index (outcome_index.py)
+
+
+@value
+class Walk:
+    """A walk over all held devices, however many sweeps it takes: under one version of the rules, or of the list."""
+
+    version: str
+    began_at: datetime
+    is_finished: bool = False
+    after: Position | None = None  # where it goes on
+
+
+class Journal:
+    """The notes of one fleet's sweep in one account and Region."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def take_lease(self, who: str, now: datetime, *, seconds: float) -> bool:
+        """Be the one that sweeps, for so long; False while somebody else is.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=key(_LEASE),
+                    UpdateExpression="SET holder = :who, #until = :until, #schema = :schema",
+                    ConditionExpression="attribute_not_exists(#until) OR #until < :now OR holder = :who",
+                    ExpressionAttributeNames={"#until": "until", "#schema": "schema"},
+                    ExpressionAttributeValues=values(
+                        who=who,
+                        now=milliseconds(now),
+                        until=milliseconds(now + timedelta(seconds=seconds)),
+                        schema=SCHEMA,
+                    ),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def give_back_lease(self, who: str) -> None:
+        """Let the next sweep begin at once.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("DeleteItem"):
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=key(_LEASE),
+                    ConditionExpression="holder = :who",
+                    ExpressionAttributeValues=values(who=who),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def look_back_marker(self, listed: str) -> str | None:
+        """Where an interrupted look back goes on, the list's marker."""
+        return self._read(_of(listed)).get("look_back_marker")
+
+    def keep_look_back_marker(self, listed: str, marker: str | None) -> None:
+        self._write(_of(listed), {"look_back_marker": marker})
+
+    def full_pass(self, listed: str) -> Pass:
+        """The full pass that is going on, or the last finished one; over the list of a CA, or of the ACCOUNT."""
+        item = self._read(_of(listed))
+        return _to_pass(item.get("full_pass") or item.get("last_pass") or {})
+
+    def last_pass(self, listed: str) -> Pass:
+        """The last finished full pass, with its counts; empty when there was none yet."""
+        return _to_pass(self._read(_of(listed)).get("last_pass") or {})
+
+    def keep_pass(self, listed: str, going: Pass) -> None:
+        fields = {
+            "began_at": milliseconds(going.began_at) if going.began_at else None,
+            "finished_at": milliseconds(going.finished_at) if going.finished_at else None,
+            "marker": going.marker,
+            "counts": dict(going.counts),
+            "owes": going.owes,
+            "lists": going.lists,
+        }
+        if going.finished_at:
+            self._write(_of(listed), {"full_pass": None, "last_pass": fields})
+        else:
+            self._write(_of(listed), {"full_pass": fields})
+
+    def rules_digest(self) -> str | None:
+        return self._read(_RULES).get("digest")
+
+    def keep_rules_digest(self, digest: str) -> None:
+        self._write(_RULES, {"digest": digest})
+
+    def rules_walk(self) -> Walk | None:
+        """The last walk over held devices because the rules had changed, finished or not."""
+        return _to_walk(self._read(_RULES))
+
+    def keep_rules_walk(self, walk: Walk) -> None:
+        """Keep how far it got; once it is finished, the rules are those under which they were looked at."""
+        done = {"digest": walk.version} if walk.is_finished else {}
+        self._write(_RULES, _from_walk(walk) | done)
+
+    def walk(self) -> Walk | None:
+        """The last walk over held devices because the enrollment list had changed, finished or not."""
+        return _to_walk(self._read(_ENROLLMENT))
+
+    def keep_walk(self, walk: Walk) -> None:
+        self._write(_ENROLLMENT, _from_walk(walk))
+
+    def crl_walk(self) -> Walk | None:
+        """The last walk over held devices because a CRL had changed, finished or not."""
+        return _to_walk(self._read(_CRLS))
+
+    def keep_crl_walk(self, walk: Walk) -> None:
+        self._write(_CRLS, _from_walk(walk))
+
+    def _read(self, of: str) -> dict[str, Any]:
+        with calling("GetItem"):
+            answer = self._client.get_item(TableName=self._table, Key=key(of), ConsistentRead=True)
+        return plain(answer.get("Item", {}))
+
+    def _write(self, of: str, fields: dict[str, Any]) -> None:
+        with calling("UpdateItem"):
+            self._client.update_item(**setting(self._table, of, **fields, schema=SCHEMA))
+
+
+def _to_pass(fields: Mapping[str, Any]) -> Pass:
+    return Pass(
+        began_at=moment(fields["began_at"]) if fields.get("began_at") else None,
+        finished_at=moment(fields["finished_at"]) if fields.get("finished_at") else None,
+        marker=fields.get("marker"),
+        counts={status: int(count) for status, count in fields.get("counts", {}).items()},
+        owes=bool(fields.get("owes")),
+        lists=bool(fields.get("lists")),
+    )
+
+
+def _from_walk(walk: Walk) -> dict[str, Any]:
+    return {
+        "version": walk.version,
+        "began_at": milliseconds(walk.began_at),
+        "is_finished": walk.is_finished,
+        "after": dict(walk.after) if walk.after else None,
+    }
+
+
+def _to_walk(fields: Mapping[str, Any]) -> Walk | None:
+    if "version" not in fields:
+        return None
+    return Walk(
+        version=fields["version"],
+        began_at=moment(fields["began_at"]),
+        is_finished=bool(fields.get("is_finished")),
+        after=fields.get("after"),
+    )
+
+
+def counted_of(ca_certificate_id: str, status: str) -> str:
+    """The key of a count of the account's list: certificates in a status whose records name the CA."""
+    return f"{ca_certificate_id} {status}"
+
+
+def _of(listed: str) -> str:
+    return f"sweep#{listed}"

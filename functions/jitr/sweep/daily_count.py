@@ -1,0 +1,97 @@
+"""The day's count of a CA's certificates by status, as AWS lists them, and what that list alone tells.
+
+A REVOKED, or an INACTIVE that jitr did not set, of which nothing is recorded, is recorded as found here: only the list
+says that it is of the fleet's CA. It then stays out when it is deleted and comes back. Everything else about single
+certificates is for the pass over the account's list: full_pass.py.
+
+AWS may list none that are in SNI_ONLY mode; what the records know of the CA is counted by that pass, too.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from jitr.aws.certificate_pages import Page
+from jitr.aws.iot import AwsIot
+from jitr.errors import StaleMarker
+from jitr.observed_status import observe, was_taken_away_since
+from jitr.rules import CaRules
+from jitr.store.registry import Registry
+from jitr.store.sweep_state import Journal, Pass
+from jitr.sweep.full_pass import recall_page
+from jitr.telemetry import Announcer
+
+_COUNTED_EVERY = timedelta(days=1)
+
+
+class Count:
+    """Counts the certificates of one account and Region."""
+
+    def __init__(
+        self,
+        *,
+        iot: AwsIot,
+        registry: Registry,
+        journal: Journal,
+        announcer: Announcer,
+        clock: Callable[[], datetime],
+        rules_digest: str,
+    ) -> None:
+        self._rules_digest = rules_digest
+        self._iot = iot
+        self._registry = registry
+        self._journal = journal
+        self._announcer = announcer
+        self._clock = clock
+
+    def go_on(self, ca: CaRules, now: datetime, *, time_is_left: Callable[[], bool]) -> bool:
+        """Go on with the day's count, or begin it when the last one is a day old; whether it is finished.
+
+        Raises Unavailable, StaleMarker when the count has to begin anew.
+        """
+        try:
+            return self._go_on(ca, now, time_is_left)
+        except StaleMarker:
+            self._journal.keep_pass(ca.certificate_id, Pass(began_at=now))
+            raise
+
+    def _go_on(self, ca: CaRules, now: datetime, time_is_left: Callable[[], bool]) -> bool:
+        going = self._journal.full_pass(ca.certificate_id)
+        if going.finished_at and now - going.finished_at < _COUNTED_EVERY:
+            return True
+        if going.finished_at or going.began_at is None:
+            going = Pass(began_at=now)
+        counts = Counter(going.counts)
+        for page in self._iot.certificates_of(ca.certificate_id, going.marker):
+            self._record_unknown(ca, page)
+            counts.update(one.status.value for one in page.certificates)
+            going = replace(going, marker=page.next_marker)
+            if page.next_marker and not time_is_left():
+                self._journal.keep_pass(ca.certificate_id, replace(going, counts=dict(counts)))
+                return False
+        self._journal.keep_pass(
+            ca.certificate_id, Pass(began_at=going.began_at, finished_at=self._clock(), counts=dict(counts))
+        )
+        return True
+
+    def _record_unknown(self, ca: CaRules, page: Page) -> None:
+        """Record those of a page that somebody else revoked or deactivated, and of which nothing is known yet.
+
+        Where the record changed since it was read, the next count looks again.
+        """
+        records = recall_page(self._registry, page)
+        for one in page.certificates:
+            record = records[one.certificate_id]
+            if record.is_known:
+                continue
+            found = observe(
+                one,
+                record,
+                ca_certificate_id=ca.certificate_id,
+                ca=ca,
+                rules_digest=self._rules_digest,
+                now=self._clock(),
+            )
+            if was_taken_away_since(one, record, found) and self._registry.record_found(found, record):
+                self._announcer.outcome(found.outcome, one.certificate_id, found)

@@ -1,0 +1,263 @@
+"""Which devices the sweep has judged again, found by the index of what is due.
+
+    released    rejections that an operator takes back by a release order
+    due         held and approved devices whose time has come, and what an attempt left unfinished
+    all held    once the rules have changed, or an operator has accepted what a brake holds
+    entries     held devices whose enrollment entries say something else than when they were held
+    CRLs        devices that are held for want of a CRL, once something else is published
+
+The last three are walks over everything that is held. A walk keeps its place in the index (journal.Walk), and the next
+sweep goes on from there, so it reaches the last device however many there are. What is sent, or decided meanwhile,
+comes later in the index, and is passed over there.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from jitr.aws.crl_bucket import Crls
+from jitr.aws.iot import AwsIot
+from jitr.aws.queues import Forgotten
+from jitr.errors import CRL_AWAITED, CertificateUnknown
+from jitr.iot_models import Status
+from jitr.record import Record
+from jitr.rules import CheckMode, Rules
+from jitr.store.brakes import Brakes
+from jitr.store.enrollment_table import EnrollmentTable
+from jitr.store.registry import Registry
+from jitr.store.registry_writes import Due
+from jitr.store.sweep_state import Journal, Walk
+from jitr.sweep.brake_end import judged_under, read_brakes
+from jitr.sweep.resend import SENT_RECENTLY, is_unfinished, was_sent_recently
+
+# What one sweep takes of what is due; the next one takes the rest.
+_MOST_DUE = 10_000
+_MOST_RELEASED = 10_000
+_PAGE = 100  # BatchGetItem's most
+_FAR = timedelta(days=2)  # further than any next look
+
+# Sends these, and notes when what was due with them is due again, if a time is given; False when not all may be sent.
+Send = Callable[[list[Forgotten], datetime | None], bool]
+
+
+class Looks:
+    """Finds what is to be judged again in one account and Region."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        iot: AwsIot,
+        registry: Registry,
+        crls: Crls,
+        enrollment: EnrollmentTable,
+        brakes: Brakes,
+        journal: Journal,
+    ) -> None:
+        self._rules = rules
+        self._rules_digest = rules.digest
+        self._iot = iot
+        self._registry = registry
+        self._crls = crls
+        self._enrollment = enrollment
+        self._brakes = brakes
+        self._journal = journal
+
+    def send_released(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send the certificates on which a release order stands; whether all were seen and sent.
+
+        Raises Unavailable, NotPermitted.
+        """
+        ordered = self._registry.due(Due.RELEASE, now, most=_MOST_RELEASED)
+        for start in range(0, len(ordered), _PAGE):
+            records = self._registry.recall(ordered[start : start + _PAGE])
+            again = []
+            for certificate_id, record in records.items():
+                if not record.is_release_ordered:
+                    self._registry.no_release_due(certificate_id, record)  # it was carried out, or is void
+                elif not was_sent_recently(record, now):
+                    again.append(_waiting(record))
+            if not send(again, now + SENT_RECENTLY) or (start + _PAGE < len(ordered) and not time_is_left()):
+                return False
+        return len(ordered) < _MOST_RELEASED
+
+    def send_due(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send the devices whose look is due; whether all were seen and sent.
+
+        Raises Unavailable, NotPermitted.
+        """
+        due = self._registry.due(Due.LOOK, now, most=_MOST_DUE)
+        for start in range(0, len(due), _PAGE):
+            if not self._send_page(due[start : start + _PAGE], now, time_is_left=time_is_left, send=send):
+                return False
+            if start + _PAGE < len(due) and not time_is_left():
+                return False
+        return True
+
+    def send_where_rules_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send all that are held, if what they are judged under has changed since they were; whether that is done.
+
+        Raises Unavailable, NotPermitted.
+        """
+        under = judged_under(self._rules, read_brakes(self._brakes, self._rules))
+        if self._journal.rules_digest() == under:
+            return True
+        walk = self._journal.rules_walk()
+        if walk is None or walk.version != under or walk.is_finished:
+            walk = Walk(version=under, began_at=now)
+
+        def send_page(ids: Sequence[str]) -> bool:
+            return self._send_page(ids, now, time_is_left=time_is_left, send=send)
+
+        walked = self._walk(walk, now, send_page, time_is_left)
+        self._journal.keep_rules_walk(walked)
+        return walked.is_finished
+
+    def send_where_entries_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send held devices whose enrollment entries have changed since they were held; whether that is done.
+
+        Raises Unavailable, NotPermitted.
+        """
+        version, walk = self._enrollment.version(), self._journal.walk()
+        if version is None or (walk and walk.version == version and walk.is_finished):
+            return True
+        if walk is None or walk.version != version:
+            walk = Walk(version=version, began_at=now)
+            self._journal.keep_walk(walk)
+        began_at = walk.began_at
+
+        def send_page(ids: Sequence[str]) -> bool:
+            records = self._registry.recall(ids)
+            changed = self._enrollment.changed_since(records)
+            # What was sent for another cause since the walk began is judged by the list as it is.
+            return send(
+                [_waiting(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)],
+                now + SENT_RECENTLY,
+            )
+
+        walked = self._walk(walk, now, send_page, time_is_left)
+        self._journal.keep_walk(walked)
+        return walked.is_finished
+
+    def send_where_crls_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send devices that were held for want of a CRL, and for whose CA another one is published; whether it is done.
+
+        Raises Unavailable, NotPermitted.
+        """
+        asked = [ca for ca in self._rules.cas if ca.mode_of("revocation") is not CheckMode.OFF]
+        if not asked:
+            return True
+        published = {ca.certificate_id: self._crls.version_of(ca) for ca in asked}
+        version, walk = json.dumps(published, sort_keys=True), self._journal.crl_walk()
+        if walk and walk.version == version and walk.is_finished:
+            return True
+        if walk is None or walk.version != version:
+            walk = Walk(version=version, began_at=now)
+            self._journal.keep_crl_walk(walk)
+        began_at = walk.began_at
+
+        def send_page(ids: Sequence[str]) -> bool:
+            waiting = [
+                _waiting(record)
+                for record in self._registry.recall(ids).values()
+                if _awaits_crl(record, published) and not _was_sent_after(record, began_at)
+            ]
+            return send(waiting, now + SENT_RECENTLY)
+
+        walked = self._walk(walk, now, send_page, time_is_left)
+        self._journal.keep_crl_walk(walked)
+        return walked.is_finished
+
+    def _walk(
+        self, walk: Walk, now: datetime, send_page: Callable[[Sequence[str]], bool], time_is_left: Callable[[], bool]
+    ) -> Walk:
+        """Go on with a walk over what is held, until its end, or until not all can be sent; where it is then."""
+        after = walk.after
+        while True:
+            ids, further = self._registry.due_after(after, Due.LOOK, now + _FAR, most=_PAGE)
+            if ids and not send_page(ids):
+                return replace(walk, after=after)  # this page again
+            if further is None:
+                return replace(walk, after=None, is_finished=True)
+            after = further
+            if not time_is_left():
+                return replace(walk, after=after)
+
+    def _send_page(self, ids: Sequence[str], now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        again, all_seen = self._due_again(self._registry.recall(ids), now, time_is_left)
+        return send(again, now + SENT_RECENTLY) and all_seen
+
+    def _due_again(
+        self, records: Mapping[str, Record], now: datetime, time_is_left: Callable[[], bool]
+    ) -> tuple[list[Forgotten], bool]:
+        """Those of these records that are to be sent, and whether there was time for all; what is settled is not due.
+
+        A record without a decision (released, approved before its device came, written by a later version) names no
+        registration: it costs one DescribeCertificate.
+        """
+        again = []
+        accepted = self._brakes.accepted_since(records)
+        for certificate_id, recalled in records.items():
+            record = replace(recalled, brake_changed=certificate_id in accepted)
+            waits = record.is_held or record.is_approved_since
+            if record.decision is not None and not waits and not is_unfinished(record):
+                self._registry.no_look_due(certificate_id, recalled)  # it was decided since
+            elif was_sent_recently(record, now) or (
+                record.rests(now, rules_digest=self._rules_digest) and not _was_sent_in_vain(record)
+            ):
+                continue
+            elif waits:
+                again.append(_waiting(record))
+            elif not time_is_left():
+                return again, False
+            elif registered := self._registered(certificate_id, record):
+                again.append(registered)
+            else:
+                self._registry.no_look_due(certificate_id, recalled)  # its first event takes it up, should it come
+        return again, True
+
+    def _registered(self, certificate_id: str, record: Record) -> Forgotten | None:
+        """The message about a certificate that waits here, or on which an attempt is unfinished; None if it is neither.
+
+        Raises Unavailable.
+        """
+        try:
+            device = self._iot.describe(certificate_id)
+        except CertificateUnknown:
+            return None
+        if device.status is not Status.PENDING_ACTIVATION and not is_unfinished(record, device.created_at):
+            return None
+        return Forgotten(
+            certificate_id=certificate_id,
+            ca_certificate_id=device.ca_certificate_id,
+            registered_at=device.created_at,
+        )
+
+
+def _awaits_crl(record: Record, published: Mapping[str, str]) -> bool:
+    """Whether the device was held for want of a CRL, and something else is published now."""
+    decision = record.decision
+    if decision is None or not record.is_held or decision.reason not in CRL_AWAITED:
+        return False
+    now_published = published.get(decision.ca_certificate_id or "")
+    return now_published is not None and now_published != decision.crl
+
+
+def _was_sent_in_vain(record: Record) -> bool:
+    """Whether it was sent since it was decided, and not decided anew: its message found no turn, or an older list."""
+    return record.swept_at is not None and record.decided_at is not None and record.swept_at > record.decided_at
+
+
+def _was_sent_after(record: Record, moment: datetime) -> bool:
+    return record.swept_at is not None and record.swept_at >= moment
+
+
+def _waiting(record: Record) -> Forgotten:
+    """The message about a certificate that was decided on, and waits."""
+    assert record.decision is not None  # noqa: S101 -- it waits
+    return Forgotten(
+        certificate_id=record.decision.certificate_id,
+        ca_certificate_id=record.decision.ca_certificate_id,
+        registered_at=record.decision.registered_at,
+    )

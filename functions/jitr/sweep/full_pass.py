@@ -1,0 +1,259 @@
+"""The day's pass over every certificate of the account: what waits, what others took away, what contradicts a verdict.
+
+ListCertificates, a call for each 250, does not say whose a certificate is; the record does, of those that jitr knows.
+So nothing here rests on AWS listing certificates by CA.
+
+    passed over     what waits without a decision and is older than the look back's horizon, and what an attempt left
+                    unfinished, is sent to the queue (resend.py). A page whose certificates cannot all be sent is
+                    taken up again by the next sweep; while the queue is behind nothing is sent, and the pass is
+                    repeated an hour later
+    taken away      a REVOKED, or an INACTIVE that jitr did not set, is recorded as found, so that the certificate stays
+                    out when it is deleted and comes back: of those that jitr knows. Others may be other fleets'; of
+                    those that AWS lists by CA, daily_count.py records them. One write for each, once
+    contradictions  an ACTIVE certificate against which a verdict or an entry stands is reported and left alone. A claim
+                    sees what stands against it, so it was ACTIVE before the word came, or was made so by hand; entries
+                    decide on who comes in, operators on those who are inside
+    counts          by status and by the CA that the record names, for CAs of which AWS does not list everything
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from jitr.admission.enrollment import EntryRule
+from jitr.aws.certificate_pages import Page
+from jitr.aws.iot import AwsIot
+from jitr.aws.queues import Forgotten
+from jitr.decisions import Decision
+from jitr.errors import StaleMarker
+from jitr.iot_models import ListedCertificate, Status
+from jitr.observed_status import observe, was_taken_away_since
+from jitr.record import Record
+from jitr.rules import Rules
+from jitr.store.enrollment_table import EnrollmentTable, subjects_of
+from jitr.store.outcome_index import listing
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry import Registry
+from jitr.store.registry_writes import Due
+from jitr.store.sweep_state import ACCOUNT, Journal, Pass, counted_of
+from jitr.sweep.resend import is_passed_over, was_sent_recently
+from jitr.telemetry import DISAGREEMENTS, Announcer
+
+MOST_RECALLED = 100  # BatchGetItem's most
+_PASSED_EVERY = timedelta(days=1)
+_OWED_EVERY = timedelta(hours=1)  # while certificates were found that could not be sent
+_MOST_DENIED = 10_000
+# How much older than a record a page may be; AWS does not say how late its lists are.
+_LISTED_LATE = timedelta(minutes=2)
+
+# Sends certificates to the queue; False when not all of them may be sent now.
+Send = Callable[[list[Forgotten]], bool]
+
+
+@dataclass(slots=True, kw_only=True)
+class Passed:
+    """What one sweep did for the pass."""
+
+    disagreements: int = 0
+    is_finished: bool = True
+
+
+class FullPass:
+    """Passes over the certificates of one account and Region."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        iot: AwsIot,
+        registry: Registry,
+        outcomes: Outcomes,
+        enrollment: EnrollmentTable,
+        journal: Journal,
+        announcer: Announcer,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._rules = rules
+        self._rules_digest = rules.digest
+        self._horizon = timedelta(seconds=rules.horizon)  # of the look back
+        self._iot = iot
+        self._registry = registry
+        self._outcomes = outcomes
+        self._enrollment = enrollment
+        self._journal = journal
+        self._announcer = announcer
+        self._clock = clock
+
+    def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> Passed:
+        """Go on with the day's pass, or begin it when the last one is a day old.
+
+        Without `send`, which is while the queue is behind, nothing is sent.
+
+        Raises Unavailable, StaleMarker when the pass has to begin anew.
+        """
+        try:
+            return self._go_on(now, time_is_left, send)
+        except StaleMarker:
+            self._journal.keep_pass(ACCOUNT, Pass(began_at=now, lists=True))
+            raise
+
+    def _go_on(self, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> Passed:
+        passed = Passed()
+        going = self._journal.full_pass(ACCOUNT)
+        again_after = _OWED_EVERY if going.owes else _PASSED_EVERY
+        if going.finished_at and going.lists and now - going.finished_at < again_after:
+            return passed
+        if going.finished_at or going.began_at is None:
+            going = Pass(began_at=now, lists=True)
+        denied = frozenset(self._registry.due(Due.DENIED, now, most=_MOST_DENIED))
+        has_list = self._enrollment.version() is not None
+        counts = Counter(going.counts)
+        for page in self._iot.certificates(going.marker):
+            records = recall_page(self._registry, page)
+            taken_away = self._taken_away(page, records)
+            passed_over = self._passed_over(page, records, taken_away, now)
+            if passed_over and send is None:
+                going = replace(going, owes=True)
+            elif send and not send(passed_over):
+                # From this page on at the next sweep, which passes over what was sent.
+                self._journal.keep_pass(ACCOUNT, replace(going, counts=dict(counts)))
+                passed.is_finished = False
+                return passed
+            self._record(taken_away, records)
+            self._list(records)
+            counts.update(self._counted(page, records))
+            active = [one for one in page.certificates if one.status is Status.ACTIVE]
+            passed.disagreements += self._report(active, records, denied, has_list=has_list)
+            going = replace(going, marker=page.next_marker)
+            if page.next_marker and not time_is_left():
+                self._journal.keep_pass(ACCOUNT, replace(going, counts=dict(counts)))
+                passed.is_finished = False
+                return passed
+        self._journal.keep_pass(
+            ACCOUNT,
+            Pass(
+                began_at=going.began_at,
+                finished_at=self._clock(),
+                counts=dict(counts),
+                owes=going.owes,
+                lists=going.lists,
+            ),
+        )
+        return passed
+
+    def _counted(self, page: Page, records: Mapping[str, Record]) -> Iterator[str]:
+        for one in page.certificates:
+            ca = self._rules.ca(records[one.certificate_id].ca_certificate_id or "")
+            if ca:
+                yield counted_of(ca.certificate_id, one.status.value)
+
+    def _taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
+        """What is to be recorded of those of a page that jitr knows, and that somebody else revoked or deactivated."""
+        taken_away = {}
+        for one in page.certificates:
+            record = records[one.certificate_id]
+            if not record.is_known or _was_decided_just_now(record, self._clock()):
+                continue
+            found = observe(
+                one,
+                record,
+                ca_certificate_id=record.ca_certificate_id,
+                ca=self._rules.ca(record.ca_certificate_id or ""),
+                rules_digest=self._rules_digest,
+                now=self._clock(),
+            )
+            if was_taken_away_since(one, record, found):
+                taken_away[one.certificate_id] = found
+        return taken_away
+
+    def _record(self, taken_away: Mapping[str, Decision], records: Mapping[str, Record]) -> None:
+        """Record what was found, where no attempt has begun; those with an intent are `register`'s.
+
+        Where the record changed since it was read, the next pass looks again.
+        """
+        for certificate_id, found in taken_away.items():
+            record = records[certificate_id]
+            if record.begun_at is None and self._registry.record_found(found, record):
+                self._announcer.outcome(found.outcome, certificate_id, found)
+
+    def _list(self, records: Mapping[str, Record]) -> None:
+        """Put what is not in the outcomes' index, as its record says, there: an earlier version recorded it."""
+        for record in records.values():
+            if record.decision and record.listed != listing(record.decision):
+                self._outcomes.list_decision(record.decision)
+
+    def _passed_over(
+        self, page: Page, records: Mapping[str, Record], taken_away: Mapping[str, Decision], now: datetime
+    ) -> list[Forgotten]:
+        def is_left(one: ListedCertificate) -> bool:
+            record = records[one.certificate_id]
+            if one.certificate_id in taken_away and record.begun_at is not None:
+                return not was_sent_recently(record, now)  # a name that it claimed has to be given back, too
+            return is_passed_over(one, record, now, horizon=self._horizon)
+
+        return [
+            Forgotten(
+                certificate_id=one.certificate_id,
+                ca_certificate_id=records[one.certificate_id].ca_certificate_id,
+                registered_at=one.created_at,
+            )
+            for one in page.certificates
+            if is_left(one)
+        ]
+
+    def _report(
+        self,
+        active: Sequence[ListedCertificate],
+        records: Mapping[str, Record],
+        denied: frozenset[str],
+        *,
+        has_list: bool,
+    ) -> int:
+        """Report those of these ACTIVE certificates against which something stands; how many."""
+        against = [(one.certificate_id, "an operator's verdict") for one in active if one.certificate_id in denied]
+        against += [(one, "an enrollment entry") for one in self._denied_by_entry(active, records)] if has_list else []
+        for certificate_id, word in against:
+            decision = records[certificate_id].decision
+            self._announcer.warn(
+                f"a certificate is ACTIVE against {word}",
+                DISAGREEMENTS,
+                certificate_id=certificate_id,
+                ca=decision.ca if decision else None,
+            )
+        return len(against)
+
+    def _denied_by_entry(self, active: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[str]:
+        """The ids of those certificates that an entry denies: their own, their twin's, or their thing name's."""
+        decisions = {one.certificate_id: records[one.certificate_id].decision for one in active}
+        subjects = {
+            certificate_id: subjects_of(
+                certificate_id,
+                decision.thing_name if decision else None,
+                decision.twin_id if decision else None,
+            )
+            for certificate_id, decision in decisions.items()
+        }
+        entries = self._enrollment.entries(subject for of_one in subjects.values() for subject in of_one)
+        denied = {subject for subject, entry in entries.items() if entry.rule is EntryRule.DENY}
+        yield from (certificate_id for certificate_id, of_one in subjects.items() if denied.intersection(of_one))
+
+
+def _was_decided_just_now(record: Record, now: datetime) -> bool:
+    """Whether the list may be older than the record: what a release order made ACTIVE since was listed INACTIVE.
+
+    The next pass looks again.
+    """
+    return record.decided_at is not None and now - record.decided_at < _LISTED_LATE
+
+
+def recall_page(registry: Registry, page: Page) -> dict[str, Record]:
+    """The records of a page's certificates.
+
+    Raises Unavailable.
+    """
+    ids = [one.certificate_id for one in page.certificates]
+    records: dict[str, Record] = {}
+    for start in range(0, len(ids), MOST_RECALLED):
+        records |= registry.recall(ids[start : start + MOST_RECALLED])
+    return records

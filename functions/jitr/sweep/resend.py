@@ -1,0 +1,56 @@
+"""Which certificates the sweep sends to the queue again, as far as the registry's records say it; pure.
+
+    undecided    PENDING_ACTIVATION, and no decision of its registration
+    unfinished   an attempt set the status and ended before it recorded its decision
+    overdue      held or approved, and passed over by the index for a day
+
+The look back sends what is undecided down to the horizon; the daily pass sends all three, of any age.
+"""
+
+from datetime import datetime, timedelta
+
+from jitr.iot_models import ListedCertificate, Status
+from jitr.record import Record
+
+# A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
+SENT_RECENTLY = timedelta(hours=1)
+# Longer than the index takes, should one sweep not send everything that is due.
+_OVERDUE = timedelta(days=1)
+
+
+def was_sent_recently(record: Record, now: datetime) -> bool:
+    """Whether the sweep sent this certificate within the last hour."""
+    return record.swept_at is not None and now - record.swept_at < SENT_RECENTLY
+
+
+def is_undecided(record: Record, registered_at: datetime) -> bool:
+    """Whether nothing was decided on the registration of that time."""
+    return record.decision is None or not record.decision.is_for(registered_at)
+
+
+def is_unfinished(record: Record, registered_at: datetime | None = None) -> bool:
+    """Whether an attempt began on this registration (on any, if none is given) and recorded no decision since."""
+    begun, decided_at = record.intent, record.decided_at
+    if begun is None or (registered_at and not begun.is_for(registered_at)):
+        return False
+    return decided_at is None or decided_at < begun.decided_at
+
+
+def is_passed_over(listed: ListedCertificate, record: Record, now: datetime, *, horizon: timedelta) -> bool:
+    """Whether neither an event nor another part of the sweep takes this certificate up: the daily pass sends it.
+
+    What is undecided and younger than the horizon is the look back's.
+    """
+    if was_sent_recently(record, now):
+        return False
+    if listed.status is not Status.PENDING_ACTIVATION:
+        return is_unfinished(record, listed.created_at)
+    if is_undecided(record, listed.created_at):
+        return listed.created_at < now - horizon
+    if record.is_denied:
+        return False
+    if record.is_approved_since:
+        return True
+    assert record.decision is not None  # noqa: S101 -- it is decided
+    next_look = record.decision.next_look
+    return next_look is not None and next_look + _OVERDUE < now

@@ -1,0 +1,41 @@
+"""The first reader: cryptography, which takes what RFC 5280 allows, and parses lazily.
+
+Damage shows when a field is first touched. So every field that jitr uses is touched once, here, inside one place that
+turns whatever comes out of the library into Damaged.
+"""
+
+from cryptography import x509
+
+from jitr.x509.contents import SUBJECT_FIELDS, Contents
+from jitr.x509.encoding import Encoded
+from jitr.x509.extensions import Extensions
+from jitr.x509.parsing import quietly
+
+
+def read(encoded: Encoded) -> Contents:
+    """Read the fields of the signed part.
+
+    Raises Damaged, in the library's words.
+    """
+    return quietly(lambda: _read(x509.load_der_x509_certificate(encoded.der)))
+
+
+def _read(certificate: x509.Certificate) -> Contents:
+    subject = certificate.subject
+    return Contents(
+        subject=subject.rfc4514_string(),
+        issuer=certificate.issuer.rfc4514_string(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        public_key=certificate.public_key(),
+        extensions=Extensions.of(certificate),
+        subject_fields={
+            name: tuple(_as_text(attribute) for attribute in subject.get_attributes_for_oid(oid))
+            for name, oid in SUBJECT_FIELDS.items()
+        },
+    )
+
+
+def _as_text(attribute: x509.NameAttribute[str | bytes]) -> str:
+    value = attribute.value
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -1,0 +1,366 @@
+"""What wakes someone: one alarm for each thing that does not cure itself.
+
+Every alarm watches one metric with its exact dimensions; what is a rate is emitted as one. Only where a stage has so
+many CAs that alarms of their own would fill its template, an alarm watches the worst of ten CAs' metrics.
+A quiet fleet emits little, so a missing value is good news everywhere but at the sweep, which always has something to
+say.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from jitr.telemetry import (
+    CA_DAYS_LEFT,
+    CONTRADICTIONS,
+    DISAGREEMENTS,
+    FAILURES,
+    NOT_PERMITTED,
+    OUT_OF_PLACE,
+    REJECTED_SHARE,
+    RULES_REFUSE_MANY,
+    SWEEP_BEHIND,
+    SWEPT,
+)
+from jitr_cdk.metrics import Metric, emitted, of_function, of_queue, of_rule
+from jitr_cdk.placeholders import filled
+from jitr_fleet.model import Alarms
+from jitr_fleet.resources import ResourceNames
+
+_MINUTES = 60
+_DAY = 86_400
+# With more CAs than these, six alarms for each would come near the 500 resources that a template may hold.
+MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 40
+# The metrics that an alarm's expression may combine (CloudWatch guide, "Create an alarm based on a metric math
+# expression").
+_METRICS_IN_AN_ALARM = 10
+
+
+class Central(Enum):
+    """A stage's part in the fleet's central view."""
+
+    NONE = "none"
+    FORWARDS = "forwards"
+    HUB = "hub"  # and forwards, as all do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """One alarm: breaching when `datapoints` of the last `periods` values reach the threshold.
+
+    With several metrics, the worst of them counts: the least where `below`, else the greatest.
+    """
+
+    name: str
+    meaning: str
+    metric: Metric
+    others: tuple[Metric, ...] = ()
+    statistic: str = "Sum"
+    reaches: float = 1
+    below: bool = False  # breaching under the threshold or at it, not over it or at it
+    seconds: int = 5 * _MINUTES
+    periods: int = 1
+    datapoints: int = 1
+    missing: str = "notBreaching"
+
+    @property
+    def section(self) -> str:
+        """The heading in docs/runbook.md that says what to do: the alarm's name without the fleet's and the CA's."""
+        return self.name.split("--")[1]
+
+
+def watches(
+    names: ResourceNames, *, cas: Iterable[str], sweep_every: int, limits: Alarms, central: Central = Central.NONE
+) -> list[Watch]:
+    """Every alarm of a stage; `sweep_every` is in seconds."""
+    return [
+        *_of_queues(names, limits),
+        *_of_function(names, names.register_function, "register"),
+        *_of_function(names, names.sweep_function, "sweep"),
+        *_of_decisions(names),
+        _of_schedule(names, sweep_every),
+        _of_sweeps_that_send_nothing(names, sweep_every),
+        *_of_cas(names, tuple(cas), limits, sweep_every),
+        *([_of_forwarding(names)] if central is not Central.NONE else []),
+        *(_of_hub(names) if central is Central.HUB else []),
+    ]
+
+
+class StageAlarms(Construct):
+    """The alarms of one stage, all with the same action: to tell the fleet's SNS topic, when it has one."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: ResourceNames,
+        cas: Iterable[str],
+        sweep_every: int,
+        limits: Alarms,
+        central: Central = Central.NONE,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        actions = [filled(limits.topic, cdk.Stack.of(self))] if limits.topic else None
+        self.names: list[str] = []
+        for watch in watches(names, cas=cas, sweep_every=sweep_every, limits=limits, central=central):
+            self.names.append(watch.name)
+            cloudwatch.CfnAlarm(
+                self,
+                watch.name,
+                alarm_name=watch.name,
+                alarm_description=f"{watch.meaning} What to do: docs/runbook.md#{watch.section}",
+                **_watched(watch),
+                comparison_operator=f"{'Less' if watch.below else 'Greater'}ThanOrEqualToThreshold",
+                threshold=watch.reaches,
+                evaluation_periods=watch.periods,
+                datapoints_to_alarm=watch.datapoints,
+                treat_missing_data=watch.missing,
+                alarm_actions=actions,
+                ok_actions=actions,
+            )
+
+
+def _of_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm("dead-letters"),
+            meaning="Registrations that could not be read or failed ten times; each message says why in jitr_reason.",
+            metric=of_queue("ApproximateNumberOfMessagesVisible", names.dead_letter_queue),
+            statistic="Maximum",
+        ),
+        Watch(
+            name=names.alarm("undelivered"),
+            meaning="AWS IoT could not send events to the queue; each message names the failure.",
+            metric=of_queue("ApproximateNumberOfMessagesVisible", names.undelivered_queue),
+            statistic="Maximum",
+        ),
+        Watch(
+            name=names.alarm("backlog"),
+            meaning="Devices wait to be activated: more arrive than activations_per_second lets through, or AWS fails.",
+            metric=of_queue("ApproximateAgeOfOldestMessage", names.registrations_queue),
+            statistic="Maximum",
+            reaches=limits.backlog,
+            periods=3,
+            datapoints=3,
+        ),
+    ]
+
+
+def _of_function(names: ResourceNames, function: str, short: str) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm(f"{short}-errors"),
+            meaning=f"The function {function} failed as a whole: it could not start, or ran into its timeout.",
+            metric=of_function("Errors", function),
+        ),
+        Watch(
+            name=names.alarm(f"{short}-throttles"),
+            meaning=f"The account's Lambda concurrency leaves {function} no room, for a quarter of an hour.",
+            metric=of_function("Throttles", function),
+            periods=3,
+            datapoints=3,
+        ),
+    ]
+
+
+def _of_decisions(names: ResourceNames) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm("failures"),
+            meaning="Registrations fail for a reason of the deployment or of jitr itself; the log has tracebacks.",
+            metric=emitted(names.fleet, FAILURES),
+            periods=3,
+            datapoints=2,
+        ),
+        Watch(
+            name=names.alarm("not-permitted"),
+            meaning="AWS refuses calls of the functions: a permission or a key is missing. Devices wait.",
+            metric=emitted(names.fleet, NOT_PERMITTED),
+            # One device that waits makes seven attempts in its first quarter of an hour, and as many each hour, when
+            # the sweep has sent it again. A single one is a permission that is on its way after a deployment.
+            reaches=3,
+            seconds=15 * _MINUTES,
+            periods=4,
+            datapoints=1,
+        ),
+        Watch(
+            name=names.alarm("contradictions"),
+            meaning="Events say something else than their certificates: somebody publishes to the rule who should not.",
+            metric=emitted(names.fleet, CONTRADICTIONS),
+        ),
+        Watch(
+            name=names.alarm("disagreements"),
+            meaning="Certificates are ACTIVE that an operator had shut out; the sweep's log names them.",
+            metric=emitted(names.fleet, DISAGREEMENTS),
+        ),
+    ]
+
+
+def _of_forwarding(names: ResourceNames) -> Watch:
+    return Watch(
+        name=names.alarm("unforwarded"),
+        meaning="Events could not be forwarded to the hub for a day, so its table lacks what they say.",
+        metric=of_queue("ApproximateNumberOfMessagesVisible", names.unforwarded_queue),
+        statistic="Maximum",
+    )
+
+
+def _of_hub(names: ResourceNames) -> list[Watch]:
+    return [
+        Watch(
+            name=names.alarm("out-of-place"),
+            meaning="Devices became ACTIVE in accounts that are not theirs: `jitrctl fleet devices --out-of-place`.",
+            metric=emitted(names.fleet, OUT_OF_PLACE),
+        ),
+        Watch(
+            name=names.alarm("hub-dead-letters"),
+            meaning="Events that the hub could not take in ten times; its log says why.",
+            metric=of_queue("ApproximateNumberOfMessagesVisible", names.hub_dead_letter_queue),
+            statistic="Maximum",
+        ),
+        *_of_function(names, names.hub_function, "hub"),
+    ]
+
+
+def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
+    """No sweep has finished for three times as long as it should take."""
+    return Watch(
+        name=names.alarm("sweep-not-run"),
+        meaning="No sweep has finished in three intervals of its schedule, so lost events are not made up for.",
+        metric=emitted(names.fleet, SWEPT),
+        statistic="SampleCount",
+        reaches=0,
+        below=True,
+        seconds=_period_of(sweep_every),
+        periods=3,
+        datapoints=3,
+        missing="breaching",
+    )
+
+
+def _of_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watch:
+    """Every sweep of two periods found the queue behind: held devices rest on sweeps that are free to send."""
+    return Watch(
+        name=names.alarm("sweep-behind"),
+        meaning="Sweeps send nothing, since the queue is behind: held devices and lost events wait.",
+        metric=emitted(names.fleet, SWEEP_BEHIND),
+        statistic="Minimum",
+        seconds=_period_of(sweep_every),
+        periods=2,
+        datapoints=2,
+    )
+
+
+def _period_of(sweep_every: int) -> int:
+    """An alarm's period in which a sweep says something, in seconds."""
+    # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
+    return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
+
+
+def _watched(watch: Watch) -> dict[str, Any]:
+    """What an alarm watches: one metric by its name, or an expression over several."""
+    if not watch.others:
+        return {
+            "namespace": watch.metric.namespace,
+            "metric_name": watch.metric.name,
+            "dimensions": [{"name": name, "value": value} for name, value in watch.metric.dimensions],
+            "statistic": watch.statistic,
+            "period": watch.seconds,
+        }
+    queries = [
+        {
+            "id": f"m{number}",
+            "metricStat": {
+                "metric": {
+                    "namespace": metric.namespace,
+                    "metricName": metric.name,
+                    "dimensions": [{"name": name, "value": value} for name, value in metric.dimensions],
+                },
+                "stat": watch.statistic,
+                "period": watch.seconds,
+            },
+            "returnData": False,
+        }
+        for number, metric in enumerate((watch.metric, *watch.others))
+    ]
+    expression = f"{'MIN' if watch.below else 'MAX'}([{', '.join(str(query['id']) for query in queries)}])"
+    return {"metrics": [*queries, {"id": "worst", "expression": expression, "returnData": True}]}
+
+
+def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
+    """Six alarms for each CA; for each ten, where there are many."""
+    each = [_of_ca(names, ca, limits, sweep_every) for ca in cas]
+    if len(cas) <= MOST_CAS_WITH_ALARMS_OF_THEIR_OWN:
+        return [watch for watches_ in each for watch in watches_]
+    together = []
+    for number, start in enumerate(range(0, len(cas), _METRICS_IN_AN_ALARM), 1):
+        end = start + _METRICS_IN_AN_ALARM
+        listed = ", ".join(cas[start + 1 : end]) or "no other"
+        together += [
+            replace(
+                first,
+                name=names.alarm(first.section, f"cas-{number}"),
+                meaning=f"{first.meaning} Or the same of {listed}.",
+                others=tuple(watch.metric for watch in others),
+            )
+            for first, *others in zip(*each[start:end], strict=True)
+        ]
+    return together
+
+
+def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:
+    rule = names.rule(ca)
+    return [
+        Watch(
+            name=names.alarm("rules-refuse-many", ca),
+            meaning=f"So many devices of CA {ca} are refused for its rules that further ones are held: wrong rules?",
+            metric=emitted(names.fleet, RULES_REFUSE_MANY, ca=ca),
+            statistic="Maximum",
+            # Every sweep says whether the brake is on; in between, each device that it holds does.
+            seconds=_period_of(sweep_every),
+            missing="ignore",
+        ),
+        Watch(
+            name=names.alarm("rejections", ca),
+            meaning=f"Devices of CA {ca} were rejected in three quarters of an hour: wrong rules, or a wrong batch.",
+            metric=emitted(names.fleet, REJECTED_SHARE, ca=ca),
+            statistic="Average",
+            reaches=limits.rejection_rate,
+            seconds=15 * _MINUTES,
+            periods=4,
+            # A single odd device in a quiet hour is no reason to wake anybody.
+            datapoints=3,
+        ),
+        Watch(
+            name=names.alarm("ca-expiring", ca),
+            meaning=f"The certificate of CA {ca} ends soon: register its successor, and issue from that.",
+            metric=emitted(names.fleet, CA_DAYS_LEFT, ca=ca),
+            statistic="Minimum",
+            reaches=limits.ca_expiry / _DAY,
+            below=True,
+            seconds=_DAY,
+            missing="ignore",
+        ),
+        Watch(
+            name=names.alarm("rule-failures", ca),
+            meaning=f"The rule of CA {ca} could not send an event to the queue; see {names.undelivered_queue}.",
+            metric=of_rule("Failure", rule),
+        ),
+        Watch(
+            name=names.alarm("rule-losses", ca),
+            meaning=f"The rule of CA {ca} could reach neither queue: the sweep has to find the devices.",
+            metric=of_rule("ErrorActionFailure", rule),
+        ),
+        Watch(
+            name=names.alarm("rule-throttled", ca),
+            meaning=f"AWS IoT drops events of CA {ca}, since the account's rules run too often.",
+            metric=of_rule("RuleMessageThrottled", rule),
+        ),
+    ]

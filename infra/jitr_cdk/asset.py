@@ -1,0 +1,146 @@
+"""The two things that Lambda gets: the function's directory, and the layer with its dependencies.
+
+Both are built before `Code.from_asset` sees them, without Docker and without the network: CDK's own bundling caches by
+source path and options, so two stages would get the first one's rules. The layer is the same for all functions and
+stages of a target and is built once; a function directory is the source plus that stage's rules.json, and small.
+
+Asset hashes are computed from what goes in (sources, rules, wheels, target), not from what comes out, so that neither a
+`__pycache__` nor a file time makes a new version.
+"""
+
+import compileall
+import hashlib
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from types import MappingProxyType
+
+from aws_cdk import aws_lambda as lambda_
+
+from jitr.rules import RULES_FILE, Rules
+from jitr_cdk.target import Target
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ROOT / "functions"
+WHEELS = ROOT / ".wheels"
+BUILD = ROOT / "build"
+
+
+class AssetError(Exception):
+    """An asset cannot be built; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A directory that is ready to be zipped, and the hash of what it was made from."""
+
+    directory: Path
+    hash: str
+
+    def code(self) -> lambda_.Code:
+        # With a custom hash CDK copies the directory to cdk.out/asset.<hash> and looks no further.
+        return lambda_.Code.from_asset(str(self.directory), asset_hash=self.hash)
+
+
+def function_asset(rules: Rules, target: Target, more: Mapping[str, str] = MappingProxyType({})) -> Asset:
+    """functions/ as it will stand under /var/task, with the stage's rules.json beside the package.
+
+    `more` are other files that stand there: name → text.
+    """
+    sources = sorted(path for path in FUNCTIONS.rglob("*.py") if path.is_file())
+    beside = {RULES_FILE: rules.to_json(), **more}
+    parts = [part for path in sources for part in (path.relative_to(FUNCTIONS).as_posix().encode(), path.read_bytes())]
+    key = _hash(
+        [*parts, *(part.encode() for one in sorted(beside.items()) for part in one), _byte_code(target).encode()]
+    )
+    return Asset(_built(f"function-{key}", target, lambda out: _fill_function(out, sources, beside)), key)
+
+
+def layer_asset(target: Target) -> Asset:
+    """The functions' dependencies, installed from the wheels that `make wheels` fetched for the target.
+
+    Raises AssetError when they were not fetched.
+    """
+    wheels = sorted((WHEELS / target.wheels).glob("*.whl"))
+    if not wheels:
+        raise AssetError(f"no wheels in {WHEELS / target.wheels}: run `make wheels` once, with the network")
+    key = _hash([target.wheels.encode(), *(wheel.name.encode() for wheel in wheels), _byte_code(target).encode()])
+    return Asset(_built(f"layer-{key}", target, lambda out: _fill_layer(out, wheels)), key)
+
+
+def uncompiled(target: Target) -> str | None:
+    """What to tell whoever builds assets without byte-code, or None when they have it."""
+    if _byte_code(target):
+        return None
+    ours = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        f"this is {ours}, so the functions go without byte-code for {target.runtime.name}: everything works, but each "
+        f"cold start compiles what it imports, some 0.3 s; `make PYTHON={target.runtime.name} setup` would change that"
+    )
+
+
+def _byte_code(target: Target) -> str:
+    """Which interpreter's byte-code the asset holds: ours, where it is the target's, else none.
+
+    Without it every cold start compiles what it imports, since /var/task and /opt are read-only: some 0.3 s.
+    """
+    ours = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return ours if target.runtime.name == ours else ""
+
+
+def _fill_function(out: Path, sources: Iterable[Path], beside: Mapping[str, str]) -> None:
+    for path in sources:
+        copy = out / path.relative_to(FUNCTIONS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    for name, text in beside.items():
+        (out / name).write_text(text, encoding="utf-8")
+
+
+def _fill_layer(out: Path, wheels: Iterable[Path]) -> None:
+    """Unpack wheels, which is all that installing them means when they bring modules only.
+
+    pip would do it too, after a look at every tag and with scripts and byte-code of its own interpreter.
+    """
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            if any(".data/purelib/" in name or ".data/platlib/" in name for name in names):
+                raise AssetError(f"{wheel.name} must be installed, not unpacked: pin another version of it")
+            # Scripts for a terminal are of no use in a function.
+            archive.extractall(out / "python", [name for name in names if ".data/" not in name])
+
+
+def _built(name: str, target: Target, fill: Callable[[Path], None]) -> Path:
+    """Build into a temporary directory and move it into place, so that a directory that is there is whole."""
+    directory = BUILD / name
+    if directory.is_dir():
+        return directory
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as temporary:
+        out = Path(temporary) / name
+        out.mkdir()
+        fill(out)
+        if _byte_code(target):
+            # The CDK CLI dates every zip entry 1980, so byte-code that is checked against times would be stale.
+            mode = PycInvalidationMode.UNCHECKED_HASH
+            compileall.compile_dir(out, quiet=1, force=True, invalidation_mode=mode, stripdir=str(out))
+        try:
+            out.rename(directory)
+        except OSError:
+            if not directory.is_dir():  # another synth was first, with the same content
+                raise
+    return directory
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()[:32]

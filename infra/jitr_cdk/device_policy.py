@@ -1,0 +1,20 @@
+"""The IoT policy that a CA's devices share: the fleet's file, with the stack's partition, Region and account put in."""
+
+import json
+
+import aws_cdk as cdk
+from aws_cdk import aws_iot as iot
+from constructs import Construct
+
+from jitr_cdk.placeholders import filled
+
+
+class DevicePolicy(Construct):
+    """One policy with variables for all devices of a CA; its name is fixed, since the functions attach it by name."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, policy_name: str, document: str) -> None:
+        super().__init__(scope, construct_id)
+        document = filled(document, cdk.Stack.of(self))
+        policy = iot.CfnPolicy(self, "Policy", policy_name=policy_name, policy_document=json.loads(document))
+        # Attached to every device: deleting it with the stack would fail, or cut the fleet off.
+        policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

@@ -1,0 +1,42 @@
+"""The enrollment table: which devices the fleet expects and which it denies, kept whatever becomes of the stack.
+
+A stack that is deployed anew must not start with an empty deny-list. So the table has a fixed name and is never deleted
+with its stack: a second deployment finds the name taken and fails, instead of starting with an empty one, until
+`cdk import` takes the table over (docs/enrollment.md). It is made after everything whose name can be taken, so that a
+first deployment that fails for such a reason has not left one behind.
+"""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from constructs import Construct, IDependable
+
+from jitr_cdk.encryption import StageKey
+
+
+class EnrollmentList(Construct):
+    """One table per fleet, account and Region, with a fixed name; the functions may only read it."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, table_name: str, key: StageKey) -> None:
+        super().__init__(scope, construct_id)
+        self.table = dynamodb.TableV2(
+            self,
+            "Table",
+            table_name=table_name,
+            partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+            billing=dynamodb.Billing.on_demand(),
+            encryption=key.of_table,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+
+    def reading(self, *actions: str) -> iam.PolicyStatement:
+        """What lets a function read it."""
+        return iam.PolicyStatement(sid="ReadEnrollment", actions=list(actions), resources=[self.table.table_arn])
+
+    def make_after(self, *others: IDependable) -> None:
+        """Make the table only once these are made."""
+        self.table.node.add_dependency(*others)

@@ -1,0 +1,32 @@
+"""A stage's queues: encrypted, and kept for so many days."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from jitr_cdk.encryption import StageKey
+
+
+def make_queue(
+    scope: Construct,
+    construct_id: str,
+    name: str,
+    *,
+    days: int,
+    key: StageKey,
+    tls_only: bool,
+    visibility_timeout: cdk.Duration | None = None,
+    dead_letter_queue: sqs.DeadLetterQueue | None = None,
+) -> sqs.Queue:
+    """A queue whose messages are kept for `days`, in the fleet's own key if it has one."""
+    return sqs.Queue(
+        scope,
+        construct_id,
+        queue_name=name,
+        encryption=key.of_queue,
+        encryption_master_key=key.key,
+        enforce_ssl=tls_only,
+        retention_period=cdk.Duration.days(days),
+        visibility_timeout=visibility_timeout,
+        dead_letter_queue=dead_letter_queue,
+    )

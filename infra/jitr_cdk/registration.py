@@ -1,0 +1,301 @@
+"""The way of a registration event: topic rule per CA, queue, function `register`, and the two queues for what fails.
+
+rule ──► registrations ──► register
+  │            (dead letters) ──► dead-letter queue
+  └─ error action ──► undelivered
+"""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_iot as iot
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from jitr.aws.rate_limit import BATCH_SIZE, max_concurrency_for
+from jitr.settings import Settings
+from jitr_cdk.asset import Asset
+from jitr_cdk.crls import CrlBucket
+from jitr_cdk.encryption import READ, SEND, StageKey
+from jitr_cdk.enrollment import EnrollmentList
+from jitr_cdk.findings import acknowledge, acknowledge_wildcards
+from jitr_cdk.function import JitrFunction
+from jitr_cdk.queues import make_queue
+from jitr_cdk.registry import RegistryTable
+from jitr_cdk.target import LocalDifference, Target
+from jitr_fleet.model import CaRegistration
+from jitr_fleet.resources import ResourceNames, rule_sql
+
+_FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
+# Lambda developer guide, "Configuring a queue": at least six times the function's timeout.
+_VISIBILITY = cdk.Duration.seconds(6 * 60)
+# Only catches a function that cannot start; `register` itself decides on messages it can read.
+_RECEIVES = 1000
+# A role's inline policies hold 10,240 characters together (IAM guide, "IAM and AWS STS quotas"), an ARN of a CA 110.
+MOST_CAS_BY_ARN = 30
+
+
+class RegistrationPath(Construct):
+    """Everything between AWS IoT's event and the registry, in one account and Region."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: ResourceNames,
+        cas: tuple[CaRegistration, ...],
+        thing_groups: tuple[str, ...],
+        activations_per_second: float,
+        rejections_by_reason: bool,
+        registry: RegistryTable,
+        crls: CrlBucket,
+        enrollment: EnrollmentList,
+        hooks: tuple[str, ...],
+        snap_start: bool,
+        key: StageKey,
+        target: Target,
+        code: Asset,
+        layer: lambda_.ILayerVersion,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = make_queue(
+            self, "DeadLetters", names.dead_letter_queue, days=14, key=key, tls_only=target.tls_only
+        )
+        self.undelivered = make_queue(
+            self, "Undelivered", names.undelivered_queue, days=14, key=key, tls_only=target.tls_only
+        )
+        acknowledge(
+            self.undelivered, "SQS3", "it is where messages end that could not be delivered; an alarm watches it"
+        )
+        self.registrations = make_queue(
+            self,
+            "Registrations",
+            names.registrations_queue,
+            days=4,
+            key=key,
+            tls_only=target.tls_only,
+            visibility_timeout=_VISIBILITY,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_RECEIVES),
+        )
+        self.queues = (self.dead_letters, self.undelivered, self.registrations)
+        stack = cdk.Stack.of(self)
+        concurrency = target.environments(max_concurrency_for(activations_per_second))
+        self.settings = Settings(
+            fleet=names.fleet,
+            account_id=stack.account,
+            region=stack.region,
+            registry_table=registry.table.table_name,
+            crl_bucket=crls.bucket.bucket_name,
+            enrollment_table=enrollment.table.table_name,
+            registrations_queue_url=self.registrations.queue_url,
+            dead_letter_queue_url=self.dead_letters.queue_url,
+            event_bus="default",
+            activations_per_second=activations_per_second,
+            max_concurrency=concurrency,
+            rejections_by_reason=rejections_by_reason,
+        )
+        register = JitrFunction(
+            self,
+            "Register",
+            name=names.register_function,
+            handler="jitr.handlers.register.handler",
+            key=key,
+            key_actions=[READ, SEND],
+            target=target,
+            code=code,
+            layer=layer,
+            timeout=_FUNCTION_TIMEOUT,
+            environment=self.settings.to_environ(),
+            statements=[
+                *self._statements(cas, thing_groups, registry, target),
+                *crls.reading(),
+                enrollment.reading("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
+                *_asking(hooks),
+            ],
+            wildcards={
+                stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
+                stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                stack.format_arn(
+                    service="iot", resource="cacert/*"
+                ): "there are too many CAs for the role to name each",
+                crls.objects: "one object for each CA, named by the CA's certificate id",
+            },
+            snap_start=snap_start and LocalDifference.NO_SNAPSHOTS not in target.differences,
+        )
+        lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=register.live,
+            event_source_arn=self.registrations.queue_arn,
+            batch_size=BATCH_SIZE,
+            max_concurrency=concurrency,
+            report_batch_item_failures=True,
+        )
+        self._rules(names, cas, key)
+
+    @property
+    def _certificates(self) -> str:
+        return cdk.Stack.of(self).format_arn(service="iot", resource="cert/*")
+
+    def _statements(
+        self,
+        cas: tuple[CaRegistration, ...],
+        thing_groups: tuple[str, ...],
+        registry: RegistryTable,
+        target: Target,
+    ) -> list[iam.PolicyStatement]:
+        """What `register` may do; resources as narrow as the service authorization reference allows."""
+
+        def iot_arn(resource: str) -> str:
+            return cdk.Stack.of(self).format_arn(service="iot", resource=resource)
+
+        certificates, things = self._certificates, iot_arn("thing/*")
+        statements = [
+            iam.PolicyStatement(
+                sid="DecideOnCertificates",
+                actions=["iot:DescribeCertificate", "iot:UpdateCertificate"],
+                resources=[certificates],
+            ),
+            iam.PolicyStatement(
+                sid="ReadCas",
+                actions=["iot:DescribeCACertificate"],
+                resources=[iot_arn(f"cacert/{ca_id}") for ca_id in self._readable_cas(cas)],
+            ),
+            iam.PolicyStatement(
+                sid="ProvisionThings",
+                actions=["iot:CreateThing", "iot:DescribeThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
+                resources=[things],
+            ),
+            iam.PolicyStatement(
+                sid="AttachToCertificates",
+                actions=[
+                    "iot:AttachPolicy",
+                    "iot:AttachThingPrincipal",
+                    "iot:DetachPolicy",
+                    "iot:DetachThingPrincipal",
+                    # Its thing name may change between two attempts, and then it is on another thing.
+                    "iot:ListPrincipalThings",
+                ],
+                resources=[certificates],
+            ),
+            iam.PolicyStatement(
+                sid="KeepRegistry",
+                actions=[
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:ConditionCheckItem",
+                    "dynamodb:DeleteItem",
+                    "dynamodb:UpdateItem",
+                ],
+                resources=[registry.table.table_arn],
+            ),
+            iam.PolicyStatement(
+                sid="TakeRegistrations",
+                actions=[
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:DeleteMessage",
+                    "sqs:GetQueueAttributes",
+                    "sqs:ReceiveMessage",
+                ],
+                resources=[self.registrations.queue_arn],
+            ),
+            iam.PolicyStatement(sid="DeadLetter", actions=["sqs:SendMessage"], resources=[self.dead_letters.queue_arn]),
+            iam.PolicyStatement(
+                sid="Announce",
+                actions=["events:PutEvents"],
+                resources=[cdk.Stack.of(self).format_arn(service="events", resource="event-bus/default")],
+            ),
+        ]
+        if thing_groups:
+            groups = [iot_arn(f"thinggroup/{group}") for group in thing_groups]
+            statements.append(
+                iam.PolicyStatement(sid="JoinGroups", actions=["iot:AddThingToThingGroup"], resources=[things, *groups])
+            )
+        if LocalDifference.BATCH_ACTIONS_CHECKED in target.differences:
+            statements.append(
+                iam.PolicyStatement(
+                    sid=LocalDifference.BATCH_ACTIONS_CHECKED.value,
+                    actions=["sqs:DeleteMessageBatch"],
+                    resources=[self.registrations.queue_arn],
+                )
+            )
+        if LocalDifference.OTHER_ARNS_CHECKED in target.differences:
+            statements.append(
+                iam.PolicyStatement(
+                    sid=LocalDifference.OTHER_ARNS_CHECKED.value,
+                    actions=[
+                        "iot:AttachPolicy",
+                        "iot:AttachThingPrincipal",
+                        "iot:DescribeCACertificate",
+                        "iot:DetachPolicy",
+                        "iot:DetachThingPrincipal",
+                        "iot:ListPrincipalThings",
+                    ],
+                    resources=["*"],
+                )
+            )
+        return statements
+
+    @staticmethod
+    def _readable_cas(cas: tuple[CaRegistration, ...]) -> list[str]:
+        """The ids of the CAs, or `*` where so many would fill the role's inline policies; the action only reads."""
+        return ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
+
+    def _rules(self, names: ResourceNames, cas: tuple[CaRegistration, ...], key: StageKey) -> None:
+        rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
+        stack = cdk.Stack.of(self)
+        role = iam.Role(
+            self,
+            "RuleRole",
+            role_name=names.role("rules", stack.region),
+            # Only this fleet's rules, in this account, may act in this role (confused deputy).
+            assumed_by=iam.ServicePrincipal(
+                "iot.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    # One pattern for all: a trust policy holds 2,048 characters.
+                    "ArnLike": {"aws:SourceArn": stack.format_arn(service="iot", resource=f"rule/{names.rule('*')}")},
+                },
+            ),
+            inline_policies={
+                "rules": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(
+                            sid="Deliver",
+                            actions=["sqs:SendMessage"],
+                            resources=[self.registrations.queue_arn, self.undelivered.queue_arn],
+                        ),
+                        *key.use(READ, SEND),
+                    ]
+                )
+            },
+        )
+        acknowledge_wildcards(role, key.wildcards)
+        for registration in cas:
+            ca = registration.ca
+            iot.CfnTopicRule(
+                self,
+                f"Rule-{ca.name}",
+                rule_name=rule_names[ca.name],
+                topic_rule_payload=iot.CfnTopicRule.TopicRulePayloadProperty(
+                    description=f"First connections of devices of CA {ca.name}, for jitr",
+                    # CloudFormation's default is the version of 2015.
+                    aws_iot_sql_version="2016-03-23",
+                    sql=rule_sql(ca.certificate_id),
+                    actions=[_send_to(self.registrations, role)],
+                    error_action=_send_to(self.undelivered, role),
+                ),
+            )
+
+
+def _asking(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
+    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them."""
+    if not hooks:
+        return []
+    return [iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks)))]
+
+
+def _send_to(queue: sqs.Queue, role: iam.IRole) -> iot.CfnTopicRule.ActionProperty:
+    return iot.CfnTopicRule.ActionProperty(
+        sqs=iot.CfnTopicRule.SqsActionProperty(queue_url=queue.queue_url, role_arn=role.role_arn, use_base64=False)
+    )

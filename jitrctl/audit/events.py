@@ -1,0 +1,84 @@
+"""An operator's verdicts on EventBridge, as docs/events/operator-verdict.v1.schema.json describes them.
+
+`put` and `identified` serve orders that are no verdicts as well (jitrctl/audit/record.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitr.aws.calls import calling
+from jitr.errors import NotPermitted, Unavailable
+from jitr.telemetry import EVENT_SOURCE, EVENT_VERSION, VERDICT_DETAIL_TYPE
+from jitrctl.errors import Refused
+from jitrctl.session.aws_errors import explain
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jitr.verdicts import Verdict
+    from jitrctl.session.stage import Stage
+
+EVENT_BUS = "default"
+
+
+def announce(stage: Stage, certificate_id: str, verdict: Verdict, status: str | None) -> None:
+    """Tell the rest of the account's systems of a verdict that has been carried out.
+
+    Raises Refused when it cannot be announced.
+    """
+    why = put(stage, VERDICT_DETAIL_TYPE, verdict_detail(stage, certificate_id, verdict, status), verdict.at)
+    if why:
+        raise Refused(f"it was {verdict.word}, but could not be announced ({why}): give the same order again")
+
+
+def verdict_detail(stage: Stage, certificate_id: str, verdict: Verdict, status: str | None) -> dict[str, Any]:
+    """The detail of the event, version 1; `status` is the certificate's then, None when it is not registered there."""
+    told = identified(
+        stage,
+        certificate_id=certificate_id,
+        verdict=verdict.word.value,
+        by=verdict.by,
+        at=verdict.at.isoformat(timespec="milliseconds"),
+    )
+    return told | ({"note": verdict.note} if verdict.note else {}) | ({"status": status} if status else {})
+
+
+def identified(stage: Stage, **told: str) -> dict[str, Any]:
+    """The fields that a detail has at least; the same ones have the same `id`, however often they are sent."""
+    told = {"fleet": stage.fleet.name, "account": stage.account.id, "region": stage.region, **told}
+    return {
+        "version": EVENT_VERSION,
+        "id": hashlib.sha256("|".join(told.values()).encode()).hexdigest()[:32],
+        **told,
+    }
+
+
+def put(stage: Stage, detail_type: str, detail: dict[str, Any], at: datetime) -> str | None:
+    """Put one event on the account's bus; why that could not be done, None where it was.
+
+    AWS's errors are not raised: what the event tells of is done, and that has to be said first.
+    """
+    entry = {
+        "Source": EVENT_SOURCE,
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail),
+        "EventBusName": EVENT_BUS,
+        "Time": at,
+    }
+    try:
+        with calling("PutEvents"):
+            answer = stage.access.client("events").put_events(Entries=[entry])
+    except NotPermitted as error:
+        return explain(error)
+    except Unavailable as error:
+        return str(error)
+    except (BotoCoreError, ClientError) as error:
+        return explain(error)
+    if answer["FailedEntryCount"]:
+        return f"EventBridge did not take it: {answer['Entries'][0].get('ErrorCode')}"
+    return None

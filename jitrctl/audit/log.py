@@ -1,0 +1,186 @@
+"""Operators' orders beside verdicts on certificates, as the registry keeps them: who gave them, when and why.
+
+A verdict is kept with its certificate (jitr/verdicts.py). What changes a CA, the brake, or a device that stays what it
+is, has no verdict, and leaves its trail here; jitrctl/audit/record.py says when.
+
+    orders#<subject>    the latest orders about one subject, the last one last; before a stack there is no table
+
+An order is kept before it is carried out, and marked once it is. What has no mark was broken off, by an error or by a
+second Ctrl-C, which leaves nothing else of it; or the mark could not be written. Nobody can tell which, and so it is
+shown as not known to be completed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitr.aws.calls import calling
+from jitr.errors import Unavailable
+from jitr.store.dynamodb import key, plain, values
+from jitr.store.registry_items import SCHEMA, milliseconds, moment
+from jitrctl.terminal import at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from jitrctl.session.stage import Stage
+
+BRAKE = "brake"  # the subject of the next two; other subjects are certificate ids, of a CA or a device
+PAUSE, RESUME = "ca pause", "ca resume"
+# What an item has room for; DynamoDB's limit is 400 KB, and whoever asks for the last order reads all of it.
+MOST_KEPT = 50
+_ROOM = 100_000  # bytes, in DynamoDB's JSON
+_ATTEMPTS = 5  # to write an order where others are given about the same subject at the same moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """One order that was given."""
+
+    order: str  # the command: ca retire
+    subject: str
+    steps: tuple[str, ...]  # what was to be done, in words
+    by: str  # the caller's ARN
+    at: datetime
+    note: str
+    completed: bool = False  # all steps are known to be done
+
+    def __str__(self) -> str:
+        """`ca retire` by arn:…/ann 2026-11-26 10:00Z: last device moved."""
+        told = f"`{self.order}` by {self.by} {at(self.at)}" + ("" if self.completed else ", not known to be completed")
+        return told + (f": {self.note}" if self.note else "")
+
+
+def keep(stage: Stage, client: Any, given: Given) -> bool:
+    """Add an order to those about its subject, and drop the oldest; False where there is no table.
+
+    `client` is one of the stage's DynamoDB. Raises Unavailable, botocore's errors.
+    """
+    one = _attributes(given)
+    # It is there already when nothing was heard of the success of the attempt before.
+    return _change(stage, client, given.subject, lambda before: before if one in before else [*before, one])
+
+
+def mark_completed(stage: Stage, client: Any, given: Given) -> None:
+    """Say of an order that is kept that all its steps are done; one that was dropped meanwhile stays dropped.
+
+    Raises Unavailable, botocore's errors.
+    """
+    one, done = _attributes(given), _attributes(replace(given, completed=True))
+    _change(stage, client, given.subject, lambda before: [done if each == one else each for each in before])
+
+
+def last(stage: Stage, subject: str) -> Given | None:
+    """The last order about a subject; None where there was none, or there is no table.
+
+    Raises Unavailable, botocore's errors.
+    """
+    try:
+        kept = _kept(stage, stage.dynamodb, subject)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return None
+    return _from_fields(subject, plain({"order": kept[-1]})["order"]) if kept else None
+
+
+def last_if_readable(stage: Stage, subject: str) -> Given | None:
+    """The same; None also where it cannot be read, which is no reason to say less of the subject itself."""
+    try:
+        return last(stage, subject)
+    except (BotoCoreError, ClientError, Unavailable):
+        return None
+
+
+def document(given: Given | None) -> dict[str, Any] | None:
+    """An order for --json."""
+    if given is None:
+        return None
+    told: dict[str, Any] = {"order": given.order, "steps": list(given.steps), "by": given.by}
+    told |= {"at": given.at.isoformat(), "completed": given.completed}
+    return told | ({"note": given.note} if given.note else {})
+
+
+def _kept(stage: Stage, client: Any, subject: str) -> list[Any]:
+    """The orders about a subject as DynamoDB has them, the last one last.
+
+    Raises Unavailable, botocore's errors.
+    """
+    with calling("GetItem"):
+        answer = client.get_item(TableName=stage.names.registry_table, Key=key(_key(subject)), ConsistentRead=True)
+    return list(answer.get("Item", {}).get("orders", {}).get("L", []))
+
+
+def _change(stage: Stage, client: Any, subject: str, changed: Callable[[list[Any]], list[Any]]) -> bool:
+    """Make of the orders about a subject what `changed` makes of them; False where there is no table.
+
+    No expression of DynamoDB's keeps a list short, so it is read, and written if nobody has written it meanwhile.
+
+    Raises Unavailable, botocore's errors.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            before = _kept(stage, client, subject)
+            after = changed(before)
+            if after == before:
+                return True
+            with calling("UpdateItem"):
+                client.update_item(
+                    TableName=stage.names.registry_table,
+                    Key=key(_key(subject)),
+                    UpdateExpression="SET #orders = :orders, #schema = :schema",
+                    ConditionExpression="#orders = :before" if before else "attribute_not_exists(#orders)",
+                    ExpressionAttributeNames={"#orders": "orders", "#schema": "schema"},
+                    ExpressionAttributeValues=values(schema=SCHEMA)
+                    | {":orders": {"L": _that_fit(after)}}
+                    | ({":before": {"L": before}} if before else {}),
+                )
+        except client.exceptions.ConditionalCheckFailedException:
+            continue
+        except client.exceptions.ResourceNotFoundException:
+            return False
+        return True
+    raise Unavailable("UpdateItem: others give orders about the same, one after the other")
+
+
+def _that_fit(orders: list[Any]) -> list[Any]:
+    """The latest of these orders, as many as there is room for; the last one in any case."""
+    room, first = _ROOM, len(orders)
+    while first > max(0, len(orders) - MOST_KEPT):
+        room -= len(json.dumps(orders[first - 1], ensure_ascii=False).encode())
+        if room < 0 and first < len(orders):
+            break
+        first -= 1
+    return orders[first:]
+
+
+def _attributes(given: Given) -> dict[str, Any]:
+    """An order as DynamoDB has it."""
+    fields = {
+        "order": given.order,
+        "steps": list(given.steps),
+        "by": given.by,
+        "at": milliseconds(given.at),
+        "note": given.note,
+        "completed": given.completed,
+    }
+    return dict(values(one=fields)[":one"])
+
+
+def _from_fields(subject: str, fields: dict[str, Any]) -> Given:
+    return Given(
+        order=fields["order"],
+        subject=subject,
+        steps=tuple(fields["steps"]),
+        by=fields["by"],
+        at=moment(fields["at"]),
+        note=fields.get("note", ""),
+        completed=fields.get("completed", False),
+    )
+
+
+def _key(subject: str) -> str:
+    return f"orders#{subject}"

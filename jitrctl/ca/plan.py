@@ -1,0 +1,223 @@
+"""What has to be done to a registered CA to make it what the fleet file says, and how it differs in words.
+
+Pure: decides on what `ca_registry` saw. A mode cannot be changed in place, so a wrong one is told and left to
+`jitrctl ca switch-mode`; everything else is made so, and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from jitr.x509.certificate import Certificate
+from jitr_fleet.choices import ANOTHER_MODE, RegisteredBy
+from jitrctl.clock import now
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jitr.rules import CertificateMode
+    from jitr_fleet.model import CaRegistration
+
+
+_REGISTERED_TWICE = "it is registered already, and not by the stack, which would register it a second time and fail"
+
+
+class Rule(StrEnum):
+    """The CA's topic rule in a stage; without it, or while it is disabled, a device's first connection is lost."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    ELSEWHERE = "another topic"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundCa:
+    """A CA as it is registered in a stage."""
+
+    mode: CertificateMode
+    active: bool
+    registers_automatically: bool
+    has_template: bool  # a provisioning template, which makes AWS IoT provision by itself and publish no event
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaState:
+    """What the fleet file says of a CA in a stage, and what is there."""
+
+    declared: CaRegistration
+    found: FoundCa | None
+    rule: Rule
+    registration_code: str | None = None  # the account's, where a CA is still to be registered in DEFAULT mode
+    is_the_stacks: bool = False  # the stage's stack has registered it
+
+    @property
+    def name(self) -> str:
+        return self.declared.ca.name
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Register the CA in its mode, ACTIVE."""
+
+    automatically: bool  # devices register as they connect
+
+    def __str__(self) -> str:
+        return "register it" + (", with auto-registration" if self.automatically else ", without auto-registration")
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """Set the CA ACTIVE."""
+
+    def __str__(self) -> str:
+        return "set it ACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class EnableAutoRegistration:
+    """Let devices register as they connect."""
+
+    def __str__(self) -> str:
+        return "enable auto-registration"
+
+
+Step = Register | Activate | EnableAutoRegistration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaPlan:
+    """What is to be done about one CA in one stage, and what keeps the rest from being done."""
+
+    state: CaState
+    steps: tuple[Step, ...]
+    waiting: tuple[str, ...] = ()  # for a deployment of the stack, which sees to it
+    obstacles: tuple[str, ...] = ()  # what somebody has to do something about
+
+    @property
+    def undone(self) -> tuple[str, ...]:
+        return (*self.waiting, *self.obstacles)
+
+
+def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
+    """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
+    if state.declared.registered_by is RegisteredBy.STACK:
+        return _left_to_the_stack(state)
+    steps: list[Step] = []
+    waiting: list[str] = []
+    obstacles: list[str] = []
+    may_register = anyway or state.rule is Rule.ENABLED
+    if not may_register and not (state.found and state.found.registers_automatically):
+        waiting.append(
+            f"auto-registration waits: the topic rule is {state.rule}, and the event of a device's first connection "
+            "would be lost; deploy the stack first, or say --anyway"
+        )
+    if state.found is None:
+        if refusal := no_proof(state):
+            return CaPlan(state=state, steps=(), obstacles=(refusal,))
+        steps.append(Register(automatically=may_register))
+        return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting))
+    if state.found.mode is not state.declared.mode:
+        obstacles.append(
+            f"it is registered in mode {state.found.mode}, the fleet file says {state.declared.mode}: "
+            "`jitrctl ca switch-mode`, after reading what that does to the devices"
+        )
+    if state.found.has_template:
+        obstacles.append(
+            "a provisioning template is set, so AWS IoT provisions devices itself and tells nobody: "
+            "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
+        )
+    if not state.found.active:
+        steps.append(Activate())
+    if not state.found.registers_automatically and may_register:
+        steps.append(EnableAutoRegistration())
+    return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting), obstacles=tuple(obstacles))
+
+
+def _left_to_the_stack(state: CaState) -> CaPlan:
+    """A CA that the stack registers: nothing is done about it here."""
+    obstacle = _stacks_obstacle(state) if state.found else no_proof(state)
+    if state.found or obstacle:
+        return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
+    return CaPlan(state=state, steps=(), waiting=("the stack registers it: deploy the stack",))
+
+
+def _stacks_obstacle(state: CaState) -> str | None:
+    """What is to be done about a CA that the stack registers and that is registered; None when it is all right."""
+    if not state.is_the_stacks:
+        return f'{_REGISTERED_TWICE}: say registered_by = "jitrctl" in this account'
+    if state.found and state.found.mode is not state.declared.mode:
+        return (
+            f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: the "
+            f"deployment will be refused; {ANOTHER_MODE}"
+        )
+    told = differences(state)
+    return (
+        f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
+        if told
+        else None
+    )
+
+
+def differences(state: CaState) -> tuple[str, ...]:
+    """How a CA differs from what the fleet file says, each in words; none is as it should be."""
+    found, told = state.found, []
+    if found is None:
+        told.append("it is not registered")
+    else:
+        if state.declared.registered_by is RegisteredBy.STACK and not state.is_the_stacks:
+            told.append(_REGISTERED_TWICE)
+        if found.mode is not state.declared.mode:
+            told.append(f"its mode is {found.mode}, the fleet file says {state.declared.mode}")
+        if not found.active:
+            told.append("it is INACTIVE: no device can register")
+        if not found.registers_automatically:
+            told.append("auto-registration is off: unknown devices are turned away, and nobody is told")
+        if found.has_template:
+            told.append("a provisioning template is set: AWS IoT provisions by itself, and jitr hears of nothing")
+    if state.rule is Rule.DISABLED:
+        told.append("its topic rule is disabled: first connections are lost until the sweep")
+    elif state.rule is not Rule.ENABLED:
+        told.append(f"its topic rule is {state.rule}: deploy the stack")
+    return tuple(told)
+
+
+def expired_proof(state: CaState) -> str | None:
+    """What to know of a verification certificate that has expired and is not needed now; None where it is all right.
+
+    AWS IoT asks for it when it registers a CA, and never again; but a CA that was deleted could not be registered anew.
+    """
+    proof = _proof(state)
+    if state.found is None or proof is None or proof.not_after >= now():
+        return None
+    return (
+        f"{state.declared.verification_certificate_path} expired on {proof.not_after:%F}; the CA is "
+        "registered and works, but could not be registered again: `jitrctl ca csr` makes the request for a new one"
+    )
+
+
+def no_proof(state: CaState) -> str | None:
+    """Why AWS IoT would not take the verification certificate in this account; None when it would."""
+    proof = _proof(state)
+    if proof is None or state.registration_code is None:
+        return None
+    if proof.not_after < now():
+        return (
+            f"{state.declared.verification_certificate_path} expired on {proof.not_after:%F}, and the CA "
+            "is still to be registered with it: `jitrctl ca csr` makes the request for a new one"
+        )
+    names = proof.field_values("common_name")
+    if any(name.lower() == state.registration_code.lower() for name in names):
+        return None
+    return (
+        f"{state.declared.verification_certificate_path} is made for another registration code than this account's "
+        "in this Region: `jitrctl ca csr` makes the request for a new one"
+    )
+
+
+def _proof(state: CaState) -> Certificate | None:
+    pem = state.declared.verification_certificate_pem
+    return Certificate.from_pem(pem) if pem else None

@@ -1,0 +1,260 @@
+"""A CA's successor beside it, and a CA's end: what is to be done in each stage, and what stands in the way.
+
+The fleet file says which CA succeeds which (`succeeds`). A rotation has three parts: the successor is registered beside
+the old CA in every account that has it; the makers issue from the successor, and each device follows with its next
+certificate, as in any rotation; when no device depends on the old CA any more, it is retired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jitr.decisions import Outcome
+from jitr.errors import CertificateUnknown
+from jitr.iot_models import Status
+from jitr_fleet.choices import RegisteredBy
+from jitrctl.ca import registry
+from jitrctl.errors import Refused, Unusable
+from jitrctl.session.stage import known_ca
+from jitrctl.terminal import short
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from jitr.aws.certificate_pages import Page
+    from jitr.iot_models import ListedCertificate
+    from jitr.record import Record
+    from jitr_fleet.model import Ca, Fleet
+    from jitrctl.ca.plan import FoundCa
+    from jitrctl.session.stage import Stage
+
+_BATCH = 100  # BatchGetItem's most
+_MOST_DESCRIBED = 250  # half a minute of the account's DescribeCertificate
+# A stack that lost the CA from its file would take its rule with it, and whoever knocks meanwhile would be lost.
+_LET_GO = (
+    'the stack registers it: say registered_by = "jitrctl" in this account, deploy, so that the stack lets go of it, '
+    "and run this again"
+)
+_NAMED = 5  # devices that a refusal names; the JSON document has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """One CA of the fleet that is to take another's place."""
+
+    old: Ca
+    new: Ca
+
+
+def successions(fleet: Fleet, names: Sequence[str]) -> tuple[Succession, ...]:
+    """Which CA succeeds which, of those old ones with these names; none named is all of them.
+
+    Raises Unusable when there is none, or no CA of such a name.
+    """
+    for name in names:
+        known_ca(fleet, name)
+    by_id = {ca.certificate_id: ca for ca in fleet.cas}
+    found = [Succession(by_id[ca.succeeds], ca) for ca in fleet.cas if ca.succeeds in by_id]
+    chosen = tuple(one for one in found if not names or one.old.name in names)
+    if not chosen:
+        whom = " or ".join(names) if names else "another"
+        raise Unusable(
+            f"no CA of {fleet.path} succeeds {whom}: describe the new CA there, with succeeds = "
+            f'"{names[0] if names else fleet.cas[0].name}", give it to the accounts, and deploy'
+        )
+    return chosen
+
+
+def has(stage: Stage, ca: Ca) -> bool:
+    """Whether the fleet file gives a CA to the stage's account."""
+    return any(one.ca.name == ca.name for one in stage.account.cas)
+
+
+def not_given(stage: Stage, succession: Succession) -> str:
+    """What stands in the way where the fleet file gives the account the old CA alone."""
+    return (
+        f"the fleet file gives this account {succession.old.name}, and not {succession.new.name}: add "
+        f"ca.{succession.new.name} to [account.{stage.account.name}], and deploy its stack"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """A certificate under a CA that a device uses, or waits to."""
+
+    certificate_id: str
+    status: Status  # ACTIVE or PENDING_ACTIVATION
+    thing_name: str | None  # that it is, or asks to be
+    followed_by: str | None  # certificate id: the sweep retires this one after the overlap
+
+    def __str__(self) -> str:
+        told = f"{self.thing_name or 'a certificate'} ({short(self.certificate_id)} {self.status}"
+        return f"{told}, followed by {short(self.followed_by)})" if self.followed_by else f"{told})"
+
+
+@dataclass(slots=True, kw_only=True)
+class Dependents:
+    """Who depends on a CA in a stage."""
+
+    found: list[Dependent] = field(default_factory=list)
+    unknown: int = 0  # live certificates of the account of which nothing says whose they are
+
+
+def dependents(stage: Stage, ca: Ca) -> Dependents:
+    """The certificates under a registered CA that are ACTIVE, or pending and not refused; newest first.
+
+    First those that AWS lists under the CA; then, of all others of the account, those whose records name it, or, where
+    no record names a CA, that it has signed: of these at most so many are described.
+
+    Raises Unavailable, botocore's errors.
+    """
+    depending, listed, described = Dependents(), set[str](), 0
+    for some, records in _live(stage, stage.aws_iot.certificates_of(ca.certificate_id)):
+        listed.update(one.certificate_id for one in some)
+        depending.found += _not_refused(some, records)
+    for some, records in _live(stage, stage.aws_iot.certificates(), without=listed):
+        named = {one.certificate_id: _recorded_ca(records.get(one.certificate_id)) for one in some}
+        for one in some:
+            if named[one.certificate_id] is None and described < _MOST_DESCRIBED:
+                described += 1
+                named[one.certificate_id] = _signer(stage, one.certificate_id, ca)
+        depending.unknown += sum(name is None for name in named.values())
+        its_own = [one for one in some if named[one.certificate_id] == ca.certificate_id]
+        depending.found += _not_refused(its_own, records)
+    return depending
+
+
+def _live(
+    stage: Stage, pages: Iterator[Page], *, without: Collection[str] = ()
+) -> Iterator[tuple[list[ListedCertificate], dict[str, Record]]]:
+    """The live certificates of these pages with their records, so many at a time."""
+    for page in pages:
+        live = [
+            one
+            for one in page.certificates
+            if one.status in (Status.ACTIVE, Status.PENDING_ACTIVATION) and one.certificate_id not in without
+        ]
+        for start in range(0, len(live), _BATCH):
+            some = live[start : start + _BATCH]
+            yield some, _records(stage, some)
+
+
+def _not_refused(some: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[Dependent]:
+    for one in some:
+        record = records.get(one.certificate_id)
+        if not _was_refused(one, record):
+            yield _dependent(one, record)
+
+
+def _recorded_ca(record: Record | None) -> str | None:
+    return record.ca_certificate_id if record else None
+
+
+def _signer(stage: Stage, certificate_id: str, ca: Ca) -> str:
+    """The certificate id of the CA that AWS names, or that signed it; empty for one that is not the fleet's, or gone.
+
+    Of several CAs with the key it is this one, if it is among them: a device may depend on it.
+    """
+    try:
+        device = stage.aws_iot.describe(certificate_id)
+    except CertificateUnknown:
+        return ""
+    return ca.certificate_id if ca.certificate_id in device.possible_cas else device.ca_certificate_id or ""
+
+
+def _records(stage: Stage, listed: Sequence[ListedCertificate]) -> dict[str, Record]:
+    """What the registry knows of these; nothing where there is no stack."""
+    try:
+        return stage.registry.recall(one.certificate_id for one in listed)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return {}
+
+
+def _was_refused(listed: ListedCertificate, record: Record | None) -> bool:
+    """Whether a pending certificate was refused for good, and left as it was (`on_reject = "leave"`)."""
+    return (
+        listed.status is Status.PENDING_ACTIVATION
+        and record is not None
+        and record.decision is not None
+        and record.decision.outcome is Outcome.REJECTED
+    )
+
+
+def _dependent(listed: ListedCertificate, record: Record | None) -> Dependent:
+    decision = record.decision if record else None
+    return Dependent(
+        certificate_id=listed.certificate_id,
+        status=listed.status,
+        thing_name=(decision.thing_name or decision.asks_for) if decision else None,
+        followed_by=record.replaced_by if record else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    """A CA that is to end in one stage: how it is registered, and who depends on it."""
+
+    ca: Ca
+    found: FoundCa | None
+    dependents: tuple[Dependent, ...]
+    unknown: int = 0  # live certificates of which nothing says whose they are
+    by_stack: bool = False  # the stage's stack registers it
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it must not end yet; None when it may."""
+        name = self.ca.name
+        if self.found is None:
+            return None
+        if not self.dependents:
+            return _LET_GO if self.by_stack else None
+        many = len(self.dependents)
+        named = ", ".join(map(str, self.dependents[:_NAMED])) + (f" and {many - _NAMED} more" if many > _NAMED else "")
+        return (
+            f"{many} live device{'s depend' if many > 1 else ' depends'} on {name}: {named}; wait until they have "
+            "rotated, or end those that will not: `jitrctl device retire | deactivate | deny`"
+        )
+
+    def steps(self, *, delete: bool) -> tuple[str, ...]:
+        """What is to be done, in words."""
+        if self.found is None:
+            return ()
+        return (
+            *(("disable auto-registration",) if self.found.registers_automatically else ()),
+            *(("set it INACTIVE",) if self.found.active else ()),
+            *(("delete it",) if delete else ()),
+        )
+
+
+def look(stage: Stage, ca: Ca) -> Retirement:
+    """A CA as it is in a stage, with every device that depends on it.
+
+    Raises Unavailable, botocore's errors.
+    """
+    found = registry.find(stage, ca)
+    by_stack = any(one.ca.name == ca.name and one.registered_by is RegisteredBy.STACK for one in stage.account.cas)
+    who = dependents(stage, ca) if found else Dependents()
+    return Retirement(ca=ca, found=found, dependents=tuple(who.found), unknown=who.unknown, by_stack=by_stack)
+
+
+def retire(stage: Stage, one: Retirement, *, delete: bool) -> None:
+    """End a CA in a stage: no new devices, a last look for those that came meanwhile, INACTIVE; deleted by choice.
+
+    What is done already is not done again, so a retirement that was broken off can be given anew.
+
+    Raises Refused when a device has come meanwhile; then devices may register again as before. Unavailable, botocore's
+    errors.
+    """
+    ca = one.ca
+    if one.found is None:
+        return
+    if one.found.registers_automatically:
+        registry.set_auto_registration(stage, ca, on=False)
+        if late := dependents(stage, ca).found:
+            registry.set_auto_registration(stage, ca, on=True)
+            raise Refused(f"a device has come meanwhile, {late[0]}: {ca.name} was left as it is")
+    if one.found.active:
+        registry.deactivate(stage, ca)
+    if delete:
+        registry.delete(stage, ca)

@@ -1,0 +1,181 @@
+"""`jitrctl ca …`: the CAs as they are registered in each account, made and kept equal to the fleet file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl import intake
+from jitrctl.audit.log import BRAKE, PAUSE, RESUME
+from jitrctl.audit.record import on_record
+from jitrctl.ca import registry
+from jitrctl.ca.plan import CaPlan, expired_proof, plan
+from jitrctl.commands.ca.accept_rejections import accept_rejections
+from jitrctl.commands.ca.proof import csr, verification
+from jitrctl.commands.ca.rotate import retire_ca, rotate
+from jitrctl.commands.ca.status import Cas, status
+from jitrctl.commands.ca.switch_mode import switch_mode
+from jitrctl.commands.issue import create
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.stage import chosen_cas
+from jitrctl.terminal import err, grouped, out, print_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitrctl.session.stage import Stage
+
+app = typer.Typer(help="The CAs in each account: register them, and see how they stand.", no_args_is_help=True)
+app.command()(csr)
+app.command()(verification)
+
+_Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Enable auto-registration also where the stack is not deployed yet.")
+]
+
+
+@app.command("plan")
+@over_stages
+def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
+    """Show what `ca apply` would do in each account, and what stands in its way; changes nothing.
+
+    Exit code 1 when something stands in its way that somebody has to see to, so that a script can ask. What waits for a
+    deployment of the stack alone does not count.
+
+    Example: jitrctl ca plan
+    """
+    results = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT")
+    scope.report(
+        results,
+        show=lambda: _show_plans([(done.stage, one) for done in results.done for one in done.value]),
+        fields=lambda plans: {"cas": [_plan_document(one) for one in plans]},
+        ok=not any(one.obstacles for done in results.done for one in done.value),
+    )
+
+
+@app.command()
+@over_stages
+def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = False, yes: Yes = False) -> None:
+    """Make the registered CAs what the fleet file says: register, activate, enable auto-registration; nothing twice.
+
+    A wrong mode is shown and left alone. Exit code 1 when a CA is not as the fleet file says afterwards.
+
+    Example: jitrctl ca apply --account dev
+    """
+    stages, failed = scope.opened()
+    planned = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT", stages=stages)
+    to_do = [(done.stage, one) for done in planned.done for one in done.value]
+    if any(one.steps for _, one in to_do):
+        scope.confirm([f"{stage}  {one.state.name}: {step}" for stage, one in to_do for step in one.steps], yes=yes)
+    plans = {done.stage: done.value for done in planned.done}
+
+    def applied(stage: Stage) -> tuple[CaPlan, ...]:
+        for one in plans[stage]:
+            with on_record(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
+                for step in one.steps:
+                    registry.apply(stage, one.state.declared, step)
+        return plans[stage]
+
+    results = scope.across(applied, doing="applying", stages=list(plans))
+    obstacles = [(done.stage, one) for done in results.done for one in done.value if one.undone]
+    if not scope.as_json:
+        for line in _obstacles(obstacles):
+            print_error(line)
+        for line in _warnings(to_do):
+            err.print(line, markup=False, soft_wrap=True)
+    scope.report(
+        results,
+        rows=lambda _, plans: [
+            {"CA": one.state.name, "done": "; ".join(map(str, one.steps)) or "nothing to do"} for one in plans
+        ],
+        fields=lambda plans: {"cas": [_plan_document(one) for one in plans]},
+        failed=(*failed, *planned.failed),
+        ok=not obstacles,
+    )
+
+
+app.command()(status)
+app.command()(switch_mode)
+app.command()(rotate)
+app.command("retire")(retire_ca)
+app.command()(create)
+app.command()(accept_rejections)
+
+
+@app.command()
+@over_stages
+def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
+    """Stop deciding on devices: they wait in the queue, for up to four days, until `ca resume`; nothing is lost.
+
+    All CAs of an account share the queue, so all of them pause.
+
+    Example: jitrctl ca pause --account prod --note "CRL of factory is being corrected"
+    """
+    stages, failed = scope.opened()
+    if stages:
+        places = [f"  {stage}" for stage in stages]
+        scope.confirm(["Devices that connect for the first time will wait, in", *places], yes=yes)
+    _switch(scope, stages, failed, note, on=False)
+
+
+@app.command()
+@over_stages
+def resume(scope: Scope, note: Note = "") -> None:
+    """Decide on devices again, those that waited first.
+
+    Example: jitrctl ca resume --account prod
+    """
+    stages, failed = scope.opened()
+    _switch(scope, stages, failed, note, on=True)
+
+
+def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: str, *, on: bool) -> None:
+    def switched(stage: Stage) -> str:
+        found = intake.mapping(stage)
+        order, step = (RESUME, "enable the mapping") if on else (PAUSE, "disable the mapping")
+        steps = [step] if found and found.is_on is not on else []
+        with on_record(stage, order, BRAKE, steps, note, urgent=True):
+            return intake.switch(stage, on=on).state
+
+    results = scope.across(switched, doing="switching", stages=stages)
+    scope.report(
+        results,
+        rows=lambda _, state: [{"devices": "are decided on" if on else "wait in the queue", "mapping": state}],
+        fields=lambda state: {"mapping": state},
+        failed=failed,
+    )
+
+
+def _plans(stage: Stage, cas: Sequence[str] | None, *, anyway: bool) -> tuple[CaPlan, ...]:
+    states = registry.look(stage, chosen_cas(stage, cas or ()))
+    return tuple(plan(state, anyway=anyway) for state in states)
+
+
+def _show_plans(plans: Sequence[tuple[Stage, CaPlan]]) -> None:
+    for stage, one in plans:
+        for step in one.steps:
+            out.print(f"{stage}  {one.state.name}: {step}", markup=False, soft_wrap=True)
+    for line in (*_obstacles(plans), *_warnings(plans)):
+        out.print(line, markup=False)
+    if not any(one.steps or one.undone for _, one in plans):
+        out.print("Nothing to do: every CA is as the fleet file says.")
+
+
+def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
+    return grouped([(f"{stage} {one.state.name}", obstacle) for stage, one in plans for obstacle in one.undone])
+
+
+def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
+    told = [(f"{stage} {one.state.name}", expired_proof(one.state)) for stage, one in plans]
+    return grouped([(place, warning) for place, warning in told if warning])
+
+
+def _plan_document(one: CaPlan) -> dict[str, Any]:
+    return {
+        "ca": one.state.name,
+        "steps": [str(step) for step in one.steps],
+        "waiting": list(one.waiting),
+        "obstacles": list(one.obstacles),
+        "warning": expired_proof(one.state),
+    }

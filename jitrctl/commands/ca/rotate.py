@@ -1,0 +1,247 @@
+"""`jitrctl ca rotate | retire`: a successor beside a CA in every account, and the old one's end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.audit.record import on_record
+from jitrctl.ca import registry
+from jitrctl.ca.device_count import Count, count_now, last_counted
+from jitrctl.ca.plan import CaPlan, plan
+from jitrctl.ca.rotation import Retirement, Succession, has, look, not_given, retire, successions
+from jitrctl.commands.ca.status import Cas, count_document, counted_when
+from jitrctl.errors import Refused
+from jitrctl.run import completion
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.stage import known_ca
+from jitrctl.terminal import grouped, out, print_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitr_fleet.model import Ca
+    from jitrctl.session.stage import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """One succession in one stage."""
+
+    succession: Succession
+    plan: CaPlan | None  # of the successor; None where the account is not given it
+    obstacles: tuple[str, ...]
+    on_the_old: Count | None  # None: not counted yet
+    on_the_new: Count | None
+
+
+@over_stages
+def rotate(
+    scope: Scope,
+    ca: Cas = None,
+    note: Note = "",
+    *,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Enable auto-registration also where the stack is not deployed yet.")
+    ] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count the devices now, instead of taking the sweep's last full count.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Register a CA's successor beside it in every account that has it, and show how many devices are still on the old.
+
+    The fleet file says which CA succeeds which: `succeeds`. --ca names the old one. Devices follow with their next
+    certificates; `ca retire` ends the old CA. Given again, it does what is left, and shows how far the devices are.
+
+    Example: jitrctl ca rotate --ca factory --count --note "factory ends in March"
+    """
+    chosen = successions(scope.fleet, ca or ())
+    stages, failed = scope.opened()
+    seen = scope.across(
+        lambda stage: _turns(stage, chosen, anyway=anyway, count=count), doing="asking AWS IoT", stages=stages
+    )
+    turns = {done.stage: done.value for done in seen.done}
+    to_do = [
+        f"{stage}  {turn.succession.new.name}, beside {turn.succession.old.name}: {step}"
+        for stage, told in turns.items()
+        for turn in told
+        for step in (turn.plan.steps if turn.plan else ())
+    ]
+    if to_do:
+        scope.confirm(to_do, yes=yes)
+    results = scope.across(lambda stage: _carry_out(stage, turns[stage], note), doing="registering", stages=list(turns))
+    obstacles = [
+        (f"{done.stage} {turn.succession.new.name}", why)
+        for done in results.done
+        for turn in done.value
+        for why in turn.obstacles
+    ]
+    if not scope.as_json:
+        for line in grouped(obstacles):
+            print_error(line)
+
+    scope.report(
+        results,
+        rows=lambda _, told: [_row(turn) for turn in told],
+        fields=lambda told: {"successions": [_turn_document(turn) for turn in told]},
+        failed=(*failed, *seen.failed),
+        ok=not obstacles,
+    )
+    if not scope.as_json and turns:
+        counts = [count_document(turn.on_the_old) for told in turns.values() for turn in told]
+        out.print(counted_when(counts), style="dim")
+
+
+@over_stages
+def retire_ca(
+    scope: Scope,
+    ca: Annotated[
+        str,
+        typer.Argument(
+            metavar="CA", help="The CA's name in the fleet file.", show_default=False, autocompletion=completion.cas
+        ),
+    ],
+    note: Note = "",
+    *,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Also delete its registration; else it stays, INACTIVE.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """End a CA in every account: no new devices, INACTIVE; refused while a live device depends on it in any of them.
+
+    A device depends on it while a certificate of its is ACTIVE, or pending and not refused.
+
+    Example: jitrctl ca retire factory
+    """
+    ending = known_ca(scope.fleet, ca)
+    stages, failed = scope.opened()
+    seen = scope.across(lambda stage: look(stage, ending), doing="looking for devices", stages=stages)
+    if failed or seen.failed:
+        unasked = (*failed, *seen.failed)[0]
+        raise Refused(f"{unasked.stage} cannot be asked who depends on {ca} ({unasked.error}): nothing was changed")
+    endings = {done.stage: done.value for done in seen.done}
+    if any(one.obstacle for one in endings.values()):
+        _refuse(scope, seen)
+    for stage, one in endings.items():
+        if one.unknown and not scope.as_json:
+            print_error(
+                f"{stage}: {one.unknown} live certificates are listed under no CA, and no record names theirs: whether "
+                f"they are {ca}'s cannot be known here"
+            )
+    plans = {stage: one.steps(delete=delete) for stage, one in endings.items()}
+    to_do = [f"{stage}  {ca}: {'; '.join(steps)}" for stage, steps in plans.items() if steps]
+    if to_do:
+        scope.confirm(to_do, yes=yes)
+
+    def ended(stage: Stage) -> tuple[str, ...]:
+        with on_record(stage, "ca retire", ending.certificate_id, plans[stage], note):
+            retire(stage, endings[stage], delete=delete)
+        return plans[stage]
+
+    results = scope.across(ended, doing="retiring", stages=stages)
+    scope.report(
+        results,
+        rows=lambda stage, steps: [
+            {"CA": ca, "done": "; ".join(steps) or ("nothing to do" if endings[stage].found else "not registered")}
+        ],
+        fields=lambda steps: {"ca": ca, "steps": list(steps)},
+    )
+    if not scope.as_json and any(has(stage, ending) for stage in stages):
+        out.print(_afterwards(scope, ending), markup=False)
+
+
+def _turns(stage: Stage, chosen: Sequence[Succession], *, anyway: bool, count: bool) -> tuple[_Turn, ...]:
+    return tuple(_turn(stage, one, anyway=anyway, count=count) for one in chosen if has(stage, one.old))
+
+
+def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) -> _Turn:
+    given = [one for one in stage.account.cas if one.ca.name == succession.new.name]
+    planned = [plan(state, anyway=anyway) for state in registry.look(stage, given)]
+    return _Turn(
+        succession=succession,
+        plan=planned[0] if planned else None,
+        obstacles=planned[0].undone if planned else (not_given(stage, succession),),
+        on_the_old=_counted(stage, succession.old, count=count),
+        on_the_new=_counted(stage, succession.new, count=count),
+    )
+
+
+def _counted(stage: Stage, ca: Ca, *, count: bool) -> Count | None:
+    if not count:
+        return last_counted(stage, ca.certificate_id)
+    return count_now(stage, ca.certificate_id) if registry.find(stage, ca) else None
+
+
+def _carry_out(stage: Stage, turns: tuple[_Turn, ...], note: str) -> tuple[_Turn, ...]:
+    for turn in turns:
+        if turn.plan is None:
+            continue
+        with on_record(stage, "ca rotate", turn.succession.new.certificate_id, turn.plan.steps, note):
+            for step in turn.plan.steps:
+                registry.apply(stage, turn.plan.state.declared, step)
+    return turns
+
+
+def _row(turn: _Turn) -> dict[str, str]:
+    steps = turn.plan.steps if turn.plan else ()
+    return {
+        "old CA": turn.succession.old.name,
+        "still on it": _in_words(turn.on_the_old),
+        "successor": turn.succession.new.name,
+        "on it": _in_words(turn.on_the_new),
+        "done": "; ".join(map(str, steps)) or ("not there yet" if turn.obstacles else "nothing to do"),
+    }
+
+
+def _in_words(counted: Count | None) -> str:
+    return "?" if counted is None else str(counted.live)
+
+
+def _turn_document(turn: _Turn) -> dict[str, Any]:
+    return {
+        "old": turn.succession.old.name,
+        "new": turn.succession.new.name,
+        "steps": [str(step) for step in (turn.plan.steps if turn.plan else ())],
+        "obstacles": list(turn.obstacles),
+        "on_the_old": count_document(turn.on_the_old),
+        "on_the_new": count_document(turn.on_the_new),
+    }
+
+
+def _refuse(scope: Scope, seen: Any) -> None:
+    """Say in which stages who depends on the CA, and that nothing was done."""
+    if not scope.as_json:
+        for line in grouped([(str(done.stage), done.value.obstacle) for done in seen.done if done.value.obstacle]):
+            print_error(line)
+        print_error("Nothing was changed anywhere.")
+    scope.report(seen, fields=_refusal_document, ok=False)
+
+
+def _refusal_document(one: Retirement) -> dict[str, Any]:
+    return {
+        "ca": one.ca.name,
+        "steps": [],
+        "obstacle": one.obstacle,
+        "dependents": [
+            {
+                "certificate_id": each.certificate_id,
+                "status": each.status,
+                "thing_name": each.thing_name,
+                "followed_by": each.followed_by,
+            }
+            for each in one.dependents
+        ],
+    }
+
+
+def _afterwards(scope: Scope, ca: Ca) -> str:
+    keep = any(other.succeeds == ca.certificate_id for other in scope.fleet.cas)
+    kept = f"; keep [ca.{ca.name}] itself, since another CA succeeds it" if keep else ""
+    return (
+        f"The fleet file still gives {ca.name} to accounts, and `jitrctl ca apply` would set it ACTIVE again: take "
+        f"ca.{ca.name} out of them, and deploy{kept}."
+    )

@@ -1,0 +1,181 @@
+"""`jitrctl ca status`: each CA in each account, and how it differs from the fleet file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitr.iot_models import Status
+from jitrctl import intake
+from jitrctl.audit import log
+from jitrctl.ca import registry
+from jitrctl.ca.device_count import count_now, last_counted
+from jitrctl.ca.plan import CaState, differences, expired_proof
+from jitrctl.run import completion
+from jitrctl.run.scope import Scope, over_stages
+from jitrctl.session.stage import chosen_cas
+from jitrctl.terminal import at, grouped, out, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitrctl.audit.log import Given
+    from jitrctl.ca.device_count import Count
+    from jitrctl.session.stage import Stage
+
+_NOW = "now"
+PAUSED = "paused, devices wait in the queue: `jitrctl ca resume`"
+
+Cas = Annotated[
+    list[str] | None,
+    typer.Option("--ca", metavar="CA", help="Only this CA; may be repeated.", autocompletion=completion.cas),
+]
+
+
+@over_stages
+def status(
+    scope: Scope,
+    ca: Cas = None,
+    *,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count the devices now, instead of taking the sweep's last full count.")
+    ] = False,
+) -> None:
+    """Show each CA in each account: mode, status, rule, devices, and how it differs from the fleet file.
+
+    Exit code 1 when a CA differs, so that a script can ask.
+
+    Example: jitrctl ca status
+    """
+    results = scope.across(lambda stage: _status(stage, ca, count=count), doing="asking AWS IoT")
+    differs = any(document["differences"] for done in results.done for document in done.value["cas"])
+
+    def shown() -> None:
+        for one in scope.fleet.cas:
+            if not ca or one.name in ca:
+                out.print(
+                    f"[bold]{one.name}[/bold]  until {one.certificate.not_after:%F}  {one.certificate_id}",
+                    soft_wrap=True,
+                )
+        out.print()
+        told = [(done.stage, one) for done in results.done for one in done.value["cas"]]
+        out.print(table([_row(stage, one) for stage, one in told]))
+        out.print(counted_when([one["devices"] for _, one in told]), style="dim")
+        paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
+        differing = [(f"{stage} {one['ca']}", text) for stage, one in told for text in one["differences"]]
+        last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in told]
+        last += [(str(done.stage), done.value["braked"]) for done in results.done]
+        ordered = [(place, f"the last order was {given}") for place, given in last if given]
+        warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in told if one["warning"]]
+        for line in grouped((*paused, *differing, *ordered, *warned)):
+            out.print(line, markup=False)
+
+    scope.report(results, show=shown, fields=_document, ok=not differs)
+
+
+def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str, Any]:
+    mapping = intake.mapping(stage)
+    paused = mapping is not None and not mapping.is_on
+    return {
+        "paused": paused,
+        "mapping": mapping.state if mapping else None,
+        "braked": _pause(stage) if paused else None,
+        "cas": [
+            {
+                **_state_document(state, count_document(_counted(stage, state, count=count))),
+                "last_order": _last_order(stage, state),
+            }
+            for state in registry.look(stage, chosen_cas(stage, cas or ()))
+        ],
+    }
+
+
+def _pause(stage: Stage) -> Given | None:
+    """Whose order it is that the account is paused.
+
+    A pause that could not be kept leaves an older order the last one; if that says the contrary, nobody is named.
+    """
+    given = log.last_if_readable(stage, log.BRAKE)
+    return given if given and given.order == log.PAUSE else None
+
+
+def _last_order(stage: Stage, state: CaState) -> Given | None:
+    """Whose order it may be that a CA is not as the fleet file says, or that was broken off; of others nobody asks."""
+    if not differences(state):
+        return None
+    return log.last_if_readable(stage, state.declared.ca.certificate_id)
+
+
+def _document(told: dict[str, Any]) -> dict[str, Any]:
+    """What `_status` told, for --json."""
+    cas = [{**one, "last_order": log.document(one["last_order"])} for one in told["cas"]]
+    return {**told, "braked": log.document(told["braked"]), "cas": cas}
+
+
+def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str, Any]:
+    found = state.found
+    return {
+        "ca": state.name,
+        "certificate_id": state.declared.ca.certificate_id,
+        "registered": found is not None,
+        "mode": found.mode if found else None,
+        "status": ("ACTIVE" if found.active else "INACTIVE") if found else None,
+        "auto_registration": found.registers_automatically if found else None,
+        "not_after": state.declared.ca.certificate.not_after.isoformat(),
+        "rule": state.rule,
+        "devices": devices,
+        "differences": list(differences(state)),
+        "warning": expired_proof(state),
+    }
+
+
+def count_document(counted: Count | None) -> dict[str, Any] | None:
+    """How many devices a CA has, for --json."""
+    if counted is None:
+        return None
+    return {
+        "counted_at": counted.counted_at.isoformat() if counted.counted_at else _NOW,
+        "counts": dict(counted.by_status),
+        "unlisted": counted.unlisted,
+    }
+
+
+def _counted(stage: Stage, state: CaState, *, count: bool) -> Count | None:
+    certificate_id = state.declared.ca.certificate_id
+    if not count:
+        return last_counted(stage, certificate_id)
+    return count_now(stage, certificate_id) if state.found else None
+
+
+def _row(stage: Stage, one: dict[str, Any]) -> dict[str, str]:
+    counts = one["devices"]["counts"] if one["devices"] else None
+    return {
+        "stage": str(stage),
+        "CA": one["ca"],
+        "mode": one["mode"] or "-",
+        "status": one["status"] or "not registered",
+        "rule": str(one["rule"]),
+        "active": "?" if counts is None else str(counts.get(Status.ACTIVE, 0)),
+        "pending": "?" if counts is None else str(counts.get(Status.PENDING_ACTIVATION, 0)),
+    }
+
+
+def counted_when(devices: Sequence[dict[str, Any] | None]) -> str:
+    """From when the numbers of devices are; `devices` are what `count_document` made."""
+    times = sorted({one["counted_at"] for one in devices if one})
+    if not times:
+        return "Devices were not counted yet: the sweep does once a day, and --count does now."
+    unlisted = sum(one["unlisted"] for one in devices if one)
+    more = (
+        f" AWS IoT lists {unlisted} of them under no CA: they are counted from jitr's records, which know only devices "
+        "that jitr has decided on."
+        if unlisted
+        else ""
+    )
+    if times == [_NOW]:
+        return f"Devices counted now.{more}"
+    shown = [at(datetime.fromisoformat(text)) for text in times if text != _NOW]
+    until = f" to {shown[-1]}" if len(shown) > 1 else ""
+    return f"Devices as the sweep counted them, {shown[0]}{until}.{more}"

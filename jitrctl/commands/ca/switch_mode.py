@@ -1,0 +1,146 @@
+"""`jitrctl ca switch-mode`: a CA's registration deleted and made anew in the other mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitr.rules import CertificateMode
+from jitrctl.audit.record import on_record
+from jitrctl.ca import registry
+from jitrctl.ca.mode_switch import Switch, switch, switches
+from jitrctl.commands.ca.status import Cas
+from jitrctl.errors import Refused, Unusable
+from jitrctl.run.parallel import Done, Failed, Results
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.stage import choose, chosen_cas
+from jitrctl.terminal import grouped, out, print_error
+
+if TYPE_CHECKING:
+    from jitrctl.ca.plan import CaState
+    from jitrctl.session.stage import Stage
+
+WHAT_HAPPENS = """\
+Each registration is deleted and made anew. Device certificates stay registered, and what is ACTIVE goes on working;
+each was registered in its CA's mode of then, and whether it takes the new one, AWS does not document. A device that
+connects for the first time in the seconds between is turned away, and comes again. In mode SNI_ONLY, devices have to
+send SNI. Deploy the stack afterwards: while its rules say the old mode, new devices are held, and they come up by
+themselves then.
+"""
+NO_WAY_BACK = """\
+Should a registration in mode SNI_ONLY fail, the one in mode DEFAULT cannot be put back without its verification
+certificate: --old-verification FILE.
+"""
+
+
+@over_stages
+def switch_mode(
+    scope: Scope,
+    ca: Cas = None,
+    old_verification: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The DEFAULT account's verification certificate, to go back if it fails."),
+    ] = None,
+    note: Note = "",
+    *,
+    yes: Yes = False,
+) -> None:
+    """Change the mode of registered CAs to what the fleet file says; what could be refused is looked at first.
+
+    If a new registration fails all the same, the old one is put back.
+
+    Example: jitrctl ca switch-mode --account dev --ca factory
+    """
+    stages, failed = scope.opened()
+    old_proof = _read(old_verification) if old_verification else None
+    wrong = _wrong(scope, ca, stages)
+    ready = [one for one in wrong if one.obstacle is None]
+    if ready:
+        scope.confirm([WHAT_HAPPENS, *_without_way_back(ready, old_proof), *map(str, ready)], yes=yes)
+    results = _switched(scope, ready, old_proof, note)
+    obstacles = [(f"{one.stage} {one.state.name}", one.obstacle) for one in wrong if one.obstacle]
+    if not scope.as_json:
+        for line in grouped(obstacles):
+            print_error(line)
+        if not wrong and not failed:
+            out.print("Nothing to do: every registered CA is in the mode that the fleet file says.")
+    scope.report(
+        results,
+        rows=lambda _, switched: [{"CA": one.state.name, "mode": f"{one.before.mode} to {one.to}"} for one in switched],
+        fields=lambda switched: {"switched": [_document(one) for one in switched]},
+        failed=failed,
+        ok=not obstacles,
+        obstacles=[{"where": where, "why": why} for where, why in obstacles],
+    )
+
+
+def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tuple[Switch, ...]:
+    """What is in the wrong mode, after a look also at the other accounts in the same Regions.
+
+    Raises Refused when one of those cannot be asked: it might hold a CA in mode DEFAULT.
+    """
+    regions = {stage.region for stage in stages}
+    mine = {str(stage) for stage in stages}
+    others = [one for one in choose(scope.fleet, (), ()) if one.region in regions and str(one) not in mine]
+    looked = scope.across(
+        lambda stage: registry.look(stage, chosen_cas(stage, cas or ())),
+        doing="asking AWS IoT",
+        stages=[*stages, *others],
+    )
+    states: dict[Stage, tuple[CaState, ...]] = {done.stage: done.value for done in looked.done}
+    wrong = switches(states, frozenset(stages))
+    if looked.failed and any(one.to is CertificateMode.DEFAULT for one in wrong):
+        unasked = looked.failed[0]
+        raise Refused(
+            f"{unasked.stage} may hold the CA in mode DEFAULT, and cannot be asked ({unasked.error}): cure that first"
+        )
+    return wrong
+
+
+def _switched(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
+    """Switch, one account giving mode DEFAULT up before another takes it; and only then."""
+    giving = _switch_to(scope, [one for one in ready if one.to is CertificateMode.SNI_ONLY], old_proof, note)
+    taking = [one for one in ready if one.to is CertificateMode.DEFAULT]
+    if giving.failed and taking:
+        why = Refused(f"not begun, since {giving.failed[0].stage} was not switched: cure that, then this again")
+        kept = {one.stage: Failed(stage=one.stage, error=str(why), cause=why) for one in taking}
+        return Results(done=giving.done, failed=(*giving.failed, *kept.values()))
+    taken = _switch_to(scope, taking, old_proof, note)
+    switched = {done.stage: done.value for done in giving.done}
+    switched |= {done.stage: (*switched.get(done.stage, ()), *done.value) for done in taken.done}
+    return Results(
+        done=tuple(Done(stage=stage, value=value) for stage, value in switched.items()),
+        failed=(*giving.failed, *taken.failed),
+    )
+
+
+def _switch_to(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
+    by_stage = {stage: tuple(one for one in ready if one.stage is stage) for stage in {one.stage for one in ready}}
+
+    def work(stage: Stage) -> tuple[Switch, ...]:
+        for one in by_stage[stage]:
+            step = f"delete it in mode {one.before.mode}, and register it in mode {one.to}"
+            with on_record(stage, "ca switch-mode", one.state.declared.ca.certificate_id, [step], note):
+                switch(one, old_proof=old_proof)
+        return by_stage[stage]
+
+    return scope.across(work, doing="switching", stages=[one for one in scope.stages if one in by_stage])
+
+
+def _without_way_back(ready: list[Switch], old_proof: str | None) -> list[str]:
+    if old_proof or not any(one.to is CertificateMode.SNI_ONLY for one in ready):
+        return []
+    return [NO_WAY_BACK]
+
+
+def _document(one: Switch) -> dict[str, Any]:
+    return {"ca": one.state.name, "from": one.before.mode, "to": one.to}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise Unusable(f"{path} cannot be read: correct the path") from error

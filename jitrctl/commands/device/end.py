@@ -1,0 +1,176 @@
+"""`jitrctl device retire | remove`: the end of one certificate, and of a whole device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jitr.iot_models import Status
+from jitr.owners import Return
+from jitr.verdicts import Verdict, Word
+from jitrctl.commands.device.order import announced, operator, order
+from jitrctl.commands.device.show import Device
+from jitrctl.device.leftovers import follower
+from jitrctl.device.operations import Order
+from jitrctl.device.search import Known, View, only_certificate, search, trace
+from jitrctl.device.selector import known_from
+from jitrctl.errors import Refused
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.stage import choose
+from jitrctl.terminal import at, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitr.record import Record
+    from jitrctl.session.stage import Stage
+
+STAYS_OUT = "Each certificate stays out when it comes again; --forget lets it be judged like a new one."
+FORGOTTEN = "All that is known is dropped: a device that comes again is judged like a new one."
+
+
+@over_stages
+def retire(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
+    """End an old certificate that another one follows, without waiting for the sweep: INACTIVE, policy and thing gone.
+
+    For what a rotation left behind in accounts that the device has not visited since; give the old certificate's id.
+    A device's present certificate is refused: `device deactivate`.
+
+    Example: jitrctl device retire old.pem --account prod --note "has its new one"
+    """
+    stages, _ = scope.opened()
+    certificate = only_certificate(scope, known_from(device), stages)
+    _refuse_present(scope, certificate)
+
+    def retired(stage: Stage, certificate_id: str, seen: Record) -> str:
+        status = operator(stage).retire(certificate_id, Order(by=stage.caller, note=note), seen=seen)
+        if status is None:
+            return "not registered here"
+        announced(stage, certificate_id, Word.DEACTIVATED, status)
+        return f"{status}, detached"
+
+    order(scope, certificate, "retire it", retired, yes=yes)
+
+
+def _refuse_present(scope: Scope, certificate_id: str) -> None:
+    """Refuse to end what a device lives on; looks in every account of the fleet, whichever are meant.
+
+    Raises Refused.
+    """
+    everywhere = replace(scope, stages=choose(scope.fleet, (), ()))
+    views, _, _ = search(everywhere, Known(frozenset({certificate_id})))
+    seen = {done.stage: done.value for done in views.done}
+    follows = follower(certificate_id, seen)
+    if follows is None:
+        raise Refused(f"nothing follows {short(certificate_id)} in any account: `jitrctl device deactivate` ends it")
+    where, owner = follows
+    sighting = seen[where].sightings.get(owner.certificate_id)
+    status = sighting.registered.status if sighting and sighting.registered else None
+    if status is not Status.ACTIVE:
+        raise Refused(
+            f"{short(owner.certificate_id)} follows it in {where}, and is {status or 'not registered'} there: see to "
+            "that first, or end the old one with `jitrctl device deactivate`"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remains:
+    """What one stage has of a device."""
+
+    view: View
+    things: tuple[str, ...]  # that exist, attached to one of its certificates or owned by one
+
+    @property
+    def certificates(self) -> list[str]:
+        """Those that the registry or AWS IoT knows; the owners of names last, so that a second try finds the rest."""
+        owners = {owner.certificate_id for owner in self.view.owners.values()}
+        known = [one.certificate_id for one in self.view.sightings.values() if one.is_known]
+        return sorted(known, key=lambda one: (one in owners, one))
+
+    def lines(self) -> list[str]:
+        told = []
+        for one in self.certificates:
+            registered, verdict = self.view.sightings[one].registered, self.view.sightings[one].record.verdict
+            by = f", {verdict.word} by {verdict.by} {at(verdict.at)}" if verdict else ""
+            told.append(f"certificate {one} {registered.status if registered else '(what is recorded of it)'}{by}")
+        return [*told, *(f"thing {name}" for name in self.things), *(f"name {name}" for name in self.view.owners)]
+
+
+@over_stages
+def remove(
+    scope: Scope,
+    device: Device,
+    note: Note = "",
+    *,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Also what is known: a certificate that comes again is like a new one.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Remove a device: its certificates, its thing and what the registry says of them, in every account that is meant.
+
+    Its enrollment entries stay: `enrollment remove`. Broken off, the same command again does the rest.
+
+    Example: jitrctl device remove sensor-0001 --note "scrapped"
+    """
+    stages, failed = scope.opened()
+    known, asked, unasked = trace(scope, known_from(device), stages)
+    seen = scope.across(lambda stage: _look(stage, known), doing="looking", stages=asked)
+    remains = {done.stage: done.value for done in seen.done}
+    to_do = [f"  {stage}  {line}" for stage, one in remains.items() for line in one.lines()]
+    if to_do:
+        scope.confirm(["Remove, for good,", *to_do, FORGOTTEN if forget else STAYS_OUT], yes=yes)
+
+    def removed(stage: Stage) -> list[str]:
+        return _remove(stage, remains[stage], note=note, forget=forget)
+
+    results = scope.across(removed, doing="removing", stages=list(remains))
+    scope.report(
+        results,
+        rows=lambda _, done: [{"removed": "; ".join(done) or "nothing is left here"}],
+        fields=lambda done: {"removed": list(done)},
+        failed=(*failed, *unasked, *seen.failed),
+        things=sorted(known.things),
+        certificates=sorted(known.certificates),
+    )
+
+
+def _look(stage: Stage, known: Known) -> _Remains:
+    view = View.of(stage, known)
+    attached = {thing for one in view.sightings.values() if one.registered for thing in one.registered.things}
+    names = sorted(attached | known.things)
+    return _Remains(view=view, things=tuple(name for name in names if _exists(stage, name)))
+
+
+def _exists(stage: Stage, thing: str) -> bool:
+    try:
+        stage.iot.describe_thing(thingName=thing)
+    except stage.iot.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[str]:
+    """Certificates, things, then what is written of them: so a second try finds what the first one left."""
+    at_work, done = operator(stage), list[str]()
+    given = Order(by=stage.caller, note=note)
+    verdicts = dict[str, Verdict]()
+    for certificate_id in remains.certificates:
+        seen = remains.view.sightings[certificate_id].record
+        was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
+        if was_there:
+            done.append(f"certificate {short(certificate_id)}")
+        announced(stage, certificate_id, verdicts[certificate_id].word, None)
+    done += [f"thing {thing}" for thing in remains.things if at_work.remove_thing(thing)]
+    for certificate_id in remains.certificates:
+        at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])
+    done += _give_up_names(stage, remains.view)
+    return done
+
+
+def _give_up_names(stage: Stage, view: View) -> Sequence[str]:
+    for thing, owner in view.owners.items():
+        stage.registry.give_back(Return(thing_name=thing, by=owner.certificate_id, to=None))
+    return [f"name {thing}" for thing in view.owners]

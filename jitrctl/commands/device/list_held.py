@@ -1,0 +1,73 @@
+"""`jitrctl device list --held`: who waits, for what, and until when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.device.held import MOST, Held, held
+from jitrctl.errors import Unusable
+from jitrctl.run.scope import Scope, over_stages
+from jitrctl.terminal import at, err, short
+
+if TYPE_CHECKING:
+    from jitrctl.session.stage import Stage
+
+
+@over_stages
+def list_(
+    scope: Scope,
+    reason: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Only these, such as NOT_LISTED: docs/rejections.md.")
+    ] = None,
+    *,
+    held_ones: Annotated[bool, typer.Option("--held", help="Devices that wait for a cause to go away.")] = False,
+) -> None:
+    """List the devices that are held in each account: why, as which thing, since when, and when they are looked at.
+
+    Example: jitrctl device list --held --account prod
+    """
+    if not held_ones:
+        raise Unusable("say --held: all things are in `aws iot list-things`, one device is `jitrctl device show`")
+
+    def listed(stage: Stage) -> list[Held]:
+        return [one for one in held(stage) if reason is None or one.reason == reason.upper()]
+
+    results = scope.across(listed, doing="reading who is held")
+    scope.report(
+        results,
+        rows=lambda _, devices: [_row(one) for one in devices],
+        fields=lambda devices: {"held": [_document(one) for one in devices]},
+    )
+    if scope.as_json:
+        return
+    for done in results.done:
+        if not done.value:
+            err.print(f"{done.stage}: nobody is held{f' for {reason}' if reason else ''}.", markup=False)
+        if len(done.value) >= MOST:
+            err.print(f"{done.stage}: only the first {MOST} were read.", markup=False)
+
+
+def _row(one: Held) -> dict[str, str]:
+    return {
+        "thing": one.thing_name or "-",
+        "certificate": short(one.certificate_id),
+        "reason": one.reason,
+        "why": one.detail,
+        "waits since": at(one.waits_since),
+        "next look": at(one.next_look) if one.next_look else "-",
+    }
+
+
+def _document(one: Held) -> dict[str, Any]:
+    return {
+        "certificate_id": one.certificate_id,
+        "ca": one.ca,
+        "thing_name": one.thing_name,
+        "reason": one.reason,
+        "detail": one.detail,
+        "waits_since": one.waits_since.isoformat(),
+        "looked_at": one.looked_at.isoformat(),
+        "next_look": one.next_look.isoformat() if one.next_look else None,
+    }

@@ -1,0 +1,207 @@
+"""`jitrctl device release`: one refused device, or all that were rejected for a reason."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitr.errors import Reason
+from jitr.verdicts import Word
+from jitrctl.commands.ca.status import Cas
+from jitrctl.commands.device import order as ordering
+from jitrctl.commands.device.order import announced, operator
+from jitrctl.commands.device.show import Device
+from jitrctl.device.bulk_release import Ordered, Plan, Wanted, find, judge_again, order
+from jitrctl.device.operations import Order
+from jitrctl.device.search import Known, View
+from jitrctl.errors import Unusable
+from jitrctl.rules.trial import ADMITTED, CALLS_PER_SECOND
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.stage import chosen_cas
+from jitrctl.terminal import err, out
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from jitr.record import Record
+    from jitrctl.session.stage import Stage
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@over_stages
+def release(
+    scope: Scope,
+    device: Device = "",
+    note: Note = "",
+    rejected_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rejected-for",
+            metavar="REASON",
+            help="All devices that were rejected for this reason, in place of one; may be repeated.",
+        ),
+    ] = None,
+    ca: Cas = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="TIME",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"],
+            help="Of those, the ones that were rejected since this time, in UTC.",
+        ),
+    ] = None,
+    *,
+    would_be_admitted: Annotated[
+        bool, typer.Option("--would-be-admitted", help="Of those, the ones that the deployed rules admit.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how many those are; change nothing.")] = False,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Also if it was revoked or taken away.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Let a refused device be judged again when it next connects; its registration is deleted for that.
+
+    With --rejected-for, all devices that were rejected for a reason. They are judged again by the functions, without
+    being deleted and without connecting, beside new devices and after them. What an operator, or anybody else, has
+    deactivated stays out, and so does what is REVOKED. Broken off, the same command again does the rest.
+
+    Example: jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted
+    """
+    many = {"--ca": ca, "--since": since, "--would-be-admitted": would_be_admitted, "--dry-run": dry_run}
+    if rejected_for:
+        if device or revoked:
+            raise Unusable("--rejected-for is for many devices: leave out the one, and --revoked")
+        wanted = Wanted(
+            reasons=[_reason(name) for name in rejected_for],
+            cas=ca or (),
+            since=since.replace(tzinfo=UTC) if since else _EPOCH,
+            only_admitted=would_be_admitted,
+        )
+        _release_many(scope, wanted, note, dry_run=dry_run, yes=yes)
+        return
+    if not device:
+        raise Unusable("say which device: its certificate, id or thing; or all with --rejected-for REASON")
+    if given := [name for name, value in many.items() if value]:
+        raise Unusable(f"{', '.join(given)} can only be said with --rejected-for")
+
+    def released(stage: Stage, certificate_id: str, seen: Record) -> str:
+        if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
+            return "not known here"
+        operator(stage).release(certificate_id, Order(by=stage.caller, note=note), revoked=revoked, seen=seen)
+        announced(stage, certificate_id, Word.RELEASED, None)
+        return "released, judged again at its next connect"
+
+    ordering.order(scope, device, "release it: its registration is deleted", released, yes=yes)
+
+
+def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes: bool) -> None:
+    stages, failed = scope.opened()
+    found = scope.across(
+        lambda stage: find(stage, chosen_cas(stage, wanted.cas), wanted), doing="reading the index", stages=stages
+    )
+    begun = {done.stage: done.value for done in found.done}
+    most = max((len(candidates) for _, candidates in begun.values()), default=0)
+    if most:
+        err.print(
+            f"At most {most} calls of DescribeCertificate in each account and Region, {CALLS_PER_SECOND:g} a second: "
+            f"{most / CALLS_PER_SECOND:.0f} s.",
+            style="dim",
+        )
+    judged = scope.across(
+        lambda stage: judge_again(stage, *begun[stage], wanted), doing="judging certificates", stages=list(begun)
+    )
+    for done in judged.done:
+        if done.value.unlisted:
+            done.stage.warnings.append(
+                f"the index does not hold all earlier decisions on devices of CA {', '.join(done.value.unlisted)} yet: "
+                "the sweep adds them; give the order again when `jitrctl fleet status` shows a new count"
+            )
+    plans = {done.stage: done.value for done in judged.done}
+    if any(plan.orders for plan in plans.values()) and not dry_run:
+        names = ", ".join(sorted(reason.name for reason in wanted.reasons))
+        scope.confirm(
+            [
+                f"Rejections for {names} are taken back, and the devices judged again, in",
+                *(f"  {stage}  {_in_words(plan)}" for stage, plan in plans.items()),
+            ],
+            yes=yes,
+        )
+
+    def ordered(stage: Stage) -> Ordered:
+        return Ordered(plan=plans[stage]) if dry_run else order(stage, plans[stage], wanted.reasons, note)
+
+    results = scope.across(ordered, doing="ordering", stages=list(plans))
+
+    def shown() -> None:
+        for done in results.done:
+            out.print(f"{done.stage}: {_told(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
+
+    scope.report(
+        results,
+        show=shown,
+        fields=lambda one: _document(one, dry_run=dry_run),
+        failed=(*failed, *found.failed, *judged.failed),
+    )
+
+
+def _reason(name: str) -> Reason:
+    """A final reason by its name.
+
+    Raises Unusable.
+    """
+    final = {reason.name: reason for reason in Reason if reason.final}
+    if (found := final.get(name.upper().replace("-", "_"))) is not None:
+        return found
+    near = difflib.get_close_matches(name.upper(), final, n=1)
+    hint = f"did you mean {near[0]}?" if near else "docs/rejections.md lists them"
+    raise Unusable(f"nothing is rejected for {name}: {hint}")
+
+
+def _in_words(plan: Plan) -> str:
+    """A plan: 19 of 20: 18 would be admitted, 1 refused again (KEY_REFUSED); within about 16 min; 1 left: …."""
+    if not plan.found:
+        return "nothing was rejected for it"
+    again = {name: number for name, number in plan.judged.items() if name != ADMITTED}
+    told = [f"{plan.judged[ADMITTED]} would be admitted"]
+    if again:
+        told.append(f"{sum(again.values())} refused again ({_counts(again)})")
+    parts = [f"{len(plan.orders)} of {plan.found}: {', '.join(told)}"]
+    if plan.orders:
+        parts.append(f"within about {_duration(plan.takes)}")
+    if plan.left:
+        parts.append(f"{sum(plan.left.values())} left: {_counts(plan.left)}")
+    return "; ".join(parts)
+
+
+def _told(one: Ordered, *, dry_run: bool) -> str:
+    if dry_run or not one.plan.orders:
+        return _in_words(one.plan)
+    told = f"{one.ordered} ordered; {_in_words(one.plan)}"
+    return told + (f"; {one.overtaken} not ordered, since they changed meanwhile" if one.overtaken else "")
+
+
+def _document(one: Ordered, *, dry_run: bool) -> dict[str, Any]:
+    plan = one.plan
+    return {
+        "found": plan.found,
+        "judged": dict(plan.judged),
+        "left": dict(plan.left),
+        "planned": len(plan.orders),
+        "ordered": one.ordered,
+        "overtaken": one.overtaken,
+        "seconds": round(plan.takes.total_seconds()) if plan.orders else 0,
+        "not_all_listed": list(plan.unlisted),
+        "dry_run": dry_run,
+    }
+
+
+def _counts(counted: Any) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(counted.items()))
+
+
+def _duration(takes: timedelta) -> str:
+    minutes = max(1, round(takes.total_seconds() / 60))
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 -- two hours

@@ -1,0 +1,254 @@
+"""`jitrctl device show | where`: one device, in every account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitr.store.registry_items import from_verdict
+from jitr.telemetry import decision_fields
+from jitrctl.audit import log
+from jitrctl.device import live_connection
+from jitrctl.device.leftovers import LeftBehind, left_behind, present_owners
+from jitrctl.device.search import Sighting, View, search
+from jitrctl.device.selector import known_from
+from jitrctl.run.scope import Scope, over_stages
+from jitrctl.terminal import at, out, short, table
+
+if TYPE_CHECKING:
+    from jitr.iot_models import DeviceRegistration
+    from jitr.x509.certificate import Certificate
+    from jitrctl.session.stage import Stage
+
+Device = Annotated[
+    str, typer.Argument(metavar="CERT|ID|THING", help="A certificate's file, its id, or a thing's name.")
+]
+
+
+@over_stages
+def show(scope: Scope, device: Device) -> None:
+    """Show a device in every account: certificates, thing, policy, decision and why, verdict, what was left behind.
+
+    Also whether its thing's client is connected, since when and from where; else why it went, for 30 minutes.
+
+    Example: jitrctl device show sensor-0001
+    """
+    found, failed, known = search(scope, known_from(device))
+    bare = {done.stage: done.value for done in found.done}
+    views = scope.across(lambda stage: _with_orders(stage, bare[stage]), doing="looking", stages=list(bare))
+    failed = (*failed, *found.failed)
+    seen = {done.stage: done.value for done in views.done}
+    behind = left_behind(seen)
+
+    def shown() -> None:
+        things = sorted(present_owners(seen) or known.things)
+        out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate that is no thing's")
+        for certificate_id in _by_age(seen):
+            _show_certificate(certificate_id, seen)
+        _show_left_behind(behind)
+
+    scope.report(
+        views,
+        show=shown,
+        fields=lambda view: {"certificates": [_document(one, view) for one in view.sightings.values() if one.is_known]},
+        failed=failed,
+        things=sorted(known.things),
+        left_behind=[_left_behind_document(one) for one in behind],
+    )
+
+
+@over_stages
+def where(scope: Scope, device: Device) -> None:
+    """Show in which accounts a device is, in short: each certificate's status there.
+
+    Example: jitrctl device where device.pem
+    """
+    views, failed, _ = search(scope, known_from(device))
+
+    def rows(_: Stage, view: View) -> list[dict[str, str]]:
+        known = [one for one in view.sightings.values() if one.is_known]
+        return [{"certificate": short(one.certificate_id), **_status(one)} for one in known] or [
+            {"certificate": "-", "status": "not known here", "decision": ""}
+        ]
+
+    scope.report(
+        views,
+        rows=rows,
+        fields=lambda view: {
+            "certificates": [
+                {"certificate_id": one.certificate_id, "status": one.registered.status if one.registered else None}
+                for one in view.sightings.values()
+                if one.is_known
+            ]
+        },
+        failed=failed,
+    )
+
+
+def _status(sighting: Sighting) -> dict[str, str]:
+    decision = sighting.record.decision
+    return {
+        "status": str(sighting.registered.status) if sighting.registered else "not registered",
+        "decision": " ".join(map(str, filter(None, (decision.outcome, decision.reason)))) if decision else "none",
+    }
+
+
+def _by_age(views: dict[Stage, View]) -> list[str]:
+    """The certificate ids, the latest issued first."""
+    ids = {one.certificate_id for view in views.values() for one in view.sightings.values()}
+
+    def age(certificate_id: str) -> float:
+        certificate = _certificate(certificate_id, views)
+        return certificate.not_before.timestamp() if certificate else 0.0
+
+    return sorted(ids, key=lambda one: (-age(one), one))
+
+
+def _certificate(certificate_id: str, views: dict[Stage, View]) -> Certificate | None:
+    """What the certificate says of itself, from any stage that has it."""
+    sightings = (view.sightings.get(certificate_id) for view in views.values())
+    return next((one.registered.certificate for one in sightings if one and one.registered), None)
+
+
+def _show_certificate(certificate_id: str, views: dict[Stage, View]) -> None:
+    out.print(f"\n[bold]Certificate[/bold] {certificate_id}", soft_wrap=True)
+    if certificate := _certificate(certificate_id, views):
+        out.print(
+            f"{certificate.subject}; {certificate.key}; {certificate.not_before:%F} to {certificate.not_after:%F}\n"
+            f"serial {certificate.serial}",
+            style="dim",
+            markup=False,
+        )
+    rows, unknown, notes = [], [], []
+    for stage, view in views.items():
+        sighting = view.sightings[certificate_id]
+        if not sighting.is_known:
+            unknown.append(str(stage))
+            continue
+        rows.append(_row(stage, sighting))
+        told = (*_notes(sighting), *_connection(view, certificate_id), *_order(view, certificate_id))
+        notes += [f"{stage}: {note}" for note in told]
+    if rows:
+        out.print(table(rows))
+    if unknown:
+        named = ", ".join(unknown) if len(unknown) <= 6 else f"{len(unknown)} stages, {unknown[0]} the first of them"  # noqa: PLR2004
+        out.print(f"Not known in {named}.", style="dim", markup=False)
+    for note in notes:
+        out.print(note, markup=False)
+
+
+def _row(stage: Stage, sighting: Sighting) -> dict[str, str]:
+    registered, decision = sighting.registered, sighting.record.decision
+    return {
+        "stage": str(stage),
+        "status": f"{registered.status} ({registered.mode})" if registered else "not registered",
+        "attached": " ".join((*registered.things, *registered.policies)) or "nothing" if registered else "",
+        "decision": f"{decision.reason or decision.outcome} {at(decision.decided_at)}" if decision else "none",
+    }
+
+
+def _notes(sighting: Sighting) -> list[str]:
+    """What does not fit into a table: reasons in a sentence, an operator's word, what comes before and after."""
+    decision, verdict = sighting.record.decision, sighting.record.verdict
+    notes = []
+    if decision and decision.reason:
+        notes.append(f"{decision.outcome}, {decision.reason}: {decision.detail}")
+    if decision and decision.next_look:
+        notes.append(f"looked at again after {at(decision.next_look)}, or when its rules change")
+    if decision and decision.would_reject:
+        notes.append(f"would be refused if it were enforced: {', '.join(map(str, decision.would_reject))}")
+    if decision and decision.replaces:
+        notes.append(f"it followed {short(decision.replaces)}")
+    if follower := sighting.record.replaced_by or (decision.replaced_by if decision else None):
+        notes.append(f"{short(follower)} followed it")
+    if verdict:
+        said = f": {verdict.note}" if verdict.note else ""
+        notes.append(f"{verdict.word} by {verdict.by} {at(verdict.at)}{said}")
+    if sighting.record.intent:
+        notes.append(f"begun and not yet recorded: {sighting.record.intent.outcome}")
+    return notes
+
+
+def _with_orders(stage: Stage, view: View) -> View:
+    """The same, with the last order about each certificate that is known, and its thing's connection."""
+    known = [one.certificate_id for one in view.sightings.values() if one.is_known]
+    given = {certificate_id: log.last_if_readable(stage, certificate_id) for certificate_id in known}
+    return replace(
+        view,
+        orders={certificate_id: order for certificate_id, order in given.items() if order},
+        connections={
+            one.certificate_id: live_connection.read(stage, one.registered.things[0])
+            for one in view.sightings.values()
+            if one.registered and one.registered.things
+        },
+    )
+
+
+def _order(view: View, certificate_id: str) -> list[str]:
+    return [str(view.orders[certificate_id])] if certificate_id in view.orders else []
+
+
+def _connection(view: View, certificate_id: str) -> list[str]:
+    return [str(view.connections[certificate_id])] if certificate_id in view.connections else []
+
+
+def _show_left_behind(behind: list[LeftBehind]) -> None:
+    if behind:
+        out.print("\n[bold]Left behind[/bold]")
+    for one in behind:
+        out.print(str(one), markup=False)
+        if one.order:
+            out.print(f"  When the device no longer needs it there: {one.order}", markup=False, soft_wrap=True)
+
+
+def _document(sighting: Sighting, view: View) -> dict[str, Any]:
+    registered, record = sighting.registered, sighting.record
+    connection = view.connections.get(sighting.certificate_id)
+    document: dict[str, Any] = {"certificate_id": sighting.certificate_id, "status": None}
+    if registered:
+        document |= {
+            "status": registered.status,
+            "mode": registered.mode,
+            "ca_certificate_id": registered.device.ca_certificate_id,
+            "ca_named_by": _ca_named_by(registered.device),
+            "registered_at": registered.device.created_at.isoformat(),
+            "things": list(registered.things),
+            "policies": list(registered.policies),
+        }
+        if registered.certificate:
+            document |= {
+                "subject": registered.certificate.subject,
+                "issuer": registered.certificate.issuer,
+                "serial": registered.certificate.serial,
+                "not_before": registered.certificate.not_before.isoformat(),
+                "not_after": registered.certificate.not_after.isoformat(),
+                "reader": registered.certificate.reader.value,
+            }
+    return document | {
+        "decision": decision_fields(record.decision) if record.decision else None,
+        "verdict": from_verdict(record.verdict) if record.verdict else None,
+        "replaced_by": record.replaced_by,
+        "connection": connection.document() if connection else None,
+        "last_order": log.document(view.orders.get(sighting.certificate_id)),
+    }
+
+
+def _ca_named_by(device: DeviceRegistration) -> str | None:
+    """Where it is known from whose the certificate is; None where it is not."""
+    if device.ca_certificate_id is None:
+        return None
+    return "AWS IoT" if device.is_ca_named else "signature or record"
+
+
+def _left_behind_document(one: LeftBehind) -> dict[str, Any]:
+    return {
+        "account": one.stage.account.name,
+        "region": one.stage.region,
+        "thing_name": one.thing_name,
+        "certificate_id": one.certificate_id,
+        "status": one.status,
+        "followed_by": one.followed_by,
+        "retiring": one.retiring,
+    }

@@ -1,0 +1,219 @@
+"""`jitrctl fleet …`: the fleet file by itself, and every stage of it in one look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.commands.fleet.status import status
+from jitrctl.commands.fleet.try_rules import try_fleet_rules
+from jitrctl.device import locations
+from jitrctl.run.scope import Scope, over_stages
+from jitrctl.status import quotas
+from jitrctl.terminal import err, out, print_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitr.hub.table import Whereabouts
+    from jitrctl.session.stage import Stage
+    from jitrctl.status.quotas import Finding
+
+_SHORT = 16  # digits of an id that are enough to recognize it
+
+OutOfPlace = Annotated[
+    bool, typer.Option("--out-of-place", help="Only those that live in an account that is not theirs.")
+]
+
+app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
+
+
+@app.command()
+@over_stages
+def check(scope: Scope) -> None:
+    """Check the fleet file and every file that it names, all problems at once, and show what it says; needs no AWS.
+
+    Example: jitrctl fleet check
+    """
+    fleet = scope.fleet
+    document = {
+        "fleet": fleet.name,
+        "cas": [
+            {
+                "name": ca.name,
+                "certificate_id": ca.certificate_id,
+                "not_after": ca.certificate.not_after.isoformat(),
+            }
+            for ca in fleet.cas
+        ],
+        "stages": [
+            {
+                "account": stage.account.name,
+                "id": stage.account.id,
+                "region": stage.region,
+                "profile": stage.account.profile,
+                "role_arn": stage.account.role_arn,
+                "endpoint_url": stage.account.endpoint_url,
+                "cas": {one.ca.name: one.mode for one in stage.account.cas},
+            }
+            for stage in scope.stages
+        ],
+    }
+    if scope.as_json:
+        print_json({"ok": True, **document})
+        return
+    out.print(f"{fleet.path} describes the fleet {fleet.name}.\n", markup=False, soft_wrap=True)
+    out.print(
+        table(
+            [
+                {
+                    "CA": ca.name,
+                    "until": f"{ca.certificate.not_after:%F}",
+                    "common names": ca.common_name or "any",
+                    "thing": ca.thing_name,
+                }
+                for ca in fleet.cas
+            ]
+        )
+    )
+    out.print()
+    out.print(table([_stage_row(scope, stage) for stage in scope.stages]))
+
+
+app.command()(status)
+app.command("try-rules")(try_fleet_rules)
+
+
+@app.command()
+@over_stages
+def devices(
+    scope: Scope,
+    *,
+    out_of_place: OutOfPlace = False,
+) -> None:
+    """List which device lives in which accounts, and since when.
+
+    With a [hub] its table says so; without one the registry of every account is read, which takes a while where there
+    are many devices. A device belongs to the accounts that its enrollment entry names, or else to its CA's `home`.
+    With --out-of-place, exit code 1 when there is any.
+
+    Example: jitrctl fleet devices --out-of-place
+    """
+    hub = locations.hub_stage(scope.fleet)
+    if hub:
+        results = scope.across(
+            lambda stage: locations.from_hub(stage, out_of_place=out_of_place), doing="asking the hub", stages=[hub]
+        )
+    else:
+        results = scope.across(locations.from_registry, doing="reading the registries")
+    found = locations.chosen(
+        [one for done in results.done for one in done.value], scope.stages, out_of_place=out_of_place
+    )
+    names = {account.id: account.name for account in scope.fleet.accounts}
+
+    def shown() -> None:
+        if found:
+            out.print(table([_device_row(names, one) for one in found]))
+        else:
+            out.print("No device is out of place." if out_of_place else "No device lives anywhere.")
+
+    scope.report(
+        results,
+        show=shown,
+        fields=lambda _: {},
+        ok=not (out_of_place and found),
+        source="hub" if hub else "registries",
+        devices=[_device(names, one) for one in found],
+    )
+
+
+@app.command(name="quotas")
+@over_stages
+def show_quotas(scope: Scope) -> None:
+    """Show the Service Quotas that bound activation beside activations_per_second, and the increase to ask for.
+
+    Exit code 1 where a quota is less than the fleet file's pace needs: AWS then throttles until the rate is what it
+    accepts, or, where an account may run too few functions at once, devices wait for one. A pace of half of what the
+    quotas allow, or less, is named too.
+
+    Example: jitrctl fleet quotas --account prod
+    """
+    results = scope.across(quotas.look, doing="asking Service Quotas")
+    orders = [
+        (str(done.stage), quotas.order(done.stage, finding))
+        for done in results.done
+        for finding in done.value
+        if not finding.is_enough and (finding.asked or 0) < finding.needed
+    ]
+
+    def shown() -> None:
+        out.print(table([_quota_row(done.stage, one) for done in results.done for one in done.value]))
+        for where, order in orders:
+            out.print(f"{where}: {order}", markup=False, soft_wrap=True)
+        for done in results.done:
+            if allowed := quotas.unused(done.value):
+                said = f"activations_per_second is far below the {allowed:g} that the quotas allow"
+                out.print(f"{done.stage}: {said}", markup=False, soft_wrap=True)
+        if any(not one.known for done in results.done for one in done.value):
+            err.print("* AWS's default of 2025: Service Quotas does not say there.", style="dim")
+
+    scope.report(
+        results,
+        show=shown,
+        fields=lambda found: {"quotas": [_quota(one) for one in found]},
+        ok=all(one.is_enough for done in results.done for one in done.value),
+    )
+
+
+def _quota_row(stage: Stage, one: Finding) -> dict[str, str]:
+    return {
+        "stage": str(stage),
+        "quota": one.bound.action,
+        "code": one.bound.code,
+        "allowed": f"{one.value:g}{'' if one.known else '*'}",
+        "needed": f"{one.needed:g}",
+        "ask for": "-" if one.increase is None else str(one.increase),
+        "asked": "-" if one.asked is None else f"{one.asked:g}",
+    }
+
+
+def _quota(one: Finding) -> dict[str, Any]:
+    return {
+        "quota": one.bound.action,
+        "code": one.bound.code,
+        "at_once" if one.bound.executions else "per_second": one.value,
+        "known": one.known,
+        "needed": one.needed,
+        "increase_to": one.increase,
+        "asked_for": one.asked,
+    }
+
+
+def _device_row(names: Mapping[str, str], one: Whereabouts) -> dict[str, str]:
+    return {
+        "thing": one.thing_name or "-",
+        "certificate": one.certificate_id[:_SHORT],
+        "CA": one.ca or "-",
+        "lives in": f"{names.get(one.account_id, one.account_id)}/{one.region}",
+        "since": f"{one.since:%F}",
+        "in place": "no" if one.is_out_of_place else "yes",
+    }
+
+
+def _device(names: Mapping[str, str], one: Whereabouts) -> dict[str, Any]:
+    return {
+        "thing_name": one.thing_name,
+        "certificate_id": one.certificate_id,
+        "ca": one.ca,
+        "account": names.get(one.account_id, one.account_id),
+        "region": one.region,
+        "since": one.since.isoformat() if one.since else None,
+        "out_of_place": one.is_out_of_place,
+    }
+
+
+def _stage_row(scope: Scope, stage: Stage) -> dict[str, str]:
+    modes = {one.ca.name: one.mode.value for one in stage.account.cas}
+    row = {"stage": str(stage), "account": stage.account.id, "profile": stage.account.profile or "-"}
+    return row | {ca.name: modes.get(ca.name, "-") for ca in scope.fleet.cas}

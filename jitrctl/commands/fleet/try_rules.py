@@ -1,0 +1,138 @@
+"""`jitrctl fleet try-rules`: the fleet file's rules against certificates that the accounts already have."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.commands.ca.status import Cas
+from jitrctl.rules.trial import CALLS_PER_SECOND, Change, Trial, try_rules
+from jitrctl.run.scope import Scope, over_stages
+from jitrctl.session.stage import chosen_cas, known_ca
+from jitrctl.terminal import err, out, short, table
+
+if TYPE_CHECKING:
+    from jitrctl.session.stage import Stage
+
+_SAMPLE = 300
+_DECIDED = "deployed → fleet file"
+
+
+@over_stages
+def try_fleet_rules(
+    scope: Scope,
+    ca: Cas = None,
+    *,
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="N", min=1, help="Of each CA, at most so many: newest and oldest.")
+    ] = _SAMPLE,
+) -> None:
+    """Show which certificates that AWS IoT has the fleet file would decide on otherwise than the deployed rules do.
+
+    Changes nothing, and is to be said before `cdk deploy`. Enrollment entries, CRLs and hooks are left out.
+    Exit code 1 when a certificate that is ACTIVE, and that the deployed rules admit, would be refused for the rules.
+
+    Example: jitrctl fleet try-rules --ca factory
+    """
+    for name in ca or ():
+        known_ca(scope.fleet, name)
+    _say_calls(scope, ca, sample)
+    results = scope.across(
+        lambda stage: try_rules(stage, chosen_cas(stage, ca or ()), sample), doing="judging certificates"
+    )
+    breaks = any(change.breaks for done in results.done for change in done.value.changes)
+
+    def shown() -> None:
+        alike = [some for done in results.done for some in _alike(done.stage, done.value)]
+        if alike:
+            out.print(table([one.row for one in alike], whole=[_DECIDED]))
+            out.print()
+            for one in alike:
+                out.print(one.example, markup=False, soft_wrap=True)
+            out.print()
+        for done in results.done:
+            if done.value.unread:
+                err.print(
+                    f"{done.stage}: the deployed rules cannot be read, so what is ACTIVE is taken as admitted by them: "
+                    f"{done.value.unread}",
+                    markup=False,
+                    soft_wrap=True,
+                )
+            for name in done.value.unlisted:
+                err.print(
+                    f"{done.stage}: AWS IoT lists no certificate under CA {name}; of the account's newest and oldest "
+                    f"{sample}, the {done.value.looked_at[name]} that it signed were judged.",
+                    markup=False,
+                    soft_wrap=True,
+                )
+        looked_at = sum(done.value.looked_at.total() for done in results.done)
+        if breaks:
+            out.print("Devices that work would be refused: do not deploy this, or mend the rules first.")
+        elif not alike:
+            out.print(f"Nothing is decided otherwise: {looked_at} certificates judged.")
+
+    scope.report(results, show=shown, fields=_document, ok=not breaks)
+
+
+def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
+    """Say beforehand what it costs: the calls share a quota with devices that come up."""
+    most = sample * max((len(chosen_cas(stage, ca or ())) for stage in scope.stages), default=0)
+    err.print(
+        f"At most {most} calls of DescribeCertificate in each account and Region, {CALLS_PER_SECOND:g} a second: "
+        f"{most / CALLS_PER_SECOND:.0f} s.",
+        style="dim",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Changes of a stage that differ in the certificate alone."""
+
+    stage: str
+    judged: int  # certificates of their CA
+    changes: list[Change]
+
+    @property
+    def row(self) -> dict[str, str]:
+        first = self.changes[0]
+        return {
+            "stage": self.stage,
+            "CA": first.ca,
+            "certificates": f"{len(self.changes)} of {self.judged} {first.status}",
+            _DECIDED: f"{first.before} → {first.after}",
+        }
+
+    @property
+    def example(self) -> str:
+        first = self.changes[0]
+        return f"{self.stage}, {first.after}, as {short(first.certificate_id)}: {first.detail}"
+
+
+def _alike(stage: Stage, trial: Trial) -> list[_Alike]:
+    alike: dict[tuple[str, str, str, str], list[Change]] = defaultdict(list)
+    for change in trial.changes:
+        alike[change.ca, change.status, change.before, change.after].append(change)
+    return [_Alike(str(stage), trial.looked_at[ca], changes) for (ca, *_), changes in sorted(alike.items())]
+
+
+def _document(trial: Trial) -> dict[str, Any]:
+    return {
+        "looked_at": dict(trial.looked_at),
+        "deployed_rules_unread": trial.unread,
+        "unlisted_cas": list(trial.unlisted),
+        "changes": [
+            {
+                "ca": change.ca,
+                "certificate_id": change.certificate_id,
+                "status": change.status.value,
+                "deployed": change.before,
+                "fleet_file": change.after,
+                "detail": change.detail,
+                "breaks": change.breaks,
+            }
+            for change in trial.changes
+        ],
+    }

@@ -1,0 +1,122 @@
+"""What the demo's scenes share: the two deployed accounts, the CAs whose keys are at hand, what is told at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.mqtt.client import Refusal
+from jitrctl.mqtt.errors import NotAcceptedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from jitr_fleet.model import Fleet
+    from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
+    from jitrctl.localaws.stage import LocalStage
+
+PATIENCE = 30.0  # seconds for a device to be accepted, or a decision to be recorded, before a scene fails
+_POLL = 0.2  # seconds
+
+
+@dataclass(slots=True)
+class Detail:
+    """What a step shows: rows of a table, all with the same keys, and a sentence or two."""
+
+    rows: list[dict[str, str]] = field(default_factory=list)
+    note: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Cast:
+    """Who plays: `first` has the first CA in DEFAULT mode, `second` in SNI_ONLY mode."""
+
+    first: LocalStage
+    second: LocalStage
+    cas: Mapping[str, IssuingCa]  # by their names in fleet.toml, in its order
+    example: Fleet  # the checkout's, as it is written
+    fleet_file: Path  # the one that is deployed
+    devices: Path  # where their files are
+    summary: list[dict[str, str]] = field(default_factory=list)  # one row for each device that came to an end
+
+    @property
+    def ca(self) -> IssuingCa:
+        """The fleet's first CA."""
+        return next(iter(self.cas.values()))
+
+    def order(self, stage: LocalStage, *words: str) -> None:
+        """Have an operator say `jitrctl …` about one account.
+
+        Raises LocalAwsError with what the command said when it fails.
+        """
+        options = ("--account", stage.name, "--region", stage.account.region, "--fleet", str(self.fleet_file))
+        done = subprocess.run(
+            [sys.executable, "-m", "jitrctl", *words, *options],
+            env=stage.account.environ_over(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        expect(done.returncode == 0, f"jitrctl {' '.join(words)}: {' '.join((done.stdout + done.stderr).split())}")
+
+    def sum_up(self, device: str, stage: LocalStage, outcome: str, seconds: str = "-") -> None:
+        self.summary.append(
+            {"device": device, "account": f"{stage.name} ({stage.mode})", "outcome": outcome, "seconds": seconds}
+        )
+
+
+def accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
+    """Connect a device again and again until it is accepted; the connection.
+
+    Raises LocalAwsError, saying what was recorded or logged instead.
+    """
+    try:
+        return stage.device(files, name).connect_until_accepted(stage.endpoint, patience=PATIENCE)[0]
+    except NotAcceptedError as error:
+        decision = stage.decision(files.certificate_id)
+        recorded = f"; recorded: {decision.outcome} {decision.reason or ''}" if decision else stage.said()
+        raise LocalAwsError(f"{stage.name} did not accept {name} in {PATIENCE:.0f} s{recorded}") from error
+
+
+def refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = True) -> str:
+    """One CONNECT that must be refused, in words.
+
+    Raises LocalAwsError when it is accepted.
+    """
+    answer = stage.device(files, name).connect(stage.endpoint if sni else stage.endpoint.without_sni())
+    if isinstance(answer, Refusal):
+        return "closed without CONNACK" if answer.how == "closed" else f"{answer.how}: {answer.detail}"
+    answer.close()
+    raise LocalAwsError(f"{stage.name} accepted {name}, which must not get in")
+
+
+def swept(stage: LocalStage, done: Callable[[], bool]) -> int:
+    """Run the sweep until it has done what is waited for; how many certificates it sent.
+
+    Raises LocalAwsError when it does nothing for too long.
+    """
+    sent, deadline = 0, time.monotonic() + PATIENCE
+    while True:
+        sent += int(stage.sweep().get("sent", 0))
+        if done():
+            return sent
+        expect(time.monotonic() < deadline, f"the sweep did nothing in {PATIENCE:.0f} s{stage.said()}")
+        time.sleep(_POLL)
+
+
+def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence at each call
+    """Fail the scene with a sentence unless something holds."""
+    if not holds:
+        raise LocalAwsError(otherwise)
+
+
+def row(seconds: str, did: str, came_back: str) -> dict[str, str]:
+    """One line of what a device does, and what comes back."""
+    return {"seconds": seconds, "device": did, "AWS IoT": came_back}

@@ -1,0 +1,77 @@
+"""A CA of whose devices only some are the fleet's: held until listed, denied, approved; in the operator's own words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitr.decisions import Outcome
+from jitr.errors import Reason
+from jitr.rules import EnrollmentRule
+from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, accepted, expect, refused
+from jitrctl.localaws.errors import LocalAwsError
+
+if TYPE_CHECKING:
+    from jitr.decisions import Decision
+    from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
+
+_EXPECTED, _DENIED, _APPROVED = "gateway-0001", "gateway-0002", "gateway-0003"
+
+
+def listed(cast: Cast) -> Detail:
+    stage, ca = cast.first, _listed_ca(cast)
+    files = {name: ca.issue(cast.devices, name) for name in (_EXPECTED, _DENIED, _APPROVED)}
+    cast.order(stage, "enrollment", "deny", _DENIED, "--note", "stolen", "--yes")
+    first = {name: _first_decision(cast, files[name], name) for name in files}
+    _expect_refusal(_EXPECTED, first, Outcome.HELD, Reason.NOT_LISTED)
+    _expect_refusal(_DENIED, first, Outcome.REJECTED, Reason.ENTRY_DENIES)
+    _expect_refusal(_APPROVED, first, Outcome.HELD, Reason.NOT_LISTED)
+    cast.order(stage, "enrollment", "allow", _EXPECTED, "--note", "order 4711", "--yes")
+    cast.order(stage, "device", "approve", str(files[_APPROVED].certificate), "--note", "seen on site")
+    for name in (_EXPECTED, _APPROVED):
+        accepted(stage, files[name], name).close()
+    status = stage.status(files[_DENIED].certificate_id)
+    expect(status == "INACTIVE", f"{_DENIED} is {status} although its entry denies it")
+    cast.sum_up(_EXPECTED, stage, "activated, once listed")
+    cast.sum_up(_DENIED, stage, f"rejected: {Reason.ENTRY_DENIES}")
+    cast.sum_up(_APPROVED, stage, "activated, once approved")
+    return Detail(
+        rows=[
+            _row(_EXPECTED, first, f"jitrctl enrollment allow {_EXPECTED}", "CONNACK: accepted"),
+            _row(_DENIED, first, f"jitrctl enrollment deny {_DENIED}, before it came", f"certificate {status}"),
+            _row(_APPROVED, first, f"jitrctl device approve {_APPROVED}.pem", "CONNACK: accepted"),
+        ],
+        note="Held devices stay PENDING_ACTIVATION and come up by themselves, at their next knock or by the sweep.",
+    )
+
+
+def _listed_ca(cast: Cast) -> IssuingCa:
+    """The CA that admits listed devices only.
+
+    Raises LocalAwsError when the fleet file has none.
+    """
+    for ca in cast.example.cas:
+        if ca.enrollment is EnrollmentRule.LISTED:
+            return cast.cas[ca.name]
+    raise LocalAwsError('fleet.toml has no CA with enrollment = "listed": add one, so that the demo can show it')
+
+
+def _first_decision(cast: Cast, files: DeviceFiles, name: str) -> Decision:
+    refused(cast.first, files, name)
+    return cast.first.awaited_decision(files.certificate_id, seconds=PATIENCE)
+
+
+def _expect_refusal(name: str, decisions: dict[str, Decision], outcome: Outcome, reason: Reason) -> None:
+    decision = decisions[name]
+    expect(
+        (decision.outcome, decision.reason) == (outcome, reason),
+        f"{name} was {decision.outcome} {decision.reason}, not {outcome} {reason}: {decision.detail}",
+    )
+
+
+def _row(name: str, first: dict[str, Decision], operator: str, then: str) -> dict[str, str]:
+    return {
+        "device": name,
+        "first CONNECT": f"{first[name].outcome}: {first[name].reason}",
+        "the operator": operator,
+        "CONNECT again": then,
+    }

@@ -1,0 +1,158 @@
+"""The demo's story: AWS's multi-account article, played on the local AWS with the real parts.
+
+The real app.py is deployed by the real CDK CLI, the real asset runs as a Lambda function, and a real MQTT client
+connects over mutual TLS. Nothing here runs the handler or sets a status. Each step does its part, looks at what came of
+it, and fails with one sentence when that is not what is promised.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jitrctl.demo.scenes import connecting, enrolling, recovering, refusing, rotating
+from jitrctl.demo.scenes.cast import Cast, Detail, expect
+from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws.stage import LocalStage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitrctl.localaws.issuing import IssuingCa
+    from jitrctl.localaws.workspace import Workspace
+
+_SHORT = 16  # digits of an id that are enough to recognize it
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: its title, and what it does; it raises LocalAwsError when it does not come out as promised."""
+
+    title: str
+    play: Callable[[], Detail]
+
+
+class Story:
+    """The steps, in order; each builds on those before.
+
+    Once the first has played, `cast` is there to go on with (until the accounts are stopped).
+    """
+
+    cast: Cast
+
+    def __init__(self, workspace: Workspace, *, stays: bool = False) -> None:
+        """`stays`: the accounts go on running when this process has ended."""
+        self._workspace = workspace
+        self._stays = stays
+        self._example = workspace.example()
+        self._places = workspace.places()
+
+    def steps(self) -> tuple[Step, ...]:
+        first, second = (place.account.name for place in self._places)
+        hero = self._example.cas[0].name
+        scenes: tuple[tuple[str, Callable[[Cast], Detail]], ...] = (
+            (f"A new device connects to {first}", connecting.first_connection),
+            (f"The same device, the same certificate, moves to {second}", connecting.move),
+            (f"A device of the same CA connects to {second} without SNI", connecting.without_sni),
+            ("Devices that must not get in", refusing.refusals),
+            (
+                "A CA whose devices are listed: one is expected, one is denied, one an operator approves",
+                enrolling.listed,
+            ),
+            ("An event is lost, and the sweep takes the device up", recovering.lost_event),
+            ("A device rotates its certificate, without a gap", rotating.rotation),
+            ("The end: what became of every device", _end),
+        )
+        return (
+            Step(f"Two AWS accounts start: {first} and {second}", self._start),
+            Step("cdk deploy, one stack per account", self._deploy),
+            Step(f"The makers' CAs are registered: {hero} DEFAULT in {first}, SNI_ONLY in {second}", self._register),
+            *(Step(title, lambda play=play: play(self.cast)) for title, play in scenes),  # type: ignore[misc]
+        )
+
+    def _start(self) -> Detail:
+        deployment.check_tools(self._workspace)
+        to_start = [place.to_start() for place in self._places]
+        started = accounts.up(self._workspace.directory, to_start, stays=self._stays)
+        fleet, cas = self._workspace.prepare(started)
+        first, second = (
+            LocalStage(account, place, fleet) for account, place in zip(started, self._places, strict=True)
+        )
+        self.cast = Cast(
+            first=first,
+            second=second,
+            cas=cas,
+            example=self._example,
+            fleet_file=self._workspace.fleet_file,
+            devices=self._workspace.devices,
+        )
+        return Detail(
+            rows=[
+                {
+                    "account": account.name,
+                    "id": account.id,
+                    "Region": account.region,
+                    "API": account.endpoint_url,
+                    "MQTT": f"127.0.0.1:{account.mqtt_port}",
+                }
+                for account in started
+            ]
+        )
+
+    def _deploy(self) -> Detail:
+        stages = (self.cast.first, self.cast.second)
+        deployment.synthesize(self._workspace, self.cast.first.account)
+        with ThreadPoolExecutor() as pool:
+            seconds = list(pool.map(self._deploy_one, stages))
+        return Detail(
+            rows=[
+                {"stack": stage.place.stack, "in account": stage.account.id, "seconds": f"{took:.1f}"}
+                for stage, took in zip(stages, seconds, strict=True)
+            ],
+            note=(
+                "Before any CA is registered, so that no event finds no rule. The CAs themselves were made with the "
+                "article's openssl commands: a CA's certificate id is the last level of its rule's topic."
+            ),
+        )
+
+    def _deploy_one(self, stage: LocalStage) -> float:
+        began = time.monotonic()
+        deployment.deploy(self._workspace, stage.account, stage.place)
+        return time.monotonic() - began
+
+    def _register(self) -> Detail:
+        rows = [
+            _registered(stage, name, ca)
+            for stage in (self.cast.first, self.cast.second)
+            for name, ca in self.cast.cas.items()
+        ]
+        return Detail(
+            rows=rows,
+            note=(
+                "DEFAULT: registration code → verification certificate, signed with the CA's key. "
+                "SNI_ONLY: the public certificate alone."
+            ),
+        )
+
+
+def _registered(stage: LocalStage, name: str, ca: IssuingCa) -> dict[str, str]:
+    described = stage.register_ca(name, ca)
+    told = f"{stage.name} has CA {name}"
+    expect(described["certificateId"] == ca.certificate_id, f"{told} under another certificate id")
+    expect(described["certificateMode"] == stage.place.mode_of(name), f"{told} in {described['certificateMode']} mode")
+    expect(described["status"] == "ACTIVE", f"{told} {described['status']}")
+    expect(described["autoRegistrationStatus"] == "ENABLE", f"{told} without auto-registration")
+    return {
+        "account": stage.name,
+        "CA": name,
+        "certificate id": f"{described['certificateId'][:_SHORT]}…",
+        "mode": described["certificateMode"],
+        "status": described["status"],
+        "auto-registration": described["autoRegistrationStatus"],
+    }
+
+
+def _end(cast: Cast) -> Detail:
+    return Detail(rows=cast.summary, note="seconds: from the first CONNECT to the accepted CONNACK")

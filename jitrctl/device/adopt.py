@@ -1,0 +1,120 @@
+"""A thing that was made without jitr is taken into one account's registry, so that its next certificate can follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitr.decisions import Decision, Outcome
+from jitr.iot_models import Status
+from jitr.verdicts import AnotherVerdict
+from jitrctl.device.operations import OperatingError, OvertakenByColleague
+
+if TYPE_CHECKING:
+    from jitr.aws.iot import AwsIot
+    from jitr.iot_models import DeviceRegistration
+    from jitr.record import Record
+    from jitr.store.registry import Registry
+    from jitr.x509.certificate import Certificate
+
+
+class NoSuchThing(OperatingError):
+    """The account has no thing of that name."""
+
+
+class Adoption:
+    """The adoption of one thing, in one account and Region."""
+
+    def __init__(self, thing_name: str, *, client: Any, iot: AwsIot, registry: Registry) -> None:
+        self._thing_name = thing_name
+        self._client = client  # boto3's, for what only operators call
+        self._iot = iot
+        self._registry = registry
+        self._seen: Record | None = None  # what `look` showed
+        self.is_without_ca = False  # once looked at: AWS names no CA, and none or several of the fleet's signed it
+
+    def look(self) -> tuple[str, bool]:
+        """The id of the certificate that would be taken with the thing, and whether there is anything to take.
+
+        What the registry says of the certificate is then what `carry_out` rests on.
+
+        Raises OperatingError when the thing is unknown (NoSuchThing), has no certificate or several, or the name is
+        another's; Unavailable.
+        """
+        device = self._attached()
+        owner = self._registry.owner(self._thing_name)
+        if owner and owner.certificate_id != device.certificate_id:
+            raise self._of_another()
+        self._seen = self._registry.recall([device.certificate_id])[device.certificate_id]
+        self.is_without_ca = not (device.ca_certificate_id or self._seen.ca_certificate_id)
+        is_recorded = self._seen.decision is not None or device.status is Status.PENDING_ACTIVATION
+        return device.certificate_id, owner is None or not is_recorded
+
+    def carry_out(self) -> str:
+        """Take the thing and its certificate into the registry; the certificate's id.
+
+        Raises what `look` raises; OperatingError when a colleague has given a verdict on the certificate, or a function
+        recorded something else of it, since `look`; Rejected when the certificate cannot be read.
+        """
+        from jitr.admission.issuers import as_recorded  # noqa: PLC0415 -- the same
+        from jitr.admission.rotation import owner_of  # noqa: PLC0415 -- the same
+        from jitr.x509.certificate import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
+
+        device = self._attached()
+        certificate = Certificate.from_pem(device.pem)
+        record = self._registry.recall([device.certificate_id])[device.certificate_id]
+        device = as_recorded(device, record)
+        seen = self._seen or record
+        if record.verdict_number != seen.verdict_number:
+            raise OvertakenByColleague(AnotherVerdict(device.certificate_id, record.verdict))
+        if not self._registry.adopt(self._thing_name, owner_of(device, certificate)):
+            raise self._of_another()
+        may_be_recorded = record.decision is None or record.decision.outcome in (Outcome.HELD, Outcome.FOUND)
+        is_judged = device.status is Status.PENDING_ACTIVATION  # like any other
+        if (
+            may_be_recorded
+            and not is_judged
+            and not self._registry.record_found(self._found(device, certificate, record), record)
+        ):
+            stands = self._registry.recall([device.certificate_id])[device.certificate_id]
+            if stands.verdict_number != record.verdict_number:
+                raise OvertakenByColleague(
+                    AnotherVerdict(device.certificate_id, stands.verdict),
+                    f"the name {self._thing_name} is the certificate's, and nothing was recorded of it",
+                )
+            raise OperatingError("a function has just recorded something else of the certificate: try again")
+        return device.certificate_id
+
+    def _found(self, device: DeviceRegistration, certificate: Certificate, record: Record) -> Decision:
+        return Decision(
+            certificate_id=device.certificate_id,
+            outcome=Outcome.FOUND,
+            status=device.status,
+            registered_at=device.created_at,
+            # AWS's time: this one decides which events are settled, and our clock is not the functions'.
+            decided_at=device.created_at,
+            rules_digest="",
+            ca_certificate_id=device.ca_certificate_id,
+            thing_name=self._thing_name,
+            serial=certificate.serial,
+            issuer=certificate.issuer,
+            subject=certificate.subject,
+            after=record.decided_at,
+            verdict_seen=record.verdict_number,
+        )
+
+    def _attached(self) -> DeviceRegistration:
+        """The one certificate of the thing.
+
+        Raises OperatingError, Unavailable.
+        """
+        try:
+            pages = list(self._client.get_paginator("list_thing_principals").paginate(thingName=self._thing_name))
+        except self._client.exceptions.ResourceNotFoundException as error:
+            raise NoSuchThing(f"there is no thing {self._thing_name} here") from error
+        arns = [principal for page in pages for principal in page["principals"] if ":cert/" in principal]
+        if len(arns) != 1:
+            raise OperatingError(f"thing {self._thing_name} has {len(arns)} certificates: leave one attached to it")
+        return self._iot.describe(arns[0].rpartition("/")[2])
+
+    def _of_another(self) -> OperatingError:
+        return OperatingError(f"thing name {self._thing_name} belongs to another certificate in the registry")

@@ -1,0 +1,190 @@
+"""Taking back many rejections of ours at once, in one account and Region: which ones, and the orders on them.
+
+They are found by the index of outcomes, and judged again from the certificates themselves under the deployed rules. An
+order is one write into the certificate's record, conditional on what was seen there; the sweep and `register` do the
+rest (jitr/looks.py, jitr/record.py). What was ordered already, or came up meanwhile, is passed over, so that the same
+command again does what one that was broken off has left.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from jitr.admission.procedure import Identity
+from jitr.aws.iot import AwsIot
+from jitr.aws.rate_limit import Pacer
+from jitr.decisions import Outcome
+from jitr.errors import CertificateUnknown
+from jitr.record import is_as_rejected
+from jitr.store.outcomes import may_be_released
+from jitr.store.sweep_state import ACCOUNT
+from jitr.sweep.budget import PART_OF_LOOKS
+from jitr.verdicts import Verdict, Word
+from jitrctl.audit.record import on_record
+from jitrctl.clock import now
+from jitrctl.errors import Refused
+from jitrctl.rules.deployed import read_deployed_rules
+from jitrctl.rules.trial import ADMITTED, CALLS_PER_SECOND, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
+
+    from jitr.errors import Reason
+    from jitr.record import Record
+    from jitr.rules import Rules
+    from jitr_fleet.model import CaRegistration
+    from jitrctl.session.stage import Stage
+
+_BATCH = 100  # BatchGetItem's most
+ORDERED = "ordered already"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rejections are to be taken back."""
+
+    reasons: Collection[Reason]
+    cas: Sequence[str]  # names; none is all
+    since: datetime
+    only_admitted: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What was found in a stage, and what is to be ordered there."""
+
+    found: int = 0  # rejections for these reasons
+    judged: Counter[str] = field(default_factory=Counter)  # "admitted", or the reason that refuses it again
+    left: Counter[str] = field(default_factory=Counter)  # why no order is given
+    orders: list[Record] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)  # CAs of which earlier decisions may not be in the index yet
+    rate: float = 1.0  # devices a second
+    first_after: timedelta = timedelta()  # until the next sweep, at most
+
+    @property
+    def takes(self) -> timedelta:
+        """How long it will take until the last one is judged, at most, while new devices leave room."""
+        return self.first_after + timedelta(seconds=len(self.orders) / self.rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """What became of the orders in a stage."""
+
+    plan: Plan
+    ordered: int = 0
+    overtaken: int = 0  # records that had changed since they were seen
+
+
+def find(stage: Stage, cas: Sequence[CaRegistration], wanted: Wanted) -> tuple[Plan, list[Record]]:
+    """The rejections that the wanted reasons name, before any call of AWS IoT: a plan begun, and what is to be judged.
+
+    Raises Refused where there is no index, Unavailable, botocore's errors.
+    """
+    plan = Plan(
+        rate=stage.account.activations_per_second * PART_OF_LOOKS,
+        first_after=timedelta(seconds=stage.rules.every),
+    )
+    candidates = []
+    for registration in cas:
+        if not stage.journal.last_pass(ACCOUNT).lists:
+            plan.unlisted.append(registration.ca.name)
+        for record in _rejected(stage, registration.ca.certificate_id, wanted.since):
+            decision = record.decision
+            if decision is None or decision.outcome is not Outcome.REJECTED or decision.reason not in wanted.reasons:
+                continue  # decided otherwise since the index was read, or for another reason
+            plan.found += 1
+            if record.is_release_ordered:
+                plan.left[ORDERED] += 1
+            elif not may_be_released(record):
+                plan.left[_why_not(record)] += 1
+            else:
+                candidates.append(record)
+    return plan, candidates
+
+
+def judge_again(stage: Stage, plan: Plan, candidates: Sequence[Record], wanted: Wanted) -> Plan:
+    """Judge the candidates again, each with one DescribeCertificate; the plan, with what is to be ordered.
+
+    Raises NotReadable, Unavailable, botocore's errors.
+    """
+    if not candidates:
+        return plan
+    rules = read_deployed_rules(stage)
+    iot = AwsIot(stage.iot, Pacer(1 / CALLS_PER_SECOND), clock=now)
+    for record in candidates:
+        _judge_one(iot, rules, plan, record, wanted)
+    return plan
+
+
+def order(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> Ordered:
+    """Write the orders; each only where the record is still the one that was seen.
+
+    Raises Unavailable, botocore's errors.
+    """
+    by_ca: dict[str, list[Record]] = defaultdict(list)
+    for record in plan.orders:
+        assert record.decision is not None  # noqa: S101 -- it was rejected
+        by_ca[record.decision.ca_certificate_id or ""].append(record)
+    ordered = 0
+    names = ", ".join(sorted(reason.name for reason in reasons))
+    for ca_certificate_id, records in by_ca.items():
+        step = f"take back {len(records)} rejections for {names}"
+        with on_record(stage, "device release", ca_certificate_id, [step], note):
+            ordered += sum(_order_one(stage, record, note) for record in records)
+    return Ordered(plan=plan, ordered=ordered, overtaken=len(plan.orders) - ordered)
+
+
+def _rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator[Record]:
+    """The records of the CA's certificates that the index lists as rejected since a time."""
+    try:
+        ids = list(stage.outcomes.decided_as(Outcome.REJECTED, ca_certificate_id, since=since))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+        raise Refused("the registry has no index of outcomes yet: deploy this version's stack first") from error
+    for start in range(0, len(ids), _BATCH):
+        yield from stage.registry.recall(ids[start : start + _BATCH]).values()
+
+
+def _why_not(record: Record) -> str:
+    """Why no release order may be given on a rejection."""
+    if record.begun_at is not None:
+        return "being decided on just now"
+    if record.is_denied:
+        return "an operator's verdict stands against it"
+    if record.was_taken_away:
+        return "revoked or taken away; REVOKED is final"
+    return "not set INACTIVE by the rejection"
+
+
+def _judge_one(iot: AwsIot, rules: Rules, plan: Plan, record: Record, wanted: Wanted) -> None:
+    decision = record.decision
+    assert decision is not None  # noqa: S101 -- it was rejected
+    try:
+        device = iot.describe(decision.certificate_id)
+    except CertificateUnknown:
+        plan.left["deleted from AWS IoT"] += 1
+        return
+    if not is_as_rejected(device, decision.registered_at, decision.decided_at):
+        plan.left["its status was set by somebody else since"] += 1
+        return
+    answer = judge(device, rules, now())
+    said = ADMITTED if isinstance(answer, Identity) else answer.reason.name
+    plan.judged[said] += 1
+    if said != ADMITTED and wanted.only_admitted:
+        plan.left[f"would be refused again: {said}"] += 1
+    else:
+        plan.orders.append(record)
+
+
+def _order_one(stage: Stage, record: Record, note: str) -> bool:
+    assert record.decision is not None  # noqa: S101 -- it was rejected
+    verdict = Verdict(word=Word.RELEASED, by=stage.caller, at=now(), note=note)
+    return stage.outcomes.order_release(record.decision.certificate_id, verdict, seen=record) is not None

@@ -1,0 +1,67 @@
+"""Who is in although an entry denies it: entries decide on who comes in, and take nothing away from those inside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitr.admission.enrollment import Subject, SubjectKind
+from jitr.errors import CertificateUnknown
+from jitr.iot_models import Status
+from jitr.record import Record
+from jitrctl.device.order_conflicts import twins_of, wait_out_claim
+from jitrctl.device.search import attached
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitrctl.session.stage import Stage
+
+_AT_ONCE = 100  # BatchGetItem
+
+
+def still_active(stage: Stage, subject: Subject) -> list[str]:
+    """The ids of the ACTIVE certificates of which a subject speaks, in one account and Region.
+
+    To be asked once the entry is written: a claim that was made before it may still be on its way to ACTIVE, and is
+    waited out (a minute and a half at the very most); from now on there can be no other.
+
+    Raises Unavailable.
+    """
+    ids = _of_thing(stage, subject.name) if subject.kind is SubjectKind.THING else {subject.name}
+    records = stage.registry.recall(ids) if ids else {}
+    twins = {
+        twin_id
+        for certificate_id, record in records.items()
+        for twin_id in twins_of(certificate_id, record, iot=stage.aws_iot, rules=stage.rules)
+    } - ids
+    records |= stage.registry.recall(twins) if twins else {}
+    for certificate_id, record in records.items():
+        wait_out_claim(stage.registry, certificate_id, record)
+    return sorted(certificate_id for certificate_id in records if _is_active(stage, certificate_id))
+
+
+def who_may_be_in(stage: Stage, subjects: Sequence[Subject]) -> list[Subject]:
+    """Those of whom something is recorded here: a long list of denials is mostly of devices that never came.
+
+    Raises Unavailable.
+    """
+    known: list[Subject] = []
+    for start in range(0, len(subjects), _AT_ONCE):
+        some = subjects[start : start + _AT_ONCE]
+        owned = stage.registry.owners(one.name for one in some if one.kind is SubjectKind.THING)
+        records = stage.registry.recall(one.name for one in some if one.kind is SubjectKind.CERTIFICATE)
+        seen = {name for name, record in records.items() if record != Record()}
+        known += [one for one in some if one.name in (owned if one.kind is SubjectKind.THING else seen)]
+    return known
+
+
+def _of_thing(stage: Stage, thing_name: str) -> set[str]:
+    owner = stage.registry.owner(thing_name)
+    return attached(stage, thing_name) | ({owner.certificate_id} if owner else set())
+
+
+def _is_active(stage: Stage, certificate_id: str) -> bool:
+    try:
+        return stage.aws_iot.describe(certificate_id).status is Status.ACTIVE
+    except CertificateUnknown:
+        return False

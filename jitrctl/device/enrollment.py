@@ -1,0 +1,293 @@
+"""What an operator writes into the enrollment list of one account: from a command or a CSV file, checked, written.
+
+A file is checked as a whole before anything is written, every bad row with its line. What is written already is left
+alone, so an import can be repeated until every account has it. Nobody's denial is lifted by a list: that is asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.naming import THING_NAME
+from jitr.admission.overrides import Additions
+from jitr.errors import NotPermitted, Unavailable
+from jitr.store.enrollment_table import MOST_ENTRIES, Change, EntryChanged
+from jitr_fleet.certificate_file import certificate_id_in
+from jitrctl.errors import Refused, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from jitr.store.enrollment_table import EnrollmentTable
+    from jitr_fleet.model import Fleet
+
+_TRIES = 6
+_ATTRIBUTE = "attribute:"
+_COLUMNS = ("thing_name", "certificate_id", "rule", "accounts", "thing_type", "thing_groups", "may_follow", "note")
+_YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"", "no", "false", "0"})
+
+
+class BadRows(Unusable):
+    """A file holds rows that cannot be used; `problems` has every one, with its line and what to do."""
+
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{name} has {len(problems)} problem{'s' if len(problems) > 1 else ''}: nothing was imported")
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What became of an order in one account."""
+
+    written: int = 0
+    unchanged: int = 0
+    still_denied: tuple[Subject, ...] = ()  # that the order would have allowed
+    overtaken: tuple[Entry, ...] = ()  # what somebody else wrote meanwhile, in place of which nothing was written
+
+
+def write(
+    table: EnrollmentTable,
+    entries: Sequence[Entry],
+    *,
+    by: str,
+    at: datetime,
+    lift_denials: bool,
+    seen: Mapping[Subject, Entry] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Written:
+    """Bring the list in line with these entries, one for a subject; those that say the same already stay.
+
+    A subject that is denied stays denied unless `lift_denials` says otherwise. What somebody else has written since the
+    operator saw the entries (`seen`; without it, since they are first read here) is not replaced: `overtaken`. Stopped
+    half-way, it can be done again. `progress` is told after each transaction how many entries are done.
+
+    Raises Refused when the list keeps changing under our hands, Unavailable.
+    """
+    written = unchanged = 0
+    denied: list[Subject] = []
+    overtaken: list[Entry] = []
+    for start in range(0, len(entries), MOST_ENTRIES):
+        some = [replace(entry, by=by, at=at) for entry in entries[start : start + MOST_ENTRIES]]
+        one = _write_some(table, some, by=by, at=at, lift_denials=lift_denials, seen=seen, sleep=sleep)
+        written += one.written
+        unchanged += one.unchanged
+        denied += one.still_denied
+        overtaken += one.overtaken
+        progress(start + len(some))
+    return Written(written=written, unchanged=unchanged, still_denied=tuple(denied), overtaken=tuple(overtaken))
+
+
+def _write_some(
+    table: EnrollmentTable,
+    entries: Sequence[Entry],
+    *,
+    by: str,
+    at: datetime,
+    lift_denials: bool,
+    seen: Mapping[Subject, Entry] | None,
+    sleep: Callable[[float], None],
+) -> Written:
+    for attempt in range(1, _TRIES + 1):
+        try:
+            present = table.entries(entry.subject for entry in entries)
+            seen = present if seen is None else seen
+            kept = [] if lift_denials else [e.subject for e in entries if _would_lift(e, present.get(e.subject))]
+            differing = [e for e in entries if e.subject not in kept and _differs(e, present.get(e.subject))]
+            changed = [e.subject for e in differing if present.get(e.subject) != seen.get(e.subject)]
+            changes = [Change(entry=e, replaces=present.get(e.subject)) for e in differing if e.subject not in changed]
+            if changes:
+                table.change(changes, by=by, at=at)
+        except EntryChanged as error:
+            if attempt == _TRIES:
+                raise Refused("somebody else keeps changing these entries: try again later") from error
+        except Unavailable as error:
+            if attempt == _TRIES or isinstance(error, NotPermitted):
+                raise
+            sleep(2**attempt / 10)
+        else:
+            return Written(
+                written=len(changes),
+                unchanged=len(entries) - len(differing) - len(kept),
+                still_denied=tuple(kept),
+                overtaken=tuple(present.get(one) or Entry(subject=one, rule=EntryRule.REMOVED) for one in changed),
+            )
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _differs(entry: Entry, seen: Entry | None) -> bool:
+    if seen is None:
+        return entry.rule is not EntryRule.REMOVED
+    return seen.says != entry.says
+
+
+def _would_lift(entry: Entry, seen: Entry | None) -> bool:
+    return entry.rule is EntryRule.ALLOW and seen is not None and seen.rule is EntryRule.DENY
+
+
+def read_csv(text: str, name: str, fleet: Fleet) -> list[Entry]:
+    """The entries of a CSV file with a heading row.
+
+    Columns: `thing_name` or `certificate_id`; `rule` (allow, the default, or deny); `accounts` (names or ids of the
+    fleet's), `thing_groups` (both lists with spaces or semicolons between); `thing_type`; `may_follow` (yes or no);
+    `attribute:NAME`, one for each attribute; `note`.
+
+    Raises BadRows, Unusable when there is no row at all.
+    """
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    problems: list[str] = []
+    entries: dict[Subject, Entry] = {}
+    lines: dict[Subject, int] = {}
+    try:
+        problems += (f"{name}:1: {problem}" for problem in _heading_problems(reader.fieldnames or ()))
+        for row in () if problems else reader:
+            line = reader.line_num
+            try:
+                entry = _row(row, fleet)
+            except ValueError as error:
+                problems.append(f"{name}:{line}: {error}")
+                continue
+            if first := lines.get(entry.subject):
+                problems.append(f"{name}:{line}: {entry.subject} stands in line {first} already; keep one of them")
+            entries[entry.subject] = entry
+            lines.setdefault(entry.subject, line)
+    except csv.Error as error:
+        problems.append(f"{name}:{reader.line_num}: is not CSV ({error})")
+    if problems:
+        raise BadRows(name, problems)
+    if not entries:
+        raise Unusable(f"{name} holds no row below its heading: nothing was imported")
+    return list(entries.values())
+
+
+def _heading_problems(columns: Sequence[str]) -> Iterator[str]:
+    for column in columns:
+        if column not in _COLUMNS and not column.startswith(_ATTRIBUTE):
+            yield f"column {column!r} is unknown; known are {', '.join(_COLUMNS)} and {_ATTRIBUTE}NAME"
+    if not {"thing_name", "certificate_id"} & set(columns):
+        yield "there is no column thing_name, and none certificate_id: the first line is the heading"
+    if len(set(columns)) < len(columns):
+        yield "a column stands there twice"
+
+
+def _row(row: Mapping[str | None, Any], fleet: Fleet) -> Entry:
+    """One row as an entry.
+
+    Raises ValueError, saying what is wrong with it.
+    """
+    if None in row or None in row.values():
+        raise ValueError("has more or fewer cells than the heading")
+    cells = {str(column): str(value).strip() for column, value in row.items()}
+    thing, certificate = cells.get("thing_name", ""), cells.get("certificate_id", "")
+    if bool(thing) == bool(certificate):
+        raise ValueError("give either a thing_name or a certificate_id")
+    may_follow = cells.get("may_follow", "").lower()
+    if may_follow not in _YES | _NO:
+        raise ValueError(f"may_follow is {may_follow!r}; write yes or no")
+    return entry_of(
+        thing_subject(thing) if thing else certificate_subject(certificate),
+        rule=cells.get("rule", ""),
+        accounts=_words(cells.get("accounts", "")),
+        thing_type=cells.get("thing_type", ""),
+        thing_groups=_words(cells.get("thing_groups", "")),
+        attributes={
+            column.removeprefix(_ATTRIBUTE): value
+            for column, value in cells.items()
+            if column.startswith(_ATTRIBUTE) and value
+        },
+        may_follow=may_follow in _YES,
+        note=cells.get("note", ""),
+        fleet=fleet,
+    )
+
+
+def entry_of(
+    subject: Subject,
+    *,
+    fleet: Fleet,
+    rule: str = "",
+    accounts: Sequence[str] = (),
+    thing_type: str = "",
+    thing_groups: Sequence[str] = (),
+    attributes: Mapping[str, str] | None = None,
+    may_follow: bool = False,
+    note: str = "",
+) -> Entry:
+    """An entry that this fleet can use; accounts by name or by id.
+
+    Raises ValueError, saying what is wrong with it.
+    """
+    if rule.lower() not in ("", "allow", "deny"):
+        raise ValueError(f"rule is {rule!r}; write allow or deny")
+    entry = Entry(
+        subject=subject,
+        rule=EntryRule(rule.lower() or "allow"),
+        accounts=tuple(dict.fromkeys(_account_id(account, fleet) for account in accounts)),
+        additions=Additions(
+            thing_type=thing_type or None, thing_groups=tuple(thing_groups), attributes=dict(attributes or {})
+        ),
+        may_follow=may_follow,
+        note=note,
+    )
+    if entry.rule is EntryRule.DENY and replace(entry, rule=EntryRule.ALLOW, note="") != Entry(
+        subject=subject, rule=EntryRule.ALLOW
+    ):
+        raise ValueError("an entry that denies does so everywhere and gives nothing: leave all else out")
+    every = [ca for account in fleet.accounts for ca in fleet.rules(account, account.regions[0]).cas]
+    problems = [entry.additions.problem(ca) for ca in every]
+    if all(problems):
+        raise ValueError(f"no CA of the fleet can give that: {problems[0]}")
+    return entry
+
+
+def thing_subject(name: str) -> Subject:
+    """Raises ValueError when it is no legal thing name."""
+    if not THING_NAME.fullmatch(name):
+        raise ValueError(f"thing name {name!a} is not 1 to 128 of the characters a-z A-Z 0-9 : _ -")
+    return Subject(SubjectKind.THING, name)
+
+
+def certificate_subject(certificate_id: str) -> Subject:
+    """Raises ValueError when it is no certificate id."""
+    found = certificate_id_in(certificate_id)
+    if found is None:
+        raise ValueError(f"certificate_id {certificate_id!a} is not 64 hex digits, the SHA-256 of the certificate")
+    return Subject(SubjectKind.CERTIFICATE, found)
+
+
+def _account_id(written: str, fleet: Fleet) -> str:
+    for account in fleet.accounts:
+        if written in (account.name, account.id):
+            return account.id
+    raise ValueError(
+        f"account {written!a} is none of the fleet's: {', '.join(account.name for account in fleet.accounts)}"
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[\s;]+", text) if word)
+
+
+def document(entry: Entry) -> dict[str, Any]:
+    """An entry for --json; what is empty is left out."""
+    fields = {
+        entry.subject.kind.value: entry.subject.name,
+        "rule": entry.rule.value,
+        "accounts": list(entry.accounts),
+        "thing_type": entry.additions.thing_type,
+        "thing_groups": list(entry.additions.thing_groups),
+        "attributes": dict(entry.additions.attributes),
+        "may_follow": entry.may_follow or None,
+        "problem": entry.problem,
+        "by": entry.by,
+        "at": entry.at.isoformat(timespec="seconds") if entry.at else None,
+        "note": entry.note,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}

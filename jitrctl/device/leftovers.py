@@ -1,0 +1,124 @@
+"""Which of a thing's certificates is its present one, and what the others left behind in accounts it did not visit.
+
+Pure: decides on what `sightings` saw. A rotation is known only where the device showed its new certificate; in every
+other account the old one stays ACTIVE, with nobody there to retire it. That is shown, never acted upon: the device may
+well go there again, with either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jitr.errors import NAME_LOST
+from jitr.iot_models import Status
+from jitr.rules import OnReplacement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from jitr.owners import Owner
+    from jitrctl.device.search import Sighting, View
+    from jitrctl.session.stage import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """An old certificate that still works, or waits to, in one stage, while another follows it elsewhere."""
+
+    stage: Stage
+    thing_name: str
+    certificate_id: str
+    status: Status  # ACTIVE or PENDING_ACTIVATION
+    followed_by: str  # certificate id
+    followed_in: Stage
+    retiring: bool  # that stage knows of the rotation, and retires it after the overlap
+
+    def __str__(self) -> str:
+        told = (
+            f"{self.stage}: the old certificate {self.certificate_id[:16]}… of {self.thing_name} is still "
+            f"{self.status}; {self.followed_by[:16]}… follows it in {self.followed_in}"
+        )
+        return f"{told}, and the sweep retires the old one after the overlap" if self.retiring else told
+
+    @property
+    def order(self) -> str | None:
+        """The command that ends it, once the device does not need it there any more."""
+        if self.retiring:
+            return None
+        return (
+            f"jitrctl device retire {self.certificate_id} "
+            f"--account {self.stage.account.name} --region {self.stage.region}"
+        )
+
+
+def present_owners(views: Mapping[Stage, View]) -> dict[str, tuple[Stage, Owner]]:
+    """For each thing the owner whose certificate was issued last, and the first stage that has it so."""
+    present: dict[str, tuple[Stage, Owner]] = {}
+    for stage, view in views.items():
+        for thing, owner in view.owners.items():
+            if thing not in present or _age(owner) > _age(present[thing][1]):
+                present[thing] = stage, owner
+    return present
+
+
+def follower(certificate_id: str, views: Mapping[Stage, View]) -> tuple[Stage, Owner] | None:
+    """Who follows a certificate, and where; None when it is a thing's present one, or shares it."""
+    for thing, (where, owner) in present_owners(views).items():
+        for stage, view in views.items():
+            sighting = view.sightings.get(certificate_id)
+            if sighting and not _shares(stage, owner) and _came_before(sighting, thing, owner):
+                return where, owner
+    return None
+
+
+def left_behind(views: Mapping[Stage, View]) -> list[LeftBehind]:
+    """What works, or waits to, although a later certificate of the same thing has taken over somewhere."""
+    return [
+        LeftBehind(
+            stage=stage,
+            thing_name=thing,
+            certificate_id=sighting.certificate_id,
+            status=sighting.registered.status,
+            followed_by=owner.certificate_id,
+            followed_in=where,
+            retiring=sighting.record.replaced_by is not None,
+        )
+        for thing, (where, owner) in present_owners(views).items()
+        for stage, view in views.items()
+        if not _shares(stage, owner)
+        for sighting in view.sightings.values()
+        if sighting.registered and _is_older(sighting, thing, owner)
+    ]
+
+
+def _is_older(sighting: Sighting, thing: str, owner: Owner) -> bool:
+    """Whether a certificate was the thing's before the owner's, and is not out of use."""
+    registered = sighting.registered
+    in_use = registered is not None and registered.status in (Status.ACTIVE, Status.PENDING_ACTIVATION)
+    return in_use and _came_before(sighting, thing, owner)
+
+
+def _came_before(sighting: Sighting, thing: str, owner: Owner) -> bool:
+    registered = sighting.registered
+    return (
+        registered is not None
+        and registered.certificate is not None
+        and sighting.certificate_id != owner.certificate_id
+        and thing in sighting.thing_names()
+        # A second device under the same name is held; it was never this one.
+        and not (sighting.record.decision and sighting.record.decision.reason in NAME_LOST)
+        and registered.certificate.not_before <= owner.issued_at
+    )
+
+
+def _age(owner: Owner) -> tuple[datetime, datetime]:
+    # As a rotation is recognized: issued later, and on a tie registered later.
+    return owner.issued_at, owner.registered_at
+
+
+def _shares(stage: Stage, owner: Owner) -> bool:
+    """Whether the CA's rules let several certificates be one thing."""
+    rules = stage.rules.ca(owner.ca_certificate_id)
+    return rules is not None and rules.on_replacement is OnReplacement.SHARE

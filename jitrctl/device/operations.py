@@ -1,0 +1,388 @@
+"""What an operator does to one device in one account, so that `register` never overrules it.
+
+UpdateCertificate knows no condition, so we bring one. The operator's word goes into the registry first: from then on no
+claim succeeds against it. A claim that was made just before may still be on its way to UpdateCertificate, so it is
+waited out, and the status is set again.
+
+Every verdict is conditional on the one that the operator saw (`seen`: the record that the command showed before it
+asked; without it, as it is when the order begins). If a colleague was faster, the order ends with OperatingError, which
+says who it was. Two exceptions take nothing away from anybody: a colleague's verdict of the same word is as good as
+one's own when something is denied or approved; and a weaker denial leaves a stronger one (denied, deactivated, revoked)
+as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from jitr.errors import CertificateUnknown, Unavailable
+from jitr.iot_models import Status
+from jitr.provisioning import SetStatus
+from jitr.verdicts import AnotherVerdict, Verdict, Word
+from jitrctl.device.order_conflicts import twins_of, wait_out_claim
+from jitrctl.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from jitr.aws.iot import AwsIot
+    from jitr.iot_models import DeviceRegistration
+    from jitr.record import Record
+    from jitr.rules import Rules
+    from jitr.store.registry import Registry
+
+_STATUS_OF = {Word.DEACTIVATED: Status.INACTIVE, Word.DENIED: Status.INACTIVE, Word.REVOKED: Status.REVOKED}
+_POLL = 0.5  # seconds
+# DetachThingPrincipal is asynchronous: "it can take several seconds to propagate" (IoT API reference).
+_SECONDS_TO_DETACH = 60.0
+_FAR = timedelta(days=36_500)
+_NOTHING = "nothing was changed; give the order again if it is still meant"
+# UpdateCertificate is tried once (jitr/iot.py); an operator's, which never is to ACTIVE, again after a look.
+_MOST_TRIES = 3
+
+
+class OperatingError(Refused):
+    """An operator's order cannot be carried out; the text says what to do."""
+
+
+class OvertakenByColleague(OperatingError):
+    """Another operator was faster; `verdict` stands now, None if what is known was dropped."""
+
+    def __init__(self, other: AnotherVerdict, done: str = _NOTHING) -> None:
+        """`done` says what this order has done, and what to do now."""
+        self.verdict = other.verdict
+        super().__init__(f"{other}; {done}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Who orders it, and why."""
+
+    by: str  # the caller's ARN
+    note: str = ""
+
+
+class Operator:
+    """Orders about devices, in one account and Region."""
+
+    def __init__(
+        self,
+        *,
+        client: Any,
+        iot: AwsIot,
+        registry: Registry,
+        rules: Rules,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client  # boto3's, for what only operators call
+        self._iot = iot
+        self._registry = registry
+        self._rules = rules
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    def take_away(self, certificate_id: str, word: Word, order: Order, *, seen: Record | None = None) -> Status | None:
+        """Deny, deactivate or revoke a certificate; the status that it has now, None when it is not registered here.
+
+        Works before the certificate is registered here: then it will be refused when it comes. Its twin, should that
+        be the form that came in here, is taken away with it.
+
+        Raises OperatingError, Unavailable.
+        """
+        return self._take_away(certificate_id, word, order, seen)[0]
+
+    def _take_away(
+        self, certificate_id: str, word: Word, order: Order, seen: Record | None
+    ) -> tuple[Status | None, Verdict]:
+        """As `take_away`; also the verdict that stands for it."""
+        seen = seen or self._recall(certificate_id)
+        try:
+            record = self._deny(certificate_id, word, order, seen.verdict)
+        except AnotherVerdict as other:
+            if other.verdict is None or other.verdict.word is not word:
+                raise OvertakenByColleague(other) from other
+            record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague said the same
+        assert record.verdict is not None  # noqa: S101 -- it was just written or read
+        return self._carry_out(certificate_id, record, word, order), record.verdict
+
+    def _deny(self, certificate_id: str, word: Word, order: Order, seen: Verdict | None) -> Record:
+        """Write a verdict that denies, unless the one seen denies more; the record with the one that stands.
+
+        Raises AnotherVerdict, Unavailable.
+        """
+        if seen is None or not word.is_weaker_than(seen.word):
+            return self._registry.give_verdict(certificate_id, self._verdict(word, order), seen=seen)
+        record = self._recall(certificate_id)
+        if record.verdict_number != seen.number:
+            raise AnotherVerdict(certificate_id, record.verdict)
+        return record
+
+    def _carry_out(self, certificate_id: str, record: Record, word: Word, order: Order) -> Status | None:
+        """Do what the verdict that stands in the record says, and the same with the twin."""
+        status = self._end(certificate_id, record)
+        for twin_id in twins_of(certificate_id, record, iot=self._iot, rules=self._rules):
+            twin = self._recall(twin_id)
+            if twin.decision or twin.intent:
+                try:
+                    twin = self._deny(twin_id, word, order, twin.verdict)
+                except AnotherVerdict as other:
+                    raise OvertakenByColleague(
+                        other,
+                        f"it is certificate {certificate_id[:16]} with its signature written differently, for which "
+                        "the order was carried out: give it again for this one",
+                    ) from other
+                status = self._end(twin_id, twin) or status
+        return status
+
+    def _end(self, certificate_id: str, record: Record) -> Status | None:
+        """Set the status that the record's verdict asks for, again after a claim that was under way."""
+        assert record.verdict is not None  # noqa: S101 -- it was just written or read
+        asked = _STATUS_OF[record.verdict.word]
+        try:
+            status = self._set_status(certificate_id, asked)
+            if record.intent is not None:
+                wait_out_claim(self._registry, certificate_id, record, monotonic=self._monotonic, sleep=self._sleep)
+                status = self._set_status(certificate_id, asked)
+        except CertificateUnknown:
+            return None
+        return status
+
+    def approve(self, certificate_id: str, order: Order, *, seen: Record | None = None) -> Status | None:
+        """Let a certificate in that waits for it, or will when it comes: judged again at its next event or sweep.
+
+        The status that the certificate has now; None when it is not registered here.
+
+        Raises OperatingError when there is nothing to approve, or it was taken away; Unavailable.
+        """
+        record = self._as_seen(certificate_id, seen, unless=Word.APPROVED)
+        status = self._status(certificate_id)
+        if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
+            raise self._refusal(
+                certificate_id,
+                record.verdict,
+                f"the certificate is {status or 'not registered here'}, and was taken away or refused for good"
+                f"{_in_words(record)}: `jitrctl device release` lets it be judged again",
+            )
+        if status is Status.ACTIVE:
+            raise OperatingError("the certificate is ACTIVE already")
+        try:
+            self._registry.give_verdict(certificate_id, self._verdict(Word.APPROVED, order), seen=record.verdict)
+        except AnotherVerdict as other:
+            if other.verdict is None or other.verdict.word is not Word.APPROVED:
+                raise OvertakenByColleague(other) from other
+        return status
+
+    def release(self, certificate_id: str, order: Order, *, revoked: bool = False, seen: Record | None = None) -> None:
+        """Let a refused certificate be judged again at its next connect.
+
+        No API sets PENDING_ACTIVATION, so the registration is deleted, and AWS IoT makes it anew.
+
+        Raises OperatingError when the certificate is ACTIVE, or was revoked and `revoked` does not say that this is
+        meant; Unavailable.
+        """
+        record = self._as_seen(certificate_id, seen)
+        device = self._described(certificate_id)
+        if device and device.status is Status.ACTIVE:
+            raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
+        if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
+            raise self._refusal(
+                certificate_id,
+                record.verdict,
+                f"the certificate was revoked, or taken away by an operator{_in_words(record)}: say --revoked if that "
+                "is to be undone",
+            )
+        stands, done = record.verdict, _NOTHING
+        try:
+            if device and (device.status is Status.PENDING_ACTIVATION or record.has_unfinished_release):
+                # A delivery may be under way, between attaching and ACTIVE; under a release order, of what is INACTIVE.
+                denied = self._deny(certificate_id, Word.DENIED, order, stands)
+                stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
+                self._carry_out(certificate_id, denied, Word.DENIED, order)
+                device = self._described(certificate_id)
+                if device and device.status is Status.REVOKED and not revoked:
+                    raise self._refusal(
+                        certificate_id, stands, f"somebody has just revoked the certificate; {done}", done
+                    )
+            released = self._verdict(Word.RELEASED, order)
+            if device:
+                # The functions tell what is released from what somebody does to the certificate afterwards.
+                released = replace(released, of_registration=device.created_at, of_status=device.status)
+            self._registry.give_verdict(certificate_id, released, seen=stands, forget_decision=True)
+        except AnotherVerdict as other:
+            raise OvertakenByColleague(other, done) from other
+        if device:
+            self._delete(certificate_id, device.arn)
+
+    def retire(self, certificate_id: str, order: Order, *, seen: Record | None = None) -> Status | None:
+        """End a certificate that another one follows: INACTIVE, then off its policy and its thing.
+
+        The status that it has now; None when it is not registered here, and nothing was done.
+
+        Raises OperatingError, Unavailable.
+        """
+        seen = seen or self._recall(certificate_id)
+        if self._status(certificate_id) is None:
+            return None
+        status = self.take_away(certificate_id, Word.DEACTIVATED, order, seen=seen)
+        try:
+            self._detach(self._iot.describe(certificate_id).arn)
+        except CertificateUnknown:
+            return None
+        return status
+
+    def remove_certificate(
+        self, certificate_id: str, order: Order, *, seen: Record | None = None
+    ) -> tuple[bool, Verdict]:
+        """Take a certificate away, then delete its registration; whether there was one, and the verdict that stands.
+
+        What the registry says of it stays: it is refused when it comes back.
+
+        Raises OperatingError, Unavailable.
+        """
+        seen = seen or self._recall(certificate_id)
+        was_revoked = seen.verdict is not None and seen.verdict.word is Word.REVOKED
+        word = Word.REVOKED if was_revoked else Word.DEACTIVATED
+        status, verdict = self._take_away(certificate_id, word, order, seen)
+        if status is None:
+            return False, verdict
+        try:
+            arn = self._iot.describe(certificate_id).arn
+        except CertificateUnknown:
+            return False, verdict
+        self._delete(certificate_id, arn)
+        return True, verdict
+
+    def remove_thing(self, thing_name: str) -> bool:
+        """Delete a thing that nothing is attached to any more; whether there was one.
+
+        Raises OperatingError when somebody else's principal is attached.
+        """
+        try:
+            principals = self._client.list_thing_principals(thingName=thing_name)["principals"]
+        except self._client.exceptions.ResourceNotFoundException:
+            return False
+        for arn in principals:
+            if self._status(arn.rpartition("/")[2]) is not None or ":cert/" not in arn:
+                raise OperatingError(f"thing {thing_name} stays: {arn} is attached to it, too")
+        self._once_detached(
+            lambda: self._client.delete_thing(thingName=thing_name),
+            self._client.exceptions.InvalidRequestException,
+        )
+        return True
+
+    def forget(self, certificate_id: str, *, wholly: bool, seen: Verdict | None) -> None:
+        """Drop what the registry says of a certificate that was removed, but for the verdict; `wholly`: that, too.
+
+        `seen` is the verdict with which it was removed.
+
+        Raises OperatingError, Unavailable.
+        """
+        self._registry.end_retirement(certificate_id, by=self._clock() + _FAR)
+        try:
+            if wholly:
+                self._registry.forget(certificate_id, seen=seen)
+            elif seen:
+                self._registry.forget_decision(certificate_id, seen=seen)
+        except AnotherVerdict as other:
+            raise OvertakenByColleague(other, "what is recorded of it stays") from other
+
+    def _recall(self, certificate_id: str) -> Record:
+        return self._registry.recall([certificate_id])[certificate_id]
+
+    def _as_seen(self, certificate_id: str, seen: Record | None, *, unless: Word | None = None) -> Record:
+        """The record as it is now, with the verdict that the operator saw, or one of the word that may stand as well.
+
+        Raises OperatingError when another one stands; Unavailable.
+        """
+        record = self._recall(certificate_id)
+        may_stand = record.verdict is not None and record.verdict.word is unless
+        if seen and record.verdict_number != seen.verdict_number and not may_stand:
+            raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
+        return record
+
+    def _refusal(self, certificate_id: str, seen: Verdict | None, why: str, done: str = _NOTHING) -> OperatingError:
+        """Why an order is refused: a colleague's verdict, if one came since the one that was seen.
+
+        Raises Unavailable.
+        """
+        stands = self._recall(certificate_id).verdict
+        if stands and stands.number != (seen.number if seen else 0):
+            return OvertakenByColleague(AnotherVerdict(certificate_id, stands), done)
+        return OperatingError(why)
+
+    def _verdict(self, word: Word, order: Order) -> Verdict:
+        return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
+
+    def _status(self, certificate_id: str) -> Status | None:
+        device = self._described(certificate_id)
+        return device.status if device else None
+
+    def _described(self, certificate_id: str) -> DeviceRegistration | None:
+        try:
+            return self._iot.describe(certificate_id)
+        except CertificateUnknown:
+            return None
+
+    def _set_status(self, certificate_id: str, status: Status) -> Status:
+        """Set a status, whatever the certificate is now, and say what it is then; a REVOKED one stays REVOKED.
+
+        Raises CertificateUnknown, Unavailable.
+        """
+        for tried in range(1, _MOST_TRIES + 1):
+            now = self._iot.describe(certificate_id).status
+            if now in (status, Status.REVOKED):
+                return now
+            try:
+                self._iot.apply(SetStatus(certificate_id=certificate_id, status=status))
+            except Unavailable:
+                if tried == _MOST_TRIES:
+                    raise
+                self._sleep(tried)
+            else:
+                break
+        return status
+
+    def _detach(self, arn: str) -> None:
+        for policy in self._client.list_attached_policies(target=arn)["policies"]:
+            self._client.detach_policy(policyName=policy["policyName"], target=arn)
+        for thing in self._client.list_principal_things(principal=arn)["things"]:
+            self._client.detach_thing_principal(thingName=thing, principal=arn)
+
+    def _delete(self, certificate_id: str, arn: str) -> None:
+        self._detach(arn)
+        self._once_detached(
+            lambda: self._client.delete_certificate(certificateId=certificate_id),
+            self._client.exceptions.DeleteConflictException,
+        )
+
+    def _once_detached(self, delete: Callable[[], object], conflict: type[Exception]) -> None:
+        """Delete something as soon as AWS IoT has carried out that it is detached; gone already is gone.
+
+        Raises OperatingError when that takes too long.
+        """
+        deadline = self._monotonic() + _SECONDS_TO_DETACH
+        while True:
+            try:
+                delete()
+            except self._client.exceptions.ResourceNotFoundException:
+                return
+            except conflict as error:
+                if self._monotonic() > deadline:
+                    raise OperatingError(
+                        "AWS IoT still shows the certificate attached to a thing: try again"
+                    ) from error
+                self._sleep(_POLL)
+            else:
+                return
+
+
+def _in_words(record: Record) -> str:
+    """The verdict that stands, for the end of a clause."""
+    return f" ({record.verdict.in_words})" if record.verdict else ""

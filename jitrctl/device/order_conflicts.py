@@ -1,0 +1,61 @@
+"""What an order about a certificate has to consider beside it: its twin, and a claim that is under way."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from jitr.admission.procedure import twin_id_of
+from jitr.errors import CertificateUnknown
+from jitr.store.registry_writes import STALE_INTENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitr.aws.iot import AwsIot
+    from jitr.record import Record
+    from jitr.rules import Rules
+    from jitr.store.registry import Registry
+
+_POLL = 0.5  # seconds
+
+
+def twins_of(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules) -> set[str]:
+    """The ids of the same certificate with its signature written differently (jitr/twins.py): one, or none.
+
+    As it was recorded; of a certificate of which nothing was, from what AWS IoT has.
+
+    Raises Unavailable.
+    """
+    recorded = {one.twin_id for one in (record.decision, record.intent) if one and one.twin_id}
+    if recorded:
+        return recorded
+    try:
+        twin_id = twin_id_of(iot.describe(certificate_id), rules)
+    except CertificateUnknown:
+        return set()
+    return {twin_id} if twin_id else set()
+
+
+def wait_out_claim(
+    registry: Registry,
+    certificate_id: str,
+    before: Record,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until the claim that was under way is recorded, or so old that its function is dead.
+
+    By our own clock from now on: how old the claim is already is written in the function's.
+
+    Raises Unavailable.
+    """
+    if before.intent is None:
+        return
+    until = monotonic() + STALE_INTENT.total_seconds()
+    while monotonic() < until:
+        record = registry.recall([certificate_id])[certificate_id]
+        if record.intent is None or record.intent.decided_at != before.intent.decided_at:
+            return
+        sleep(_POLL)

@@ -1,0 +1,284 @@
+"""A provisioned device brought in line with the rules of today: what differs, and the steps that mend it.
+
+`register` acts on new devices alone, so a changed thing type, group, attribute or policy reaches those that are ACTIVE
+already only this way. What the rules say now is made so; what others put on the thing (attributes and groups that no CA
+of the fleet gives) is left alone, and so is the certificate's status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jitr.admission.issuers import as_recorded
+from jitr.aws.hook import Hook
+from jitr.errors import CertificateUnknown
+from jitr.iot_models import Status
+from jitr.provisioning import (
+    OWNER_ATTRIBUTE,
+    AddThingToThingGroup,
+    AttachPolicy,
+    AttachThingPrincipal,
+    CreateThing,
+    DetachPolicy,
+    IotStep,
+)
+from jitr.registration.evidence import Examiner
+from jitr.rules import CHECKS, CheckMode
+from jitr.verdicts import AnotherVerdict
+from jitrctl.clock import now
+from jitrctl.device.operations import OvertakenByColleague
+from jitrctl.errors import Refused
+from jitrctl.terminal import short
+
+if TYPE_CHECKING:
+    from jitr.admission.procedure import Identity
+    from jitr.iot_models import DeviceRegistration
+    from jitr.rules import CaRules, Rules
+    from jitrctl.session.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup:
+    """The thing is no member of the group, which the rules do not give it any more."""
+
+    thing_name: str
+    thing_group: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropType:
+    """The thing has no type."""
+
+    thing_name: str
+
+
+Step = IotStep | LeaveGroup | DropType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One difference, in words, and the step that ends it."""
+
+    told: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """A device in one stage, and how it differs from what the rules make of it today."""
+
+    thing_name: str
+    changes: tuple[Change, ...]
+    would_refuse: tuple[str, ...]  # reasons for which today's rules would not let it in
+    verdict_number: int  # names the operator's verdict that stood; 0: none
+
+
+def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
+    """How a device differs from the rules; None where it is not ACTIVE, and so not provisioned.
+
+    Raises Refused when the rules of today make another thing of it; Unavailable, botocore's errors.
+    """
+    try:
+        device = stage.aws_iot.describe(certificate_id)
+    except CertificateUnknown:
+        return None
+    if device.status is not Status.ACTIVE:
+        return None
+    record = stage.registry.recall([certificate_id])[certificate_id]
+    device, verdict_number = as_recorded(device, record), record.verdict_number
+    identity, would_refuse = _identity(stage, device)
+    found = _Found.of(stage, device, identity.thing_name)
+    others = [name for name in found.things if name != identity.thing_name]
+    if others:
+        raise Refused(
+            f"it is thing {others[0]}, and the rules make {identity.thing_name} of it: a name does not change; "
+            "`jitrctl device remove --forget`, and let it come again"
+        )
+    owner = stage.registry.owner(identity.thing_name)
+    if owner and owner.certificate_id != certificate_id and not _shares(stage, device):
+        raise Refused(f"thing {identity.thing_name} is {short(owner.certificate_id)}'s now: reconcile that one")
+    ca = _ca(stage, device)
+    return Reconciliation(
+        thing_name=identity.thing_name,
+        changes=(*_thing_changes(device, identity, found, ca), *_other_changes(stage, device, identity, found, ca)),
+        would_refuse=would_refuse,
+        verdict_number=verdict_number,
+    )
+
+
+def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliation) -> None:
+    """Stop where a colleague has given a verdict on the certificate since it was compared.
+
+    Raises OvertakenByColleague, Unavailable.
+    """
+    record = stage.registry.recall([certificate_id])[certificate_id]
+    if record.verdict_number != seen.verdict_number:
+        raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
+
+
+def apply(stage: Stage, change: Change) -> None:
+    """Make one change so; done already is done.
+
+    Raises Rejected, CertificateUnknown, Unavailable, botocore's errors.
+    """
+    match change.step:
+        case LeaveGroup(thing_name=thing, thing_group=group):
+            stage.iot.remove_thing_from_thing_group(thingName=thing, thingGroupName=group)
+        case DropType(thing_name=thing):
+            stage.iot.update_thing(thingName=thing, removeThingType=True)
+        case step:
+            stage.aws_iot.apply(step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What AWS IoT has of a device."""
+
+    things: tuple[str, ...]  # attached
+    exists: bool
+    thing_type: str | None
+    attributes: dict[str, str]
+    groups: tuple[str, ...]
+    policies: tuple[str, ...]
+
+    @classmethod
+    def of(cls, stage: Stage, device: DeviceRegistration, thing_name: str) -> _Found:
+        iot, thing = stage.iot, dict[str, Any]()
+        groups: list[str] = []
+        try:
+            thing = iot.describe_thing(thingName=thing_name)
+            pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing_name)
+            groups = [group["groupName"] for page in pages for group in page["thingGroups"]]
+        except iot.exceptions.ResourceNotFoundException:
+            pass
+        return cls(
+            things=tuple(iot.list_principal_things(principal=device.arn)["things"]),
+            exists=bool(thing),
+            thing_type=thing.get("thingTypeName"),
+            attributes=thing.get("attributes", {}),
+            groups=tuple(groups),
+            policies=tuple(one["policyName"] for one in iot.list_attached_policies(target=device.arn)["policies"]),
+        )
+
+
+def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple[str, ...]]:
+    """What the rules make of a device, whether or not they would let it in today, and why they would not."""
+    record = stage.registry.recall([device.certificate_id])[device.certificate_id]
+
+    def examined(rules: Rules) -> Any:
+        return (
+            Examiner(
+                account_id=stage.account.id,
+                rules=rules,
+                iot=stage.aws_iot,
+                crls=stage.crls,
+                enrollment=stage.enrollment,
+                hook=Hook(lambda _: stage.lambda_),  # never asked
+                clock=now,
+            )
+            .examine(device, record)
+            .examination
+        )
+
+    refusal = examined(stage.rules).refusal
+    observed = examined(_observing(stage.rules))
+    if observed.refusal:
+        raise Refused(f"the rules of today make no thing of it: {observed.refusal}")
+    return observed.identity, (f"{refusal.reason}: {refusal.detail}",) if refusal else ()
+
+
+def _observing(rules: Rules) -> Rules:
+    """The same rules, with every check that is enforced only observed: they then say what a device would be."""
+    return replace(
+        rules,
+        cas=tuple(
+            replace(
+                ca,
+                checks={
+                    name: CheckMode.OBSERVE if ca.mode_of(name) is CheckMode.ENFORCE else ca.mode_of(name)
+                    for name in CHECKS
+                },
+            )
+            for ca in rules.cas
+        ),
+    )
+
+
+def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found, ca: CaRules) -> list[Change]:
+    name = identity.thing_name
+    wanted = {**identity.attributes, OWNER_ATTRIBUTE: device.certificate_id}
+    differing = {key: value for key, value in wanted.items() if found.attributes.get(key) != value}
+    # The hook may have given it another type, which nobody here knows.
+    retype = identity.thing_type != found.thing_type and not (ca.asks_hook and found.thing_type)
+    make = CreateThing(
+        thing_name=name,
+        thing_type=identity.thing_type if retype else found.thing_type,
+        attributes=wanted,
+        certificate_arn=device.arn,
+        ca_certificate_id=device.ca_certificate_id,
+        is_ours=True,
+    )
+    if not found.exists:
+        return [Change(told=f"create thing {name}", step=make)]
+    told = [f"{key} = {value} instead of {found.attributes.get(key, 'none')}" for key, value in differing.items()]
+    if retype and identity.thing_type:
+        told.append(f"thing type {identity.thing_type} instead of {found.thing_type or 'none'}")
+    changes = [Change(told=f"thing {name}: {', '.join(told)}", step=make)] if told else []
+    if retype and not identity.thing_type:
+        changes.append(Change(told=f"thing {name}: no thing type, not {found.thing_type}", step=DropType(name)))
+    return changes
+
+
+def _other_changes(
+    stage: Stage, device: DeviceRegistration, identity: Identity, found: _Found, ca: CaRules
+) -> list[Change]:
+    name, ours = identity.thing_name, f"jitr-{stage.fleet.name}--"
+    fleets = {group for one in stage.rules.cas for group in (*one.thing_groups, *one.extra_groups)}
+    no_longer = fleets - set(identity.thing_groups) if not ca.asks_hook else set()
+    return [
+        *(
+            Change(told=f"join group {group}", step=AddThingToThingGroup(thing_name=name, thing_group=group))
+            for group in identity.thing_groups
+            if group not in found.groups
+        ),
+        *(
+            Change(told=f"leave group {group}", step=LeaveGroup(name, group))
+            for group in found.groups
+            if group in no_longer
+        ),
+        *(
+            [
+                Change(
+                    told=f"attach it to {name}", step=AttachThingPrincipal(thing_name=name, certificate_arn=device.arn)
+                )
+            ]
+            if name not in found.things
+            else []
+        ),
+        # The new policy before the old one goes: an ACTIVE certificate is never without.
+        *(
+            [Change(told=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
+            if identity.policy not in found.policies
+            else []
+        ),
+        *(
+            Change(told=f"detach policy {policy}", step=DetachPolicy(policy=policy, certificate_arn=device.arn))
+            for policy in found.policies
+            if policy.startswith(ours) and policy != identity.policy
+        ),
+    ]
+
+
+def _attach(policy: str, device: DeviceRegistration) -> AttachPolicy:
+    return AttachPolicy(policy=policy, certificate_arn=device.arn)
+
+
+def _ca(stage: Stage, device: DeviceRegistration) -> CaRules:
+    ca = stage.rules.ca(device.ca_certificate_id or "")
+    assert ca is not None  # noqa: S101 -- the examination would have refused it
+    return ca
+
+
+def _shares(stage: Stage, device: DeviceRegistration) -> bool:
+    return _ca(stage, device).on_replacement.value == "share"

@@ -1,0 +1,272 @@
+"""One device as each stage sees it: its certificates in AWS IoT and in the registry, and what hangs together.
+
+A device is more than one certificate in more than one place: a rotation gives it a new one, and an account that it has
+not visited since still knows the old one. So a search goes back and forth: every stage says which certificates and
+things hang together with those that are known, until no stage has a new one to tell; only then each looks at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from jitr.admission.issuers import as_recorded, find_issuer
+from jitr.admission.procedure import thing_name_of
+from jitr.aws.calls import calling
+from jitr.errors import Rejected
+from jitr.iot_models import DeviceRegistration, Status
+from jitr.x509.certificate import Certificate
+from jitrctl.device.held import held_as
+from jitrctl.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jitr.owners import Owner
+    from jitr.record import Record
+    from jitrctl.audit.log import Given
+    from jitrctl.device.live_connection import LiveConnection
+    from jitrctl.run.parallel import Failed, Results
+    from jitrctl.run.scope import Scope
+    from jitrctl.session.stage import Stage
+
+# A certificate hangs together with what it followed and what followed it; this many steps of that in one stage.
+_MOST_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a search goes by: certificate ids, and names of things."""
+
+    certificates: frozenset[str] = frozenset()
+    things: frozenset[str] = frozenset()
+
+    def __or__(self, other: Known) -> Known:
+        return Known(self.certificates | other.certificates, self.things | other.things)
+
+    def __bool__(self) -> bool:
+        return bool(self.certificates or self.things)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A certificate as AWS IoT has it in one stage."""
+
+    device: DeviceRegistration
+    mode: str  # DEFAULT or SNI_ONLY
+    things: tuple[str, ...]  # attached
+    policies: tuple[str, ...]  # attached
+    certificate: Certificate | None  # None when it cannot be read
+    asks_for: str | None  # the thing name that the rules make of it
+
+    @property
+    def status(self) -> Status:
+        return self.device.status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One certificate in one stage."""
+
+    certificate_id: str
+    registered: Registered | None  # None: AWS IoT does not know it there
+    record: Record
+
+    @property
+    def is_known(self) -> bool:
+        return self.registered is not None or self.record.decision is not None or self.record.verdict is not None
+
+    def thing_names(self) -> set[str]:
+        """The things that it is, was or asks to be."""
+        names = set(self.registered.things if self.registered else ())
+        if self.registered and self.registered.asks_for:
+            names.add(self.registered.asks_for)
+        for decision in (self.record.decision, self.record.intent):
+            if decision and decision.thing_name:
+                names.add(decision.thing_name)
+        return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What one stage knows of a device."""
+
+    sightings: dict[str, Sighting] = field(default_factory=dict)  # by certificate id
+    owners: dict[str, Owner] = field(default_factory=dict)  # thing name → who owns it there
+    orders: dict[str, Given] = field(default_factory=dict)  # certificate id → the last order, where that was asked for
+    connections: dict[str, LiveConnection] = field(default_factory=dict)  # certificate id → its thing's, likewise
+
+    @classmethod
+    def of(cls, stage: Stage, known: Known) -> Self:
+        """Look at these certificates and things in one stage: for each certificate three IoT calls, where it is known.
+
+        Raises AccessError, Unavailable, botocore's errors.
+        """
+        records = stage.registry.recall(known.certificates) if known.certificates else {}
+        owners = {thing: stage.registry.owner(thing) for thing in known.things}
+        return cls(
+            sightings={
+                one: Sighting(certificate_id=one, registered=_registered(stage, one, records[one]), record=records[one])
+                for one in sorted(known.certificates)
+            },
+            owners={thing: owner for thing, owner in owners.items() if owner},
+        )
+
+
+def search(scope: Scope, start: Known) -> tuple[Results[View], tuple[Failed, ...], Known]:
+    """Find what hangs together with a certificate or thing in any stage, and look at it in every stage.
+
+    Returned are the views, the stages that failed before they could look, and what was found.
+
+    Raises Refused when no stage knows it.
+    """
+    known, stages, failed = trace(scope, start, scope.stages, held=True)
+    views = scope.across(lambda stage: View.of(stage, known), doing="looking", stages=stages)
+    return views, failed, known
+
+
+def only_certificate(scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False) -> str:
+    """The certificate that is meant: the one given, or the only one that a thing ever had in any of these stages.
+
+    `held` says that one is meant, too, that is held and asks for the thing's name.
+
+    Raises Refused when a thing has several, or none; or when a stage cannot be asked.
+    """
+    if start.certificates:
+        return next(iter(start.certificates))
+    known, _, failed = trace(scope, start, stages, held=held)
+    return _only(start, known.certificates, failed)
+
+
+def waiting_certificate(scope: Scope, start: Known, stages: Sequence[Stage]) -> str:
+    """The certificate that is meant by an approval: the one given, else the one that is held for the thing's name.
+
+    Raises Refused when there are several, or none; or when a stage cannot be asked.
+    """
+    if start.certificates:
+        return next(iter(start.certificates))
+    (thing,) = start.things
+    asked = scope.across(lambda stage: held_as(stage, thing), doing="reading who is held", stages=stages)
+    waiting = frozenset(one for done in asked.done for one in done.value)
+    return _only(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
+
+
+def _only(start: Known, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
+    (thing,) = start.things
+    if failed:
+        raise Refused(f"{failed[0].stage} cannot be asked which certificates {thing} has ({failed[0].error})")
+    if len(certificates) > 1:
+        raise Refused(f"{thing} has {len(certificates)} certificates, say which: {', '.join(sorted(certificates))}")
+    return next(iter(certificates))
+
+
+def trace(
+    scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False
+) -> tuple[Known, tuple[Stage, ...], tuple[Failed, ...]]:
+    """What hangs together with a certificate or a thing in any stage; those that could be asked, and those that not.
+
+    With `held` also what is held, and asks for the name of the thing that the search begins with: a device that was
+    never let in, or a second one under its name.
+
+    Raises Refused when no stage knows it.
+    """
+    known = start
+    failed: list[Failed] = []
+    for thing in start.things if held else ():
+        asked = scope.across(lambda stage, thing=thing: held_as(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
+        failed += asked.failed
+        stages = tuple(done.stage for done in asked.done)
+        known |= Known(certificates=frozenset(one for done in asked.done for one in done.value))
+    while True:
+        traced = scope.across(lambda stage, known=known: _trace(stage, known), doing="searching", stages=stages)  # type: ignore[misc]
+        failed += traced.failed
+        stages = tuple(done.stage for done in traced.done)
+        found = known
+        for done in traced.done:
+            found |= done.value
+        if found == known:
+            break
+        known = found
+    if not known.certificates and stages:
+        (thing,) = known.things
+        raise Refused(f"no account knows a thing {thing} with a certificate: correct the name, or give the certificate")
+    return known, tuple(stages), tuple(failed)
+
+
+def _trace(stage: Stage, known: Known) -> Known:
+    """What one stage knows to hang together with these, step by step until there is no more."""
+    found, fresh = known, known
+    for _ in range(_MOST_STEPS):
+        if not fresh:
+            break
+        certificates, things = set[str](), set[str]()
+        for record in stage.registry.recall(fresh.certificates).values() if fresh.certificates else ():
+            certificates |= {record.replaced_by} - {None}  # type: ignore[arg-type]
+            for decision in (record.decision, record.intent):
+                if decision:
+                    certificates |= {one for one in (decision.replaces, decision.replaced_by) if one}
+                    things |= {decision.thing_name} if decision.thing_name else set()
+        for thing in fresh.things:
+            owner = stage.registry.owner(thing)
+            certificates |= {owner.certificate_id} if owner else set()
+            certificates |= attached(stage, thing)
+        everything = found | Known(frozenset(certificates), frozenset(things))
+        fresh = Known(everything.certificates - found.certificates, everything.things - found.things)
+        found = everything
+    return found
+
+
+def attached(stage: Stage, thing: str) -> set[str]:
+    """The ids of the certificates that are attached to a thing; none when there is no such thing."""
+    try:
+        arns = _all(stage.iot.list_thing_principals, "principals", thingName=thing)
+    except stage.iot.exceptions.ResourceNotFoundException:
+        return set()
+    return {arn.rpartition("/")[2] for arn in arns if ":cert/" in arn}
+
+
+def _registered(stage: Stage, certificate_id: str, record: Record) -> Registered | None:
+    try:
+        with calling("DescribeCertificate"):
+            described = stage.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    except stage.iot.exceptions.ResourceNotFoundException:
+        return None
+    device = DeviceRegistration(
+        certificate_id=certificate_id,
+        arn=described["certificateArn"],
+        status=Status(described["status"]),
+        pem=described["certificatePem"],
+        ca_certificate_id=described.get("caCertificateId"),
+        created_at=described["creationDate"],
+    )
+    device = as_recorded(find_issuer(device, stage.rules), record)
+    policies = _all(stage.iot.list_attached_policies, "policies", "nextMarker", "marker", target=device.arn)
+    return Registered(
+        device=device,
+        mode=described.get("certificateMode", "DEFAULT"),
+        things=tuple(sorted(_all(stage.iot.list_principal_things, "things", principal=device.arn))),
+        policies=tuple(sorted(policy["policyName"] for policy in policies)),
+        certificate=_read(device.pem),
+        asks_for=thing_name_of(device, stage.rules),
+    )
+
+
+def _read(pem: str) -> Certificate | None:
+    try:
+        return Certificate.from_pem(pem)
+    except Rejected:
+        return None
+
+
+def _all(
+    call: Callable[..., Any], items: str, next_: str = "nextToken", again: str = "nextToken", **arguments: Any
+) -> Any:
+    """Every page of a list."""
+    listed: list[Any] = []
+    marker = None
+    while True:
+        answer = call(**arguments, **({again: marker} if marker else {}))
+        listed += answer[items]
+        marker = answer.get(next_)
+        if not marker:
+            return listed

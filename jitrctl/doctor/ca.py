@@ -1,0 +1,87 @@
+"""The links of the CA, as this account has it registered in this Region."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitrctl.doctor.finding import Finding, broken, good, note
+
+if TYPE_CHECKING:
+    from jitrctl.ca.plan import FoundCa
+    from jitrctl.doctor.context import Case
+
+
+def registered(case: Case) -> Finding:
+    """AWS IoT knows the CA; it closes the connection of every device whose CA it does not know."""
+    ca = case.issuing.ca
+    if case.ca.found is None:
+        return broken(
+            f"CA {ca.name} is not registered in {case.stage}{_by_whom(case)}",
+            f"`jitrctl ca plan {case.options}`, then `jitrctl ca apply`",
+        )
+    return good(f"{ca.name} is registered, {ca.certificate_id}")
+
+
+def mode(case: Case) -> Finding:
+    """In the mode that the fleet file says: what devices must send hangs on it, and the function holds them if not."""
+    found, declared = _found(case).mode, case.issuing.mode
+    if found is not declared:
+        return broken(
+            f"it is registered in mode {found}, the fleet file says {declared}{_by_whom(case)}",
+            f"correct the fleet file, or `jitrctl ca switch-mode` {case.options}, after reading what that does",
+        )
+    return good(str(found))
+
+
+def active(case: Case) -> Finding:
+    """ACTIVE; of an INACTIVE CA AWS IoT registers no device."""
+    if not _found(case).active:
+        return broken(
+            f"the CA is INACTIVE: no device of it can register{_by_whom(case)}",
+            f"ask who deactivated it, and why; `jitrctl ca apply {case.options}` sets it ACTIVE",
+        )
+    return good("ACTIVE")
+
+
+def auto_registration(case: Case) -> Finding:
+    """Unknown devices are registered as they connect."""
+    if not _found(case).registers_automatically:
+        return broken(
+            f"auto-registration is off: unknown devices are turned away, and nobody is told{_by_whom(case)}",
+            f"`jitrctl ca apply {case.options}` enables it",
+        )
+    return good("ENABLE")
+
+
+def template(case: Case) -> Finding:
+    """No provisioning template: with one AWS IoT provisions by itself (JITP), and publishes no event for jitr."""
+    if _found(case).has_template:
+        return broken(
+            "a provisioning template is set: AWS IoT provisions devices by itself, and jitr hears of nothing",
+            f"`aws iot update-ca-certificate --certificate-id {case.issuing.ca.certificate_id} "
+            f"--remove-auto-registration --region {case.stage.region}`, then `jitrctl ca apply {case.options}`",
+        )
+    return good("none, so AWS IoT publishes an event")
+
+
+def logging(case: Case) -> Finding:
+    """AWS IoT's own log: the only place that says why it refused to register a device. No device needs it."""
+    level = case.iot_logging
+    if level == "unknown":
+        return note("AWS IoT does not say at which level it logs")
+    if level is None:
+        return note(
+            "AWS IoT logs nothing, and nothing else says why it refuses a device",
+            'iot_logging = "error" under [stack] in the fleet file, then deploy; or `aws iot set-v2-logging-options`',
+        )
+    return good(f"{level}, in the log group AWSIotLogsV2")
+
+
+def _by_whom(case: Case) -> str:
+    return f"; the last order about it was {case.last_order}" if case.last_order else ""
+
+
+def _found(case: Case) -> FoundCa:
+    found = case.ca.found
+    assert found is not None  # noqa: S101 -- the link `registered` is broken otherwise
+    return found

@@ -1,0 +1,125 @@
+"""The device's own connection, with its key: TLS and MQTT to the account's endpoint, with and without SNI."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import botocore
+
+from jitr.rules import CertificateMode
+from jitrctl.doctor.finding import Finding, broken, good, note
+from jitrctl.errors import Unusable
+from jitrctl.localaws import state
+from jitrctl.localaws.endpoint import find_endpoint
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.mqtt.client import Device, Endpoint, Refusal
+from jitrctl.mqtt.errors import MqttError, NotAcceptedError
+from jitrctl.session.cached import kept
+
+if TYPE_CHECKING:
+    from jitrctl.doctor.context import Case
+    from jitrctl.session.stage import Stage
+
+_PORT = 8883
+# botocore's own list of authorities holds Amazon's, which sign the ATS endpoints.
+_AUTHORITIES = Path(botocore.__file__).with_name("cacert.pem")
+_PATIENCE = 30.0  # seconds for a device that connects for the first time to be let in
+
+_CURES = {
+    "tls": "TLS refuses what the device shows: look at its key, its certificate's dates, and AWS IoT's log",
+    "closed": "AWS IoT caches statuses and policies for minutes: try again in ten, then look at its log, AWSIotLogsV2",
+    "connack": "look at AWS IoT's log, AWSIotLogsV2",
+    "timeout": "look at the network between here and the endpoint: port 8883 has to be open",
+}
+
+
+@dataclass(kw_only=True, eq=False)
+class Knocker:
+    """A device with its key, at the endpoint of one account and Region."""
+
+    certificate: Path
+    key: Path
+    stage: Stage
+
+    @kept
+    def endpoint(self) -> Endpoint:
+        """Where the stage's devices connect.
+
+        Raises botocore's errors; Unusable when the stage runs elsewhere than on AWS, and not here.
+        """
+        url = self.stage.account.endpoint_url
+        if url is None:
+            host = self.stage.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+            return Endpoint(address=(host, _PORT), server_name=host, trust=_AUTHORITIES)
+        for account in state.remembered(self.stage.fleet.path.parent):
+            if account.endpoint_url == url:
+                return find_endpoint(account)
+        raise Unusable(f"{url} is not AWS, and no local AWS that runs beside the fleet file: leave out --key")
+
+    def knock(self, client_id: str, *, sni: bool) -> Refusal | None:
+        """One CONNECT; None when it was accepted.
+
+        Raises MqttError, OSError when nothing can be reached; as `endpoint` does.
+        """
+        answer = self._device(client_id).connect(self.endpoint if sni else self._without_sni())
+        if isinstance(answer, Refusal):
+            return answer
+        answer.close()
+        return None
+
+    def knock_until_accepted(self, client_id: str) -> float:
+        """Connect as firmware does; the seconds until it was accepted.
+
+        Raises NotAcceptedError, and what `knock` does.
+        """
+        connection, attempts = self._device(client_id).connect_until_accepted(self.endpoint, patience=_PATIENCE)
+        connection.close()
+        return attempts[-1].seconds
+
+    def _device(self, client_id: str) -> Device:
+        return Device(client_id=client_id, certificate=self.certificate, key=self.key)
+
+    def _without_sni(self) -> Endpoint:
+        """The same place by its address alone, for which TLS sends no name and the server's cannot be checked."""
+        host, port = self.endpoint.address
+        return replace(self.endpoint, address=(socket.gethostbyname(host), port), server_name=None, checks_name=False)
+
+
+def with_sni(case: Case, knocker: Knocker) -> Finding:
+    """The device connects as it should, with the endpoint's name."""
+    client_id, is_new = case.connects_as, case.sighting.registered is None
+    try:
+        refusal = knocker.knock(client_id, sni=True)
+        if refusal is None:
+            return good(f"CONNACK: accepted, as client id {client_id}")
+        if is_new and refusal.how == "closed":
+            seconds = knocker.knock_until_accepted(client_id)
+            return good(
+                f"closed, as every first connection is; accepted {seconds:.1f} s later, as client id {client_id}"
+            )
+    except NotAcceptedError:
+        return broken(
+            f"closed, as every first connection is, and not accepted in {_PATIENCE:.0f} s",
+            f"`jitrctl doctor {case.path} {case.options}` again: now it says at which link the device waits",
+        )
+    except (LocalAwsError, MqttError, OSError) as error:
+        return broken(f"the endpoint cannot be reached: {error}", _CURES["timeout"])
+    return broken(f"{refusal.how}: {refusal.detail}", _CURES[refusal.how])
+
+
+def without_sni(case: Case, knocker: Knocker) -> Finding:
+    """What comes back to a device that sends no name; only in mode DEFAULT it may be let in."""
+    try:
+        refusal = knocker.knock(case.connects_as, sni=False)
+    except (LocalAwsError, MqttError, OSError) as error:
+        return note(f"could not be tried: {error}")
+    mode = case.issuing.mode
+    if refusal is None:
+        return good("accepted") if mode is CertificateMode.DEFAULT else note(f"accepted, in mode {mode}")
+    said = f"{refusal.how}: {refusal.detail}"
+    if mode is CertificateMode.SNI_ONLY:
+        return good(f"{said}; in mode SNI_ONLY a device has to send SNI")
+    return note(f"{said}; mode DEFAULT lets a device in without SNI where it sends its CA, too")

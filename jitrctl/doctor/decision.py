@@ -1,0 +1,151 @@
+"""The links from the queue to a decision: mapping, messages, function, and what became of the certificate."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from jitr.decisions import Outcome
+from jitr.errors import Reason
+from jitr.iot_models import Status
+from jitr.verdicts import Word
+from jitrctl.doctor.finding import Finding, broken, good, note
+from jitrctl.queues.dead_letters import Letters
+from jitrctl.terminal import ago, at
+
+if TYPE_CHECKING:
+    from jitr.decisions import Decision
+    from jitrctl.doctor.context import Case
+
+_RECENT = timedelta(minutes=15)
+_PENDING = Status.PENDING_ACTIVATION
+_CURES = {
+    Reason.NOT_LISTED: "`jitrctl enrollment allow {thing}`, if it is one of yours",
+    Reason.OTHER_ACCOUNT: "`jitrctl enrollment show {thing}` says where it belongs",
+    Reason.AWAITING_APPROVAL: "`jitrctl device approve {path} {options}`",
+    Reason.OPERATOR_VERDICT: "`jitrctl device show {path}` says whose; `jitrctl device release {path} {options}`",
+}
+
+
+def mapping(case: Case) -> Finding:
+    """The function takes messages from the queue."""
+    if case.function is None:
+        return broken("there is no function `register`", f"deploy the stack: `cdk deploy {case.stage}`")
+    if case.mapping is None:
+        return broken("the function has no queue", f"deploy the stack: `cdk deploy {case.stage}`")
+    if not case.mapping.is_on:
+        return broken(
+            f"it is {case.mapping.state}: {case.backlog}, and nothing is lost",
+            f"`jitrctl ca resume {case.options}`",
+        )
+    return good(case.mapping.state)
+
+
+def messages(case: Case) -> Finding:
+    """No message about this certificate lies where nobody works on it."""
+    dead = case.letters(Letters.DEAD)
+    if dead:
+        return broken(
+            f"{len(dead)} in the dead-letter queue, since {at(dead[-1].sent_at)}: {dead[-1].reason}",
+            f"see to the cause, then `jitrctl dlq redrive --all {case.options}`",
+        )
+    undelivered = case.letters(Letters.UNDELIVERED)
+    if undelivered:
+        return broken(
+            f"{len(undelivered)} could not be delivered to the queue, since {at(undelivered[-1].sent_at)}: "
+            f"{undelivered[-1].reason}",
+            f"see to the cause, then `jitrctl dlq redrive --all --queue undelivered {case.options}`",
+        )
+    own = f"; {case.own_messages}" if case.own_messages and case.sighting.record.decision is None else ""
+    return good(f"none about it dead or undelivered; {case.backlog}{own}")
+
+
+def function(case: Case) -> Finding:
+    """It can start, and did not fail on this certificate."""
+    configuration = case.function or {}
+    if configuration.get("State", "Active") not in ("Active", "Inactive"):
+        why = configuration.get("StateReason", "Lambda does not say why")
+        return broken(f"it is {configuration['State']}: {why}", f"deploy the stack: `cdk deploy {case.stage}`")
+    own = [one for one in case.errors if one.certificate_id == case.certificate_id]
+    if own:
+        return broken(
+            f"it failed on this certificate {ago(own[-1].at, case.now)}: {own[-1].text}",
+            "cure what it names, a missing permission as a rule, by a deployment; the message is tried again by itself",
+        )
+    crashes = [one for one in case.errors if one.certificate_id is None and case.now - one.at < _RECENT]
+    if crashes and case.sighting.record.decision is None:
+        return broken(
+            f"it fails as a whole, last {ago(crashes[-1].at, case.now)}: {crashes[-1].text}",
+            f"deploy a version that starts; its log is {_log(case)}",
+        )
+    if case.errors:
+        return note(f"its last error was not about this certificate: {case.errors[-1].text}")
+    return good(f"no error in {_log(case)}")
+
+
+def status(case: Case) -> Finding:
+    """AWS IoT knows the certificate here, and may let it in."""
+    registered = case.sighting.registered
+    if registered is None:
+        return broken(
+            f"AWS IoT in {case.stage} has never seen it: the device did not get as far as a CONNECT here",
+            "look at the device: the account's endpoint, SNI, port 8883, its key; `jitrctl doctor --key` tries it",
+        )
+    if registered.status in (Status.ACTIVE, _PENDING):
+        return good(f"{registered.status}, in mode {registered.mode}")
+    decision, verdict = case.sighting.record.decision, case.sighting.record.verdict
+    if verdict and not verdict.word.allows_activation:
+        why = f"{verdict.word} by {verdict.by}, {at(verdict.at)}" + (f": {verdict.note}" if verdict.note else "")
+    elif decision and decision.reason:
+        why = f"{decision.outcome} {at(decision.decided_at)}, {decision.reason}: {decision.detail}"
+    else:
+        why = "by somebody else than jitr"
+    cure = f"if it is to be let in: `jitrctl device release {case.path} {case.options}`"
+    if decision and decision.outcome is Outcome.REPLACED:
+        why, cure = "another certificate followed it", "the device has to use its new certificate"
+    elif decision and decision.reason and not verdict:
+        cure = f"{_cure(case, decision)}; then `jitrctl device release {case.path} {case.options}`"
+    return broken(f"{registered.status}, {why}", cure)
+
+
+def decision(case: Case) -> Finding:
+    """What `register` decided, and why."""
+    record, registered = case.sighting.record, case.sighting.registered
+    made = record.decision
+    is_active = registered is not None and registered.status is Status.ACTIVE
+    if made is None:
+        if is_active:
+            return note("none: somebody else than jitr made it ACTIVE")
+        return broken(
+            f"none yet; {case.backlog}" + (f"; {case.own_messages}" if case.own_messages else ""),
+            "wait a minute; then have the device connect again, which sends a new event, or `jitrctl sweep "
+            f"{case.options}`",
+        )
+    told = f"{made.outcome} {at(made.decided_at)}"
+    if made.reason:
+        told += f", {made.reason}: {made.detail}"
+    if is_active:
+        return good(told) if made.outcome is Outcome.ACTIVATED else note(told)
+    if record.verdict and record.verdict.word is Word.APPROVED and record.has_new_verdict:
+        return broken(
+            f"{told}; approved since, {at(record.verdict.at)}",
+            f"it is judged again when the device connects, or by `jitrctl sweep {case.options}`",
+        )
+    if made.next_look:
+        told += f"; looked at again after {at(made.next_look)}, or when what it waits for changes"
+    return broken(told, _cure(case, made))
+
+
+def _cure(case: Case, made: Decision) -> str:
+    """What to do about a decision's reason."""
+    if made.reason is None:
+        return f"have the device connect again, or `jitrctl sweep {case.options}`"
+    if made.reason in _CURES:
+        return _CURES[made.reason].format(
+            thing=made.asks_for or made.thing_name or case.connects_as, path=case.path, options=case.options
+        )
+    return f"see {made.reason} in docs/rejections.md"
+
+
+def _log(case: Case) -> str:
+    return case.stage.names.log_group(case.stage.names.register_function)

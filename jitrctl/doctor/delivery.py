@@ -1,0 +1,113 @@
+"""The links of an event's way: topic rule, what it may do, and the queue that it sends to."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from jitr_fleet.resources import rule_sql
+from jitrctl.ca.plan import Rule
+from jitrctl.doctor.finding import Finding, broken, good, note
+from jitrctl.doctor.policies import Answer, Request, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitrctl.doctor.context import Case
+
+_SQL_VERSION = "2016-03-23"
+_IOT = "iot.amazonaws.com"
+
+
+def present(case: Case) -> Finding:
+    """The CA's topic rule is there."""
+    if case.ca.rule is Rule.MISSING:
+        return broken(f"there is no topic rule {_name(case)}: events of first connections are lost", _deploy(case))
+    return good(_name(case))
+
+
+def enabled(case: Case) -> Finding:
+    """It is enabled."""
+    if case.rule.get("ruleDisabled"):
+        return broken(
+            "it is disabled: events of first connections are lost",
+            f"`aws iot enable-topic-rule --rule-name {_name(case)} --region {case.stage.region}`; the sweep makes up "
+            "for what was lost meanwhile",
+        )
+    return good("enabled")
+
+
+def sql(case: Case) -> Finding:
+    """It listens to this CA's topic, and drops nothing."""
+    expected, found = rule_sql(case.issuing.ca.certificate_id), case.rule["sql"]
+    if _plain(found) != _plain(expected):
+        return broken(f"its SQL is not the stack's: {_plain(found)}", _deploy(case))
+    if case.rule.get("awsIotSqlVersion", _SQL_VERSION) != _SQL_VERSION:
+        return broken(f"its SQL is of version {case.rule['awsIotSqlVersion']}, not {_SQL_VERSION}", _deploy(case))
+    return good("as deployed")
+
+
+def action(case: Case) -> Finding:
+    """It sends to the queue that the function reads."""
+    queue = case.stage.names.registrations_queue
+    if _role_arn(case) is None:
+        return broken(f"it does not send to the queue {queue}", _deploy(case))
+    return good(f"to {queue}")
+
+
+def role(case: Case) -> Finding:
+    """AWS IoT may act in the rule's role, and the role may send to the queue."""
+    arn = _role_arn(case)
+    found = case.role(arn) if arn else None
+    if found is None:
+        return broken(f"the rule's role {arn} does not exist", _deploy(case))
+    context = {"aws:SourceAccount": case.stage.account.id, "aws:SourceArn": case.rule_arn}
+    asks = {
+        "AWS IoT may act in it": evaluate(
+            [found.trust], Request(action="sts:AssumeRole", resource=found.arn, service=_IOT, context=context)
+        ),
+        "it may send to the queue": evaluate(
+            found.permissions, Request(action="sqs:SendMessage", resource=case.queue_arn)
+        ),
+    }
+    for what, answer in asks.items():
+        if answer in (Answer.DENIED, Answer.NOT_ALLOWED):
+            return broken(f"role {found.arn}: that {what} is {answer}", _deploy(case))
+    unsure = [what for what, answer in asks.items() if answer is Answer.UNSURE]
+    if unsure:
+        return note(f"whether {' and '.join(unsure)} hangs on conditions that cannot be evaluated here")
+    return good("AWS IoT may act in it, and it may send to the queue")
+
+
+def queue(case: Case) -> Finding:
+    """The queue is there, and its own policy does not stand against the rule."""
+    found = case.queue
+    if found is None:
+        return broken(f"there is no queue {case.stage.names.registrations_queue}", _deploy(case))
+    documents = [json.loads(found["Policy"])] if found.get("Policy") else []
+    context = {"aws:SecureTransport": "true", "aws:SourceArn": case.rule_arn}
+    answer = evaluate(documents, Request(action="sqs:SendMessage", resource=case.queue_arn, context=context))
+    if answer is Answer.DENIED:
+        return broken("the queue's policy denies it to the rule's role", _deploy(case))
+    if answer is Answer.UNSURE:
+        return note("the queue's policy has conditions or principals that cannot be evaluated here")
+    return good(f"there; {case.backlog}")
+
+
+def _name(case: Case) -> str:
+    return case.stage.names.rule(case.issuing.ca.name)
+
+
+def _role_arn(case: Case) -> str | None:
+    """The role in which the rule sends to the queue; None when it does not."""
+    queue = case.stage.names.registrations_queue
+    sends: list[Mapping[str, Any]] = [one["sqs"] for one in case.rule.get("actions", []) if "sqs" in one]
+    return next((str(one["roleArn"]) for one in sends if one["queueUrl"].rpartition("/")[2] == queue), None)
+
+
+def _deploy(case: Case) -> str:
+    return f"deploy the stack: `cdk deploy {case.stage}`"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,90 @@
+"""The links that are in files: the certificate, the CA that signed it, what the functions' own checks say of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitr.errors import Rejected
+from jitr.rules import CertificateMode
+from jitr.x509.certificate import Certificate
+from jitrctl.doctor.finding import Finding, broken, good
+
+if TYPE_CHECKING:
+    from jitrctl.doctor.context import Case
+
+
+def certificate(case: Case) -> Finding:
+    """A certificate that can be read, and is valid now; AWS IoT and TLS refuse every other one."""
+    if case.problem:
+        return broken(
+            f"{case.path} cannot be read as a certificate: {case.problem}",
+            "take the device's own copy of it; if it is written so there too, report this line: "
+            "a later version of jitr may read it",
+        )
+    found = case.certificate
+    if case.now > found.not_after:
+        return broken(f"it ended {found.not_after:%F}", "issue the device a new certificate")
+    if case.now < found.not_before:
+        return broken(
+            f"it begins {found.not_before:%F %R}Z, which lies ahead",
+            "wait for it, or set the clock of the machine that issues certificates",
+        )
+    others = len(case.certificates) - 1
+    rest = f"; the file's first, {others} more behind it" if others else ""
+    reader = "; read by jitr's second reader, since the first one refuses it" if found.was_read_again else ""
+    return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{reader}{rest}")
+
+
+def issuer(case: Case) -> Finding:
+    """A CA of the fleet signed it, and this account has that CA in the fleet file."""
+    if case.declared:
+        return good(f"signed by CA {case.declared.ca.name}")
+    if case.signer:
+        return broken(
+            f"signed by CA {case.signer}, which account {case.stage.account.name} does not have in the fleet file",
+            f"is the device in the right account? if so, add ca.{case.signer} to [account.{case.stage.account.name}], "
+            "deploy, and `jitrctl ca apply`",
+        )
+    if case.signing_key_of:
+        return broken(
+            f"the key of CA {case.signing_key_of} signed it, and it names another issuer: {case.certificate.issuer}",
+            "put the CA certificate with that name into the fleet file, and register it",
+        )
+    return broken(
+        f"none of the fleet's CAs signed it; its issuer is {case.certificate.issuer}",
+        "take the CA that signs devices directly (not a root above it) into the fleet file, or issue the device a "
+        "certificate of one that is there",
+    )
+
+
+def chain(case: Case) -> Finding:
+    """The file's order, and whether the device has to send the server's name, or its CA."""
+    mode = case.issuing.mode
+    read = [_read(pem) for pem in case.certificates[1:]]
+    if case.certificate.is_ca() and any(one and one.is_issued_by(case.certificate) for one in read):
+        return broken(
+            f"{case.path} begins with the CA's certificate",
+            "put the device's own certificate first, for TLS takes the first one as the device's",
+        )
+    if mode is CertificateMode.SNI_ONLY:
+        return good("SNI is needed here: the device must send the endpoint's name; its CA it need not send")
+    return good("SNI is not needed here, where the CA is in mode DEFAULT; without it, the device must send its CA, too")
+
+
+def checks(case: Case) -> Finding:
+    """What the functions' own checks say offline: all but the CRL, the enrollment entries and the hook."""
+    refusal, identity = case.examination.refusal, case.examination.identity
+    if refusal:
+        return broken(
+            f"it would be refused: {refusal.reason}, {refusal.detail}",
+            f"see {refusal.reason} in docs/rejections.md; `jitrctl verify {case.path} --account "
+            f"{case.stage.account.name}` shows every check",
+        )
+    return good(f"it would be admitted, as thing {identity.thing_name if identity else '?'}")
+
+
+def _read(pem: str) -> Certificate | None:
+    try:
+        return Certificate.from_pem(pem)
+    except Rejected:
+        return None

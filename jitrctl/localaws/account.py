@@ -1,0 +1,119 @@
+"""One account of the local AWS: where it answers, and how a program is sent there and nowhere else.
+
+The user's own AWS environment and files never count: `environ_over` is for child processes, `session` for us.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+# The user's variables that could send a command elsewhere: AWS_PROFILE, AWS_SESSION_TOKEN, AWS_CA_BUNDLE,
+# AWS_ENDPOINT_URL_IOT, … All of them go before ours come.
+FOREIGN_PREFIXES = ("AWS_", "CDK_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What to run: a name of our own, the account's id, its Region, and the AWS profile that will mean it."""
+
+    name: str
+    id: str
+    region: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalAccount:
+    """An account that runs, or ran when its state was written; `jitrctl.localaws.accounts` makes it."""
+
+    name: str
+    id: str
+    region: str
+    profile: str
+    gateway_port: int
+    mqtt_port: int
+    pid: int
+    log: Path
+
+    @property
+    def directory(self) -> Path:
+        """Where the state of this account and its neighbours is."""
+        return self.log.parent
+
+    @property
+    def endpoint_url(self) -> str:
+        """The one address of every AWS service."""
+        return f"http://{LOOPBACK}:{self.gateway_port}"
+
+    def environ(self) -> dict[str, str]:
+        """Answer the variables that send the AWS CLI, an SDK or the CDK to this account.
+
+        They are not enough on top of a user's: a variable that is left in place may win; see `environ_over`.
+        """
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ENDPOINT_URL_S3": self.endpoint_url,
+            # The key is the account's id: ministack takes it for that account's root, and the CDK CLI
+            # remembers which account an access key belongs to, so two accounts must not share one.
+            "AWS_ACCESS_KEY_ID": self.id,
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(self.directory / "aws-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "aws-credentials"),
+            "CDK_DEFAULT_ACCOUNT": self.id,
+            "CDK_DEFAULT_REGION": self.region,
+            "CDK_HOME": str(self.directory / "cdk"),
+            "NO_PROXY": LOOPBACK,
+            "no_proxy": LOOPBACK,
+        }
+
+    def environ_over(self, surroundings: Mapping[str, str]) -> dict[str, str]:
+        """Answer a child process's environment: the surroundings without AWS_* and CDK_*, and `environ()`."""
+        kept = {key: value for key, value in surroundings.items() if not key.startswith(FOREIGN_PREFIXES)}
+        return {**kept, **self.environ()}
+
+    def session(self) -> boto3.Session:
+        """Answer a session whose clients all go to this account, in its Region unless told otherwise."""
+        files = {
+            "profile": self.profile,
+            "config_file": str(self.directory / "aws-config"),
+            "credentials_file": str(self.directory / "aws-credentials"),
+        }
+        # Every setting of botocore without its environment variable: AWS_PROFILE, AWS_USE_FIPS_ENDPOINT, …
+        settings = {
+            name: (in_file, None, files.get(name, default), convert)
+            for name, (in_file, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+        }
+        core = botocore.session.Session(session_vars=settings)
+        core.set_credentials(self.id, "test")
+        return _LocalSession(botocore_session=core, region_name=self.region, endpoint_url=self.endpoint_url)
+
+    def client(self, service: str) -> Any:
+        """Answer a client of one service. Making one takes 0.1 to 0.2 s: keep it."""
+        return self.session().client(service)  # type: ignore[call-overload]
+
+
+class _LocalSession(boto3.Session):
+    """A session that names the endpoint for every client; a user's AWS_ENDPOINT_URL* and proxies are void."""
+
+    def __init__(self, *, endpoint_url: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._endpoint_url = endpoint_url
+
+    def client(self, *args: Any, **kwargs: Any) -> Any:
+        direct = Config(proxies={})
+        kwargs["config"] = direct.merge(kwargs["config"]) if kwargs.get("config") else direct
+        kwargs.setdefault("endpoint_url", self._endpoint_url)
+        return super().client(*args, **kwargs)

@@ -1,0 +1,114 @@
+"""The real CDK app, deployed by the real CDK CLI, into accounts of the local AWS.
+
+Decides how the CLI is started and what its failures mean to the person at the terminal; knows nothing of the stacks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from jitrctl.localaws.errors import LocalAwsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jitrctl.localaws.account import LocalAccount
+    from jitrctl.localaws.workspace import Place, Workspace
+
+_NODE = 20  # the CDK CLI's least major version
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def check_tools(workspace: Workspace) -> None:
+    """Find Node and the CDK CLI before anything is started.
+
+    Raises LocalAwsError, saying what to install.
+    """
+    node = shutil.which("node")
+    if node is None:
+        raise LocalAwsError(f"Node is not installed: install Node {_NODE} or newer, then try again")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    major = re.match(r"v(\d+)\.", version)
+    if major is None or int(major[1]) < _NODE:
+        raise LocalAwsError(
+            f"Node is {version or 'of no known version'}: install Node {_NODE} or newer, then try again"
+        )
+    if not _cli(workspace).exists():
+        raise LocalAwsError(f"the CDK CLI is not in {workspace.checkout / 'node_modules'}: run `make setup`")
+    if shutil.which("openssl") is None:
+        raise LocalAwsError("openssl is not installed: install it (Debian: apt-get install openssl)")
+
+
+def synthesize(workspace: Workspace, account: LocalAccount) -> None:
+    """Run app.py for the local AWS, once for all accounts, into the workspace's cloud assembly.
+
+    Raises LocalAwsError with what the app said.
+    """
+    shutil.rmtree(workspace.cloud_assembly, ignore_errors=True)
+    context = ["-c", "target=local", "-c", f"fleet={workspace.fleet_file}"]
+    _cdk(workspace, account, "synth", "--quiet", "--output", str(workspace.cloud_assembly), *context)
+
+
+def deploy(workspace: Workspace, account: LocalAccount, place: Place) -> None:
+    """Bootstrap the account's Region, unless it is, and deploy its stack.
+
+    Raises LocalAwsError with what CloudFormation said.
+    """
+    assembly = ["--app", str(workspace.cloud_assembly)]
+    if not _is_bootstrapped(account):
+        _cdk(workspace, account, "bootstrap", f"aws://{account.id}/{account.region}", *assembly)
+    _cdk(workspace, account, "deploy", place.stack, *assembly, "--require-approval", "never", "--progress", "events")
+
+
+def _is_bootstrapped(account: LocalAccount) -> bool:
+    """Whether there is the stack that `cdk bootstrap` makes; to ask the CLI takes three seconds."""
+    client = account.client("cloudformation")
+    try:
+        stacks = client.describe_stacks(StackName="CDKToolkit")["Stacks"]
+    except client.exceptions.ClientError:  # ValidationError: there is none
+        return False
+    return any(stack["StackStatus"].endswith("_COMPLETE") for stack in stacks)
+
+
+def _cli(workspace: Workspace) -> Path:
+    return workspace.checkout / "node_modules" / ".bin" / "cdk"
+
+
+def cdk(workspace: Workspace, account: LocalAccount, *words: str) -> subprocess.CompletedProcess[str]:
+    """Say something to the CDK CLI, in the account; all that it says is on its standard output."""
+    environ = account.environ_over(os.environ) | {
+        "CI": "true",  # no colours, no questions
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "NODE_NO_WARNINGS": "1",
+    }
+    return subprocess.run(
+        [str(_cli(workspace)), *words],
+        cwd=workspace.checkout,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def _cdk(workspace: Workspace, account: LocalAccount, command: str, *arguments: str) -> None:
+    log = workspace.directory / f"cdk-{command}-{account.name}.log"
+    done = cdk(workspace, account, command, *arguments)
+    log.write_text(_ESCAPES.sub("", done.stdout), encoding="utf-8")
+    if done.returncode:
+        raise LocalAwsError(
+            f"cdk {command} failed for account {account.name}: {_cause(done.stdout)}; the whole log is {log}"
+        )
+
+
+def _cause(output: str) -> str:
+    """The lines of the CLI's output that say what failed."""
+    lines = [_ESCAPES.sub("", line).strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"❌|_FAILED|rror:|denied|fleet\.toml:", line)]
+    return " | ".join(telling[:3] or lines[-2:] or ["it said nothing"])[:600]

@@ -1,0 +1,124 @@
+"""A CA and its devices for the local AWS, made with the openssl commands of AWS's multi-account article.
+
+For demonstration and tests alone: a real CA's key is in its maker's hands, and nothing else of this project touches a
+private key. The root holds basicConstraints and nothing else, and a device's certificate is X.509 v1, because that is
+what those commands make; both are what real fleets carry.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jitr.admission.naming import THING_NAME
+from jitr.x509.certificate import Certificate
+from jitrctl.localaws.errors import LocalAwsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ROOT_DAYS, _VERIFICATION_DAYS = 1024, 500
+_ROOT_CONFIGURATION = "[ v3_ca ]\nbasicConstraints = CA:TRUE\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFiles:
+    """A device's certificate and private key, PEM files."""
+
+    certificate: Path
+    key: Path
+
+    @property
+    def certificate_id(self) -> str:
+        return Certificate.from_pem(self.certificate.read_text(encoding="utf-8")).fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuingCa:
+    """A CA whose key is at hand; made by `create`."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def create(cls, directory: Path, name: str) -> IssuingCa:
+        """Make a root CA's key and certificate, `<name>.key` and `<name>.pem`, in the directory.
+
+        Raises LocalAwsError when openssl is missing or fails.
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ca = cls(certificate=directory / f"{name}.pem", key=directory / f"{name}.key")
+        request, configuration = directory / f"{name}.csr", directory / f"{name}_openssl.conf"
+        configuration.write_text(_ROOT_CONFIGURATION, encoding="utf-8")
+        _openssl("genrsa", "-out", ca.key, "2048")
+        _openssl("req", "-new", "-sha256", "-key", ca.key, "-nodes", "-subj", f"/O=Acme/CN={name}", "-out", request)
+        _openssl(
+            *("x509", "-req", "-sha256", "-days", _ROOT_DAYS),
+            *("-extfile", configuration, "-extensions", "v3_ca"),
+            *("-in", request, "-signkey", ca.key, "-out", ca.certificate),
+        )
+        return ca
+
+    @property
+    def pem(self) -> str:
+        return self.certificate.read_text(encoding="utf-8")
+
+    @property
+    def certificate_id(self) -> str:
+        return Certificate.from_pem(self.pem).fingerprint
+
+    def verification_certificate(self, registration_code: str, out: Path) -> Path:
+        """Prove to one account that we hold the CA's key: a certificate with the account's registration code as CN.
+
+        Raises LocalAwsError.
+        """
+        key, request = out.with_suffix(".key"), out.with_suffix(".csr")
+        _openssl("genrsa", "-out", key, "2048")
+        _openssl("req", "-new", "-key", key, "-subj", f"/CN={registration_code}", "-out", request)
+        return self._sign(request, out, days=_VERIFICATION_DAYS)
+
+    def issued(self, directory: Path, common_name: str) -> DeviceFiles | None:
+        """What `issue` made earlier, if this CA signed it."""
+        files = _device_files(directory, common_name)
+        if not (files.certificate.exists() and files.key.exists()):
+            return None
+        ca = Certificate.from_pem(self.pem)
+        certificate = Certificate.from_pem(files.certificate.read_text(encoding="utf-8"))
+        return files if certificate.is_issued_by(ca) else None
+
+    def issue(self, directory: Path, common_name: str, *, days: int = 365, unit: str = "S1") -> DeviceFiles:
+        """Make a device's P-256 key and certificate, `<common name>.key` and `.pem`.
+
+        Raises LocalAwsError.
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not THING_NAME.fullmatch(common_name):
+            raise LocalAwsError(f"{common_name!r} is no device name here: use letters, digits and : _ -")
+        device = _device_files(directory, common_name)
+        request = directory / f"{common_name}.csr"
+        _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", device.key)
+        _openssl("req", "-new", "-key", device.key, "-subj", f"/O=Acme/OU={unit}/CN={common_name}", "-out", request)
+        self._sign(request, device.certificate, days=days)
+        return device
+
+    def _sign(self, request: Path, out: Path, *, days: int) -> Path:
+        _openssl(
+            *("x509", "-req", "-sha256", "-in", request, "-CA", self.certificate, "-CAkey", self.key),
+            *("-CAcreateserial", "-out", out, "-days", days),
+        )
+        return out
+
+
+def _device_files(directory: Path, common_name: str) -> DeviceFiles:
+    return DeviceFiles(certificate=directory / f"{common_name}.pem", key=directory / f"{common_name}.key")
+
+
+def _openssl(*arguments: object) -> None:
+    if shutil.which("openssl") is None:
+        raise LocalAwsError("openssl is not installed: install it (Debian: apt-get install openssl)")
+    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise LocalAwsError(f"openssl {arguments[0]} failed: {last}")

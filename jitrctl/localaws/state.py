@@ -1,0 +1,67 @@
+"""The files in the local AWS's directory: which accounts run, and AWS profiles for other programs.
+
+They say where to look, never what is alive: that is read from the running processes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jitrctl.localaws.account import LocalAccount
+from jitrctl.localaws.errors import LocalAwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ACCOUNTS, CONFIG, CREDENTIALS = "accounts.json", "aws-config", "aws-credentials"
+
+
+def remember(directory: Path, accounts: Sequence[LocalAccount]) -> None:
+    """Write accounts.json and the two AWS files (0600), each replaced in one step."""
+    entries = [{**asdict(account), "log": str(account.log)} for account in accounts]
+    config = credentials = ""
+    for account in accounts:
+        section = account.profile if account.profile == "default" else f"profile {account.profile}"
+        config += f"[{section}]\nregion = {account.region}\nendpoint_url = {account.endpoint_url}\n\n"
+        credentials += f"[{account.profile}]\naws_access_key_id = {account.id}\naws_secret_access_key = test\n\n"
+    _replace(directory / ACCOUNTS, json.dumps(entries, indent=2) + "\n")
+    _replace(directory / CONFIG, config)
+    _replace(directory / CREDENTIALS, credentials)
+
+
+def remembered(directory: Path) -> tuple[LocalAccount, ...]:
+    """Answer the accounts in accounts.json, alive or not; none when there is no such file.
+
+    Raises:
+        LocalAwsError: the file is not one of ours.
+    """
+    path = directory / ACCOUNTS
+    try:
+        entries = json.loads(path.read_text())
+        return tuple(LocalAccount(**{**entry, "log": Path(entry["log"])}) for entry in entries)
+    except FileNotFoundError:
+        return ()
+    except (ValueError, TypeError, KeyError) as error:
+        raise LocalAwsError(f"{path} cannot be read ({error}): stop the local AWS and start it again") from error
+
+
+def forget(directory: Path) -> None:
+    """Remove everything that a run left here, but its logs."""
+    for path in (directory / ACCOUNTS, directory / CONFIG, directory / CREDENTIALS):
+        path.unlink(missing_ok=True)
+    for authority in directory.glob("*.broker-ca.pem"):
+        authority.unlink()
+    for private in (*directory.glob("jitr-local-*"), directory / "cdk"):
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.replace(path)

@@ -1,0 +1,1 @@
+"""A device's MQTT connection: to the local AWS, and to AWS IoT itself."""

@@ -1,0 +1,28 @@
+"""What can go wrong with a device's connection, and what its user reads.
+
+MqttError                     one plain sentence, and what to do
+└── NotAcceptedError          a device was refused until its patience ended; holds the attempts
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitrctl.errors import JitrctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitrctl.mqtt.client import Attempt
+
+
+class MqttError(JitrctlError):
+    """A device cannot connect as was asked; the message says what to do."""
+
+
+class NotAcceptedError(MqttError):
+    """Every attempt of a device to connect was refused."""
+
+    def __init__(self, message: str, attempts: Sequence[Attempt]) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)

@@ -1,0 +1,230 @@
+"""The queues for what nobody works on any more: dead letters and what a rule could not deliver, of a stage and the hub.
+
+SQS has no way to look without receiving. So what is looked at is hidden from others for a minute, and given back as
+soon as the look is over; what is sent again is deleted only after the queue of the function that reads it has it, so a
+crash in between leaves a duplicate, which costs nothing, and never a loss.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.queues import REASON_ATTRIBUTE
+from jitr.errors import UnreadableEvent
+from jitr.events import RegistrationEvent
+from jitr.hub.locations import Statement
+from jitrctl.device.locations import is_hub
+from jitrctl.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mypy_boto3_sqs import SQSClient
+
+    from jitrctl.session.stage import Stage
+
+_HIDDEN = 60  # seconds
+_BATCH = 10  # SQS's most
+# What EventBridge writes beside what it could not deliver (EventBridge user guide, "Using dead-letter queues").
+_BRIDGES_ATTRIBUTES = ("ERROR_CODE", "ERROR_MESSAGE")
+
+
+class Letters(StrEnum):
+    """Which queue; the values are what `--queue` takes."""
+
+    DEAD = "dead-letters"
+    UNDELIVERED = "undelivered"
+    UNFORWARDED = "unforwarded"
+    HUB = "hub"
+
+    @property
+    def described(self) -> str:
+        """What a sentence calls it."""
+        return {
+            Letters.DEAD: "dead-letter queue",
+            Letters.UNDELIVERED: "queue of undelivered events",
+            Letters.UNFORWARDED: "queue of unforwarded events",
+            Letters.HUB: "dead-letter queue of the hub",
+        }[self]
+
+    @property
+    def are_the_hubs(self) -> bool:
+        """Whether what is in it is for the hub's function: decision events, not registration events."""
+        return self in (Letters.UNFORWARDED, Letters.HUB)
+
+    def queue(self, stage: Stage) -> str:
+        names = stage.names
+        return {
+            Letters.DEAD: names.dead_letter_queue,
+            Letters.UNDELIVERED: names.undelivered_queue,
+            Letters.UNFORWARDED: names.unforwarded_queue,
+            Letters.HUB: names.hub_dead_letter_queue,
+        }[self]
+
+    def function(self, stage: Stage) -> str:
+        """The function that is to read what is in it."""
+        return stage.names.hub_function if self.are_the_hubs else stage.names.register_function
+
+    def certificate_id(self, stage: Stage, body: str) -> str:
+        """Whose event it is.
+
+        Raises UnreadableEvent.
+        """
+        if not self.are_the_hubs:
+            return RegistrationEvent.parse(body).certificate_id
+        statement = Statement.parse(body, fleet=stage.fleet.name)
+        if self is Letters.UNFORWARDED and (statement.account_id, statement.region) != (stage.account.id, stage.region):
+            # Sent to the hub from here, nobody would see any more that it is not this stage's: EventBridge names the
+            # sender of what it forwards, and of a message in this queue it has not.
+            raise UnreadableEvent(f"in the queue of {stage}, and says that it is of {statement.place}")
+        return statement.certificate_id
+
+
+def queues_of(stage: Stage) -> tuple[Letters, ...]:
+    """Which of the queues a stage has."""
+    return tuple(
+        queue
+        for queue in Letters
+        if not queue.are_the_hubs or (stage.fleet.hub and (queue is Letters.UNFORWARDED or is_hub(stage)))
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message of such a queue."""
+
+    id: str
+    receipt_handle: str
+    body: str
+    sent_at: datetime
+    certificate_id: str | None  # whose event it is; None when it cannot be read
+    reason: str  # why it is here
+
+
+@contextmanager
+def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Letter]]:
+    """At most so many messages, hidden from others meanwhile; those that are still there go back at the end.
+
+    Raises Refused where there is no such queue; botocore's errors.
+    """
+    url = _url(stage, letters)
+    found: dict[str, Letter] = {}
+    try:
+        while len(found) < most:
+            fresh = [one for one in _receive(stage, letters, url, most - len(found)) if one.id not in found]
+            if not fresh:
+                break
+            found |= {one.id: one for one in fresh}
+        yield list(found.values())
+    finally:
+        _give_back(stage, url, found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The queue of the function that is to read a message."""
+
+    sqs: SQSClient
+    url: str
+
+
+def reader_of(stage: Stage) -> Reader:
+    """`register`'s queue in a stage.
+
+    Raises botocore's errors.
+    """
+    return Reader(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
+
+
+def hubs_reader(hub: Stage) -> Reader:
+    """The queue of the hub's function, in the stage with the hub.
+
+    Raises Refused where there is none; botocore's errors.
+    """
+    try:
+        return Reader(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
+    except hub.sqs.exceptions.QueueDoesNotExist as error:
+        raise Refused(f"{hub} has no queue {hub.names.hub_queue}: deploy the hub's stack") from error
+
+
+def send_again(stage: Stage, letters: Letters, reader: Reader, letter: Letter) -> None:
+    """Put a message into the queue of the function that is to read it, then take it out of this one.
+
+    Raises Refused when it cannot be read, so that the function would only give it up again; botocore's errors.
+    """
+    if letter.certificate_id is None:
+        raise Refused("it cannot be read, and would only come back: `jitrctl dlq drop`")
+    reader.sqs.send_message(QueueUrl=reader.url, MessageBody=letter.body)
+    drop(stage, letters, letter)
+
+
+def drop(stage: Stage, letters: Letters, letter: Letter) -> None:
+    """Delete a message for good."""
+    stage.sqs.delete_message(QueueUrl=_url(stage, letters), ReceiptHandle=letter.receipt_handle)
+
+
+def _url(stage: Stage, letters: Letters) -> str:
+    try:
+        return str(stage.sqs.get_queue_url(QueueName=letters.queue(stage))["QueueUrl"])
+    except stage.sqs.exceptions.QueueDoesNotExist as error:
+        raise Refused(f"there is no {letters.described}: deploy the stack first") from error
+
+
+def _receive(stage: Stage, letters: Letters, url: str, most: int) -> list[Letter]:
+    answer = stage.sqs.receive_message(
+        QueueUrl=url,
+        MaxNumberOfMessages=min(most, _BATCH),
+        VisibilityTimeout=_HIDDEN,
+        WaitTimeSeconds=1,  # a short poll asks some of SQS's servers, a long one all
+        MessageSystemAttributeNames=["SentTimestamp"],
+        MessageAttributeNames=[REASON_ATTRIBUTE, *_BRIDGES_ATTRIBUTES],
+    )
+    return [_letter(stage, letters, message) for message in answer.get("Messages", [])]
+
+
+def _letter(stage: Stage, letters: Letters, message: dict[str, Any]) -> Letter:
+    certificate_id, unreadable = None, None
+    try:
+        certificate_id = letters.certificate_id(stage, message["Body"])
+    except UnreadableEvent as error:
+        unreadable = str(error)
+    return Letter(
+        id=message["MessageId"],
+        receipt_handle=message["ReceiptHandle"],
+        body=message["Body"],
+        sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
+        certificate_id=certificate_id,
+        reason=_written(message) or unreadable or f"unknown; the log of {letters.function(stage)} says why",
+    )
+
+
+def _written(message: dict[str, Any]) -> str | None:
+    """What `register` or EventBridge wrote beside a message, or the topic rule into it; None where nobody did."""
+    attributes = {name: said.get("StringValue", "") for name, said in message.get("MessageAttributes", {}).items()}
+    if REASON_ATTRIBUTE in attributes:
+        return str(attributes[REASON_ATTRIBUTE])
+    if _BRIDGES_ATTRIBUTES[0] in attributes:
+        return ": ".join(attributes[name] for name in _BRIDGES_ATTRIBUTES if name in attributes)
+    try:
+        failures = json.loads(message["Body"])["failures"]
+        return str(failures[0]["errorMessage"])
+    except (ValueError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _give_back(stage: Stage, url: str, letters: Iterable[Letter]) -> None:
+    """Show messages to others again; those that were deleted meanwhile fail alone, and are not missed."""
+    given = list(letters)
+    for start in range(0, len(given), _BATCH):
+        stage.sqs.change_message_visibility_batch(
+            QueueUrl=url,
+            Entries=[
+                {"Id": str(number), "ReceiptHandle": one.receipt_handle, "VisibilityTimeout": 0}
+                for number, one in enumerate(given[start : start + _BATCH])
+            ],
+        )

@@ -1,0 +1,184 @@
+"""Sending events again: to the deployed functions, or only through the decision, to see what it would be.
+
+Knows the envelopes that a stored event can be in. What is in them is judged by the functions, as ever.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitr.admission.issuers import as_recorded
+from jitr.admission.rotation import refuse_twin, refuse_wrong_owner
+from jitr.aws.hook import HOOK_CONFIG, Hook
+from jitr.decisions import Outcome
+from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
+from jitr.events import RegistrationEvent, published
+from jitr.iot_models import Status
+from jitr.provisioning import plan, plan_rejection
+from jitr.registration.evidence import Examined, Examiner
+from jitrctl.clock import now as present
+from jitrctl.errors import Refused
+from jitrctl.session.invoke import invoke
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jitr.admission.procedure import Identity
+    from jitr.iot_models import DeviceRegistration
+    from jitrctl.session.stage import Stage
+
+SCHEDULED = "aws.scheduler"
+
+
+class ReplayError(Refused):
+    """A file or an event cannot be replayed; the text says what to do."""
+
+
+def documents_in(text: str) -> list[dict[str, Any]]:
+    """The events of one file: one registration event, a rule's error-action message, an SQS batch, a scheduled event.
+
+    Raises ReplayError when it is no JSON object.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ReplayError(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ReplayError("a JSON object is expected: a registration event, an SQS batch, an error-action message")
+    if "Records" not in document:
+        return [document]
+    try:
+        return [{"body": record["body"]} for record in document["Records"]]
+    except (KeyError, TypeError) as error:
+        raise ReplayError("Records is no SQS batch: each record needs a body") from error
+
+
+class Replay:
+    """Replays into one account and Region."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._names = stage.names
+        self._rules = stage.rules
+        self._iot = stage.aws_iot
+        self._registry = stage.registry
+        self._crls = stage.crls
+        self._enrollment = stage.enrollment
+        self._examiner = Examiner(
+            account_id=stage.account.id,
+            rules=stage.rules,
+            iot=stage.aws_iot,
+            crls=stage.crls,
+            enrollment=stage.enrollment,
+            hook=Hook(lambda _: stage.access.client("lambda", HOOK_CONFIG)),
+            clock=present,
+        )
+
+    def send(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Have the deployed function decide on one event; its answer.
+
+        Raises ReplayError with what the function, or Lambda, said.
+        """
+        if document.get("source") == SCHEDULED:
+            return invoke(self._stage, self._names.sweep_function, document)
+        event = _event(document)
+        try:
+            return invoke(self._stage, self._names.register_function, _as_published(event))
+        except Refused as error:
+            if f": {event.certificate_id};" not in str(error):
+                raise
+            # CertificateUnknown, whose text is the id; Lambda's own word for its type varies.
+            return {"outcome": Outcome.GONE.value, "detail": "AWS IoT does not know the certificate"}
+
+    def preview(self, document: dict[str, Any]) -> dict[str, Any]:
+        """What would be decided on one event, and the plan; changes nothing.
+
+        Raises ReplayError.
+        """
+        if document.get("source") == SCHEDULED:
+            return {"outcome": "a sweep: it looks for pending certificates", "plan": []}
+        event = _event(document)
+        try:
+            return self._previewed(event)
+        except CertificateUnknown:
+            return {"outcome": Outcome.GONE.value, "detail": "AWS IoT does not know the certificate", "plan": []}
+        except (JitrError, ClientError, BotoCoreError) as error:
+            raise ReplayError(str(error)) from error
+
+    def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
+        now = present()
+        record = self._registry.recall([event.certificate_id])[event.certificate_id]
+        records = {event.certificate_id: record}
+        record = replace(
+            record,
+            crl_changed=bool(self._crls.changed_since(records, self._rules)),
+            entries_changed=bool(self._enrollment.changed_since(records)),
+        )
+        if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
+            return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
+        device = as_recorded(self._iot.describe(event.certificate_id), record)
+        if device.status is not Status.PENDING_ACTIVATION:
+            return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
+        try:
+            record.refuse_activation()
+            examined = self._examiner.examine(device, record)
+            identity = examined.examination.admit()
+            self._refuse_wrong_owner(identity, device, examined, now)
+        except Rejected as refusal:
+            ca_rules = self._rules.ca(device.ca_certificate_id or "")
+            undo = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
+            outcome = Outcome.REJECTED if refusal.reason.final else Outcome.HELD
+            return {"outcome": outcome.value, "detail": str(refusal), "plan": [_in_words(step) for step in undo]}
+        steps = plan(identity, device)
+        # A hook may note down that it was asked, and here nothing is to happen.
+        ca_rules = self._rules.ca(device.ca_certificate_id or "")
+        asks = ", if the hook allows it" if ca_rules and ca_rules.asks_hook else ""
+        return {
+            "outcome": Outcome.ACTIVATED.value,
+            "detail": f"as thing {identity.thing_name}{asks}",
+            "plan": [_in_words(step) for step in steps],
+        }
+
+    def _refuse_wrong_owner(
+        self, identity: Identity, device: DeviceRegistration, examined: Examined, now: datetime
+    ) -> None:
+        rules, certificate = self._rules.ca(device.ca_certificate_id or ""), examined.examination.certificate
+        if rules and certificate:
+            standing = self._registry.standing(identity.thing_name, examined.twin_id)
+            refuse_twin(standing.twin, examined.twin_id)
+            refuse_wrong_owner(
+                identity.thing_name,
+                owner=standing.owner,
+                device=device,
+                certificate=certificate,
+                twin_id=examined.twin_id,
+                rules=rules,
+                may_follow=identity.may_follow,
+                now=now,
+            )
+
+
+def _event(document: dict[str, Any]) -> RegistrationEvent:
+    try:
+        return RegistrationEvent.parse(document["body"] if set(document) == {"body"} else document)
+    except UnreadableEvent as error:
+        raise ReplayError(f"no registration event: {error}") from error
+
+
+def _as_published(event: RegistrationEvent) -> dict[str, Any]:
+    return published(
+        certificate_id=event.certificate_id,
+        ca_certificate_id=event.ca_certificate_id,
+        account_id=event.account_id,
+        published_at=event.published_at,
+        registered_at=event.registered_at,
+    )
+
+
+def _in_words(step: Any) -> str:
+    details = ", ".join(f"{name}={value}" for name, value in asdict(step).items() if value is not None)
+    return f"{type(step).__name__} {details}"

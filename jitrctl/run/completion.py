@@ -1,0 +1,50 @@
+"""What a shell may complete after an option: the names in the fleet file that the line names, or in fleet.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer  # noqa: TC002 -- Typer reads the annotations
+
+from jitr_fleet.parse import load
+from jitr_fleet.problems import FleetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jitr_fleet.model import Fleet
+
+
+def accounts(context: typer.Context, incomplete: str) -> list[str]:
+    """Accounts of the fleet file; nothing where it cannot be read, since a shell has no room to say why."""
+    fleet = _fleet(context)
+    return _beginning(incomplete, (account.name for account in fleet.accounts)) if fleet else []
+
+
+def regions(context: typer.Context, incomplete: str) -> list[str]:
+    """Regions of the accounts that the line names already, or of all."""
+    fleet = _fleet(context)
+    if fleet is None:
+        return []
+    named = context.params.get("account") or [account.name for account in fleet.accounts]
+    return _beginning(
+        incomplete, (one for account in fleet.accounts if account.name in named for one in account.regions)
+    )
+
+
+def cas(context: typer.Context, incomplete: str) -> list[str]:
+    """CAs of the fleet file."""
+    fleet = _fleet(context)
+    return _beginning(incomplete, (ca.name for ca in fleet.cas)) if fleet else []
+
+
+def _fleet(context: typer.Context) -> Fleet | None:
+    try:
+        return load(Path(context.params.get("fleet") or "fleet.toml"), proven=False)
+    except FleetError:
+        return None
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted({name for name in names if name.startswith(incomplete)})

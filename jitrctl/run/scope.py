@@ -1,0 +1,248 @@
+"""What every command about the fleet takes, typed once: --account, --region, --fleet and --json.
+
+    @app.command()
+    @over_stages
+    def where(scope: Scope, certificate: Certificate) -> None:
+        results = scope.across(lambda stage: ..., doing="asking AWS IoT")
+        scope.report(results, rows=lambda stage, value: [{"status": value}], fields=lambda value: {"status": value})
+
+`over_stages` puts the four options in the place of the parameter `scope`, and loads the fleet file before the command
+begins. Options that several commands have, and not all, stand below it, to be named in a signature: `yes: Yes = False`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from jitr.store.registry_items import from_verdict
+from jitr_fleet.parse import load
+from jitrctl.errors import Interrupted, Unusable
+from jitrctl.run import completion
+from jitrctl.run.parallel import Failed, Results, across, open_all
+from jitrctl.session.stage import Stage, choose, known_ca, only
+from jitrctl.terminal import Exit, can_ask, confirmed, err, grouped, out, print_error, print_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jitr_fleet.model import Fleet
+
+T = TypeVar("T")
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; for scripts.")]
+# Orders are kept beside others in one item (DynamoDB's limit is 400 KB); a note is for people to read.
+LONGEST_NOTE = 1_000  # characters
+Note = Annotated[str, typer.Option(help="Why; kept with the order.", metavar="TEXT")]
+
+_Accounts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="Only this account of the fleet file; may be repeated.",
+        autocompletion=completion.accounts,
+    ),
+]
+_Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region", metavar="REGION", help="Only this Region; may be repeated.", autocompletion=completion.regions
+    ),
+]
+_FleetFile = Annotated[Path, typer.Option("--fleet", metavar="FILE", help="The fleet file.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+_OPTIONS = [
+    inspect.Parameter("account", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Accounts),
+    inspect.Parameter("region", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Regions),
+    inspect.Parameter("fleet", inspect.Parameter.KEYWORD_ONLY, default=Path("fleet.toml"), annotation=_FleetFile),
+    inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Json),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The stages that a command is about, and how it is to answer."""
+
+    fleet: Fleet
+    stages: tuple[Stage, ...]
+    as_json: bool
+    _told: set[Stage] = field(default_factory=set)  # the stages of which it was said that they are not AWS
+
+    def only_stage(self) -> Stage:
+        """The one stage, for commands that cannot work on several.
+
+        Raises AccessError when several are meant.
+        """
+        return only(self.stages)
+
+    def across(
+        self,
+        work: Callable[[Stage], T],
+        *,
+        doing: str | Callable[[], str],
+        stages: Sequence[Stage] | None = None,
+    ) -> Results[T]:
+        """Do the work in all of the scope's stages, or in these of them; see `jitrctl.run.parallel.across`."""
+        try:
+            results = across(self.stages if stages is None else stages, work, doing=doing)
+        except Interrupted:
+            self._warn()  # there will be no report
+            raise
+        self._say_where(results)
+        return results
+
+    def opened(self) -> tuple[tuple[Stage, ...], tuple[Failed, ...]]:
+        """Open every stage before anything is changed: those that are open, and those that cannot be.
+
+        Raises WrongAccount, Unusable.
+        """
+        results = open_all(self.stages)
+        self._say_where(results)
+        return tuple(done.stage for done in results.done), results.failed
+
+    def confirm(self, plan: Sequence[str], *, yes: bool) -> None:
+        """Show what would be done, a line each, and ask whether to; `yes` is --yes, and asks nobody.
+
+        Raises typer.Exit (UNUSABLE) when the answer is no; Unusable when there is nobody to ask.
+        """
+        for line in plan:
+            err.print(line, markup=False, soft_wrap=True)
+        if yes:
+            return
+        if not can_ask():
+            raise Unusable("this changes things, and there is nobody to ask: look at the plan above, and say --yes")
+        if not confirmed("Do it?"):
+            err.print("Nothing was done.")
+            raise typer.Exit(Exit.UNUSABLE)
+
+    def report(
+        self,
+        results: Results[T],
+        *,
+        rows: Callable[[Stage, T], Sequence[Mapping[str, str]]] | None = None,
+        show: Callable[[], None] | None = None,
+        fields: Callable[[T], Mapping[str, Any]],
+        failed: Sequence[Failed] = (),
+        ok: bool = True,
+        **top: Any,
+    ) -> None:
+        """Print what became of each stage, and end with exit code 1 when one failed.
+
+        For people: a table with the stage (account/Region) and the columns of `rows`, or what `show` prints, and below
+        it the stages that failed, with why, and the warnings of those in which something is amiss all the same;
+        `failed` are such that failed before. Not `ok` says that not all is well although none failed. With --json, one
+        document, in which a stage has "warnings" where there are any:
+
+            {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
+                                           {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
+
+        Where an operator's verdict that came first is the reason, the failed stage has it as "verdict".
+
+        Raises typer.Exit (FAILED).
+        """
+        not_done = (*failed, *results.failed)
+        ok = ok and not not_done and not self._warned
+        if self.as_json:
+            print_json({"ok": ok, **top, "stages": self._documents(results, fields, not_done)})
+        else:
+            if show and results.done:
+                show()
+            shown = [
+                {"stage": str(done.stage), **row}
+                for done in results.done
+                for row in (rows(done.stage, done.value) if rows else ())
+            ]
+            if shown:
+                out.print(table(shown))
+            if (not_done or self._warned) and results.done:
+                err.print()
+            for line in grouped([(str(one.stage), one.error) for one in not_done]):
+                print_error(line)
+            self._warn()
+        if not ok:
+            raise typer.Exit(Exit.FAILED)
+
+    def _documents(
+        self, results: Results[T], fields: Callable[[T], Mapping[str, Any]], failed: Sequence[Failed]
+    ) -> list[dict[str, Any]]:
+        """Each stage's part of the JSON document, in the fleet file's order."""
+        told: dict[Stage, dict[str, Any]] = {done.stage: {"ok": True, **fields(done.value)} for done in results.done}
+        told |= {
+            one.stage: {"ok": False, "error": one.error}
+            # Who was faster, where that is why an order was not carried out.
+            | ({"verdict": from_verdict(verdict)} if (verdict := getattr(one.cause, "verdict", None)) else {})
+            for one in failed
+        }
+        return [
+            {
+                "account": stage.account.name,
+                "region": stage.region,
+                **told[stage],
+                **({"warnings": list(stage.warnings)} if stage.warnings else {}),
+            }
+            for stage in self.stages
+            if stage in told
+        ]
+
+    @property
+    def _warned(self) -> list[tuple[str, str]]:
+        return [(str(stage), warning) for stage in self.stages for warning in stage.warnings]
+
+    def _warn(self) -> None:
+        for line in grouped(self._warned):
+            print_error(line)
+
+    def _say_where(self, results: Results[Any]) -> None:
+        """Name the stages whose calls do not go to AWS, once."""
+        fresh = [done.stage for done in results.done if done.stage.is_open and done.stage not in self._told]
+        self._told.update(fresh)
+        elsewhere = [(str(stage), f"{stage.access.elsewhere}, not AWS") for stage in fresh if stage.access.elsewhere]
+        for line in grouped(elsewhere):
+            err.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+def over_unproven_stages(command: Callable[..., None]) -> Callable[..., None]:
+    """Like `over_stages`, for commands that work before there are verification certificates."""
+    return over_stages(command, proven=False)
+
+
+def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callable[..., None]:
+    """Make a command with a parameter `scope` one with the options that choose the stages.
+
+    Not `proven` loads a fleet file whose verification certificates are still to be made; see `fleet.parse.load`.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "scope"
+    ]
+
+    @functools.wraps(command)
+    def with_scope(**arguments: Any) -> None:
+        if len(note := arguments.get("note") or "") > LONGEST_NOTE:
+            raise Unusable(
+                f"the note is {len(note):,} characters long, and may have {LONGEST_NOTE:,}: say it shorter, or where "
+                "it is written down"
+            )
+        chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
+        fleet = load(chosen["fleet"], proven=proven)
+        stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
+        for name in _as_list(arguments.get("ca")):  # what several commands call --ca; before any account is asked
+            known_ca(fleet, name)
+        command(scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"]), **arguments)
+
+    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *_OPTIONS]
+    with_scope.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
+    with_scope.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_scope
+
+
+def _as_list(names: str | list[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else names or []

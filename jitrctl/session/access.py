@@ -1,0 +1,154 @@
+"""Getting at one account in one Region: ordinary AWS profiles, and roles to assume, checked to be that account's.
+
+Nothing here changes anything, so whoever opens every account first has changed none when one is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitrctl.errors import AccessError, WrongAccount
+from jitrctl.session.aws_errors import explain, wants_another_code
+from jitrctl.session.endpoints import is_aws, is_loopback, refuse_stray
+from jitrctl.session.profiles import ask_again, find_credentials, session_of
+from jitrctl.session.tls_cache import with_trust_read_once
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import botocore.session
+
+    from jitr_fleet.model import Account
+
+# A person waits: longer than in the functions before giving up on a call, and five attempts against throttling.
+_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 5})
+_SESSION_NAME = "jitrctl"  # in CloudTrail, behind the role's name
+
+_making = threading.Lock()  # of sessions and clients: botocore's sessions are for one thread at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """An open way into one account and Region; made by `open_access`."""
+
+    account: Account
+    region: str
+    session: botocore.session.Session  # which other stages may have, too
+    keys: Mapping[str, Any]  # credentials, as `create_client` takes them; none are the session's own
+    caller: str  # the caller's ARN
+    elsewhere: str | None  # where calls go, when that is not AWS
+
+    def client(self, service: str, config: Config | None = None) -> Any:
+        """A new client, 20 ms; keep it. `config` goes over what all of them have."""
+        with _making:
+            return _client(self.session, service, self.account, self.region, self.keys, config)
+
+
+def open_access(account: Account, region: str, home: str | None = None) -> Access:
+    """Open an account in a Region with the credentials that the fleet file names, and ask AWS whose they are.
+
+    `home` is the Region in which roles that a profile names are assumed when it has none itself, the same for all
+    accounts behind the profile; None is the account's first. An MFA code that AWS does not take is asked for again,
+    until `profiles` gives the profile up.
+
+    Raises AccessError when there are none that work; WrongAccount when they are another account's; Unusable when only
+    the shell says that calls go elsewhere than to AWS.
+    """
+    try:
+        access, owner = _open(account, region, home or account.regions[0])
+    except (BotoCoreError, ClientError) as error:
+        raise AccessError(
+            f"account {account.name} cannot be opened with {_means(account)}: {explain(error)}"
+        ) from error
+    if owner != account.id:
+        raise WrongAccount(
+            f"{_means(account)} is account {owner}, and the fleet file says that {account.name} is {account.id}: "
+            "correct the profile or the fleet file"
+        )
+    return access
+
+
+def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
+    """The way in, and whose account it is.
+
+    Raises botocore's errors; AccessError when a code is wanted, and not given; Unusable as `refuse_stray` does.
+    """
+    with _making:
+        session, elsewhere = _session(account, home)
+    keys: Mapping[str, Any] = {}
+    if _is_local(account):
+        keys = {"aws_access_key_id": account.id, "aws_secret_access_key": "test"}
+    else:
+        try:
+            find_credentials(session)  # `create_client` would, for one account at a time
+        except (BotoCoreError, ClientError) as error:
+            if not wants_another_code(error):
+                raise
+            with _making:
+                ask_again(session)
+            return _open(account, region, home)
+        if account.role_arn:
+            keys = _assumed(session, account, region)
+    with _making:
+        sts = _client(session, "sts", account, region, keys)
+    identity = sts.get_caller_identity()
+    access = Access(
+        account=account, region=region, session=session, keys=keys, caller=identity["Arn"], elsewhere=elsewhere
+    )
+    return access, identity["Account"]
+
+
+def _session(account: Account, home: str) -> tuple[botocore.session.Session, str | None]:
+    """A session, and its endpoint when that is not AWS."""
+    # A local emulator has no use for a profile, and its owner need not have one of that name.
+    session = session_of(None if _is_local(account) else account.profile, home)
+    in_profile = session.get_scoped_config().get("endpoint_url")
+    refuse_stray(account, in_profile)
+    endpoint_url = account.endpoint_url or in_profile
+    return session, endpoint_url if endpoint_url and not is_aws(endpoint_url) else None
+
+
+def _client(
+    session: botocore.session.Session,
+    service: str,
+    account: Account,
+    region: str,
+    keys: Mapping[str, Any],
+    config: Config | None = None,
+) -> Any:
+    merged = _CONFIG.merge(config) if config else _CONFIG
+    client = session.create_client(
+        service, region_name=region, endpoint_url=account.endpoint_url, config=merged, **keys
+    )
+    return with_trust_read_once(client)
+
+
+def _assumed(session: botocore.session.Session, account: Account, region: str) -> Mapping[str, Any]:
+    """The credentials of the account's role, for the hour that they last."""
+    with _making:
+        sts = _client(session, "sts", account, region, {})
+    given = sts.assume_role(RoleArn=account.role_arn, RoleSessionName=_SESSION_NAME)["Credentials"]
+    return {
+        "aws_access_key_id": given["AccessKeyId"],
+        "aws_secret_access_key": given["SecretAccessKey"],
+        "aws_session_token": given["SessionToken"],
+    }
+
+
+def _is_local(account: Account) -> bool:
+    return account.endpoint_url is not None and is_loopback(account.endpoint_url)
+
+
+def _means(account: Account) -> str:
+    """The credentials, in words."""
+    if _is_local(account):
+        return f"the endpoint {account.endpoint_url}"
+    profile = account.profile or os.environ.get("AWS_PROFILE")
+    means = f"profile {profile}" if profile else "the environment's credentials"
+    return f"role {account.role_arn} through {means}" if account.role_arn else means

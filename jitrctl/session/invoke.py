@@ -1,0 +1,39 @@
+"""Calling a stage's functions at once, instead of waiting for their queue or schedule."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jitrctl.errors import Refused
+from jitrctl.session.aws_errors import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitrctl.session.stage import Stage
+
+# Longer than the longest function may take, the sweep's ten minutes; and never a second time because one took long.
+_PATIENT = Config(read_timeout=620, retries={"mode": "standard", "total_max_attempts": 1})
+
+
+def invoke(stage: Stage, function: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Call a function and wait for its answer.
+
+    Raises Refused with what the function, or Lambda, said.
+    """
+    try:
+        answer = stage.access.client("lambda", _PATIENT).invoke(
+            FunctionName=function, Payload=json.dumps(payload).encode()
+        )
+        said = json.loads(answer["Payload"].read())
+    except (ClientError, BotoCoreError) as error:
+        raise Refused(f"function {function} cannot be invoked: {explain(error)}") from error
+    if answer.get("FunctionError"):
+        raise Refused(
+            f"{said.get('errorType')}: {said.get('errorMessage')}; its log is {stage.names.log_group(function)}"
+        )
+    return dict(said)

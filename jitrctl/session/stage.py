@@ -1,0 +1,183 @@
+"""The stages of a fleet, one account in one Region each, as commands work on them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.crl_bucket import Crls
+from jitr.aws.iot import AwsIot
+from jitr.aws.rate_limit import Pacer
+from jitr.store.brakes import Brakes
+from jitr.store.enrollment_table import EnrollmentTable
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry import Registry
+from jitr.store.sweep_state import Journal
+from jitr_fleet.resources import ResourceNames
+from jitrctl.clock import now
+from jitrctl.errors import AccessError
+from jitrctl.session.access import Access, open_access
+from jitrctl.session.cached import kept
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitr.rules import Rules
+    from jitr_fleet.model import Account, Ca, CaRegistration, Fleet
+
+
+@dataclass(kw_only=True, eq=False)
+class Stage:
+    """One account in one Region; what needs AWS is opened when it is first asked for, and kept.
+
+    One thread works on a stage at a time.
+    """
+
+    fleet: Fleet
+    account: Account
+    region: str
+    # What a command did there, and in which something is amiss all the same; told beside its results, with exit code 1.
+    warnings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """The stage as the CDK calls it: dev/eu-central-1."""
+        return f"{self.account.name}/{self.region}"
+
+    @property
+    def names(self) -> ResourceNames:
+        return ResourceNames(self.fleet.name)
+
+    @kept
+    def rules(self) -> Rules:
+        return self.fleet.rules(self.account, self.region)
+
+    @kept
+    def access(self) -> Access:
+        """The way in; raises AccessError, WrongAccount, Unusable."""
+        alike = (account for account in self.fleet.accounts if account.profile == self.account.profile)
+        return open_access(self.account, self.region, next(alike).regions[0])
+
+    @property
+    def is_open(self) -> bool:
+        return "access" in self.__dict__
+
+    @property
+    def caller(self) -> str:
+        """The ARN of who we are there."""
+        return self.access.caller
+
+    @kept
+    def iot(self) -> Any:
+        return self.access.client("iot")
+
+    @kept
+    def aws_iot(self) -> AwsIot:
+        """AWS IoT in jitr's own words; unpaced, since a person's calls are few."""
+        return AwsIot(self.iot, Pacer(0), clock=now, rules=self.rules)
+
+    @kept
+    def lambda_(self) -> Any:
+        return self.access.client("lambda")
+
+    @kept
+    def dynamodb(self) -> Any:
+        return self.access.client("dynamodb")
+
+    @kept
+    def sqs(self) -> Any:
+        return self.access.client("sqs")
+
+    @kept
+    def registry(self) -> Registry:
+        return Registry(self.dynamodb, self.names.registry_table)
+
+    @kept
+    def outcomes(self) -> Outcomes:
+        return Outcomes(self.dynamodb, self.names.registry_table)
+
+    @kept
+    def brakes(self) -> Brakes:
+        return Brakes(self.dynamodb, self.names.registry_table, clock=now)
+
+    @kept
+    def enrollment(self) -> EnrollmentTable:
+        return EnrollmentTable(self.dynamodb, self.names.enrollment_table)
+
+    @kept
+    def s3(self) -> Any:
+        return self.access.client("s3")
+
+    @property
+    def crl_bucket(self) -> str:
+        return self.names.crl_bucket(self.account.id, self.region)
+
+    @kept
+    def crls(self) -> Crls:
+        return Crls(lambda: self.s3, self.crl_bucket, self.account.id, clock=now)
+
+    @kept
+    def journal(self) -> Journal:
+        return Journal(self.dynamodb, self.names.registry_table)
+
+
+def choose(fleet: Fleet, accounts: Sequence[str], regions: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of these accounts and Regions, in the fleet file's order; none named is all of them.
+
+    Raises AccessError when an account or a Region is not the fleet's.
+    """
+    known = [account.name for account in fleet.accounts]
+    for name in accounts:
+        if name not in known:
+            raise AccessError(f"the fleet has no account {name}: {_nearest(name, known)}")
+    chosen = [account for account in fleet.accounts if not accounts or account.name in accounts]
+    stages = tuple(
+        Stage(fleet=fleet, account=account, region=region)
+        for account in chosen
+        for region in account.regions
+        if not regions or region in regions
+    )
+    for region in regions:
+        if not any(stage.region == region for stage in stages):
+            whose = f"account {chosen[0].name} has" if len(chosen) == 1 else "the accounts have"
+            there = sorted({region for account in chosen for region in account.regions})
+            raise AccessError(f"{whose} no stage in {region}: {_nearest(region, there)}")
+    return stages
+
+
+def only(stages: Sequence[Stage]) -> Stage:
+    """The one stage that was chosen.
+
+    Raises AccessError when there are several, with what to say to choose one.
+    """
+    if len(stages) == 1:
+        return stages[0]
+    accounts = list(dict.fromkeys(stage.account.name for stage in stages))
+    if len(accounts) > 1:
+        raise AccessError(f"the fleet has accounts {', '.join(accounts)}: say which one with --account")
+    regions = ", ".join(stage.region for stage in stages)
+    raise AccessError(f"account {accounts[0]} has Regions {regions}: say which with --region")
+
+
+def known_ca(fleet: Fleet, name: str) -> Ca:
+    """The fleet's CA of that name.
+
+    Raises AccessError when there is none.
+    """
+    known = {ca.name: ca for ca in fleet.cas}
+    if name not in known:
+        raise AccessError(f"the fleet has no CA {name}: {_nearest(name, list(known))}")
+    return known[name]
+
+
+def chosen_cas(stage: Stage, names: Sequence[str]) -> tuple[CaRegistration, ...]:
+    """The stage's CAs with these names, in the fleet file's order; none named is all of them.
+
+    One of another account's is just not among them.
+    """
+    return tuple(one for one in stage.account.cas if not names or one.ca.name in names)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"

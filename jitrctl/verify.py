@@ -1,0 +1,233 @@
+"""Offline admission: the very code of the functions, asked about a file.
+
+What AWS would say is taken as the fleet file declares it: the CA is registered, ACTIVE and in its mode, the certificate
+is pending. What is not in files, the enrollment entries and what a hook would say, is not evaluated.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import ssl
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from jitr.admission.procedure import ORDER, Examination, Verdict, examine
+from jitr.errors import Rejected, UnusableCrl
+from jitr.iot_models import CaRegistration, DeviceRegistration, Status
+from jitr.rules import CaRules, CertificateMode, CheckMode, Rules
+from jitr.x509.certificate import Certificate
+from jitr.x509.crl import RevocationList
+from jitr_fleet.certificate_file import crl_in
+from jitrctl.errors import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+_BEGIN = "-----BEGIN CERTIFICATE-----"
+
+# Every check that there is, in the order of its number, and what a device that passes it has.
+CHECKS = {
+    "ca": "judged as a device of CA {ca}",
+    "identity": "one readable certificate, and its id is the SHA-256 of its DER",
+    "issuance": "CA {ca} issued it, and is itself a CA and valid",
+    "validity": "valid now, for long enough, and not for too long",
+    "key": "of an allowed type and size, not known to be weak, and not the CA's own",
+    "signature": "signed with SHA-256 or better",
+    "extensions": "nothing in its extensions that a device must not have",
+    "subject": "named as the CA's pattern asks, and nothing unsafe in its names",
+    "names": "legal names can be made from it",
+    "revocation": "not revoked",
+    "enrollment": "its enrollment allows it",
+    "hook": "the hook allows it",
+}
+_IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy")
+# What is said of a check that there is nothing to evaluate with.
+_OFFLINE = {
+    "revocation": "no CRL was given",
+    "enrollment": "the enrollment entries are in the account's table",
+    "hook": "a hook is asked by the function alone",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """One line of the answer; `number` as in admission.py, empty for the names, which belong to check 7."""
+
+    number: str
+    check: str
+    verdict: Verdict
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What would become of the certificate."""
+
+    examination: Examination
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def admitted(self) -> bool:
+        return self.examination.refusal is None
+
+    @property
+    def reader(self) -> str | None:
+        """What read the certificate: "library" or "second"; None when nothing could."""
+        certificate = self.examination.certificate
+        return certificate.reader.value if certificate else None
+
+    def document(self) -> dict[str, Any]:
+        """The answer as JSON."""
+        refusal, identity = self.examination.refusal, self.examination.identity
+        return {
+            "admitted": self.admitted,
+            "reason": refusal.reason.name if refusal else None,
+            "detail": refusal.detail if refusal else None,
+            "checks": [{"check": one.check, "verdict": one.verdict.value, "detail": one.detail} for one in self.checks],
+            "reader": self.reader,
+            "identity": {name: getattr(identity, name) for name in _IDENTITY} if identity else None,
+        }
+
+
+def rules_without_fleet(ca_pem: str, path: Path) -> Rules:
+    """The default rules for devices of one CA, with any common name that makes a thing name.
+
+    Raises Unusable when it cannot be read.
+    """
+    try:
+        ca = Certificate.from_pem(ca_pem)
+    except Rejected as error:
+        raise Unusable(f"{path} cannot be used as a CA: {error.detail}") from error
+    rules = CaRules(
+        name="ca-file",
+        certificate_id=ca.fingerprint,
+        certificate_pem=ca_pem,
+        certificate_mode=CertificateMode.SNI_ONLY,
+        common_name="[a-zA-Z0-9:_-]{1,128}",
+        policy="",
+        checks={"revocation": CheckMode.ENFORCE},  # once a CRL is given
+    )
+    return Rules(fleet="none", cas=(rules,))
+
+
+def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, now: datetime) -> Answer:
+    """Examine a certificate under an account's rules.
+
+    `ca` names the CA that AWS IoT would name; without it, that is the one that issued the certificate. `crl` is the
+    file with that CA's CRL, as it would be published.
+
+    Raises Unusable when the account has no CA of that name, or the CRL cannot be relied upon.
+    """
+    ca_rules = _named(rules, ca) if ca else _issuer(pem, rules)
+    device = DeviceRegistration(
+        certificate_id=_id_of(pem),
+        arn="",
+        status=Status.PENDING_ACTIVATION,
+        pem=pem,
+        ca_certificate_id=ca_rules.certificate_id,
+        created_at=now,
+    )
+    unread = {check: why for check, why in _OFFLINE.items() if check != "revocation" or not crl}
+    examination = examine(
+        device,
+        as_declared(ca_rules),
+        # The check `revocation` stays: critical extensions are understood because of it.
+        without(unread.keys() - {"revocation"}, rules),
+        revocations=_read_crl(crl, ca_rules) if crl else nobody_revoked(now),
+        now=now,
+    )
+    return Answer(examination=examination, checks=_results(examination, ca_rules, unread))
+
+
+def _read_crl(path: Path, ca: CaRules) -> RevocationList:
+    try:
+        return RevocationList.read(crl_in(path.read_bytes()), Certificate.from_pem(ca.certificate_pem))
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read ({error.strerror}): name the CA's CRL") from error
+    except UnusableCrl as error:
+        raise Unusable(f"{path} cannot be used as the CRL of CA {ca.name}: {error}") from error
+
+
+def nobody_revoked(now: datetime) -> RevocationList:
+    """A list in force for every certificate, with none on it."""
+    return RevocationList(
+        this_update=now - timedelta(days=1),
+        next_update=now + timedelta(days=1),
+        number=None,
+        size=0,
+        distribution_points=frozenset(),
+        rows={},
+    )
+
+
+def without(checks: Collection[str], rules: Rules) -> Rules:
+    """The rules without the checks that need more than is at hand: an entry that is not read is not missing."""
+    off = dict.fromkeys(checks, CheckMode.OFF)
+    return replace(rules, cas=tuple(replace(ca, checks={**ca.checks, **off}) for ca in rules.cas))
+
+
+def _named(rules: Rules, name: str) -> CaRules:
+    for ca in rules.cas:
+        if ca.name == name:
+            return ca
+    raise Unusable(f"the account has no CA {name}: it has {', '.join(ca.name for ca in rules.cas)}")
+
+
+def _issuer(pem: str, rules: Rules) -> CaRules:
+    """The CA that issued the certificate; another one when none did, so that everything else is said of it too."""
+    try:
+        certificate = Certificate.from_pem(pem)
+    except Rejected:
+        return rules.cas[0]  # it is refused for that, whichever it is
+    cas = [(ca, Certificate.from_pem(ca.certificate_pem)) for ca in rules.cas]
+    issuers = [ca for ca, read in cas if certificate.is_issued_by(read)]
+    signers = [ca for ca, read in cas if certificate.is_signed_by(read)]
+    namesakes = [ca for ca, read in cas if certificate.names_as_issuer(read)]
+    return next(iter((*issuers, *signers, *namesakes, *rules.cas)))
+
+
+def as_declared(rules: CaRules) -> CaRegistration:
+    return CaRegistration(
+        certificate_id=rules.certificate_id, pem=rules.certificate_pem, active=True, mode=rules.certificate_mode
+    )
+
+
+def _id_of(pem: str) -> str:
+    """The id that AWS IoT gives the certificate; any for one that cannot be read, since it gives that none."""
+    block = pem[pem.index(_BEGIN) :]
+    end = block.find(ssl.PEM_FOOTER)
+    try:
+        der = ssl.PEM_cert_to_DER_cert(block[: end + len(ssl.PEM_FOOTER)])
+    except (ValueError, binascii.Error):
+        return "0" * 64
+    return hashlib.sha256(der).hexdigest()
+
+
+def _results(examination: Examination, ca: CaRules, unread: Mapping[str, str]) -> tuple[CheckResult, ...]:
+    found = {finding.check: finding for finding in examination.findings}
+    results = []
+    number = -1
+    for check, passed in CHECKS.items():
+        number += check != "names"
+        finding = found.get(check)
+        verdict = finding.verdict if finding else Verdict.NOT_EVALUATED
+        if check in unread and ca.mode_of(check) is not CheckMode.OFF:
+            verdict = Verdict.NOT_EVALUATED
+        if finding and finding.refusal:
+            detail = f"{finding.refusal.reason.name}: {finding.refusal.detail}"
+        elif verdict is Verdict.PASS:
+            detail = passed.format(ca=ca.name)
+        elif verdict is Verdict.OFF:
+            detail = "the rules do not ask for it"
+        else:
+            detail = unread.get(check, "an earlier failure left nothing to look at")
+        shown = "" if check == "names" else str(number)
+        results.append(CheckResult(number=shown, check=check, verdict=verdict, detail=detail))
+    return tuple(results)
+
+
+assert set(ORDER) <= set(CHECKS)  # noqa: S101 -- every check has its sentence

@@ -1,0 +1,174 @@
+"""Where an implementation differs from what AWS documents: one table, which the tests and docs/divergences.md share.
+
+A test says what AWS does, and with `expected` what is found instead where a difference is known. So a difference that
+disappears, or becomes another one, fails the test that names it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.contract.places import LOCAL_AWS, Name, Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One difference; the sentences are those of docs/divergences.md."""
+
+    id: str
+    where: Name
+    aws: str  # what AWS documents
+    does: str  # what happens here
+    why: str  # it does not matter for jitr, or what is done about it
+
+
+DIFFERENCES = (
+    Difference(
+        id="attribute-values-unchecked",
+        where=LOCAL_AWS,
+        aws="an attribute's value holds no space, `+`, `*` or letter outside ASCII: InvalidRequestException",
+        does="any value is taken",
+        why="`naming.py` refuses such a value before any call; the simulation refuses it too",
+    ),
+    Difference(
+        id="attributes-uncounted",
+        where=LOCAL_AWS,
+        aws="a thing without a type has three attributes at most: InvalidRequestException",
+        does="any number is taken",
+        why="the refusal is tested on the simulation",
+    ),
+    Difference(
+        id="ca-validity-missing",
+        where=LOCAL_AWS,
+        aws="DescribeCACertificate tells the CA's validity",
+        does="it does not",
+        why="validity is read from the certificate",
+    ),
+    Difference(
+        id="certificate-validity-missing",
+        where=LOCAL_AWS,
+        aws="DescribeCertificate tells the certificate's validity",
+        does="it does not",
+        why="validity is read from the certificate",
+    ),
+    Difference(
+        id="deleted-again-refused",
+        where=LOCAL_AWS,
+        aws="to delete a message again succeeds",
+        does="DeleteMessageBatch names it as failed: ReceiptHandleIsInvalid",
+        why="`register` does not read the answer",
+    ),
+    Difference(
+        id="detached-at-once",
+        where=LOCAL_AWS,
+        aws="DetachThingPrincipal is asynchronous: for several seconds the certificate cannot be deleted",
+        does="it is detached when the call returns",
+        why="the simulation takes five seconds; `jitrctl device release` tries again until it works",
+    ),
+    Difference(
+        id="empty-attribute-taken",
+        where=LOCAL_AWS,
+        aws="a message attribute's value is not empty: refused with HTTP status 400",
+        does="taken",
+        why="`register` never sends one (`messages.py`); the refusal is tested on the simulation",
+    ),
+    Difference(
+        id="event-unchecked",
+        where=LOCAL_AWS,
+        aws="PutEvents names an entry that is malformed in its answer, and counts it (FailedEntryCount)",
+        does="every entry is taken",
+        why="a failed entry is tested on the simulation",
+    ),
+    Difference(
+        id="exclusive-thing-ignored",
+        where=LOCAL_AWS,
+        aws="a certificate that is exclusively one thing's goes on no other (`thingPrincipalType`)",
+        does="accepted, ignored",
+        why="the refusal is tested on the simulation, the parameter on the API call",
+    ),
+    Difference(
+        id="expired-ca-registered",
+        where=LOCAL_AWS,
+        aws="RegisterCACertificate refuses a CA outside its validity: CertificateValidationException",
+        does="registered",
+        why="`fleet.toml` is checked for it before",
+    ),
+    Difference(
+        id="odd-certificates-unread",
+        where=LOCAL_AWS,
+        aws="certificates that cryptography refuses are known to go into AWS IoT; its own reader is not documented",
+        does="reads with cryptography: a subject with `&` in PrintableString, BOOLEAN 01 or NULL behind "
+        "ecdsa-with-SHA256 is not registered",
+        why="the simulation takes them, and tests them from the first connection on (tests/simulation, "
+        "test_odd_certificates.py)",
+    ),
+    Difference(
+        id="overlapping-paths-taken",
+        where=LOCAL_AWS,
+        aws="an update expression that names an attribute twice is refused: ValidationException",
+        does="taken",
+        why="every expression of jitr runs on the simulation as well",
+    ),
+    Difference(
+        id="pending-settable",
+        where=LOCAL_AWS,
+        aws="UpdateCertificate refuses PENDING_ACTIVATION",
+        does="accepted",
+        why="jitr never asks for it",
+    ),
+    Difference(
+        id="policies-uncounted",
+        where=LOCAL_AWS,
+        aws="a certificate has ten policies at most: LimitExceededException",
+        does="any number is attached",
+        why="the refusal is tested on the simulation",
+    ),
+    Difference(
+        id="taken-thing-unnamed",
+        where=LOCAL_AWS,
+        aws="CreateThing's ResourceAlreadyExistsException names the thing (`resourceId`, `resourceArn`)",
+        does="it does not",
+        why="jitr does not read them",
+    ),
+    Difference(
+        id="unknown-failure-ignored",
+        where=LOCAL_AWS,
+        aws="an answer that names an id which is not the batch's fails the whole batch",
+        does="the id is ignored",
+        why="`register` names only ids of its batch",
+    ),
+    Difference(
+        id="visibility-unchecked",
+        where=LOCAL_AWS,
+        aws=(
+            "ChangeMessageVisibility refuses more than twelve hours (InvalidParameterValue), "
+            "and a message that is not in flight (MessageNotInflight)"
+        ),
+        does="accepted",
+        why="`register` puts off for 15 minutes at most, and takes a refusal as it comes",
+    ),
+)
+
+_BY_ID = {difference.id: difference for difference in DIFFERENCES}
+
+
+def expected(place: Place, aws: Any, **but: Any) -> Any:
+    """What a place must answer: what AWS does, unless a difference is known; `but` is id → what is found instead.
+
+    The ids are written with underscores here.
+    """
+    for written, instead in but.items():
+        difference = _BY_ID[written.replace("_", "-")]
+        assert instead != aws, f"{difference.id} is no difference"
+        if difference.where == place.name:
+            return instead
+    return aws
+
+
+def rows() -> str:
+    """The table of docs/divergences.md."""
+    lines = ["| | AWS | where | what happens there | so |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{one.id}` | {one.aws} | {one.where} | {one.does} | {one.why} |"
+        for one in sorted(DIFFERENCES, key=lambda one: (one.where != LOCAL_AWS, one.id))
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,159 @@
+"""How the suite is spread over workers, so that both end together, and what each folder of it costs.
+
+xdist hands out units. A unit is a module here, as with `--dist loadscope`; but where tests share what a session makes
+once, their modules are one, and where every test takes long and shares nothing with its neighbours, each test is one.
+Units that take long are begun first, and many small ones last: so no worker is left alone with a long one at the end.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+from zlib import crc32
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+# Modules whose tests share nothing, each worth a unit.
+SPLIT = ("tests/survival/test_machine.py", "tests/survival/test_matrix.py", "tests/survival/test_explored.py")
+# What shares what a session makes once: the accounts in which the demo's story was played, the example's templates.
+TOGETHER = {
+    "tests/infra/": "templates",
+    "tests/e2e/test_registration.py": "story",
+    "tests/e2e/test_revocation.py": "story",
+}
+# What takes longest is begun first, in this order; then whatever is not named; what comes in many small units is last.
+FIRST = (
+    "tests/e2e/",
+    "tests/local/",
+    "tests/survival/test_machine.py",
+    "tests/infra/",
+    "tests/edge/",
+    "tests/cli/",
+    "tests/bench/",
+)
+LAST = "tests/survival/test_matrix.py"
+# What `--quick` leaves out: whatever runs on the local AWS, and all but a sample of the longest.
+ON_LOCAL_AWS = ("tests/e2e/", "tests/local/", "tests/asset/")
+SAMPLED = {
+    "tests/survival/test_matrix.py": 12,
+    "tests/survival/test_machine.py": 10,
+    "tests/survival/test_explored.py": 6,
+}
+
+
+def is_quick(nodeid: str) -> bool:
+    """Whether `make test-quick` runs a test; the same ones every time."""
+    if nodeid.startswith(ON_LOCAL_AWS) or "the local AWS" in nodeid:
+        return False
+    one_of = SAMPLED.get(nodeid.partition("::")[0], 1)
+    return crc32(nodeid.encode()) % one_of == 0
+
+
+def unit(nodeid: str) -> str:
+    """The unit that a test belongs to."""
+    module = nodeid.partition("::")[0]
+    if module in SPLIT:
+        return nodeid
+    return next((name for path, name in TOGETHER.items() if module.startswith(path)), module)
+
+
+def place(nodeid: str) -> int:
+    """When a test's unit is begun, in relation to others."""
+    if nodeid.startswith(LAST):
+        return len(FIRST) + 1
+    return next((at for at, begun in enumerate(FIRST) if nodeid.startswith(begun)), len(FIRST))
+
+
+def folder(nodeid: str) -> str:
+    """The folder of tests/ that a test is in."""
+    return PurePosixPath(nodeid.partition("::")[0]).parts[1]
+
+
+# Processor seconds of each folder, child processes and all, on the machine of the project's CI (two cores). Together
+# they are what ten minutes on two cores have. What goes above its line is made cheaper, or moved to `make test-deep`
+# (tests/README.md says what is there, and why).
+BUDGET = {
+    "asset": 25,
+    "bench": 60,
+    "cli": 110,
+    "contract": 15,
+    "differential": 35,
+    "e2e": 260,
+    "edge": 110,
+    "fleet": 20,
+    "infra": 75,
+    "local": 100,
+    "prove": 40,
+    "simulation": 20,
+    "suite": 5,
+    "survival": 240,
+    "unit": 85,
+}
+
+
+class Spread:
+    """The plugin: the order of the tests, the units, and the table of what each folder took."""
+
+    def __init__(self, *, quick: bool) -> None:
+        self._quick = quick
+        self._tests: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._before = _processor_seconds()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        if self._quick and (left_out := [item for item in items if not is_quick(item.nodeid)]):
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if is_quick(item.nodeid)]
+        items.sort(key=lambda item: place(item.nodeid))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Write into each report what the process and those of its children that have ended used since the last."""
+        report = yield
+        now = _processor_seconds()
+        report.processor_seconds = now - self._before  # type: ignore[attr-defined]  # xdist carries it along
+        self._before = now
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = folder(report.nodeid)
+        self._tests[name] += report.when == "call"
+        self._seconds[name] += getattr(report, "processor_seconds", 0.0)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if sum(self._seconds.values()) < MENTIONED:
+            return
+        terminalreporter.section("processor seconds of each folder, and its budget (tests/support/spread.py)")
+        for line in table(self._tests, self._seconds):
+            terminalreporter.write_line(line)
+
+
+MENTIONED = 60  # seconds that a run takes, before it is told what each folder took
+
+
+def table(tests: Mapping[str, int], seconds: Mapping[str, float]) -> Iterable[str]:
+    """One line for each folder; where the budget is exceeded, that is said."""
+    for name in sorted(seconds):
+        budget = BUDGET.get(name, 0)
+        over = "  OVER ITS BUDGET" if seconds[name] > budget else ""
+        yield f"{name:<14}{tests[name]:>6} tests{seconds[name]:>8.0f} s of {budget:>4} s{over}"
+    yield f"{'all':<14}{sum(tests.values()):>6} tests{sum(seconds.values()):>8.0f} s of {sum(BUDGET.values()):>4} s"
+
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types for it
+    """Hands out units, in the order of the collection."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # which would begin with the unit of most tests, not of most seconds
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit(nodeid)
+
+
+def _processor_seconds() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system

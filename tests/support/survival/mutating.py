@@ -1,0 +1,115 @@
+"""Applies a mutant to a copy of `functions`, and runs tests or the explorer on the copy (mutants.py)."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parents[3]
+
+
+class Moved(Exception):
+    """The text that a mutant replaces is not there exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A text in a file under functions/jitr, and what is put in its place."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, functions: Path) -> None:
+        """Change the file in a copy of `functions`.
+
+        Raises Moved, SyntaxError.
+        """
+        path = functions / "jitr" / self.file
+        source = path.read_text()
+        if source.count(self.old) != 1:
+            raise Moved(f"{self.file} has {source.count(self.old)} times, and not once:\n{self.old}")
+        changed = source.replace(self.old, self.new)
+        ast.parse(changed)
+        path.write_text(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What is left out, and the tests that must fail."""
+
+    name: str
+    changes: tuple[Change, ...]
+    killed_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """What is taken out again, and the pair of acts in which the explorer finds it."""
+
+    name: str
+    changes: tuple[Change, ...]
+    pair: str
+    promise: str  # the one that is broken
+
+
+@contextmanager
+def mutated(changes: Sequence[Change]) -> Iterator[Path]:
+    """A copy of `functions` with these changes, for as long as it is looked at.
+
+    Raises Moved.
+    """
+    with TemporaryDirectory(prefix="jitr-mutant-") as folder:
+        functions = Path(folder) / "functions"
+        shutil.copytree(ROOT / "functions", functions, ignore=shutil.ignore_patterns("__pycache__"))
+        for change in changes:
+            change.apply(functions)
+        yield functions
+
+
+def failing_tests(functions: Path, tests: Sequence[str]) -> set[str]:
+    """Which of these tests fail on a copy of `functions`; of parametrized ones, in at least one case.
+
+    Raises RuntimeError when the tests could not be run.
+    """
+    run = _python(functions, "-m", "pytest", "-n0", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider",
+                  "-o", f"pythonpath={functions} {ROOT}/fleet {ROOT}/infra {ROOT}", *tests)  # fmt: skip
+    if run.returncode not in (0, 1) or re.search(r"\d+ errors?\b", run.stdout):
+        raise RuntimeError(run.stdout + run.stderr)
+    failed = re.findall(r"^FAILED (\S+?)(?:\[| |$)", run.stdout, flags=re.MULTILINE)
+    return {one for one in tests if one in failed}
+
+
+def survivors(mutant: Mutant) -> list[str]:
+    """The tests that pass although they must fail under a mutant."""
+    with mutated(mutant.changes) as functions:
+        failed = failing_tests(functions, mutant.killed_by)
+    return [one for one in mutant.killed_by if one not in failed]
+
+
+def explored(mend: Mend) -> str:
+    """What the explorer prints of a pair with a mend taken out, up to the first schedule that breaks a promise."""
+    with mutated(mend.changes) as functions:
+        run = _python(functions, "-m", "tests.support.survival.explorer", mend.pair, "first")
+    if run.returncode:
+        raise RuntimeError(run.stdout + run.stderr)
+    return run.stdout
+
+
+def _python(functions: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = ":".join(map(str, (functions, ROOT / "fleet", ROOT / "infra", ROOT)))
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

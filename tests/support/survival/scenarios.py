@@ -1,0 +1,430 @@
+"""The outcomes that the failure matrix strikes: how each one comes about, and what it must end as.
+
+A scenario is played in a simulated account. `prepare` leads up to it undisturbed, `act` is what is recorded once and
+then struck at every single call, and then the world goes on as it would: messages come again, the operator orders again
+(`cure`), the sweep runs, the device knocks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache, cached_property
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.aws.crl_bucket import object_key
+from jitr.aws.iot import AwsIot
+from jitr.aws.rate_limit import Pacer
+from jitr.brake import BrakeLimits
+from jitr.decisions import Decision, Outcome
+from jitr.rules import CheckMode, EnrollmentRule, OnReject
+from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry import Registry
+from jitr.store.registry_writes import STALE_INTENT
+from jitr.verdicts import Verdict, Word
+from jitrctl.device.operations import Operator, Order
+from simulation import Authority, Aws, Call, Deployment, Leaf, Moment
+from simulation.deployment import ca_rules, rules
+from tests.support.survival.invariants import Watch
+
+DAY = 86_400.0
+OPERATOR = "arn:aws:iam::111111111111:user/operator"
+HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:check"
+
+
+@cache
+def authority() -> Authority:
+    return Authority.new("Factory CA")
+
+
+class World:
+    """One account with jitr in it, one device, and a watch on every call."""
+
+    def __init__(self, *, unnamed: bool = False, **ca_settings: Any) -> None:
+        """`unnamed`: AWS says of no certificate whose it is (Undocumented.unname_cas)."""
+        self.aws = Aws()
+        if unnamed:
+            self.aws.undocumented.unname_cas()
+        self.account = self.aws.account("111111111111")
+        self.admin = self.account.client("iot", caller="admin")
+        self.admin.register_ca_certificate(
+            caCertificate=authority().pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+        )
+        self.settings = {"thing_groups": ("group",), "overlap": 3600, **ca_settings}
+        self.deployment = Deployment(self.account, self.rules())
+        self.mapping = self.deployment.mapping()
+        self.leaf = self.issue("sensor-0001")
+        self.event: Any = None  # what a duplicate is, where the device's own CONNECT publishes nothing
+        self.promises = Watch(self.account, self.deployment, lambda certificate_id: certificate_id[:8])
+
+    @cached_property
+    def operator(self) -> Operator:
+        client = self.account.client("iot", caller="operator")
+        return Operator(
+            client=client,
+            iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now, rules=self.deployment.rules),
+            registry=self.registry("operator"),
+            rules=self.deployment.rules,
+            clock=self.aws.clock.now,
+            monotonic=self.aws.clock.monotonic,
+            sleep=self.aws.clock.sleep,
+        )
+
+    def rules(self, **changed: Any) -> Any:
+        return rules(ca_rules(authority(), **(self.settings | changed)))
+
+    def registry(self, caller: str = "admin") -> Registry:
+        return Registry(self.account.client("dynamodb", caller=caller), self.deployment.settings.registry_table)
+
+    def enrollment(self) -> EnrollmentTable:
+        return EnrollmentTable(
+            self.account.client("dynamodb", caller="admin"), self.deployment.settings.enrollment_table
+        )
+
+    def issue(self, common_name: str, **validity: timedelta) -> Leaf:
+        now = self.aws.clock.now()
+        return authority().issue(
+            common_name,
+            not_before=now + validity.get("begins", timedelta(days=-1)),
+            not_after=now + validity.get("ends", timedelta(days=365)),
+        )
+
+    def publish_crl(self) -> None:
+        """An empty CRL, in force for a month."""
+        now = self.aws.clock.now().replace(microsecond=0)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(authority().certificate.subject)
+        dated = builder.last_update(now).next_update(now + timedelta(days=30))
+        crl = dated.sign(authority().key, hashes.SHA256()).public_bytes(Encoding.DER)
+        self.account.s3.put(self.deployment.settings.crl_bucket, object_key(authority().certificate_id), crl)
+
+    def connect(self, leaf: Leaf | None = None) -> str:
+        return self.account.connect(leaf or self.leaf, client_id="sensor-0001")
+
+    def status(self, leaf: Leaf | None = None) -> str:
+        return self.account.iot.certificates.by_id[(leaf or self.leaf).certificate_id].status
+
+    def decision(self, leaf: Leaf | None = None) -> Decision | None:
+        certificate_id = (leaf or self.leaf).certificate_id
+        return self.registry().recall([certificate_id])[certificate_id].decision
+
+    def is_provisioned(self, leaf: Leaf | None = None) -> bool:
+        """Whether thing, group, principal and policy are in place."""
+        certificate = self.account.iot.certificates.by_id[(leaf or self.leaf).certificate_id]
+        things, policies = self.account.iot.things, self.account.iot.policies
+        attached = things.of_principal(certificate.arn)
+        in_groups = all(self.admin.list_thing_groups_for_thing(thingName=thing)["thingGroups"] for thing in attached)
+        return bool(attached) and bool(policies.of_target(certificate.arn)) and in_groups
+
+    def watch(self, call: Call, moment: Moment) -> None:
+        """At every moment: the promises of invariants.py."""
+        self.promises(call, moment)
+        self.check_promises()
+
+    def check_promises(self) -> None:
+        assert not self.promises.broken, self.promises.broken
+
+    def deploy(self, **changed: Any) -> None:
+        """Other rules from now on, in new execution environments."""
+        self.settings |= changed
+        self.deployment.rules = self.rules()
+        self.mapping = self.deployment.mapping()
+
+    def go_on(self) -> None:
+        """Let everything that is on its way arrive: redeliveries, held devices, the sweep, the device itself."""
+        self.mapping.drain(within=DAY)
+        for _ in range(3):
+            if self._is_settled():
+                return
+            self.aws.clock.advance(3700)
+            self.deployment.sweep()
+            self.mapping.drain(within=DAY)
+            self.connect()
+            self.mapping.drain(within=DAY)
+
+    def _is_settled(self) -> bool:
+        """Whether neither the device, nor the index, nor the queue has anything left to be done."""
+        known = self.leaf.certificate_id in self.account.iot.certificates.by_id
+        due = any("due" in item for item in self.deployment.registry.items.values())
+        return known and self.status() != "PENDING_ACTIVATION" and not due and not self.deployment.registrations.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One outcome."""
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    prepare: Callable[[World], None]
+    act: Callable[[World], None]
+    callers: tuple[str, ...] = ("register",)
+    cure: Callable[[World], None] = lambda _: None
+    ends: Callable[[World], None]
+    ends_as: str  # the same in words, for the table
+    changed_rules: dict[str, Any] | None = None
+
+
+def _first_connect(world: World) -> None:
+    assert world.connect() == "refused"
+
+
+def _deliver(world: World) -> None:
+    world.mapping.poll()
+
+
+def _activated(world: World) -> None:
+    decision = world.decision()
+    assert world.status() == "ACTIVE"
+    assert world.is_provisioned()
+    assert world.connect() == "accepted"
+    assert decision
+    assert decision.outcome is Outcome.ACTIVATED
+
+
+def _rejected(status: str) -> Callable[[World], None]:
+    def check(world: World) -> None:
+        decision = world.decision()
+        assert world.status() == status
+        assert decision
+        assert (decision.outcome, decision.status.value) == (Outcome.REJECTED, status)
+        assert world.connect() == "refused"
+
+    return check
+
+
+def _ca_switched_off(world: World) -> None:
+    _first_connect(world)
+    world.admin.update_ca_certificate(certificateId=authority().certificate_id, newStatus="INACTIVE")
+
+
+def _ca_switched_on(world: World) -> None:
+    decision = world.decision()
+    assert decision
+    assert decision.outcome is Outcome.HELD
+    assert world.status() == "PENDING_ACTIVATION"
+    world.admin.update_ca_certificate(certificateId=authority().certificate_id, newStatus="ACTIVE")
+    world.aws.clock.advance(2 * 3600)
+
+
+def _crl_is_published(world: World) -> None:
+    decision = world.decision()
+    assert decision
+    assert (decision.outcome, world.status()) == (Outcome.HELD, "PENDING_ACTIVATION")
+    world.publish_crl()
+    world.aws.clock.advance(60)
+    world.connect()
+
+
+def _listed(world: World) -> None:
+    """The list arrives late, and the device has given up: the sweep has to find it."""
+    decision = world.decision()
+    assert decision
+    assert decision.outcome is Outcome.HELD
+    assert world.status() == "PENDING_ACTIVATION"
+    table = world.enrollment()
+    subject = Subject(SubjectKind.THING, "sensor-0001")
+    if not table.entries([subject]):
+        entry = Entry(subject=subject, rule=EntryRule.ALLOW)
+        table.change([Change(entry=entry, replaces=None)], by="operator", at=world.aws.clock.now())
+    world.aws.clock.advance(60)
+    world.deployment.sweep()
+    world.mapping.drain(within=DAY)
+
+
+def _hook_that_allows(world: World) -> None:
+    assert world.account.functions.create("check", lambda _: {"allowProvisioning": True}) == HOOK_ARN
+    _first_connect(world)
+
+
+def _time_passes(world: World) -> None:
+    """A hook that did not answer in time is asked again by itself."""
+    world.aws.clock.advance(2 * 3600)
+
+
+def _old_one_works_new_one_knocks(world: World) -> None:
+    old = world.issue("sensor-0001", begins=timedelta(days=-300), ends=timedelta(days=30))
+    assert world.connect(old) == "refused"
+    world.mapping.drain()
+    assert world.connect(old) == "accepted"
+    world.old = old  # type: ignore[attr-defined]  # this scenario's own
+    _first_connect(world)
+
+
+def _replaced(world: World) -> None:
+    _activated(world)
+    old: Leaf = world.old  # type: ignore[attr-defined]
+    decision = world.decision(old)
+    assert decision
+    assert (decision.outcome, decision.replaced_by) == (Outcome.REPLACED, world.leaf.certificate_id)
+    assert world.status(old) == "INACTIVE"
+    assert not world.is_provisioned(old)
+
+
+def _overlap_is_over(world: World) -> None:
+    _old_one_works_new_one_knocks(world)
+    world.mapping.drain()
+    assert world.connect() == "accepted"
+    world.aws.clock.advance(3601)
+
+
+def _sweep(world: World) -> None:
+    world.deployment.sweep()
+
+
+def _refused_by_name(world: World) -> None:
+    _first_connect(world)
+    world.mapping.drain()
+    assert world.status() == "INACTIVE"
+    world.deploy(common_name="sensor-[0-9]+")
+
+
+def _release(world: World) -> None:
+    world.operator.release(world.leaf.certificate_id, Order(by=OPERATOR))
+
+
+def _release_again(world: World) -> None:
+    """An order that was cut off is given again; one that was carried out changes nothing more."""
+    world.aws.clock.advance(STALE_INTENT.total_seconds())
+    if world.status() != "ACTIVE" if world.leaf.certificate_id in world.account.iot.certificates.by_id else True:
+        _release(world)
+    world.connect()
+
+
+def order_release(world: World, leaf: Leaf) -> Verdict | None:
+    """What `jitrctl device release --rejected-for` writes for one certificate, as it sees it now."""
+    client = world.account.client("dynamodb", caller="operator")
+    outcomes = Outcomes(client, world.deployment.settings.registry_table)
+    seen = world.registry().recall([leaf.certificate_id])[leaf.certificate_id]
+    order = Verdict(word=Word.RELEASED, by=OPERATOR, at=world.aws.clock.now(), note="wrong pattern")
+    return outcomes.order_release(leaf.certificate_id, order, seen=seen)
+
+
+def _taken_back(world: World) -> None:
+    """The rejection is ordered to be taken back, and the sweep has sent the device."""
+    world.aws.fault = world.watch
+    _refused_by_name(world)
+    assert order_release(world, world.leaf)
+    world.deployment.sweep()
+    (message,) = world.deployment.registrations.messages
+    world.event = message.body
+
+
+def _mend_the_rules(world: World) -> None:
+    """The rules were wrong: nothing was rejected, and other ones are deployed."""
+    assert world.status() != "INACTIVE"
+    world.deploy(common_name="sensor-[0-9]+")
+
+
+SCENARIOS = (
+    Scenario(
+        name="activate",
+        prepare=_first_connect,
+        act=_deliver,
+        ends=_activated,
+        ends_as="ACTIVE, with thing, group, principal and policy",
+        changed_rules={"common_name": "other-[0-9]+"},
+    ),
+    *(
+        Scenario(
+            name=f"reject, {on_reject}",
+            settings={"common_name": "other-[0-9]+", "on_reject": on_reject},
+            prepare=_first_connect,
+            act=_deliver,
+            ends=_rejected(status),
+            ends_as=f"{status}, with its reason",
+            changed_rules={"common_name": "sensor-[0-9]+"},
+        )
+        for on_reject, status in (
+            (OnReject.DEACTIVATE, "INACTIVE"),
+            (OnReject.REVOKE, "REVOKED"),
+            (OnReject.LEAVE, "PENDING_ACTIVATION"),
+        )
+    ),
+    Scenario(
+        name="hold",
+        prepare=_ca_switched_off,
+        act=_deliver,
+        cure=_ca_switched_on,
+        ends=_activated,
+        ends_as="held; ACTIVE by itself once the CA is active again",
+        changed_rules={"common_name": "other-[0-9]+"},
+    ),
+    Scenario(
+        name="hold by the brake",
+        settings={"common_name": "other-[0-9]+", "brake": BrakeLimits(refused=0)},
+        prepare=_first_connect,
+        act=_deliver,
+        cure=_mend_the_rules,
+        ends=_activated,
+        ends_as="held, and the brake announced once; ACTIVE by itself under mended rules",
+        changed_rules={"common_name": "sensor-[0-9]+"},
+    ),
+    Scenario(
+        name="hold for a CRL",
+        settings={"checks": {"revocation": CheckMode.ENFORCE}},
+        prepare=_first_connect,
+        act=_deliver,
+        cure=_crl_is_published,
+        ends=_activated,
+        ends_as="held; ACTIVE by itself once a CRL is published",
+        changed_rules={"attributes": {"model": "{common_name}"}},
+    ),
+    Scenario(
+        name="hold until listed",
+        settings={"enrollment": EnrollmentRule.LISTED},
+        prepare=_first_connect,
+        act=_deliver,
+        cure=_listed,
+        ends=_activated,
+        ends_as="held; ACTIVE by itself, by the sweep, once an entry allows it",
+    ),
+    Scenario(
+        name="ask the hook",
+        settings={"hook": HOOK_ARN},
+        prepare=_hook_that_allows,
+        act=_deliver,
+        cure=_time_passes,
+        ends=_activated,
+        ends_as="asked, and ACTIVE",
+    ),
+    Scenario(
+        name="replace",
+        prepare=_old_one_works_new_one_knocks,
+        act=_deliver,
+        cure=lambda world: world.aws.clock.advance(3601),
+        ends=_replaced,
+        ends_as="new one ACTIVE, old one INACTIVE and detached after the overlap",
+        changed_rules={"attributes": {"model": "{common_name}"}},
+    ),
+    Scenario(
+        name="retire",
+        prepare=_overlap_is_over,
+        act=_sweep,
+        callers=("sweep",),
+        ends=_replaced,
+        ends_as="old one INACTIVE and detached, new one untouched",
+    ),
+    Scenario(
+        name="release",
+        settings={"common_name": "other-[0-9]+"},
+        prepare=_refused_by_name,
+        act=_release,
+        callers=("operator",),
+        cure=_release_again,
+        ends=_activated,
+        ends_as="judged again, and ACTIVE",
+    ),
+    Scenario(
+        name="take a rejection back",
+        settings={"common_name": "other-[0-9]+"},
+        prepare=_taken_back,
+        act=_deliver,
+        ends=_activated,
+        ends_as="under a release order: ACTIVE without being deleted",
+        changed_rules={"common_name": "other-[0-9]+"},
+    ),
+)

@@ -1,0 +1,260 @@
+"""What a test did in one account, and what it saw there: what the promises are judged by (invariants.py)."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from jitr.rules import CaRules, EnrollmentRule, Rules
+from simulation import Account, Call, Deployment
+from simulation.iot.certificates import DeviceCertificate
+from simulation.iot.things import Thing
+
+# Between a run's last look and its UpdateCertificate: 5 s (attempt.py), and the pacer's turn. The call itself is
+# carried out some time after it was sent; a second attempt is not the same call.
+CONSOLE_WINDOW = timedelta(seconds=5.6)
+# A status that is set within these seconds after a rejection is taken for the rejection's own (record.py).
+REJECTION_WINDOW = timedelta(seconds=6)
+CONSOLE, OPERATOR, SWEEP = "console", "operator", "sweep"  # how the names of callers begin; all others are `register`
+
+
+@dataclass(slots=True)
+class Look:
+    """What a caller was last told of a certificate."""
+
+    at: datetime
+    status: str
+    number: int  # of the registration
+
+
+@dataclass(slots=True)
+class TakenAway:
+    """A certificate that the test took away: in the console, or by an order that was carried out."""
+
+    by: str
+    number: int | None  # of the registration; None: of whatever registration, as jitrctl orders
+    at: datetime
+
+
+@dataclass(slots=True)
+class Verdict:
+    """A verdict as an operator's call left it."""
+
+    allows: bool
+    by: str
+    step: int  # the call that wrote it
+    over: "Verdict | None" = None  # somebody else's, which it replaced
+
+
+@dataclass(slots=True)
+class Change:
+    """A certificate's status, from one call to the next."""
+
+    certificate: DeviceCertificate
+    before: str | None
+    call: Call | None
+
+
+@cache
+def common_name(pem: str) -> str:
+    """The common name of a certificate."""
+    (found,) = x509.load_pem_x509_certificate(pem.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found.value)
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """One account, and what the test did there."""
+
+    account: Account
+    deployment: Deployment
+    name_of: Callable[[str], str]  # certificate id → how a person calls it
+    deployed: list[Rules] = field(default_factory=list)
+    taken_away: dict[str, TakenAway] = field(default_factory=dict)
+    by_hand: set[int] = field(
+        default_factory=set
+    )  # registrations that the console detached something from, or activated
+    detached: set[str] = field(default_factory=set)  # certificate ids that people ever took off their things
+    overridden: set[int] = field(default_factory=set)  # registrations whose console change fell into the window
+    released: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)  # things whose maker died before it attached them
+    retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
+    was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
+    rejected_at: dict[int, datetime] = field(default_factory=dict)  # by registration, by `register`
+    release_orders: set[int] = field(default_factory=set)  # registrations, rejected before, on which one was given
+    hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
+    running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
+    looks: dict[tuple[str, str], Look] = field(default_factory=dict)  # by caller and certificate id
+    statuses: dict[int, str] = field(default_factory=dict)  # by registration, as last seen
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    began: dict[str, int] = field(default_factory=dict)  # an operator's first call
+    claims: dict[str, str] = field(default_factory=dict)  # certificate id → the run that last claimed for it
+    owned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # thing name → who ever claimed it
+    changes: list[Change] = field(default_factory=list)  # by the last call
+    new_claims: list[str] = field(default_factory=list)  # certificate ids, by the last call
+    lifted: list[tuple[str, Verdict, Verdict]] = field(default_factory=list)  # verdicts that the last call replaced
+    made_last: dict[str, str] = field(default_factory=dict)  # caller → the thing, if its last call was CreateThing
+    worked: set[str] = field(default_factory=set)  # things that an ACTIVE certificate was on
+    died_there: set[str] = field(default_factory=set)  # things whose makers made no other call
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.deployed.append(self.deployment.rules)
+
+    # What is seen
+
+    @property
+    def certificates(self) -> dict[str, DeviceCertificate]:
+        return self.account.iot.certificates.by_id
+
+    @property
+    def things(self) -> dict[str, Thing]:
+        return self.account.iot.things.by_name
+
+    def item(self, key: str) -> dict[str, Any]:
+        return dict(self.deployment.registry.items.get((key,), {}))
+
+    def rules_of(self, certificate: DeviceCertificate) -> list[CaRules]:
+        """The rules that any deployment had for a certificate's CA."""
+        found = (rules.ca(certificate.ca_certificate_id or "") for rules in self.deployed)
+        return [one for one in found if one]
+
+    def name_for(self, certificate: DeviceCertificate) -> str | None:
+        """The thing name that the rules of now make of a certificate; None where a hook gives the names."""
+        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        if rules is None or rules.asks_hook:
+            return None
+        return rules.thing_name.format(common_name=common_name(certificate.leaf.pem))
+
+    def waits_for_approval(self, certificate: DeviceCertificate) -> bool:
+        """Whether the rules of now let a certificate wait for an operator, who has not approved it."""
+        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        verdict = self.verdicts.get(certificate.certificate_id)
+        approved = verdict is not None and verdict.allows
+        return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
+
+    def active_on(self, thing: Thing) -> list[DeviceCertificate]:
+        certificates = (self.certificates.get(arn.rpartition("/")[2]) for arn in thing.principals)
+        return [one for one in certificates if one and one.status == "ACTIVE"]
+
+    def why_not_whole(self, certificate: DeviceCertificate) -> str | None:
+        """What an ACTIVE certificate lacks; its policy and its thing are attached, if nothing."""
+        if not self.account.iot.policies.of_target(certificate.arn):
+            return "without a policy"
+        if not self.account.iot.things.of_principal(certificate.arn):
+            return "without its thing"
+        return None
+
+    def is_taken_away(self, certificate_id: str) -> TakenAway | None:
+        """Whether the test took this away, and nobody gave it back; what fell into the window is not counted."""
+        certificate, away = self.certificates.get(certificate_id), self.taken_away.get(certificate_id)
+        if away is None or (certificate and certificate.number in self.overridden):
+            return None
+        if away.number is not None and certificate and certificate.number != away.number:
+            return None
+        return away
+
+    # What is noted
+
+    def died(self, last: Call) -> None:
+        """Somebody made no call after this one any more."""
+        if last.operation == "CreateThing":
+            self.left.add(last.parameters["thingName"])
+
+    def order_ends(self, certificate_id: str, caller: str, *, took_away: bool = False, released: bool = False) -> None:
+        """An order was carried out to its end."""
+        verdict = self.verdicts.get(certificate_id)
+        if took_away and verdict and verdict.by == caller:
+            self.taken_away[certificate_id] = TakenAway(caller, None, self.account.aws.clock.now())
+        if released and verdict and verdict.by == caller:
+            self.taken_away.pop(certificate_id, None)
+            self.released.add(certificate_id)
+
+    def console_takes_away(self, certificate: DeviceCertificate) -> None:
+        """Somebody set INACTIVE or REVOKED by hand."""
+        now = self.account.aws.clock.now()
+        rejected_at = self.rejected_at.get(certificate.number)
+        if rejected_at and certificate.status == "INACTIVE" and now - rejected_at <= REJECTION_WINDOW:
+            return
+        self.taken_away[certificate.certificate_id] = TakenAway(CONSOLE, certificate.number, now)
+
+    def _note(self, call: Call) -> None:
+        made = self.made_last.pop(call.caller, None)
+        if made and call.operation == "BatchGetItem":  # with which another attempt begins
+            self.died_there.add(made)
+        if call.operation == "CreateThing":
+            self.made_last[call.caller] = call.parameters["thingName"]
+        certificate_id = call.parameters.get("certificateId", "")
+        certificate = self.certificates.get(certificate_id)
+        if certificate is None:
+            return
+        if call.operation == "DescribeCertificate":
+            self.looks[call.caller, certificate_id] = Look(call.at, certificate.status, certificate.number)
+        if call.operation == "UpdateCertificate" and call.caller.startswith(CONSOLE):
+            if certificate.status == "ACTIVE":
+                self.by_hand.add(certificate.number)
+            else:
+                self.console_takes_away(certificate)
+
+    def _note_state(self, call: Call | None) -> None:
+        self.changes, self.new_claims, self.lifted = [], [], []
+        for certificate in self.certificates.values():
+            before = self.statuses.get(certificate.number)
+            if before != certificate.status:
+                self.statuses[certificate.number] = certificate.status
+                self.changes.append(Change(certificate, before, call))
+                if certificate.status == "ACTIVE":
+                    self.was_active.add(certificate.number)
+                elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
+                    self.retired.add(certificate.number)
+                elif certificate.status == "INACTIVE" and call and not call.caller.startswith((CONSOLE, OPERATOR)):
+                    self.rejected_at[certificate.number] = self.account.aws.clock.now()
+            if certificate.status == "ACTIVE":
+                self.worked |= self.account.iot.things.of_principal(certificate.arn).keys()
+        if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
+            arn = call.parameters.get("principal") or call.parameters.get("target", "")
+            if found := self.certificates.get(arn.rpartition("/")[2]):
+                self.detached.add(found.certificate_id)
+                if call.caller.startswith(CONSOLE):
+                    self.by_hand.add(found.number)
+        self._note_items(call)
+
+    def _note_items(self, call: Call | None) -> None:
+        for (key,), item in self.deployment.registry.items.items():
+            kind, _, rest = key.partition("#")
+            if kind == "thing" and "certificate_id" in item:
+                self.owned[rest].add(item["certificate_id"]["S"])
+            if kind != "certificate":
+                continue
+            intent = item.get("intent", {}).get("M", {})
+            run = intent.get("run", {}).get("S", "")
+            if run and self.claims.get(rest) != run:
+                self.claims[rest] = run
+                if intent["outcome"]["S"] == "activated":
+                    self.new_claims.append(rest)
+            self._note_verdict(rest, item.get("verdict", {}).get("M"), call)
+
+    def _note_verdict(self, certificate_id: str, verdict: dict[str, Any] | None, call: Call | None) -> None:
+        if verdict is None or call is None or not call.caller.startswith(OPERATOR):
+            return
+        parameters = repr(call.parameters)
+        if call.operation not in ("UpdateItem", "TransactWriteItems") or certificate_id not in parameters:
+            return
+        certificate = self.certificates.get(certificate_id)
+        is_rejected = certificate and certificate.status == "INACTIVE" and certificate.number not in self.was_active
+        if certificate and is_rejected and "of_rejection" in verdict and certificate_id not in self.taken_away:
+            self.release_orders.add(certificate.number)
+        before, allows = self.verdicts.get(certificate_id), bool(verdict["allows"]["BOOL"])
+        if before and before.by == call.caller and before.allows == allows:
+            return
+        if call.answer is None and verdict.get("by", {}).get("S", "").endswith(call.caller):
+            over = before.over if before and before.by == call.caller else before
+            now = Verdict(allows, call.caller, self.step, over)
+            self.verdicts[certificate_id] = now
+            if before:
+                self.lifted.append((certificate_id, before, now))

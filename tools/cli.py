@@ -1,0 +1,82 @@
+"""Put every command's help into docs/cli.md, between its markers."""
+
+import inspect
+import re
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from typer.main import get_command
+
+from jitrctl.__main__ import app
+
+PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+BETWEEN = re.compile(r"(?<=<!-- commands: make docs -->\n).*(?=<!-- end of commands -->)", re.DOTALL)
+
+WIDTH = 120
+
+# What every command about the fleet takes; the page tells of it once.
+COMMON = {"--account", "--region", "--fleet", "--json"}
+
+
+def commands(command: Any, name: str = "jitrctl") -> dict[str, Any]:
+    """Every command that does something, under its full name, in the order of --help."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        return {name: command}
+    return {full: one for part, each in below.items() for full, one in commands(each, f"{name} {part}").items()}
+
+
+def described(name: str, command: Any) -> str:
+    """What --help says of a command, as Markdown."""
+    text, _, example = inspect.cleandoc(command.help).partition("Example: ")
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = [one for one in command.params if one.param_type_name == "option"]
+    usage = " ".join([name, *(_usage(one) for one in arguments), "[OPTIONS]" if options else ""]).strip()
+    lines = [f"### `{name}`", "", _wrapped(text), "", "```", usage, "", f"$ {example.strip()}", "```", ""]
+    about_the_fleet = {opt for one in options for opt in one.opts} >= COMMON
+    common = [one for one in options if about_the_fleet and set(one.opts) & COMMON]
+    rows = [f"| `{_cell(_usage(one))}` | {one.help} |" for one in arguments] + [
+        f"| {', '.join(f'`{opt}`' for opt in one.opts)}{_value(one)} | {one.help}{_default(one)} |"
+        for one in options
+        if one not in common
+    ]
+    if rows:
+        lines += ["| | |", "|---|---|", *rows, ""]
+    if common:
+        lines += ["And `--account`, `--region`, `--fleet`, `--json`.", ""]
+    return "\n".join(lines)
+
+
+def generated() -> str:
+    """All commands, as they stand between the page's markers."""
+    return "\n" + "\n".join(described(name, one) for name, one in commands(get_command(app)).items())
+
+
+def _wrapped(text: str) -> str:
+    return "\n\n".join(fill(paragraph, width=WIDTH, break_on_hyphens=False) for paragraph in text.strip().split("\n\n"))
+
+
+def _usage(argument: Any) -> str:
+    name = argument.metavar or argument.name.upper()
+    return f"{name}…" if argument.nargs == -1 else str(name)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _value(option: Any) -> str:
+    if option.is_flag:
+        return ""
+    return f" `{option.metavar or 'VALUE'}`"
+
+
+def _default(option: Any) -> str:
+    shown = option.default not in (None, "", (), [], False) and not callable(option.default)
+    return f" Default: `{option.default}`." if shown else ""
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(BETWEEN.sub(lambda _: generated(), page), encoding="utf-8")
