@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jitrctl.localaws.accounts import Account, LocalAccount, down, up
+from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.mqtt.client import Device, Endpoint
 from tests.support.local.authority import Authority, certificate_id
 
@@ -43,7 +44,7 @@ def iot(account: LocalAccount) -> IoTClient:
 
 @pytest.fixture(scope="session")
 def endpoint(account: LocalAccount) -> Endpoint:
-    return Endpoint.of(account)
+    return find_endpoint(account)
 
 
 @pytest.fixture
