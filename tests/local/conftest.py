@@ -13,7 +13,6 @@ import pytest
 
 from jitrctl.localaws.accounts import Account, LocalAccount, down, up
 from jitrctl.localaws.endpoint import find_endpoint
-from jitrctl.mqtt.client import Device, Endpoint
 from tests.support.local.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypy_boto3_iot import IoTClient
+
+    from jitrctl.mqtt.client import Device, Endpoint
 
 DEV = Account(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev")
 NUMBERS = count(1)
