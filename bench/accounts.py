@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bench.endpoint import Fleet, serve
+from bench.endpoint import BenchFleet, serve
 from bench.table import Row, machine, markdown
 
 GOAL = 10.0  # seconds, for fifty accounts
@@ -43,7 +43,7 @@ _REGIONS = ("eu-central-1", "us-east-1", "us-west-2", "eu-west-1", "ap-south-1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looks:
+class StatusTimes:
     """`ca status` over one fleet, several times; times in seconds."""
 
     accounts: int
@@ -83,7 +83,7 @@ def main() -> int:
     return int(any(one.accounts <= ACCOUNTS and one.seconds > GOAL for one in found))
 
 
-def table(found: list[Looks]) -> str:
+def table(found: list[StatusTimes]) -> str:
     """For people; below it, on which machine."""
     rows: list[Row] = [
         [one.accounts, one.by, one.regions, one.cas, one.seconds, one.slowest, one.processor_seconds, one.latency]
@@ -95,7 +95,7 @@ def table(found: list[Looks]) -> str:
 
 def measured(
     accounts: int, *, regions: int = 1, cas: int = 1, latency: float = 0.1, runs: int = 5, roles: bool = False
-) -> Looks:
+) -> StatusTimes:
     """Run `jitrctl ca status --json` so often over a fleet of that size.
 
     Raises SystemExit when it does not say of every stage that all is as the fleet file says.
@@ -103,11 +103,11 @@ def measured(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         ids = {f"factory-{number}": _write_ca(folder / f"factory-{number}.pem") for number in range(cas)}
-        with _endpoint(folder, Fleet(name=_NAME, cas=ids), latency) as url:
+        with _endpoint(folder, BenchFleet(name=_NAME, cas=ids), latency) as url:
             fleet_file = _write_fleet(folder, accounts, regions, list(ids), roles=roles)
             _write_profiles(folder, accounts, url)
             looks = sorted(_look(fleet_file, accounts * regions) for _ in range(runs))
-    return Looks(
+    return StatusTimes(
         accounts=accounts,
         regions=regions,
         cas=cas,
@@ -147,7 +147,7 @@ def _children_seconds() -> float:
 
 
 @contextmanager
-def _endpoint(folder: Path, fleet: Fleet, latency: float) -> Iterator[str]:
+def _endpoint(folder: Path, fleet: BenchFleet, latency: float) -> Iterator[str]:
     """The endpoint, in a process of its own; its URL."""
     tls = write_tls(folder)
     ours, theirs = Pipe(duplex=False)
@@ -160,7 +160,7 @@ def _endpoint(folder: Path, fleet: Fleet, latency: float) -> Iterator[str]:
         process.join()
 
 
-def _serve(fleet: Fleet, tls: tuple[Path, Path], latency: float, ports: Connection) -> None:
+def _serve(fleet: BenchFleet, tls: tuple[Path, Path], latency: float, ports: Connection) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*tls)
     asyncio.run(serve(fleet, context, latency=latency, ports=ports))

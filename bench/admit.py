@@ -48,7 +48,7 @@ def measured(certificates: int) -> dict[str, float]:
         spans.setdefault(_WHOLE, []).append(_seconds(asked.admit))
         spans.setdefault(_READ, []).append(_seconds(lambda pem=pem: Certificate.from_pem(pem)))  # type: ignore[misc]
         spans.setdefault(_READ_AGAIN, []).append(_seconds(lambda: Certificate.from_pem(odd)))
-        application = checks.Application(
+        application = checks.CheckInput(
             device=asked.device,
             certificate=Certificate.from_pem(pem),
             ca=asked.ca,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from simulation import Account, Clock, Leaf
+from simulation import Clock, Leaf, SimulatedAccount
 
 
 class BackOff(StrEnum):
@@ -25,7 +25,7 @@ class BackOff(StrEnum):
 
 
 @dataclass(slots=True, eq=False)
-class Device:
+class BenchDevice:
     """One device; `make` issues its certificate when it first connects, so that a hundred thousand cost little."""
 
     name: str
@@ -39,18 +39,18 @@ class Device:
 class Knocking:
     """Devices that connect to one account."""
 
-    def __init__(self, account: Account, clock: Clock, back_off: BackOff, rng: Random) -> None:
+    def __init__(self, account: SimulatedAccount, clock: Clock, back_off: BackOff, rng: Random) -> None:
         self._account = account
         self._clock = clock
         self._back_off = back_off
         self._rng = rng
         self.accepted = 0
 
-    def begin(self, device: Device, *, after: float) -> None:
+    def begin(self, device: BenchDevice, *, after: float) -> None:
         """Have a device connect that many seconds from now, and go on until it is accepted."""
         self._clock.call_later(after, lambda: self._connect(device))
 
-    def _connect(self, device: Device) -> None:
+    def _connect(self, device: BenchDevice) -> None:
         device.attempts += 1
         device.leaf = device.leaf or device.make(device.name)
         if self._account.connect(device.leaf, client_id=device.name) == "accepted":

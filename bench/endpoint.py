@@ -27,7 +27,7 @@ _ROLE = """\
 <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
 
 
-class Fleet:
+class BenchFleet:
     """What AWS has in each account: the same CAs, registered and deployed as the fleet file says, and counted."""
 
     def __init__(self, *, name: str, cas: Mapping[str, str]) -> None:
@@ -91,7 +91,7 @@ class Fleet:
         }
 
 
-async def serve(fleet: Fleet, tls: ssl.SSLContext, *, latency: float, ports: Any) -> None:
+async def serve(fleet: BenchFleet, tls: ssl.SSLContext, *, latency: float, ports: Any) -> None:
     """Answer until the process is ended, each call after `latency` seconds; the port is sent into the pipe `ports`."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,7 +109,7 @@ async def serve(fleet: Fleet, tls: ssl.SSLContext, *, latency: float, ports: Any
     await server.serve_forever()
 
 
-async def _answered(fleet: Fleet, reader: asyncio.StreamReader, latency: float) -> tuple[str, bytes]:
+async def _answered(fleet: BenchFleet, reader: asyncio.StreamReader, latency: float) -> tuple[str, bytes]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.split("\r\n")
     headers = _headers(lines)

@@ -17,7 +17,7 @@ from datetime import timedelta
 from random import Random
 
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
-from bench.devices import BackOff, Device, Knocking
+from bench.devices import BackOff, BenchDevice, Knocking
 from bench.ours import Jitr
 from bench.table import markdown
 from jitr.decisions import Decision, Outcome
@@ -26,7 +26,7 @@ from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from simulation import Authority, Aws, Call
 from simulation.iot.certificates import DeviceCertificate
 
@@ -90,13 +90,13 @@ def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
     rejected = [registered(held + number, "INACTIVE") for number in range(released)]
     for one in waiting:
         registry.record(_refused(one, authority, Outcome.HELD))
-    order = Verdict(word=Word.RELEASED, by="arn:ann", at=clock.now())
+    order = OperatorVerdict(word=OperatorAction.RELEASED, by="arn:ann", at=clock.now())
     for one in rejected:
         decision = _refused(one, authority, Outcome.REJECTED)
         registry.record(decision)
         outcomes.order_release(one.certificate_id, order, seen=Record(decision=decision))
     knocking = Knocking(account, clock, BackOff.FULL_JITTER, rng)
-    devices = [Device(f"sensor-9{number:06}", authority.issue) for number in range(new)]
+    devices = [BenchDevice(f"sensor-9{number:06}", authority.issue) for number in range(new)]
     began_at = {device.name: 60.0 * number for number, device in enumerate(devices)}
     for device in devices:
         knocking.begin(device, after=began_at[device.name])

@@ -9,7 +9,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.store.registry import Registry
-from simulation import Account, Authority, Deployment
+from simulation import Authority, Deployment, SimulatedAccount
 from simulation.deployment import ca_rules, rules
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping, Handler
@@ -40,7 +40,7 @@ class Jitr:
         self._sweep_every, self._pending_after = sweep_every, pending_after
         self._swept = 0
 
-    def deploy(self, account: Account, authority: Authority, conditions: Conditions) -> None:
+    def deploy(self, account: SimulatedAccount, authority: Authority, conditions: Conditions) -> None:
         self._clock = account.aws.clock
         self._authority = authority
         self._rules = rules(ca_rules(authority), every=int(self._sweep_every), pending_after=int(self._pending_after))

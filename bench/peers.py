@@ -23,11 +23,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from bench.conditions import Conditions
-from simulation import Account, Authority
+from simulation import Authority, SimulatedAccount
 from simulation.clock import Closed
 from simulation.deployment import DEVICE_POLICY
 from simulation.iot.certificates import DeviceCertificate
-from simulation.queue import Message, Queue
+from simulation.queue import Queue, SqsMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -51,7 +51,7 @@ class Peer(ABC):
     ]  # seconds until a failed event comes again, once for each; then it is gone
     _for_ever: ClassVar[bool] = False  # … or the last of them, again and again
 
-    def deploy(self, account: Account, authority: Authority, conditions: Conditions) -> None:
+    def deploy(self, account: SimulatedAccount, authority: Authority, conditions: Conditions) -> None:
         del conditions
         self._account, self._clock = account, account.aws.clock
         self._authority = authority
@@ -115,7 +115,7 @@ class Peer(ABC):
             self._clock.spawn(self._environment(messages[0]))
         self._clock.call_later(_LOOK_FOR_EVENTS, self._look)
 
-    def _environment(self, first: Message) -> Callable[[], None]:
+    def _environment(self, first: SqsMessage) -> Callable[[], None]:
         def work() -> None:
             messages = [first]
             while messages:
@@ -125,7 +125,7 @@ class Peer(ABC):
 
         return work
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: SqsMessage) -> None:
         certificate_id = message.body.certificate_id  # type: ignore[attr-defined]  # a RegistrationMessage
         try:
             self._handle(certificate_id)

@@ -20,8 +20,8 @@ from bench.ours import Jitr
 from bench.table import markdown
 from bench.world import Storm, weather
 from jitr.pacing.schedule import TERMS, Need
-from jitr.store.sweep_state import ACCOUNT, Journal, Pass
-from simulation import Account, Authority, Aws, Deployment
+from jitr.store.sweep_state import ACCOUNT, Pass, SweepState
+from simulation import Authority, Aws, Deployment, SimulatedAccount
 from simulation.deployment import ca_rules, rules
 from simulation.leaf import Leaf
 
@@ -88,7 +88,7 @@ def measured(fleet: int) -> Sweeps:
     )
     _register(account, authority, 0, fleet - _PENDING, "ACTIVE")
     aws.clock.advance(_OLDER_THAN_THE_HORIZON)
-    journal = Journal(account.client("dynamodb"), deployment.settings.registry_table)
+    journal = SweepState(account.client("dynamodb"), deployment.settings.registry_table)
     counted = Pass(began_at=aws.clock.now(), finished_at=aws.clock.now(), lists=True)
     for listed in (authority.certificate_id, ACCOUNT):
         journal.keep_pass(listed, counted)
@@ -142,11 +142,11 @@ def table(sizes: Sequence[Sweeps]) -> str:
     )
 
 
-def _list_calls(account: Account) -> int:
+def _list_calls(account: SimulatedAccount) -> int:
     return sum(account.counts[name] for name in _LISTS)
 
 
-def _register(account: Account, authority: Authority, first: int, number: int, status: str) -> None:
+def _register(account: SimulatedAccount, authority: Authority, first: int, number: int, status: str) -> None:
     """Certificates that nobody reads: any id and PEM will do."""
     now = account.aws.clock.now()
     for at in range(first, first + number):

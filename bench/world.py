@@ -9,8 +9,8 @@ from random import Random
 from typing import Protocol
 
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
-from bench.devices import Device, Knocking
-from simulation import Account, Authority, Aws, Call, Clock, Fault, Moment
+from bench.devices import BenchDevice, Knocking
+from simulation import Authority, Aws, Call, Clock, Fault, Moment, SimulatedAccount
 from simulation.clock import START
 from simulation.iot.certificates import DeviceCertificate
 from simulation.quotas import AUTO_REGISTRATION, CONNECT, TokenBucket
@@ -23,7 +23,7 @@ class Registrar(Protocol):
 
     name: str
 
-    def deploy(self, account: Account, authority: Authority, conditions: Conditions) -> None:
+    def deploy(self, account: SimulatedAccount, authority: Authority, conditions: Conditions) -> None:
         """Make what is there before the first device; no quota is in front yet."""
 
     def hold(self, certificate: DeviceCertificate, rng: Random) -> None:
@@ -122,7 +122,9 @@ class _World:
             caCertificate=self.authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
         )
         registrar.deploy(self.account, self.authority, conditions)
-        self.devices = [Device(f"sensor-{number:06}", self.authority.issue) for number in range(conditions.devices)]
+        self.devices = [
+            BenchDevice(f"sensor-{number:06}", self.authority.issue) for number in range(conditions.devices)
+        ]
         self.knocking = Knocking(self.account, self.clock, conditions.back_off, self.rng)
         for device in self.devices:
             self.knocking.begin(device, after=self.rng.uniform(0, conditions.within))
@@ -218,7 +220,7 @@ class _World:
         )
         self.registrar.hold(certificate, self.rng)
         every = self.conditions.held_every
-        device = Device(name, self.authority.issue, leaf, attempts=10, every=every)
+        device = BenchDevice(name, self.authority.issue, leaf, attempts=10, every=every)
         self.knocking.begin(device, after=self.rng.uniform(0, every or 60))
 
     def _limit(self) -> None:

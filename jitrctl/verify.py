@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from jitr.admission.procedure import ORDER, Examination, Verdict, examine
+from jitr.admission.procedure import ORDER, CheckStatus, Examination, examine
 from jitr.errors import Rejected, UnusableCrl
 from jitr.iot_models import CaRegistration, DeviceRegistration, Status
 from jitr.rules import CaRules, CertificateMode, CheckMode, Rules
@@ -59,12 +59,12 @@ class CheckResult:
 
     number: str
     check: str
-    verdict: Verdict
+    verdict: CheckStatus
     detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class VerifyResult:
     """What would become of the certificate."""
 
     examination: Examination
@@ -114,7 +114,7 @@ def rules_without_fleet(ca_pem: str, path: Path) -> Rules:
     return Rules(fleet="none", cas=(rules,))
 
 
-def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, now: datetime) -> Answer:
+def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, now: datetime) -> VerifyResult:
     """Examine a certificate under an account's rules.
 
     `ca` names the CA that AWS IoT would name; without it, that is the one that issued the certificate. `crl` is the
@@ -140,7 +140,7 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
         revocations=_read_crl(crl, ca_rules) if crl else nobody_revoked(now),
         now=now,
     )
-    return Answer(examination=examination, checks=_results(examination, ca_rules, unread))
+    return VerifyResult(examination=examination, checks=_results(examination, ca_rules, unread))
 
 
 def _read_crl(path: Path, ca: CaRules) -> RevocationList:
@@ -214,14 +214,14 @@ def _results(examination: Examination, ca: CaRules, unread: Mapping[str, str]) -
     for check, passed in CHECKS.items():
         number += check != "names"
         finding = found.get(check)
-        verdict = finding.verdict if finding else Verdict.NOT_EVALUATED
+        verdict = finding.verdict if finding else CheckStatus.NOT_EVALUATED
         if check in unread and ca.mode_of(check) is not CheckMode.OFF:
-            verdict = Verdict.NOT_EVALUATED
+            verdict = CheckStatus.NOT_EVALUATED
         if finding and finding.refusal:
             detail = f"{finding.refusal.reason.name}: {finding.refusal.detail}"
-        elif verdict is Verdict.PASS:
+        elif verdict is CheckStatus.PASS:
             detail = passed.format(ca=ca.name)
-        elif verdict is Verdict.OFF:
+        elif verdict is CheckStatus.OFF:
             detail = "the rules do not ask for it"
         else:
             detail = unread.get(check, "an earlier failure left nothing to look at")

@@ -19,7 +19,7 @@ eventual consistency; EventBridge rules.
 """
 
 from simulation.authority import Authority
-from simulation.aws import Account, Aws
+from simulation.aws import Aws, SimulatedAccount
 from simulation.clock import Clock, DeadlinePassed
 from simulation.deployment import Deployment
 from simulation.faults import Call, Died, Fault, ModelBroken, Moment, NotModelled
@@ -27,7 +27,6 @@ from simulation.leaf import Leaf
 from simulation.place import Undocumented
 
 __all__ = [
-    "Account",
     "Authority",
     "Aws",
     "Call",
@@ -40,5 +39,6 @@ __all__ = [
     "ModelBroken",
     "Moment",
     "NotModelled",
+    "SimulatedAccount",
     "Undocumented",
 ]

@@ -66,17 +66,17 @@ class Aws:
         self.undocumented = Undocumented()
         self.calls: list[Call] = []  # every attempt; empty when not kept, as storms cannot
         self._keep_calls = keep_calls
-        self._accounts: dict[tuple[str, str], Account] = {}
+        self._accounts: dict[tuple[str, str], SimulatedAccount] = {}
         self._default_cas: dict[str, dict[str, str]] = {}  # Region → CA's certificate id → account
         self._asking = threading.local()
 
-    def account(self, account_id: str, region: str = "eu-central-1") -> "Account":
+    def account(self, account_id: str, region: str = "eu-central-1") -> "SimulatedAccount":
         """One account in one Region, where everything is separate (aws-facts §3); the same one for the same names."""
         key = account_id, region
         if key not in self._accounts:
             default_cas = self._default_cas.setdefault(region, {})
             place = Place(account_id, region, self.clock, self.undocumented, default_cas)
-            self._accounts[key] = Account(self, place)
+            self._accounts[key] = SimulatedAccount(self, place)
         return self._accounts[key]
 
     def made(self, *, caller: str | None = None, service: ServiceName | None = None) -> list[str]:
@@ -114,7 +114,7 @@ class Aws:
             self._asking.now = False
 
 
-class Account:
+class SimulatedAccount:
     """One account in one Region: its services, its clients, its devices."""
 
     def __init__(self, aws: Aws, place: Place) -> None:

@@ -16,7 +16,7 @@ from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
 from jitr.aws.rate_limit import BATCH_SIZE, Pacer
-from jitr.handlers.register import DEADLINE_MILLISECONDS, Register
+from jitr.handlers.register import DEADLINE_MILLISECONDS, RegisterHandler
 from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
 from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
@@ -29,13 +29,13 @@ from jitr.store.failure_count import FailureCount
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
-from jitr.store.sweep_state import Journal as SweepJournal
+from jitr.store.sweep_state import LogAndMetrics as SweepJournal
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, Swept
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 from jitr_fleet.resources import ResourceNames
 from simulation.authority import Authority
-from simulation.aws import Account
+from simulation.aws import SimulatedAccount
 from simulation.dynamodb import Index
 from simulation.lambda_ import EventSourceMapping, Handler
 from simulation.threads import Tasks
@@ -71,7 +71,7 @@ def ca_rules(authority: Authority, *, name: str = "factory", **settings: Any) ->
 
 
 @dataclass(slots=True)
-class Journal:
+class LogAndMetrics:
     """Logs and metrics, in place of powertools' Logger and of Counts, which write to stdout."""
 
     lines: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
@@ -107,7 +107,7 @@ class Deployment:
 
     def __init__(
         self,
-        account: Account,
+        account: SimulatedAccount,
         rules: Rules,
         *,
         activations_per_second: float = 10,
@@ -117,7 +117,7 @@ class Deployment:
         """`with_threads`: whether an environment decides on several messages of a batch at once, as deployed."""
         self.account = account
         self.rules = rules
-        self.journal = Journal()
+        self.journal = LogAndMetrics()
         self.with_threads = with_threads
         names = ResourceNames(rules.fleet)
         sqs = account.sqs
@@ -190,7 +190,7 @@ class Deployment:
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)
         failures = FailureCount(client("dynamodb"), self.settings.registry_table)
-        register = Register(
+        register = RegisterHandler(
             registration, queue, announcer, failures=failures, turns=turns, threads=beside, clock=clock.now
         )
 

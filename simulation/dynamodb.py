@@ -13,7 +13,7 @@ from simulation import expressions
 from simulation.faults import Answer, NotModelled, Params, ServiceError
 from simulation.place import Place
 from simulation.update_item import updated
-from simulation.values import Item, PathParts, Scope, Value, invalid, order
+from simulation.values import ExpressionScope, Item, PathParts, Value, invalid, order
 
 _MOST_IN_BATCH_GET = _MOST_IN_TRANSACTION = 100
 # TransactWriteItems with the same ClientRequestToken is carried out once within ten minutes (API reference); botocore
@@ -276,8 +276,10 @@ class DynamoDb:
         return self.tables[name]
 
 
-def _scope(item: Item, params: Params) -> Scope:
-    return Scope(item, params.get("ExpressionAttributeNames", {}), params.get("ExpressionAttributeValues", {}))
+def _scope(item: Item, params: Params) -> ExpressionScope:
+    return ExpressionScope(
+        item, params.get("ExpressionAttributeNames", {}), params.get("ExpressionAttributeValues", {})
+    )
 
 
 def _check_placeholders(params: Params, *where: str) -> None:
@@ -299,7 +301,7 @@ def _projected(item: Item, params: Params) -> Item:
     return _top_level(scope, expressions.projection(text))
 
 
-def _top_level(scope: Scope, paths: Iterable[PathParts]) -> Item:
+def _top_level(scope: ExpressionScope, paths: Iterable[PathParts]) -> Item:
     projected: dict[str, Value] = {}
     for path in paths:
         (name, *nested) = scope.resolve(path)

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from simulation.faults import ServiceError
-from simulation.values import COMPARISONS, FUNCTIONS, PathParts, Scope, Value, equal, invalid, number, size
+from simulation.values import COMPARISONS, FUNCTIONS, ExpressionScope, PathParts, Value, equal, invalid, number, size
 
 _RESERVED = frozenset((Path(__file__).parent / "reserved_words.txt").read_text(encoding="utf-8").split())
 _TOKEN = re.compile(r"\s*(?:(?P<word>[#:]?[A-Za-z0-9_]+)|(?P<sign><>|<=|>=|[=<>+\-(),.\[\]]))")
 
 
-Operand = Callable[[Scope], Value | None]
-Condition = Callable[[Scope], bool]
+Operand = Callable[[ExpressionScope], Value | None]
+Condition = Callable[[ExpressionScope], bool]
 
 
 @dataclass(slots=True)
@@ -280,7 +280,7 @@ class _Parser:
 
 
 def _arithmetic(sign: str, left: Operand, right: Operand) -> Operand:
-    def compute(scope: Scope) -> Value:
+    def compute(scope: ExpressionScope) -> Value:
         one, other = left(scope), right(scope)
         if one is None or other is None or "N" not in one or "N" not in other:
             raise invalid("An operand in the update expression has an incorrect data type, or does not exist")
@@ -290,7 +290,7 @@ def _arithmetic(sign: str, left: Operand, right: Operand) -> Operand:
 
 
 def _if_not_exists(path: Operand, otherwise: Operand) -> Operand:
-    def choose(scope: Scope) -> Value | None:
+    def choose(scope: ExpressionScope) -> Value | None:
         found = path(scope)
         return found if found is not None else otherwise(scope)
 
@@ -298,7 +298,7 @@ def _if_not_exists(path: Operand, otherwise: Operand) -> Operand:
 
 
 def _list_append(left: Operand, right: Operand) -> Operand:
-    def append(scope: Scope) -> Value:
+    def append(scope: ExpressionScope) -> Value:
         one, other = left(scope), right(scope)
         if one is None or other is None or "L" not in one or "L" not in other:
             raise invalid("An operand in the update expression has an incorrect data type, or does not exist")

@@ -13,7 +13,7 @@ from typing import Any
 from simulation.clock import Clock, Closed
 from simulation.faults import ModelBroken, NotModelled
 from simulation.lineage import MOST_HOPS, Lineage, invoked
-from simulation.queue import Message, Queue
+from simulation.queue import Queue, SqsMessage
 from simulation.sqs import Sqs
 
 Handler = Callable[[dict[str, Any], Any], Any]
@@ -36,7 +36,7 @@ class Context:
 class Invocation:
     """What one batch came to; `failed` are the ids that come again, `error` what ended the handler early."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[SqsMessage, ...]
     failed: frozenset[str]
     error: BaseException | None = None
 
@@ -131,10 +131,10 @@ class EventSourceMapping:
             if self.poll() is None:
                 self._clock.sleep(idle)
 
-    def _hops(self, message: Message) -> int:
+    def _hops(self, message: SqsMessage) -> int:
         return (message.lineage or {}).get(self._queue.arn, 0)
 
-    def _lineage(self, messages: list[Message]) -> Lineage:
+    def _lineage(self, messages: list[SqsMessage]) -> Lineage:
         """The invocation's: each function's most hops among its messages, and one more for this function."""
         hops: dict[str, int] = {}
         for message in messages:
@@ -142,7 +142,7 @@ class EventSourceMapping:
                 hops[function] = max(hops.get(function, 0), count)
         return {**hops, self._queue.arn: hops.get(self._queue.arn, 0) + 1}
 
-    def _record(self, message: Message) -> dict[str, Any]:
+    def _record(self, message: SqsMessage) -> dict[str, Any]:
         body = str(message.body)
         return {
             "messageId": message.message_id,

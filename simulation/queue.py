@@ -28,7 +28,7 @@ _NONE: Params = {}  # one for all messages without attributes: a storm's queue h
 
 
 @dataclass(slots=True, eq=False)
-class Message:
+class SqsMessage:
     """One message; `body` is text, or something that becomes text when it is received."""
 
     number: int
@@ -75,10 +75,10 @@ class Queue:
         self.max_receives = max_receives
         self.clock: Clock = place.clock
         self._numbers = place.numbers
-        self._all: deque[Message] = deque()
-        self._ready: deque[Message] = deque()
-        self._hidden: list[tuple[float, int, Message]] = []
-        self._received: dict[int, Message] = {}
+        self._all: deque[SqsMessage] = deque()
+        self._ready: deque[SqsMessage] = deque()
+        self._hidden: list[tuple[float, int, SqsMessage]] = []
+        self._received: dict[int, SqsMessage] = {}
         self.shuffled: Random | None = None  # give out whatever is there, instead of the oldest
         self.flying = 0  # messages that were received, and are hidden
         self.most_flying = 0
@@ -91,19 +91,19 @@ class Queue:
         attributes: Params | None = None,
         delay: float = 0,
         lineage: "Lineage | None" = None,
-    ) -> Message:
+    ) -> SqsMessage:
         """Put a message in; anything whose `str` is the text will do."""
         now = self.clock.monotonic()
         number = next(self._numbers)
-        message = Message(number, body, now, attributes or _NONE, number, now + delay, lineage=lineage)
+        message = SqsMessage(number, body, now, attributes or _NONE, number, now + delay, lineage=lineage)
         self._put(message)
         return message
 
-    def receive(self, most: int = 10, *, visibility: float | None = None) -> list[Message]:
+    def receive(self, most: int = 10, *, visibility: float | None = None) -> list[SqsMessage]:
         """Take messages that are visible, and hide them; one received too often goes to the dead-letter queue."""
         now = self.clock.monotonic()
         self._reveal(now)
-        received: list[Message] = []
+        received: list[SqsMessage] = []
         while self._ready and len(received) < min(most, _MOST_IN_FLIGHT - self.flying + len(received)):
             if self.shuffled:
                 chosen = self.shuffled.randrange(len(self._ready))
@@ -150,9 +150,9 @@ class Queue:
             )
         self._hide(message, now + seconds)
 
-    def duplicate(self, message: Message) -> Message:
+    def duplicate(self, message: SqsMessage) -> SqsMessage:
         """Deliver a message once more, as a standard queue may: the same id, on its own from now on."""
-        copy = Message(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
+        copy = SqsMessage(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
         copy.lineage = message.lineage
         self._put(copy)
         return copy
@@ -165,7 +165,7 @@ class Queue:
         self._ready = deque(ready)
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[SqsMessage]:
         """Everything that is in the queue, visible or not, in the order of sending."""
         now = self.clock.monotonic()
         return [message for message in list(self._all) if not self._is_gone(message, now)]
@@ -209,7 +209,7 @@ class Queue:
         )
         return now - oldest.sent_at if oldest else 0.0
 
-    def _put(self, message: Message) -> None:
+    def _put(self, message: SqsMessage) -> None:
         self.depth += 1
         self._all.append(message)
         if message.visible_at > self.clock.monotonic():
@@ -217,16 +217,16 @@ class Queue:
         else:
             self._ready.append(message)
 
-    def _hide(self, message: Message, until: float) -> None:
+    def _hide(self, message: SqsMessage, until: float) -> None:
         message.visible_at = until
         heapq.heappush(self._hidden, (until, message.number, message))
 
-    def _fly(self, message: Message) -> None:
+    def _fly(self, message: SqsMessage) -> None:
         message.flies = True
         self.flying += 1
         self.most_flying = max(self.most_flying, self.flying)
 
-    def _land(self, message: Message) -> None:
+    def _land(self, message: SqsMessage) -> None:
         self.flying -= message.flies
         message.flies = False
 
@@ -240,12 +240,12 @@ class Queue:
                 self._land(message)
                 self._ready.append(message)
 
-    def _is_gone(self, message: Message, now: float) -> bool:
+    def _is_gone(self, message: SqsMessage, now: float) -> bool:
         if not message.gone and message.sent_at + self.retention <= now:
             self._drop(message)
         return message.gone
 
-    def _drop(self, message: Message) -> None:
+    def _drop(self, message: SqsMessage) -> None:
         self.depth -= not message.gone
         self._land(message)
         message.gone = True
@@ -253,13 +253,13 @@ class Queue:
         while self._all and self._all[0].gone:
             self._all.popleft()
 
-    def _redrive(self, message: Message, target: "Queue") -> None:
+    def _redrive(self, message: SqsMessage, target: "Queue") -> None:
         self._drop(message)
-        moved = Message(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
+        moved = SqsMessage(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
         moved.receives = message.receives
         target._put(moved)  # noqa: SLF001 -- the same class
 
-    def _of_handle(self, receipt_handle: str) -> Message | None:
+    def _of_handle(self, receipt_handle: str) -> SqsMessage | None:
         number = receipt_handle.partition("-")[0]
         if not number.isdigit():
             raise ServiceError("ReceiptHandleIsInvalid", f"The receipt handle {receipt_handle!a} is not valid")

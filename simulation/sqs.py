@@ -9,7 +9,7 @@ from typing import Any
 from simulation.faults import Answer, Params, ServiceError
 from simulation.lineage import current_lineage
 from simulation.place import Place
-from simulation.queue import Message, Queue
+from simulation.queue import Queue, SqsMessage
 
 # SQS API reference: what a body or an attribute's value may hold.
 _ALLOWED = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
@@ -111,7 +111,7 @@ class Sqs:
 
         return _batch(params, change)
 
-    def system_attributes(self, message: Message) -> dict[str, str]:
+    def system_attributes(self, message: SqsMessage) -> dict[str, str]:
         return {
             "ApproximateReceiveCount": str(message.receives),
             "ApproximateFirstReceiveTimestamp": self._milliseconds(message.first_received_at),
@@ -132,7 +132,7 @@ class Sqs:
         message = queue.send(body, attributes=attributes, delay=entry.get("DelaySeconds", 0), lineage=lineage)
         return {"MessageId": message.message_id, "MD5OfMessageBody": _md5(body)}
 
-    def _show(self, message: Message, *, system: bool, own: bool) -> Params:
+    def _show(self, message: SqsMessage, *, system: bool, own: bool) -> Params:
         body = str(message.body)
         shown: Params = {
             "MessageId": message.message_id,

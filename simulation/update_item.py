@@ -5,10 +5,10 @@ from itertools import pairwise
 from typing import Any
 
 from simulation.expressions import Update
-from simulation.values import Item, PathParts, Scope, Value, invalid, number
+from simulation.values import ExpressionScope, Item, PathParts, Value, invalid, number
 
 
-def updated(update: Update, scope: Scope, key_names: tuple[str, ...]) -> Item:
+def updated(update: Update, scope: ExpressionScope, key_names: tuple[str, ...]) -> Item:
     """Carry an update out.
 
     Raises ServiceError when paths overlap, the key would change, or a value does not fit.

@@ -17,7 +17,7 @@ def invalid(why: str) -> ServiceError:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ExpressionScope:
     """What an expression is evaluated against."""
 
     item: Item

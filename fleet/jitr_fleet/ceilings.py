@@ -9,7 +9,7 @@ from jitr.rules import CertificateMode
 from jitr_fleet.choices import RegisteredBy
 from jitr_fleet.model import Account, Fleet
 from jitr_fleet.names import partition_of
-from jitr_fleet.problems import Place
+from jitr_fleet.problems import KeyPosition
 
 MOST_RESOURCES = 500
 MOST_PARAMETERS = 200
@@ -26,7 +26,7 @@ _ALARMS_OF_A_CA = 6
 _BASE, _FORWARDING, _HUB, _IOT_LOGGING, _SNAP_START = 35, 4, 17, 2, 2
 
 
-def check_ceilings(fleet: Fleet, root: Place) -> None:
+def check_ceilings(fleet: Fleet, root: KeyPosition) -> None:
     """Report every stage that does not fit, with the number and the limit."""
     _check_bus(fleet, root)
     for account in fleet.accounts:
@@ -105,7 +105,7 @@ def bus_policy_characters(fleet: Fleet) -> int:
     return 500 + len(fleet.accounts) * len(f'"arn:{partition}:iam::111111111111:root",')
 
 
-def _check_bus(fleet: Fleet, root: Place) -> None:
+def _check_bus(fleet: Fleet, root: KeyPosition) -> None:
     needed = bus_policy_characters(fleet)
     if needed > MOST_BUS_POLICY_CHARACTERS:
         root.at("hub").problem(

@@ -10,12 +10,12 @@ from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
-from jitr_fleet.problems import Place, meant, nearest, shown
+from jitr_fleet.problems import KeyPosition, meant, nearest, shown
 from jitr_fleet.templates import check_names
 from jitr_fleet.values import written_duration
 
 
-def check_agreement(fleet: Draft, root: Place, *, proven: bool = True) -> None:
+def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> None:
     """Report every contradiction in a read document; `root` is the place of the whole file.
 
     Not `proven` asks for no verification certificates.
@@ -46,7 +46,7 @@ def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
             yield account, ca, registration
 
 
-def _check_attributes(ca: Draft, place: Place) -> None:
+def _check_attributes(ca: Draft, place: KeyPosition) -> None:
     if "thing_type" not in ca:  # present but unreadable; without a type it is None
         return
     allowed = MOST_ATTRIBUTES_TYPED if ca["thing_type"] else MOST_ATTRIBUTES_UNTYPED
@@ -58,7 +58,7 @@ def _check_attributes(ca: Draft, place: Place) -> None:
         )
 
 
-def _check_lives(ca: Draft, place: Place) -> None:
+def _check_lives(ca: Draft, place: KeyPosition) -> None:
     least, greatest = ca.get("minimum_remaining_life"), ca.get("maximum_life")
     if least is not None and greatest is not None and greatest < least:
         place.at("maximum_life").problem(
@@ -67,7 +67,7 @@ def _check_lives(ca: Draft, place: Place) -> None:
         )
 
 
-def _check_sweep(sweep: Draft, place: Place) -> None:
+def _check_sweep(sweep: Draft, place: KeyPosition) -> None:
     if sweep.keys() >= {"every", "pending_after", "horizon"}:
         least = sweep["pending_after"] + sweep["every"]
         if sweep["horizon"] < least:
@@ -79,7 +79,7 @@ def _check_sweep(sweep: Draft, place: Place) -> None:
         place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
 
 
-def _check_existing(fleet: Draft, root: Place) -> None:
+def _check_existing(fleet: Draft, root: KeyPosition) -> None:
     """What two CAs share is there before the stack, or is not."""
     first: dict[tuple[str, str], str] = {}
     cas = fleet.get("ca", {})
@@ -95,7 +95,7 @@ def _check_existing(fleet: Draft, root: Place) -> None:
                 break
 
 
-def _check_topic(fleet: Draft, root: Place) -> None:
+def _check_topic(fleet: Draft, root: KeyPosition) -> None:
     """Alarms tell topics of their own Region alone (CloudWatch, PutMetricAlarm, AlarmActions)."""
     written = fleet.get("alarms", {}).get("topic")
     match = TOPIC.fullmatch(written) if written else None
@@ -109,7 +109,7 @@ def _check_topic(fleet: Draft, root: Place) -> None:
         )
 
 
-def _check_keys(fleet: Draft, root: Place) -> None:
+def _check_keys(fleet: Draft, root: KeyPosition) -> None:
     """A key is used in its own account and Region alone; and only an alias is called the same in two accounts."""
     common = fleet.get("stack", {}).get("kms_key")
     without_own = []
@@ -124,7 +124,7 @@ def _check_keys(fleet: Draft, root: Place) -> None:
         _check_key(common, root.at("stack", "kms_key"), without_own)
 
 
-def _check_homes(fleet: Draft, root: Place) -> None:
+def _check_homes(fleet: Draft, root: KeyPosition) -> None:
     """A CA's devices belong to accounts that know the CA."""
     accounts = fleet.get("account", {})
     for name, ca in fleet.get("ca", {}).items():
@@ -139,7 +139,7 @@ def _check_homes(fleet: Draft, root: Place) -> None:
                 )
 
 
-def _check_hub(fleet: Draft, root: Place) -> None:
+def _check_hub(fleet: Draft, root: KeyPosition) -> None:
     """The hub is a stage of the fleet; events do not leave a partition (EventBridge user guide, "Cross-account")."""
     hub, accounts = fleet.get("hub") or {}, fleet.get("account", {})
     if "account" not in hub:
@@ -163,7 +163,7 @@ def _check_hub(fleet: Draft, root: Place) -> None:
         )
 
 
-def _check_key(written: str, place: Place, accounts: list[Draft]) -> None:
+def _check_key(written: str, place: KeyPosition, accounts: list[Draft]) -> None:
     match = KMS_KEY.fullmatch(written)
     if match is None:
         return
@@ -185,7 +185,7 @@ def _check_key(written: str, place: Place, accounts: list[Draft]) -> None:
         )
 
 
-def _check_successions(fleet: Draft, root: Place) -> None:
+def _check_successions(fleet: Draft, root: KeyPosition) -> None:
     cas = fleet.get("ca", {})
     for name, ca in cas.items():
         place, predecessor = root.at("ca", name, "succeeds"), ca.get("succeeds")
@@ -204,7 +204,7 @@ def _check_successions(fleet: Draft, root: Place) -> None:
             )
 
 
-def _check_account_ids(fleet: Draft, root: Place) -> None:
+def _check_account_ids(fleet: Draft, root: KeyPosition) -> None:
     first: dict[str, str] = {}
     for name, account in fleet.get("account", {}).items():
         if "id" not in account:
@@ -217,7 +217,7 @@ def _check_account_ids(fleet: Draft, root: Place) -> None:
             )
 
 
-def _check_roles(fleet: Draft, root: Place) -> None:
+def _check_roles(fleet: Draft, root: KeyPosition) -> None:
     for name, account in fleet.get("account", {}).items():
         match = ROLE_ARN.fullmatch(account.get("role_arn") or "")
         if match and match[1] != account.get("id", match[1]):
@@ -226,7 +226,7 @@ def _check_roles(fleet: Draft, root: Place) -> None:
             )
 
 
-def _check_partitions(fleet: Draft, root: Place) -> None:
+def _check_partitions(fleet: Draft, root: KeyPosition) -> None:
     for name, account in fleet.get("account", {}).items():
         partitions = {partition_of(region): region for region in account.get("regions", ())}
         if len(partitions) > 1:
@@ -236,7 +236,7 @@ def _check_partitions(fleet: Draft, root: Place) -> None:
             )
 
 
-def _check_registrations(fleet: Draft, root: Place, *, proven: bool) -> None:
+def _check_registrations(fleet: Draft, root: KeyPosition, *, proven: bool) -> None:
     for account, ca, registration in registrations(fleet):
         place = root.at("account", account, "ca", ca)
         if "ca" in fleet and ca not in fleet["ca"]:
@@ -255,7 +255,7 @@ def _check_registrations(fleet: Draft, root: Place, *, proven: bool) -> None:
             )
 
 
-def _check_single_default(fleet: Draft, root: Place) -> None:
+def _check_single_default(fleet: Draft, root: KeyPosition) -> None:
     holders: dict[tuple[str, str], str] = {}
     for account, ca, registration in registrations(fleet):
         if registration.get("mode") is not CertificateMode.DEFAULT:
@@ -269,7 +269,7 @@ def _check_single_default(fleet: Draft, root: Place) -> None:
                 )
 
 
-def _check_cas_used(fleet: Draft, root: Place) -> None:
+def _check_cas_used(fleet: Draft, root: KeyPosition) -> None:
     if not all("ca" in account for account in fleet.get("account", {}).values()) or not fleet.get("account"):
         return  # an account that cannot be read may be the one that uses a CA
     cas = fleet.get("ca", {})

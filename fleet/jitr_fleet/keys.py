@@ -37,7 +37,7 @@ from jitr_fleet.names import (
     thing_word,
     topic,
 )
-from jitr_fleet.problems import Place, meant, nearest
+from jitr_fleet.problems import KeyPosition, meant, nearest
 from jitr_fleet.values import (
     Reader,
     choice,
@@ -89,7 +89,7 @@ Keys = Mapping[str, Key]
 def table(keys: Keys) -> Reader:
     """Read a table with exactly these keys into a Draft."""
 
-    def read(value: object, place: Place) -> Draft | None:
+    def read(value: object, place: KeyPosition) -> Draft | None:
         if not isinstance(value, dict):
             place.problem(f"is {type_of(value)}, a table is expected", f"write keys below [{place}]")
             return None
@@ -117,7 +117,7 @@ def table(keys: Keys) -> Reader:
 def named(keys: Keys, example: str) -> Reader:
     """Read a table of tables that people name, such as [ca.*], into a Draft for each name."""
 
-    def read(value: object, place: Place) -> dict[str, Draft] | None:
+    def read(value: object, place: KeyPosition) -> dict[str, Draft] | None:
         if not isinstance(value, dict):
             place.problem(f"is {type_of(value)}, a table is expected", f"write {example}")
             return None

@@ -73,7 +73,7 @@ class Ca:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CaRegistration:
+class CaDeployment:
     """A CA as it is registered in one account, in each of the account's Regions."""
 
     ca: Ca
@@ -96,11 +96,11 @@ class Account:
     activations_per_second: float  # in each Region
     kms_key: str | None  # as in StackOptions, and before it
     snap_start: bool | None  # likewise; None: as it is there
-    cas: tuple[CaRegistration, ...]
+    cas: tuple[CaDeployment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class SweepSchedule:
     """When the sweep looks for pending certificates, and for which; all in seconds."""
 
     every: int
@@ -109,7 +109,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hub:
+class HubPlace:
     """Where the fleet's events come together."""
 
     account: str  # its name
@@ -154,10 +154,10 @@ class Fleet:
     name: str
     cas: tuple[Ca, ...]
     accounts: tuple[Account, ...]
-    sweep: Sweep
+    sweep: SweepSchedule
     alarms: Alarms
     stack: StackOptions
-    hub: Hub | None
+    hub: HubPlace | None
     metrics: Metrics
     path: Path
 
@@ -186,7 +186,7 @@ class Fleet:
             every=self.sweep.every,
         )
 
-    def _ca_rules(self, registration: CaRegistration, account: Account, region: str) -> CaRules:
+    def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:
         ca = registration.ca
         return CaRules(
             name=ca.name,

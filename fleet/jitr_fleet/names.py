@@ -7,7 +7,7 @@ gives for one device is judged at admission. Limits are those of the AWS IoT API
 import re
 
 from jitr.admission.naming import ATTRIBUTE_NAME, RESERVED_PREFIX
-from jitr_fleet.problems import Place, shown
+from jitr_fleet.problems import KeyPosition, shown
 from jitr_fleet.values import Reader, text
 
 # Fleet, CA and account names become parts of queue, table, function, IoT policy and (hyphens as underscores, so none
@@ -69,12 +69,12 @@ VALUE_LENGTH = 800
 FIELD = re.compile(r"\{([^{}]*)\}")
 
 
-def fleet_name(value: object, place: Place) -> str | None:
+def fleet_name(value: object, place: KeyPosition) -> str | None:
     """Read the fleet's own name."""
     return own_name(value, place, most=FLEET_NAME_LENGTH)
 
 
-def own_name(value: object, place: Place, *, most: int = OWN_NAME_LENGTH) -> str | None:
+def own_name(value: object, place: KeyPosition, *, most: int = OWN_NAME_LENGTH) -> str | None:
     """Judge the name of a CA or an account."""
     written = text(value, place)
     if written is None:
@@ -88,7 +88,7 @@ def own_name(value: object, place: Place, *, most: int = OWN_NAME_LENGTH) -> str
     return written
 
 
-def account_id(value: object, place: Place) -> str | None:
+def account_id(value: object, place: KeyPosition) -> str | None:
     """Read an AWS account id: text, since a number would lose its leading zeros."""
     if isinstance(value, int) and not isinstance(value, bool):
         place.problem("is an integer, a text is expected", "write it in quotes: ids may begin with a zero")
@@ -120,7 +120,7 @@ REGIONS_WITHOUT_IOT_TYPES = frozenset(
 )
 
 
-def region(value: object, place: Place) -> str | None:
+def region(value: object, place: KeyPosition) -> str | None:
     """Read the name of a Region of one of the partitions aws, aws-cn and aws-us-gov."""
     written = text(value, place)
     if written is None:
@@ -140,7 +140,7 @@ def region(value: object, place: Place) -> str | None:
     return written
 
 
-def organization(value: object, place: Place) -> str | None:
+def organization(value: object, place: KeyPosition) -> str | None:
     """Read the id of an organization in AWS Organizations."""
     written = text(value, place)
     if written is None:
@@ -154,7 +154,7 @@ def organization(value: object, place: Place) -> str | None:
     return written
 
 
-def role_arn(value: object, place: Place) -> str | None:
+def role_arn(value: object, place: KeyPosition) -> str | None:
     """Read the ARN of an IAM role; that it is the account's own, checks.py sees to."""
     written = text(value, place)
     if written is None:
@@ -165,7 +165,7 @@ def role_arn(value: object, place: Place) -> str | None:
     return written
 
 
-def function_arn(value: object, place: Place) -> str | None:
+def function_arn(value: object, place: KeyPosition) -> str | None:
     """Read the ARN of a Lambda function, in which {partition}, {region} and {account} stand for each stage's own."""
     written = text(value, place)
     if written is None:
@@ -185,7 +185,7 @@ def partition_of(name: str) -> str | None:
     return next((partition for partition, shape in PARTITIONS.items() if shape.fullmatch(name)), None)
 
 
-def topic(value: object, place: Place) -> str | None:
+def topic(value: object, place: KeyPosition) -> str | None:
     """Read the ARN of an SNS topic, which may leave partition, Region and account to the stack."""
     written = text(value, place)
     if written is None:
@@ -200,7 +200,7 @@ def topic(value: object, place: Place) -> str | None:
     return written
 
 
-def boundary(value: object, place: Place) -> str | None:
+def boundary(value: object, place: KeyPosition) -> str | None:
     """Read the ARN of a managed policy, which may leave partition and account to the stack."""
     written = text(value, place)
     if written is None:
@@ -215,7 +215,7 @@ def boundary(value: object, place: Place) -> str | None:
     return written
 
 
-def kms_key(value: object, place: Place) -> str | None:
+def kms_key(value: object, place: KeyPosition) -> str | None:
     """Read the ARN of a KMS key or of its alias, which may leave partition, Region and account to the stack."""
     written = text(value, place)
     if written is None:
@@ -230,7 +230,7 @@ def kms_key(value: object, place: Place) -> str | None:
     return written
 
 
-def tags(value: object, place: Place) -> dict[str, str] | None:
+def tags(value: object, place: KeyPosition) -> dict[str, str] | None:
     """Read a table of tags; returned are the good ones."""
     if not isinstance(value, dict):
         place.problem("is not a table", 'write { team = "iot" }')
@@ -251,7 +251,7 @@ def tags(value: object, place: Place) -> dict[str, str] | None:
     return good
 
 
-def thing_word(value: object, place: Place) -> str | None:
+def thing_word(value: object, place: KeyPosition) -> str | None:
     """Read the name of a thing type or a thing group: `[a-zA-Z0-9:_-]{1,128}`, not a template."""
     written = text(value, place)
     if written is None:
@@ -262,7 +262,7 @@ def thing_word(value: object, place: Place) -> str | None:
     return written if _legal(written, written, THING_CHARACTERS, THING_LENGTH, place) else None
 
 
-def thing_name(value: object, place: Place) -> str | None:
+def thing_name(value: object, place: KeyPosition) -> str | None:
     """Read the template of thing names; it must name a field, or every device would be the same thing."""
     written = template(THING_CHARACTERS, THING_LENGTH)(value, place)
     if isinstance(written, str) and not FIELD.search(written):
@@ -280,7 +280,7 @@ def template(characters: str, length: int) -> Reader:
     Which fields there are depends on the CA's patterns: templates.py sees to that.
     """
 
-    def read(value: object, place: Place) -> str | None:
+    def read(value: object, place: KeyPosition) -> str | None:
         written = text(value, place)
         if written is None:
             return None
@@ -293,7 +293,7 @@ def template(characters: str, length: int) -> Reader:
     return read
 
 
-def attributes(value: object, place: Place) -> dict[str, str] | None:
+def attributes(value: object, place: KeyPosition) -> dict[str, str] | None:
     """Read a table of attribute names and value templates; returned are the good ones."""
     if not isinstance(value, dict):
         place.problem("is not a table", 'write { model = "{organizational_unit}" }')
@@ -312,7 +312,7 @@ def attributes(value: object, place: Place) -> dict[str, str] | None:
     return good
 
 
-def _legal(literal: str, written: str, characters: str, length: int, place: Place) -> bool:
+def _legal(literal: str, written: str, characters: str, length: int, place: KeyPosition) -> bool:
     """Report what AWS IoT would not accept in `literal`, the part of `written` that is no field."""
     wrong = re.sub(f"[{characters}]", "", literal)
     if wrong:

@@ -23,7 +23,7 @@ from jitr_fleet.ceilings import check_ceilings
 from jitr_fleet.checks import check_agreement, registrations
 from jitr_fleet.choices import BrakeMode, RegisteredBy
 from jitr_fleet.keys import DOCUMENT, Draft, table
-from jitr_fleet.model import Account, Alarms, Ca, CaRegistration, Fleet, Hub, Metrics, StackOptions, Sweep
+from jitr_fleet.model import Account, Alarms, Ca, CaDeployment, Fleet, HubPlace, Metrics, StackOptions, SweepSchedule
 from jitr_fleet.pem import (
     KEEP_CA,
     KEEP_VERIFICATION,
@@ -34,7 +34,7 @@ from jitr_fleet.pem import (
     read_certificate,
 )
 from jitr_fleet.policy import check_policy
-from jitr_fleet.problems import FleetError, Place, Problem, Report
+from jitr_fleet.problems import FleetError, KeyPosition, Problem, Report
 
 __all__ = ["FleetError", "Problem", "load"]
 
@@ -53,7 +53,7 @@ def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fle
     """
     text = _read_text(path)
     report = Report(path, text)
-    root = Place(report)
+    root = KeyPosition(report)
     draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
     certificates = _read_files(draft, root, now=now or datetime.now(UTC), proven=proven)
     variables = _read_policies(draft, root)
@@ -95,7 +95,7 @@ def _unusable(path: Path, line: int, message: str, cure: str) -> FleetError:
     return FleetError([Problem(file=path, line=line, message=f"the file {message}", cure=cure)])
 
 
-def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Certificates:
+def _read_files(draft: Draft, root: KeyPosition, *, now: datetime, proven: bool) -> Certificates:
     folder = root.report.file.parent
     certificates: dict[tuple[str, ...], Certificate] = {}
     first: dict[str, str] = {}
@@ -125,7 +125,7 @@ def _read_files(draft: Draft, root: Place, *, now: datetime, proven: bool) -> Ce
     return certificates
 
 
-def _read_policies(draft: Draft, root: Place) -> Mapping[str, tuple[str, ...]]:
+def _read_policies(draft: Draft, root: KeyPosition) -> Mapping[str, tuple[str, ...]]:
     """The certificate variables that each CA's policy names; jitr's own policy names none."""
     folder = root.report.file.parent
     return {
@@ -147,7 +147,7 @@ def _fleet(draft: Draft, path: Path, certificates: Certificates, variables: Mapp
         accounts=tuple(
             _account(name, account, folder, cas, certificates) for name, account in draft["account"].items()
         ),
-        sweep=Sweep(**draft["sweep"]),
+        sweep=SweepSchedule(**draft["sweep"]),
         alarms=Alarms(**draft["alarms"]),
         stack=StackOptions(**{**draft["stack"], "tags": MappingProxyType(draft["stack"]["tags"])}),
         hub=_hub(draft),
@@ -156,12 +156,12 @@ def _fleet(draft: Draft, path: Path, certificates: Certificates, variables: Mapp
     )
 
 
-def _hub(draft: Draft) -> Hub | None:
+def _hub(draft: Draft) -> HubPlace | None:
     hub = draft["hub"]
     if hub is None:
         return None
     account = draft["account"][hub["account"]]
-    return Hub(
+    return HubPlace(
         account=hub["account"],
         account_id=account["id"],
         region=hub["region"] or account["regions"][0],
@@ -196,7 +196,7 @@ def _brake(draft: Draft) -> BrakeLimits | None:
 
 def _account(name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certificates: Certificates) -> Account:
     registered = tuple(
-        CaRegistration(
+        CaDeployment(
             ca=cas[ca],
             mode=registration["mode"],
             registered_by=registration["registered_by"] or cas[ca].registered_by,

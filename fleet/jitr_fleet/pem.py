@@ -17,7 +17,7 @@ from jitr.errors import Rejected
 from jitr.x509.certificate import Certificate
 from jitr_fleet import certificate_file
 from jitr_fleet.certificate_file import UnusableFile
-from jitr_fleet.problems import Place
+from jitr_fleet.problems import KeyPosition
 
 MAX_PARAMETER = 4096  # characters; CloudFormation quotas, "Parameter values"
 MIN_RSA_BITS = 2048  # AWS IoT refuses a smaller CA key
@@ -32,7 +32,7 @@ KEEP_CA = "keep only the one that signs the devices' certificates"
 KEEP_VERIFICATION = "keep the one with the registration code"
 
 
-def read_certificate(path: Path, place: Place, *, keep: str) -> Certificate | None:
+def read_certificate(path: Path, place: KeyPosition, *, keep: str) -> Certificate | None:
     """Read the one certificate in a file; what else is in the file, or missing, is reported.
 
     `keep` says which one to keep where there are several.
@@ -53,7 +53,7 @@ def pem_of(certificate: Certificate) -> str:
     return ssl.DER_cert_to_PEM_cert(certificate.der)
 
 
-def check_ca(certificate: Certificate, path: Path, place: Place, *, now: datetime) -> None:
+def check_ca(certificate: Certificate, path: Path, place: KeyPosition, *, now: datetime) -> None:
     """Report why a certificate cannot be registered as a CA: it is none, its time is not now, its key is refused."""
     _check_validity(certificate, path, place, now=now)
     _check_key(certificate, path, place)
@@ -83,7 +83,7 @@ def check_ca(certificate: Certificate, path: Path, place: Place, *, now: datetim
 
 
 def check_verification(
-    certificate: Certificate, path: Path, place: Place, *, ca: Certificate | None, now: datetime
+    certificate: Certificate, path: Path, place: KeyPosition, *, ca: Certificate | None, now: datetime
 ) -> None:
     """Report why a certificate cannot prove possession of the CA's key; without a readable `ca`, only its own flaws.
 
@@ -108,7 +108,7 @@ def check_verification(
         )
 
 
-def check_parameter(certificate: Certificate, path: Path, place: Place) -> None:
+def check_parameter(certificate: Certificate, path: Path, place: KeyPosition) -> None:
     """Report why a stack cannot register a CA with this verification certificate, which is a parameter of it then."""
     length = len(pem_of(certificate))
     if length > MAX_PARAMETER:
@@ -118,7 +118,7 @@ def check_parameter(certificate: Certificate, path: Path, place: Place) -> None:
         )
 
 
-def _check_issuer(certificate: Certificate, ca: Certificate, path: Path, place: Place) -> None:
+def _check_issuer(certificate: Certificate, ca: Certificate, path: Path, place: KeyPosition) -> None:
     if not certificate.is_signed_by(ca):
         place.problem(
             f"names {path}, which this CA has not signed", "let the CA sign a certificate for the registration code"
@@ -131,7 +131,7 @@ def _check_issuer(certificate: Certificate, ca: Certificate, path: Path, place: 
         )
 
 
-def _parse(pem: str, path: Path, place: Place) -> Certificate | None:
+def _parse(pem: str, path: Path, place: KeyPosition) -> Certificate | None:
     try:
         return Certificate.from_pem(pem)
     except Rejected as error:
@@ -142,7 +142,7 @@ def _parse(pem: str, path: Path, place: Place) -> Certificate | None:
         return None
 
 
-def _check_validity(certificate: Certificate, path: Path, place: Place, *, now: datetime) -> None:
+def _check_validity(certificate: Certificate, path: Path, place: KeyPosition, *, now: datetime) -> None:
     # Both ends are inclusive (RFC 5280, 4.1.2.5).
     if now > certificate.not_after:
         place.problem(f"names {path}, which expired at {certificate.not_after:%F %T} UTC", "issue it anew")
@@ -153,7 +153,7 @@ def _check_validity(certificate: Certificate, path: Path, place: Place, *, now: 
         )
 
 
-def _check_key(certificate: Certificate, path: Path, place: Place) -> None:
+def _check_key(certificate: Certificate, path: Path, place: KeyPosition) -> None:
     match certificate.public_key:
         case rsa.RSAPublicKey(key_size=bits) if bits < MIN_RSA_BITS:
             problem = f"an RSA key of {bits} bits"

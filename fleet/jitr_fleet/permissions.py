@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jitr_fleet.problems import Place, nearest, shown
+from jitr_fleet.problems import KeyPosition, nearest, shown
 
 _KEYS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
 # ARNs in any partition, Region and account; there a star is one field of the ARN, and at the end anything.
@@ -38,7 +38,7 @@ _OWN_CLIENT = (
 Token = tuple[str, str]  # one of the kinds, or "" with its character
 
 
-def check_statements(statements: list[Any], described: str, place: Place) -> None:
+def check_statements(statements: list[Any], described: str, place: KeyPosition) -> None:
     """Report what the statements of a policy may not say; `described` is how a message names the policy."""
     for number, statement in enumerate(statements, start=1):
         sid = statement.get("Sid")

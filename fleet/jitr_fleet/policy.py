@@ -10,7 +10,7 @@ from typing import Any
 
 from jitr.rules import CERTIFICATE_VARIABLES
 from jitr_fleet.permissions import check_statements
-from jitr_fleet.problems import Place, nearest, shown
+from jitr_fleet.problems import KeyPosition, nearest, shown
 
 # AWS IoT quota "policy document size", white space not counted.
 MAX_POLICY = 2048
@@ -24,7 +24,7 @@ _VARIABLE = re.compile(rf"{re.escape(CERTIFICATE_VARIABLES)}[^}}\"\\\\]*")
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
 
 
-def check_policy(path: Path, place: Place) -> tuple[str, ...]:
+def check_policy(path: Path, place: KeyPosition) -> tuple[str, ...]:
     """Report why a file cannot be a policy document: unreadable, not JSON, no statement, too long.
 
     Returned are the certificate variables that it names, each once and in lower case.
@@ -60,7 +60,7 @@ def _certificate_variables(document: Any) -> tuple[str, ...]:
     return tuple(sorted({variable.strip() for variable in _VARIABLE.findall(written)}))
 
 
-def _check_document(document: Any, path: Path, place: Place) -> None:
+def _check_document(document: Any, path: Path, place: KeyPosition) -> None:
     if not isinstance(document, dict):
         place.problem(f"names {path}, which holds no JSON object", 'write { "Version": …, "Statement": [ … ] }')
         return

@@ -48,14 +48,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KeyPosition:
     """A key of the file that is being read; problems are told to it."""
 
     report: Report
     path: KeyPath = ()
 
-    def at(self, *keys: str | int) -> "Place":
-        return Place(self.report, (*self.path, *keys))
+    def at(self, *keys: str | int) -> "KeyPosition":
+        return KeyPosition(self.report, (*self.path, *keys))
 
     def problem(self, message: str, cure: str) -> None:
         """Report a problem with the value here; `message` continues a sentence that opens with the key."""

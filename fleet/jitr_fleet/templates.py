@@ -12,13 +12,13 @@ from typing import Any
 from jitr.rules import NAMING_FIELDS, TEMPLATE_FIELDS
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import FIELD, THING_CHARACTERS
-from jitr_fleet.problems import Place, nearest, shown
+from jitr_fleet.problems import KeyPosition, nearest, shown
 
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 _LEGAL = re.compile(f"[{THING_CHARACTERS}]")
 
 
-def check_names(ca: Draft, place: Place) -> None:
+def check_names(ca: Draft, place: KeyPosition) -> None:
     """Report what keeps the templates of `[ca.<name>]` from being filled; silent where a pattern could not be read."""
     if not ca.keys() >= set(NAMING_FIELDS):
         return
@@ -43,7 +43,7 @@ def check_names(ca: Draft, place: Place) -> None:
                 )
 
 
-def _check_groups(name: str, pattern: str, groups: dict[str, str], place: Place) -> None:
+def _check_groups(name: str, pattern: str, groups: dict[str, str], place: KeyPosition) -> None:
     """Report the pattern's named groups that cannot be fields, and put all of them into `groups`."""
     parsed = _parser.parse(pattern)
     always = set(_groups_of_every_match(parsed))
@@ -60,7 +60,7 @@ def _check_groups(name: str, pattern: str, groups: dict[str, str], place: Place)
             )
 
 
-def _check_thing_name(template: str, patterns: dict[str, str], groups: dict[str, str], place: Place) -> None:
+def _check_thing_name(template: str, patterns: dict[str, str], groups: dict[str, str], place: KeyPosition) -> None:
     """Report a thing name that no device could have: without a pattern for the field, or with an illegal character."""
     fields = FIELD.findall(template)
     if "common_name" in fields and "common_name" not in patterns:

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jitr_fleet.patterns import UnboundedPattern, refuse_unbounded
-from jitr_fleet.problems import Place, nearest, shown
+from jitr_fleet.problems import KeyPosition, nearest, shown
 
-Reader = Callable[[object, Place], Any]
+Reader = Callable[[object, KeyPosition], Any]
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 MAX_DURATION = 36_500 * SECONDS["d"]  # a century; anything longer is a slip, and would overflow a date
@@ -33,7 +33,7 @@ _TYPES = (
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 
 
-def text(value: object, place: Place) -> str | None:
+def text(value: object, place: KeyPosition) -> str | None:
     """Read a text that is not empty."""
     if not isinstance(value, str):
         place.problem(f"is {type_of(value)}, a text is expected", "write it in quotes")
@@ -44,7 +44,7 @@ def text(value: object, place: Place) -> str | None:
     return value
 
 
-def path(value: object, place: Place) -> Path | None:
+def path(value: object, place: KeyPosition) -> Path | None:
     """Read a path as it is written; whoever opens it resolves it against the folder of fleet.toml."""
     written = text(value, place)
     if written is None:
@@ -58,7 +58,7 @@ def path(value: object, place: Place) -> Path | None:
     return Path(written)
 
 
-def url(value: object, place: Place) -> str | None:
+def url(value: object, place: KeyPosition) -> str | None:
     """Read the http or https URL of an endpoint."""
     written = text(value, place)
     if written is None:
@@ -74,7 +74,7 @@ def url(value: object, place: Place) -> str | None:
     return written
 
 
-def pattern(value: object, place: Place) -> str | None:
+def pattern(value: object, place: KeyPosition) -> str | None:
     """Read a regular expression; returned as text, since that is what rules.json carries."""
     written = text(value, place)
     if written is None:
@@ -103,7 +103,7 @@ def pattern(value: object, place: Place) -> str | None:
 def duration(*, least: int = 0, greatest: int = MAX_DURATION) -> Reader:
     """Read "90s", "15m", "12h" or "7d" as whole seconds, `least` and `greatest` inclusive."""
 
-    def read(value: object, place: Place) -> int | None:
+    def read(value: object, place: KeyPosition) -> int | None:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if not match:
             found = shown(value) if isinstance(value, str) else type_of(value)
@@ -129,7 +129,7 @@ def written_duration(seconds: int) -> str:
     return f"{seconds // SECONDS[unit]}{unit}"
 
 
-def flag(value: object, place: Place) -> bool | None:
+def flag(value: object, place: KeyPosition) -> bool | None:
     """Read true or false."""
     if isinstance(value, bool):
         return value
@@ -141,7 +141,7 @@ def rate(*, least: float | None = None, greatest: float) -> Reader:
     """Read a number from `least`, or above zero, to `greatest`; nan and inf are TOML, but no rate."""
     lower = "above 0 and" if least is None else f"from {least:g} and"
 
-    def read(value: object, place: Place) -> float | None:
+    def read(value: object, place: KeyPosition) -> float | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             place.problem(f"is {type_of(value)}, a number is expected", "write a number without quotes")
             return None
@@ -159,7 +159,7 @@ def rate(*, least: float | None = None, greatest: float) -> Reader:
 def integer(*, least: int, greatest: int) -> Reader:
     """Read a whole number, `least` and `greatest` inclusive."""
 
-    def read(value: object, place: Place) -> int | None:
+    def read(value: object, place: KeyPosition) -> int | None:
         if isinstance(value, bool) or not isinstance(value, int):
             place.problem(f"is {type_of(value)}, an integer is expected", "write a whole number without quotes")
             return None
@@ -174,7 +174,7 @@ def integer(*, least: int, greatest: int) -> Reader:
 def integers(*, least: int, greatest: int) -> Reader:
     """Read [from, to]: two integers in order, both between `least` and `greatest`, inclusive."""
 
-    def read(value: object, place: Place) -> tuple[int, int] | None:
+    def read(value: object, place: KeyPosition) -> tuple[int, int] | None:
         cure = f"write two integers, the least first: [{least}, {greatest}]"
         if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - a pair
             found = f"a list of {len(value)}" if isinstance(value, list) else type_of(value)
@@ -196,7 +196,7 @@ def integers(*, least: int, greatest: int) -> Reader:
 def choice(options: type[StrEnum]) -> Reader:
     """Read one of the values of `options`, exactly as spelled there."""
 
-    def read(value: object, place: Place) -> StrEnum | None:
+    def read(value: object, place: KeyPosition) -> StrEnum | None:
         written = one_of([option.value for option in options])(value, place)
         return None if written is None else options(written)
 
@@ -206,7 +206,7 @@ def choice(options: type[StrEnum]) -> Reader:
 def one_of(options: list[str]) -> Reader:
     """Read one of these texts."""
 
-    def read(value: object, place: Place) -> str | None:
+    def read(value: object, place: KeyPosition) -> str | None:
         written = text(value, place)
         if written is None or written in options:
             return written
@@ -219,7 +219,7 @@ def one_of(options: list[str]) -> Reader:
 def each(reader: Reader, *, least: int = 0, greatest: int | None = None) -> Reader:
     """Read a list with `reader`, element by element, none twice; the good elements are returned even if one is bad."""
 
-    def read(value: object, place: Place) -> tuple[Any, ...] | None:
+    def read(value: object, place: KeyPosition) -> tuple[Any, ...] | None:
         if not isinstance(value, list):
             place.problem(f"is {type_of(value)}, a list is expected", "put it in brackets: [ … ]")
             return None

@@ -27,7 +27,7 @@ from typing import Self
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9]+)")
 
 
-class Kind(Enum):
+class ReasonKind(Enum):
     """Whether a refusal can go away without a new certificate."""
 
     FINAL = "final"
@@ -51,181 +51,201 @@ class Reason(Enum):
     """
 
     # The certificate itself, and what AWS says of it.
-    UNREADABLE = Kind.CURABLE, Basis.CERTIFICATE, "The certificate cannot be read as X.509 by this version."
+    UNREADABLE = ReasonKind.CURABLE, Basis.CERTIFICATE, "The certificate cannot be read as X.509 by this version."
     ENCODING_REFUSED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.CERTIFICATE,
         "Around the part that the CA signed, the certificate is written otherwise than in DER.",
     )
     FINGERPRINT_MISMATCH = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.CERTIFICATE,
         "The certificate id is not the SHA-256 of the certificate's DER.",
     )
     WAS_REVOKED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.OTHERS,
         "The certificate was revoked or deactivated before it was deleted; it is not new.",
     )
 
     # The CA.
-    CA_UNKNOWN = Kind.CURABLE, Basis.RULES, "The issuing CA is not one of this account's in fleet.toml."
+    CA_UNKNOWN = ReasonKind.CURABLE, Basis.RULES, "The issuing CA is not one of this account's in fleet.toml."
     CA_AMBIGUOUS = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.RULES,
         "AWS IoT names no issuing CA, and several CAs of this account have the key that signed the certificate.",
     )
-    CA_DIFFERS = Kind.CURABLE, Basis.RULES, "The registered CA certificate is not the one in fleet.toml."
-    CA_INACTIVE = Kind.CURABLE, Basis.OTHERS, "The CA is not ACTIVE in this account."
+    CA_DIFFERS = ReasonKind.CURABLE, Basis.RULES, "The registered CA certificate is not the one in fleet.toml."
+    CA_INACTIVE = ReasonKind.CURABLE, Basis.OTHERS, "The CA is not ACTIVE in this account."
     CA_WRONG_MODE = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.RULES,
         "The CA is registered in another certificate mode than fleet.toml declares.",
     )
-    CA_NOT_VALID_NOW = Kind.CURABLE, Basis.OTHERS, "The CA certificate is outside its own validity."
-    NOT_ISSUED_BY_CA = Kind.FINAL, Basis.CERTIFICATE, "The certificate was not issued by the CA that AWS IoT names."
+    CA_NOT_VALID_NOW = ReasonKind.CURABLE, Basis.OTHERS, "The CA certificate is outside its own validity."
+    NOT_ISSUED_BY_CA = (
+        ReasonKind.FINAL,
+        Basis.CERTIFICATE,
+        "The certificate was not issued by the CA that AWS IoT names.",
+    )
     ISSUER_NAME_DIFFERS = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.CERTIFICATE,
         "The CA's key signed the certificate, which names another issuer.",
     )
 
     # Validity.
-    NOT_YET_VALID = Kind.CURABLE, Basis.CERTIFICATE, "The certificate's notBefore lies ahead."
-    EXPIRED = Kind.FINAL, Basis.CERTIFICATE, "The certificate's notAfter has passed."
-    EXPIRES_TOO_SOON = Kind.FINAL, Basis.RULES, "Less than minimum_remaining_life is left."
-    LIVES_TOO_LONG = Kind.FINAL, Basis.RULES, "From notBefore to notAfter is longer than maximum_life."
+    NOT_YET_VALID = ReasonKind.CURABLE, Basis.CERTIFICATE, "The certificate's notBefore lies ahead."
+    EXPIRED = ReasonKind.FINAL, Basis.CERTIFICATE, "The certificate's notAfter has passed."
+    EXPIRES_TOO_SOON = ReasonKind.FINAL, Basis.RULES, "Less than minimum_remaining_life is left."
+    LIVES_TOO_LONG = ReasonKind.FINAL, Basis.RULES, "From notBefore to notAfter is longer than maximum_life."
 
     # The key.
-    KEY_TYPE_REFUSED = Kind.FINAL, Basis.RULES, "The public key is of a type or curve that the CA's rules do not allow."
-    KEY_SIZE_REFUSED = Kind.FINAL, Basis.RULES, "The RSA modulus is outside the CA's rsa_bits."
+    KEY_TYPE_REFUSED = (
+        ReasonKind.FINAL,
+        Basis.RULES,
+        "The public key is of a type or curve that the CA's rules do not allow.",
+    )
+    KEY_SIZE_REFUSED = ReasonKind.FINAL, Basis.RULES, "The RSA modulus is outside the CA's rsa_bits."
     KEY_WEAK = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.CERTIFICATE,
         "The private key can be worked out from the public one (ROCA, CVE-2017-15361, among others).",
     )
-    KEY_OF_THE_CA = Kind.FINAL, Basis.CERTIFICATE, "The public key is the CA's own."
+    KEY_OF_THE_CA = ReasonKind.FINAL, Basis.CERTIFICATE, "The public key is the CA's own."
 
     # The signature.
-    SIGNATURE_ALGORITHM_REFUSED = Kind.FINAL, Basis.RULES, "The certificate is signed with a hash weaker than SHA-256."
+    SIGNATURE_ALGORITHM_REFUSED = (
+        ReasonKind.FINAL,
+        Basis.RULES,
+        "The certificate is signed with a hash weaker than SHA-256.",
+    )
 
     # The extensions.
     EXTENSIONS_UNREADABLE = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.CERTIFICATE,
         "An extension that is needed cannot be read by this version, or stands there twice.",
     )
-    IS_A_CA = Kind.FINAL, Basis.RULES, "The certificate is a CA's: basicConstraints says CA:TRUE."
+    IS_A_CA = ReasonKind.FINAL, Basis.RULES, "The certificate is a CA's: basicConstraints says CA:TRUE."
     KEY_USAGE_REFUSED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "The key usage does not allow digital signatures, with which a TLS client proves itself.",
     )
     EXTENDED_KEY_USAGE_REFUSED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "The extended key usage does not include client authentication.",
     )
     CRITICAL_EXTENSION_UNKNOWN = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "An extension that nobody here understands is marked as critical.",
     )
 
     # The subject, and the names made from it.
-    COMMON_NAME_MISSING = Kind.FINAL, Basis.RULES, "The subject holds no common name."
-    COMMON_NAME_AMBIGUOUS = Kind.FINAL, Basis.RULES, "The subject holds more than one common name."
-    COMMON_NAME_REFUSED = Kind.FINAL, Basis.RULES, "The common name does not fully match the CA's pattern."
+    COMMON_NAME_MISSING = ReasonKind.FINAL, Basis.RULES, "The subject holds no common name."
+    COMMON_NAME_AMBIGUOUS = ReasonKind.FINAL, Basis.RULES, "The subject holds more than one common name."
+    COMMON_NAME_REFUSED = ReasonKind.FINAL, Basis.RULES, "The common name does not fully match the CA's pattern."
     SERIAL_NUMBER_REFUSED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "The subject does not hold exactly one serialNumber that fully matches the CA's pattern.",
     )
     SAN_URI_REFUSED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "The subjectAltName does not hold exactly one URI that fully matches the CA's pattern.",
     )
     SAN_DNS_REFUSED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "The subjectAltName does not hold exactly one DNS name that fully matches the CA's pattern.",
     )
     SUBJECT_UNSAFE = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "A value that the policy or a template can use holds a character that would widen an IoT policy (* $ + ? #).",
     )
     SUBJECT_FIELD_MISSING = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "A template names a field that the certificate does not hold exactly once.",
     )
     NAME_NOT_LEGAL = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "A thing name, attribute or group made from the certificate is not legal in AWS IoT.",
     )
 
     # Revocation: what the CA's CRL says, and whether there is one to ask.
-    REVOKED_BY_CA = Kind.FINAL, Basis.OTHERS, "The CA's CRL lists the certificate as revoked."
+    REVOKED_BY_CA = ReasonKind.FINAL, Basis.OTHERS, "The CA's CRL lists the certificate as revoked."
     SUSPENDED_BY_CA = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.OTHERS,
         "The CA's CRL lists the certificate as on hold, which a later CRL can lift.",
     )
-    CRL_MISSING = Kind.CURABLE, Basis.OTHERS, "No CRL of the CA is published in this account and Region."
+    CRL_MISSING = ReasonKind.CURABLE, Basis.OTHERS, "No CRL of the CA is published in this account and Region."
     CRL_STALE = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.OTHERS,
         "The CA's CRL is not in force now: its nextUpdate has passed, or its thisUpdate lies ahead.",
     )
     CRL_UNUSABLE = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.OTHERS,
         "What is published as the CA's CRL cannot be relied upon for this certificate.",
     )
     # Enrollment: what entries, an operator, or the fleet's own hook say of the device.
-    ENTRY_DENIES = Kind.FINAL, Basis.OTHERS, "An enrollment entry denies the thing name or the certificate."
-    OTHER_ACCOUNT = Kind.CURABLE, Basis.OTHERS, "The device's enrollment entry names other accounts than this one."
+    ENTRY_DENIES = ReasonKind.FINAL, Basis.OTHERS, "An enrollment entry denies the thing name or the certificate."
+    OTHER_ACCOUNT = (
+        ReasonKind.CURABLE,
+        Basis.OTHERS,
+        "The device's enrollment entry names other accounts than this one.",
+    )
     ENTRY_UNUSABLE = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.OTHERS,
         "An enrollment entry cannot be read, or asks for what the CA's rules do not offer.",
     )
-    NOT_LISTED = Kind.CURABLE, Basis.OTHERS, "The CA admits listed devices only, and no entry allows this one."
-    AWAITING_APPROVAL = Kind.CURABLE, Basis.OTHERS, "The CA admits devices that an operator approves, and none has yet."
-    HOOK_REFUSED = Kind.CURABLE, Basis.OTHERS, "The CA's hook does not allow the device."
-    HOOK_FAILED = Kind.CURABLE, Basis.OTHERS, "The CA's hook did not answer, or not as agreed."
+    NOT_LISTED = ReasonKind.CURABLE, Basis.OTHERS, "The CA admits listed devices only, and no entry allows this one."
+    AWAITING_APPROVAL = (
+        ReasonKind.CURABLE,
+        Basis.OTHERS,
+        "The CA admits devices that an operator approves, and none has yet.",
+    )
+    HOOK_REFUSED = ReasonKind.CURABLE, Basis.OTHERS, "The CA's hook does not allow the device."
+    HOOK_FAILED = ReasonKind.CURABLE, Basis.OTHERS, "The CA's hook did not answer, or not as agreed."
 
     # Provisioning.
-    THING_TAKEN = Kind.CURABLE, Basis.OTHERS, "A thing of that name exists that is not this fleet's to give."
+    THING_TAKEN = ReasonKind.CURABLE, Basis.OTHERS, "A thing of that name exists that is not this fleet's to give."
     NOT_A_ROTATION = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.RULES,
         "Another certificate owns the thing name, and nothing says that this one follows it.",
     )
     REPLACEMENT_REFUSED = (
-        Kind.FINAL,
+        ReasonKind.FINAL,
         Basis.RULES,
         "Another certificate owns the thing name, and the CA's rules allow no other.",
     )
     TARGET_MISSING = (
-        Kind.CURABLE,
+        ReasonKind.CURABLE,
         Basis.OTHERS,
         "A thing type, thing group or policy that the rules name does not exist.",
     )
-    LIMIT_EXCEEDED = Kind.CURABLE, Basis.OTHERS, "An AWS IoT resource limit is reached."
-    REQUEST_REFUSED = Kind.CURABLE, Basis.OTHERS, "AWS IoT refused a provisioning request as invalid."
+    LIMIT_EXCEEDED = ReasonKind.CURABLE, Basis.OTHERS, "An AWS IoT resource limit is reached."
+    REQUEST_REFUSED = ReasonKind.CURABLE, Basis.OTHERS, "AWS IoT refused a provisioning request as invalid."
 
     # People.
-    OPERATOR_VERDICT = Kind.CURABLE, Basis.OTHERS, "An operator's verdict stands against the activation."
+    OPERATOR_VERDICT = ReasonKind.CURABLE, Basis.OTHERS, "An operator's verdict stands against the activation."
 
-    kind: Kind
+    kind: ReasonKind
     rests_on: Basis
     sentence: str
 
-    def __new__(cls, kind: Kind, rests_on: Basis, sentence: str) -> Self:
+    def __new__(cls, kind: ReasonKind, rests_on: Basis, sentence: str) -> Self:
         member = object.__new__(cls)
         member._value_ = sentence
         member.kind = kind
@@ -238,7 +258,7 @@ class Reason(Enum):
 
     @property
     def final(self) -> bool:
-        return self.kind is Kind.FINAL
+        return self.kind is ReasonKind.FINAL
 
 
 # A CRL that is published can cure these.

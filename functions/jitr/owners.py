@@ -19,7 +19,7 @@ class Owner:
 
 
 @value
-class Return:
+class NameRollback:
     """A thing name on its way back from a certificate that claimed it and does not work."""
 
     thing_name: str

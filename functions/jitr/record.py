@@ -13,7 +13,7 @@ from jitr.events import RegistrationEvent
 from jitr.frozen import value
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import Owner
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 
 # A rejection is dated after the status was set. Two clocks differ a little; and earlier versions dated it before the
 # call, for which it then waited its turn.
@@ -36,7 +36,7 @@ class Record:
     # A decision that was begun (claimed) and perhaps carried out, but never recorded: the function died in between.
     intent: Decision | None = None
     begun_by: str | None = field(default=None, compare=False)  # the run that wrote the intent
-    verdict: Verdict | None = None
+    verdict: OperatorVerdict | None = None
     replaced_by: str | None = None  # the certificate that took the thing name over; this one ends after the overlap
     former_thing_name: str | None = None  # the name that it took
     tried_name: str | None = None  # the thing name of the last attempt that did not end in ACTIVE
@@ -193,7 +193,7 @@ class Record:
     @property
     def was_taken_away(self) -> bool:
         """Whether the certificate was REVOKED, or deactivated by somebody else than us, when it was last known."""
-        if self.verdict is not None and self.verdict.word in (Word.REVOKED, Word.DEACTIVATED):
+        if self.verdict is not None and self.verdict.word in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED):
             return True
         return self.decision is not None and (
             self.decision.status is Status.REVOKED
@@ -214,7 +214,7 @@ class Record:
     @property
     def is_approved(self) -> bool:
         """Whether an operator let this certificate in."""
-        return self.verdict is not None and self.verdict.word is Word.APPROVED
+        return self.verdict is not None and self.verdict.word is OperatorAction.APPROVED
 
     @property
     def is_approved_since(self) -> bool:

@@ -9,7 +9,7 @@ from jitr.frozen import value
 from jitr.iot_models import Status
 
 
-class Word(StrEnum):
+class OperatorAction(StrEnum):
     """What an operator said about a certificate."""
 
     APPROVED = "approved"
@@ -20,19 +20,19 @@ class Word(StrEnum):
 
     @property
     def allows_activation(self) -> bool:
-        return self in (Word.APPROVED, Word.RELEASED)
+        return self in (OperatorAction.APPROVED, OperatorAction.RELEASED)
 
-    def is_weaker_than(self, other: "Word") -> bool:
+    def is_weaker_than(self, other: "OperatorAction") -> bool:
         """Whether it denies, and takes less away than the other one: denied, deactivated, revoked."""
-        strength = (Word.DENIED, Word.DEACTIVATED, Word.REVOKED)
+        strength = (OperatorAction.DENIED, OperatorAction.DEACTIVATED, OperatorAction.REVOKED)
         return self in strength and other in strength and strength.index(self) < strength.index(other)
 
 
 @value
-class Verdict:
+class OperatorVerdict:
     """An operator's word, in force until the next one."""
 
-    word: Word
+    word: OperatorAction
     by: str  # the caller's ARN
     at: datetime  # by the operator's clock: for people to read, never compared with a function's time
     note: str = ""
@@ -63,7 +63,7 @@ class Verdict:
 
         A release by an earlier version of jitrctl does not say which one, so it may be any.
         """
-        if self.word is not Word.RELEASED or self.of_rejection is not None:
+        if self.word is not OperatorAction.RELEASED or self.of_rejection is not None:
             return False
         if self.of_registration is None:
             return self.version == 0
@@ -73,13 +73,13 @@ class Verdict:
         """Whether an operator ordered this status: INACTIVE by any denial, REVOKED by `revoke` alone."""
         if status is Status.INACTIVE:
             return not self.word.allows_activation
-        return status is Status.REVOKED and self.word is Word.REVOKED
+        return status is Status.REVOKED and self.word is OperatorAction.REVOKED
 
 
 class AnotherVerdict(JitrError):
     """An operator's verdict was not written, since another one stands than the operator saw."""
 
-    def __init__(self, certificate_id: str, verdict: Verdict | None) -> None:
+    def __init__(self, certificate_id: str, verdict: OperatorVerdict | None) -> None:
         """`verdict` stands now; None: what is known of the certificate was dropped meanwhile."""
         self.certificate_id = certificate_id
         self.verdict = verdict

@@ -13,7 +13,7 @@ from aws_cdk import aws_iot as iot
 from constructs import Construct, IDependable
 
 from jitr_fleet.choices import ANOTHER_MODE
-from jitr_fleet.model import CaRegistration
+from jitr_fleet.model import CaDeployment
 
 
 class RegisteredCa(Construct):
@@ -24,7 +24,7 @@ class RegisteredCa(Construct):
     operation can have that done.
     """
 
-    def __init__(self, scope: Construct, *, registration: CaRegistration, after: Iterable[IDependable]) -> None:
+    def __init__(self, scope: Construct, *, registration: CaDeployment, after: Iterable[IDependable]) -> None:
         ca, mode = registration.ca, registration.mode.value
         # By the certificate alone: another one is another CA, with parameters of its own, whatever its name, and the
         # same one under another name must not be registered a second time.

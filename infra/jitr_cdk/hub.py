@@ -25,7 +25,7 @@ from jitr_cdk.findings import acknowledge
 from jitr_cdk.function import JitrFunction
 from jitr_cdk.queues import make_queue
 from jitr_cdk.target import LocalDifference, Target
-from jitr_fleet.model import Hub as HubPlace
+from jitr_fleet.model import HubResources as HubPlace
 from jitr_fleet.resources import ResourceNames
 
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
@@ -90,7 +90,7 @@ class Forwarding(Construct):
         _let_events_send(unforwarded, rule_arn)
 
 
-class Hub(Construct):
+class HubResources(Construct):
     """In one stage: the bus that all stages forward to, and what becomes of the events."""
 
     def __init__(

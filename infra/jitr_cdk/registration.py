@@ -23,7 +23,7 @@ from jitr_cdk.function import JitrFunction
 from jitr_cdk.queues import make_queue
 from jitr_cdk.registry import RegistryTable
 from jitr_cdk.target import LocalDifference, Target
-from jitr_fleet.model import CaRegistration
+from jitr_fleet.model import CaDeployment
 from jitr_fleet.resources import ResourceNames, rule_sql
 
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
@@ -44,7 +44,7 @@ class RegistrationPath(Construct):
         construct_id: str,
         *,
         names: ResourceNames,
-        cas: tuple[CaRegistration, ...],
+        cas: tuple[CaDeployment, ...],
         thing_groups: tuple[str, ...],
         activations_per_second: float,
         rejections_by_reason: bool,
@@ -140,7 +140,7 @@ class RegistrationPath(Construct):
 
     def _statements(
         self,
-        cas: tuple[CaRegistration, ...],
+        cas: tuple[CaDeployment, ...],
         thing_groups: tuple[str, ...],
         registry: RegistryTable,
         target: Target,
@@ -237,11 +237,11 @@ class RegistrationPath(Construct):
         return statements
 
     @staticmethod
-    def _readable_cas(cas: tuple[CaRegistration, ...]) -> list[str]:
+    def _readable_cas(cas: tuple[CaDeployment, ...]) -> list[str]:
         """The ids of the CAs, or `*` where so many would fill the role's inline policies; the action only reads."""
         return ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
 
-    def _rules(self, names: ResourceNames, cas: tuple[CaRegistration, ...], key: StageKey) -> None:
+    def _rules(self, names: ResourceNames, cas: tuple[CaDeployment, ...], key: StageKey) -> None:
         rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
         stack = cdk.Stack.of(self)
         role = iam.Role(

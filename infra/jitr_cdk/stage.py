@@ -19,7 +19,7 @@ from jitr_cdk.dashboard import StageDashboard
 from jitr_cdk.device_policy import DevicePolicy
 from jitr_cdk.encryption import StageKey
 from jitr_cdk.enrollment import EnrollmentList
-from jitr_cdk.hub import Forwarding, Hub
+from jitr_cdk.hub import Forwarding, HubResources
 from jitr_cdk.iot_logging import AwsIotLogging
 from jitr_cdk.placeholders import filled
 from jitr_cdk.registration import RegistrationPath
@@ -123,7 +123,7 @@ class RegionStack(cdk.Stack):
             Forwarding(self, "Forwarding", names=names, hub=fleet.hub, key=key, target=target)
         if fleet.hub and (fleet.hub.account_id, fleet.hub.region) == (account.id, region):
             central = Central.HUB
-            Hub(
+            HubResources(
                 self,
                 "Hub",
                 names=names,

@@ -20,13 +20,13 @@ from jitrctl.session.aws_errors import explain
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.verdicts import Verdict
+    from jitr.verdicts import OperatorVerdict
     from jitrctl.session.stage import Stage
 
 EVENT_BUS = "default"
 
 
-def announce(stage: Stage, certificate_id: str, verdict: Verdict, status: str | None) -> None:
+def announce(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status: str | None) -> None:
     """Tell the rest of the account's systems of a verdict that has been carried out.
 
     Raises Refused when it cannot be announced.
@@ -36,7 +36,7 @@ def announce(stage: Stage, certificate_id: str, verdict: Verdict, status: str | 
         raise Refused(f"it was {verdict.word}, but could not be announced ({why}): give the same order again")
 
 
-def verdict_detail(stage: Stage, certificate_id: str, verdict: Verdict, status: str | None) -> dict[str, Any]:
+def verdict_detail(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status: str | None) -> dict[str, Any]:
     """The detail of the event, version 1; `status` is the certificate's then, None when it is not registered there."""
     told = identified(
         stage,

@@ -39,7 +39,7 @@ _ATTEMPTS = 5  # to write an order where others are given about the same subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class AuditEntry:
     """One order that was given."""
 
     order: str  # the command: ca retire
@@ -56,7 +56,7 @@ class Given:
         return told + (f": {self.note}" if self.note else "")
 
 
-def keep(stage: Stage, client: Any, given: Given) -> bool:
+def keep(stage: Stage, client: Any, given: AuditEntry) -> bool:
     """Add an order to those about its subject, and drop the oldest; False where there is no table.
 
     `client` is one of the stage's DynamoDB. Raises Unavailable, botocore's errors.
@@ -66,7 +66,7 @@ def keep(stage: Stage, client: Any, given: Given) -> bool:
     return _change(stage, client, given.subject, lambda before: before if one in before else [*before, one])
 
 
-def mark_completed(stage: Stage, client: Any, given: Given) -> None:
+def mark_completed(stage: Stage, client: Any, given: AuditEntry) -> None:
     """Say of an order that is kept that all its steps are done; one that was dropped meanwhile stays dropped.
 
     Raises Unavailable, botocore's errors.
@@ -75,7 +75,7 @@ def mark_completed(stage: Stage, client: Any, given: Given) -> None:
     _change(stage, client, given.subject, lambda before: [done if each == one else each for each in before])
 
 
-def last(stage: Stage, subject: str) -> Given | None:
+def last(stage: Stage, subject: str) -> AuditEntry | None:
     """The last order about a subject; None where there was none, or there is no table.
 
     Raises Unavailable, botocore's errors.
@@ -87,7 +87,7 @@ def last(stage: Stage, subject: str) -> Given | None:
     return _from_fields(subject, plain({"order": kept[-1]})["order"]) if kept else None
 
 
-def last_if_readable(stage: Stage, subject: str) -> Given | None:
+def last_if_readable(stage: Stage, subject: str) -> AuditEntry | None:
     """The same; None also where it cannot be read, which is no reason to say less of the subject itself."""
     try:
         return last(stage, subject)
@@ -95,7 +95,7 @@ def last_if_readable(stage: Stage, subject: str) -> Given | None:
         return None
 
 
-def document(given: Given | None) -> dict[str, Any] | None:
+def document(given: AuditEntry | None) -> dict[str, Any] | None:
     """An order for --json."""
     if given is None:
         return None
@@ -157,7 +157,7 @@ def _that_fit(orders: list[Any]) -> list[Any]:
     return orders[first:]
 
 
-def _attributes(given: Given) -> dict[str, Any]:
+def _attributes(given: AuditEntry) -> dict[str, Any]:
     """An order as DynamoDB has it."""
     fields = {
         "order": given.order,
@@ -170,8 +170,8 @@ def _attributes(given: Given) -> dict[str, Any]:
     return dict(values(one=fields)[":one"])
 
 
-def _from_fields(subject: str, fields: dict[str, Any]) -> Given:
-    return Given(
+def _from_fields(subject: str, fields: dict[str, Any]) -> AuditEntry:
+    return AuditEntry(
         order=fields["order"],
         subject=subject,
         steps=tuple(fields["steps"]),

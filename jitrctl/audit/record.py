@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import NotPermitted, Unavailable
 from jitrctl.audit.events import identified, put
-from jitrctl.audit.log import BRAKE, Given, keep, mark_completed
+from jitrctl.audit.log import BRAKE, AuditEntry, keep, mark_completed
 from jitrctl.clock import now
 from jitrctl.session.aws_errors import explain
 from jitrctl.terminal import err, short
@@ -52,7 +52,7 @@ def on_record(
     if not steps:
         yield
         return
-    given = Given(order=order, subject=subject, steps=tuple(map(str, steps)), by=stage.caller, at=now(), note=note)
+    given = AuditEntry(order=order, subject=subject, steps=tuple(map(str, steps)), by=stage.caller, at=now(), note=note)
     dynamodb = stage.access.client("dynamodb", _AT_ONCE) if urgent else stage.dynamodb
     is_kept = _keep(stage, dynamodb, given, urgent=urgent)
     try:
@@ -66,7 +66,7 @@ def on_record(
         _mark_completed(stage, dynamodb, given)
 
 
-def order_detail(stage: Stage, given: Given, *, completed: bool) -> dict[str, Any]:
+def order_detail(stage: Stage, given: AuditEntry, *, completed: bool) -> dict[str, Any]:
     """The detail of the event, version 1."""
     told = identified(
         stage, order=given.order, subject=given.subject, by=given.by, at=given.at.isoformat(timespec="milliseconds")
@@ -75,7 +75,7 @@ def order_detail(stage: Stage, given: Given, *, completed: bool) -> dict[str, An
     return told | ({"note": given.note} if given.note else {}) | ({} if completed else {"completed": False})
 
 
-def _keep(stage: Stage, dynamodb: Any, given: Given, *, urgent: bool) -> bool:
+def _keep(stage: Stage, dynamodb: Any, given: AuditEntry, *, urgent: bool) -> bool:
     try:
         return keep(stage, dynamodb, given)
     except Unavailable as error:
@@ -85,7 +85,7 @@ def _keep(stage: Stage, dynamodb: Any, given: Given, *, urgent: bool) -> bool:
         return False
 
 
-def _announce(stage: Stage, given: Given, done: str, *, completed: bool) -> None:
+def _announce(stage: Stage, given: AuditEntry, done: str, *, completed: bool) -> None:
     detail = order_detail(stage, given, completed=completed)
     if why := put(stage, ORDER_DETAIL_TYPE, detail, given.at):
         stage.warnings.append(
@@ -93,7 +93,7 @@ def _announce(stage: Stage, given: Given, done: str, *, completed: bool) -> None
         )
 
 
-def _mark_completed(stage: Stage, dynamodb: Any, given: Given) -> None:
+def _mark_completed(stage: Stage, dynamodb: Any, given: AuditEntry) -> None:
     """A mark that cannot be written fails nothing: without it, no more is said of the order than is known."""
     try:
         mark_completed(stage, dynamodb, given)
@@ -102,7 +102,7 @@ def _mark_completed(stage: Stage, dynamodb: Any, given: Given) -> None:
         _tell(stage, f"{_in_words(stage, given)} was carried out, and that it was cannot be kept ({why})")
 
 
-def _in_words(stage: Stage, given: Given) -> str:
+def _in_words(stage: Stage, given: AuditEntry) -> str:
     """An order as those need it who have to tell others: with its subject, and all that was to be done."""
     names = {BRAKE: "the brake"} | {ca.certificate_id: f"CA {ca.name}" for ca in stage.fleet.cas}
     subject = names.get(given.subject) or f"certificate {short(given.subject)}"

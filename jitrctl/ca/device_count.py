@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class DeviceCount:
     """How many certificates a CA has in each status."""
 
     counted_at: datetime | None  # the end of the sweep's last count; None: now
@@ -30,7 +30,7 @@ class Count:
         return self.by_status.get(Status.ACTIVE, 0) + self.by_status.get(Status.PENDING_ACTIVATION, 0)
 
 
-def last_counted(stage: Stage, ca_certificate_id: str) -> Count | None:
+def last_counted(stage: Stage, ca_certificate_id: str) -> DeviceCount | None:
     """What the sweep's last count says; None before there was one, or a stack.
 
     Raises Unavailable, botocore's errors.
@@ -44,7 +44,7 @@ def last_counted(stage: Stage, ca_certificate_id: str) -> Count | None:
         return None
 
 
-def count_now(stage: Stage, ca_certificate_id: str) -> Count:
+def count_now(stage: Stage, ca_certificate_id: str) -> DeviceCount:
     """Every certificate that AWS lists of a registered CA, counted now: a call for each 250.
 
     What AWS does not list is taken from the sweep's last full pass.
@@ -57,16 +57,18 @@ def count_now(stage: Stage, ca_certificate_id: str) -> Count:
     try:
         return _with_known(stage, ca_certificate_id, counts, None)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
-        return Count(counted_at=None, by_status=dict(counts))
+        return DeviceCount(counted_at=None, by_status=dict(counts))
 
 
-def _with_known(stage: Stage, ca_certificate_id: str, listed: Mapping[str, int], counted_at: datetime | None) -> Count:
+def _with_known(
+    stage: Stage, ca_certificate_id: str, listed: Mapping[str, int], counted_at: datetime | None
+) -> DeviceCount:
     """A count of what AWS lists by CA, with what the full pass knew of it from records and AWS does not list."""
     passed = stage.journal.last_pass(ACCOUNT).counts
     known = {status.value: passed.get(counted_of(ca_certificate_id, status), 0) for status in Status}
     unlisted = max(0, sum(known.values()) - sum(listed.values()))
     if not unlisted:
-        return Count(counted_at=counted_at, by_status=dict(listed))
+        return DeviceCount(counted_at=counted_at, by_status=dict(listed))
     most = {status: max(number, listed.get(status, 0)) for status, number in known.items()}
     by_status = {status: number for status, number in most.items() if number}
-    return Count(counted_at=counted_at, by_status=by_status, unlisted=unlisted)
+    return DeviceCount(counted_at=counted_at, by_status=by_status, unlisted=unlisted)

@@ -23,7 +23,7 @@ from jitrctl.run.parallel import in_a_sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jitr_fleet.model import CaRegistration
+    from jitr_fleet.model import CaDeployment
     from jitrctl.ca.plan import CaState, FoundCa
     from jitrctl.session.stage import Stage
 
@@ -112,7 +112,7 @@ def switch(one: Switch, *, old_proof: str | None = None, sleep: Callable[[float]
         raise Refused(_put_back(one, old_proof, sleep, why=in_a_sentence(error))) from error
 
 
-def _register(one: Switch, registration: CaRegistration, sleep: Callable[[float], None]) -> None:
+def _register(one: Switch, registration: CaDeployment, sleep: Callable[[float], None]) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             registry.register(

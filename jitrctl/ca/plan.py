@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jitr.rules import CertificateMode
-    from jitr_fleet.model import CaRegistration
+    from jitr_fleet.model import CaDeployment
 
 
 _REGISTERED_TWICE = "it is registered already, and not by the stack, which would register it a second time and fail"
 
 
-class Rule(StrEnum):
+class RuleState(StrEnum):
     """The CA's topic rule in a stage; without it, or while it is disabled, a device's first connection is lost."""
 
     ENABLED = "enabled"
@@ -48,9 +48,9 @@ class FoundCa:
 class CaState:
     """What the fleet file says of a CA in a stage, and what is there."""
 
-    declared: CaRegistration
+    declared: CaDeployment
     found: FoundCa | None
-    rule: Rule
+    rule: RuleState
     registration_code: str | None = None  # the account's, where a CA is still to be registered in DEFAULT mode
     is_the_stacks: bool = False  # the stage's stack has registered it
 
@@ -60,7 +60,7 @@ class CaState:
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
+class RegisterCa:
     """Register the CA in its mode, ACTIVE."""
 
     automatically: bool  # devices register as they connect
@@ -85,7 +85,7 @@ class EnableAutoRegistration:
         return "enable auto-registration"
 
 
-Step = Register | Activate | EnableAutoRegistration
+Step = RegisterCa | Activate | EnableAutoRegistration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     steps: list[Step] = []
     waiting: list[str] = []
     obstacles: list[str] = []
-    may_register = anyway or state.rule is Rule.ENABLED
+    may_register = anyway or state.rule is RuleState.ENABLED
     if not may_register and not (state.found and state.found.registers_automatically):
         waiting.append(
             f"auto-registration waits: the topic rule is {state.rule}, and the event of a device's first connection "
@@ -118,7 +118,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     if state.found is None:
         if refusal := no_proof(state):
             return CaPlan(state=state, steps=(), obstacles=(refusal,))
-        steps.append(Register(automatically=may_register))
+        steps.append(RegisterCa(automatically=may_register))
         return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting))
     if state.found.mode is not state.declared.mode:
         obstacles.append(
@@ -178,9 +178,9 @@ def differences(state: CaState) -> tuple[str, ...]:
             told.append("auto-registration is off: unknown devices are turned away, and nobody is told")
         if found.has_template:
             told.append("a provisioning template is set: AWS IoT provisions by itself, and jitr hears of nothing")
-    if state.rule is Rule.DISABLED:
+    if state.rule is RuleState.DISABLED:
         told.append("its topic rule is disabled: first connections are lost until the sweep")
-    elif state.rule is not Rule.ENABLED:
+    elif state.rule is not RuleState.ENABLED:
         told.append(f"its topic rule is {state.rule}: deploy the stack")
     return tuple(told)
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 from jitr.rules import CertificateMode
 from jitr_fleet.choices import RegisteredBy
 from jitr_fleet.resources import registered_topic
-from jitrctl.ca.plan import Activate, CaState, EnableAutoRegistration, FoundCa, Register, Rule
+from jitrctl.ca.plan import Activate, CaState, EnableAutoRegistration, FoundCa, RegisterCa, RuleState
 from jitrctl.errors import Refused
 from jitrctl.session import cloudformation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr_fleet.model import Ca, CaRegistration
+    from jitr_fleet.model import Ca, CaDeployment
     from jitrctl.ca.plan import Step
     from jitrctl.session.stage import Stage
 
 
-def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...]:
+def look(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState, ...]:
     """Each of these CAs as it is in a stage.
 
     Raises botocore's errors.
@@ -44,14 +44,14 @@ def look(stage: Stage, declared: Sequence[CaRegistration]) -> tuple[CaState, ...
     return tuple(states)
 
 
-def apply(stage: Stage, registration: CaRegistration, step: Step) -> None:
+def apply(stage: Stage, registration: CaDeployment, step: Step) -> None:
     """Make one step so.
 
     Raises Refused with what AWS IoT has against a registration; botocore's errors.
     """
     certificate_id = registration.ca.certificate_id
     match step:
-        case Register(automatically=automatically):
+        case RegisterCa(automatically=automatically):
             register(stage, registration, active=True, automatically=automatically)
         case Activate():
             stage.iot.update_ca_certificate(certificateId=certificate_id, newStatus="ACTIVE")
@@ -59,7 +59,7 @@ def apply(stage: Stage, registration: CaRegistration, step: Step) -> None:
             stage.iot.update_ca_certificate(certificateId=certificate_id, newAutoRegistrationStatus="ENABLE")
 
 
-def register(stage: Stage, registration: CaRegistration, *, active: bool, automatically: bool) -> None:
+def register(stage: Stage, registration: CaDeployment, *, active: bool, automatically: bool) -> None:
     """Register a CA in the mode that the fleet file says, with tags that say whose it is.
 
     Raises Refused with what AWS IoT has against it; botocore's errors.
@@ -145,9 +145,9 @@ def _rules(stage: Stage) -> dict[str, dict[str, Any]]:
     return {rule["ruleName"]: rule for page in pages for rule in page["rules"]}
 
 
-def _rule(rule: dict[str, Any] | None, ca: Ca) -> Rule:
+def _rule(rule: dict[str, Any] | None, ca: Ca) -> RuleState:
     if rule is None:
-        return Rule.MISSING
+        return RuleState.MISSING
     if rule.get("topicPattern", "").strip("'") != registered_topic(ca.certificate_id):
-        return Rule.ELSEWHERE
-    return Rule.DISABLED if rule.get("ruleDisabled") else Rule.ENABLED
+        return RuleState.ELSEWHERE
+    return RuleState.DISABLED if rule.get("ruleDisabled") else RuleState.ENABLED

@@ -192,7 +192,7 @@ def _dependent(listed: ListedCertificate, record: Record | None) -> Dependent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retirement:
+class CaRetirement:
     """A CA that is to end in one stage: how it is registered, and who depends on it."""
 
     ca: Ca
@@ -227,7 +227,7 @@ class Retirement:
         )
 
 
-def look(stage: Stage, ca: Ca) -> Retirement:
+def look(stage: Stage, ca: Ca) -> CaRetirement:
     """A CA as it is in a stage, with every device that depends on it.
 
     Raises Unavailable, botocore's errors.
@@ -235,10 +235,10 @@ def look(stage: Stage, ca: Ca) -> Retirement:
     found = registry.find(stage, ca)
     by_stack = any(one.ca.name == ca.name and one.registered_by is RegisteredBy.STACK for one in stage.account.cas)
     who = dependents(stage, ca) if found else Dependents()
-    return Retirement(ca=ca, found=found, dependents=tuple(who.found), unknown=who.unknown, by_stack=by_stack)
+    return CaRetirement(ca=ca, found=found, dependents=tuple(who.found), unknown=who.unknown, by_stack=by_stack)
 
 
-def retire(stage: Stage, one: Retirement, *, delete: bool) -> None:
+def retire(stage: Stage, one: CaRetirement, *, delete: bool) -> None:
     """End a CA in a stage: no new devices, a last look for those that came meanwhile, INACTIVE; deleted by choice.
 
     What is done already is not done again, so a retirement that was broken off can be given anew.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitr.x509.crl import CrlProblem as UnusableList
 from jitr.x509.crl import RevocationList
-from jitr.x509.crl import Unusable as UnusableList
 from jitrctl.ca.crl_publish import NewCrl, is_published, publish, published_for, read_crl, why_not_after
 from jitrctl.clock import now
 from jitrctl.errors import Refused, Unusable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl.demo.scenes.cast import Detail
-from jitrctl.demo.story import Step, Story
+from jitrctl.demo.story import Story, StoryStep
 from jitrctl.localaws import accounts
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.workspace import Workspace
@@ -59,7 +59,7 @@ def demo(
         raise typer.Exit(Exit.FAILED)
 
 
-def _play(number: int, step: Step, *, quiet: bool) -> dict[str, Any]:
+def _play(number: int, step: StoryStep, *, quiet: bool) -> dict[str, Any]:
     began = time.monotonic()
     with _progress(f"{number}  {step.title} …"):
         try:

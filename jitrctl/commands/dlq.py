@@ -14,7 +14,7 @@ from jitrctl.errors import Refused, Unusable
 from jitrctl.queues.dead_letters import (
     Letter,
     Letters,
-    Reader,
+    QueueReader,
     drop,
     hubs_reader,
     queues_of,
@@ -166,7 +166,7 @@ def _where_it_is(scope: Scope, queue: Letters) -> Scope:
     return replace(scope, stages=stages)
 
 
-def _hubs_reader(scope: Scope) -> Reader:
+def _hubs_reader(scope: Scope) -> QueueReader:
     """The queue of the hub's function, its account opened before anything is changed.
 
     Raises Refused.

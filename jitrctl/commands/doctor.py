@@ -12,7 +12,7 @@ import typer
 from jitrctl.certificate_files import read_file
 from jitrctl.clock import now
 from jitrctl.doctor.connect import Knocker
-from jitrctl.doctor.context import Case
+from jitrctl.doctor.context import DeviceContext
 from jitrctl.doctor.finding import State
 from jitrctl.doctor.runner import is_well, walk
 from jitrctl.errors import Unusable
@@ -22,7 +22,7 @@ from jitrctl.terminal import grouped, out, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitrctl.doctor.runner import Step
+    from jitrctl.doctor.runner import LinkResult
     from jitrctl.run.parallel import Done
     from jitrctl.session.stage import Stage
 
@@ -63,8 +63,10 @@ def doctor(
             chain.write_text("".join(file.certificates), encoding="ascii")  # TLS takes files in plain PEM alone
             _check(chain, certificate, key)
 
-        def examined(stage: Stage) -> tuple[Step, ...]:
-            case = Case(stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now())
+        def examined(stage: Stage) -> tuple[LinkResult, ...]:
+            case = DeviceContext(
+                stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now()
+            )
             return walk(case, Knocker(certificate=chain, key=key, stage=stage) if key else None)
 
         results = scope.across(examined, doing="looking")
@@ -94,7 +96,7 @@ def _check(chain: Path, certificate: Path, key: Path) -> None:
         raise Unusable(f"{key} cannot be used as the key of {certificate} ({error}): give the device's own") from error
 
 
-def _show_links(steps: Sequence[Step]) -> None:
+def _show_links(steps: Sequence[LinkResult]) -> None:
     for number, step in enumerate(steps, 1):
         finding = step.finding
         out.print(f"{number:>2}  {step.link:<22}", end="", markup=False)
@@ -102,7 +104,7 @@ def _show_links(steps: Sequence[Step]) -> None:
         out.print(finding.text, markup=False, soft_wrap=True)
 
 
-def _row(done: Done[tuple[Step, ...]]) -> dict[str, str]:
+def _row(done: Done[tuple[LinkResult, ...]]) -> dict[str, str]:
     good = sum(step.finding.state is State.GOOD for step in done.value)
     return {
         "stage": str(done.stage),
@@ -113,7 +115,7 @@ def _row(done: Done[tuple[Step, ...]]) -> dict[str, str]:
     }
 
 
-def _sentences(done: Sequence[Done[tuple[Step, ...]]]) -> list[tuple[str, str]]:
+def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, str]]:
     """What is to be done, for each stage: first what is broken, then what is noted and has a cure."""
     told = []
     for one in done:
@@ -134,11 +136,11 @@ def _sentences(done: Sequence[Done[tuple[Step, ...]]]) -> list[tuple[str, str]]:
     return told
 
 
-def _broken(steps: Sequence[Step]) -> str | None:
+def _broken(steps: Sequence[LinkResult]) -> str | None:
     return next((step.link for step in steps if step.finding.state is State.BROKEN), None)
 
 
-def _document(steps: tuple[Step, ...]) -> dict[str, Any]:
+def _document(steps: tuple[LinkResult, ...]) -> dict[str, Any]:
     return {
         "ok": is_well(steps),
         "broken": _broken(steps),

@@ -29,10 +29,10 @@ from jitrctl.terminal import Exit, err, out, print_error, print_json, table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jitrctl.prove.journal import Entry
+    from jitrctl.prove.journal import JournalEntry
     from jitrctl.prove.probe import NotAnswered
-    from jitrctl.prove.run import Place
-    from jitrctl.prove.runner import Outcome
+    from jitrctl.prove.run import ProvePlace
+    from jitrctl.prove.runner import ProbeOutcome
 
 
 @over_unproven_stages
@@ -126,7 +126,7 @@ def _prove(
         ]
         plan += report.plan(journal.run, [place.label for place in places], probes, left_out)
         scope.confirm(plan, yes=yes)
-        outcome = runner.Outcome()
+        outcome = runner.ProbeOutcome()
         _clean_journals(scope, earlier, outcome)
         run = Run(journal=journal, places=places, time=time, other_region=opening.other_region(stages[0]))
         if not outcome.interrupted:
@@ -139,7 +139,7 @@ def _prove(
         _end(outcome, folder, keep=keep)
 
 
-def _open(stage: Stage, journal: Journal, private: Path, time: opening.RealTime) -> Place:
+def _open(stage: Stage, journal: Journal, private: Path, time: opening.RealTime) -> ProvePlace:
     """Raises Unusable, AccessError, botocore's errors."""
     own = private / stage.account.name
     own.mkdir(mode=0o700)
@@ -147,7 +147,7 @@ def _open(stage: Stage, journal: Journal, private: Path, time: opening.RealTime)
 
 
 def _clean_earlier(scope: Scope, folder: Path) -> None:
-    outcome = runner.Outcome()
+    outcome = runner.ProbeOutcome()
     earlier = journals.earlier(folder)
     named = sum(len(journal.entries) for journal in earlier)
     _clean_journals(scope, earlier, outcome)
@@ -160,7 +160,7 @@ def _clean_earlier(scope: Scope, folder: Path) -> None:
     _end(outcome, folder, keep=False)
 
 
-def _clean_journals(scope: Scope, earlier: Sequence[Journal], outcome: Outcome) -> None:
+def _clean_journals(scope: Scope, earlier: Sequence[Journal], outcome: ProbeOutcome) -> None:
     """Clean what earlier journals name, in whichever accounts of the fleet file that is."""
     time = opening.RealTime()
     for journal in earlier:
@@ -203,7 +203,7 @@ def _list(scope: Scope) -> None:
     out.print(table([{"probe": one.name, "question": one.question, "how": one.method} for one in PROBES]))
 
 
-def _show(outcome: Outcome, left_out: Sequence[NotAnswered]) -> None:
+def _show(outcome: ProbeOutcome, left_out: Sequence[NotAnswered]) -> None:
     if outcome.answers:
         if rows := report.rows(outcome):
             out.print(table(rows))
@@ -218,7 +218,7 @@ def _show(outcome: Outcome, left_out: Sequence[NotAnswered]) -> None:
     out.print(f"{report.summary(outcome)}.", markup=False, soft_wrap=True)
 
 
-def _end(outcome: Outcome, folder: Path, *, keep: bool) -> None:
+def _end(outcome: ProbeOutcome, folder: Path, *, keep: bool) -> None:
     """Say what is left, and end with the exit code.
 
     Raises Interrupted, typer.Exit.
@@ -237,7 +237,7 @@ def _end(outcome: Outcome, folder: Path, *, keep: bool) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def _count(left: Sequence[Entry]) -> str:
+def _count(left: Sequence[JournalEntry]) -> str:
     return "1 thing is" if len(left) == 1 else f"{len(left)} things are"
 
 

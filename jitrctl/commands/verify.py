@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitr.admission.procedure import Verdict
+from jitr.admission.procedure import CheckStatus
 from jitr.x509.certificate import Reader
 from jitr_fleet.parse import load
 from jitrctl.certificate_files import read_file, read_first
@@ -16,12 +16,12 @@ from jitrctl.clock import now
 from jitrctl.errors import Unusable
 from jitrctl.session.stage import choose, only
 from jitrctl.terminal import Exit, out, print_json, table
-from jitrctl.verify import Answer, rules_without_fleet, verify
+from jitrctl.verify import VerifyResult, rules_without_fleet, verify
 
 if TYPE_CHECKING:
     from jitr.rules import Rules
 
-_STYLES = {Verdict.PASS: "green", Verdict.REJECT: "red", Verdict.OBSERVE: "yellow"}
+_STYLES = {CheckStatus.PASS: "green", CheckStatus.REJECT: "red", CheckStatus.OBSERVE: "yellow"}
 
 
 def verify_command(
@@ -87,7 +87,7 @@ def _moment(written: str) -> datetime:
         raise Unusable(f"--at {written} is no time: write 2027-01-31 or 2027-01-31T12:00:00Z") from error
 
 
-def _show(path: Path, answer: Answer) -> None:
+def _show(path: Path, answer: VerifyResult) -> None:
     refusal, identity = answer.examination.refusal, answer.examination.identity
     rows = [
         {"": one.number, "check": one.check, "verdict": one.verdict.value, "why": one.detail} for one in answer.checks
@@ -104,5 +104,8 @@ def _show(path: Path, answer: Answer) -> None:
     if answer.reader == Reader.SECOND:
         out.print("read by jitr's second reader: the library that AWS SDKs and tools use may refuse it", soft_wrap=True)
     out.print(
-        f"\n{path}: {became}", markup=False, soft_wrap=True, style=_STYLES[Verdict.PASS if identity else Verdict.REJECT]
+        f"\n{path}: {became}",
+        markup=False,
+        soft_wrap=True,
+        style=_STYLES[CheckStatus.PASS if identity else CheckStatus.REJECT],
     )

@@ -27,7 +27,7 @@ _SHORT = 16  # digits of an id that are enough to recognize it
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StoryStep:
     """One step: its title, and what it does; it raises LocalAwsError when it does not come out as promised."""
 
     title: str
@@ -49,7 +49,7 @@ class Story:
         self._example = workspace.example()
         self._places = workspace.places()
 
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[StoryStep, ...]:
         first, second = (place.account.name for place in self._places)
         hero = self._example.cas[0].name
         scenes: tuple[tuple[str, Callable[[Cast], Detail]], ...] = (
@@ -66,10 +66,12 @@ class Story:
             ("The end: what became of every device", _end),
         )
         return (
-            Step(f"Two AWS accounts start: {first} and {second}", self._start),
-            Step("cdk deploy, one stack per account", self._deploy),
-            Step(f"The makers' CAs are registered: {hero} DEFAULT in {first}, SNI_ONLY in {second}", self._register),
-            *(Step(title, lambda play=play: play(self.cast)) for title, play in scenes),  # type: ignore[misc]
+            StoryStep(f"Two AWS accounts start: {first} and {second}", self._start),
+            StoryStep("cdk deploy, one stack per account", self._deploy),
+            StoryStep(
+                f"The makers' CAs are registered: {hero} DEFAULT in {first}, SNI_ONLY in {second}", self._register
+            ),
+            *(StoryStep(title, lambda play=play: play(self.cast)) for title, play in scenes),  # type: ignore[misc]
         )
 
     def _start(self) -> Detail:

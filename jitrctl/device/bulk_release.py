@@ -24,7 +24,7 @@ from jitr.record import is_as_rejected
 from jitr.store.outcomes import may_be_released
 from jitr.store.sweep_state import ACCOUNT
 from jitr.sweep.budget import PART_OF_LOOKS
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.audit.record import on_record
 from jitrctl.clock import now
 from jitrctl.errors import Refused
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jitr.errors import Reason
     from jitr.record import Record
     from jitr.rules import Rules
-    from jitr_fleet.model import CaRegistration
+    from jitr_fleet.model import CaDeployment
     from jitrctl.session.stage import Stage
 
 _BATCH = 100  # BatchGetItem's most
@@ -82,7 +82,7 @@ class Ordered:
     overtaken: int = 0  # records that had changed since they were seen
 
 
-def find(stage: Stage, cas: Sequence[CaRegistration], wanted: Wanted) -> tuple[Plan, list[Record]]:
+def find(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Plan, list[Record]]:
     """The rejections that the wanted reasons name, before any call of AWS IoT: a plan begun, and what is to be judged.
 
     Raises Refused where there is no index, Unavailable, botocore's errors.
@@ -186,5 +186,5 @@ def _judge_one(iot: AwsIot, rules: Rules, plan: Plan, record: Record, wanted: Wa
 
 def _order_one(stage: Stage, record: Record, note: str) -> bool:
     assert record.decision is not None  # noqa: S101 -- it was rejected
-    verdict = Verdict(word=Word.RELEASED, by=stage.caller, at=now(), note=note)
+    verdict = OperatorVerdict(word=OperatorAction.RELEASED, by=stage.caller, at=now(), note=note)
     return stage.outcomes.order_release(record.decision.certificate_id, verdict, seen=record) is not None

@@ -17,7 +17,7 @@ from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.admission.naming import THING_NAME
 from jitr.admission.overrides import Additions
 from jitr.errors import NotPermitted, Unavailable
-from jitr.store.enrollment_table import MOST_ENTRIES, Change, EntryChanged
+from jitr.store.enrollment_table import MOST_ENTRIES, EntryChange, EntryChanged
 from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.errors import Refused, Unusable
 
@@ -102,7 +102,9 @@ def _write_some(
             kept = [] if lift_denials else [e.subject for e in entries if _would_lift(e, present.get(e.subject))]
             differing = [e for e in entries if e.subject not in kept and _differs(e, present.get(e.subject))]
             changed = [e.subject for e in differing if present.get(e.subject) != seen.get(e.subject)]
-            changes = [Change(entry=e, replaces=present.get(e.subject)) for e in differing if e.subject not in changed]
+            changes = [
+                EntryChange(entry=e, replaces=present.get(e.subject)) for e in differing if e.subject not in changed
+            ]
             if changes:
                 table.change(changes, by=by, at=at)
         except EntryChanged as error:

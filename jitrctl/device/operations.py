@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import Status
 from jitr.provisioning import SetStatus
-from jitr.verdicts import AnotherVerdict, Verdict, Word
+from jitr.verdicts import AnotherVerdict, OperatorAction, OperatorVerdict
 from jitrctl.device.order_conflicts import twins_of, wait_out_claim
 from jitrctl.errors import Refused
 
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from jitr.rules import Rules
     from jitr.store.registry import Registry
 
-_STATUS_OF = {Word.DEACTIVATED: Status.INACTIVE, Word.DENIED: Status.INACTIVE, Word.REVOKED: Status.REVOKED}
+_STATUS_OF = {
+    OperatorAction.DEACTIVATED: Status.INACTIVE,
+    OperatorAction.DENIED: Status.INACTIVE,
+    OperatorAction.REVOKED: Status.REVOKED,
+}
 _POLL = 0.5  # seconds
 # DetachThingPrincipal is asynchronous: "it can take several seconds to propagate" (IoT API reference).
 _SECONDS_TO_DETACH = 60.0
@@ -59,7 +63,7 @@ class OvertakenByColleague(OperatingError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class OrderContext:
     """Who orders it, and why."""
 
     by: str  # the caller's ARN
@@ -88,7 +92,9 @@ class Operator:
         self._monotonic = monotonic
         self._sleep = sleep
 
-    def take_away(self, certificate_id: str, word: Word, order: Order, *, seen: Record | None = None) -> Status | None:
+    def take_away(
+        self, certificate_id: str, word: OperatorAction, order: OrderContext, *, seen: Record | None = None
+    ) -> Status | None:
         """Deny, deactivate or revoke a certificate; the status that it has now, None when it is not registered here.
 
         Works before the certificate is registered here: then it will be refused when it comes. Its twin, should that
@@ -99,8 +105,8 @@ class Operator:
         return self._take_away(certificate_id, word, order, seen)[0]
 
     def _take_away(
-        self, certificate_id: str, word: Word, order: Order, seen: Record | None
-    ) -> tuple[Status | None, Verdict]:
+        self, certificate_id: str, word: OperatorAction, order: OrderContext, seen: Record | None
+    ) -> tuple[Status | None, OperatorVerdict]:
         """As `take_away`; also the verdict that stands for it."""
         seen = seen or self._recall(certificate_id)
         try:
@@ -112,7 +118,9 @@ class Operator:
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
         return self._carry_out(certificate_id, record, word, order), record.verdict
 
-    def _deny(self, certificate_id: str, word: Word, order: Order, seen: Verdict | None) -> Record:
+    def _deny(
+        self, certificate_id: str, word: OperatorAction, order: OrderContext, seen: OperatorVerdict | None
+    ) -> Record:
         """Write a verdict that denies, unless the one seen denies more; the record with the one that stands.
 
         Raises AnotherVerdict, Unavailable.
@@ -124,7 +132,9 @@ class Operator:
             raise AnotherVerdict(certificate_id, record.verdict)
         return record
 
-    def _carry_out(self, certificate_id: str, record: Record, word: Word, order: Order) -> Status | None:
+    def _carry_out(
+        self, certificate_id: str, record: Record, word: OperatorAction, order: OrderContext
+    ) -> Status | None:
         """Do what the verdict that stands in the record says, and the same with the twin."""
         status = self._end(certificate_id, record)
         for twin_id in twins_of(certificate_id, record, iot=self._iot, rules=self._rules):
@@ -154,14 +164,14 @@ class Operator:
             return None
         return status
 
-    def approve(self, certificate_id: str, order: Order, *, seen: Record | None = None) -> Status | None:
+    def approve(self, certificate_id: str, order: OrderContext, *, seen: Record | None = None) -> Status | None:
         """Let a certificate in that waits for it, or will when it comes: judged again at its next event or sweep.
 
         The status that the certificate has now; None when it is not registered here.
 
         Raises OperatingError when there is nothing to approve, or it was taken away; Unavailable.
         """
-        record = self._as_seen(certificate_id, seen, unless=Word.APPROVED)
+        record = self._as_seen(certificate_id, seen, unless=OperatorAction.APPROVED)
         status = self._status(certificate_id)
         if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
             raise self._refusal(
@@ -173,13 +183,17 @@ class Operator:
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")
         try:
-            self._registry.give_verdict(certificate_id, self._verdict(Word.APPROVED, order), seen=record.verdict)
+            self._registry.give_verdict(
+                certificate_id, self._verdict(OperatorAction.APPROVED, order), seen=record.verdict
+            )
         except AnotherVerdict as other:
-            if other.verdict is None or other.verdict.word is not Word.APPROVED:
+            if other.verdict is None or other.verdict.word is not OperatorAction.APPROVED:
                 raise OvertakenByColleague(other) from other
         return status
 
-    def release(self, certificate_id: str, order: Order, *, revoked: bool = False, seen: Record | None = None) -> None:
+    def release(
+        self, certificate_id: str, order: OrderContext, *, revoked: bool = False, seen: Record | None = None
+    ) -> None:
         """Let a refused certificate be judged again at its next connect.
 
         No API sets PENDING_ACTIVATION, so the registration is deleted, and AWS IoT makes it anew.
@@ -202,15 +216,15 @@ class Operator:
         try:
             if device and (device.status is Status.PENDING_ACTIVATION or record.has_unfinished_release):
                 # A delivery may be under way, between attaching and ACTIVE; under a release order, of what is INACTIVE.
-                denied = self._deny(certificate_id, Word.DENIED, order, stands)
+                denied = self._deny(certificate_id, OperatorAction.DENIED, order, stands)
                 stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
-                self._carry_out(certificate_id, denied, Word.DENIED, order)
+                self._carry_out(certificate_id, denied, OperatorAction.DENIED, order)
                 device = self._described(certificate_id)
                 if device and device.status is Status.REVOKED and not revoked:
                     raise self._refusal(
                         certificate_id, stands, f"somebody has just revoked the certificate; {done}", done
                     )
-            released = self._verdict(Word.RELEASED, order)
+            released = self._verdict(OperatorAction.RELEASED, order)
             if device:
                 # The functions tell what is released from what somebody does to the certificate afterwards.
                 released = replace(released, of_registration=device.created_at, of_status=device.status)
@@ -220,7 +234,7 @@ class Operator:
         if device:
             self._delete(certificate_id, device.arn)
 
-    def retire(self, certificate_id: str, order: Order, *, seen: Record | None = None) -> Status | None:
+    def retire(self, certificate_id: str, order: OrderContext, *, seen: Record | None = None) -> Status | None:
         """End a certificate that another one follows: INACTIVE, then off its policy and its thing.
 
         The status that it has now; None when it is not registered here, and nothing was done.
@@ -230,7 +244,7 @@ class Operator:
         seen = seen or self._recall(certificate_id)
         if self._status(certificate_id) is None:
             return None
-        status = self.take_away(certificate_id, Word.DEACTIVATED, order, seen=seen)
+        status = self.take_away(certificate_id, OperatorAction.DEACTIVATED, order, seen=seen)
         try:
             self._detach(self._iot.describe(certificate_id).arn)
         except CertificateUnknown:
@@ -238,8 +252,8 @@ class Operator:
         return status
 
     def remove_certificate(
-        self, certificate_id: str, order: Order, *, seen: Record | None = None
-    ) -> tuple[bool, Verdict]:
+        self, certificate_id: str, order: OrderContext, *, seen: Record | None = None
+    ) -> tuple[bool, OperatorVerdict]:
         """Take a certificate away, then delete its registration; whether there was one, and the verdict that stands.
 
         What the registry says of it stays: it is refused when it comes back.
@@ -247,8 +261,8 @@ class Operator:
         Raises OperatingError, Unavailable.
         """
         seen = seen or self._recall(certificate_id)
-        was_revoked = seen.verdict is not None and seen.verdict.word is Word.REVOKED
-        word = Word.REVOKED if was_revoked else Word.DEACTIVATED
+        was_revoked = seen.verdict is not None and seen.verdict.word is OperatorAction.REVOKED
+        word = OperatorAction.REVOKED if was_revoked else OperatorAction.DEACTIVATED
         status, verdict = self._take_away(certificate_id, word, order, seen)
         if status is None:
             return False, verdict
@@ -277,7 +291,7 @@ class Operator:
         )
         return True
 
-    def forget(self, certificate_id: str, *, wholly: bool, seen: Verdict | None) -> None:
+    def forget(self, certificate_id: str, *, wholly: bool, seen: OperatorVerdict | None) -> None:
         """Drop what the registry says of a certificate that was removed, but for the verdict; `wholly`: that, too.
 
         `seen` is the verdict with which it was removed.
@@ -296,7 +310,7 @@ class Operator:
     def _recall(self, certificate_id: str) -> Record:
         return self._registry.recall([certificate_id])[certificate_id]
 
-    def _as_seen(self, certificate_id: str, seen: Record | None, *, unless: Word | None = None) -> Record:
+    def _as_seen(self, certificate_id: str, seen: Record | None, *, unless: OperatorAction | None = None) -> Record:
         """The record as it is now, with the verdict that the operator saw, or one of the word that may stand as well.
 
         Raises OperatingError when another one stands; Unavailable.
@@ -307,7 +321,9 @@ class Operator:
             raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
         return record
 
-    def _refusal(self, certificate_id: str, seen: Verdict | None, why: str, done: str = _NOTHING) -> OperatingError:
+    def _refusal(
+        self, certificate_id: str, seen: OperatorVerdict | None, why: str, done: str = _NOTHING
+    ) -> OperatingError:
         """Why an order is refused: a colleague's verdict, if one came since the one that was seen.
 
         Raises Unavailable.
@@ -317,8 +333,8 @@ class Operator:
             return OvertakenByColleague(AnotherVerdict(certificate_id, stands), done)
         return OperatingError(why)
 
-    def _verdict(self, word: Word, order: Order) -> Verdict:
-        return Verdict(word=word, by=order.by, at=self._clock(), note=order.note)
+    def _verdict(self, word: OperatorAction, order: OrderContext) -> OperatorVerdict:
+        return OperatorVerdict(word=word, by=order.by, at=self._clock(), note=order.note)
 
     def _status(self, certificate_id: str) -> Status | None:
         device = self._described(certificate_id)

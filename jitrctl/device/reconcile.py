@@ -57,7 +57,7 @@ Step = IotStep | LeaveGroup | DropType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class ReconcileChange:
     """One difference, in words, and the step that ends it."""
 
     told: str
@@ -69,7 +69,7 @@ class Reconciliation:
     """A device in one stage, and how it differs from what the rules make of it today."""
 
     thing_name: str
-    changes: tuple[Change, ...]
+    changes: tuple[ReconcileChange, ...]
     would_refuse: tuple[str, ...]  # reasons for which today's rules would not let it in
     verdict_number: int  # names the operator's verdict that stood; 0: none
 
@@ -117,7 +117,7 @@ def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliati
         raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
 
 
-def apply(stage: Stage, change: Change) -> None:
+def apply(stage: Stage, change: ReconcileChange) -> None:
     """Make one change so; done already is done.
 
     Raises Rejected, CertificateUnknown, Unavailable, botocore's errors.
@@ -205,7 +205,7 @@ def _observing(rules: Rules) -> Rules:
     )
 
 
-def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found, ca: CaRules) -> list[Change]:
+def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found, ca: CaRules) -> list[ReconcileChange]:
     name = identity.thing_name
     wanted = {**identity.attributes, OWNER_ATTRIBUTE: device.certificate_id}
     differing = {key: value for key, value in wanted.items() if found.attributes.get(key) != value}
@@ -220,36 +220,38 @@ def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found
         is_ours=True,
     )
     if not found.exists:
-        return [Change(told=f"create thing {name}", step=make)]
+        return [ReconcileChange(told=f"create thing {name}", step=make)]
     told = [f"{key} = {value} instead of {found.attributes.get(key, 'none')}" for key, value in differing.items()]
     if retype and identity.thing_type:
         told.append(f"thing type {identity.thing_type} instead of {found.thing_type or 'none'}")
-    changes = [Change(told=f"thing {name}: {', '.join(told)}", step=make)] if told else []
+    changes = [ReconcileChange(told=f"thing {name}: {', '.join(told)}", step=make)] if told else []
     if retype and not identity.thing_type:
-        changes.append(Change(told=f"thing {name}: no thing type, not {found.thing_type}", step=DropType(name)))
+        changes.append(
+            ReconcileChange(told=f"thing {name}: no thing type, not {found.thing_type}", step=DropType(name))
+        )
     return changes
 
 
 def _other_changes(
     stage: Stage, device: DeviceRegistration, identity: Identity, found: _Found, ca: CaRules
-) -> list[Change]:
+) -> list[ReconcileChange]:
     name, ours = identity.thing_name, f"jitr-{stage.fleet.name}--"
     fleets = {group for one in stage.rules.cas for group in (*one.thing_groups, *one.extra_groups)}
     no_longer = fleets - set(identity.thing_groups) if not ca.asks_hook else set()
     return [
         *(
-            Change(told=f"join group {group}", step=AddThingToThingGroup(thing_name=name, thing_group=group))
+            ReconcileChange(told=f"join group {group}", step=AddThingToThingGroup(thing_name=name, thing_group=group))
             for group in identity.thing_groups
             if group not in found.groups
         ),
         *(
-            Change(told=f"leave group {group}", step=LeaveGroup(name, group))
+            ReconcileChange(told=f"leave group {group}", step=LeaveGroup(name, group))
             for group in found.groups
             if group in no_longer
         ),
         *(
             [
-                Change(
+                ReconcileChange(
                     told=f"attach it to {name}", step=AttachThingPrincipal(thing_name=name, certificate_arn=device.arn)
                 )
             ]
@@ -258,12 +260,14 @@ def _other_changes(
         ),
         # The new policy before the old one goes: an ACTIVE certificate is never without.
         *(
-            [Change(told=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
+            [ReconcileChange(told=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
             if identity.policy not in found.policies
             else []
         ),
         *(
-            Change(told=f"detach policy {policy}", step=DetachPolicy(policy=policy, certificate_arn=device.arn))
+            ReconcileChange(
+                told=f"detach policy {policy}", step=DetachPolicy(policy=policy, certificate_arn=device.arn)
+            )
             for policy in found.policies
             if policy.startswith(ours) and policy != identity.policy
         ),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from jitr.owners import Owner
     from jitr.record import Record
-    from jitrctl.audit.log import Given
+    from jitrctl.audit.log import AuditEntry
     from jitrctl.device.live_connection import LiveConnection
     from jitrctl.run.parallel import Failed, Results
     from jitrctl.run.scope import Scope
@@ -49,7 +49,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class RegisteredCertificate:
     """A certificate as AWS IoT has it in one stage."""
 
     device: DeviceRegistration
@@ -69,7 +69,7 @@ class Sighting:
     """One certificate in one stage."""
 
     certificate_id: str
-    registered: Registered | None  # None: AWS IoT does not know it there
+    registered: RegisteredCertificate | None  # None: AWS IoT does not know it there
     record: Record
 
     @property
@@ -93,7 +93,9 @@ class View:
 
     sightings: dict[str, Sighting] = field(default_factory=dict)  # by certificate id
     owners: dict[str, Owner] = field(default_factory=dict)  # thing name → who owns it there
-    orders: dict[str, Given] = field(default_factory=dict)  # certificate id → the last order, where that was asked for
+    orders: dict[str, AuditEntry] = field(
+        default_factory=dict
+    )  # certificate id → the last order, where that was asked for
     connections: dict[str, LiveConnection] = field(default_factory=dict)  # certificate id → its thing's, likewise
 
     @classmethod
@@ -225,7 +227,7 @@ def attached(stage: Stage, thing: str) -> set[str]:
     return {arn.rpartition("/")[2] for arn in arns if ":cert/" in arn}
 
 
-def _registered(stage: Stage, certificate_id: str, record: Record) -> Registered | None:
+def _registered(stage: Stage, certificate_id: str, record: Record) -> RegisteredCertificate | None:
     try:
         with calling("DescribeCertificate"):
             described = stage.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
@@ -241,7 +243,7 @@ def _registered(stage: Stage, certificate_id: str, record: Record) -> Registered
     )
     device = as_recorded(find_issuer(device, stage.rules), record)
     policies = _all(stage.iot.list_attached_policies, "policies", "nextMarker", "marker", target=device.arn)
-    return Registered(
+    return RegisteredCertificate(
         device=device,
         mode=described.get("certificateMode", "DEFAULT"),
         things=tuple(sorted(_all(stage.iot.list_principal_things, "things", principal=device.arn))),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.doctor.finding import Finding, broken, good, note
+from jitrctl.doctor.finding import LinkFinding, broken, good, note
 
 if TYPE_CHECKING:
     from jitrctl.ca.plan import FoundCa
-    from jitrctl.doctor.context import Case
+    from jitrctl.doctor.context import DeviceContext
 
 
-def registered(case: Case) -> Finding:
+def registered(case: DeviceContext) -> LinkFinding:
     """AWS IoT knows the CA; it closes the connection of every device whose CA it does not know."""
     ca = case.issuing.ca
     if case.ca.found is None:
@@ -22,7 +22,7 @@ def registered(case: Case) -> Finding:
     return good(f"{ca.name} is registered, {ca.certificate_id}")
 
 
-def mode(case: Case) -> Finding:
+def mode(case: DeviceContext) -> LinkFinding:
     """In the mode that the fleet file says: what devices must send hangs on it, and the function holds them if not."""
     found, declared = _found(case).mode, case.issuing.mode
     if found is not declared:
@@ -33,7 +33,7 @@ def mode(case: Case) -> Finding:
     return good(str(found))
 
 
-def active(case: Case) -> Finding:
+def active(case: DeviceContext) -> LinkFinding:
     """ACTIVE; of an INACTIVE CA AWS IoT registers no device."""
     if not _found(case).active:
         return broken(
@@ -43,7 +43,7 @@ def active(case: Case) -> Finding:
     return good("ACTIVE")
 
 
-def auto_registration(case: Case) -> Finding:
+def auto_registration(case: DeviceContext) -> LinkFinding:
     """Unknown devices are registered as they connect."""
     if not _found(case).registers_automatically:
         return broken(
@@ -53,7 +53,7 @@ def auto_registration(case: Case) -> Finding:
     return good("ENABLE")
 
 
-def template(case: Case) -> Finding:
+def template(case: DeviceContext) -> LinkFinding:
     """No provisioning template: with one AWS IoT provisions by itself (JITP), and publishes no event for jitr."""
     if _found(case).has_template:
         return broken(
@@ -64,7 +64,7 @@ def template(case: Case) -> Finding:
     return good("none, so AWS IoT publishes an event")
 
 
-def logging(case: Case) -> Finding:
+def logging(case: DeviceContext) -> LinkFinding:
     """AWS IoT's own log: the only place that says why it refused to register a device. No device needs it."""
     level = case.iot_logging
     if level == "unknown":
@@ -77,11 +77,11 @@ def logging(case: Case) -> Finding:
     return good(f"{level}, in the log group AWSIotLogsV2")
 
 
-def _by_whom(case: Case) -> str:
+def _by_whom(case: DeviceContext) -> str:
     return f"; the last order about it was {case.last_order}" if case.last_order else ""
 
 
-def _found(case: Case) -> FoundCa:
+def _found(case: DeviceContext) -> FoundCa:
     found = case.ca.found
     assert found is not None  # noqa: S101 -- the link `registered` is broken otherwise
     return found

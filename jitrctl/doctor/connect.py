@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import botocore
 
 from jitr.rules import CertificateMode
-from jitrctl.doctor.finding import Finding, broken, good, note
+from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.errors import Unusable
 from jitrctl.localaws import state
 from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.localaws.errors import LocalAwsError
-from jitrctl.mqtt.client import Device, Endpoint, Refusal
+from jitrctl.mqtt.client import ConnectRefusal, Device, Endpoint
 from jitrctl.mqtt.errors import MqttError, NotAcceptedError
 from jitrctl.session.cached import kept
 
 if TYPE_CHECKING:
-    from jitrctl.doctor.context import Case
+    from jitrctl.doctor.context import DeviceContext
     from jitrctl.session.stage import Stage
 
 _PORT = 8883
@@ -59,13 +59,13 @@ class Knocker:
                 return find_endpoint(account)
         raise Unusable(f"{url} is not AWS, and no local AWS that runs beside the fleet file: leave out --key")
 
-    def knock(self, client_id: str, *, sni: bool) -> Refusal | None:
+    def knock(self, client_id: str, *, sni: bool) -> ConnectRefusal | None:
         """One CONNECT; None when it was accepted.
 
         Raises MqttError, OSError when nothing can be reached; as `endpoint` does.
         """
         answer = self._device(client_id).connect(self.endpoint if sni else self._without_sni())
-        if isinstance(answer, Refusal):
+        if isinstance(answer, ConnectRefusal):
             return answer
         answer.close()
         return None
@@ -88,7 +88,7 @@ class Knocker:
         return replace(self.endpoint, address=(socket.gethostbyname(host), port), server_name=None, checks_name=False)
 
 
-def with_sni(case: Case, knocker: Knocker) -> Finding:
+def with_sni(case: DeviceContext, knocker: Knocker) -> LinkFinding:
     """The device connects as it should, with the endpoint's name."""
     client_id, is_new = case.connects_as, case.sighting.registered is None
     try:
@@ -110,7 +110,7 @@ def with_sni(case: Case, knocker: Knocker) -> Finding:
     return broken(f"{refusal.how}: {refusal.detail}", _CURES[refusal.how])
 
 
-def without_sni(case: Case, knocker: Knocker) -> Finding:
+def without_sni(case: DeviceContext, knocker: Knocker) -> LinkFinding:
     """What comes back to a device that sends no name; only in mode DEFAULT it may be let in."""
     try:
         refusal = knocker.knock(case.connects_as, sni=False)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jitr.admission.procedure import Examination
-    from jitr_fleet.model import CaRegistration
-    from jitrctl.audit.log import Given
+    from jitr_fleet.model import CaDeployment
+    from jitrctl.audit.log import AuditEntry
     from jitrctl.ca.plan import CaState
     from jitrctl.device.search import Sighting
     from jitrctl.doctor.logs import LoggedError
@@ -44,7 +44,7 @@ _MOST_LETTERS = 100  # looked at in each of the two queues; receiving more takes
 
 
 @dataclass(kw_only=True, eq=False)
-class Case:
+class DeviceContext:
     """A device's certificate in one stage."""
 
     stage: Stage
@@ -91,12 +91,12 @@ class Case:
         return next((name for name, certificate in cas if self.certificate.is_signed_by(certificate)), None)
 
     @kept
-    def declared(self) -> CaRegistration | None:
+    def declared(self) -> CaDeployment | None:
         """The CA that signed the certificate, as the fleet file has it in this account."""
         return next((one for one in self.stage.account.cas if self._is_issued_by(one.ca.certificate_pem)), None)
 
     @kept
-    def issuing(self) -> CaRegistration:
+    def issuing(self) -> CaDeployment:
         """The same, for links behind the one that asks whether there is one."""
         assert self.declared is not None  # noqa: S101 -- the link `issuer` is broken otherwise
         return self.declared
@@ -112,7 +112,7 @@ class Case:
         return registry.look(self.stage, [self.issuing])[0]
 
     @kept
-    def last_order(self) -> Given | None:
+    def last_order(self) -> AuditEntry | None:
         """The last order about the CA; None also where it cannot be read."""
         return log.last_if_readable(self.stage, self.issuing.ca.certificate_id)
 

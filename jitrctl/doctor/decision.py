@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
-from jitr.verdicts import Word
-from jitrctl.doctor.finding import Finding, broken, good, note
+from jitr.verdicts import OperatorAction
+from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.queues.dead_letters import Letters
 from jitrctl.terminal import ago, at
 
 if TYPE_CHECKING:
     from jitr.decisions import Decision
-    from jitrctl.doctor.context import Case
+    from jitrctl.doctor.context import DeviceContext
 
 _RECENT = timedelta(minutes=15)
 _PENDING = Status.PENDING_ACTIVATION
@@ -27,7 +27,7 @@ _CURES = {
 }
 
 
-def mapping(case: Case) -> Finding:
+def mapping(case: DeviceContext) -> LinkFinding:
     """The function takes messages from the queue."""
     if case.function is None:
         return broken("there is no function `register`", f"deploy the stack: `cdk deploy {case.stage}`")
@@ -41,7 +41,7 @@ def mapping(case: Case) -> Finding:
     return good(case.mapping.state)
 
 
-def messages(case: Case) -> Finding:
+def messages(case: DeviceContext) -> LinkFinding:
     """No message about this certificate lies where nobody works on it."""
     dead = case.letters(Letters.DEAD)
     if dead:
@@ -60,7 +60,7 @@ def messages(case: Case) -> Finding:
     return good(f"none about it dead or undelivered; {case.backlog}{own}")
 
 
-def function(case: Case) -> Finding:
+def function(case: DeviceContext) -> LinkFinding:
     """It can start, and did not fail on this certificate."""
     configuration = case.function or {}
     if configuration.get("State", "Active") not in ("Active", "Inactive"):
@@ -83,7 +83,7 @@ def function(case: Case) -> Finding:
     return good(f"no error in {_log(case)}")
 
 
-def status(case: Case) -> Finding:
+def status(case: DeviceContext) -> LinkFinding:
     """AWS IoT knows the certificate here, and may let it in."""
     registered = case.sighting.registered
     if registered is None:
@@ -108,7 +108,7 @@ def status(case: Case) -> Finding:
     return broken(f"{registered.status}, {why}", cure)
 
 
-def decision(case: Case) -> Finding:
+def decision(case: DeviceContext) -> LinkFinding:
     """What `register` decided, and why."""
     record, registered = case.sighting.record, case.sighting.registered
     made = record.decision
@@ -126,7 +126,7 @@ def decision(case: Case) -> Finding:
         told += f", {made.reason}: {made.detail}"
     if is_active:
         return good(told) if made.outcome is Outcome.ACTIVATED else note(told)
-    if record.verdict and record.verdict.word is Word.APPROVED and record.has_new_verdict:
+    if record.verdict and record.verdict.word is OperatorAction.APPROVED and record.has_new_verdict:
         return broken(
             f"{told}; approved since, {at(record.verdict.at)}",
             f"it is judged again when the device connects, or by `jitrctl sweep {case.options}`",
@@ -136,7 +136,7 @@ def decision(case: Case) -> Finding:
     return broken(told, _cure(case, made))
 
 
-def _cure(case: Case, made: Decision) -> str:
+def _cure(case: DeviceContext, made: Decision) -> str:
     """What to do about a decision's reason."""
     if made.reason is None:
         return f"have the device connect again, or `jitrctl sweep {case.options}`"
@@ -147,5 +147,5 @@ def _cure(case: Case, made: Decision) -> str:
     return f"see {made.reason} in docs/rejections.md"
 
 
-def _log(case: Case) -> str:
+def _log(case: DeviceContext) -> str:
     return case.stage.names.log_group(case.stage.names.register_function)

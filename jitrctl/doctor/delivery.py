@@ -6,27 +6,27 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jitr_fleet.resources import rule_sql
-from jitrctl.ca.plan import Rule
-from jitrctl.doctor.finding import Finding, broken, good, note
-from jitrctl.doctor.policies import Answer, Request, evaluate
+from jitrctl.ca.plan import RuleState
+from jitrctl.doctor.finding import LinkFinding, broken, good, note
+from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitrctl.doctor.context import Case
+    from jitrctl.doctor.context import DeviceContext
 
 _SQL_VERSION = "2016-03-23"
 _IOT = "iot.amazonaws.com"
 
 
-def present(case: Case) -> Finding:
+def present(case: DeviceContext) -> LinkFinding:
     """The CA's topic rule is there."""
-    if case.ca.rule is Rule.MISSING:
+    if case.ca.rule is RuleState.MISSING:
         return broken(f"there is no topic rule {_name(case)}: events of first connections are lost", _deploy(case))
     return good(_name(case))
 
 
-def enabled(case: Case) -> Finding:
+def enabled(case: DeviceContext) -> LinkFinding:
     """It is enabled."""
     if case.rule.get("ruleDisabled"):
         return broken(
@@ -37,7 +37,7 @@ def enabled(case: Case) -> Finding:
     return good("enabled")
 
 
-def sql(case: Case) -> Finding:
+def sql(case: DeviceContext) -> LinkFinding:
     """It listens to this CA's topic, and drops nothing."""
     expected, found = rule_sql(case.issuing.ca.certificate_id), case.rule["sql"]
     if _plain(found) != _plain(expected):
@@ -47,7 +47,7 @@ def sql(case: Case) -> Finding:
     return good("as deployed")
 
 
-def action(case: Case) -> Finding:
+def action(case: DeviceContext) -> LinkFinding:
     """It sends to the queue that the function reads."""
     queue = case.stage.names.registrations_queue
     if _role_arn(case) is None:
@@ -55,7 +55,7 @@ def action(case: Case) -> Finding:
     return good(f"to {queue}")
 
 
-def role(case: Case) -> Finding:
+def role(case: DeviceContext) -> LinkFinding:
     """AWS IoT may act in the rule's role, and the role may send to the queue."""
     arn = _role_arn(case)
     found = case.role(arn) if arn else None
@@ -71,15 +71,15 @@ def role(case: Case) -> Finding:
         ),
     }
     for what, answer in asks.items():
-        if answer in (Answer.DENIED, Answer.NOT_ALLOWED):
+        if answer in (PolicyAnswer.DENIED, PolicyAnswer.NOT_ALLOWED):
             return broken(f"role {found.arn}: that {what} is {answer}", _deploy(case))
-    unsure = [what for what, answer in asks.items() if answer is Answer.UNSURE]
+    unsure = [what for what, answer in asks.items() if answer is PolicyAnswer.UNSURE]
     if unsure:
         return note(f"whether {' and '.join(unsure)} hangs on conditions that cannot be evaluated here")
     return good("AWS IoT may act in it, and it may send to the queue")
 
 
-def queue(case: Case) -> Finding:
+def queue(case: DeviceContext) -> LinkFinding:
     """The queue is there, and its own policy does not stand against the rule."""
     found = case.queue
     if found is None:
@@ -87,25 +87,25 @@ def queue(case: Case) -> Finding:
     documents = [json.loads(found["Policy"])] if found.get("Policy") else []
     context = {"aws:SecureTransport": "true", "aws:SourceArn": case.rule_arn}
     answer = evaluate(documents, Request(action="sqs:SendMessage", resource=case.queue_arn, context=context))
-    if answer is Answer.DENIED:
+    if answer is PolicyAnswer.DENIED:
         return broken("the queue's policy denies it to the rule's role", _deploy(case))
-    if answer is Answer.UNSURE:
+    if answer is PolicyAnswer.UNSURE:
         return note("the queue's policy has conditions or principals that cannot be evaluated here")
     return good(f"there; {case.backlog}")
 
 
-def _name(case: Case) -> str:
+def _name(case: DeviceContext) -> str:
     return case.stage.names.rule(case.issuing.ca.name)
 
 
-def _role_arn(case: Case) -> str | None:
+def _role_arn(case: DeviceContext) -> str | None:
     """The role in which the rule sends to the queue; None when it does not."""
     queue = case.stage.names.registrations_queue
     sends: list[Mapping[str, Any]] = [one["sqs"] for one in case.rule.get("actions", []) if "sqs" in one]
     return next((str(one["roleArn"]) for one in sends if one["queueUrl"].rpartition("/")[2] == queue), None)
 
 
-def _deploy(case: Case) -> str:
+def _deploy(case: DeviceContext) -> str:
     return f"deploy the stack: `cdk deploy {case.stage}`"
 
 

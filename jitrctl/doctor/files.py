@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from jitr.errors import Rejected
 from jitr.rules import CertificateMode
 from jitr.x509.certificate import Certificate
-from jitrctl.doctor.finding import Finding, broken, good
+from jitrctl.doctor.finding import LinkFinding, broken, good
 
 if TYPE_CHECKING:
-    from jitrctl.doctor.context import Case
+    from jitrctl.doctor.context import DeviceContext
 
 
-def certificate(case: Case) -> Finding:
+def certificate(case: DeviceContext) -> LinkFinding:
     """A certificate that can be read, and is valid now; AWS IoT and TLS refuse every other one."""
     if case.problem:
         return broken(
@@ -35,7 +35,7 @@ def certificate(case: Case) -> Finding:
     return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{reader}{rest}")
 
 
-def issuer(case: Case) -> Finding:
+def issuer(case: DeviceContext) -> LinkFinding:
     """A CA of the fleet signed it, and this account has that CA in the fleet file."""
     if case.declared:
         return good(f"signed by CA {case.declared.ca.name}")
@@ -57,7 +57,7 @@ def issuer(case: Case) -> Finding:
     )
 
 
-def chain(case: Case) -> Finding:
+def chain(case: DeviceContext) -> LinkFinding:
     """The file's order, and whether the device has to send the server's name, or its CA."""
     mode = case.issuing.mode
     read = [_read(pem) for pem in case.certificates[1:]]
@@ -71,7 +71,7 @@ def chain(case: Case) -> Finding:
     return good("SNI is not needed here, where the CA is in mode DEFAULT; without it, the device must send its CA, too")
 
 
-def checks(case: Case) -> Finding:
+def checks(case: DeviceContext) -> LinkFinding:
     """What the functions' own checks say offline: all but the CRL, the enrollment entries and the hook."""
     refusal, identity = case.examination.refusal, case.examination.identity
     if refusal:

@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class LinkFinding:
     """What was found, as a clause without a full stop, and what to do about it; empty where there is nothing to do."""
 
     state: State
@@ -24,17 +24,17 @@ class Finding:
     cure: str = ""
 
 
-def good(text: str) -> Finding:
-    return Finding(state=State.GOOD, text=text)
+def good(text: str) -> LinkFinding:
+    return LinkFinding(state=State.GOOD, text=text)
 
 
-def note(text: str, cure: str = "") -> Finding:
-    return Finding(state=State.NOTE, text=text, cure=cure)
+def note(text: str, cure: str = "") -> LinkFinding:
+    return LinkFinding(state=State.NOTE, text=text, cure=cure)
 
 
-def broken(text: str, cure: str) -> Finding:
-    return Finding(state=State.BROKEN, text=text, cure=cure)
+def broken(text: str, cure: str) -> LinkFinding:
+    return LinkFinding(state=State.BROKEN, text=text, cure=cure)
 
 
-def unknown(text: str, cure: str = "") -> Finding:
-    return Finding(state=State.UNKNOWN, text=text, cure=cure)
+def unknown(text: str, cure: str = "") -> LinkFinding:
+    return LinkFinding(state=State.UNKNOWN, text=text, cure=cure)

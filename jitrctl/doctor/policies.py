@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 _LITERAL = {"*": "*", "?": "?", "$": "$"}  # ${*}, ${?} and ${$} stand for the characters themselves
 
 
-class Answer(StrEnum):
+class PolicyAnswer(StrEnum):
     """What the documents say to a request."""
 
     ALLOWED = "allowed"
@@ -47,19 +47,19 @@ class Request:
         return known[key.lower()]
 
 
-def evaluate(documents: Iterable[Mapping[str, Any]], request: Request) -> Answer:
+def evaluate(documents: Iterable[Mapping[str, Any]], request: Request) -> PolicyAnswer:
     """What these documents together say to a request."""
     found = {"Allow": set[bool | None](), "Deny": set[bool | None]()}
     for document in documents:
         for statement in _listed(document.get("Statement", [])):
             found[statement["Effect"]].add(_applies(statement, request))
     if True in found["Deny"]:
-        return Answer.DENIED
+        return PolicyAnswer.DENIED
     if None in found["Deny"]:
-        return Answer.UNSURE
+        return PolicyAnswer.UNSURE
     if True in found["Allow"]:
-        return Answer.ALLOWED
-    return Answer.UNSURE if None in found["Allow"] else Answer.NOT_ALLOWED
+        return PolicyAnswer.ALLOWED
+    return PolicyAnswer.UNSURE if None in found["Allow"] else PolicyAnswer.NOT_ALLOWED
 
 
 def _applies(statement: Mapping[str, Any], request: Request) -> bool | None:

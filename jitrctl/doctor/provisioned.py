@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from jitrctl.device import live_connection
-from jitrctl.doctor.finding import Finding, broken, good, note
-from jitrctl.doctor.policies import Answer, Request, evaluate
+from jitrctl.doctor.finding import LinkFinding, broken, good, note
+from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 
 if TYPE_CHECKING:
-    from jitrctl.device.search import Registered
-    from jitrctl.doctor.context import Case
+    from jitrctl.device.search import RegisteredCertificate
+    from jitrctl.doctor.context import DeviceContext
 
 # Fields of a subject that AWS IoT's certificate policy variables are named after, and ours.
 _SUBJECT = {
@@ -25,7 +25,7 @@ _SUBJECT = {
 }
 
 
-def thing(case: Case) -> Finding:
+def thing(case: DeviceContext) -> LinkFinding:
     """The certificate is attached to its thing."""
     registered, made = _registered(case), case.sighting.record.decision
     if not registered.things:
@@ -42,13 +42,13 @@ def thing(case: Case) -> Finding:
     return good(", ".join(registered.things))
 
 
-def connection(case: Case) -> Finding:
+def connection(case: DeviceContext) -> LinkFinding:
     """Whether it is connected now, since when and from where; else why it went, where AWS still knows."""
     found = live_connection.read(case.stage, case.connects_as)
     return good(str(found)) if found.connected else note(str(found))
 
 
-def policy(case: Case) -> Finding:
+def policy(case: DeviceContext) -> LinkFinding:
     """A policy is attached to the certificate: the one of its CA."""
     registered, expected = _registered(case), case.stage.fleet.policy_name(case.issuing.ca)
     if not registered.policies:
@@ -62,15 +62,15 @@ def policy(case: Case) -> Finding:
     return good(", ".join(registered.policies))
 
 
-def allows(case: Case) -> Finding:
+def allows(case: DeviceContext) -> LinkFinding:
     """The policies allow iot:Connect under the device's client id; policies of its thing groups are not looked at."""
     registered, client = _registered(case), case.connects_as
     documents = [json.loads(case.policy_text(name)) for name in registered.policies]
     request = Request(action="iot:Connect", resource=case.arn("iot", f"client/{client}"), context=_context(case))
     match evaluate(documents, request):
-        case Answer.ALLOWED:
+        case PolicyAnswer.ALLOWED:
             return good(f"iot:Connect as client id {client}")
-        case Answer.UNSURE:
+        case PolicyAnswer.UNSURE:
             return note(f"whether they allow iot:Connect as {client} hangs on values that are not known here")
         case answer:
             return broken(
@@ -80,7 +80,7 @@ def allows(case: Case) -> Finding:
             )
 
 
-def _context(case: Case) -> dict[str, str | None]:
+def _context(case: DeviceContext) -> dict[str, str | None]:
     """The policy variables and condition keys of this device (AWS IoT developer guide, "Policy variables")."""
     found = case.thing or {}
     certificate = case.certificate
@@ -100,7 +100,7 @@ def _context(case: Case) -> dict[str, str | None]:
     return context
 
 
-def _registered(case: Case) -> Registered:
+def _registered(case: DeviceContext) -> RegisteredCertificate:
     registered = case.sighting.registered
     assert registered is not None  # noqa: S101 -- the link `status` is broken otherwise
     return registered

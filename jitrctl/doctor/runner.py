@@ -9,14 +9,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import Unavailable
 from jitrctl.doctor import ca, connect, decision, delivery, files, provisioned
-from jitrctl.doctor.finding import Finding, State, note, unknown
+from jitrctl.doctor.finding import LinkFinding, State, note, unknown
 from jitrctl.session.aws_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jitrctl.doctor.connect import Knocker
-    from jitrctl.doctor.context import Case
+    from jitrctl.doctor.context import DeviceContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Link:
     """One link: its name, and what looks at it."""
 
     name: str
-    look: Callable[[Case], Finding]
+    look: Callable[[DeviceContext], LinkFinding]
     first_connection: bool = False  # it only matters until the device is registered and decided on
     of_registered: bool = False  # there is nothing to look at before the certificate is registered
 
@@ -60,33 +60,33 @@ CONNECT, CONNECT_WITHOUT_SNI = "connect", "connect without SNI"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class LinkResult:
     """A link and what was found there."""
 
     link: str
-    finding: Finding
+    finding: LinkFinding
 
 
-def walk(case: Case, knocker: Knocker | None = None) -> tuple[Step, ...]:
+def walk(case: DeviceContext, knocker: Knocker | None = None) -> tuple[LinkResult, ...]:
     """Look at one link after the other, up to the one that is broken; with `knocker` connect in the end.
 
     A link of the first connection is only noted where that is behind the device. One that AWS does not let us look at
     is UNKNOWN, and the next one is looked at. Raises AccessError when the account cannot be opened.
     """
-    steps: list[Step] = []
+    steps: list[LinkResult] = []
     for name, finding in _findings(case, knocker):
-        steps.append(Step(link=name, finding=finding))
+        steps.append(LinkResult(link=name, finding=finding))
         if finding.state is State.BROKEN:
             break
     return tuple(steps)
 
 
-def is_well(steps: tuple[Step, ...]) -> bool:
+def is_well(steps: tuple[LinkResult, ...]) -> bool:
     """Whether every link was looked at, and none keeps the device out."""
     return all(step.finding.state in (State.GOOD, State.NOTE) for step in steps)
 
 
-def _findings(case: Case, knocker: Knocker | None) -> Iterator[tuple[str, Finding]]:
+def _findings(case: DeviceContext, knocker: Knocker | None) -> Iterator[tuple[str, LinkFinding]]:
     for link in LINKS:
         if link.of_registered and not _is_registered(case):
             continue
@@ -104,7 +104,7 @@ def _findings(case: Case, knocker: Knocker | None) -> Iterator[tuple[str, Findin
         yield CONNECT_WITHOUT_SNI, _guarded(lambda one: connect.without_sni(one, knocker), case)
 
 
-def _guarded(look: Callable[[Case], Finding], case: Case) -> Finding:
+def _guarded(look: Callable[[DeviceContext], LinkFinding], case: DeviceContext) -> LinkFinding:
     """What a link says, or that AWS did not let us look."""
     try:
         return look(case)
@@ -113,7 +113,7 @@ def _guarded(look: Callable[[Case], Finding], case: Case) -> Finding:
         return unknown(explain(cause))
 
 
-def _is_registered(case: Case) -> bool:
+def _is_registered(case: DeviceContext) -> bool:
     """Whether AWS IoT knows the certificate here; not, where it cannot be asked."""
     try:
         return case.sighting.registered is not None
@@ -121,5 +121,5 @@ def _is_registered(case: Case) -> bool:
         return False
 
 
-def _is_past_registration(case: Case) -> bool:
+def _is_past_registration(case: DeviceContext) -> bool:
     return _is_registered(case) and case.is_past_registration

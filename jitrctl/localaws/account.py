@@ -23,7 +23,7 @@ FOREIGN_PREFIXES = ("AWS_", "CDK_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class AccountSpec:
     """What to run: a name of our own, the account's id, its Region, and the AWS profile that will mean it."""
 
     name: str

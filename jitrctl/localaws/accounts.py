@@ -29,20 +29,20 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.localaws import processes, state
-from jitrctl.localaws.account import LOOPBACK, Account, LocalAccount
+from jitrctl.localaws.account import LOOPBACK, AccountSpec, LocalAccount
 from jitrctl.localaws.errors import LocalAwsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Account", "LocalAccount", "down", "running", "up"]
+__all__ = ["AccountSpec", "LocalAccount", "down", "running", "up"]
 
 SECONDS_TO_START = 30.0
 ATTEMPTS = 3  # a port that was free may be taken before ministack binds it
 
 
-def up(directory: Path, accounts: Sequence[Account], *, stays: bool = False) -> tuple[LocalAccount, ...]:
+def up(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool = False) -> tuple[LocalAccount, ...]:
     """Start every account, wait until each serves HTTP and MQTT, and write down where they are.
 
     They run until `down`, or until this process ends; with `stays`, beyond that.
@@ -108,7 +108,7 @@ def down(directory: Path) -> tuple[LocalAccount, ...]:
     return tuple(account for account in accounts if account.pid in alive)
 
 
-def _refuse_unusable(accounts: Sequence[Account]) -> None:
+def _refuse_unusable(accounts: Sequence[AccountSpec]) -> None:
     for account in accounts:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", account.name):
             raise LocalAwsError(f"account name {account.name!r}: use letters, digits, '_', '.' and '-'")
@@ -120,7 +120,7 @@ def _refuse_unusable(accounts: Sequence[Account]) -> None:
             raise LocalAwsError(f"two accounts have the {what} {twice[0]!r}: give each its own")
 
 
-def _start(directory: Path, accounts: Sequence[Account], *, stays: bool) -> tuple[LocalAccount, ...]:
+def _start(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool) -> tuple[LocalAccount, ...]:
     ports = _free_ports(2 * len(accounts))
     started: list[LocalAccount] = []
     for account, gateway_port, mqtt_port in zip(accounts, ports[::2], ports[1::2], strict=True):
@@ -134,7 +134,7 @@ def _start(directory: Path, accounts: Sequence[Account], *, stays: bool) -> tupl
     return tuple(started)
 
 
-def _environ(directory: Path, account: Account, *, gateway_port: int, mqtt_port: int) -> dict[str, str]:
+def _environ(directory: Path, account: AccountSpec, *, gateway_port: int, mqtt_port: int) -> dict[str, str]:
     """Build the process's environment from nothing, with a HOME and a TMPDIR of its own."""
     marker = processes.marker(directory, account.name)
     private = directory / marker

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jitrctl.localaws.account import LocalAccount
-    from jitrctl.localaws.workspace import Place, Workspace
+    from jitrctl.localaws.workspace import LocalPlace, Workspace
 
 _NODE = 20  # the CDK CLI's least major version
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -53,7 +53,7 @@ def synthesize(workspace: Workspace, account: LocalAccount) -> None:
     _cdk(workspace, account, "synth", "--quiet", "--output", str(workspace.cloud_assembly), *context)
 
 
-def deploy(workspace: Workspace, account: LocalAccount, place: Place) -> None:
+def deploy(workspace: Workspace, account: LocalAccount, place: LocalPlace) -> None:
     """Bootstrap the account's Region, unless it is, and deploy its stack.
 
     Raises LocalAwsError with what CloudFormation said.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jitr_fleet.model import Fleet
     from jitrctl.localaws.account import LocalAccount
     from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
-    from jitrctl.localaws.workspace import Place
+    from jitrctl.localaws.workspace import LocalPlace
 
 _POLL = 0.05  # seconds
 UNKNOWN = "not registered"
@@ -33,7 +33,7 @@ UNKNOWN = "not registered"
 class LocalStage:
     """One account with the stack in it."""
 
-    def __init__(self, account: LocalAccount, place: Place, fleet: Fleet) -> None:
+    def __init__(self, account: LocalAccount, place: LocalPlace, fleet: Fleet) -> None:
         self.account = account
         self.place = place
         self.names = ResourceNames(fleet.name)

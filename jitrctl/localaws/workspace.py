@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from jitr.rules import CertificateMode
 from jitr_fleet.parse import load
-from jitrctl.localaws.account import Account
+from jitrctl.localaws.account import AccountSpec
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.issuing import IssuingCa
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr_fleet.model import Account as FleetAccount
+    from jitr_fleet.model import AccountSpec as FleetAccount
     from jitr_fleet.model import Ca, Fleet
     from jitrctl.localaws.account import LocalAccount
 
@@ -38,7 +38,7 @@ _HURRIED = {"pending_after": "1s", "overlap": "1s"}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LocalPlace:
     """One account of the fleet in the Region where it runs locally."""
 
     account: FleetAccount
@@ -57,8 +57,8 @@ class Place:
         """The stack's name on the CDK command line."""
         return f"{self.account.name}/{self.region}"
 
-    def to_start(self) -> Account:
-        return Account(
+    def to_start(self) -> AccountSpec:
+        return AccountSpec(
             name=self.account.name,
             id=self.account.id,
             region=self.region,
@@ -92,7 +92,7 @@ class Workspace:
         """
         return load(self.checkout / "fleet.toml")
 
-    def places(self) -> tuple[Place, Place]:
+    def places(self) -> tuple[LocalPlace, LocalPlace]:
         """The two accounts that the local AWS runs, one in DEFAULT and one in SNI_ONLY mode, in a Region of both.
 
         Raises FleetError when the checkout's fleet.toml is wrong, LocalAwsError when it holds no such pair.
@@ -103,7 +103,7 @@ class Workspace:
                 shared = [region for region in first.regions if region in second.regions]
                 modes = (first.cas[0].mode, second.cas[0].mode)
                 if shared and modes == (CertificateMode.DEFAULT, CertificateMode.SNI_ONLY):
-                    return Place(first, shared[0]), Place(second, shared[0])
+                    return LocalPlace(first, shared[0]), LocalPlace(second, shared[0])
         raise LocalAwsError(
             "fleet.toml has no two accounts that share a Region with the CA in DEFAULT mode in one and SNI_ONLY in the "
             "other: the local AWS shows both, so take such a pair into it"

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
-from jitrctl.mqtt.connection import KEEP_ALIVE, Connection, Message, Refusal, Wire
+from jitrctl.mqtt.connection import KEEP_ALIVE, Connection, ConnectRefusal, MqttMessage, Wire
 from jitrctl.mqtt.errors import MqttError, NotAcceptedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Attempt", "Connection", "Device", "Endpoint", "Message", "Refusal"]
+__all__ = ["ConnectAttempt", "ConnectRefusal", "Connection", "Device", "Endpoint", "MqttMessage"]
 
 # Back-off between two attempts, in seconds. Short, as the local AWS is near; in the field it starts at 1 s.
 FIRST_DELAY, LONGEST_DELAY = 0.5, 2.0
@@ -47,11 +47,11 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class ConnectAttempt:
     """One CONNECT: seconds from the first attempt's start to its answer, and the refusal (None: accepted)."""
 
     seconds: float
-    refusal: Refusal | None
+    refusal: ConnectRefusal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Device:
     certificate: Path
     key: Path
 
-    def connect(self, endpoint: Endpoint, *, timeout: float = 10.0) -> Connection | Refusal:
+    def connect(self, endpoint: Endpoint, *, timeout: float = 10.0) -> Connection | ConnectRefusal:
         """Send one CONNECT, without a retry; TCP, TLS and the answer get `timeout` seconds each.
 
         Raises:
@@ -84,7 +84,7 @@ class Device:
             return refusal
         return connection
 
-    def connect_until_accepted(self, endpoint: Endpoint, *, patience: float) -> tuple[Connection, list[Attempt]]:
+    def connect_until_accepted(self, endpoint: Endpoint, *, patience: float) -> tuple[Connection, list[ConnectAttempt]]:
         """Connect as firmware does, with a jittered back-off, until accepted.
 
         Raises:
@@ -92,14 +92,14 @@ class Device:
             MqttError: as `connect` does.
         """
         began = time.monotonic()
-        attempts: list[Attempt] = []
+        attempts: list[ConnectAttempt] = []
         while True:
             left = patience - (time.monotonic() - began)
             outcome = self.connect(endpoint, timeout=min(10.0, max(0.1, left)))
             seconds = time.monotonic() - began
             if isinstance(outcome, Connection):
-                return outcome, [*attempts, Attempt(seconds=seconds, refusal=None)]
-            attempts.append(Attempt(seconds=seconds, refusal=outcome))
+                return outcome, [*attempts, ConnectAttempt(seconds=seconds, refusal=None)]
+            attempts.append(ConnectAttempt(seconds=seconds, refusal=outcome))
             # Full jitter: a fleet that lost power comes back spread out.
             delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** len(attempts)))  # noqa: S311
             if seconds + delay >= patience:
@@ -110,20 +110,20 @@ class Device:
                 )
             time.sleep(delay)
 
-    def _handshake(self, connection: Connection, endpoint: Endpoint, timeout: float) -> Refusal | None:
+    def _handshake(self, connection: Connection, endpoint: Endpoint, timeout: float) -> ConnectRefusal | None:
         host, port = endpoint.address
         try:
             connection.client.connect(host, port, keepalive=KEEP_ALIVE)
         except ConnectionRefusedError as error:
             raise MqttError(f"nothing listens on {host}:{port}: is the local AWS running?") from error
         except TimeoutError as error:
-            return Refusal(how="timeout", detail=f"{error} ({timeout:g} s)")
+            return ConnectRefusal(how="timeout", detail=f"{error} ({timeout:g} s)")
         except ssl.SSLError as error:
-            return Refusal(how="tls", detail=str(error))
+            return ConnectRefusal(how="tls", detail=str(error))
         except ConnectionError as error:
-            return Refusal(how="closed", detail=str(error))
+            return ConnectRefusal(how="closed", detail=str(error))
         if connection.serve(lambda: connection.answer is not None, seconds=timeout):
             return connection.refusal()
         if connection.client.socket() is not None:
-            return Refusal(how="timeout", detail=f"no CONNACK in {timeout:g} s")
+            return ConnectRefusal(how="timeout", detail=f"no CONNACK in {timeout:g} s")
         return connection.wire.refusal()

@@ -34,7 +34,7 @@ KEEP_ALIVE = 1200  # seconds; the longest that AWS IoT takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class ConnectRefusal:
     """How a connection ended before it was accepted.
 
     tls: the handshake failed, or an alert came (TLS 1.3 refuses a client's certificate after the handshake).
@@ -48,7 +48,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class MqttMessage:
     """What came on a subscribed topic."""
 
     topic: str
@@ -64,7 +64,7 @@ class Connection:
         self.wire = wire
         self.answer: ReasonCode | None = None
         self._acknowledged: dict[int, bool] = {}
-        self._messages: deque[Message] = deque()
+        self._messages: deque[MqttMessage] = deque()
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
@@ -102,15 +102,15 @@ class Connection:
         code, number = self.client.subscribe(topic_filter, qos=1)
         return self._answered(code, number, what=f"subscription to {topic_filter}", timeout=timeout)
 
-    def receive(self, *, timeout: float = 5.0) -> Message | None:
+    def receive(self, *, timeout: float = 5.0) -> MqttMessage | None:
         """Answer the next message of a subscription; None: none came in time, or the broker closed."""
         self.serve(lambda: bool(self._messages), seconds=timeout)
         return self._messages.popleft() if self._messages else None
 
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> ConnectRefusal | None:
         """Answer what the CONNACK refuses; None: it accepts."""
         if self.answer is not None and self.answer.is_failure:
-            return Refusal(how="connack", detail=str(self.answer))
+            return ConnectRefusal(how="connack", detail=str(self.answer))
         return None
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class Connection:
         self._acknowledged[number] = not any(code.is_failure for code in codes)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._messages.append(Message(topic=message.topic, payload=bytes(message.payload)))
+        self._messages.append(MqttMessage(topic=message.topic, payload=bytes(message.payload)))
 
 
 class Wire(ssl.SSLContext):
@@ -206,12 +206,12 @@ class Wire(ssl.SSLContext):
         self.stream = cast("Stream", stream)
         return self.stream
 
-    def refusal(self) -> Refusal:
+    def refusal(self) -> ConnectRefusal:
         """Say how the server ended the connection."""
         error = self.stream.error if self.stream else None
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-            return Refusal(how="tls", detail=str(error))
-        return Refusal(how="closed", detail=str(error) if error else "the server closed without a CONNACK")
+            return ConnectRefusal(how="tls", detail=str(error))
+        return ConnectRefusal(how="closed", detail=str(error) if error else "the server closed without a CONNACK")
 
     def close(self) -> None:
         """Close the socket, which paho does not when a handshake fails."""

@@ -13,7 +13,7 @@ from jitrctl.errors import JitrctlError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitrctl.mqtt.client import Attempt
+    from jitrctl.mqtt.client import ConnectAttempt
 
 
 class MqttError(JitrctlError):
@@ -23,6 +23,6 @@ class MqttError(JitrctlError):
 class NotAcceptedError(MqttError):
     """Every attempt of a device to connect was refused."""
 
-    def __init__(self, message: str, attempts: Sequence[Attempt]) -> None:
+    def __init__(self, message: str, attempts: Sequence[ConnectAttempt]) -> None:
         super().__init__(message)
         self.attempts = tuple(attempts)

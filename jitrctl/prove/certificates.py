@@ -25,7 +25,7 @@ _DAYS = timedelta(days=2)  # what a run forgets is useless soon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ProbeIdentity:
     """A device's certificate and its key; PEM."""
 
     name: str
@@ -40,14 +40,14 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
+class ProbeCa:
     """A CA of this run."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def new(cls, name: str, now: datetime) -> Authority:
+    def new(cls, name: str, now: datetime) -> ProbeCa:
         """A self-signed CA on P-256, valid for two days."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(name), _name(name), key.public_key(), now - _BACKDATED, now + _DAYS)
@@ -70,15 +70,17 @@ class Authority:
         begins: timedelta = -_BACKDATED,
         lasts: timedelta = _DAYS,
         key: ec.EllipticCurvePrivateKey | None = None,
-    ) -> Identity:
+    ) -> ProbeIdentity:
         """A device's certificate, valid from `begins` after now for as long as `lasts`."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         first = now + begins
         builder = _builder(_name(name), self.certificate.subject, key.public_key(), first, first + lasts)
         made = builder.sign(self.key, hashes.SHA256())
-        return Identity(name=name, certificate=made.public_bytes(Encoding.PEM).decode(), key=_private(key), ca=self.pem)
+        return ProbeIdentity(
+            name=name, certificate=made.public_bytes(Encoding.PEM).decode(), key=_private(key), ca=self.pem
+        )
 
-    def issue_parts(self, name: str, now: datetime, **parts: bytes) -> Identity:
+    def issue_parts(self, name: str, now: datetime, **parts: bytes) -> ProbeIdentity:
         """A device's certificate with some of its parts (Encoded's names, each with tag and length) as given.
 
         The part `extensions` follows the key; the part `outer` is the algorithm as it is written outside.
@@ -100,20 +102,20 @@ class Authority:
         signed = der.encoded(der.SEQUENCE, *written.values())
         signature = der.encoded(der.BIT_STRING, b"\0", self.key.sign(signed, ec.ECDSA(hashes.SHA256())))
         whole = der.encoded(der.SEQUENCE, signed, written["algorithm"], signature)
-        return Identity(name=name, certificate=ssl.DER_cert_to_PEM_cert(whole), key=plain.key, ca=self.pem)
+        return ProbeIdentity(name=name, certificate=ssl.DER_cert_to_PEM_cert(whole), key=plain.key, ca=self.pem)
 
     def verification(self, registration_code: str, now: datetime) -> str:
         """Proof of the CA's key for an account in DEFAULT mode; PEM."""
         return self.issue(registration_code, now).certificate
 
 
-def stand_alone(name: str, now: datetime) -> Identity:
+def stand_alone(name: str, now: datetime) -> ProbeIdentity:
     """A self-signed certificate, for a client that is registered without a CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     made = _builder(_name(name), _name(name), key.public_key(), now - _BACKDATED, now + _DAYS).sign(
         key, hashes.SHA256()
     )
-    return Identity(name=name, certificate=made.public_bytes(Encoding.PEM).decode(), key=_private(key))
+    return ProbeIdentity(name=name, certificate=made.public_bytes(Encoding.PEM).decode(), key=_private(key))
 
 
 def id_of(pem: str) -> str:

@@ -14,21 +14,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from jitrctl.errors import JitrctlError
 from jitrctl.prove.finding import Finder
-from jitrctl.prove.journal import Kind
+from jitrctl.prove.journal import ResourceKind
 from jitrctl.prove.run import ROLE_POLICY
 from jitrctl.session.aws_errors import explain, is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitrctl.prove.journal import Entry, Journal
-    from jitrctl.prove.run import Place
+    from jitrctl.prove.journal import Journal, JournalEntry
+    from jitrctl.prove.run import ProvePlace
 
 # Certificates before what is attached to them, and before their CAs; CAs before the role that one may name; policies
 # last, since they may have to wait.
 _ORDER = (
-    *(Kind.CERTIFICATE, Kind.THING, Kind.CA),
-    *(Kind.MAPPING, Kind.FUNCTION, Kind.QUEUE, Kind.ROLE, Kind.POLICY),
+    *(ResourceKind.CERTIFICATE, ResourceKind.THING, ResourceKind.CA),
+    *(ResourceKind.MAPPING, ResourceKind.FUNCTION, ResourceKind.QUEUE, ResourceKind.ROLE, ResourceKind.POLICY),
 )
 # Seconds: detaching is asynchronous (aws-facts §5), and a policy may be refused for five minutes after it was detached
 # (IoT model, DeletePolicy).
@@ -41,10 +41,10 @@ _NOT_YET = frozenset({"DeleteConflictException", "InvalidRequestException", "Del
 class Cleaner:
     """Cleans one account and Region of what one journal names there."""
 
-    place: Place
+    place: ProvePlace
     journal: Journal
     sleep: Callable[[float], None]
-    refused: list[Entry] = field(default_factory=list)
+    refused: list[JournalEntry] = field(default_factory=list)
 
     def clean(self) -> None:
         """Delete; an entry that AWS refuses does not keep the others from being deleted."""
@@ -60,30 +60,30 @@ class Cleaner:
                 else:
                     self.journal.drop(entry)
 
-    def _entries(self, kind: Kind) -> list[Entry]:
+    def _entries(self, kind: ResourceKind) -> list[JournalEntry]:
         here = (self.place.account, self.place.region, kind)
         return [one for one in self.journal.entries if (one.account, one.region, one.kind) == here]
 
-    def _delete(self, entry: Entry, finder: Finder) -> None:
+    def _delete(self, entry: JournalEntry, finder: Finder) -> None:
         """Delete one thing, or find that it is not there.
 
         Raises botocore's errors.
         """
         iot = self.place.iot
         match entry.kind:
-            case Kind.THING:
+            case ResourceKind.THING:
                 self._patiently(lambda: iot.delete_thing(thingName=entry.name))
-            case Kind.POLICY:
+            case ResourceKind.POLICY:
                 self._patiently(lambda: iot.delete_policy(policyName=entry.name), within=_POLICY_FREE_WITHIN)
-            case Kind.ROLE:
+            case ResourceKind.ROLE:
                 iam = self.place.client("iam")
                 self._patiently(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
                 self._patiently(lambda: iam.delete_role(RoleName=entry.name))
-            case Kind.MAPPING:
+            case ResourceKind.MAPPING:
                 self._delete_mappings(entry)
-            case Kind.FUNCTION:
+            case ResourceKind.FUNCTION:
                 self._patiently(lambda: self.place.client("lambda").delete_function(FunctionName=entry.name))
-            case Kind.QUEUE:
+            case ResourceKind.QUEUE:
                 sqs = self.place.client("sqs")
                 self._patiently(lambda: sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=entry.name)["QueueUrl"]))
             case _:
@@ -91,12 +91,12 @@ class Cleaner:
                 if certificate_id is None:
                     return
                 self.journal.found(entry, certificate_id)
-                if entry.kind is Kind.CA:
+                if entry.kind is ResourceKind.CA:
                     self._delete_ca(certificate_id)
                 else:
                     self._delete_certificate(certificate_id)
 
-    def _delete_mappings(self, entry: Entry) -> None:
+    def _delete_mappings(self, entry: JournalEntry) -> None:
         """What feeds the function of that name: its ids are only known from AWS."""
         function = self.place.client("lambda")
         try:
@@ -119,14 +119,14 @@ class Cleaner:
         status = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["status"]
         if status == "ACTIVE":
             iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
-        for thing in _names(iot.list_principal_things(principal=arn)["things"], self._ours(Kind.THING)):
+        for thing in _names(iot.list_principal_things(principal=arn)["things"], self._ours(ResourceKind.THING)):
             iot.detach_thing_principal(thingName=thing, principal=arn)
         attached = [one["policyName"] for one in iot.list_attached_policies(target=arn)["policies"]]
-        for policy in _names(attached, self._ours(Kind.POLICY)):
+        for policy in _names(attached, self._ours(ResourceKind.POLICY)):
             iot.detach_policy(policyName=policy, target=arn)
         self._patiently(lambda: iot.delete_certificate(certificateId=certificate_id))
 
-    def _ours(self, kind: Kind) -> set[str]:
+    def _ours(self, kind: ResourceKind) -> set[str]:
         return {entry.name for entry in self._entries(kind)}
 
     def _patiently(self, delete: Callable[[], Any], *, within: float = _DETACHED_WITHIN) -> None:

@@ -21,7 +21,7 @@ from jitrctl.mqtt.errors import MqttError
 from jitrctl.prove.probe import Unanswered
 
 if TYPE_CHECKING:
-    from jitrctl.prove.certificates import Identity
+    from jitrctl.prove.certificates import ProbeIdentity
     from jitrctl.session.stage import Stage
 
 Subscribed = Literal["granted", "failure code", "closed"]
@@ -32,7 +32,7 @@ _AUTHORITIES = Path(botocore.__file__).with_name("cacert.pem")
 _REACH = 5.0  # seconds
 
 
-class Session(Protocol):
+class ProbeSession(Protocol):
     """An accepted connection."""
 
     @property
@@ -54,7 +54,9 @@ class Devices(Protocol):
         Raises Unusable.
         """
 
-    def connect(self, identity: Identity, client_id: str, *, sni: bool = True, alone: bool = False) -> Session | str:
+    def connect(
+        self, identity: ProbeIdentity, client_id: str, *, sni: bool = True, alone: bool = False
+    ) -> ProbeSession | str:
         """One CONNECT: a session, or how it was refused; `alone` sends no CA behind the device's certificate.
 
         Raises Unanswered when nothing answers.
@@ -79,7 +81,9 @@ class MqttDevices:
                 "proxies and the firewall"
             ) from error
 
-    def connect(self, identity: Identity, client_id: str, *, sni: bool = True, alone: bool = False) -> Session | str:
+    def connect(
+        self, identity: ProbeIdentity, client_id: str, *, sni: bool = True, alone: bool = False
+    ) -> ProbeSession | str:
         """See Devices."""
         certificate, key = self.folder / f"{identity.name}.pem", self.folder / f"{identity.name}.key"
         certificate.write_text(identity.certificate + ("" if alone else identity.ca), encoding="ascii")

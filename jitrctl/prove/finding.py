@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from jitrctl.prove.guard import same_certificate
-from jitrctl.prove.journal import Kind
+from jitrctl.prove.journal import ResourceKind
 from jitrctl.session.aws_errors import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jitrctl.prove.journal import Entry, Journal
-    from jitrctl.prove.run import Place
+    from jitrctl.prove.journal import Journal, JournalEntry
+    from jitrctl.prove.run import ProvePlace
 
 _MARGIN = timedelta(minutes=10)  # clocks differ
 _PAGE = 100
@@ -30,11 +30,11 @@ _PAGE = 100
 class Finder:
     """In one account and Region; what it has looked through is kept."""
 
-    place: Place
+    place: ProvePlace
     journal: Journal
-    _seen: dict[Kind, list[tuple[str, str]]] = field(default_factory=dict)
+    _seen: dict[ResourceKind, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def find(self, entry: Entry) -> str | None:
+    def find(self, entry: JournalEntry) -> str | None:
         """The id under which AWS has this CA or device certificate; None if it has not.
 
         Raises botocore's errors.
@@ -47,9 +47,9 @@ class Finder:
             self._seen[entry.kind] = list(self._newest(entry.kind))
         return next((one for one, pem in self._seen[entry.kind] if same_certificate(pem, entry.pem or "")), None)
 
-    def _pem(self, kind: Kind, certificate_id: str) -> str | None:
+    def _pem(self, kind: ResourceKind, certificate_id: str) -> str | None:
         iot = self.place.iot
-        describe = iot.describe_ca_certificate if kind is Kind.CA else iot.describe_certificate
+        describe = iot.describe_ca_certificate if kind is ResourceKind.CA else iot.describe_certificate
         try:
             return str(describe(certificateId=certificate_id)["certificateDescription"].get("certificatePem"))
         except ClientError as error:
@@ -57,19 +57,19 @@ class Finder:
                 return None
             raise
 
-    def _newest(self, kind: Kind) -> Iterator[tuple[str, str]]:
+    def _newest(self, kind: ResourceKind) -> Iterator[tuple[str, str]]:
         """The ids and PEMs of what was registered since the run began, newest first."""
         known = {one for entry in self.journal.entries for one in entry.ids}
         since = self.journal.began - _MARGIN
         for one in self._listed(kind):
-            if kind is Kind.CERTIFICATE and _moment(one["creationDate"]) < since:
+            if kind is ResourceKind.CERTIFICATE and _moment(one["creationDate"]) < since:
                 return  # CAs are few, and their order is not known
             if one["certificateId"] not in known and (pem := self._pem(kind, one["certificateId"])) is not None:
                 yield one["certificateId"], pem
 
-    def _listed(self, kind: Kind) -> Iterator[dict[str, Any]]:
+    def _listed(self, kind: ResourceKind) -> Iterator[dict[str, Any]]:
         iot = self.place.iot
-        many = iot.list_ca_certificates if kind is Kind.CA else iot.list_certificates
+        many = iot.list_ca_certificates if kind is ResourceKind.CA else iot.list_certificates
         marker: dict[str, str] = {}
         while True:
             answer = many(pageSize=_PAGE, ascendingOrder=False, **marker)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitrctl.prove.journal import Journal
-    from jitrctl.prove.operations import Operation, Target
+    from jitrctl.prove.operations import CallTarget, Operation
 
 # Beyond the client's own attempts: seconds between further ones, for a bucket that others empty.
 _PAUSES = (2.0, 5.0, 10.0)
@@ -69,7 +69,7 @@ class Guard:
                 self.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _is_ours(self, target: Target, value: str) -> bool:
+    def _is_ours(self, target: CallTarget, value: str) -> bool:
         if target.by is By.CLIENT:
             return value.startswith(self.journal.run)
         ours = [
@@ -91,7 +91,7 @@ class Guard:
             case _:
                 return any(value in entry.ids for entry in ours)
 
-    def _refusal(self, operation: Operation, target: Target, parameters: dict[str, Any]) -> str:
+    def _refusal(self, operation: Operation, target: CallTarget, parameters: dict[str, Any]) -> str:
         value = str(parameters[target.parameter])
         named = "a certificate" if target.by is By.PEM else value[:80]
         return (

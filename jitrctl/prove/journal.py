@@ -29,7 +29,7 @@ FOLDER = ".prove"  # beside the fleet file
 _SUFFIX = ".journal.json"
 
 
-class Kind(Enum):
+class ResourceKind(Enum):
     """What a run makes."""
 
     CA = "CA"
@@ -43,12 +43,12 @@ class Kind(Enum):
 
 
 @dataclass(kw_only=True, eq=False)
-class Entry:
+class JournalEntry:
     """One thing, in one account and Region."""
 
     account: str  # id
     region: str
-    kind: Kind
+    kind: ResourceKind
     name: str  # what AWS calls it; of certificates, a label
     pem: str | None = None
     expected_id: str | None = None
@@ -68,7 +68,7 @@ class Entry:
 class Journal:
     """One run's journal; made by `begin` or `read`."""
 
-    def __init__(self, path: Path, run: str, began: datetime, entries: list[Entry]) -> None:
+    def __init__(self, path: Path, run: str, began: datetime, entries: list[JournalEntry]) -> None:
         self.path = path
         self.run = run
         self.began = began
@@ -94,7 +94,7 @@ class Journal:
             document = json.loads(path.read_text(encoding="utf-8"))
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']}")  # noqa: TRY301 -- one sentence for all
-            entries = [Entry(**{**one, "kind": Kind(one["kind"])}) for one in document["entries"]]
+            entries = [JournalEntry(**{**one, "kind": ResourceKind(one["kind"])}) for one in document["entries"]]
             return cls(path, document["run"], datetime.fromisoformat(document["began"]), entries)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise Unusable(
@@ -103,27 +103,27 @@ class Journal:
             ) from error
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[JournalEntry, ...]:
         return tuple(self._entries)
 
-    def add(self, entry: Entry) -> Entry:
+    def add(self, entry: JournalEntry) -> JournalEntry:
         """Write down what is about to be made."""
         self._entries.append(entry)
         self._write()
         return entry
 
-    def found(self, entry: Entry, certificate_id: str) -> None:
+    def found(self, entry: JournalEntry, certificate_id: str) -> None:
         """Keep the id that AWS gave it."""
         if entry.found_id != certificate_id:
             entry.found_id = certificate_id
             self._write()
 
-    def refused(self, entry: Entry, why: str) -> None:
+    def refused(self, entry: JournalEntry, why: str) -> None:
         """Keep why it could not be deleted."""
         entry.refused = why
         self._write()
 
-    def drop(self, entry: Entry) -> None:
+    def drop(self, entry: JournalEntry) -> None:
         """It is known not to be there."""
         self._entries.remove(entry)
         self._write()

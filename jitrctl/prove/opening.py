@@ -11,7 +11,7 @@ from jitrctl import clock
 from jitrctl.errors import Unusable
 from jitrctl.prove.devices import MqttDevices, endpoint_of
 from jitrctl.prove.guard import Guard
-from jitrctl.prove.run import Place
+from jitrctl.prove.run import ProvePlace
 from jitrctl.session.stage import Stage
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def in_one_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     raise Unusable(f"accounts {' and '.join(accounts)} share no Region: choose accounts that do")
 
 
-def place_of(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> Place:
+def place_of(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> ProvePlace:
     """A stage as probes see it.
 
     Raises AccessError, botocore's errors.
@@ -72,7 +72,7 @@ def place_of(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> P
         elsewhere = Stage(fleet=stage.fleet, account=stage.account, region=region)
         return str(guard.client("iot", elsewhere.iot).get_registration_code()["registrationCode"])
 
-    return Place(
+    return ProvePlace(
         account=stage.account.id,
         region=stage.region,
         label=str(stage),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from jitrctl.prove.journal import Kind
+from jitrctl.prove.journal import ResourceKind
 
 
 class By(Enum):
@@ -24,12 +24,12 @@ class By(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class CallTarget:
     """A parameter that names what is made or changed."""
 
     parameter: str
     by: By
-    kind: Kind = Kind.CERTIFICATE
+    kind: ResourceKind = ResourceKind.CERTIFICATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,27 +38,27 @@ class Operation:
 
     service: str
     action: str  # IAM's
-    targets: tuple[Target, ...] = ()
+    targets: tuple[CallTarget, ...] = ()
 
 
 def _reads(*actions: str) -> list[Operation]:
     return [Operation(service=action.partition(":")[0], action=action) for action in actions]
 
 
-def _changes(action: str, *targets: Target) -> Operation:
+def _changes(action: str, *targets: CallTarget) -> Operation:
     return Operation(service=action.partition(":")[0], action=action, targets=targets)
 
 
-_CA = Target(parameter="certificateId", by=By.ID, kind=Kind.CA)
-_CERTIFICATE = Target(parameter="certificateId", by=By.ID)
-_POLICY = Target(parameter="policyName", by=By.NAME, kind=Kind.POLICY)
-_TARGET = Target(parameter="target", by=By.ARN)
-_THING = Target(parameter="thingName", by=By.NAME, kind=Kind.THING)
-_PRINCIPAL = Target(parameter="principal", by=By.ARN)
-_ROLE = Target(parameter="RoleName", by=By.NAME, kind=Kind.ROLE)
+_CA = CallTarget(parameter="certificateId", by=By.ID, kind=ResourceKind.CA)
+_CERTIFICATE = CallTarget(parameter="certificateId", by=By.ID)
+_POLICY = CallTarget(parameter="policyName", by=By.NAME, kind=ResourceKind.POLICY)
+_TARGET = CallTarget(parameter="target", by=By.ARN)
+_THING = CallTarget(parameter="thingName", by=By.NAME, kind=ResourceKind.THING)
+_PRINCIPAL = CallTarget(parameter="principal", by=By.ARN)
+_ROLE = CallTarget(parameter="RoleName", by=By.NAME, kind=ResourceKind.ROLE)
 
-_QUEUE = Target(parameter="QueueUrl", by=By.URL, kind=Kind.QUEUE)
-_FUNCTION = Target(parameter="FunctionName", by=By.NAME, kind=Kind.FUNCTION)
+_QUEUE = CallTarget(parameter="QueueUrl", by=By.URL, kind=ResourceKind.QUEUE)
+_FUNCTION = CallTarget(parameter="FunctionName", by=By.NAME, kind=ResourceKind.FUNCTION)
 
 _ALL = [
     *_reads(
@@ -78,10 +78,10 @@ _ALL = [
         "sqs:GetQueueAttributes",
         "sqs:GetQueueUrl",
     ),
-    _changes("iot:RegisterCACertificate", Target(parameter="caCertificate", by=By.PEM, kind=Kind.CA)),
+    _changes("iot:RegisterCACertificate", CallTarget(parameter="caCertificate", by=By.PEM, kind=ResourceKind.CA)),
     _changes("iot:UpdateCACertificate", _CA),
     _changes("iot:DeleteCACertificate", _CA),
-    _changes("iot:RegisterCertificateWithoutCA", Target(parameter="certificatePem", by=By.PEM)),
+    _changes("iot:RegisterCertificateWithoutCA", CallTarget(parameter="certificatePem", by=By.PEM)),
     _changes("iot:UpdateCertificate", _CERTIFICATE),
     _changes("iot:DeleteCertificate", _CERTIFICATE),
     _changes("iot:CreatePolicy", _POLICY),
@@ -92,19 +92,23 @@ _ALL = [
     _changes("iot:AttachThingPrincipal", _THING, _PRINCIPAL),
     _changes("iot:DetachThingPrincipal", _THING, _PRINCIPAL),
     _changes("iot:DeleteThing", _THING),
-    Operation(service="iot-data", action="iot:DeleteConnection", targets=(Target(parameter="clientId", by=By.CLIENT),)),
+    Operation(
+        service="iot-data", action="iot:DeleteConnection", targets=(CallTarget(parameter="clientId", by=By.CLIENT),)
+    ),
     _changes("iam:CreateRole", _ROLE),
     _changes("iam:DeleteRole", _ROLE),
     _changes("iam:PutRolePolicy", _ROLE),
     _changes("iam:DeleteRolePolicy", _ROLE),
-    _changes("sqs:CreateQueue", Target(parameter="QueueName", by=By.NAME, kind=Kind.QUEUE)),
+    _changes("sqs:CreateQueue", CallTarget(parameter="QueueName", by=By.NAME, kind=ResourceKind.QUEUE)),
     _changes("sqs:DeleteQueue", _QUEUE),
     _changes("sqs:SendMessage", _QUEUE),
     _changes("sqs:ReceiveMessage", _QUEUE),
     _changes("lambda:CreateFunction", _FUNCTION),
     _changes("lambda:DeleteFunction", _FUNCTION),
-    _changes("lambda:CreateEventSourceMapping", Target(parameter="FunctionName", by=By.NAME, kind=Kind.MAPPING)),
-    _changes("lambda:DeleteEventSourceMapping", Target(parameter="UUID", by=By.ID, kind=Kind.MAPPING)),
+    _changes(
+        "lambda:CreateEventSourceMapping", CallTarget(parameter="FunctionName", by=By.NAME, kind=ResourceKind.MAPPING)
+    ),
+    _changes("lambda:DeleteEventSourceMapping", CallTarget(parameter="UUID", by=By.ID, kind=ResourceKind.MAPPING)),
 ]
 # By service and by boto3's name of the operation, which is found in botocore's own way.
 OPERATIONS = {(one.service, one.action.partition(":")[2]): one for one in _ALL}

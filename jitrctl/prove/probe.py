@@ -83,7 +83,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ProbeAnswer:
     """What was found of one thing."""
 
     probe: Probe

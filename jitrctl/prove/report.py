@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jitrctl.prove.probe import NotAnswered, Probe
     from jitrctl.prove.run import Run
-    from jitrctl.prove.runner import Outcome
+    from jitrctl.prove.runner import ProbeOutcome
 
 FORMAT = 1
 _SHARED_CALLS, _SHARED_SECONDS = 40, 10.0  # CAs, listeners, looking around
@@ -38,7 +38,7 @@ def plan(run_id: str, labels: Sequence[str], probes: Sequence[Probe], left_out: 
     return [*lines, cost, end]
 
 
-def rows(outcome: Outcome) -> list[dict[str, str]]:
+def rows(outcome: ProbeOutcome) -> list[dict[str, str]]:
     """The table: assumed, found, so what; for another answer, the number of its note."""
     notes = iter(range(1, len(outcome.answers) + 1))
     return [
@@ -54,7 +54,7 @@ def rows(outcome: Outcome) -> list[dict[str, str]]:
     ]
 
 
-def notes(outcome: Outcome) -> list[str]:
+def notes(outcome: ProbeOutcome) -> list[str]:
     """What answers other than assumed mean, numbered as in the table; then what is kept without an assumption."""
     different = [answer for answer in outcome.answers if not answer.as_assumed]
     lines = [
@@ -68,7 +68,7 @@ def notes(outcome: Outcome) -> list[str]:
     ]
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: ProbeOutcome) -> str:
     """The run in one line."""
     different = sum(1 for answer in outcome.answers if not answer.as_assumed)
     failed = sum(1 for one in outcome.not_answered if one.failed)
@@ -81,7 +81,7 @@ def summary(outcome: Outcome) -> str:
 
 
 def document(
-    run: Run, outcome: Outcome, *, began: datetime, on_aws: bool, left_out: Sequence[NotAnswered]
+    run: Run, outcome: ProbeOutcome, *, began: datetime, on_aws: bool, left_out: Sequence[NotAnswered]
 ) -> dict[str, Any]:
     """As `--json` prints it, and docs/measured keeps it; docs/measured/README.md describes it."""
     found = {

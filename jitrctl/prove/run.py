@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 from jitr_fleet.resources import registered_topic
-from jitrctl.prove.certificates import Authority, Identity, id_of, stand_alone
+from jitrctl.prove.certificates import ProbeCa, ProbeIdentity, id_of, stand_alone
 from jitrctl.prove.finding import Finder
-from jitrctl.prove.journal import Entry, Kind
+from jitrctl.prove.journal import JournalEntry, ResourceKind
 from jitrctl.prove.probe import Unanswered
 from jitrctl.session.aws_errors import is_missing
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from jitrctl.prove.devices import Devices, Session
+    from jitrctl.prove.devices import Devices, ProbeSession
     from jitrctl.prove.guard import Guard
     from jitrctl.prove.journal import Journal
 
@@ -48,7 +48,7 @@ class Time(Protocol):
 
 
 @dataclass(kw_only=True, eq=False)
-class Place:
+class ProvePlace:
     """One account in one Region."""
 
     account: str  # id
@@ -85,11 +85,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class ProbeDevice:
     """A device's certificate that AWS has registered."""
 
-    place: Place
-    identity: Identity
+    place: ProvePlace
+    identity: ProbeIdentity
     certificate_id: str  # AWS's
     client_id: str
 
@@ -104,7 +104,7 @@ class Registered:
         answer = self.place.iot.describe_certificate(certificateId=self.certificate_id)
         return dict(answer["certificateDescription"])
 
-    def connect(self, *, sni: bool = True) -> Session | str:
+    def connect(self, *, sni: bool = True) -> ProbeSession | str:
         return self.place.devices.connect(self.identity, self.client_id, sni=sni)
 
 
@@ -113,12 +113,12 @@ class Run:
     """One run of `jitrctl prove`."""
 
     journal: Journal
-    places: tuple[Place, ...]  # one or two
+    places: tuple[ProvePlace, ...]  # one or two
     time: Time
     other_region: str | None = None  # of the first account, for what may differ by Region
-    _cas: dict[str, tuple[Authority, Place]] = field(default_factory=dict)
-    _listeners: dict[Place, tuple[Registered, Session]] = field(default_factory=dict)
-    _policies: set[tuple[Place, str]] = field(default_factory=set)
+    _cas: dict[str, tuple[ProbeCa, ProvePlace]] = field(default_factory=dict)
+    _listeners: dict[ProvePlace, tuple[ProbeDevice, ProbeSession]] = field(default_factory=dict)
+    _policies: set[tuple[ProvePlace, str]] = field(default_factory=set)
     _numbers: int = 0
 
     @property
@@ -126,11 +126,11 @@ class Run:
         return self.journal.run
 
     @property
-    def first(self) -> Place:
+    def first(self) -> ProvePlace:
         return self.places[0]
 
     @property
-    def last(self) -> Place:
+    def last(self) -> ProvePlace:
         """The second account, where there is one."""
         return self.places[-1]
 
@@ -141,17 +141,17 @@ class Run:
 
     # CAs
 
-    def authority(self, what: str) -> Authority:
+    def authority(self, what: str) -> ProbeCa:
         """A CA that no account knows."""
-        return Authority.new(self.name(f"ca-{what}"), self.time.now())
+        return ProbeCa.new(self.name(f"ca-{what}"), self.time.now())
 
-    def register_ca(self, place: Place, ca: Authority, mode: str, **more: Any) -> str:
+    def register_ca(self, place: ProvePlace, ca: ProbeCa, mode: str, **more: Any) -> str:
         """Register a CA, ACTIVE and registering devices; the id that AWS gives it.
 
         Raises botocore's errors.
         """
-        known = (one for one in self._entries(place, Kind.CA) if one.pem == ca.pem)
-        entry = next(known, None) or self._certificate_entry(place, Kind.CA, mode, ca.pem)
+        known = (one for one in self._entries(place, ResourceKind.CA) if one.pem == ca.pem)
+        entry = next(known, None) or self._certificate_entry(place, ResourceKind.CA, mode, ca.pem)
         if mode == DEFAULT:
             code = place.iot.get_registration_code()["registrationCode"]
             more["verificationCertificate"] = ca.verification(code, self.time.now())
@@ -162,7 +162,7 @@ class Run:
         self.journal.found(entry, str(answer["certificateId"]))
         return str(answer["certificateId"])
 
-    def ca(self, mode: str) -> tuple[Authority, Place]:
+    def ca(self, mode: str) -> tuple[ProbeCa, ProvePlace]:
         """The shared CA of a mode, and where it is registered: DEFAULT in the first account, SNI_ONLY in the last."""
         if mode not in self._cas:
             ca, place = self.authority(mode.lower().replace("_", "-")), self.first if mode == DEFAULT else self.last
@@ -170,26 +170,32 @@ class Run:
             self._cas[mode] = ca, place
         return self._cas[mode]
 
-    def ca_id(self, ca: Authority, place: Place) -> str:
+    def ca_id(self, ca: ProbeCa, place: ProvePlace) -> str:
         """What AWS calls a registered CA."""
-        entry = next(one for one in self._entries(place, Kind.CA) if one.pem == ca.pem)
+        entry = next(one for one in self._entries(place, ResourceKind.CA) if one.pem == ca.pem)
         return str(entry.found_id or entry.expected_id)
 
     # Devices
 
-    def identity(self, ca: Authority, what: str, **options: Any) -> Identity:
+    def identity(self, ca: ProbeCa, what: str, **options: Any) -> ProbeIdentity:
         return ca.issue(self.name(what), self.time.now(), **options)
 
-    def expect(self, place: Place, identity: Identity) -> Entry:
+    def expect(self, place: ProvePlace, identity: ProbeIdentity) -> JournalEntry:
         """Write down that a device's certificate may be registered there: before its first CONNECT."""
-        known = (one for one in self._entries(place, Kind.CERTIFICATE) if one.pem == identity.certificate)
+        known = (one for one in self._entries(place, ResourceKind.CERTIFICATE) if one.pem == identity.certificate)
         return next(known, None) or self._certificate_entry(
-            place, Kind.CERTIFICATE, identity.name, identity.certificate
+            place, ResourceKind.CERTIFICATE, identity.name, identity.certificate
         )
 
     def connect_new(
-        self, place: Place, identity: Identity, *, sni: bool = True, alone: bool = False, seconds: float | None = None
-    ) -> Registered | None:
+        self,
+        place: ProvePlace,
+        identity: ProbeIdentity,
+        *,
+        sni: bool = True,
+        alone: bool = False,
+        seconds: float | None = None,
+    ) -> ProbeDevice | None:
         """A device's first CONNECT; what AWS registered, or None if it registers nothing within some seconds.
 
         Raises Unanswered, botocore's errors.
@@ -204,9 +210,9 @@ class Run:
         if certificate_id is None:
             return None
         self.journal.found(entry, certificate_id)
-        return Registered(place=place, identity=identity, certificate_id=certificate_id, client_id=identity.name)
+        return ProbeDevice(place=place, identity=identity, certificate_id=certificate_id, client_id=identity.name)
 
-    def device(self, mode: str, what: str) -> Registered:
+    def device(self, mode: str, what: str) -> ProbeDevice:
         """A new device under the shared CA of a mode, registered and pending.
 
         Raises Unanswered when AWS registers nothing.
@@ -217,20 +223,20 @@ class Run:
             raise Unanswered(f"no certificate was registered {_REGISTERED_WITHIN:.0f} s after a device's CONNECT")
         return registered
 
-    def active_device(self, mode: str, what: str) -> Registered:
+    def active_device(self, mode: str, what: str) -> ProbeDevice:
         """A new device that may connect: with a policy, and ACTIVE."""
         device = self.device(mode, what)
         self.allow(device)
         device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
         return device
 
-    def allow(self, device: Registered) -> None:
+    def allow(self, device: ProbeDevice) -> None:
         """Attach the run's policy, which lets its clients connect, and nothing else."""
         statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": device.place.arn(f"client/{self.id}-*")}
         name = self._policy(device.place, "connect", [statement])
         device.place.iot.attach_policy(policyName=name, target=device.arn)
 
-    def session(self, device: Registered, *, seconds: float = 120.0) -> Session:
+    def session(self, device: ProbeDevice, *, seconds: float = 120.0) -> ProbeSession:
         """Connect until accepted.
 
         Raises Unanswered when it is not, in that time.
@@ -247,7 +253,7 @@ class Run:
 
     # Events
 
-    def listen(self, place: Place, ca_id: str) -> Session:
+    def listen(self, place: ProvePlace, ca_id: str) -> ProbeSession:
         """Have a client of the run subscribe to a CA's registration events; the same one for each account.
 
         Raises Unanswered when it is not let in, or may not.
@@ -265,7 +271,7 @@ class Run:
                 raise Unanswered(f"the subscription to {registered_topic(ca_id)} is refused ({answer})")
             self.time.sleep(LOOK_EVERY + 0.1)
 
-    def event(self, session: Session, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
+    def event(self, session: ProbeSession, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
         """The next event about a certificate, as it came; None if there is none in that time."""
         until = self.time.monotonic() + seconds
         while (left := until - self.time.monotonic()) > 0:
@@ -278,14 +284,14 @@ class Run:
 
     # Other things
 
-    def thing(self, place: Place) -> str:
-        name = self.planned(place, Kind.THING, "thing")
+    def thing(self, place: ProvePlace) -> str:
+        name = self.planned(place, ResourceKind.THING, "thing")
         place.iot.create_thing(thingName=name)
         return name
 
-    def role(self, place: Place, service: str = "iot", *statements: Mapping[str, Any]) -> str:
+    def role(self, place: ProvePlace, service: str = "iot", *statements: Mapping[str, Any]) -> str:
         """A role for an AWS service that may do what the statements say; its ARN."""
-        name = self.planned(place, Kind.ROLE, "role")
+        name = self.planned(place, ResourceKind.ROLE, "role")
         trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
         answer = place.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=_document(trust))
         if statements:
@@ -294,10 +300,10 @@ class Run:
             )
         return str(answer["Role"]["Arn"])
 
-    def planned(self, place: Place, kind: Kind, what: str) -> str:
+    def planned(self, place: ProvePlace, kind: ResourceKind, what: str) -> str:
         """A name for what is about to be made, which is in the journal."""
         name = self.name(what)
-        self.journal.add(Entry(account=place.account, region=place.region, kind=kind, name=name))
+        self.journal.add(JournalEntry(account=place.account, region=place.region, kind=kind, name=name))
         return name
 
     def wait(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
@@ -316,11 +322,11 @@ class Run:
                 session.close()
         self._listeners.clear()
 
-    def _listener(self, place: Place) -> Registered:
+    def _listener(self, place: ProvePlace) -> ProbeDevice:
         """A client that may subscribe to registration events, and nothing else."""
         now = self.time.now()
         identity = stand_alone(self.name("listener"), now)
-        entry = self._certificate_entry(place, Kind.CERTIFICATE, identity.name, identity.certificate)
+        entry = self._certificate_entry(place, ResourceKind.CERTIFICATE, identity.name, identity.certificate)
         answer = place.iot.register_certificate_without_ca(certificatePem=identity.certificate, status="ACTIVE")
         self.journal.found(entry, str(answer["certificateId"]))
         topics = "$aws/events/certificates/registered/*"
@@ -330,30 +336,34 @@ class Run:
             {"Effect": "Allow", "Action": "iot:Receive", "Resource": place.arn(f"topic/{topics}")},
         ]
         name = self._policy(place, "listen", statements)
-        device = Registered(
+        device = ProbeDevice(
             place=place, identity=identity, certificate_id=str(answer["certificateId"]), client_id=identity.name
         )
         place.iot.attach_policy(policyName=name, target=device.arn)
         return device
 
-    def _policy(self, place: Place, what: str, statements: list[dict[str, str]]) -> str:
+    def _policy(self, place: ProvePlace, what: str, statements: list[dict[str, str]]) -> str:
         name = f"{self.id}-{what}"
         if (place, what) not in self._policies:
             self._policies.add((place, what))
-            self.journal.add(Entry(account=place.account, region=place.region, kind=Kind.POLICY, name=name))
+            self.journal.add(
+                JournalEntry(account=place.account, region=place.region, kind=ResourceKind.POLICY, name=name)
+            )
             place.iot.create_policy(policyName=name, policyDocument=_document(*statements))
         return name
 
-    def _certificate_entry(self, place: Place, kind: Kind, name: str, pem: str) -> Entry:
+    def _certificate_entry(self, place: ProvePlace, kind: ResourceKind, name: str, pem: str) -> JournalEntry:
         return self.journal.add(
-            Entry(account=place.account, region=place.region, kind=kind, name=name, pem=pem, expected_id=id_of(pem))
+            JournalEntry(
+                account=place.account, region=place.region, kind=kind, name=name, pem=pem, expected_id=id_of(pem)
+            )
         )
 
-    def _entries(self, place: Place, kind: Kind) -> list[Entry]:
+    def _entries(self, place: ProvePlace, kind: ResourceKind) -> list[JournalEntry]:
         here = (place.account, place.region, kind)
         return [one for one in self.journal.entries if (one.account, one.region, one.kind) == here]
 
-    def _described(self, place: Place, entry: Entry) -> str | None:
+    def _described(self, place: ProvePlace, entry: JournalEntry) -> str | None:
         """The id, if AWS knows the certificate by the one that is expected."""
         try:
             place.iot.describe_certificate(certificateId=entry.expected_id)

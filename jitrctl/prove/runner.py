@@ -15,27 +15,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitrctl.errors import JitrctlError, Unusable
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.prove.cleaning import Cleaner
-from jitrctl.prove.probe import Answer, NotAnswered, Unanswered
+from jitrctl.prove.probe import NotAnswered, ProbeAnswer, Unanswered
 from jitrctl.session.aws_errors import DENIED, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from jitrctl.prove.journal import Entry, Journal
+    from jitrctl.prove.journal import Journal, JournalEntry
     from jitrctl.prove.probe import Probe
-    from jitrctl.prove.run import Place, Run, Time
+    from jitrctl.prove.run import ProvePlace, Run, Time
 
 ON_PURPOSE = (ClientError, BotoCoreError, JitrctlError, LocalAwsError, OSError)
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class ProbeOutcome:
     """What a run came to."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[ProbeAnswer] = field(default_factory=list)
     not_answered: list[NotAnswered] = field(default_factory=list)
-    refused: list[Entry] = field(default_factory=list)  # what could not be deleted
-    left: list[Entry] = field(default_factory=list)  # what the journal still names
+    refused: list[JournalEntry] = field(default_factory=list)  # what could not be deleted
+    left: list[JournalEntry] = field(default_factory=list)  # what the journal still names
     interrupted: bool = False
     calls: Counter[str] = field(default_factory=Counter)  # by IAM action, cleaning included
 
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def carry_out(
-    run: Run, probes: Sequence[Probe], outcome: Outcome, *, tell: Callable[[str], None], keep: bool = False
+    run: Run, probes: Sequence[Probe], outcome: ProbeOutcome, *, tell: Callable[[str], None], keep: bool = False
 ) -> None:
     """Carry out these probes, and clean unless `keep`; the outcome is filled as it goes.
 
@@ -70,7 +70,7 @@ def carry_out(
             outcome.calls.update(place.guard.calls)
 
 
-def clean(places: Sequence[Place], journal: Journal, outcome: Outcome, *, time: Time) -> None:
+def clean(places: Sequence[ProvePlace], journal: Journal, outcome: ProbeOutcome, *, time: Time) -> None:
     """Delete what a journal names in these accounts; Ctrl-C leaves the rest in it."""
     try:
         for place in places:
@@ -118,7 +118,7 @@ def choose(
     return tuple(chosen), tuple(left_out)
 
 
-def _carry_out_one(run: Run, probe: Probe, outcome: Outcome) -> None:
+def _carry_out_one(run: Run, probe: Probe, outcome: ProbeOutcome) -> None:
     try:
         found = probe.run(run)
     except Unanswered as error:
@@ -135,7 +135,7 @@ def _carry_out_one(run: Run, probe: Probe, outcome: Outcome) -> None:
         elif isinstance(answer, Unanswered):
             outcome.not_answered.append(NotAnswered(probe=probe, why=str(answer), failed=False, what=expectation.what))
         else:
-            outcome.answers.append(Answer(probe=probe, expectation=expectation, found=answer))
+            outcome.answers.append(ProbeAnswer(probe=probe, expectation=expectation, found=answer))
 
 
 def _why(error: Exception) -> str:

@@ -14,12 +14,12 @@ from jitrctl.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jitrctl.prove.run import Place
+    from jitrctl.prove.run import ProvePlace
 
 _STACKS = "jitr-"
 
 
-def refuse_production(places: Sequence[Place], ours: frozenset[str]) -> None:
+def refuse_production(places: Sequence[ProvePlace], ours: frozenset[str]) -> None:
     """Refuse accounts in which somebody works; `ours` are the ids of CAs that earlier runs left.
 
     Raises Refused with everything that was found; botocore's errors.
@@ -33,7 +33,7 @@ def refuse_production(places: Sequence[Place], ours: frozenset[str]) -> None:
         )
 
 
-def occupants(place: Place, ours: frozenset[str]) -> Iterator[str]:
+def occupants(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
     """What says that the account is in use, each in words.
 
     Raises botocore's errors.
@@ -68,7 +68,7 @@ def _is_for_one_ca(rule: dict[str, Any]) -> bool:
     return str(rule.get("topicPattern") or "").startswith(registered_topic(""))
 
 
-def _rules(place: Place) -> Iterator[dict[str, Any]]:
+def _rules(place: ProvePlace) -> Iterator[dict[str, Any]]:
     token: dict[str, str] = {}
     while True:
         answer = place.iot.list_topic_rules(maxResults=100, **token)
@@ -78,7 +78,7 @@ def _rules(place: Place) -> Iterator[dict[str, Any]]:
         token = {"nextToken": answer["nextToken"]}
 
 
-def _stacks(place: Place) -> Iterator[dict[str, Any]]:
+def _stacks(place: ProvePlace) -> Iterator[dict[str, Any]]:
     token: dict[str, str] = {}
     while True:
         answer = place.client("cloudformation").describe_stacks(**token)
@@ -88,7 +88,7 @@ def _stacks(place: Place) -> Iterator[dict[str, Any]]:
         token = {"NextToken": answer["NextToken"]}
 
 
-def _pages(place: Place, method: str, what: str) -> Iterator[dict[str, Any]]:
+def _pages(place: ProvePlace, method: str, what: str) -> Iterator[dict[str, Any]]:
     marker: dict[str, str] = {}
     while True:
         answer = getattr(place.iot, method)(pageSize=100, **marker)

@@ -126,33 +126,33 @@ def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Lett
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class QueueReader:
     """The queue of the function that is to read a message."""
 
     sqs: SQSClient
     url: str
 
 
-def reader_of(stage: Stage) -> Reader:
+def reader_of(stage: Stage) -> QueueReader:
     """`register`'s queue in a stage.
 
     Raises botocore's errors.
     """
-    return Reader(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
+    return QueueReader(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
 
 
-def hubs_reader(hub: Stage) -> Reader:
+def hubs_reader(hub: Stage) -> QueueReader:
     """The queue of the hub's function, in the stage with the hub.
 
     Raises Refused where there is none; botocore's errors.
     """
     try:
-        return Reader(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
+        return QueueReader(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
     except hub.sqs.exceptions.QueueDoesNotExist as error:
         raise Refused(f"{hub} has no queue {hub.names.hub_queue}: deploy the hub's stack") from error
 
 
-def send_again(stage: Stage, letters: Letters, reader: Reader, letter: Letter) -> None:
+def send_again(stage: Stage, letters: Letters, reader: QueueReader, letter: Letter) -> None:
     """Put a message into the queue of the function that is to read it, then take it out of this one.
 
     Raises Refused when it cannot be read, so that the function would only give it up again; botocore's errors.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from jitr.iot_models import DeviceRegistration
     from jitr.rules import Rules
-    from jitr_fleet.model import Ca, CaRegistration
+    from jitr_fleet.model import Ca, CaDeployment
     from jitrctl.session.stage import Stage
 
 # DescribeCertificate allows ten calls a second, which devices that come up at the time need most of.
@@ -37,7 +37,7 @@ ADMITTED = "admitted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class DecisionChange:
     """A certificate on which the fleet file decides otherwise."""
 
     ca: str
@@ -59,12 +59,12 @@ class Trial:
     """What was found in a stage."""
 
     looked_at: Counter[str]  # certificates, by CA
-    changes: tuple[Change, ...]
+    changes: tuple[DecisionChange, ...]
     unlisted: tuple[str, ...]  # CAs of which AWS lists none: those were looked for among all of the account
     unread: str | None  # why the deployed rules could not be read; then what is ACTIVE is taken as admitted
 
 
-def try_rules(stage: Stage, cas: Sequence[CaRegistration], sample: int) -> Trial:
+def try_rules(stage: Stage, cas: Sequence[CaDeployment], sample: int) -> Trial:
     """Judge a sample of each CA's certificates under the deployed rules and under the fleet file.
 
     Raises Unavailable, botocore's errors.
@@ -120,7 +120,7 @@ def _described(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegist
     return found
 
 
-def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: Rules) -> Change | None:
+def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: Rules) -> DecisionChange | None:
     """How the rules decide otherwise on a certificate than those that are deployed; None: they do not."""
     at = now() if device.status is Status.PENDING_ACTIVATION else device.created_at
     after = judge(device, rules, at)
@@ -155,13 +155,13 @@ def judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | 
         return refusal
 
 
-def _change(device: DeviceRegistration, ca: str, before: str, after: Identity | Rejected | str) -> Change:
+def _change(device: DeviceRegistration, ca: str, before: str, after: Identity | Rejected | str) -> DecisionChange:
     reason: Reason | None = after.reason if isinstance(after, Rejected) else None
     if isinstance(after, Rejected):
         detail = after.detail
     else:
         detail = after if isinstance(after, str) else f"as thing {after.thing_name}"
-    return Change(
+    return DecisionChange(
         ca=ca,
         certificate_id=device.certificate_id,
         status=device.status,

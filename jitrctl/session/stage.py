@@ -13,7 +13,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
-from jitr.store.sweep_state import Journal
+from jitr.store.sweep_state import SweepState
 from jitr_fleet.resources import ResourceNames
 from jitrctl.clock import now
 from jitrctl.errors import AccessError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jitr.rules import Rules
-    from jitr_fleet.model import Account, Ca, CaRegistration, Fleet
+    from jitr_fleet.model import Account, Ca, CaDeployment, Fleet
 
 
 @dataclass(kw_only=True, eq=False)
@@ -117,8 +117,8 @@ class Stage:
         return Crls(lambda: self.s3, self.crl_bucket, self.account.id, clock=now)
 
     @kept
-    def journal(self) -> Journal:
-        return Journal(self.dynamodb, self.names.registry_table)
+    def journal(self) -> SweepState:
+        return SweepState(self.dynamodb, self.names.registry_table)
 
 
 def choose(fleet: Fleet, accounts: Sequence[str], regions: Sequence[str]) -> tuple[Stage, ...]:
@@ -170,7 +170,7 @@ def known_ca(fleet: Fleet, name: str) -> Ca:
     return known[name]
 
 
-def chosen_cas(stage: Stage, names: Sequence[str]) -> tuple[CaRegistration, ...]:
+def chosen_cas(stage: Stage, names: Sequence[str]) -> tuple[CaDeployment, ...]:
     """The stage's CAs with these names, in the fleet file's order; none named is all of them.
 
     One of another account's is just not among them.

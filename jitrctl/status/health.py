@@ -14,7 +14,7 @@ from jitr_fleet.names import partition_of
 from jitr_fleet.policy import PLACEHOLDERS
 from jitrctl import intake
 from jitrctl.ca import registry
-from jitrctl.ca.plan import CaState, Rule, differences
+from jitrctl.ca.plan import CaState, RuleState, differences
 from jitrctl.device.locations import is_hub
 from jitrctl.queues.dead_letters import queues_of
 from jitrctl.session import cloudformation
@@ -90,7 +90,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
 
 
 def rules_enabled(health: Health) -> int:
-    return sum(state.rule is Rule.ENABLED for state in health.cas)
+    return sum(state.rule is RuleState.ENABLED for state in health.cas)
 
 
 def _function(stage: Stage) -> str:

@@ -50,7 +50,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class QuotaFinding:
     """What holds for one quota in one stage."""
 
     bound: Bound
@@ -116,7 +116,7 @@ def bounds(stage: Stage) -> tuple[Bound, ...]:
     return (*BOUNDS, *([joining] if groups else []), of_ca, *([of_hook] if asked else []), concurrency)
 
 
-def look(stage: Stage) -> list[Finding]:
+def look(stage: Stage) -> list[QuotaFinding]:
     """What Service Quotas says of each.
 
     Raises botocore's errors, AccessError.
@@ -136,9 +136,11 @@ def look(stage: Stage) -> list[Finding]:
     return found
 
 
-def _finding(stage: Stage, bound: Bound, listed: tuple[str, float] | None, pending: Mapping[str, float]) -> Finding:
+def _finding(
+    stage: Stage, bound: Bound, listed: tuple[str, float] | None, pending: Mapping[str, float]
+) -> QuotaFinding:
     code, value = listed or (bound.code, bound.default)
-    return Finding(
+    return QuotaFinding(
         bound=replace(bound, code=code),
         value=value,
         known=listed is not None,
@@ -171,7 +173,7 @@ def _pending(client: Any, service: str) -> dict[str, float]:
     return found
 
 
-def unused(found: Sequence[Finding]) -> float | None:
+def unused(found: Sequence[QuotaFinding]) -> float | None:
     """The activations per second that the quotas allow, where the fleet file's pace is far below it; else None."""
     rates = [one for one in found if not one.bound.executions]
     allowed = min(one.value / one.bound.calls for one in rates)
@@ -179,7 +181,7 @@ def unused(found: Sequence[Finding]) -> float | None:
     return allowed if allowed >= _FAR * pace else None
 
 
-def order(stage: Stage, finding: Finding) -> str:
+def order(stage: Stage, finding: QuotaFinding) -> str:
     """The AWS CLI's command that asks for the increase."""
     profile = f" --profile {stage.account.profile}" if stage.account.profile else ""
     return (

@@ -25,7 +25,7 @@ _REGISTERED = "$aws/events/certificates/registered"
 
 
 @dataclass(slots=True, kw_only=True)
-class Rule:
+class TopicRule:
     """A topic rule on one CA's registration events, with one SQS action."""
 
     name: str
@@ -69,13 +69,13 @@ class Broker:
         self._place = place
         self._sqs = sqs
         self._iot = iot
-        self.rules: dict[str, list[Rule]] = {}  # by the CA's certificate id
+        self.rules: dict[str, list[TopicRule]] = {}  # by the CA's certificate id
         self.listeners: list[Callable[[str, str], None]] = []  # MQTT clients: the topic, and what is published on it
         self.published = 0
 
     def add_rule(self, ca_certificate_id: str, queue_url: str) -> None:
         rules = self.rules.setdefault(ca_certificate_id, [])
-        rules.append(Rule(name=f"rule_{ca_certificate_id[:16]}_{len(rules)}", queue_url=queue_url))
+        rules.append(TopicRule(name=f"rule_{ca_certificate_id[:16]}_{len(rules)}", queue_url=queue_url))
 
     def list_topic_rules(self, _params: Params) -> Answer:
         """The rules, which are few enough here for one page."""

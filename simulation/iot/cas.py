@@ -15,7 +15,7 @@ _MOST_WITH_SAME_SUBJECT = 10  # aws-facts §3, L-A26060BE
 
 
 @dataclass(slots=True, kw_only=True)
-class Ca:
+class RegisteredCa:
     """One registered CA."""
 
     certificate_id: str
@@ -38,7 +38,7 @@ class Cas:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.by_id: dict[str, Ca] = {}
+        self.by_id: dict[str, RegisteredCa] = {}
 
     @property
     def registration_code(self) -> str:
@@ -72,7 +72,7 @@ class Cas:
             >= _MOST_WITH_SAME_SUBJECT
         ):
             raise ServiceError("LimitExceededException", "Too many CA certificates with the same subject")
-        self.by_id[certificate_id] = Ca(
+        self.by_id[certificate_id] = RegisteredCa(
             certificate_id=certificate_id,
             arn=arn,
             pem=params["caCertificate"],
@@ -150,7 +150,7 @@ class Cas:
         }
         return answer | ({"nextMarker": marker} if marker else {})
 
-    def _ca(self, params: Params) -> Ca:
+    def _ca(self, params: Params) -> RegisteredCa:
         ca = self.by_id.get(params["certificateId"])
         if ca is None:
             raise missing(f"CA certificate {params['certificateId']}")

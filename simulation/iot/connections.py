@@ -19,7 +19,7 @@ _TOLD_FOR = timedelta(minutes=30)
 
 
 @dataclass(slots=True)
-class Session:
+class ClientSession:
     """A client's last connection."""
 
     certificate_id: str
@@ -34,10 +34,10 @@ class Connections:
     def __init__(self, place: Place, iot: "Iot") -> None:
         self._place = place
         self._iot = iot
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, ClientSession] = {}
 
     def begin(self, client_id: str, certificate_id: str) -> None:
-        self._sessions[client_id] = Session(certificate_id, self._place.clock.now())
+        self._sessions[client_id] = ClientSession(certificate_id, self._place.clock.now())
 
     def get_connection(self, params: Params) -> Answer:
         session = self._known(params["clientId"])
@@ -53,7 +53,7 @@ class Connections:
         session.ended_at, session.reason = self._place.clock.now(), "API_INITIATED_DISCONNECT"
         return {}
 
-    def _known(self, client_id: str) -> Session:
+    def _known(self, client_id: str) -> ClientSession:
         session = self._sessions.get(client_id)
         if session is None:
             raise _not_found(client_id)
@@ -62,7 +62,7 @@ class Connections:
             raise _not_found(client_id)
         return session
 
-    def _end_with_certificate(self, session: Session) -> None:
+    def _end_with_certificate(self, session: ClientSession) -> None:
         """Find out, when it is asked about, whether the session has ended meanwhile."""
         certificate = self._iot.certificates.by_id.get(session.certificate_id)
         if session.ended_at or (certificate and certificate.status == "ACTIVE"):

@@ -31,7 +31,7 @@ class Attachment:
 
 
 @dataclass(slots=True, kw_only=True)
-class Thing:
+class SimulatedThing:
     """One thing."""
 
     name: str
@@ -50,12 +50,12 @@ class Things:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.by_name: dict[str, Thing] = {}
+        self.by_name: dict[str, SimulatedThing] = {}
         self.types: set[str] = set()
         self.groups: set[str] = set()
-        self._of_principal: dict[str, dict[str, Thing]] = {}
+        self._of_principal: dict[str, dict[str, SimulatedThing]] = {}
 
-    def of_principal(self, arn: str) -> dict[str, Thing]:
+    def of_principal(self, arn: str) -> dict[str, SimulatedThing]:
         """The things that a certificate is attached to, by name."""
         return self._of_principal.get(arn, {})
 
@@ -79,7 +79,7 @@ class Things:
         thing = self.by_name.get(name)
         if thing is None:
             arn = self._place.arn("iot", f"thing/{name}")
-            thing = self.by_name[name] = Thing(name=name, arn=arn, type_name=type_name, attributes=attributes)
+            thing = self.by_name[name] = SimulatedThing(name=name, arn=arn, type_name=type_name, attributes=attributes)
         elif (thing.type_name, thing.attributes) != (type_name, attributes):
             raise ServiceError(
                 "ResourceAlreadyExistsException",
@@ -238,7 +238,7 @@ class Things:
         ]
         return _listed("principalThingObjects", found, params)
 
-    def _thing(self, params: Params) -> Thing:
+    def _thing(self, params: Params) -> SimulatedThing:
         thing = self.by_name.get(params["thingName"])
         if thing is None:
             raise missing(f"Thing {params['thingName']}")
@@ -267,12 +267,12 @@ class Things:
         if len(attributes) > (_MOST_ATTRIBUTES if type_name else _MOST_ATTRIBUTES_WITHOUT_TYPE):
             raise invalid(f"{len(attributes)} attributes are too many")
 
-    def _check_version(self, thing: Thing, params: Params) -> None:
+    def _check_version(self, thing: SimulatedThing, params: Params) -> None:
         if params.get("expectedVersion", thing.version) != thing.version:
             raise ServiceError("VersionConflictException", f"Thing {thing.name} has version {thing.version}")
 
 
-def _thing_id(thing: Thing) -> str:
+def _thing_id(thing: SimulatedThing) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, thing.arn))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from jitrctl.audit import log
 from jitrctl.commands.device import release
 from jitrctl.device import bulk_release
@@ -61,7 +61,7 @@ def test_all_that_a_wrong_pattern_rejected_come_up_in_every_account(fleet: Simul
     assert [fleet.status(PROD, leaf) for leaf in there] == ["ACTIVE"]
     verdict = fleet.verdict(DEV, here[0])
     assert verdict
-    assert (verdict.word, verdict.note) == (Word.RELEASED, "pattern was wrong")
+    assert (verdict.word, verdict.note) == (OperatorAction.RELEASED, "pattern was wrong")
 
 
 def test_what_was_ordered_is_passed_over_by_the_same_command_again(fleet: Simulated) -> None:

@@ -15,8 +15,8 @@ from jitrctl.ca.plan import (
     CaState,
     EnableAutoRegistration,
     FoundCa,
-    Register,
-    Rule,
+    RegisterCa,
+    RuleState,
     differences,
     expired_proof,
     plan,
@@ -32,7 +32,7 @@ GOOD = FoundCa(
 @pytest.fixture
 def state(fleet_file: Path) -> CaState:
     """A CA that is as the fleet file says."""
-    return CaState(declared=load(fleet_file).accounts[0].cas[0], found=GOOD, rule=Rule.ENABLED)
+    return CaState(declared=load(fleet_file).accounts[0].cas[0], found=GOOD, rule=RuleState.ENABLED)
 
 
 def found(state: CaState, **changes: Any) -> CaState:
@@ -47,27 +47,27 @@ def test_a_ca_that_is_as_the_fleet_file_says_is_left_alone(state: CaState) -> No
 
 def test_a_ca_that_is_missing_is_registered_with_auto_registration(state: CaState) -> None:
     missing = replace(state, found=None)
-    assert plan(missing).steps == (Register(automatically=True),)
+    assert plan(missing).steps == (RegisterCa(automatically=True),)
     assert plan(missing).obstacles == ()
     assert differences(missing) == ("it is not registered",)
 
 
-@pytest.mark.parametrize("rule", [Rule.MISSING, Rule.DISABLED, Rule.ELSEWHERE])
-def test_auto_registration_waits_for_the_rule_unless_it_is_wanted_anyway(state: CaState, rule: Rule) -> None:
+@pytest.mark.parametrize("rule", [RuleState.MISSING, RuleState.DISABLED, RuleState.ELSEWHERE])
+def test_auto_registration_waits_for_the_rule_unless_it_is_wanted_anyway(state: CaState, rule: RuleState) -> None:
     for there in (None, replace(GOOD, registers_automatically=False)):
         early = replace(state, found=there, rule=rule)
         waiting = plan(early)
-        assert waiting.steps == ((Register(automatically=False),) if there is None else ())
+        assert waiting.steps == ((RegisterCa(automatically=False),) if there is None else ())
         (told,) = waiting.waiting
         assert told.startswith(f"auto-registration waits: the topic rule is {rule}")
         assert waiting.obstacles == (), "nobody has to do anything but deploy"
         wanted = plan(early, anyway=True)
-        assert wanted.steps == ((Register(automatically=True) if there is None else EnableAutoRegistration()),)
+        assert wanted.steps == ((RegisterCa(automatically=True) if there is None else EnableAutoRegistration()),)
         assert wanted.undone == ()
 
 
-@pytest.mark.parametrize("rule", [Rule.MISSING, Rule.DISABLED, Rule.ELSEWHERE])
-def test_a_missing_rule_is_a_difference_also_where_the_ca_registers_already(state: CaState, rule: Rule) -> None:
+@pytest.mark.parametrize("rule", [RuleState.MISSING, RuleState.DISABLED, RuleState.ELSEWHERE])
+def test_a_missing_rule_is_a_difference_also_where_the_ca_registers_already(state: CaState, rule: RuleState) -> None:
     early = replace(state, rule=rule)
     assert not plan(early).steps
     assert not plan(early).obstacles
@@ -104,7 +104,7 @@ def test_a_provisioning_template_stands_in_the_way(state: CaState) -> None:
 
 @pytest.mark.parametrize(
     ("code", "steps"),
-    [(CODE, (Register(automatically=True),)), (CODE.upper(), (Register(automatically=True),)), ("0" * 64, ())],
+    [(CODE, (RegisterCa(automatically=True),)), (CODE.upper(), (RegisterCa(automatically=True),)), ("0" * 64, ())],
 )
 def test_a_proof_for_another_accounts_code_is_refused_before_it_is_tried(
     write_fleet: Callable[..., Path], ca: Authority, tmp_path: Path, code: str, steps: Any
@@ -115,7 +115,7 @@ def test_a_proof_for_another_accounts_code_is_refused_before_it_is_tried(
         'role/operator"\nca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" }\n\n[account.prod]',
     )
     declared = load(path).accounts[0].cas[0]
-    early = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=code))
+    early = plan(CaState(declared=declared, found=None, rule=RuleState.ENABLED, registration_code=code))
     assert early.steps == steps
     assert bool(early.obstacles) is not bool(steps)
 
@@ -133,7 +133,7 @@ def test_an_expired_proof_stands_in_the_way_of_a_registration_alone(
         'role/operator"\nca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" }\n\n[account.prod]',
     )
     declared = load(path).accounts[0].cas[0]
-    to_do = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=CODE))
+    to_do = plan(CaState(declared=declared, found=None, rule=RuleState.ENABLED, registration_code=CODE))
     assert to_do.steps == ()
     assert "dev.pem expired on" in to_do.obstacles[0]
     assert "`jitrctl ca csr`" in to_do.obstacles[0]
@@ -144,13 +144,15 @@ def test_an_expired_proof_stands_in_the_way_of_a_registration_alone(
 def test_a_ca_that_the_stack_registers_is_left_to_the_stack(write_fleet: Callable[..., Path]) -> None:
     path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
     declared = load(path).accounts[0].cas[0]
-    missing = plan(CaState(declared=declared, found=None, rule=Rule.MISSING))
+    missing = plan(CaState(declared=declared, found=None, rule=RuleState.MISSING))
     assert (missing.steps, missing.obstacles) == ((), ())
     assert "deploy the stack" in missing.waiting[0]
-    other = plan(CaState(declared=declared, found=replace(GOOD, active=False), rule=Rule.ENABLED, is_the_stacks=True))
+    other = plan(
+        CaState(declared=declared, found=replace(GOOD, active=False), rule=RuleState.ENABLED, is_the_stacks=True)
+    )
     assert (other.steps, other.waiting) == ((), ())
     assert "deploy the stack, or see what changed it since" in other.obstacles[0]
-    assert plan(CaState(declared=declared, found=GOOD, rule=Rule.ENABLED, is_the_stacks=True)).undone == ()
+    assert plan(CaState(declared=declared, found=GOOD, rule=RuleState.ENABLED, is_the_stacks=True)).undone == ()
 
 
 @pytest.mark.parametrize("mode", CertificateMode)
@@ -160,7 +162,7 @@ def test_a_ca_that_the_stack_would_register_a_second_time_is_told_before_the_dep
     path = write_fleet('thing_type  = "sensor"', 'thing_type  = "sensor"\nregistered_by = "stack"')
     declared = load(path).accounts[0].cas[0]
 
-    state = CaState(declared=declared, found=replace(GOOD, mode=mode), rule=Rule.ENABLED)
+    state = CaState(declared=declared, found=replace(GOOD, mode=mode), rule=RuleState.ENABLED)
     left = plan(state)
 
     assert left.steps == ()
@@ -177,7 +179,7 @@ def test_another_mode_of_a_ca_that_the_stack_registered_is_told_before_cloudform
     declared = load(path).accounts[0].cas[0]
     other = next(mode for mode in CertificateMode if mode is not declared.mode)
 
-    left = plan(CaState(declared=declared, found=replace(GOOD, mode=other), rule=Rule.ENABLED, is_the_stacks=True))
+    left = plan(CaState(declared=declared, found=replace(GOOD, mode=other), rule=RuleState.ENABLED, is_the_stacks=True))
 
     assert left.steps == ()
     (obstacle,) = left.obstacles
@@ -204,14 +206,14 @@ def test_a_proof_that_aws_iot_would_not_take_is_told_before_the_stack_fails_with
     )
     declared = load(path).accounts[0].cas[0]
 
-    left = plan(CaState(declared=declared, found=None, rule=Rule.ENABLED, registration_code=code))
+    left = plan(CaState(declared=declared, found=None, rule=RuleState.ENABLED, registration_code=code))
 
     assert left.steps == ()
     (told,) = left.undone
     assert said in told
     assert bool(left.obstacles) is ("deploy" not in said), "a script is told where a deployment will fail"
     there = replace(GOOD, mode=CertificateMode.DEFAULT)
-    assert plan(CaState(declared=declared, found=there, rule=Rule.ENABLED, is_the_stacks=True)).obstacles == ()
+    assert plan(CaState(declared=declared, found=there, rule=RuleState.ENABLED, is_the_stacks=True)).obstacles == ()
 
 
 @pytest.mark.parametrize(("days", "registered", "warned"), [(-1, True, True), (1, True, False), (-1, False, False)])
@@ -227,7 +229,7 @@ def test_an_expired_proof_is_a_warning_where_the_ca_is_registered_already(
     )
     declared = load(path).accounts[0].cas[0]
     there = replace(GOOD, mode=CertificateMode.DEFAULT) if registered else None
-    state = CaState(declared=declared, found=there, rule=Rule.ENABLED, registration_code=CODE)
+    state = CaState(declared=declared, found=there, rule=RuleState.ENABLED, registration_code=CODE)
 
     warning = expired_proof(state)
 

@@ -23,7 +23,7 @@ from jitr_fleet.parse import FleetError, load
 from jitrctl.__main__ import main
 from jitrctl.commands.enrollment import subject_of
 from jitrctl.device.selector import known_from
-from jitrctl.doctor.context import Case
+from jitrctl.doctor.context import DeviceContext
 from jitrctl.errors import Unusable
 from tests.support.cases.der import der_of
 from tests.support.cases.issuing import Authority, certificate_id, issue_ca, named
@@ -123,7 +123,7 @@ def verify(files: Files, path: Path) -> str:
 
 def doctor(_: Files, path: Path) -> str:
     certificates = read(path).certificates
-    return Case(stage=None, path=path, certificates=certificates, client_id=None, now=BEGINS).certificate_id  # type: ignore[arg-type]
+    return DeviceContext(stage=None, path=path, certificates=certificates, client_id=None, now=BEGINS).certificate_id  # type: ignore[arg-type]
 
 
 def of_device(_: Files, path: Path) -> str:

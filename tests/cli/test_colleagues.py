@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.store.enrollment_table import Change
-from jitr.verdicts import Verdict, Word
+from jitr.store.enrollment_table import EntryChange
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device import reconcile
 from jitrctl.run.scope import Scope
 from simulation import Leaf
@@ -50,8 +50,8 @@ def after_the_plan(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
     monkeypatch.setattr(Scope, "confirm", confirmed)
 
 
-def bob_says(fleet: Simulated, leaf: Leaf, word: Word) -> None:
-    verdict = Verdict(word=word, by=BOB, at=fleet.aws.clock.now(), note="on a stolen laptop")
+def bob_says(fleet: Simulated, leaf: Leaf, word: OperatorAction) -> None:
+    verdict = OperatorVerdict(word=word, by=BOB, at=fleet.aws.clock.now(), note="on a stolen laptop")
     fleet.stage(DEV).registry.give_verdict(leaf.certificate_id, verdict, seen=None)
 
 
@@ -59,7 +59,7 @@ def bob_says(fleet: Simulated, leaf: Leaf, word: Word) -> None:
 def test_an_order_that_a_colleague_overtook_names_him_and_changes_nothing(
     fleet: Simulated, held: Leaf, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
-    word = Word.APPROVED if order == "revoke" else Word.REVOKED
+    word = OperatorAction.APPROVED if order == "revoke" else OperatorAction.REVOKED
     after_the_plan(monkeypatch, lambda: bob_says(fleet, held, word))
     words = [one.format(id=held.certificate_id) for one in ORDERS[order]]
 
@@ -80,19 +80,19 @@ def test_an_order_that_a_colleague_overtook_names_him_and_changes_nothing(
 def test_people_are_told_who_was_faster_when_and_why(
     fleet: Simulated, held: Leaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after_the_plan(monkeypatch, lambda: bob_says(fleet, held, Word.REVOKED))
+    after_the_plan(monkeypatch, lambda: bob_says(fleet, held, OperatorAction.REVOKED))
     said = fleet.say("device", "approve", held.certificate_id, "--account", DEV, code=1)
     when = f"{fleet.aws.clock.now():%Y-%m-%d %H:%M}Z"
     assert f"revoked by {BOB} {when} ('on a stolen laptop'), which came first; nothing was changed" in said
 
 
 def test_a_verdict_that_the_plan_showed_overtakes_nothing(fleet: Simulated, held: Leaf) -> None:
-    bob_says(fleet, held, Word.REVOKED)
+    bob_says(fleet, held, OperatorAction.REVOKED)
     said = fleet.ask("device", "release", held.certificate_id, "--revoked", "--yes", "--account", DEV)[DEV]
     assert said["ok"] is True
     stands = fleet.verdict(DEV, held)
     assert stands
-    assert (stands.word, stands.version) == (Word.RELEASED, 2)
+    assert (stands.word, stands.version) == (OperatorAction.RELEASED, 2)
 
 
 def test_a_device_that_a_colleague_has_just_revoked_is_not_reconciled(
@@ -103,7 +103,7 @@ def test_a_device_that_a_colleague_has_just_revoked_is_not_reconciled(
     fleet.write(RULES + 'enrollment = "approve"\nattributes = { model = "mark-2" }\n')
     fleet.deploy()
     approved = fleet.verdict(DEV, held)
-    revoked = Verdict(word=Word.REVOKED, by=BOB, at=NOW)
+    revoked = OperatorVerdict(word=OperatorAction.REVOKED, by=BOB, at=NOW)
     registry = fleet.stage(DEV).registry
     after_the_plan(monkeypatch, lambda: registry.give_verdict(held.certificate_id, revoked, seen=approved))
     changed: list[object] = []
@@ -125,7 +125,7 @@ def test_an_entry_that_a_colleague_wrote_meanwhile_stays_and_is_told(
 
     def bob_first(self: Any, changes: Any, **more: Any) -> None:
         monkeypatch.setattr(type(table), "change", real)
-        real(self, [Change(entry=stolen, replaces=table.entries([thing])[thing])], by=BOB, at=at)
+        real(self, [EntryChange(entry=stolen, replaces=table.entries([thing])[thing])], by=BOB, at=at)
         real(self, changes, **more)
 
     monkeypatch.setattr(type(table), "change", bob_first)

@@ -15,7 +15,7 @@ from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitr.x509.certificate import Certificate
 from jitrctl.__main__ import main
 from jitrctl.localaws.workspace import CHECKOUT
@@ -104,7 +104,7 @@ class Fleet:
         iot = self.stages[place].iot
         return str(iot.describe_certificate(certificateId=device)["certificateDescription"]["status"])
 
-    def verdict(self, place: str, device: str) -> Verdict | None:
+    def verdict(self, place: str, device: str) -> OperatorVerdict | None:
         return self.stages[place].registry.recall([device])[device].verdict
 
 
@@ -280,9 +280,9 @@ def test_one_account_that_cannot_be_asked_does_not_hide_the_others(fleet: Fleet,
 
 
 ORDERS = [
-    ("deny", Word.DENIED, "INACTIVE"),
-    ("deactivate", Word.DEACTIVATED, "INACTIVE"),
-    ("revoke", Word.REVOKED, "REVOKED"),
+    ("deny", OperatorAction.DENIED, "INACTIVE"),
+    ("deactivate", OperatorAction.DEACTIVATED, "INACTIVE"),
+    ("revoke", OperatorAction.REVOKED, "REVOKED"),
 ]
 
 
@@ -292,7 +292,7 @@ def test_a_certificate_is_taken_away_in_every_account_with_who_and_why_and_annou
     told: Callable[..., Any],
     announced: list[dict[str, Any]],
     order: str,
-    word: Word,
+    word: OperatorAction,
     status: str,
 ) -> None:
     device = fleet.activate(DEV, fleet.leaf())
@@ -363,7 +363,7 @@ def test_a_pending_device_is_approved(fleet: Fleet, told: Callable[..., Any], an
     assert stages[PROD]["status"] == "approved for when it comes"
     verdict = fleet.verdict(DEV, device)
     assert verdict
-    assert (verdict.word, verdict.note) == (Word.APPROVED, "order 4711")
+    assert (verdict.word, verdict.note) == (OperatorAction.APPROVED, "order 4711")
     assert {one["verdict"] for one in announced} == {"approved"}
 
 
@@ -381,7 +381,7 @@ def test_a_revocation_is_not_undone_by_approving(fleet: Fleet, shown: Callable[.
     assert "`jitrctl device release`" in shown("device", "approve", device, "--account", "dev", code=1)
     verdict = fleet.verdict(DEV, device)
     assert verdict
-    assert verdict.word is Word.REVOKED
+    assert verdict.word is OperatorAction.REVOKED
 
 
 def test_a_device_is_released_where_it_is_known_and_left_alone_elsewhere(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from simulation import Leaf
 from simulation.faults import Call, Fault, Moment
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
@@ -51,7 +51,7 @@ def test_an_old_certificate_that_is_followed_elsewhere_is_retired_at_once(
     verdict = fleet.verdict(PROD, old)
     assert verdict
     assert (verdict.word, verdict.note, verdict.by) == (
-        Word.DEACTIVATED,
+        OperatorAction.DEACTIVATED,
         "moved",
         "arn:aws:sts::222222222222:assumed-role/operator/ann",
     )
@@ -132,7 +132,7 @@ def test_what_was_revoked_stays_revoked_when_it_is_removed(fleet: Simulated, rot
     fleet.say("device", "remove", NAME, "--yes")
     verdict = fleet.verdict(DEV, new)
     assert verdict
-    assert verdict.word is Word.REVOKED
+    assert verdict.word is OperatorAction.REVOKED
 
 
 REMOVING = [

@@ -15,7 +15,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Unavailable
 from jitr.iot_models import Status
 from jitr.owners import Owner
-from jitr.store.enrollment_table import Change, EnrollmentTable, EntryChanged
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChanged
 from jitrctl.__main__ import main
 from jitrctl.device import denied_but_active, enrollment
 from jitrctl.errors import Refused
@@ -450,7 +450,9 @@ def test_a_denial_that_came_after_the_plan_is_not_lifted(
         assert yes
         monkeypatch.undo()
         tables[0].change(
-            [Change(entry=Entry(subject=THING, rule=EntryRule.DENY, by="ann", at=NOW), replaces=None)], by="ann", at=NOW
+            [EntryChange(entry=Entry(subject=THING, rule=EntryRule.DENY, by="ann", at=NOW), replaces=None)],
+            by="ann",
+            at=NOW,
         )
 
     monkeypatch.setattr(Scope, "confirm", somebody_denies)

@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.store.enrollment_table import Change
+from jitr.store.enrollment_table import EntryChange
 from jitrctl.__main__ import main
 from jitrctl.localaws.workspace import CHECKOUT
 from jitrctl.session.stage import Stage
@@ -188,7 +188,7 @@ def test_accounts_whose_enrollment_lists_differ_are_told(
     assert "enrollment list" not in capsys.readouterr().out
 
     entry = Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.DENY)
-    dev.enrollment.change([Change(entry=entry, replaces=None)], by="ann", at=datetime(2026, 11, 1, tzinfo=UTC))
+    dev.enrollment.change([EntryChange(entry=entry, replaces=None)], by="ann", at=datetime(2026, 11, 1, tzinfo=UTC))
     main(command)
     told = " ".join(capsys.readouterr().out.split())
     assert f"enrollment list {dev.enrollment.digest()[:16]}" in told

@@ -15,7 +15,7 @@ from tests.support.cli.simulated import DEV, Simulated, simulated
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jitrctl.doctor.context import Case
+    from jitrctl.doctor.context import DeviceContext
 
 SENSOR = "sensor-0001"
 
@@ -40,7 +40,7 @@ def refuse(call: Call, moment: Moment) -> Fault | None:
 
 def found(fleet: Simulated) -> tuple[State, str]:
     """What doctor's link says."""
-    case = cast("Case", SimpleNamespace(stage=fleet.stage(DEV), connects_as=SENSOR))
+    case = cast("DeviceContext", SimpleNamespace(stage=fleet.stage(DEV), connects_as=SENSOR))
     finding = provisioned.connection(case)
     return finding.state, finding.text
 

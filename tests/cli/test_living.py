@@ -14,8 +14,8 @@ from jitr.decisions import Outcome
 from jitr.hub.locations import Statement
 from jitr.hub.table import HubTable
 from jitr.iot_models import Status
-from jitr.store.enrollment_table import Change
-from jitr.verdicts import Verdict, Word
+from jitr.store.enrollment_table import EntryChange
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.__main__ import main
 from jitrctl.session.stage import Stage
 from tests.cli.conftest import DEV, PROD
@@ -88,7 +88,7 @@ def test_an_entry_that_names_accounts_comes_before_the_cas_home(
 ) -> None:
     entry = Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW, accounts=(DEV,))
     for stage in activated:
-        stage.enrollment.change([Change(entry=entry, replaces=None)], by=OPERATOR, at=AT)
+        stage.enrollment.change([EntryChange(entry=entry, replaces=None)], by=OPERATOR, at=AT)
 
     said = told(write_fleet('thing_type  = "sensor"', 'home = ["prod"]'), "--out-of-place", code=1)
 
@@ -98,7 +98,7 @@ def test_an_entry_that_names_accounts_comes_before_the_cas_home(
 def test_who_was_shut_out_by_an_operator_lives_there_no_more(
     activated: tuple[Stage, ...], fleet_file: Path, told: Callable[..., Any]
 ) -> None:
-    verdict = Verdict(word=Word.REVOKED, by=OPERATOR, at=AT)
+    verdict = OperatorVerdict(word=OperatorAction.REVOKED, by=OPERATOR, at=AT)
     activated[0].registry.give_verdict(ACTIVATION.certificate_id, verdict, seen=None)
 
     assert lives(told(fleet_file)) == [("prod", "us-east-1", False)]

@@ -10,7 +10,7 @@ import pytest
 from jitrctl.__main__ import main
 from jitrctl.commands import demo
 from jitrctl.demo.scenes.cast import Detail
-from jitrctl.demo.story import Step, Story
+from jitrctl.demo.story import Story, StoryStep
 from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.errors import LocalAwsError
@@ -102,7 +102,7 @@ def test_a_device_cannot_connect_to_an_account_that_is_not_running(capsys: pytes
     assert "account dev is not running here" in capsys.readouterr().err
 
 
-def _story(monkeypatch: pytest.MonkeyPatch, *steps: Step) -> None:
+def _story(monkeypatch: pytest.MonkeyPatch, *steps: StoryStep) -> None:
     """Have the demo play these steps."""
     monkeypatch.setattr(Story, "__init__", lambda _self, _workspace, **_stays: None)
     monkeypatch.setattr(Story, "steps", lambda _self: steps)
@@ -116,9 +116,9 @@ def _interrupt() -> Detail:
     raise KeyboardInterrupt
 
 
-GOOD = Step("First", lambda: Detail(rows=[{"account": "dev"}], note="All well."))
-BAD = Step("Second", _fail)
-AFTER = Step("Third", Detail)
+GOOD = StoryStep("First", lambda: Detail(rows=[{"account": "dev"}], note="All well."))
+BAD = StoryStep("Second", _fail)
+AFTER = StoryStep("Third", Detail)
 
 
 def test_a_failed_step_ends_the_demo_with_its_cause_and_the_logs(
@@ -166,7 +166,7 @@ def test_the_demo_stops_what_it_started_unless_told_to_keep_it(
 def test_an_interrupted_demo_stops_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
     downs: list[Path] = []
     monkeypatch.setattr(accounts, "down", downs.append)
-    _story(monkeypatch, GOOD, Step("Second", _interrupt))
+    _story(monkeypatch, GOOD, StoryStep("Second", _interrupt))
 
     assert main(["demo"]) == 130
     assert len(downs) == 1

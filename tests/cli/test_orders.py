@@ -14,12 +14,12 @@ import pytest
 from jitr.rules import CertificateMode
 from jitr.store.dynamodb import key, plain, stored, values
 from jitrctl.audit import log, record
-from jitrctl.audit.log import BRAKE, MOST_KEPT, Given
+from jitrctl.audit.log import BRAKE, MOST_KEPT, AuditEntry
 from jitrctl.ca import rotation
 from jitrctl.ca.mode_switch import Switch
 from jitrctl.doctor import ca as authority
-from jitrctl.doctor.context import Case
-from jitrctl.doctor.finding import Finding
+from jitrctl.doctor.context import DeviceContext
+from jitrctl.doctor.finding import LinkFinding
 from jitrctl.errors import Refused
 from jitrctl.intake import Mapping
 from jitrctl.session.access import Access
@@ -49,7 +49,7 @@ def announced(fleet: Simulated, name: str = DEV) -> list[dict[str, Any]]:
     return details
 
 
-def kept(fleet: Simulated, subject: Authority | str, name: str = DEV) -> Given | None:
+def kept(fleet: Simulated, subject: Authority | str, name: str = DEV) -> AuditEntry | None:
     return log.last(fleet.stage(name), subject if isinstance(subject, str) else subject.certificate_id)
 
 
@@ -247,11 +247,11 @@ def test_status_names_whose_order_was_broken_off_while_the_ca_is_still_active(
     [(authority.auto_registration, "and nobody is told"), (authority.mode, "the fleet file says SNI_ONLY")],
 )
 def test_doctor_names_whose_order_it_may_be_that_a_ca_is_not_as_the_fleet_file_says(
-    fleet: Simulated, tmp_path: Path, link: Callable[[Case], Finding], text: str
+    fleet: Simulated, tmp_path: Path, link: Callable[[DeviceContext], LinkFinding], text: str
 ) -> None:
     broken_off_halfway(fleet)
     pem, stage = fleet.issue("sensor-0001").pem, fleet.stage(DEV)
-    case = Case(stage=stage, path=tmp_path, certificates=(pem,), client_id=None, now=fleet.aws.clock.now())
+    case = DeviceContext(stage=stage, path=tmp_path, certificates=(pem,), client_id=None, now=fleet.aws.clock.now())
     found: Any = case.ca.found
     case.__dict__["ca"] = replace(case.ca, found=replace(found, mode=CertificateMode.DEFAULT))
     assert f"{text}; the last order about it was `ca retire` by {BY}" in link(case).text

@@ -15,7 +15,7 @@ from jitr.rules import Rules
 from jitrctl.__main__ import main
 from jitrctl.rules import trial
 from jitrctl.rules.deployed import NotReadable, read_deployed_rules, rules_in
-from jitrctl.rules.trial import ADMITTED, Change
+from jitrctl.rules.trial import ADMITTED, DecisionChange
 from jitrctl.session.stage import Stage
 from jitrctl.terminal import out
 from simulation import Leaf
@@ -65,7 +65,7 @@ def test_a_reason_is_shown_whole_at_80_columns(
 ) -> None:
     monkeypatch.setattr(out, "_width", width)
     (device,) = come_up(fleet, "sensor-0001")
-    change = Change(
+    change = DecisionChange(
         ca="factory-of-2027",
         certificate_id=device.certificate_id,
         status=Status.ACTIVE,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jitrctl.localaws.accounts import Account, down, up
+from jitrctl.localaws.accounts import AccountSpec, down, up
 from tests.support.contract.places import LOCAL_AWS, MODEL, LocalAws, Model, Place, new_name
 from tests.support.contract.registered import Ca
 from tests.support.local.authority import Authority
@@ -21,7 +21,7 @@ def model() -> Model:
 @pytest.fixture(scope="session")
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     directory = tmp_path_factory.mktemp("local-aws")
-    account = Account(name="dev", id=Model.account_id, region=Model.region, profile="acme-dev")
+    account = AccountSpec(name="dev", id=Model.account_id, region=Model.region, profile="acme-dev")
     try:
         yield LocalAws(up(directory, [account])[0])
     finally:

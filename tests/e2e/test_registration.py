@@ -20,7 +20,7 @@ from jitrctl.demo.story import Story
 from jitrctl.localaws.issuing import DeviceFiles
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
-from jitrctl.mqtt.client import Connection, Refusal
+from jitrctl.mqtt.client import Connection, ConnectRefusal
 from tests.e2e.conftest import PATIENCE, NewDevice, awaited
 
 
@@ -29,9 +29,9 @@ def connected(stage: LocalStage, files: DeviceFiles, name: str, *, patience: flo
     return connection
 
 
-def refused(stage: LocalStage, files: DeviceFiles, name: str) -> Refusal:
+def refused(stage: LocalStage, files: DeviceFiles, name: str) -> ConnectRefusal:
     answer = stage.device(files, name).connect(stage.endpoint)
-    assert isinstance(answer, Refusal)
+    assert isinstance(answer, ConnectRefusal)
     return answer
 
 

@@ -19,7 +19,7 @@ from jitrctl.localaws import deployment
 from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
-from jitrctl.mqtt.client import Refusal
+from jitrctl.mqtt.client import ConnectRefusal
 from tests.e2e.conftest import awaited
 
 CA = "partner"
@@ -97,4 +97,4 @@ def put(workspace: Workspace, stage: LocalStage, file: Path) -> Callable[[], int
 
 
 def refused(stage: LocalStage, files: DeviceFiles, name: str) -> None:
-    assert isinstance(stage.device(files, name).connect(stage.endpoint), Refusal)
+    assert isinstance(stage.device(files, name).connect(stage.endpoint), ConnectRefusal)

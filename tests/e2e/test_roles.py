@@ -27,7 +27,7 @@ from jitr.owners import Owner
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.record import Record
 from jitr.store.dynamodb import key
-from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.withdrawal_marks import marks
 from jitr_cdk.target import LocalDifference
 from jitrctl.__main__ import main
@@ -37,7 +37,7 @@ from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
-from jitrctl.mqtt.client import Refusal
+from jitrctl.mqtt.client import ConnectRefusal
 from tests.e2e.conftest import awaited
 
 Permission = tuple[str, str]  # a statement's Sid, and one of its actions
@@ -144,7 +144,7 @@ class Stand:
         kind = {"factory": "sensor", "partner": "gateway"}[ca]
         name = name or f"{kind}-{7000 + self._number}"
         files = self.cas[ca].issue(self.folder / str(self._number), name, days=days)
-        assert isinstance(self.stage.device(files, name).connect(self.stage.endpoint), Refusal)
+        assert isinstance(self.stage.device(files, name).connect(self.stage.endpoint), ConnectRefusal)
         assert self.stage.status(files.certificate_id) == "PENDING_ACTIVATION"
         return files
 
@@ -186,7 +186,7 @@ class Stand:
     def deny(self, thing_name: str) -> None:
         entry = Entry(subject=Subject(SubjectKind.THING, thing_name), rule=EntryRule.DENY)
         table = EnrollmentTable(self.dynamodb, self.stage.names.enrollment_table)
-        table.change([Change(entry=entry, replaces=None)], by="test", at=now())
+        table.change([EntryChange(entry=entry, replaces=None)], by="test", at=now())
 
     def sweep(self) -> str:
         return self._call(self.stage.names.sweep_function, {})

@@ -19,11 +19,11 @@ from jitrctl.__main__ import main
 from jitrctl.ca import registry
 from jitrctl.errors import Refused
 from jitrctl.localaws import accounts, deployment
-from jitrctl.localaws.account import Account
+from jitrctl.localaws.account import AccountSpec
 from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
-from jitrctl.localaws.workspace import CHECKOUT, Place, Workspace
-from jitrctl.mqtt.client import Refusal
+from jitrctl.localaws.workspace import CHECKOUT, LocalPlace, Workspace
+from jitrctl.mqtt.client import ConnectRefusal
 from tests.e2e.conftest import PATIENCE, awaited
 from tests.e2e.test_registration import connected, refused
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLACES = [
-    Account(name=name, id=number * 12, region="eu-central-1", profile=f"acme-{name}")
+    AccountSpec(name=name, id=number * 12, region="eu-central-1", profile=f"acme-{name}")
     for name, number in (("dev", "1"), ("staging", "3"), ("prod", "2"))
 ]
 CAS = f"""\
@@ -118,7 +118,7 @@ class Fleet:
     def stage(self, name: str) -> LocalStage:
         fleet = load(self.workspace.fleet_file)
         account = next(one for one in fleet.accounts if one.name == name)
-        return LocalStage(self.accounts[name], Place(account, account.regions[0]), fleet)
+        return LocalStage(self.accounts[name], LocalPlace(account, account.regions[0]), fleet)
 
     def stages(self) -> dict[str, LocalStage]:
         return {name: self.stage(name) for name in self.accounts}
@@ -289,7 +289,7 @@ class Knocking:
         while not self._enough.is_set():
             for one in list(self._outside):
                 answer = self._stage.device(self._devices[one], one).connect(self._stage.endpoint)
-                if not isinstance(answer, Refusal):
+                if not isinstance(answer, ConnectRefusal):
                     answer.close()
                     self._outside.remove(one)
             with self._round:

@@ -11,7 +11,7 @@ import pytest
 from jitrctl.__main__ import main
 from jitrctl.localaws import deployment
 from jitrctl.localaws.issuing import DeviceFiles
-from jitrctl.mqtt.client import Refusal
+from jitrctl.mqtt.client import ConnectRefusal
 from tests.e2e.conftest import awaited
 from tests.support.local.deployed import Deployed, deployed
 
@@ -60,7 +60,7 @@ def test_sixty_devices_under_a_wrong_pattern_come_up_but_for_one_that_is_taken_a
     devices = [fleet.issue(f"sensor-{4000 + number}") for number in range(DEVICES)]
     for number, one in enumerate(devices):
         device = fleet.local.device(one, f"sensor-{4000 + number}")
-        assert isinstance(device.connect(fleet.local.endpoint), Refusal)
+        assert isinstance(device.connect(fleet.local.endpoint), ConnectRefusal)
     for one in devices:
         assert fleet.local.awaited_decision(one.certificate_id, seconds=PATIENCE).reason
     found = statuses(fleet, devices)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jitr.decisions import Outcome
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from jitrctl.device.adopt import Adoption, NoSuchThing
 from jitrctl.device.operations import OperatingError, OvertakenByColleague
 from tests.support.cases.issuing import DAY, NOW, ec_key, factory, issue_ca, named
@@ -112,7 +112,7 @@ def test_a_verdict_that_came_after_the_look_ends_an_adoption(cloud: Cloud) -> No
     thing(cloud, device)
     adopting = adoption(cloud)
     assert adopting.look() == (device, True)
-    cloud.registry.give_verdict(device, said(Word.REVOKED, note="stolen"), seen=None)
+    cloud.registry.give_verdict(device, said(OperatorAction.REVOKED, note="stolen"), seen=None)
     with pytest.raises(OvertakenByColleague, match=r"revoked by .*stolen.*, which came first") as overtaken:
         adopting.carry_out()
     assert overtaken.value.verdict

@@ -14,7 +14,7 @@ from jitr.aws.crl_bucket import NOTHING, Crls, object_key
 from jitr.errors import NotPermitted, Reason, Unavailable
 from jitr.record import Record
 from jitr.rules import Rules
-from jitr.x509.crl import RevocationList, Unusable
+from jitr.x509.crl import CrlProblem, RevocationList
 from jitr.x509.crl_entries import RevocationReason
 from tests.support.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for
 from tests.support.cases.revoking import entry, issue_crl
@@ -119,14 +119,14 @@ def test_what_is_no_list_is_an_answer_with_a_version_of_its_own(bucket: Bucket) 
     published = bucket.crls.of(CA)
 
     assert published.version == version
-    assert published.revocations == Unusable("it is neither DER nor a PEM text with one CRL: it holds 0 of them")
+    assert published.revocations == CrlProblem("it is neither DER nor a PEM text with one CRL: it holds 0 of them")
 
 
 def test_what_would_not_fit_into_memory_is_not_read(bucket: Bucket, wire: Wire) -> None:
     body = StreamingBody(BytesIO(), 2**30)
     wire.answer("GetObject", {"ETag": '"e"', "ContentLength": 2**30, "Body": body})
 
-    assert isinstance(bucket.crls.of(CA).revocations, Unusable)
+    assert isinstance(bucket.crls.of(CA).revocations, CrlProblem)
 
 
 @pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("InternalError", 500)])

@@ -11,7 +11,7 @@ from jitr.decisions import Decision
 from jitr.errors import Reason
 from jitr.rules import CheckMode, EnrollmentRule
 from jitr.sweep import due_evaluations
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.enrollment import of_thing
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.support.cloud import ENROLLMENT, OPERATOR, TABLE, Cloud, Wire
@@ -211,7 +211,9 @@ def test_a_device_awaits_an_operators_approval_and_comes_up_without_its_help(clo
     knocks(cloud, device)
     assert decision(cloud, device).reason is Reason.AWAITING_APPROVAL
     cloud.now += MINUTE
-    cloud.registry.give_verdict(device, Verdict(word=Word.APPROVED, by=OPERATOR, at=cloud.now), seen=None)
+    cloud.registry.give_verdict(
+        device, OperatorVerdict(word=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
+    )
     cloud.now += MINUTE
     assert sweep_and_decide(cloud) == 1
     assert cloud.status(device) == "ACTIVE"
@@ -220,7 +222,9 @@ def test_a_device_awaits_an_operators_approval_and_comes_up_without_its_help(clo
 def test_an_approval_lifts_no_denial(cloud: Cloud) -> None:
     device = held(cloud)
     cloud.enroll(of_thing(DENY))
-    cloud.registry.give_verdict(device, Verdict(word=Word.APPROVED, by=OPERATOR, at=cloud.now), seen=None)
+    cloud.registry.give_verdict(
+        device, OperatorVerdict(word=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
+    )
     cloud.now += SECOND
     knocks(cloud, device)
     assert decision(cloud, device).reason is Reason.ENTRY_DENIES

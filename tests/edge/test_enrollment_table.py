@@ -9,7 +9,7 @@ import pytest
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
 from jitr.admission.overrides import Additions
 from jitr.errors import Unavailable
-from jitr.store.enrollment_table import Change, EnrollmentTable, EntryChanged, subjects_of
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChanged, subjects_of
 from tests.support.cases.issuing import NOW
 from tests.support.cloud import ENROLLMENT, Cloud
 from tests.support.examples import ANN, ID
@@ -34,7 +34,7 @@ def table(cloud: Cloud) -> EnrollmentTable:
 
 
 def write(table: EnrollmentTable, *changes: tuple[Entry, Entry | None]) -> None:
-    table.change([Change(entry=entry, replaces=replaces) for entry, replaces in changes], by=ANN, at=NOW)
+    table.change([EntryChange(entry=entry, replaces=replaces) for entry, replaces in changes], by=ANN, at=NOW)
 
 
 def test_what_is_written_is_read(table: EnrollmentTable) -> None:

@@ -11,12 +11,12 @@ from aws_lambda_powertools import Logger
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Misconfigured
-from jitr.handlers.hub import HUB_TABLE, Hub, build
+from jitr.handlers.hub import HUB_TABLE, HubHandler, build
 from jitr.hub.locations import Homes, Statement
 from jitr.hub.table import OUT_OF_PLACE_INDEX, HubTable
 from jitr.iot_models import Status
 from jitr.settings import Settings
-from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.telemetry import Counts, event_detail
 from tests.support.cases.issuing import NOW, REGION
 from tests.support.cloud import LOGGERS, OPERATOR, Cloud, Wire
@@ -58,9 +58,9 @@ def table(cloud: Cloud) -> HubTable:
 
 
 @pytest.fixture
-def hub(cloud: Cloud, table: HubTable) -> Hub:
+def hub(cloud: Cloud, table: HubTable) -> HubHandler:
     """The hub of a fleet whose factory's devices belong to prod."""
-    return Hub(
+    return HubHandler(
         settings=cloud.settings,
         homes=Homes({"factory": (PROD,)}, frozenset({DEV, PROD})),
         table=table,
@@ -92,7 +92,7 @@ def announced(wire: Wire) -> list[dict[str, Any]]:
 
 
 def test_a_device_lives_in_every_account_that_activated_it_each_since_its_own_time(
-    hub: Hub, table: HubTable, cloud: Cloud
+    hub: HubHandler, table: HubTable, cloud: Cloud
 ) -> None:
     records = [record(ACTIVATION, cloud.settings, DEV), record(later(60), cloud.settings, PROD, 1)]
 
@@ -106,7 +106,7 @@ def test_a_device_lives_in_every_account_that_activated_it_each_since_its_own_ti
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 0, 2, 1, 1, 2)])
 def test_in_whatever_order_and_however_often_events_come_the_latest_holds(
-    hub: Hub, table: HubTable, cloud: Cloud, order: tuple[int, ...]
+    hub: HubHandler, table: HubTable, cloud: Cloud, order: tuple[int, ...]
 ) -> None:
     told = [ACTIVATION, left(60), later(120)]
     for number in order:
@@ -118,7 +118,7 @@ def test_in_whatever_order_and_however_often_events_come_the_latest_holds(
 
 
 def test_who_left_lives_there_no_more_and_who_is_told_again_lives_there_since_the_first_time(
-    hub: Hub, table: HubTable, cloud: Cloud
+    hub: HubHandler, table: HubTable, cloud: Cloud
 ) -> None:
     hub.batch([record(ACTIVATION, cloud.settings)])
     hub.batch([record(later(30), cloud.settings)])
@@ -133,7 +133,7 @@ def test_who_left_lives_there_no_more_and_who_is_told_again_lives_there_since_th
 
 
 def test_an_activation_outside_of_the_cas_home_is_announced_once_and_listed(
-    hub: Hub, table: HubTable, cloud: Cloud, wire: Wire, capsys: pytest.CaptureFixture[str]
+    hub: HubHandler, table: HubTable, cloud: Cloud, wire: Wire, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
         hub.batch([record(ACTIVATION, cloud.settings, DEV), record(ACTIVATION, cloud.settings, PROD, 1)])
@@ -146,11 +146,11 @@ def test_an_activation_outside_of_the_cas_home_is_announced_once_and_listed(
 
 
 def test_an_enrollment_entry_that_names_accounts_comes_before_the_cas_home(
-    hub: Hub, table: HubTable, cloud: Cloud, wire: Wire
+    hub: HubHandler, table: HubTable, cloud: Cloud, wire: Wire
 ) -> None:
     entry = Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW, accounts=(DEV,))
     enrollment = EnrollmentTable(cloud.dynamodb, cloud.settings.enrollment_table)
-    enrollment.change([Change(entry=entry, replaces=None)], by=OPERATOR, at=NOW)
+    enrollment.change([EntryChange(entry=entry, replaces=None)], by=OPERATOR, at=NOW)
 
     hub.batch([record(ACTIVATION, cloud.settings, DEV), record(ACTIVATION, cloud.settings, PROD, 1)])
 
@@ -159,7 +159,7 @@ def test_an_enrollment_entry_that_names_accounts_comes_before_the_cas_home(
 
 
 def test_an_announcement_that_eventbridge_does_not_take_leaves_nothing_recorded_and_comes_again(
-    hub: Hub, table: HubTable, cloud: Cloud, wire: Wire
+    hub: HubHandler, table: HubTable, cloud: Cloud, wire: Wire
 ) -> None:
     wire.answer("PutEvents", {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]})
 
@@ -171,7 +171,9 @@ def test_an_announcement_that_eventbridge_does_not_take_leaves_nothing_recorded_
     assert [one.account_id for one in table.out_of_place()] == [DEV]
 
 
-def test_of_two_at_once_the_later_statement_wins_whoever_writes_last(table: HubTable, hub: Hub, cloud: Cloud) -> None:
+def test_of_two_at_once_the_later_statement_wins_whoever_writes_last(
+    table: HubTable, hub: HubHandler, cloud: Cloud
+) -> None:
     hub.batch([record(left(60), cloud.settings)])
     (before,) = table.everywhere()
     statement = Statement.parse(record(ACTIVATION, cloud.settings)["body"], fleet="acme")
@@ -180,7 +182,7 @@ def test_of_two_at_once_the_later_statement_wins_whoever_writes_last(table: HubT
     assert list(table.everywhere()) == [before]
 
 
-def test_one_messages_failure_is_not_its_neighbours(hub: Hub, table: HubTable, cloud: Cloud) -> None:
+def test_one_messages_failure_is_not_its_neighbours(hub: HubHandler, table: HubTable, cloud: Cloud) -> None:
     forged = record(ACTIVATION, cloud.settings, number=1)
     forged["body"] = forged["body"].replace(f'"account": "{DEV}", "region"', f'"account": "{PROD}", "region"', 1)
     records = [{"messageId": "message-0", "body": "no event"}, forged, record(ACTIVATION, cloud.settings, DEV, 2)]
@@ -191,7 +193,9 @@ def test_one_messages_failure_is_not_its_neighbours(hub: Hub, table: HubTable, c
     assert [one.account_id for one in table.everywhere()] == [DEV]
 
 
-def test_a_throttled_table_lets_the_message_come_again(hub: Hub, cloud: Cloud, wire: Wire, table: HubTable) -> None:
+def test_a_throttled_table_lets_the_message_come_again(
+    hub: HubHandler, cloud: Cloud, wire: Wire, table: HubTable
+) -> None:
     wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
 
     assert hub.batch([record(ACTIVATION, cloud.settings, PROD)])["batchItemFailures"]
@@ -227,7 +231,7 @@ def test_a_function_without_its_table_or_its_homes_says_so(cloud: Cloud) -> None
 
 
 def test_an_account_of_the_organization_that_is_not_the_fleets_is_refused(
-    hub: Hub, table: HubTable, cloud: Cloud
+    hub: HubHandler, table: HubTable, cloud: Cloud
 ) -> None:
     """The bus may be open to the organization; the envelope's account is EventBridge's word."""
     foreign = record(ACTIVATION, cloud.settings, "333333333333")

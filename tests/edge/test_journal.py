@@ -7,7 +7,7 @@ import pytest
 
 from jitr.errors import Unavailable
 from jitr.store.registry_items import SCHEMA
-from jitr.store.sweep_state import Journal, Pass
+from jitr.store.sweep_state import Pass, SweepState
 from tests.support.cases.issuing import DAY, NOW, SECOND
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.examples import HOUR, MILLISECOND
@@ -110,7 +110,7 @@ def test_a_note_with_fields_of_a_newer_version_can_be_read(cloud: Cloud) -> None
 CALLS: dict[str, tuple[str, Any]] = {
     "take": ("UpdateItem", lambda journal: journal.take_lease("one", NOW, seconds=60)),
     "give back": ("DeleteItem", lambda journal: journal.give_back_lease("one")),
-    "read": ("GetItem", Journal.rules_digest),
+    "read": ("GetItem", SweepState.rules_digest),
     "write": ("UpdateItem", lambda journal: journal.keep_rules_digest("one")),
 }
 

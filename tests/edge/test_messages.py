@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.queues import Forgotten, Message, RegistrationsQueue, SweepQueue
+from jitr.aws.queues import Forgotten, QueueMessage, RegistrationsQueue, SweepQueue
 from jitr.errors import Unavailable
 from jitr.events import RegistrationEvent
 from tests.support.cases.issuing import ACCOUNT, NOW, SECOND
@@ -33,7 +33,7 @@ def sweep_queue(cloud: Cloud) -> SweepQueue:
 
 def test_a_record_of_a_real_batch_is_read() -> None:
     record = json.loads(BATCH.read_text())["Records"][1]
-    message = Message.from_record(record)
+    message = QueueMessage.from_record(record)
     assert message.id == record["messageId"]
     assert message.receipt_handle == record["receiptHandle"]
     assert message.body == record["body"]
@@ -44,7 +44,7 @@ def test_a_record_of_a_real_batch_is_read() -> None:
 def test_a_message_is_put_off_by_its_receipt_for_a_time_between_both_ends(
     cloud: Cloud, wire: Wire, queue: RegistrationsQueue
 ) -> None:
-    message = Message.from_record(cloud.record("x"))
+    message = QueueMessage.from_record(cloud.record("x"))
     for _ in range(40):
         queue.put_off(message, least=1, most=3)
     asked = wire.of("ChangeMessageVisibility")
@@ -55,7 +55,7 @@ def test_a_message_is_put_off_by_its_receipt_for_a_time_between_both_ends(
 
 
 def test_a_dead_letter_is_the_whole_message_with_the_reason(cloud: Cloud, queue: RegistrationsQueue) -> None:
-    queue.dead_letter(Message.from_record(cloud.record('{"a": "ä"}')), "unreadable: because")
+    queue.dead_letter(QueueMessage.from_record(cloud.record('{"a": "ä"}')), "unreadable: because")
     assert cloud.dead_letters() == [('{"a": "ä"}', "unreadable: because")]
 
 
@@ -63,7 +63,7 @@ def test_a_dead_letter_is_the_whole_message_with_the_reason(cloud: Cloud, queue:
 def test_a_reason_has_no_character_that_sqs_refuses(
     cloud: Cloud, wire: Wire, queue: RegistrationsQueue, refused: str
 ) -> None:
-    queue.dead_letter(Message.from_record(cloud.record("x")), f"unreadable: {refused}\t\U0001f40d")
+    queue.dead_letter(QueueMessage.from_record(cloud.record("x")), f"unreadable: {refused}\t\U0001f40d")
     (sent,) = (one for one in wire.of("SendMessage") if "MessageAttributes" in one)
     assert sent["MessageAttributes"]["jitr_reason"]["StringValue"] == "unreadable: \ufffd\t\U0001f40d"
 
@@ -72,7 +72,7 @@ def test_a_reason_has_no_character_that_sqs_refuses(
 def test_messages_that_are_done_with_are_forgotten_with_one_call(
     cloud: Cloud, wire: Wire, queue: RegistrationsQueue, count: int
 ) -> None:
-    messages = [Message.from_record(cloud.record(f"{number}")) for number in range(count)]
+    messages = [QueueMessage.from_record(cloud.record(f"{number}")) for number in range(count)]
     queue.forget(messages)
     (call,) = wire.of("DeleteMessageBatch")
     assert [entry["ReceiptHandle"] for entry in call["Entries"]] == [message.receipt_handle for message in messages]
@@ -91,7 +91,7 @@ def test_to_forget_nothing_is_no_call(wire: Wire, queue: RegistrationsQueue) -> 
 def test_a_dead_letters_reason_is_neither_endless_nor_empty(
     cloud: Cloud, queue: RegistrationsQueue, reason: str, kept: str
 ) -> None:
-    queue.dead_letter(Message.from_record(cloud.record("x")), reason)
+    queue.dead_letter(QueueMessage.from_record(cloud.record("x")), reason)
     assert cloud.dead_letters() == [("x", kept)]
 
 

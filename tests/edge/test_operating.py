@@ -12,16 +12,20 @@ from jitr.iot_models import Status
 from jitr.provisioning import IotStep, SetStatus
 from jitr.record import Record
 from jitr.store.registry_writes import STALE_INTENT, Due
-from jitr.verdicts import Word
-from jitrctl.device.operations import OperatingError, Operator, Order
+from jitr.verdicts import OperatorAction
+from jitrctl.device.operations import OperatingError, Operator, OrderContext
 from jitrctl.device.order_conflicts import twins_of
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, rules_for
 from tests.support.cases.twins import twin_of
 from tests.support.cloud import Cloud, Wire
 from tests.support.examples import ACTIVATION, ANN, ID, OWNER
 
-ORDER = Order(by=ANN, note="stolen")
-STATUS_OF = {Word.DENIED: "INACTIVE", Word.DEACTIVATED: "INACTIVE", Word.REVOKED: "REVOKED"}
+ORDER = OrderContext(by=ANN, note="stolen")
+STATUS_OF = {
+    OperatorAction.DENIED: "INACTIVE",
+    OperatorAction.DEACTIVATED: "INACTIVE",
+    OperatorAction.REVOKED: "REVOKED",
+}
 
 
 class Desk:
@@ -60,7 +64,7 @@ def active(cloud: Cloud) -> str:
     return device
 
 
-def verdict(cloud: Cloud, device: str) -> tuple[Word, str, str] | None:
+def verdict(cloud: Cloud, device: str) -> tuple[OperatorAction, str, str] | None:
     said = cloud.registry.recall([device])[device].verdict
     return (said.word, said.by, said.note) if said else None
 
@@ -68,7 +72,7 @@ def verdict(cloud: Cloud, device: str) -> tuple[Word, str, str] | None:
 @pytest.mark.parametrize("word", STATUS_OF)
 @pytest.mark.parametrize("make", [active, Cloud.knock], ids=["active", "pending"])
 def test_a_certificate_is_taken_away_after_the_verdict_is_written(
-    cloud: Cloud, wire: Wire, desk: Desk, word: Word, make: Callable[[Cloud], str]
+    cloud: Cloud, wire: Wire, desk: Desk, word: OperatorAction, make: Callable[[Cloud], str]
 ) -> None:
     device = make(cloud)
     wire.forget()
@@ -83,7 +87,9 @@ def test_a_certificate_is_taken_away_after_the_verdict_is_written(
 
 
 @pytest.mark.parametrize("word", STATUS_OF)
-def test_the_form_that_is_in_is_taken_away_with_the_one_that_is_named(cloud: Cloud, desk: Desk, word: Word) -> None:
+def test_the_form_that_is_in_is_taken_away_with_the_one_that_is_named(
+    cloud: Cloud, desk: Desk, word: OperatorAction
+) -> None:
     pem = factory().leaf()
     held, twin = cloud.knock(pem), cloud.knock(twin_of(pem))
     for device in (twin, held):
@@ -95,7 +101,7 @@ def test_the_form_that_is_in_is_taken_away_with_the_one_that_is_named(cloud: Clo
 
 @pytest.mark.parametrize("word", STATUS_OF)
 def test_the_form_that_is_in_is_taken_away_though_nothing_is_recorded_of_the_one_that_is_named(
-    cloud: Cloud, desk: Desk, word: Word
+    cloud: Cloud, desk: Desk, word: OperatorAction
 ) -> None:
     pem = factory().leaf()
     named_one, twin = cloud.knock(pem), cloud.knock(twin_of(pem))
@@ -110,7 +116,7 @@ def test_the_intent_names_the_twin_that_an_older_versions_decision_does_not(clou
 
 
 @pytest.mark.parametrize("word", STATUS_OF)
-def test_what_was_taken_away_stays_away_when_the_device_knocks(cloud: Cloud, desk: Desk, word: Word) -> None:
+def test_what_was_taken_away_stays_away_when_the_device_knocks(cloud: Cloud, desk: Desk, word: OperatorAction) -> None:
     device = cloud.knock()
     desk.operator.take_away(device, word, ORDER)
     cloud.batch(cloud.record(cloud.event(device)))
@@ -118,7 +124,7 @@ def test_what_was_taken_away_stays_away_when_the_device_knocks(cloud: Cloud, des
 
 
 @pytest.mark.parametrize("word", STATUS_OF)
-def test_a_certificate_can_be_taken_away_before_it_comes(cloud: Cloud, desk: Desk, word: Word) -> None:
+def test_a_certificate_can_be_taken_away_before_it_comes(cloud: Cloud, desk: Desk, word: OperatorAction) -> None:
     pem = factory().leaf()
     (device,) = (cloud.knock(pem),)
     cloud.iot.update_certificate(certificateId=device, newStatus="INACTIVE")
@@ -130,10 +136,10 @@ def test_a_certificate_can_be_taken_away_before_it_comes(cloud: Cloud, desk: Des
     assert cloud.counted()["Activated"] == 0
 
 
-@pytest.mark.parametrize("word", [Word.DENIED, Word.DEACTIVATED])
-def test_a_revoked_certificate_stays_revoked(cloud: Cloud, wire: Wire, desk: Desk, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.DENIED, OperatorAction.DEACTIVATED])
+def test_a_revoked_certificate_stays_revoked(cloud: Cloud, wire: Wire, desk: Desk, word: OperatorAction) -> None:
     device = active(cloud)
-    desk.operator.take_away(device, Word.REVOKED, ORDER)
+    desk.operator.take_away(device, OperatorAction.REVOKED, ORDER)
     wire.forget()
     desk.operator.take_away(device, word, ORDER)
     assert cloud.status(device) == "REVOKED"
@@ -144,14 +150,14 @@ def test_a_verdict_that_cannot_be_written_changes_nothing(cloud: Cloud, wire: Wi
     device = active(cloud)
     wire.fail("UpdateItem", "ThrottlingException")
     with pytest.raises(Unavailable):
-        desk.operator.take_away(device, Word.REVOKED, ORDER)
+        desk.operator.take_away(device, OperatorAction.REVOKED, ORDER)
     assert cloud.status(device) == "ACTIVE"
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), DAY, -DAY])
 @pytest.mark.parametrize("word", STATUS_OF)
 def test_a_claim_that_was_made_just_before_is_waited_out_and_the_status_set_again(
-    cloud: Cloud, desk: Desk, word: Word, ahead: timedelta
+    cloud: Cloud, desk: Desk, word: OperatorAction, ahead: timedelta
 ) -> None:
     """The order comes between the claim and UpdateCertificate, which then activates what was taken away."""
     desk.ahead = ahead
@@ -197,14 +203,14 @@ def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(
     )
     owner = replace(OWNER, certificate_id=device)
     cloud.registry.claim(intent, record, owner, share=False, earlier=None, retire_at=NOW, run="run")
-    desk.operator.take_away(device, Word.DEACTIVATED, ORDER)
+    desk.operator.take_away(device, OperatorAction.DEACTIVATED, ORDER)
     assert cloud.now - NOW == STALE_INTENT
     assert cloud.status(device) == "INACTIVE"
 
 
 def test_a_claim_that_stands_when_the_order_comes_cannot_be_made_again(cloud: Cloud, desk: Desk) -> None:
     device = cloud.knock()
-    desk.operator.take_away(device, Word.DENIED, ORDER)
+    desk.operator.take_away(device, OperatorAction.DENIED, ORDER)
     intent = replace(
         cloud.registration._found(cloud.aws_iot.describe(device), Record()),
         outcome=Outcome.ACTIVATED,
@@ -237,7 +243,7 @@ def test_a_refused_certificate_is_released_to_be_judged_anew(cloud: Cloud, desk:
     cloud.now += SECOND
     desk.operator.release(device, ORDER)
     assert gone(cloud, device)
-    assert verdict(cloud, device) == (Word.RELEASED, ANN, "stolen")
+    assert verdict(cloud, device) == (OperatorAction.RELEASED, ANN, "stolen")
     cloud.knock(pem)
     cloud.batch(cloud.record(cloud.event(device)))
     assert cloud.status(device) == "ACTIVE"
@@ -251,8 +257,10 @@ def test_an_active_certificate_is_not_released(cloud: Cloud, desk: Desk) -> None
     assert verdict(cloud, device) is None
 
 
-@pytest.mark.parametrize("word", [Word.DEACTIVATED, Word.REVOKED])
-def test_what_was_taken_away_is_released_only_when_that_is_meant(cloud: Cloud, desk: Desk, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.DEACTIVATED, OperatorAction.REVOKED])
+def test_what_was_taken_away_is_released_only_when_that_is_meant(
+    cloud: Cloud, desk: Desk, word: OperatorAction
+) -> None:
     device = active(cloud)
     pem = cloud.aws_iot.describe(device).pem
     desk.operator.take_away(device, word, ORDER)
@@ -280,15 +288,15 @@ def test_a_certificate_that_somebody_revoked_by_hand_is_released_only_when_that_
 
 
 def test_a_certificate_that_was_denied_before_it_came_is_released(cloud: Cloud, desk: Desk) -> None:
-    desk.operator.take_away(ID, Word.DENIED, ORDER)
+    desk.operator.take_away(ID, OperatorAction.DENIED, ORDER)
     desk.operator.release(ID, ORDER)
-    assert verdict(cloud, ID) == (Word.RELEASED, ANN, "stolen")
+    assert verdict(cloud, ID) == (OperatorAction.RELEASED, ANN, "stolen")
     assert cloud.registry.due(Due.DENIED, NOW + DAY, most=9) == []
 
 
 def test_a_release_takes_away_policies_and_things_first(cloud: Cloud, wire: Wire, desk: Desk) -> None:
     device = active(cloud)
-    desk.operator.take_away(device, Word.DEACTIVATED, ORDER)
+    desk.operator.take_away(device, OperatorAction.DEACTIVATED, ORDER)
     wire.forget()
     desk.operator.release(device, ORDER, revoked=True)
     operations = wire.operations("iot")
@@ -316,13 +324,13 @@ def test_a_certificate_that_somebody_else_deletes_meanwhile_is_released(cloud: C
     device = refused(cloud)
     wire.fail("DeleteCertificate", "ResourceNotFoundException", status=404)
     desk.operator.release(device, ORDER)
-    assert verdict(cloud, device) == (Word.RELEASED, ANN, "stolen")
+    assert verdict(cloud, device) == (OperatorAction.RELEASED, ANN, "stolen")
 
 
 def test_the_same_order_twice_is_one(cloud: Cloud, desk: Desk) -> None:
     device = active(cloud)
     for _ in range(2):
-        assert desk.operator.take_away(device, Word.DEACTIVATED, ORDER) is Status.INACTIVE
+        assert desk.operator.take_away(device, OperatorAction.DEACTIVATED, ORDER) is Status.INACTIVE
     assert cloud.status(device) == "INACTIVE"
 
 

@@ -9,7 +9,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store.registry_writes import Due
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW
 from tests.support.cloud import TABLE, Cloud
 from tests.support.examples import ID, MINUTE, MOST, REJECTION, said
@@ -21,7 +21,7 @@ def recalled(cloud: Cloud) -> Record:
     return cloud.registry.recall([ID])[ID]
 
 
-def say(cloud: Cloud, word: Word) -> Verdict | None:
+def say(cloud: Cloud, word: OperatorAction) -> OperatorVerdict | None:
     """An operator who has read the record gives a verdict."""
     return cloud.registry.give_verdict(ID, said(word), seen=recalled(cloud).verdict).verdict
 
@@ -47,8 +47,8 @@ def all_due(cloud: Cloud, what: Due) -> list[str]:
 def test_a_denial_that_is_lifted_between_two_writes_leaves_no_record_under_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, decision: Decision
 ) -> None:
-    say(cloud, Word.DENIED)
-    between_writes(cloud, monkeypatch, lambda: say(cloud, Word.APPROVED))
+    say(cloud, OperatorAction.DENIED)
+    between_writes(cloud, monkeypatch, lambda: say(cloud, OperatorAction.APPROVED))
     cloud.registry.record(decision)
     assert recalled(cloud).decision == decision
     assert all_due(cloud, Due.DENIED) == []
@@ -56,7 +56,7 @@ def test_a_denial_that_is_lifted_between_two_writes_leaves_no_record_under_it(
 
 
 def test_a_denial_that_comes_before_the_first_write_is_recorded_under(cloud: Cloud) -> None:
-    say(cloud, Word.DENIED)
+    say(cloud, OperatorAction.DENIED)
     cloud.registry.record(HELD)
     assert recalled(cloud).decision == HELD
     assert all_due(cloud, Due.DENIED) == [ID]
@@ -73,7 +73,7 @@ def sweep_saw(cloud: Cloud) -> Record:
     [
         lambda cloud: cloud.registry.record(replace(HELD, decided_at=HELD.decided_at + MINUTE)),
         lambda cloud: cloud.registry.note_sweep(ID, NOW, look_again=NOW + 2 * DAY),
-        lambda cloud: say(cloud, Word.APPROVED),
+        lambda cloud: say(cloud, OperatorAction.APPROVED),
     ],
     ids=["held again", "sent", "approved"],
 )
@@ -85,9 +85,9 @@ def test_a_look_that_became_due_since_is_not_cleared(cloud: Cloud, meanwhile: Ca
 
 
 def test_a_second_approval_is_due_although_both_are_due_since_ever(cloud: Cloud) -> None:
-    say(cloud, Word.APPROVED)
+    say(cloud, OperatorAction.APPROVED)
     seen = recalled(cloud)
-    say(cloud, Word.APPROVED)
+    say(cloud, OperatorAction.APPROVED)
     cloud.registry.no_look_due(ID, seen)
     assert all_due(cloud, Due.LOOK) == [ID]
 

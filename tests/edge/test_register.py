@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse, HeadersDict
 
 from jitr.admission.enrollment import EntryRule
 from jitr.aws import queues
-from jitr.aws.queues import Message
+from jitr.aws.queues import QueueMessage
 from jitr.errors import CertificateUnknown, Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import register
 from jitr.pacing.schedule import PACE
@@ -23,7 +23,7 @@ from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetSt
 from jitr.rules import CertificateMode, Rules
 from jitr.store.registry_writes import Due
 from jitr.telemetry import CALLS_OF
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from tests.edge.test_enrollment import of_device
 from tests.edge.test_registry import deny, recalled
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
@@ -439,7 +439,7 @@ def test_counts_that_are_no_numbers_are_none(warm: Cloud, number: str) -> None:
     attributes = {
         name: {"stringValue": number, "dataType": "Number"} for name in ("jitr_failures", "jitr_misses", "jitr_sent_at")
     }
-    message = Message.from_record(warm.record("x") | {"messageAttributes": attributes})
+    message = QueueMessage.from_record(warm.record("x") | {"messageAttributes": attributes})
     assert (message.failures, message.misses, message.sent_at) == (0, 0, NOW - SECOND)
 
 
@@ -571,8 +571,8 @@ def test_an_operators_verdict_stands_against_the_activation(warm: Cloud, wire: W
     assert warm.counted() == {"Held": 1}
 
 
-@pytest.mark.parametrize("word", [Word.APPROVED, Word.RELEASED])
-def test_a_device_that_an_operator_held_comes_up_at_the_operators_word(warm: Cloud, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.APPROVED, OperatorAction.RELEASED])
+def test_a_device_that_an_operator_held_comes_up_at_the_operators_word(warm: Cloud, word: OperatorAction) -> None:
     device = warm.knock()
     deny(warm, device)
     warm.batch(warm.record(warm.event(device)))

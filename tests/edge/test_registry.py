@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from jitr.decisions import Decision, Outcome
 from jitr.errors import NotPermitted, Overtaken, Reason, Rejected, Unavailable
 from jitr.iot_models import Status
-from jitr.owners import Owner, Return
+from jitr.owners import NameRollback, Owner
 from jitr.record import Record
 from jitr.store.registry import Registry
 from jitr.store.registry_items import SCHEMA
 from jitr.store.registry_writes import STALE_INTENT, Due
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW, SECOND
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.examples import (
@@ -42,13 +42,13 @@ def recalled(cloud: Cloud, certificate_id: str = ID) -> Record:
     return cloud.registry.recall([certificate_id])[certificate_id]
 
 
-def deny(cloud: Cloud, certificate_id: str = ID, word: Word = Word.DENIED) -> None:
+def deny(cloud: Cloud, certificate_id: str = ID, word: OperatorAction = OperatorAction.DENIED) -> None:
     """What jitrctl writes when an operator speaks who has read the record."""
     seen = recalled(cloud, certificate_id).verdict
     cloud.registry.give_verdict(certificate_id, said(word), seen=seen)
 
 
-def first(word: Word, note: str = "") -> Verdict:
+def first(word: OperatorAction, note: str = "") -> OperatorVerdict:
     """A verdict as it is stored when no other was given before it."""
     return replace(said(word, note=note), version=1)
 
@@ -150,16 +150,16 @@ def test_what_was_found_never_replaces_an_intent(cloud: Cloud) -> None:
 
 def test_an_operators_verdict_outlives_decisions_and_sweeps(cloud: Cloud) -> None:
     deny(cloud)
-    cloud.registry.intend(REJECTION, Record(verdict=first(Word.DENIED)), run="run")
+    cloud.registry.intend(REJECTION, Record(verdict=first(OperatorAction.DENIED)), run="run")
     cloud.registry.record(REJECTION)
     cloud.registry.note_sweep(ID, NOW)
-    assert recalled(cloud) == Record(decision=REJECTION, verdict=first(Word.DENIED), swept_at=NOW)
+    assert recalled(cloud) == Record(decision=REJECTION, verdict=first(OperatorAction.DENIED), swept_at=NOW)
     assert due(cloud, Due.DENIED) == [ID]
 
 
 def test_a_verdict_alone_is_a_record(cloud: Cloud) -> None:
     deny(cloud)
-    assert recalled(cloud) == Record(verdict=first(Word.DENIED))
+    assert recalled(cloud) == Record(verdict=first(OperatorAction.DENIED))
 
 
 def test_a_sweep_is_noted_to_the_millisecond(cloud: Cloud) -> None:
@@ -174,7 +174,7 @@ def test_every_item_carries_the_schema_version(cloud: Cloud) -> None:
     cloud.registry.note_sweep("sweep", NOW)
     cloud.registry.adopt("sensor-0001", replace(OWNER, certificate_id="old"))
     claim(cloud.registry, replace(ACTIVATION, certificate_id="claim", replaces="old"))
-    cloud.registry.give_verdict("verdict", said(Word.DENIED), seen=None)
+    cloud.registry.give_verdict("verdict", said(OperatorAction.DENIED), seen=None)
     cloud.registry.adopt("sensor-0002", OWNER)
     items = cloud.items()
     assert set(items) == {
@@ -322,20 +322,20 @@ def test_a_claim_leaves_the_decision_before_it(cloud: Cloud) -> None:
     assert recalled(cloud) == Record(decision=MOST, intent=ACTIVATION)
 
 
-@pytest.mark.parametrize("word", [word for word in Word if not word.allows_activation])
-def test_a_claim_against_an_operators_verdict_is_refused_and_writes_nothing(cloud: Cloud, word: Word) -> None:
+@pytest.mark.parametrize("word", [word for word in OperatorAction if not word.allows_activation])
+def test_a_claim_against_an_operators_verdict_is_refused_and_writes_nothing(cloud: Cloud, word: OperatorAction) -> None:
     deny(cloud, word=word)
     assert refused(cloud).reason is Reason.OPERATOR_VERDICT
 
 
-@pytest.mark.parametrize("word", [word for word in Word if not word.allows_activation])
-def test_a_claim_against_a_verdict_that_was_seen_is_refused(cloud: Cloud, word: Word) -> None:
+@pytest.mark.parametrize("word", [word for word in OperatorAction if not word.allows_activation])
+def test_a_claim_against_a_verdict_that_was_seen_is_refused(cloud: Cloud, word: OperatorAction) -> None:
     deny(cloud, word=word)
     assert refused(cloud, record=recalled(cloud)).reason is Reason.OPERATOR_VERDICT
 
 
-@pytest.mark.parametrize("word", [word for word in Word if word.allows_activation])
-def test_a_claim_that_an_operator_allows_is_made(cloud: Cloud, word: Word) -> None:
+@pytest.mark.parametrize("word", [word for word in OperatorAction if word.allows_activation])
+def test_a_claim_that_an_operator_allows_is_made(cloud: Cloud, word: OperatorAction) -> None:
     deny(cloud, word=word)
     claim(cloud.registry, record=Record(verdict=first(word)))
     assert recalled(cloud) == Record(intent=ACTIVATION, verdict=first(word))
@@ -354,15 +354,15 @@ def test_a_claim_against_a_verdict_in_a_newer_versions_words_is_refused(cloud: C
 
 def test_a_verdict_does_not_stand_against_a_rejection(cloud: Cloud) -> None:
     deny(cloud)
-    cloud.registry.intend(REJECTION, Record(verdict=first(Word.DENIED)), run="run")
+    cloud.registry.intend(REJECTION, Record(verdict=first(OperatorAction.DENIED)), run="run")
     assert recalled(cloud).intent == REJECTION
 
 
 def test_a_rejection_that_was_begun_before_an_operator_spoke_is_overtaken(cloud: Cloud) -> None:
-    deny(cloud, word=Word.REVOKED)
+    deny(cloud, word=OperatorAction.REVOKED)
     with pytest.raises(Overtaken):
         cloud.registry.intend(REJECTION, Record(), run="run")
-    assert recalled(cloud) == Record(verdict=first(Word.REVOKED))
+    assert recalled(cloud) == Record(verdict=first(OperatorAction.REVOKED))
 
 
 BEGIN: dict[str, Callable[[Registry, Record], None]] = {
@@ -578,10 +578,10 @@ def test_a_thing_cannot_pass_for_a_certificate(cloud: Cloud) -> None:
 
 def test_a_name_is_given_up_by_its_owner_alone(cloud: Cloud) -> None:
     claim(cloud.registry)
-    cloud.registry.give_back(Return(thing_name="sensor-0001", by=OTHER_ID, to=None))
-    cloud.registry.give_back(Return(thing_name="sensor-0002", by=ID, to=None))
+    cloud.registry.give_back(NameRollback(thing_name="sensor-0001", by=OTHER_ID, to=None))
+    cloud.registry.give_back(NameRollback(thing_name="sensor-0002", by=ID, to=None))
     assert cloud.registry.owner("sensor-0001") == OWNER
-    cloud.registry.give_back(Return(thing_name="sensor-0001", by=ID, to=None))
+    cloud.registry.give_back(NameRollback(thing_name="sensor-0001", by=ID, to=None))
     assert cloud.registry.owner("sensor-0001") is None
 
 
@@ -631,13 +631,13 @@ def test_what_an_operator_holds_is_looked_at_when_an_operator_speaks_and_not_bef
     cloud.registry.record(held)
     assert due(cloud, Due.LOOK) == []
     assert due(cloud, Due.DENIED) == [ID]
-    deny(cloud, word=Word.RELEASED)
+    deny(cloud, word=OperatorAction.RELEASED)
     assert due(cloud, Due.LOOK, NOW) == [ID]
     assert due(cloud, Due.DENIED) == []
 
 
-@pytest.mark.parametrize("word", Word)
-def test_a_verdict_says_what_is_due(cloud: Cloud, word: Word) -> None:
+@pytest.mark.parametrize("word", OperatorAction)
+def test_a_verdict_says_what_is_due(cloud: Cloud, word: OperatorAction) -> None:
     deny(cloud, word=word)
     assert due(cloud, Due.LOOK, NOW) == ([ID] if word.allows_activation else [])
     assert due(cloud, Due.DENIED, NOW) == ([] if word.allows_activation else [ID])
@@ -653,7 +653,7 @@ def test_a_verdict_says_what_is_due(cloud: Cloud, word: Word) -> None:
     ids=["found", "was revoked", "replaced"],
 )
 def test_a_verdict_stays_in_the_index_whatever_is_recorded_after_it(cloud: Cloud, decision: Decision) -> None:
-    deny(cloud, word=Word.DEACTIVATED)
+    deny(cloud, word=OperatorAction.DEACTIVATED)
     cloud.registry.record(decision, seen=recalled(cloud))
     assert due(cloud, Due.DENIED) == [ID]
 
@@ -701,22 +701,22 @@ def test_no_look_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
 def test_a_verdict_returns_the_record_as_it_stood_and_keeps_it(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
-    before = cloud.registry.give_verdict(ID, said(Word.REVOKED, note="stolen"), seen=None)
-    assert before == Record(decision=MOST, intent=REJECTION, verdict=first(Word.REVOKED, note="stolen"))
+    before = cloud.registry.give_verdict(ID, said(OperatorAction.REVOKED, note="stolen"), seen=None)
+    assert before == Record(decision=MOST, intent=REJECTION, verdict=first(OperatorAction.REVOKED, note="stolen"))
     assert recalled(cloud) == before
 
 
 def test_a_verdict_on_what_is_not_known_returns_an_empty_record(cloud: Cloud) -> None:
-    record = cloud.registry.give_verdict(ID, said(Word.DENIED), seen=None)
-    assert record == Record(verdict=first(Word.DENIED))
+    record = cloud.registry.give_verdict(ID, said(OperatorAction.DENIED), seen=None)
+    assert record == Record(verdict=first(OperatorAction.DENIED))
 
 
 def test_a_verdict_can_make_a_certificate_as_good_as_new(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     cloud.registry.note_sweep(ID, NOW)
-    cloud.registry.give_verdict(ID, said(Word.RELEASED), seen=None, forget_decision=True)
-    assert recalled(cloud) == Record(verdict=first(Word.RELEASED))
+    cloud.registry.give_verdict(ID, said(OperatorAction.RELEASED), seen=None, forget_decision=True)
+    assert recalled(cloud) == Record(verdict=first(OperatorAction.RELEASED))
 
 
 @pytest.mark.parametrize("earlier", [None, MOST], ids=["nothing", "held"])
@@ -746,7 +746,7 @@ DO: dict[str, Callable[[Registry], object]] = {
     "GetItem": lambda registry: registry.owner("sensor-0001"),
     "UpdateItem": lambda registry: registry.record(MOST),
     "TransactWriteItems": claim,
-    "DeleteItem": lambda registry: registry.give_back(Return(thing_name="sensor-0001", by=ID, to=None)),
+    "DeleteItem": lambda registry: registry.give_back(NameRollback(thing_name="sensor-0001", by=ID, to=None)),
     "Query": lambda registry: registry.due(Due.LOOK, NOW, most=1),
 }
 WRITES: list[Callable[[Registry], object]] = [
@@ -756,7 +756,7 @@ WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.note_sweep(ID, NOW),
     lambda registry: registry.postpone_retirement(ID, NOW),
     lambda registry: registry.no_look_due(ID, Record(due_at=NOW)),
-    lambda registry: registry.give_verdict(ID, said(Word.DENIED), seen=None),
+    lambda registry: registry.give_verdict(ID, said(OperatorAction.DENIED), seen=None),
     lambda registry: registry.adopt("sensor-0001", OWNER),
 ]
 WRITE_NAMES = [

@@ -10,7 +10,7 @@ from jitr.admission.enrollment import EntryRule
 from jitr.owners import Owner
 from jitr.registration.name_rollback import Restitution
 from jitr.rules import OnReject, OnReplacement
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from tests.edge.test_enrollment import of_device
 from tests.edge.test_registry import deny
 from tests.support.cases.issuing import DAY, NOW, factory, rules_for
@@ -123,8 +123,10 @@ def test_while_the_run_that_claimed_may_live_the_name_stays(cloud: Cloud, claime
     assert owner.certificate_id == device
 
 
-@pytest.mark.parametrize("word", [Word.DENIED, Word.REVOKED])
-def test_an_operators_verdict_after_the_claim_gives_the_name_back(cloud: Cloud, claimed: Claimed, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.DENIED, OperatorAction.REVOKED])
+def test_an_operators_verdict_after_the_claim_gives_the_name_back(
+    cloud: Cloud, claimed: Claimed, word: OperatorAction
+) -> None:
     device, before, again = claimed
     deny(cloud, device, word)
     assert again() == []

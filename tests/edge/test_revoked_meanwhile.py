@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 from jitr.provisioning import IotStep, SetStatus
-from jitr.verdicts import Word
-from jitrctl.device.operations import Operator, Order
+from jitr.verdicts import OperatorAction
+from jitrctl.device.operations import Operator, OrderContext
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.support.cloud import Cloud
 
-ORDER = Order(by="arn:aws:iam::111111111111:user/operator")
+ORDER = OrderContext(by="arn:aws:iam::111111111111:user/operator")
 
 
 def revoke(cloud: Cloud, device: str, *, while_waiting: Callable[[], None] = lambda: None) -> None:
@@ -26,7 +26,7 @@ def revoke(cloud: Cloud, device: str, *, while_waiting: Callable[[], None] = lam
         clock=cloud.clock,
         sleep=sleep,
         monotonic=cloud.seconds,
-    ).take_away(device, Word.REVOKED, ORDER)
+    ).take_away(device, OperatorAction.REVOKED, ORDER)
 
 
 def before_intend(cloud: Cloud, act: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.events import NO_CA_CERTIFICATE
 from jitr.handlers import sweep
 from jitr.iot_models import Status
-from jitr.owners import Return
+from jitr.owners import NameRollback
 from jitr.provisioning import IotStep, SetStatus
 from jitr.rules import Rules
 from jitr.store.registry_writes import Due
@@ -26,8 +26,8 @@ from jitr.store.sweep_state import ACCOUNT, Pass, counted_of
 from jitr.sweep import due_evaluations, runner
 from jitr.sweep.runner import Swept
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
-from jitr.verdicts import Word
-from jitrctl.device.operations import Operator, Order
+from jitr.verdicts import OperatorAction
+from jitrctl.device.operations import Operator, OrderContext
 from tests.edge.test_adopting import adopted
 from tests.support.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
 from tests.support.cloud import TABLE, Cloud, Wire
@@ -453,8 +453,8 @@ def test_every_held_device_is_sent_once_when_the_rules_have_changed(cloud: Cloud
 
 
 @pytest.mark.usefixtures("same_rules", "listing")
-@pytest.mark.parametrize("word", [Word.APPROVED, Word.RELEASED])
-def test_a_held_device_is_sent_at_once_after_an_operators_word(cloud: Cloud, wire: Wire, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.APPROVED, OperatorAction.RELEASED])
+def test_a_held_device_is_sent_at_once_after_an_operators_word(cloud: Cloud, wire: Wire, word: OperatorAction) -> None:
     held = decided(cloud, at=NOW, **HELD | {"reason": Reason.OPERATOR_VERDICT})
     assert cloud.swept().sent == 0
     cloud.registry.give_verdict(held.certificate_id, said(word, NOW), seen=None)
@@ -465,7 +465,7 @@ def test_a_held_device_is_sent_at_once_after_an_operators_word(cloud: Cloud, wir
 @pytest.mark.usefixtures("same_rules", "listing")
 def test_what_was_decided_since_leaves_the_index(cloud: Cloud) -> None:
     decision = decided(cloud, at=NOW - DAY)
-    cloud.registry.give_verdict(decision.certificate_id, said(Word.APPROVED, NOW), seen=None)
+    cloud.registry.give_verdict(decision.certificate_id, said(OperatorAction.APPROVED, NOW), seen=None)
     assert cloud.swept().sent == 0
     assert cloud.registry.due(Due.LOOK, NOW, most=9) == []
 
@@ -537,7 +537,7 @@ def test_verdicts_on_devices_that_never_came_do_not_keep_others_from_being_looke
 ) -> None:
     monkeypatch.setattr(due_evaluations, "_MOST_DUE", MOST_DUE)
     for number in range(MOST_DUE):
-        cloud.registry.give_verdict(f"{9 - number:064x}", said(Word.APPROVED, NOW - DAY), seen=None)
+        cloud.registry.give_verdict(f"{9 - number:064x}", said(OperatorAction.APPROVED, NOW - DAY), seen=None)
     decided(cloud, at=NOW - HOUR, **HELD)
     assert sum(cloud.swept().sent for _ in range(3)) == 1
 
@@ -632,7 +632,7 @@ def test_a_certificate_is_retired_only_while_the_one_that_follows_it_is_active(
 def test_a_certificate_that_has_its_name_again_is_not_retired(cloud: Cloud) -> None:
     first, second = rotated(cloud)
     to = replace(OWNER, certificate_id=first)
-    cloud.registry.give_back(Return(thing_name="sensor-0001", by=second, to=to))
+    cloud.registry.give_back(NameRollback(thing_name="sensor-0001", by=second, to=to))
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
     assert cloud.status(first) == "ACTIVE"
@@ -699,17 +699,20 @@ def test_an_adopted_certificate_is_retired_like_any_other(cloud: Cloud) -> None:
 
 
 @pytest.mark.usefixtures("listing")
-@pytest.mark.parametrize("word", [Word.DENIED, Word.DEACTIVATED, Word.REVOKED])
+@pytest.mark.parametrize("word", [OperatorAction.DENIED, OperatorAction.DEACTIVATED, OperatorAction.REVOKED])
 def test_a_certificate_that_is_taken_away_during_its_overlap_is_retired_all_the_same_and_stays_against_a_verdict(
-    cloud: Cloud, wire: Wire, word: Word
+    cloud: Cloud, wire: Wire, word: OperatorAction
 ) -> None:
     first, _ = rotated(cloud)
-    operator(cloud).take_away(first, word, Order(by=ANN))
+    operator(cloud).take_away(first, word, OrderContext(by=ANN))
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 1
     ((entry,),) = (one["Entries"] for one in wire.of("PutEvents"))
     assert entry["DetailType"] == "Device Replaced"
-    assert (cloud.status(first), policies(cloud, first)) == ("REVOKED" if word is Word.REVOKED else "INACTIVE", [])
+    assert (cloud.status(first), policies(cloud, first)) == (
+        "REVOKED" if word is OperatorAction.REVOKED else "INACTIVE",
+        [],
+    )
     assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
     assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
 
@@ -718,7 +721,7 @@ def test_a_certificate_that_is_taken_away_during_its_overlap_is_retired_all_the_
 def test_a_certificate_that_was_taken_away_and_is_then_followed_stays_against_a_verdict(cloud: Cloud) -> None:
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.batch(cloud.record(cloud.event(first)))
-    operator(cloud).take_away(first, Word.DENIED, Order(by=ANN))
+    operator(cloud).take_away(first, OperatorAction.DENIED, OrderContext(by=ANN))
     cloud.batch(cloud.record(cloud.event(cloud.knock())))
     assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
     assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
@@ -728,8 +731,8 @@ def test_a_certificate_that_was_taken_away_and_is_then_followed_stays_against_a_
 def test_a_release_during_the_overlap_ends_nothing_twice(cloud: Cloud) -> None:
     """The certificate is deleted, and pending when it comes back: there is nothing to retire."""
     first, _ = rotated(cloud)
-    operator(cloud).take_away(first, Word.DEACTIVATED, Order(by=ANN))
-    operator(cloud).release(first, Order(by=ANN), revoked=True)
+    operator(cloud).take_away(first, OperatorAction.DEACTIVATED, OrderContext(by=ANN))
+    operator(cloud).release(first, OrderContext(by=ANN), revoked=True)
     cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
@@ -795,7 +798,7 @@ def test_no_certificate_is_retired_after_time_ran_out(cloud: Cloud) -> None:
 def test_a_certificate_that_was_taken_away_and_then_replaced_is_retired_once(cloud: Cloud, wire: Wire) -> None:
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.batch(cloud.record(cloud.event(first)))
-    cloud.registry.give_verdict(first, said(Word.DEACTIVATED), seen=None)
+    cloud.registry.give_verdict(first, said(OperatorAction.DEACTIVATED), seen=None)
     cloud.iot.update_certificate(certificateId=first, newStatus="INACTIVE")
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
@@ -886,10 +889,10 @@ def test_what_is_known_and_listed_under_no_ca_is_recorded_when_it_is_taken_away(
     assert cloud.registry.recall([unknown])[unknown].was_taken_away
 
 
-@pytest.mark.parametrize("word", Word)
+@pytest.mark.parametrize("word", OperatorAction)
 @pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED"])
 def test_an_active_certificate_against_which_a_verdict_stands_is_reported(
-    cloud: Cloud, listing: Listing, word: Word, status: str
+    cloud: Cloud, listing: Listing, word: OperatorAction, status: str
 ) -> None:
     listing(*some(status, "ACTIVE"))
     cloud.registry.give_verdict(f"{1:064x}", said(word), seen=None)
@@ -922,7 +925,7 @@ def test_an_active_certificate_that_an_entry_denies_is_reported(cloud: Cloud, li
 
 def test_the_sweep_reports_and_overrules_nobody(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(*some("ACTIVE"))
-    cloud.registry.give_verdict(f"{1:064x}", said(Word.REVOKED), seen=None)
+    cloud.registry.give_verdict(f"{1:064x}", said(OperatorAction.REVOKED), seen=None)
     cloud.swept()
     assert set(wire.operations("iot")) == {"ListCertificates", "ListCertificatesByCA"}
 

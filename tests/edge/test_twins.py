@@ -10,7 +10,7 @@ from jitr.admission.enrollment import Entry, EntryRule
 from jitr.errors import Reason, Rejected
 from jitr.provisioning import AttachPolicy, IotStep
 from jitr.rules import EnrollmentRule, OnReplacement
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from jitr.x509.certificate import Certificate
 from tests.edge.test_enrollment import decision, knocks, of_device
 from tests.edge.test_registry import deny, recalled
@@ -23,15 +23,15 @@ from tests.support.examples import MINUTE, said
 der_of = ssl.PEM_cert_to_DER_cert
 
 
-@pytest.mark.parametrize("word", [Word.DENIED, Word.REVOKED, Word.DEACTIVATED])
-def test_an_operators_verdict_holds_against_the_twin_and_poisons_no_release(cloud: Cloud, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.DENIED, OperatorAction.REVOKED, OperatorAction.DEACTIVATED])
+def test_an_operators_verdict_holds_against_the_twin_and_poisons_no_release(cloud: Cloud, word: OperatorAction) -> None:
     pem = factory().leaf()
     deny(cloud, certificate_id(pem), word)
     twin = cloud.knock(twin_of(pem))
     knocks(cloud, twin)
     assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.OPERATOR_VERDICT, "PENDING_ACTIVATION")
     seen = recalled(cloud, certificate_id(pem)).verdict
-    cloud.registry.give_verdict(certificate_id(pem), said(Word.RELEASED), seen=seen, forget_decision=True)
+    cloud.registry.give_verdict(certificate_id(pem), said(OperatorAction.RELEASED), seen=seen, forget_decision=True)
     released = cloud.knock(pem)
     knocks(cloud, released)
     assert cloud.status(released) == "ACTIVE"

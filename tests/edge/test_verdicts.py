@@ -10,26 +10,26 @@ import pytest
 from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store.registry_items import from_verdict
-from jitr.verdicts import AnotherVerdict, Verdict, Word
+from jitr.verdicts import AnotherVerdict, OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import NOW
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.examples import ACTIVATION, ID, said
 
 SECOND = timedelta(seconds=1)
-APPROVED, REVOKED = said(Word.APPROVED), said(Word.REVOKED, note="stolen")
+APPROVED, REVOKED = said(OperatorAction.APPROVED), said(OperatorAction.REVOKED, note="stolen")
 
 
 def record(cloud: Cloud) -> Record:
     return cloud.registry.recall([ID])[ID]
 
 
-def give(cloud: Cloud, verdict: Verdict, seen: Verdict | None) -> Verdict:
+def give(cloud: Cloud, verdict: OperatorVerdict, seen: OperatorVerdict | None) -> OperatorVerdict:
     given = cloud.registry.give_verdict(ID, verdict, seen=seen).verdict
     assert given
     return given
 
 
-def by_an_earlier_jitrctl(cloud: Cloud, verdict: Verdict) -> Verdict:
+def by_an_earlier_jitrctl(cloud: Cloud, verdict: OperatorVerdict) -> OperatorVerdict:
     """As the version before writes it: without a condition or a count."""
     fields = {name: value for name, value in from_verdict(verdict).items() if name != "version"}
     cloud.dynamodb.update_item(
@@ -52,7 +52,7 @@ def by_an_earlier_jitrctl(cloud: Cloud, verdict: Verdict) -> Verdict:
     return replace(verdict, version=0)
 
 
-WRITES: dict[str, Callable[[Cloud, Verdict | None], object]] = {
+WRITES: dict[str, Callable[[Cloud, OperatorVerdict | None], object]] = {
     "verdict": lambda cloud, seen: cloud.registry.give_verdict(ID, REVOKED, seen=seen),
     "release": lambda cloud, seen: cloud.registry.give_verdict(ID, REVOKED, seen=seen, forget_decision=True),
     "forget": lambda cloud, seen: cloud.registry.forget(ID, seen=seen),
@@ -65,7 +65,7 @@ WRITES: dict[str, Callable[[Cloud, Verdict | None], object]] = {
 def test_what_rests_on_a_verdict_that_was_replaced_is_not_written(cloud: Cloud, write: str, at: Any) -> None:
     cloud.registry.record(ACTIVATION)
     first = give(cloud, APPROVED, None)
-    second = give(cloud, said(Word.DENIED, at=at), first)
+    second = give(cloud, said(OperatorAction.DENIED, at=at), first)
     assert (first.version, second.version) == (1, 2)
     with pytest.raises(AnotherVerdict) as another:
         WRITES[write](cloud, first)
@@ -100,7 +100,7 @@ def test_a_verdict_of_an_earlier_jitrctl_is_replaced_by_who_saw_it(cloud: Cloud)
 def test_an_earlier_jitrctl_that_overwrites_a_counted_verdict_is_noticed(cloud: Cloud) -> None:
     counted = give(cloud, APPROVED, None)
     cloud.registry.record(replace(ACTIVATION, verdict_seen=counted.number))
-    uncounted = by_an_earlier_jitrctl(cloud, said(Word.DENIED, at=NOW - SECOND))
+    uncounted = by_an_earlier_jitrctl(cloud, said(OperatorAction.DENIED, at=NOW - SECOND))
     assert record(cloud).has_new_verdict
     with pytest.raises(AnotherVerdict):
         give(cloud, REVOKED, counted)
@@ -108,12 +108,12 @@ def test_an_earlier_jitrctl_that_overwrites_a_counted_verdict_is_noticed(cloud: 
 
 
 def test_a_release_keeps_what_it_releases(cloud: Cloud) -> None:
-    release = replace(said(Word.RELEASED), of_registration=NOW - SECOND, of_status=Status.REVOKED)
+    release = replace(said(OperatorAction.RELEASED), of_registration=NOW - SECOND, of_status=Status.REVOKED)
     assert give(cloud, release, None) == record(cloud).verdict == replace(release, version=1)
 
 
 def test_a_status_of_a_later_version_in_a_release_is_none_that_is_known(cloud: Cloud) -> None:
-    give(cloud, replace(said(Word.RELEASED), of_registration=NOW, of_status=Status.INACTIVE), None)
+    give(cloud, replace(said(OperatorAction.RELEASED), of_registration=NOW, of_status=Status.INACTIVE), None)
     item = cloud.items()[f"certificate#{ID}"]
     item["verdict"]["M"]["of_status"] = {"S": "QUARANTINED"}
     cloud.dynamodb.put_item(TableName=TABLE, Item=item)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.queues import Message
+from jitr.aws.queues import QueueMessage
 from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, slot_of
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
@@ -22,7 +22,7 @@ from jitr.store.outcomes import Outcomes
 from jitr.store.registry_items import SCHEMA
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import Pass
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import ACCOUNT
 from tests.support.cloud import TABLE, Cloud
 from tests.support.examples import ANN
@@ -83,7 +83,7 @@ FOUND = Decision(
     decided_at=THEN,
     rules_digest="0123456789abcdef",
 )
-VERDICT = Verdict(word=Word.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
+VERDICT = OperatorVerdict(word=OperatorAction.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
 OWNER = Owner(
     certificate_id=ID,
     ca_certificate_id=CA_ID,
@@ -118,8 +118,8 @@ RECORDS: dict[int, dict[str, Record]] = {
 # The brake holds what its CA's rules would reject.
 BRAKED = replace(HELD_AGAIN, reason=Reason.COMMON_NAME_REFUSED, detail="no sensor", brake=1)
 # An operator takes a rejection back, and the certificate waits INACTIVE for a curable reason.
-ORDER = Verdict(
-    word=Word.RELEASED,
+ORDER = OperatorVerdict(
+    word=OperatorAction.RELEASED,
     by=ANN,
     at=THEN + DAY,
     note="wrong pattern",
@@ -393,7 +393,7 @@ def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) ->
         (
             "verdict",
             ("verdict", "word"),
-            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=Word.DENIED, version=1)),
+            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=OperatorAction.DENIED, version=1)),
         ),
     ],
 )
@@ -420,7 +420,7 @@ EVENT = RegistrationEvent(
 
 @pytest.mark.parametrize("more", [{}, {"newer": {"of": ["any", "kind"]}}], ids=["as it was", "with additions"])
 def test_a_message_is_read(more: dict[str, Any]) -> None:
-    message = Message.from_record(kept("message") | more)
+    message = QueueMessage.from_record(kept("message") | more)
     assert (message.receives, message.sent_at) == (2, THEN)
     assert RegistrationEvent.parse(json.loads(message.body) | more) == EVENT
 
@@ -435,7 +435,7 @@ def test_a_dead_letter_is_read(more: dict[str, Any]) -> None:
 def test_the_sweep_and_register_write_messages_as_they_always_did(cloud: Cloud) -> None:
     body = json.loads(kept("message")["body"])
     assert list(body) == list(cloud.event(ID))
-    message = Message.from_record(cloud.record(kept("message")["body"]))
+    message = QueueMessage.from_record(cloud.record(kept("message")["body"]))
     cloud.register._queue.dead_letter(message, kept("dead-letter")["MessageAttributes"]["jitr_reason"]["StringValue"])
     received = cloud.sqs.receive_message(QueueUrl=cloud.settings.dead_letter_queue_url, MessageAttributeNames=["All"])[
         "Messages"

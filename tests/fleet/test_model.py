@@ -14,9 +14,9 @@ from jitr.brake import BrakeLimits
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import MODES, CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
 from jitr_fleet.keys import CA, REQUIRED, SWEEP, Keys
-from jitr_fleet.model import Fleet, Sweep
+from jitr_fleet.model import Fleet, SweepSchedule
 from jitr_fleet.parse import load
-from jitr_fleet.problems import Place, Report
+from jitr_fleet.problems import KeyPosition, Report
 from tests.support.fleet.drafts import NOW, Draft, Issuer
 
 MINIMAL = """\
@@ -37,7 +37,7 @@ def test_everything_that_is_written_is_read(draft: Draft) -> None:
     (ca,) = fleet.cas
     dev, prod = fleet.accounts
     assert (fleet.name, fleet.path) == ("acme", draft.path)
-    assert fleet.sweep == Sweep(every=300, pending_after=90, horizon=43_200)
+    assert fleet.sweep == SweepSchedule(every=300, pending_after=90, horizon=43_200)
     assert (ca.name, ca.common_name, ca.thing_name) == ("factory", "sensor-[0-9]{4,}", "{common_name}")
     assert (ca.thing_type, ca.thing_groups) == ("sensor", ("factory-1", "sensors"))
     assert ca.attributes == {"model": "{organizational_unit}", "line": "A:1"}
@@ -88,7 +88,7 @@ def test_optional_keys_have_defaults(draft: Draft) -> None:
     draft.text = MINIMAL
     fleet = draft.load()
     ca = fleet.cas[0]
-    assert fleet.sweep == Sweep(every=900, pending_after=600, horizon=604_800)
+    assert fleet.sweep == SweepSchedule(every=900, pending_after=600, horizon=604_800)
     assert (ca.thing_type, ca.policy, ca.attributes) == (None, None, {})
     assert fleet.accounts[0].profile is None
 
@@ -103,7 +103,7 @@ def test_defaults_are_those_of_the_rules(keys: Keys, field: Field[Any], tmp_path
     in_rules = field.default if field.default_factory is MISSING else field.default_factory()
     in_file = keys[field.name].default
     if in_rules is not MISSING:
-        place = Place(Report(tmp_path, ""))
+        place = KeyPosition(Report(tmp_path, ""))
         assert (None if in_file is None else keys[field.name].read(in_file, place)) == in_rules
     else:
         assert in_file in (REQUIRED, None)  # None: infra writes the policy's name

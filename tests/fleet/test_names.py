@@ -24,7 +24,7 @@ from jitr_fleet.names import (
     thing_name,
     thing_word,
 )
-from jitr_fleet.problems import Place, Report
+from jitr_fleet.problems import KeyPosition, Report
 from jitr_fleet.resources import ResourceNames
 from jitr_fleet.values import written_duration
 from tests.support.fleet.drafts import Draft
@@ -32,8 +32,8 @@ from tests.support.fleet.drafts import Draft
 SESSION = botocore.session.get_session()
 
 
-def place() -> Place:
-    return Place(Report(Path("fleet.toml"), ""))
+def place() -> KeyPosition:
+    return KeyPosition(Report(Path("fleet.toml"), ""))
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])

@@ -22,7 +22,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.events import published
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import CheckMode
-from jitr.store.sweep_state import Journal
+from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import marks
 from jitr_cdk.target import AWS
 from simulation import Call, Died, Fault, Moment
@@ -238,7 +238,7 @@ def sweep(world: World, _: Iam) -> None:
 
 
 def one_at_a_time(world: World, _: Iam) -> None:
-    journal = Journal(world.account.client("dynamodb", caller="sweep"), world.deployment.settings.registry_table)
+    journal = SweepState(world.account.client("dynamodb", caller="sweep"), world.deployment.settings.registry_table)
     assert journal.take_lease("one", world.aws.clock.now(), seconds=60)
     journal.give_back_lease("one")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitrctl.localaws.accounts import Account, LocalAccount, down, up
+from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
 from jitrctl.localaws.endpoint import find_endpoint
 from tests.support.local.authority import Authority, certificate_id
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jitrctl.mqtt.client import Device, Endpoint
 
-DEV = Account(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev")
+DEV = AccountSpec(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev")
 NUMBERS = count(1)
 
 

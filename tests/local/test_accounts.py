@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jitrctl.localaws import accounts, processes
-from jitrctl.localaws.accounts import Account, LocalAccount, down, running, up
+from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, running, up
 from jitrctl.localaws.errors import LocalAwsError
 from tests.local.conftest import DEV
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PROD = Account(name="prod", id="222222222222", region="us-east-1", profile="acme-prod")
+PROD = AccountSpec(name="prod", id="222222222222", region="us-east-1", profile="acme-prod")
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_process_that_cannot_start_is_told_with_its_log(directory: Path, monke
     ids=["id", "name", "same name", "same profile"],
 )
 def test_unusable_accounts_are_refused_before_anything_starts(
-    directory: Path, unusable: list[Account], complaint: str
+    directory: Path, unusable: list[AccountSpec], complaint: str
 ) -> None:
     with pytest.raises(LocalAwsError, match=complaint):
         up(directory, unusable)

@@ -16,9 +16,9 @@ from jitr_fleet.resources import ResourceNames
 from jitrctl.__main__ import main
 from jitrctl.ca import registry
 from jitrctl.errors import Refused
-from jitrctl.localaws.accounts import Account, LocalAccount, down, up
+from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
 from jitrctl.localaws.endpoint import find_endpoint
-from jitrctl.mqtt.client import Refusal
+from jitrctl.mqtt.client import ConnectRefusal
 from tests.support.local.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ DEFAULT = '{ mode = "DEFAULT", verification_certificate = "dev.pem" }'
 NUMBERS = count(1)
 NAMES = ResourceNames("acme")
 PLACES = [
-    Account(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev"),
-    Account(name="prod", id="222222222222", region="eu-central-1", profile="acme-prod"),
+    AccountSpec(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev"),
+    AccountSpec(name="prod", id="222222222222", region="eu-central-1", profile="acme-prod"),
 ]
 
 
@@ -405,7 +405,7 @@ def test_a_device_that_is_active_goes_on_working_and_one_that_knocks_meanwhile_c
     endpoint = find_endpoint(fleet.places["dev"])
     first, second = fleet.ca.device("sensor-1"), fleet.ca.device("sensor-2")
     iot = fleet.iot("dev")
-    assert isinstance(first.connect(endpoint), Refusal)
+    assert isinstance(first.connect(endpoint), ConnectRefusal)
     iot.update_certificate(certificateId=certificate_id(first), newStatus="ACTIVE")
     fleet.write(dev=DEFAULT)
 
@@ -413,6 +413,6 @@ def test_a_device_that_is_active_goes_on_working_and_one_that_knocks_meanwhile_c
 
     described = iot.describe_certificate(certificateId=certificate_id(first))["certificateDescription"]
     assert described["status"] == "ACTIVE"
-    assert isinstance(second.connect(endpoint), Refusal)
+    assert isinstance(second.connect(endpoint), ConnectRefusal)
     described = iot.describe_certificate(certificateId=certificate_id(second))["certificateDescription"]
     assert (described["status"], described["certificateMode"]) == ("PENDING_ACTIVATION", "DEFAULT")

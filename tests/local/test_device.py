@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitrctl.mqtt.client import Connection, Endpoint, Refusal
+from jitrctl.mqtt.client import Connection, ConnectRefusal, Endpoint
 from jitrctl.mqtt.errors import MqttError, NotAcceptedError
 from tests.support.local.authority import status
 
@@ -45,7 +45,7 @@ def test_the_first_connect_is_closed_without_a_connack_and_leaves_the_certificat
     device = registered_authority.device("first")
     assert status(iot, device) == "unknown"
     outcome = device.connect(endpoint)
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, ConnectRefusal)
     assert outcome.how == "closed"
     assert status(iot, device) == "PENDING_ACTIVATION"
 
@@ -64,7 +64,7 @@ def test_a_device_that_was_activated_is_accepted(
     registered_authority: Authority, endpoint: Endpoint, activate: Callable[[Device], None]
 ) -> None:
     device = registered_authority.device("activated")
-    assert isinstance(device.connect(endpoint), Refusal)
+    assert isinstance(device.connect(endpoint), ConnectRefusal)
     activate(device)
     connection, attempts = device.connect_until_accepted(endpoint, patience=5)
     with connection:
@@ -101,7 +101,7 @@ def test_a_subscription_outside_the_policy_is_refused(accepted: Connection) -> N
 def test_without_sni_nothing_is_registered(registered_authority: Authority, iot: IoTClient, endpoint: Endpoint) -> None:
     device = registered_authority.device("nameless")
     outcome = device.connect(endpoint.without_sni())
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, ConnectRefusal)
     assert outcome.how == "closed"
     assert status(iot, device) == "unknown"
 
@@ -127,7 +127,7 @@ def test_a_certificate_of_an_unregistered_ca_is_refused_and_not_registered(
     before = {one["certificateId"] for one in iot.list_certificates()["certificates"]}
     device = make_authority().device("stranger")
     outcome = device.connect(endpoint)
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, ConnectRefusal)
     assert outcome.how in {"tls", "closed"}
     assert status(iot, device) == "unknown"
     assert {one["certificateId"] for one in iot.list_certificates()["certificates"]} == before
@@ -138,7 +138,7 @@ def test_a_server_with_another_name_is_refused_by_the_device(
 ) -> None:
     device = registered_authority.device("careful")
     outcome = device.connect(replace(endpoint, server_name="iot.example.com"))
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, ConnectRefusal)
     assert outcome.how == "tls"
     assert "iot.example.com" in outcome.detail
     assert status(iot, device) == "unknown"
@@ -150,7 +150,7 @@ def test_a_server_that_another_ca_signed_is_refused_by_the_device(
     other = tmp_path / "other.pem"
     other.write_text(registered_authority.pem)
     outcome = registered_authority.device("wary").connect(replace(endpoint, trust=other))
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, ConnectRefusal)
     assert outcome.how == "tls"
 
 
@@ -172,7 +172,7 @@ def test_a_client_id_outside_the_policy_is_closed(
     device.connect(endpoint)
     activate(device)
     outcome = replace(device, client_id="somebody-else").connect(endpoint)
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, ConnectRefusal)
     assert outcome.how == "closed"
 
 
@@ -191,7 +191,7 @@ def test_other_brokers_refusals_are_told_apart(
     authority = make_authority()
     with _broker(authority, answer, demand) as endpoint:
         outcome = authority.device("anybody").connect(endpoint, timeout=0.5)
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, ConnectRefusal)
     assert outcome.how == how, outcome.detail
 
 

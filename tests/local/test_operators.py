@@ -18,7 +18,7 @@ from botocore.client import BaseClient
 from jitr.brake import Engagement
 from jitr.store import brake_items
 from jitrctl.__main__ import main
-from jitrctl.doctor.policies import Answer, Request, evaluate
+from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 from jitrctl.localaws.workspace import CHECKOUT
 from tests.cli.test_dlq import decision
 from tests.support.cli.operator_commands import ACTING, BEFORE, READING
@@ -196,7 +196,7 @@ def held_against(name: str, calls: list[Called], operators: Operators) -> list[s
         for call in calls
         for action, resource in needs(call, arn)
         if evaluate(held, Request(action=action, resource=resource, context={"lambda:FunctionArn": function}))
-        is not Answer.ALLOWED
+        is not PolicyAnswer.ALLOWED
     ]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jitrctl.__main__ import main
-from jitrctl.doctor.policies import Answer, Request, evaluate
-from jitrctl.localaws.accounts import Account, LocalAccount, down, up
+from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
+from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
 from jitrctl.prove.journal import FOLDER
 from jitrctl.prove.operations import OPERATIONS, By
 from jitrctl.prove.probes import PROBES
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 REGION = "eu-central-1"
 ACCOUNTS = (
-    Account(name="dev", id="111111111111", region=REGION, profile="prove-dev"),
-    Account(name="prod", id="222222222222", region=REGION, profile="prove-prod"),
+    AccountSpec(name="dev", id="111111111111", region=REGION, profile="prove-dev"),
+    AccountSpec(name="prod", id="222222222222", region=REGION, profile="prove-prod"),
 )
 # What the local AWS checks against other resources than AWS does (docs/divergences.md).
 _LOCALLY = {
@@ -155,7 +155,8 @@ def refused_by_the_policy(calls: list[Called]) -> list[str]:
         for service, operation, said in calls
         for action, resource in needs(service, operation, said)
         if all(
-            evaluate([one], Request(action=action, resource=resource, context={})) is not Answer.ALLOWED for one in held
+            evaluate([one], Request(action=action, resource=resource, context={})) is not PolicyAnswer.ALLOWED
+            for one in held
         )
     ]
 

@@ -10,7 +10,7 @@ import pytest
 
 from jitrctl.errors import Unusable
 from jitrctl.prove.certificates import id_of
-from jitrctl.prove.journal import Entry, Journal, Kind, earlier
+from jitrctl.prove.journal import Journal, JournalEntry, ResourceKind, earlier
 from jitrctl.prove.operations import OPERATIONS, By
 from simulation import Authority, Call, Fault, Moment
 from tests.support.prove.proving_world import BOTH, CALLER, World
@@ -19,11 +19,11 @@ NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 _MAKING = ("RegisterCACertificate", "RegisterCertificateWithoutCA", "CreatePolicy", "CreateThing")
 
 
-def entry(name: str = "thing-1") -> Entry:
-    return Entry(account="111111111111", region="eu-central-1", kind=Kind.THING, name=name)
+def entry(name: str = "thing-1") -> JournalEntry:
+    return JournalEntry(account="111111111111", region="eu-central-1", kind=ResourceKind.THING, name=name)
 
 
-def on_disk(world: World) -> Iterator[Entry]:
+def on_disk(world: World) -> Iterator[JournalEntry]:
     for journal in earlier(world.directory / ".prove"):
         yield from journal.entries
 
@@ -83,7 +83,15 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     kept = journal.add(entry())
     gone = journal.add(entry("thing-2"))
     journal.add(
-        Entry(account="1", region="r", kind=Kind.CA, name="DEFAULT", pem=pem, expected_id=id_of(pem), found_id="other")
+        JournalEntry(
+            account="1",
+            region="r",
+            kind=ResourceKind.CA,
+            name="DEFAULT",
+            pem=pem,
+            expected_id=id_of(pem),
+            found_id="other",
+        )
     )
     journal.drop(gone)
     journal.refused(kept, "no")
@@ -92,8 +100,8 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     (found,) = earlier(tmp_path / ".prove")
     assert (found.run, found.began) == ("jitr-prove-1", NOW)
     assert [(one.kind, one.name, one.refused) for one in found.entries] == [
-        (Kind.THING, "thing-1", "no"),
-        (Kind.CA, "DEFAULT", None),
+        (ResourceKind.THING, "thing-1", "no"),
+        (ResourceKind.CA, "DEFAULT", None),
     ]
     assert found.entries[1].ids == {id_of(pem), "other"}
 

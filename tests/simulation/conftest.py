@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulation import Account, Authority, Aws, Deployment
+from simulation import Authority, Aws, Deployment, SimulatedAccount
 from simulation.deployment import ca_rules, rules
 
 if TYPE_CHECKING:
@@ -22,18 +22,18 @@ def aws() -> Aws:
 
 
 @pytest.fixture
-def account(aws: Aws) -> Account:
+def account(aws: Aws) -> SimulatedAccount:
     return aws.account("111111111111")
 
 
 @pytest.fixture
-def iot(account: Account) -> "IoTClient":
+def iot(account: SimulatedAccount) -> "IoTClient":
     client: IoTClient = account.client("iot", caller="test")
     return client
 
 
 @pytest.fixture
-def deployment(account: Account, authority: Authority, iot: "IoTClient") -> Deployment:
+def deployment(account: SimulatedAccount, authority: Authority, iot: "IoTClient") -> Deployment:
     iot.register_ca_certificate(
         caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )

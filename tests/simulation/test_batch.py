@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from jitr.registration.threads import Threads
-from simulation import Account, Authority, Aws, Call, Deployment, Died, Fault, Moment
+from simulation import Authority, Aws, Call, Deployment, Died, Fault, Moment, SimulatedAccount
 from simulation.clock import DeadlinePassed
 from simulation.lambda_ import EventSourceMapping
 
@@ -15,7 +15,7 @@ LATENCY = 0.1
 
 
 @pytest.fixture
-def mapping(aws: Aws, account: Account, authority: Authority, deployment: Deployment) -> EventSourceMapping:
+def mapping(aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment) -> EventSourceMapping:
     """Five devices wait in the queue; each call takes a tenth of a second."""
     for number in range(5):
         name = f"sensor-{number:04}"
@@ -34,7 +34,9 @@ def of_certificates(calls: list[Call]) -> dict[str, list[str]]:
     return found
 
 
-def test_the_messages_of_a_batch_are_decided_at_once(aws: Aws, account: Account, mapping: EventSourceMapping) -> None:
+def test_the_messages_of_a_batch_are_decided_at_once(
+    aws: Aws, account: SimulatedAccount, mapping: EventSourceMapping
+) -> None:
     began = aws.clock.monotonic()
     mapping.poll()
     alone = 13 * LATENCY  # recall, reserve, the CA, and ten calls of the device
@@ -51,7 +53,7 @@ def test_each_certificate_is_described_then_activated_and_nothing_is_made_twice(
     assert [call for call in aws.made(service="dynamodb") if call == "BatchGetItem"] == ["BatchGetItem"] * 11
 
 
-def test_one_turn_is_never_used_twice(aws: Aws, mapping: EventSourceMapping, account: Account) -> None:
+def test_one_turn_is_never_used_twice(aws: Aws, mapping: EventSourceMapping, account: SimulatedAccount) -> None:
     account.limit(burst=0.5)
     mapping.drain()
     described = [call.at for call in aws.calls if call.operation == "DescribeCertificate"]
@@ -61,7 +63,7 @@ def test_one_turn_is_never_used_twice(aws: Aws, mapping: EventSourceMapping, acc
 
 
 def test_a_message_that_fails_is_nobody_elses_failure(
-    aws: Aws, account: Account, mapping: EventSourceMapping, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, mapping: EventSourceMapping, deployment: Deployment
 ) -> None:
     (poisoned, *others) = account.iot.certificates.by_id
 
@@ -81,7 +83,7 @@ def test_a_message_that_fails_is_nobody_elses_failure(
 
 
 def test_the_death_of_one_is_the_death_of_all_and_nothing_is_done_after_it(
-    aws: Aws, account: Account, mapping: EventSourceMapping
+    aws: Aws, account: SimulatedAccount, mapping: EventSourceMapping
 ) -> None:
     died: list[Call] = []
 
@@ -104,7 +106,7 @@ def test_the_death_of_one_is_the_death_of_all_and_nothing_is_done_after_it(
 
 
 def test_the_functions_end_ends_all_of_them(
-    aws: Aws, account: Account, deployment: Deployment, mapping: EventSourceMapping
+    aws: Aws, account: SimulatedAccount, deployment: Deployment, mapping: EventSourceMapping
 ) -> None:
     aws.latency = lambda call: 100.0 if call.operation == "CreateThing" else LATENCY
     invocation = mapping.poll()
@@ -116,7 +118,7 @@ def test_the_functions_end_ends_all_of_them(
 
 
 def test_two_messages_of_one_certificate_follow_one_another(
-    aws: Aws, account: Account, deployment: Deployment, mapping: EventSourceMapping
+    aws: Aws, account: SimulatedAccount, deployment: Deployment, mapping: EventSourceMapping
 ) -> None:
     for message in list(deployment.registrations.messages):
         deployment.registrations.duplicate(message)

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from simulation import Account, Authority, Aws
+from simulation import Authority, Aws, SimulatedAccount
 from simulation.clock import START
 from simulation.queue import Queue
 from simulation.quotas import AUTO_REGISTRATION, TokenBucket
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def queue(account: Account, authority: Authority) -> Queue:
+def queue(account: SimulatedAccount, authority: Authority) -> Queue:
     queue = account.sqs.create("registrations")
     account.add_rule(authority.certificate_id, queue.url)
     return queue
@@ -37,7 +37,7 @@ def events(queue: Queue) -> list[dict[str, Any]]:
 
 
 def test_the_first_connect_registers_and_is_refused(
-    account: Account, iot: "IoTClient", authority: Authority, queue: Queue, ca: str
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority, queue: Queue, ca: str
 ) -> None:
     leaf = authority.issue("sensor-1")
     assert account.connect(leaf, client_id="sensor-1") == "refused"
@@ -57,7 +57,7 @@ def test_the_first_connect_registers_and_is_refused(
 
 
 def test_every_further_connect_while_pending_publishes_with_the_registration_time(
-    aws: Aws, account: Account, authority: Authority, queue: Queue, ca: str
+    aws: Aws, account: SimulatedAccount, authority: Authority, queue: Queue, ca: str
 ) -> None:
     assert ca
     leaf = authority.issue("sensor-1")
@@ -77,7 +77,7 @@ def test_every_further_connect_while_pending_publishes_with_the_registration_tim
     ],
 )
 def test_only_an_active_ca_that_registers_does(
-    account: Account, iot: "IoTClient", authority: Authority, queue: Queue, ca: str, spoil: Callable[..., None]
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority, queue: Queue, ca: str, spoil: Callable[..., None]
 ) -> None:
     spoil(iot, ca)
     leaf = authority.issue("sensor-1")
@@ -86,7 +86,7 @@ def test_only_an_active_ca_that_registers_does(
     assert leaf.certificate_id not in account.iot.certificates.by_id
 
 
-def test_an_unknown_cas_device_is_refused_and_leaves_nothing(account: Account, queue: Queue, ca: str) -> None:
+def test_an_unknown_cas_device_is_refused_and_leaves_nothing(account: SimulatedAccount, queue: Queue, ca: str) -> None:
     assert ca
     stranger = Authority.new("Factory CA").issue("sensor-1")  # the same name, another key
     for form in (stranger, stranger.pem, "no certificate"):
@@ -95,7 +95,7 @@ def test_an_unknown_cas_device_is_refused_and_leaves_nothing(account: Account, q
     assert events(queue) == []
 
 
-def test_a_certificate_can_be_given_as_pem_or_der(account: Account, authority: Authority, ca: str) -> None:
+def test_a_certificate_can_be_given_as_pem_or_der(account: SimulatedAccount, authority: Authority, ca: str) -> None:
     assert ca
     one, two = authority.issue("sensor-1"), authority.issue("sensor-2")
     account.connect(one.pem, client_id="sensor-1")
@@ -104,7 +104,7 @@ def test_a_certificate_can_be_given_as_pem_or_der(account: Account, authority: A
 
 
 def test_active_with_a_policy_and_its_thing_is_accepted(
-    account: Account, iot: "IoTClient", authority: Authority, ca: str
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority, ca: str
 ) -> None:
     assert ca
     leaf = authority.issue("sensor-1")
@@ -124,7 +124,7 @@ def test_active_with_a_policy_and_its_thing_is_accepted(
 
 
 def test_an_exclusive_thing_is_the_connections_whatever_the_client_id(
-    account: Account, iot: "IoTClient", authority: Authority
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority
 ) -> None:
     leaf = authority.issue("sensor-1")
     certificate = account.iot.certificates.register(leaf, status="ACTIVE", mode="SNI_ONLY")
@@ -139,7 +139,7 @@ def test_an_exclusive_thing_is_the_connections_whatever_the_client_id(
     assert account.connect(leaf, client_id="any") == "accepted"
 
 
-def test_without_sni_only_default_mode_works(account: Account, authority: Authority, ca: str) -> None:
+def test_without_sni_only_default_mode_works(account: SimulatedAccount, authority: Authority, ca: str) -> None:
     assert ca
     leaf = authority.issue("sensor-1")
     assert account.connect(leaf, client_id="sensor-1", sni=False) == "refused"
@@ -147,7 +147,7 @@ def test_without_sni_only_default_mode_works(account: Account, authority: Author
 
 
 def test_an_expired_certificate_is_not_accepted(
-    aws: Aws, account: Account, iot: "IoTClient", authority: Authority
+    aws: Aws, account: SimulatedAccount, iot: "IoTClient", authority: Authority
 ) -> None:
     leaf = replace(authority.issue("sensor-1"), not_after=START)
     certificate = account.iot.certificates.register(leaf, status="ACTIVE", mode="SNI_ONLY")
@@ -159,7 +159,7 @@ def test_an_expired_certificate_is_not_accepted(
 
 
 def test_a_deleted_certificate_that_comes_back_is_a_new_registration(
-    aws: Aws, account: Account, iot: "IoTClient", authority: Authority, ca: str
+    aws: Aws, account: SimulatedAccount, iot: "IoTClient", authority: Authority, ca: str
 ) -> None:
     assert ca
     leaf = authority.issue("sensor-1")
@@ -171,14 +171,18 @@ def test_a_deleted_certificate_that_comes_back_is_a_new_registration(
     assert (described["creationDate"] - START).total_seconds() == 5
 
 
-def test_a_disabled_rule_delivers_nothing(account: Account, authority: Authority, queue: Queue, ca: str) -> None:
+def test_a_disabled_rule_delivers_nothing(
+    account: SimulatedAccount, authority: Authority, queue: Queue, ca: str
+) -> None:
     account.iot.broker.rules[ca][0].enabled = False
     account.connect(authority.issue("sensor-1"), client_id="sensor-1")
     assert account.iot.broker.published == 1
     assert events(queue) == []
 
 
-def test_automatic_registration_can_be_bounded(aws: Aws, account: Account, authority: Authority, ca: str) -> None:
+def test_automatic_registration_can_be_bounded(
+    aws: Aws, account: SimulatedAccount, authority: Authority, ca: str
+) -> None:
     assert ca
     account.quotas[AUTO_REGISTRATION] = TokenBucket(aws.clock, 15)
     for number in range(20):

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from jitr.aws.calls import CLIENT_CONFIG
-from simulation import Account, Aws, Call, Died, Fault, Moment, NotModelled
+from simulation import Aws, Call, Died, Fault, Moment, NotModelled, SimulatedAccount
 from simulation.quotas import TokenBucket
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def test_botocore_retries_in_virtual_time(
     assert slept == []
 
 
-def test_a_fault_before_leaves_nothing_done_and_one_after_leaves_it_done(account: Account, iot: "IoTClient") -> None:
+def test_a_fault_before_leaves_nothing_done_and_one_after_leaves_it_done(
+    account: SimulatedAccount, iot: "IoTClient"
+) -> None:
     things = account.iot.things.by_name
     for moment, expected in (("before", False), ("after", True)):
         things.clear()
@@ -72,7 +74,7 @@ def test_retries_end_after_three_attempts(aws: Aws, iot: "IoTClient") -> None:
     assert raised.value.response["ResponseMetadata"]["RetryAttempts"] == 2
 
 
-def test_a_timeout_takes_the_clients_read_timeout(aws: Aws, account: Account) -> None:
+def test_a_timeout_takes_the_clients_read_timeout(aws: Aws, account: SimulatedAccount) -> None:
     client = account.client("iot", config=CLIENT_CONFIG)
     aws.fault = lambda _, __: Fault.TIMEOUT
     with pytest.raises(ReadTimeoutError):
@@ -90,7 +92,7 @@ def test_nothing_catches_a_death(aws: Aws, iot: "IoTClient") -> None:
     assert aws.calls[0].answer is None
 
 
-def test_an_operator_can_act_between_two_calls(aws: Aws, account: Account, iot: "IoTClient") -> None:
+def test_an_operator_can_act_between_two_calls(aws: Aws, account: SimulatedAccount, iot: "IoTClient") -> None:
     operator = account.client("iot", caller="operator")
 
     def act(call: Call, moment: Moment) -> Fault | None:
@@ -115,7 +117,7 @@ def test_an_operator_can_act_between_two_calls(aws: Aws, account: Account, iot: 
     ],
 )
 def test_every_services_5xx_and_throttle_are_what_botocore_retries(
-    aws: Aws, account: Account, service: Any, operation: str, parameters: dict[str, Any]
+    aws: Aws, account: SimulatedAccount, service: Any, operation: str, parameters: dict[str, Any]
 ) -> None:
     for fault in (Fault.SERVER_ERROR, Fault.THROTTLED):
         aws.calls.clear()
@@ -125,7 +127,7 @@ def test_every_services_5xx_and_throttle_are_what_botocore_retries(
         assert len(aws.calls) == 3
 
 
-def test_what_is_not_modelled_is_loud(account: Account, iot: "IoTClient") -> None:
+def test_what_is_not_modelled_is_loud(account: SimulatedAccount, iot: "IoTClient") -> None:
     with pytest.raises(NotModelled, match="iot:ListJobs"):
         iot.list_jobs()
     account.aws.fault = lambda _, __: Fault.PARTIAL
@@ -140,7 +142,7 @@ def test_calls_take_their_latency(aws: Aws, iot: "IoTClient") -> None:
     assert aws.clock.monotonic() == pytest.approx(0.06)
 
 
-def test_a_quota_throttles_what_exceeds_it(aws: Aws, account: Account, iot: "IoTClient") -> None:
+def test_a_quota_throttles_what_exceeds_it(aws: Aws, account: SimulatedAccount, iot: "IoTClient") -> None:
     account.quotas["iot:DescribeThing"] = TokenBucket(aws.clock, 10, burst=0)
     iot.create_thing(thingName="sensor-1")
     iot.describe_thing(thingName="sensor-1")
@@ -162,7 +164,7 @@ def test_a_bucket_lets_its_rate_through_and_no_more(aws: Aws) -> None:
     assert taken == 100
 
 
-def test_accounts_and_regions_are_separate(aws: Aws, account: Account, iot: "IoTClient") -> None:
+def test_accounts_and_regions_are_separate(aws: Aws, account: SimulatedAccount, iot: "IoTClient") -> None:
     iot.create_thing(thingName="sensor-1")
     for other in (aws.account("222222222222"), aws.account(account.id, "us-east-1")):
         client = other.client("iot")
@@ -172,7 +174,7 @@ def test_accounts_and_regions_are_separate(aws: Aws, account: Account, iot: "IoT
 
 
 def test_a_throttle_is_answered_at_the_front_door_and_what_is_done_is_done_before_its_answer_is_heard(
-    aws: Aws, account: Account, iot: "IoTClient"
+    aws: Aws, account: SimulatedAccount, iot: "IoTClient"
 ) -> None:
     aws.latency = lambda _call: 1.0
     seen: list[tuple[float, bool]] = []

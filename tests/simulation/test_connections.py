@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from simulation import Account, Authority, Aws, Deployment, Leaf
+from simulation import Authority, Aws, Deployment, Leaf, SimulatedAccount
 
 SENSOR = "sensor-0001"
 
 
 @pytest.fixture
-def leaf(account: Account, authority: Authority, deployment: Deployment) -> Leaf:
+def leaf(account: SimulatedAccount, authority: Authority, deployment: Deployment) -> Leaf:
     """A device that is connected."""
     leaf = authority.issue(SENSOR)
     account.connect(leaf, client_id=SENSOR)
@@ -20,7 +20,7 @@ def leaf(account: Account, authority: Authority, deployment: Deployment) -> Leaf
 
 
 @pytest.fixture
-def data(account: Account) -> Any:
+def data(account: SimulatedAccount) -> Any:
     return account.client("iot-data")
 
 
@@ -31,14 +31,16 @@ def test_a_connection_is_told_of_since_it_was_accepted(aws: Aws, leaf: Leaf, dat
     assert (found["connected"], found["connectedSince"]) == (True, since)
 
 
-def test_a_client_that_was_refused_has_no_connection(account: Account, authority: Authority, data: Any) -> None:
+def test_a_client_that_was_refused_has_no_connection(
+    account: SimulatedAccount, authority: Authority, data: Any
+) -> None:
     account.connect(authority.issue(SENSOR), client_id=SENSOR)
     for operation in (data.get_connection, data.delete_connection):
         with pytest.raises(data.exceptions.ResourceNotFoundException):
             operation(clientId=SENSOR)
 
 
-def test_a_connection_that_is_deleted_may_come_back_at_once(account: Account, leaf: Leaf, data: Any) -> None:
+def test_a_connection_that_is_deleted_may_come_back_at_once(account: SimulatedAccount, leaf: Leaf, data: Any) -> None:
     data.delete_connection(clientId=SENSOR)
     found = data.get_connection(clientId=SENSOR)
     assert (found["connected"], found["disconnectReason"]) == (False, "API_INITIATED_DISCONNECT")
@@ -47,7 +49,7 @@ def test_a_connection_that_is_deleted_may_come_back_at_once(account: Account, le
 
 
 def test_a_session_ends_minutes_after_its_certificate_left_active(
-    aws: Aws, account: Account, leaf: Leaf, data: Any
+    aws: Aws, account: SimulatedAccount, leaf: Leaf, data: Any
 ) -> None:
     account.client("iot").update_certificate(certificateId=leaf.certificate_id, newStatus="INACTIVE")
     aws.clock.advance(aws.undocumented.session_seconds - 1)

@@ -19,18 +19,20 @@ from simulation import Call, Deployment, Fault, Moment
 from simulation import queue as simulated
 
 if TYPE_CHECKING:
-    from simulation import Account, Authority, Aws
+    from simulation import Authority, Aws, SimulatedAccount
 
 HELD = 12  # more than a batch
 
 
 @pytest.fixture
-def registry(account: Account, deployment: Deployment) -> Registry:
+def registry(account: SimulatedAccount, deployment: Deployment) -> Registry:
     return Registry(account.client("dynamodb"), deployment.settings.registry_table)
 
 
 @pytest.fixture
-def held(aws: Aws, account: Account, authority: Authority, deployment: Deployment, registry: Registry) -> list[str]:
+def held(
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment, registry: Registry
+) -> list[str]:
     """Devices that were held under other rules and knock again, so that each of them wants a turn."""
     ids = []
     for number in range(HELD):
@@ -80,7 +82,7 @@ def writes(aws: Aws) -> int:
 
 
 def test_a_queue_with_120_000_in_flight_gives_nothing_to_anybody(
-    account: Account, monkeypatch: pytest.MonkeyPatch
+    account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(simulated, "_MOST_IN_FLIGHT", 5)
     queue = account.sqs.create("work", visibility=30)
@@ -118,7 +120,7 @@ def test_held_devices_leave_the_queue_when_the_line_is_long(aws: Aws, deployment
 
 
 def test_a_record_without_due_has_its_look_before_its_message_is_deleted(
-    aws: Aws, account: Account, deployment: Deployment, held: list[str]
+    aws: Aws, account: SimulatedAccount, deployment: Deployment, held: list[str]
 ) -> None:
     for one in held:
         forget_due(deployment, one)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulation import Account, Authority, Aws
+from simulation import Authority, Aws, SimulatedAccount
 from simulation.clock import START
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_a_ca_is_described_changed_listed_and_deleted_once_inactive(iot: "IoTCli
 
 @pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED"])
 def test_a_status_can_be_set_from_any_and_again(
-    account: Account, iot: "IoTClient", authority: Authority, status: "CertificateStatusType"
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority, status: "CertificateStatusType"
 ) -> None:
     for before in ("PENDING_ACTIVATION", "ACTIVE", "INACTIVE", "REVOKED"):
         leaf = authority.issue("sensor-1")
@@ -93,7 +93,9 @@ def test_a_status_can_be_set_from_any_and_again(
         assert described["status"] == status
 
 
-def test_revoked_stays_revoked_if_aws_should_refuse(account: Account, iot: "IoTClient", authority: Authority) -> None:
+def test_revoked_stays_revoked_if_aws_should_refuse(
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority
+) -> None:
     account.aws.undocumented.revoked_may_become_active = False
     leaf = authority.issue("sensor-1")
     account.iot.certificates.register(leaf, status="REVOKED", mode="SNI_ONLY")
@@ -105,7 +107,7 @@ def test_revoked_stays_revoked_if_aws_should_refuse(account: Account, iot: "IoTC
 
 @pytest.mark.parametrize("status", ["PENDING_ACTIVATION", "PENDING_TRANSFER", "BANANA"])
 def test_internal_and_unknown_statuses_cannot_be_set(
-    account: Account, iot: "IoTClient", authority: Authority, status: "CertificateStatusType"
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority, status: "CertificateStatusType"
 ) -> None:
     leaf = authority.issue("sensor-1")
     account.iot.certificates.register(leaf, status="ACTIVE", mode="SNI_ONLY")
@@ -114,7 +116,7 @@ def test_internal_and_unknown_statuses_cannot_be_set(
 
 
 def test_deleting_needs_a_certificate_that_is_inactive_and_free(
-    aws: Aws, account: Account, iot: "IoTClient", authority: Authority
+    aws: Aws, account: SimulatedAccount, iot: "IoTClient", authority: Authority
 ) -> None:
     leaf = authority.issue("sensor-1")
     certificate = account.iot.certificates.register(leaf, status="ACTIVE", mode="SNI_ONLY")
@@ -138,7 +140,7 @@ def test_deleting_needs_a_certificate_that_is_inactive_and_free(
 
 @pytest.mark.parametrize("ascending", [True, False])
 def test_a_cas_certificates_are_listed_by_date_in_pages_that_nothing_shifts(
-    aws: Aws, account: Account, iot: "IoTClient", authority: Authority, *, ascending: bool
+    aws: Aws, account: SimulatedAccount, iot: "IoTClient", authority: Authority, *, ascending: bool
 ) -> None:
     leaves = [authority.issue(f"sensor-{number}") for number in range(8)]
     for leaf in leaves[:7]:
@@ -162,7 +164,9 @@ def test_a_cas_certificates_are_listed_by_date_in_pages_that_nothing_shifts(
         iot.list_certificates_by_ca(caCertificateId="c" * 64, pageSize=251)
 
 
-def test_creation_dates_have_milliseconds(aws: Aws, account: Account, iot: "IoTClient", authority: Authority) -> None:
+def test_creation_dates_have_milliseconds(
+    aws: Aws, account: SimulatedAccount, iot: "IoTClient", authority: Authority
+) -> None:
     aws.clock.advance(0.1239)
     leaf = authority.issue("sensor-1")
     account.iot.certificates.register(leaf, status="ACTIVE", mode="SNI_ONLY")
@@ -172,7 +176,7 @@ def test_creation_dates_have_milliseconds(aws: Aws, account: Account, iot: "IoTC
 
 @pytest.mark.parametrize(("mode", "is_told"), [("DEFAULT", True), ("SNI_ONLY", False)])
 def test_whether_aws_says_whose_an_sni_only_certificate_is_can_be_chosen(
-    account: Account, iot: "IoTClient", authority: Authority, mode: str, *, is_told: bool
+    account: SimulatedAccount, iot: "IoTClient", authority: Authority, mode: str, *, is_told: bool
 ) -> None:
     account.iot.certificates.register(
         leaf := authority.issue("sensor-0001"),

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulation import Account, Authority, Aws
+from simulation import Authority, Aws, SimulatedAccount
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 
 @pytest.fixture
-def arn(account: Account, authority: Authority) -> str:
+def arn(account: SimulatedAccount, authority: Authority) -> str:
     """A registered certificate's."""
     return account.iot.certificates.register(authority.issue("sensor-1"), status="INACTIVE", mode="SNI_ONLY").arn
 
@@ -85,7 +85,9 @@ def test_an_exclusive_certificate_is_on_one_thing_only(iot: "IoTClient", arn: st
     ]
 
 
-def test_several_certificates_may_be_on_one_thing(account: Account, authority: Authority, iot: "IoTClient") -> None:
+def test_several_certificates_may_be_on_one_thing(
+    account: SimulatedAccount, authority: Authority, iot: "IoTClient"
+) -> None:
     iot.create_thing(thingName="one")
     for _ in range(2):
         other = account.iot.certificates.register(authority.issue("one"), status="ACTIVE", mode="SNI_ONLY")
@@ -93,7 +95,7 @@ def test_several_certificates_may_be_on_one_thing(account: Account, authority: A
     assert len(iot.list_thing_principals(thingName="one")["principals"]) == 2
 
 
-def test_attaching_needs_the_thing_and_the_certificate(account: Account, iot: "IoTClient", arn: str) -> None:
+def test_attaching_needs_the_thing_and_the_certificate(account: SimulatedAccount, iot: "IoTClient", arn: str) -> None:
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.attach_thing_principal(thingName="missing", principal=arn)
     iot.create_thing(thingName="one")
@@ -150,7 +152,7 @@ def test_an_eleventh_policy_exceeds_the_limit(iot: "IoTClient", arn: str) -> Non
     assert [policy.get("policyName") for policy in attached] == [f"p{number}" for number in range(1, 10)]
 
 
-def test_attaching_needs_the_policy_and_the_target(account: Account, iot: "IoTClient", arn: str) -> None:
+def test_attaching_needs_the_policy_and_the_target(account: SimulatedAccount, iot: "IoTClient", arn: str) -> None:
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.attach_policy(policyName="missing", target=arn)
     iot.create_policy(policyName="device", policyDocument="{}")

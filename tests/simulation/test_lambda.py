@@ -4,24 +4,26 @@ from typing import Any
 
 import pytest
 
-from simulation import Account, Aws, DeadlinePassed, Died, NotModelled
+from simulation import Aws, DeadlinePassed, Died, NotModelled, SimulatedAccount
 from simulation.lambda_ import EventSourceMapping, Handler
 from simulation.queue import Queue
 
 
 @pytest.fixture
-def queue(account: Account) -> Queue:
+def queue(account: SimulatedAccount) -> Queue:
     queue = account.sqs.create("work", visibility=360)
     for number in range(3):
         queue.send(str(number))
     return queue
 
 
-def mapping(account: Account, queue: Queue, handler: Handler) -> EventSourceMapping:
+def mapping(account: SimulatedAccount, queue: Queue, handler: Handler) -> EventSourceMapping:
     return EventSourceMapping(queue, account.sqs, lambda: handler)
 
 
-def test_what_the_answer_names_comes_again_and_the_rest_is_deleted(aws: Aws, account: Account, queue: Queue) -> None:
+def test_what_the_answer_names_comes_again_and_the_rest_is_deleted(
+    aws: Aws, account: SimulatedAccount, queue: Queue
+) -> None:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         assert context.get_remaining_time_in_millis() == 60_000
         assert [record["attributes"]["ApproximateReceiveCount"] for record in event["Records"]] == ["1"] * 3
@@ -39,7 +41,7 @@ def test_what_the_answer_names_comes_again_and_the_rest_is_deleted(aws: Aws, acc
 
 @pytest.mark.parametrize("error", [ValueError, Died, SystemExit])
 def test_an_error_or_a_death_returns_the_whole_batch(
-    aws: Aws, account: Account, queue: Queue, error: type[BaseException]
+    aws: Aws, account: SimulatedAccount, queue: Queue, error: type[BaseException]
 ) -> None:
     def handler(_event: dict[str, Any], _context: Any) -> None:
         raise error
@@ -54,7 +56,7 @@ def test_an_error_or_a_death_returns_the_whole_batch(
     assert made.cold_starts == (1 if error is ValueError else 2)
 
 
-def test_a_handler_that_overruns_is_cut_off(aws: Aws, account: Account, queue: Queue) -> None:
+def test_a_handler_that_overruns_is_cut_off(aws: Aws, account: SimulatedAccount, queue: Queue) -> None:
     def handler(_event: dict[str, Any], _context: Any) -> None:
         try:
             aws.clock.sleep(1000)
@@ -71,12 +73,12 @@ def test_a_handler_that_overruns_is_cut_off(aws: Aws, account: Account, queue: Q
 @pytest.mark.parametrize(
     "answer", [{"batchItemFailures": [{"itemIdentifier": "nobody's"}]}, {"batchItemFailures": [{}]}, "words"]
 )
-def test_a_malformed_answer_fails_the_whole_batch(account: Account, queue: Queue, answer: Any) -> None:
+def test_a_malformed_answer_fails_the_whole_batch(account: SimulatedAccount, queue: Queue, answer: Any) -> None:
     mapping(account, queue, lambda _event, _context: answer).poll()
     assert queue.size == 3
 
 
-def test_what_the_model_does_not_know_ends_the_test(account: Account, queue: Queue) -> None:
+def test_what_the_model_does_not_know_ends_the_test(account: SimulatedAccount, queue: Queue) -> None:
     def handler(_event: dict[str, Any], _context: Any) -> None:
         account.client("iot").list_jobs()
 
@@ -84,7 +86,7 @@ def test_what_the_model_does_not_know_ends_the_test(account: Account, queue: Que
         mapping(account, queue, handler).poll()
 
 
-def test_draining_waits_for_what_is_hidden(aws: Aws, account: Account, queue: Queue) -> None:
+def test_draining_waits_for_what_is_hidden(aws: Aws, account: SimulatedAccount, queue: Queue) -> None:
     attempts: list[float] = []
 
     def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def test_draining_waits_for_what_is_hidden(aws: Aws, account: Account, queue: Qu
     assert queue.size == 0
 
 
-def test_several_environments_share_a_queue(aws: Aws, account: Account, queue: Queue) -> None:
+def test_several_environments_share_a_queue(aws: Aws, account: SimulatedAccount, queue: Queue) -> None:
     for _ in range(57):
         queue.send("more")
     busy: list[int] = [0]
@@ -118,7 +120,7 @@ def test_several_environments_share_a_queue(aws: Aws, account: Account, queue: Q
     assert queue.size == 0
 
 
-def loops(account: Account, queue: Queue) -> Handler:
+def loops(account: SimulatedAccount, queue: Queue) -> Handler:
     """A function that sends every message to its own queue again."""
     sqs = account.client("sqs", caller="register")
 
@@ -129,12 +131,12 @@ def loops(account: Account, queue: Queue) -> Handler:
     return handler
 
 
-def looping(account: Account) -> Queue:
+def looping(account: SimulatedAccount) -> Queue:
     letters = account.sqs.create("letters")
     return account.sqs.create("loop", visibility=60, dead_letters=letters, max_receives=3)
 
 
-def test_a_function_that_feeds_its_own_queue_is_stopped_at_the_sixteenth_hop(account: Account) -> None:
+def test_a_function_that_feeds_its_own_queue_is_stopped_at_the_sixteenth_hop(account: SimulatedAccount) -> None:
     queue = looping(account)
     queue.send("one")
     made = mapping(account, queue, loops(account, queue))
@@ -146,7 +148,7 @@ def test_a_function_that_feeds_its_own_queue_is_stopped_at_the_sixteenth_hop(acc
     assert [message.body for message in queue.dead_letters.messages] == ["one"]
 
 
-def test_a_fresh_message_inherits_the_lineage_of_the_one_beside_it(account: Account) -> None:
+def test_a_fresh_message_inherits_the_lineage_of_the_one_beside_it(account: SimulatedAccount) -> None:
     queue = looping(account)
     queue.send("old")
     made = mapping(account, queue, loops(account, queue))
@@ -159,7 +161,11 @@ def test_a_fresh_message_inherits_the_lineage_of_the_one_beside_it(account: Acco
 
 
 @pytest.mark.parametrize(("whole_batch", "stopped"), [(True, 2), (False, 1)])
-def test_a_loop_stops_the_batch_or_its_own_message_alone(account: Account, whole_batch: bool, stopped: int) -> None:  # noqa: FBT001 -- the switch
+def test_a_loop_stops_the_batch_or_its_own_message_alone(
+    account: SimulatedAccount,
+    whole_batch: bool,  # noqa: FBT001 -- the switch
+    stopped: int,
+) -> None:
     queue = looping(account)
     queue.send("old")
     handler = loops(account, queue)

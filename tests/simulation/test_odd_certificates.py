@@ -11,12 +11,12 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.rules import CaRules, CertificateMode
-from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.registry import Registry
 from jitr.x509 import second_reader
 from jitr.x509.certificate import Certificate, Reader
 from jitr.x509.encoding import Encoded
-from simulation import Account, Deployment, Leaf
+from simulation import Deployment, Leaf, SimulatedAccount
 from simulation.clock import START
 from simulation.deployment import rules
 from tests.support.cases.der import der_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 
-def deployed(account: Account, iot: "IoTClient", authority: Authority, **settings: Any) -> Deployment:
+def deployed(account: SimulatedAccount, iot: "IoTClient", authority: Authority, **settings: Any) -> Deployment:
     iot.register_ca_certificate(
         caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )
@@ -62,7 +62,7 @@ def unreadable() -> Leaf:
 
 @pytest.mark.parametrize("make", [make for make in MAKERS if make().is_read_again], ids=lambda make: make.__name__)
 def test_a_family_that_the_library_refuses_comes_up(
-    make: Callable[[], Family], account: Account, iot: "IoTClient"
+    make: Callable[[], Family], account: SimulatedAccount, iot: "IoTClient"
 ) -> None:
     family = make()
     deployment, thing_name = deployed(account, iot, factory(), **family.rules), family.application.admit().thing_name
@@ -74,7 +74,9 @@ def test_a_family_that_the_library_refuses_comes_up(
     assert decision.reader == Reader.SECOND
 
 
-def test_a_device_of_a_ca_that_only_the_second_reader_takes_comes_up(account: Account, iot: "IoTClient") -> None:
+def test_a_device_of_a_ca_that_only_the_second_reader_takes_comes_up(
+    account: SimulatedAccount, iot: "IoTClient"
+) -> None:
     authority = odd_ca()
     deployment, pem = deployed(account, iot, authority), issued_by_odd_ca(authority)
     assert account.connect(pem, client_id="sensor-0001") == "refused"
@@ -83,7 +85,7 @@ def test_a_device_of_a_ca_that_only_the_second_reader_takes_comes_up(account: Ac
 
 
 def test_what_no_reader_takes_is_held_until_a_version_with_other_readers(
-    account: Account, iot: "IoTClient", monkeypatch: pytest.MonkeyPatch
+    account: SimulatedAccount, iot: "IoTClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment, leaf = deployed(account, iot, factory()), unreadable()
     account.connect(leaf, client_id="sensor-0001")
@@ -105,12 +107,12 @@ def test_what_no_reader_takes_is_held_until_a_version_with_other_readers(
 
 
 def test_what_no_reader_takes_is_refused_for_good_where_an_entry_denies_its_id(
-    account: Account, iot: "IoTClient"
+    account: SimulatedAccount, iot: "IoTClient"
 ) -> None:
     deployment, leaf = deployed(account, iot, factory()), unreadable()
     table = EnrollmentTable(account.client("dynamodb", caller="test"), deployment.settings.enrollment_table)
     denied = Entry(subject=Subject(SubjectKind.CERTIFICATE, leaf.certificate_id), rule=EntryRule.DENY)
-    table.change([Change(entry=denied, replaces=None)], by="operator", at=START)
+    table.change([EntryChange(entry=denied, replaces=None)], by="operator", at=START)
     account.connect(leaf, client_id="sensor-0001")
     deployment.mapping().drain()
     decision = decision_on(leaf.certificate_id, deployment)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jitr.pacing.schedule import PACE
-from simulation import Account, Authority, Aws, Call, Deployment, Died, Fault, Moment
+from simulation import Authority, Aws, Call, Deployment, Died, Fault, Moment, SimulatedAccount
 from simulation.deployment import ca_rules, rules
 from simulation.faults import ServiceError
 
@@ -20,7 +20,7 @@ def iot_calls(aws: Aws) -> list[str]:
 
 
 def test_a_device_is_refused_activated_by_five_calls_and_accepted(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment
 ) -> None:
     leaf, mapping = authority.issue("sensor-0001"), deployment.mapping()
     assert account.connect(leaf, client_id="sensor-0001") == "refused"
@@ -40,7 +40,7 @@ def test_a_device_is_refused_activated_by_five_calls_and_accepted(
 
 
 def test_a_batch_of_duplicates_of_a_decided_device_makes_one_call(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment
 ) -> None:
     leaf, mapping = authority.issue("sensor-0001"), deployment.mapping()
     account.connect(leaf, client_id="sensor-0001")
@@ -62,7 +62,7 @@ RETRIED = [*(operation for operation in FIVE if operation != "UpdateCertificate"
 
 @pytest.mark.parametrize("operation", [*RETRIED, "PutEvents", "UpdateItem", "BatchGetItem"])
 def test_one_throttle_is_retried_without_a_second_delivery(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment, operation: str
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment, operation: str
 ) -> None:
     struck: list[Call] = []
 
@@ -82,7 +82,7 @@ def test_one_throttle_is_retried_without_a_second_delivery(
 
 
 def test_a_status_that_was_throttled_is_set_at_the_second_delivery_after_another_look(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment
 ) -> None:
     struck: list[Call] = []
 
@@ -104,7 +104,7 @@ def test_a_status_that_was_throttled_is_set_at_the_second_delivery_after_another
 
 
 def test_a_lasting_throttle_puts_the_message_off_and_loses_nothing(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment
 ) -> None:
     leaf, mapping = authority.issue("sensor-0001"), deployment.mapping()
     account.connect(leaf, client_id="sensor-0001")
@@ -159,7 +159,7 @@ def _activate(authority: Authority, *, die_at: int | None) -> tuple[Aws, str, se
 
 
 def test_the_sweep_finds_what_the_rule_lost(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment
 ) -> None:
     account.iot.broker.rules[authority.certificate_id][0].enabled = False
     leaf, mapping = authority.issue("sensor-0001"), deployment.mapping()
@@ -173,7 +173,7 @@ def test_the_sweep_finds_what_the_rule_lost(
 
 
 def test_an_operator_who_revokes_between_two_calls_is_not_overruled_by_an_old_look(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment, iot: "IoTClient"
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment, iot: "IoTClient"
 ) -> None:
     leaf, mapping = authority.issue("sensor-0001"), deployment.mapping()
     account.connect(leaf, client_id="sensor-0001")
@@ -190,7 +190,7 @@ def test_an_operator_who_revokes_between_two_calls_is_not_overruled_by_an_old_lo
 
 
 def test_a_storm_stays_at_the_quota_without_a_throttle(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment
 ) -> None:
     account.limit(burst=1)
     account.quotas.pop("Connect")
@@ -207,7 +207,7 @@ def test_a_storm_stays_at_the_quota_without_a_throttle(
     assert aws.clock.monotonic() <= 30
 
 
-def test_each_thing_group_costs_one_iot_call_more(aws: Aws, account: Account, authority: Authority) -> None:
+def test_each_thing_group_costs_one_iot_call_more(aws: Aws, account: SimulatedAccount, authority: Authority) -> None:
     account.client("iot").register_ca_certificate(
         caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )
@@ -221,7 +221,7 @@ def test_each_thing_group_costs_one_iot_call_more(aws: Aws, account: Account, au
 
 
 def test_a_function_that_always_fails_comes_to_an_end_and_is_no_loop(
-    aws: Aws, account: Account, authority: Authority, deployment: Deployment
+    aws: Aws, account: SimulatedAccount, authority: Authority, deployment: Deployment
 ) -> None:
     """One device after the other, so that messages are in batches with older ones, whose lineage they would inherit."""
 

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from simulation import Account, Aws, Fault
+from simulation import Aws, Fault, SimulatedAccount
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
 @pytest.fixture
-def s3(account: Account) -> "S3Client":
+def s3(account: SimulatedAccount) -> "S3Client":
     account.s3.create("lists")
     client: S3Client = account.client("s3", caller="register")
     return client
@@ -22,7 +22,7 @@ def code_of(error: ClientError) -> tuple[str, int]:
     return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def test_an_object_is_read_with_its_etag_and_length(account: Account, s3: "S3Client") -> None:
+def test_an_object_is_read_with_its_etag_and_length(account: SimulatedAccount, s3: "S3Client") -> None:
     account.s3.put("lists", "crl/one name.crl", b"first\n")
 
     answer = s3.get_object(Bucket="lists", Key="crl/one name.crl", ExpectedBucketOwner=account.id)
@@ -33,7 +33,7 @@ def test_an_object_is_read_with_its_etag_and_length(account: Account, s3: "S3Cli
     assert s3.get_object(Bucket="lists", Key="crl/one name.crl")["ETag"] != answer["ETag"]
 
 
-def test_an_object_that_did_not_change_is_not_sent_again(account: Account, s3: "S3Client") -> None:
+def test_an_object_that_did_not_change_is_not_sent_again(account: SimulatedAccount, s3: "S3Client") -> None:
     account.s3.put("lists", "one", b"1")
     etag = s3.get_object(Bucket="lists", Key="one")["ETag"]
 
@@ -57,7 +57,7 @@ def test_what_is_not_there_and_what_is_somebody_elses_is_told_apart(s3: "S3Clien
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.SERVER_ERROR, Fault.TIMEOUT])
-def test_a_fault_is_retried_by_botocore(aws: Aws, account: Account, s3: "S3Client", fault: Fault) -> None:
+def test_a_fault_is_retried_by_botocore(aws: Aws, account: SimulatedAccount, s3: "S3Client", fault: Fault) -> None:
     account.s3.put("lists", "one", b"1")
     aws.fault = lambda call, _: fault if call.attempt < 3 else None
 

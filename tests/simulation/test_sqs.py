@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from simulation import Account, Aws, Fault
+from simulation import Aws, Fault, SimulatedAccount
 from simulation.queue import Queue
 
 if TYPE_CHECKING:
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def dead_letters(account: Account) -> Queue:
+def dead_letters(account: SimulatedAccount) -> Queue:
     return account.sqs.create("dead", retention=1000)
 
 
 @pytest.fixture
-def queue(account: Account, dead_letters: Queue) -> Queue:
+def queue(account: SimulatedAccount, dead_letters: Queue) -> Queue:
     return account.sqs.create("work", visibility=30, retention=600, dead_letters=dead_letters, max_receives=3)
 
 
 @pytest.fixture
-def sqs(account: Account) -> "SQSClient":
+def sqs(account: SimulatedAccount) -> "SQSClient":
     client: SQSClient = account.client("sqs")
     return client
 
@@ -123,7 +123,7 @@ def test_attributes_travel_with_the_message(sqs: "SQSClient", queue: Queue) -> N
     assert message["MessageAttributes"]["jitr_reason"]["StringValue"] == "unreadable"
 
 
-def test_a_batch_reports_each_entry(account: Account, sqs: "SQSClient", queue: Queue) -> None:
+def test_a_batch_reports_each_entry(account: SimulatedAccount, sqs: "SQSClient", queue: Queue) -> None:
     entries = [{"Id": "a", "MessageBody": "fine"}, {"Id": "b", "MessageBody": "\x00"}]
     answer = sqs.send_message_batch(QueueUrl=queue.url, Entries=entries)  # type: ignore[arg-type]  # plain dicts
     assert [entry["Id"] for entry in answer["Successful"]] == ["a"]
@@ -167,7 +167,7 @@ def test_a_test_can_duplicate_and_reorder(queue: Queue) -> None:
     assert queue.size == 6
 
 
-def test_the_oldest_messages_age_leaves_out_poison(aws: Aws, account: Account, queue: Queue) -> None:
+def test_the_oldest_messages_age_leaves_out_poison(aws: Aws, account: SimulatedAccount, queue: Queue) -> None:
     queue.max_receives = 100
     queue.send("poison")
     aws.clock.advance(10)

@@ -7,7 +7,7 @@ import pytest
 from jitr.errors import Unavailable
 from jitr.pacing.schedule import PACE, Need
 from jitr.pacing.turns import BUCKET, TURNS_CONFIG, Turns
-from simulation import Account, Aws, Call, Fault, Moment
+from simulation import Aws, Call, Fault, Moment, SimulatedAccount
 
 TABLE = "registry"
 RATE = 10.0
@@ -18,7 +18,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self.aws = Aws()
-        self.account: Account = self.aws.account("111111111111")
+        self.account: SimulatedAccount = self.aws.account("111111111111")
         self.table = self.account.dynamodb.create(TABLE, partition="id")
         self.unavailable = 0
 

@@ -25,7 +25,7 @@ from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
 from jitr.aws.rate_limit import Pacer
-from jitr.handlers.register import Register
+from jitr.handlers.register import RegisterHandler
 from jitr.pacing.schedule import PACE
 from jitr.pacing.turns import Turns
 from jitr.registration.procedure import Registration
@@ -33,12 +33,12 @@ from jitr.registration.threads import OneByOne
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
-from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.failure_count import FailureCount
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
-from jitr.store.sweep_state import Journal
+from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, Swept
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
@@ -251,7 +251,7 @@ class Cloud:
         )
         self.aws_iot = AwsIot(self.iot, self.turns, clock=self.clock, rules=self.rules)
         self.registry = Registry(self.dynamodb, TABLE)
-        self.journal = Journal(self.dynamodb, TABLE)
+        self.journal = SweepState(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)
         self.enrollment = EnrollmentTable(self.dynamodb, ENROLLMENT)
         self.brakes = Brakes(self.dynamodb, TABLE, clock=self.clock)
@@ -269,7 +269,7 @@ class Cloud:
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)
-        self.register = Register(
+        self.register = RegisterHandler(
             self.registration,
             queue,
             self.announcer,
@@ -321,7 +321,7 @@ class Cloud:
         """An operator's order: these entries in place of what was said of their subjects before."""
         seen = self.enrollment.entries(entry.subject for entry in entries)
         changes = [
-            Change(entry=replace(entry, by=OPERATOR, at=self.now), replaces=seen.get(entry.subject))
+            EntryChange(entry=replace(entry, by=OPERATOR, at=self.now), replaces=seen.get(entry.subject))
             for entry in entries
         ]
         self.enrollment.change(changes, by=OPERATOR, at=self.now)

@@ -7,7 +7,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.owners import Owner
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW
 
 ID = "ab" * 32
@@ -79,6 +79,6 @@ OWNER = Owner(
 ANOTHER = replace(OWNER, certificate_id=OTHER_ID, serial="0a1c")
 
 
-def said(word: Word, at: datetime = NOW, note: str = "") -> Verdict:
+def said(word: OperatorAction, at: datetime = NOW, note: str = "") -> OperatorVerdict:
     """An operator's verdict."""
-    return Verdict(word=word, by=ANN, at=at, note=note)
+    return OperatorVerdict(word=word, by=ANN, at=at, note=note)

@@ -4,7 +4,7 @@ import pytest
 
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from jitrctl.device.operations import Order
+from jitrctl.device.operations import OrderContext
 from simulation import Call, Died, Fault, Moment
 from tests.support.survival.crowd import MENDED, WRONG, Crowd
 from tests.support.survival.scenarios import DAY
@@ -35,7 +35,7 @@ def test_devices_that_the_brake_held_come_up_by_themselves_under_mended_rules() 
     assert world.brake.engaged is None
     rejected = world.of("INACTIVE", devices)
     assert len(rejected) == 20
-    world.operator.release(rejected[0].certificate_id, Order(by="arn:aws:iam::111111111111:user/operator"))
+    world.operator.release(rejected[0].certificate_id, OrderContext(by="arn:aws:iam::111111111111:user/operator"))
     world.connect(rejected[0])
     world.mapping.drain(within=60)
     assert world.status(rejected[0]) == "ACTIVE"

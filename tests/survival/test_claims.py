@@ -5,7 +5,7 @@ import pytest
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from simulation import Authority, Call, Moment
 from tests.support.survival.promises import NAME, Promises
 
@@ -20,7 +20,7 @@ def entries(world: Promises) -> EnrollmentTable:
 
 def write(world: Promises, rule: EntryRule, *, replaces: Entry | None = None) -> Entry:
     entry = Entry(subject=SUBJECT, rule=rule, by="arn:operator", at=world.clock.now())
-    entries(world).change([Change(entry=entry, replaces=replaces)], by="arn:operator", at=world.clock.now())
+    entries(world).change([EntryChange(entry=entry, replaces=replaces)], by="arn:operator", at=world.clock.now())
     return entry
 
 

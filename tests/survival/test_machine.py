@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from jitr.admission.enrollment import EntryRule, SubjectKind
 from jitr.rules import OnReject, OnReplacement
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from simulation import Fault
 from tests.support.survival.world import (
     AUTHORITY,
@@ -61,7 +61,7 @@ RIVALS: st.SearchStrategy[list[Target]] = st.sampled_from(
     ]
 )
 DEVICES = st.one_of(RIVALS, st.lists(FIRST | TARGETS, min_size=1, max_size=3))
-WORDS = st.sampled_from([Word.DENIED, Word.DEACTIVATED, Word.REVOKED])
+WORDS = st.sampled_from([OperatorAction.DENIED, OperatorAction.DEACTIVATED, OperatorAction.REVOKED])
 
 
 RULES = st.sampled_from([EntryRule.DENY, EntryRule.DENY, EntryRule.ALLOW, EntryRule.REMOVED])

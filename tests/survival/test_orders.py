@@ -10,13 +10,13 @@ from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.rules import EnrollmentRule
-from jitr.verdicts import Word
-from jitrctl.device.operations import OperatingError, Operator, Order, OvertakenByColleague
+from jitr.verdicts import OperatorAction
+from jitrctl.device.operations import OperatingError, Operator, OrderContext, OvertakenByColleague
 from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.support.survival.promises import DAY, Promises
 
 A = Authority.new("Factory A")
-ANN, BOB = (Order(by=f"arn:aws:iam::111111111111:user/{name}", note=name) for name in ("ann", "bob"))
+ANN, BOB = (OrderContext(by=f"arn:aws:iam::111111111111:user/{name}", note=name) for name in ("ann", "bob"))
 SKEWS = pytest.mark.parametrize(
     "ahead", [timedelta(minutes=-10), timedelta(0), timedelta(minutes=10)], ids=["behind", "right", "ahead"]
 )
@@ -83,7 +83,7 @@ def test_who_was_revoked_by_a_colleague_stays_out_whatever_was_ordered_meanwhile
 
     def revoke() -> None:
         world.aws.fault = None
-        begun.append(bob.take_away(leaf.certificate_id, Word.REVOKED, BOB))
+        begun.append(bob.take_away(leaf.certificate_id, OperatorAction.REVOKED, BOB))
 
     before_each_call(world, revoke, number=number)
     refusal = refusal_of(order, world.operator("ann"), leaf)
@@ -92,13 +92,13 @@ def test_who_was_revoked_by_a_colleague_stays_out_whatever_was_ordered_meanwhile
         assert "revoked by arn:aws:iam::111111111111:user/bob" in str(refusal)
     if isinstance(refusal, OvertakenByColleague):
         assert refusal.verdict
-        assert (refusal.verdict.word, refusal.verdict.note) == (Word.REVOKED, "bob")
+        assert (refusal.verdict.word, refusal.verdict.note) == (OperatorAction.REVOKED, "bob")
     world.aws.fault = None
     if not begun:  # ann was done: bob's order is the later one
         revoke()
     verdict = world.record(leaf).verdict
     assert verdict
-    assert verdict.word is Word.REVOKED
+    assert verdict.word is OperatorAction.REVOKED
     world.clock.advance(600)
     world.come_up(leaf)
     world.clock.advance(600)
@@ -218,8 +218,8 @@ def test_what_the_console_took_away_is_remembered_from_the_daily_pass_on(status:
     assert_stays_out(world, leaf)
 
 
-@pytest.mark.parametrize("word", [Word.DENIED, Word.DEACTIVATED, Word.REVOKED])
-def test_the_daily_pass_records_nothing_of_what_an_operator_ordered(word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.DENIED, OperatorAction.DEACTIVATED, OperatorAction.REVOKED])
+def test_the_daily_pass_records_nothing_of_what_an_operator_ordered(word: OperatorAction) -> None:
     world = Promises({"factory": (A, {})})
     leaf = world.issue("factory")
     assert world.come_up(leaf) == "ACTIVE"

@@ -17,8 +17,8 @@ from jitr.registration.redelivery import RECEIVES_UNTIL_LEFT
 from jitr.rules import CheckMode, EnrollmentRule
 from jitr.store.registry_items import certificate_key
 from jitr.telemetry import FAILURES, LEFT_TO_SWEEP, NOT_PERMITTED
-from jitr.verdicts import Verdict, Word
-from jitrctl.device.operations import Order
+from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.device.operations import OrderContext
 from simulation import Authority, Call, Died, Fault, Leaf, Moment
 from simulation.deployment import ca_rules, rules
 from simulation.faults import denied
@@ -27,7 +27,7 @@ from tests.support.survival.survived import lost
 
 HOUR = 3600.0
 FUNCTIONS = ("register", "sweep")
-ORDER = Order(by="arn:aws:iam::111111111111:user/operator")
+ORDER = OrderContext(by="arn:aws:iam::111111111111:user/operator")
 
 
 @dataclass
@@ -532,7 +532,7 @@ def test_a_certificate_that_an_operator_denied_is_not_sent() -> None:
     world = quiet(enrollment=EnrollmentRule.APPROVE)
     world.connect()
     world.mapping.drain()
-    verdict = Verdict(word=Word.DENIED, by=ORDER.by, at=world.aws.clock.now())
+    verdict = OperatorVerdict(word=OperatorAction.DENIED, by=ORDER.by, at=world.aws.clock.now())
     world.registry().give_verdict(world.leaf.certificate_id, verdict, seen=None)
     world.aws.clock.advance(9 * DAY)
     assert world.deployment.sweep().sent == 0

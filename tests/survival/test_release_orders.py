@@ -7,8 +7,8 @@ import pytest
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.record import Record
-from jitr.verdicts import Word
-from jitrctl.device.operations import Order
+from jitr.verdicts import OperatorAction
+from jitrctl.device.operations import OrderContext
 from simulation import Call, Leaf, Moment
 from tests.support.survival.crowd import MENDED, WRONG, Crowd
 from tests.support.survival.scenarios import DAY, OPERATOR, authority
@@ -49,7 +49,7 @@ def test_a_wrong_rule_costs_sixty_devices_nothing_but_time() -> None:
     rejected, held = world.of("INACTIVE", devices), world.of("PENDING_ACTIVATION", devices)
     assert (len(rejected), len(held)) == (20, 40)
     taken, *others = rejected
-    world.operator.take_away(taken.certificate_id, Word.DEACTIVATED, Order(by=OPERATOR))
+    world.operator.take_away(taken.certificate_id, OperatorAction.DEACTIVATED, OrderContext(by=OPERATOR))
     world.deploy(**MENDED)
     world.sweep_and_decide(3)
     assert len(world.of("ACTIVE", held)) == 40
@@ -103,16 +103,16 @@ def test_an_order_ends_where_somebody_set_the_status_after_the_rejection(hand: s
     assert record_of(world, leaf).was_taken_away
 
 
-@pytest.mark.parametrize("word", [Word.DENIED, Word.DEACTIVATED, Word.REVOKED])
+@pytest.mark.parametrize("word", [OperatorAction.DENIED, OperatorAction.DEACTIVATED, OperatorAction.REVOKED])
 @pytest.mark.parametrize("is_sent", [False, True], ids=["before the sweep", "after the sweep"])
-def test_a_verdict_that_comes_after_the_order_stands(word: Word, *, is_sent: bool) -> None:
+def test_a_verdict_that_comes_after_the_order_stands(word: OperatorAction, *, is_sent: bool) -> None:
     world, (leaf, *_) = rejected_under_wrong_rules()
     assert world.order_release(leaf)
     if is_sent:
         world.deployment.sweep()
-    world.operator.take_away(leaf.certificate_id, word, Order(by=OPERATOR))
+    world.operator.take_away(leaf.certificate_id, word, OrderContext(by=OPERATOR))
     world.sweep_and_decide(2)
-    assert world.status(leaf) == ("REVOKED" if word is Word.REVOKED else "INACTIVE")
+    assert world.status(leaf) == ("REVOKED" if word is OperatorAction.REVOKED else "INACTIVE")
     assert world.order_release(leaf) is None
     world.check_promises()
 
@@ -120,7 +120,7 @@ def test_a_verdict_that_comes_after_the_order_stands(word: Word, *, is_sent: boo
 def test_an_order_is_not_written_over_a_verdict_or_decision_that_came_meanwhile() -> None:
     world, (leaf, other, _) = rejected_under_wrong_rules()
     seen = record_of(world, leaf)
-    world.operator.take_away(leaf.certificate_id, Word.DEACTIVATED, Order(by=OPERATOR))
+    world.operator.take_away(leaf.certificate_id, OperatorAction.DEACTIVATED, OrderContext(by=OPERATOR))
     order = world.order_release(other)
     assert order
     assert world.outcomes.order_release(leaf.certificate_id, order, seen=seen) is None
@@ -181,7 +181,7 @@ def test_a_device_that_waits_under_an_order_stays_out_once_an_operator_says_so()
     ca = world.account.client("iot", caller="admin")
     ca.update_ca_certificate(certificateId=CA, newStatus="INACTIVE")
     world.sweep_and_decide()
-    world.operator.take_away(leaf.certificate_id, Word.DENIED, Order(by=OPERATOR))
+    world.operator.take_away(leaf.certificate_id, OperatorAction.DENIED, OrderContext(by=OPERATOR))
     ca.update_ca_certificate(certificateId=CA, newStatus="ACTIVE")
     world.aws.clock.advance(3700)
     world.sweep_and_decide(2)
@@ -197,7 +197,7 @@ def test_a_deactivation_at_any_call_of_a_release_keeps_the_device_out() -> None:
         world.deployment.sweep()
 
         def deactivate(world: Crowd, certificate_id: str = leaf.certificate_id) -> None:
-            world.operator.take_away(certificate_id, Word.DEACTIVATED, Order(by=OPERATOR))
+            world.operator.take_away(certificate_id, OperatorAction.DEACTIVATED, OrderContext(by=OPERATOR))
 
         seen: list[str] = []
         acted: list[bool] = []

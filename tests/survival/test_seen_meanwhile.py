@@ -1,14 +1,14 @@
 """What acts between two calls of a refusal, of the sweep's repair, or of a retirement that was cut short."""
 
 from jitr.rules import EnrollmentRule
-from jitrctl.device.operations import Order
+from jitrctl.device.operations import OrderContext
 from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.support.survival.promises import DAY, NAME, Promises
 from tests.survival.test_other_names import Renaming, at
 from tests.survival.test_withdrawal_repair import is_bare, mark
 
 A = Authority.new("Factory A")
-ORDER = Order(by="arn:aws:iam::111111111111:user/ann")
+ORDER = OrderContext(by="arn:aws:iam::111111111111:user/ann")
 
 
 def rotated() -> tuple[Promises, Leaf, Leaf]:

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from jitr.rules import EnrollmentRule, OnReplacement
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from tests.support.survival.explored_world import DAY, HOME, HOSTILE, Act, ExploredWorld
 from tests.support.survival.explorer import Cut, Player
 from tests.support.survival.pairs import HOOK_ARN
@@ -126,7 +126,7 @@ class TwoCas(RuleBasedStateMachine):
                 return world.release(name, leaf)
             case "approve":
                 return world.approve(name, leaf)
-        return world.take_away(name, leaf, Word(doing.what))
+        return world.take_away(name, leaf, OperatorAction(doing.what))
 
     @rule(doings=st.lists(DOINGS, min_size=1, max_size=3), cuts=CUTS)
     def meet(self, doings: list[Doing], cuts: list[Cut]) -> None:

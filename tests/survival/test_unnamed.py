@@ -8,7 +8,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.rules import Rules
 from jitr.store.registry import Registry
-from simulation import Account, Authority, Aws, Deployment, Leaf
+from simulation import Authority, Aws, Deployment, Leaf, SimulatedAccount
 from simulation.deployment import ca_rules, rules
 
 FACTORY, STRANGER = Authority.new("Factory CA"), Authority.new("Stranger CA")
@@ -21,7 +21,7 @@ class World:
     def __init__(self, *, registered: list[Authority], known: list[Authority]) -> None:
         self.aws = Aws()
         self.aws.undocumented.unname_cas()
-        self.account: Account = self.aws.account("111111111111")
+        self.account: SimulatedAccount = self.aws.account("111111111111")
         admin = self.account.client("iot", caller="admin")
         for authority in registered:
             admin.register_ca_certificate(

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from jitr.admission import checks, procedure
-from jitr.admission.procedure import ORDER, Identity, Verdict, thing_name_of
+from jitr.admission.procedure import ORDER, CheckStatus, Identity, thing_name_of
 from jitr.errors import Reason, Rejected
 from jitr.rules import CHECKS, HOOK, CheckMode
 from jitr.x509 import library_reader
@@ -145,9 +145,9 @@ def test_the_rules_are_those_of_the_ca_that_aws_names() -> None:
 def test_an_enforced_check_refuses(check: str) -> None:
     examination = FAILING[check]().examine()
     assert {finding.check: finding.verdict for finding in examination.findings} == {
-        **dict.fromkeys(ORDER, Verdict.PASS),
-        HOOK: Verdict.OFF,
-        check: Verdict.REJECT,
+        **dict.fromkeys(ORDER, CheckStatus.PASS),
+        HOOK: CheckStatus.OFF,
+        check: CheckStatus.REJECT,
     }
     assert examination.identity is None
     assert examination.would_reject == ()
@@ -162,7 +162,7 @@ def test_an_observed_check_is_reported_and_lets_the_device_in(check: str) -> Non
     assert refusal
     examination = application.with_rules(checks={check: CheckMode.OBSERVE}).examine()
     observed = next(finding for finding in examination.findings if finding.check == check)
-    assert observed.verdict is Verdict.OBSERVE
+    assert observed.verdict is CheckStatus.OBSERVE
     assert observed.refusal
     assert examination.would_reject == (observed.refusal.reason,) == (refusal.reason,)
     assert examination.refusal is None
@@ -172,7 +172,7 @@ def test_an_observed_check_is_reported_and_lets_the_device_in(check: str) -> Non
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_check_that_is_off_says_nothing(check: str) -> None:
     examination = FAILING[check]().with_rules(checks={check: CheckMode.OFF}).examine()
-    assert next(finding for finding in examination.findings if finding.check == check).verdict is Verdict.OFF
+    assert next(finding for finding in examination.findings if finding.check == check).verdict is CheckStatus.OFF
     assert examination.would_reject == ()
     assert isinstance(examination.admit(), Identity)
 
@@ -241,15 +241,15 @@ def test_the_first_enforced_failure_is_the_answer_and_the_observed_ones_are_note
 def test_an_admitted_device_passes_every_check() -> None:
     examination = applying().examine()
     assert [(finding.check, finding.verdict) for finding in examination.findings] == [
-        (check, Verdict.PASS if check != HOOK else Verdict.OFF) for check in ORDER
+        (check, CheckStatus.PASS if check != HOOK else CheckStatus.OFF) for check in ORDER
     ]
     assert examination.certificate
 
 
 @pytest.mark.parametrize(
-    ("modes", "verdict"), [({}, Verdict.NOT_EVALUATED), ({HOOK: CheckMode.OFF}, Verdict.OFF)], ids=repr
+    ("modes", "verdict"), [({}, CheckStatus.NOT_EVALUATED), ({HOOK: CheckMode.OFF}, CheckStatus.OFF)], ids=repr
 )
-def test_what_the_hook_says_is_not_known_here(modes: dict[str, CheckMode], verdict: Verdict) -> None:
+def test_what_the_hook_says_is_not_known_here(modes: dict[str, CheckMode], verdict: CheckStatus) -> None:
     examination = applying().with_rules(hook="arn:aws:lambda:…", checks=modes).examine()
     assert (examination.findings[-1].check, examination.findings[-1].verdict) == (HOOK, verdict)
     assert examination.admit().thing_name == "sensor-0001"
@@ -264,9 +264,9 @@ def test_what_cannot_be_evaluated_is_said_to_be_so(application: Application, fir
     assert examination.certificate is None
     failed = ORDER.index(first)
     assert [(finding.check, finding.verdict) for finding in examination.findings] == [
-        *((check, Verdict.PASS) for check in ORDER[:failed]),
-        (first, Verdict.REJECT),
-        *((check, Verdict.NOT_EVALUATED) for check in ORDER[failed + 1 :]),
+        *((check, CheckStatus.PASS) for check in ORDER[:failed]),
+        (first, CheckStatus.REJECT),
+        *((check, CheckStatus.NOT_EVALUATED) for check in ORDER[failed + 1 :]),
     ]
 
 
@@ -278,7 +278,7 @@ def test_a_thing_name_is_known_before_admission_if_there_is_one(case: Case) -> N
     early = thing_name_of(application.device, application.rules)
     if examination.identity:
         assert early == examination.identity.thing_name
-    assert early is not None or names.verdict is not Verdict.PASS
+    assert early is not None or names.verdict is not CheckStatus.PASS
 
 
 def single_bit_flips(der: bytes) -> Iterator[bytes]:

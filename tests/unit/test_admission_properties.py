@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitr.admission.naming import POLICY_WILDCARDS, THING_NAME
-from jitr.admission.procedure import ORDER, Examination, Verdict
+from jitr.admission.procedure import ORDER, CheckStatus, Examination
 from jitr.errors import Reason
 from tests.support.cases.der import (
     BIT_STRING,
@@ -199,5 +199,5 @@ def test_alternative_names_are_named_or_refused(alternatives: list[x509.GeneralN
 
 def reason_of(examination: Examination, check: str) -> Reason | None:
     finding = next(finding for finding in examination.findings if finding.check == check)
-    assert (finding.refusal is None) is (finding.verdict is Verdict.PASS)
+    assert (finding.refusal is None) is (finding.verdict is CheckStatus.PASS)
     return finding.refusal.reason if finding.refusal else None

@@ -12,7 +12,7 @@ from jitr.errors import Reason
 from jitr.events import RegistrationEvent
 from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW
 
 MINUTE = timedelta(minutes=1)
@@ -33,8 +33,8 @@ REPEATED = replace(FIRST_EVENT, registered_at=DECISION.registered_at)
 OF_ANOTHER_REGISTRATION = replace(FIRST_EVENT, registered_at=NOW + 60 * MINUTE)
 
 
-def said(word: Word, at: datetime = NOW) -> Verdict:
-    return Verdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
+def said(word: OperatorAction, at: datetime = NOW) -> OperatorVerdict:
+    return OperatorVerdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
 
 
 DONE = [Outcome.ACTIVATED, Outcome.REJECTED, Outcome.FOUND, Outcome.REPLACED]
@@ -144,14 +144,14 @@ def test_the_first_decision_repeats_nothing() -> None:
         (Record(decision=replace(DECISION, outcome=Outcome.FOUND, status=Status.INACTIVE)), True),
         (Record(decision=replace(DECISION, outcome=Outcome.FOUND)), False),
         (Record(decision=replace(DECISION, outcome=Outcome.REPLACED, status=Status.INACTIVE)), False),
-        (Record(verdict=said(Word.REVOKED)), True),
-        (Record(verdict=said(Word.DEACTIVATED)), True),
-        (Record(verdict=said(Word.DENIED)), False),  # it was never a device: is_denied holds it
-        (Record(verdict=said(Word.APPROVED)), False),
-        (Record(verdict=said(Word.RELEASED)), False),
-        (Record(decision=DECISION, verdict=said(Word.DEACTIVATED)), True),
+        (Record(verdict=said(OperatorAction.REVOKED)), True),
+        (Record(verdict=said(OperatorAction.DEACTIVATED)), True),
+        (Record(verdict=said(OperatorAction.DENIED)), False),  # it was never a device: is_denied holds it
+        (Record(verdict=said(OperatorAction.APPROVED)), False),
+        (Record(verdict=said(OperatorAction.RELEASED)), False),
+        (Record(decision=DECISION, verdict=said(OperatorAction.DEACTIVATED)), True),
         # a release lifts what it forgets, not what was decided since
-        (Record(decision=replace(DECISION, status=Status.REVOKED), verdict=said(Word.RELEASED)), True),
+        (Record(decision=replace(DECISION, status=Status.REVOKED), verdict=said(OperatorAction.RELEASED)), True),
         (Record(intent=replace(DECISION, status=Status.REVOKED)), False),
     ],
 )
@@ -169,19 +169,22 @@ def test_a_certificate_that_was_refused_as_taken_away_stays_taken_away(status: S
     ("word", "denied"),
     [
         (None, False),
-        (Word.APPROVED, False),
-        (Word.RELEASED, False),
-        (Word.DENIED, True),
-        (Word.DEACTIVATED, True),
-        (Word.REVOKED, True),
+        (OperatorAction.APPROVED, False),
+        (OperatorAction.RELEASED, False),
+        (OperatorAction.DENIED, True),
+        (OperatorAction.DEACTIVATED, True),
+        (OperatorAction.REVOKED, True),
     ],
 )
-def test_a_verdict_stands_against_activation_until_a_kinder_one(word: Word | None, *, denied: bool) -> None:
+def test_a_verdict_stands_against_activation_until_a_kinder_one(word: OperatorAction | None, *, denied: bool) -> None:
     assert Record(decision=DECISION, verdict=said(word) if word else None).is_denied is denied
 
 
 def test_every_word_of_an_operator_is_for_or_against_activation() -> None:
-    assert {word for word in Word if word.allows_activation} == {Word.APPROVED, Word.RELEASED}
+    assert {word for word in OperatorAction if word.allows_activation} == {
+        OperatorAction.APPROVED,
+        OperatorAction.RELEASED,
+    }
 
 
 @pytest.mark.parametrize(
@@ -198,16 +201,16 @@ def test_a_record_is_held_when_its_decision_is(record: Record, *, held: bool) ->
 
 
 def test_a_record_without_a_decision_settles_nothing() -> None:
-    record = Record(intent=DECISION, verdict=said(Word.APPROVED, NOW - DAY), swept_at=NOW)
+    record = Record(intent=DECISION, verdict=said(OperatorAction.APPROVED, NOW - DAY), swept_at=NOW)
     assert not record.settles(REPEATED, sent_at=NOW, now=NOW, rules_digest="rules")
 
 
-@pytest.mark.parametrize("word", Word)
+@pytest.mark.parametrize("word", OperatorAction)
 @pytest.mark.parametrize("decision", [DECISION, HELD], ids=["decided", "held"])
 @pytest.mark.parametrize("ahead", [-DAY, 0 * DAY, DAY], ids=["a clock behind", "the same clock", "a clock ahead"])
 @pytest.mark.parametrize(("seen", "settled"), [(3, True), (2, False), (0, False), (None, False)])
 def test_a_verdict_that_the_decision_has_not_seen_unsettles_it_whatever_the_clocks_say(
-    word: Word, decision: Decision, ahead: timedelta, seen: int | None, *, settled: bool
+    word: OperatorAction, decision: Decision, ahead: timedelta, seen: int | None, *, settled: bool
 ) -> None:
     record = Record(decision=replace(decision, verdict_seen=seen), verdict=replace(said(word, NOW + ahead), version=3))
     assert record.settles(REPEATED, sent_at=NOW, now=NOW, rules_digest="rules") is settled
@@ -215,14 +218,16 @@ def test_a_verdict_that_the_decision_has_not_seen_unsettles_it_whatever_the_cloc
 
 
 def test_a_verdict_of_an_earlier_jitrctl_is_told_from_the_next_one() -> None:
-    uncounted = said(Word.APPROVED)
+    uncounted = said(OperatorAction.APPROVED)
     counted = replace(uncounted, version=uncounted.number + 1)
     decision = replace(HELD, verdict_seen=uncounted.number)
     assert not Record(decision=decision, verdict=uncounted).has_new_verdict
     assert Record(decision=decision, verdict=counted).has_new_verdict
 
 
-RELEASE = replace(said(Word.RELEASED), version=2, of_registration=DECISION.registered_at, of_status=Status.INACTIVE)
+RELEASE = replace(
+    said(OperatorAction.RELEASED), version=2, of_registration=DECISION.registered_at, of_status=Status.INACTIVE
+)
 BACK = NOW + 60 * MINUTE
 
 
@@ -242,19 +247,19 @@ BACK = NOW + 60 * MINUTE
         # it was not registered when it was released
         (replace(RELEASE, of_registration=None, of_status=None), Status.INACTIVE, BACK, True),
         # an earlier version of jitrctl did not say what it released
-        (said(Word.RELEASED), Status.INACTIVE, DECISION.registered_at, False),
-        (said(Word.RELEASED), Status.REVOKED, BACK, False),
+        (said(OperatorAction.RELEASED), Status.INACTIVE, DECISION.registered_at, False),
+        (said(OperatorAction.RELEASED), Status.REVOKED, BACK, False),
     ],
 )
 def test_a_release_explains_the_status_of_the_registration_that_it_ends(
-    verdict: Verdict, status: Status, registered_at: datetime, *, is_news: bool
+    verdict: OperatorVerdict, status: Status, registered_at: datetime, *, is_news: bool
 ) -> None:
     found = replace(DECISION, outcome=Outcome.FOUND, status=status, registered_at=registered_at)
     assert Record(verdict=verdict).is_news(found) is is_news
 
 
-@pytest.mark.parametrize("verdict", [RELEASE, said(Word.RELEASED)], ids=["counted", "of an earlier jitrctl"])
-def test_a_status_found_after_a_later_decision_is_news_under_any_release(verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [RELEASE, said(OperatorAction.RELEASED)], ids=["counted", "of an earlier jitrctl"])
+def test_a_status_found_after_a_later_decision_is_news_under_any_release(verdict: OperatorVerdict) -> None:
     later = replace(DECISION, registered_at=BACK)
     for status in (Status.INACTIVE, Status.REVOKED):
         found = replace(later, outcome=Outcome.FOUND, status=status)
@@ -264,14 +269,14 @@ def test_a_status_found_after_a_later_decision_is_news_under_any_release(verdict
 @pytest.mark.parametrize(
     ("word", "explained"),
     [
-        (Word.DENIED, {Status.INACTIVE}),
-        (Word.DEACTIVATED, {Status.INACTIVE}),
-        (Word.REVOKED, {Status.INACTIVE, Status.REVOKED}),
-        (Word.APPROVED, set()),
-        (Word.RELEASED, set()),
+        (OperatorAction.DENIED, {Status.INACTIVE}),
+        (OperatorAction.DEACTIVATED, {Status.INACTIVE}),
+        (OperatorAction.REVOKED, {Status.INACTIVE, Status.REVOKED}),
+        (OperatorAction.APPROVED, set()),
+        (OperatorAction.RELEASED, set()),
     ],
 )
-def test_a_verdict_explains_the_status_that_it_orders(word: Word, explained: set[Status]) -> None:
+def test_a_verdict_explains_the_status_that_it_orders(word: OperatorAction, explained: set[Status]) -> None:
     assert {status for status in Status if said(word).explains(status)} == explained
 
 

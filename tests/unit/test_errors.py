@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jitr import errors
-from jitr.errors import Basis, Kind, Reason, Rejected
+from jitr.errors import Basis, Reason, ReasonKind, Rejected
 
 REJECTIONS = Path(__file__).parents[2] / "docs" / "rejections.md"
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (final|curable) \| (certificate|rules|others) \| (.+) \| (.+) \|$", re.MULTILINE)
@@ -14,9 +14,9 @@ ROW = re.compile(r"^\| `([A-Z_]+)` \| (final|curable) \| (certificate|rules|othe
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_kind_a_basis_and_a_sentence(reason: Reason) -> None:
-    assert reason.kind in Kind
+    assert reason.kind in ReasonKind
     assert reason.rests_on in Basis
-    assert reason.final is (reason.kind is Kind.FINAL)
+    assert reason.final is (reason.kind is ReasonKind.FINAL)
     assert re.fullmatch(r"[A-Z].*\.", reason.sentence)
 
 

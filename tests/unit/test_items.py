@@ -26,7 +26,7 @@ from jitr.store.registry_items import (
     to_owner,
     to_record,
 )
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import NOW
 from tests.support.examples import ACTIVATION, ANN, ID, LEAST, MOST, OWNER, said
 
@@ -67,7 +67,7 @@ owners = st.builds(
     ends_at=moments,
     registered_at=moments,
 )
-verdicts = st.builds(Verdict, word=st.sampled_from(Word), by=st.text(), at=moments, note=st.text())
+verdicts = st.builds(OperatorVerdict, word=st.sampled_from(OperatorAction), by=st.text(), at=moments, note=st.text())
 
 
 def through_the_table(plain: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def test_any_owner_survives_the_tables_types(owner: Owner) -> None:
 def test_any_record_survives_the_tables_types(
     decision: Decision | None,
     intent: Decision | None,
-    verdict: Verdict | None,
+    verdict: OperatorVerdict | None,
     replaced_by: str | None,
     swept_at: datetime | None,
 ) -> None:
@@ -194,9 +194,9 @@ def test_what_a_newer_version_adds_is_not_known_and_the_rest_is() -> None:
     item = from_decision(MOST) | {"newer": {"of": ["any", "kind"]}}
     assert to_decision(item) == MOST
     assert to_owner(from_owner(OWNER) | {"newer": 1, "schema": 2, "id": "thing#x"}) == OWNER
-    verdict = from_verdict(said(Word.DENIED)) | {"newer": 1}
+    verdict = from_verdict(said(OperatorAction.DENIED)) | {"newer": 1}
     assert to_record({"decision": item, "verdict": verdict, "newer": 1, "schema": 2}) == Record(
-        decision=MOST, verdict=said(Word.DENIED)
+        decision=MOST, verdict=said(OperatorAction.DENIED)
     )
 
 
@@ -209,12 +209,12 @@ def test_a_reason_of_a_newer_version_is_not_known_and_the_decision_is() -> None:
 def test_an_operators_word_of_a_newer_version_stands_against_activation(word: str) -> None:
     record = to_record({"verdict": {"word": word, "by": ANN, "at": milliseconds(NOW), "note": "because"}})
     assert record.is_denied
-    assert record.verdict == said(Word.DENIED, note="because")
+    assert record.verdict == said(OperatorAction.DENIED, note="because")
 
 
 def test_a_verdict_without_who_and_why_is_a_verdict() -> None:
     record = to_record({"verdict": {"word": "approved", "at": milliseconds(NOW)}})
-    assert record.verdict == Verdict(word=Word.APPROVED, by="", at=NOW)
+    assert record.verdict == OperatorVerdict(word=OperatorAction.APPROVED, by="", at=NOW)
 
 
 def test_an_owner_without_a_serial_is_an_owner() -> None:

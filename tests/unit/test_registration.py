@@ -18,7 +18,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.iot_models import DeviceRegistration, Status
-from jitr.owners import Owner, Return
+from jitr.owners import NameRollback, Owner
 from jitr.pacing.schedule import PACE, Need
 from jitr.pacing.turns import Turns
 from jitr.provisioning import (
@@ -39,7 +39,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
 from jitr.telemetry import CONTRADICTIONS, Announcer
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
 from tests.support.examples import OWNER
 from tests.unit.test_settings import SETTINGS
@@ -418,18 +418,20 @@ def test_what_checks_only_observe_is_recorded(refused: World) -> None:
     assert (decision.outcome, decision.would_reject) == (Outcome.ACTIVATED, (Reason.COMMON_NAME_REFUSED,))
 
 
-def said(word: Word, at: datetime = NOW) -> Verdict:
-    return Verdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
+def said(word: OperatorAction, at: datetime = NOW) -> OperatorVerdict:
+    return OperatorVerdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
 
 
 def test_an_operators_verdict_stands_against_the_activation(world: World) -> None:
-    decision = world.decide(Record(verdict=said(Word.DENIED)))
+    decision = world.decide(Record(verdict=said(OperatorAction.DENIED)))
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.OPERATOR_VERDICT)
     assert world.statuses_set == []
 
 
-@pytest.mark.parametrize("word", [Word.DEACTIVATED, Word.REVOKED])
-def test_a_certificate_that_an_operator_took_away_and_comes_back_is_refused_for_good(world: World, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.DEACTIVATED, OperatorAction.REVOKED])
+def test_a_certificate_that_an_operator_took_away_and_comes_back_is_refused_for_good(
+    world: World, word: OperatorAction
+) -> None:
     decision = world.decide(Record(verdict=said(word, NOW - 9 * DAY)))
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.WAS_REVOKED)
     assert world.statuses_set == [Status.INACTIVE]
@@ -453,8 +455,8 @@ def test_a_certificate_that_we_deactivated_and_that_comes_back_is_judged_anew(wo
     assert world.decide(Record(decision=rejected)).outcome is Outcome.ACTIVATED
 
 
-@pytest.mark.parametrize("word", [Word.APPROVED, Word.RELEASED])
-def test_a_held_device_is_looked_at_at_once_after_an_operators_word(world: World, word: Word) -> None:
+@pytest.mark.parametrize("word", [OperatorAction.APPROVED, OperatorAction.RELEASED])
+def test_a_held_device_is_looked_at_at_once_after_an_operators_word(world: World, word: OperatorAction) -> None:
     held = world.recorded(outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, reason=Reason.OPERATOR_VERDICT)
     world.now += SECOND
     assert world.decide(Record(decision=held, verdict=said(word, world.now))).outcome is Outcome.ACTIVATED
@@ -692,7 +694,7 @@ def test_the_deadline_stops_a_refusal_too(refused: World) -> None:
 
 def test_who_waits_and_who_was_spoken_of_say_as_what_they_need_a_turn(held: World) -> None:
     waits = Record(decision=held.recorded(outcome=Outcome.HELD, decided_at=NOW - 2 * DAY))
-    approved = replace(waits, verdict=Verdict(word=Word.APPROVED, by="ann", at=NOW - DAY))
+    approved = replace(waits, verdict=OperatorVerdict(word=OperatorAction.APPROVED, by="ann", at=NOW - DAY))
     needs = {
         Need.NEW: (Record(),),
         Need.HELD: (waits, replace(waits, crl_changed=True)),
@@ -712,7 +714,9 @@ def test_a_refusal_gives_up_the_name_that_an_earlier_attempt_claimed(
     claimed = it.recorded(thing_name="sensor-0001")
     it.registry.owners.return_value = {"sensor-0001": replace(OWNER, certificate_id=claimed.certificate_id)}
     it.decide(Record(intent=claimed))
-    it.registry.give_back.assert_called_once_with(Return(thing_name="sensor-0001", by=claimed.certificate_id, to=None))
+    it.registry.give_back.assert_called_once_with(
+        NameRollback(thing_name="sensor-0001", by=claimed.certificate_id, to=None)
+    )
     assert it.names.index("registry.intend") < it.names.index("registry.give_back") < it.names.index("registry.record")
 
 

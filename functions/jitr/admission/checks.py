@@ -18,7 +18,7 @@ from jitr.frozen import value
 from jitr.iot_models import CaRegistration, DeviceRegistration
 from jitr.rules import CaRules, CheckMode
 from jitr.x509.certificate import Certificate
-from jitr.x509.crl import Revocations, Unusable
+from jitr.x509.crl import CrlProblem, Revocations
 from jitr.x509.extensions import PROCESSED, UNDERSTOOD, UNDERSTOOD_WITH_REVOCATION, extension_name
 from jitr.x509.weak_keys import why_weak
 
@@ -30,7 +30,7 @@ _CLIENT_PURPOSES = frozenset(
 
 
 @value
-class Application:
+class CheckInput:
     """All that a check may look at."""
 
     device: DeviceRegistration
@@ -42,7 +42,7 @@ class Application:
     enrollment: Enrollment = NO_ENTRIES
 
 
-Check = Callable[[Application], None]
+Check = Callable[[CheckInput], None]
 
 
 # AWS IoT takes 64 KiB of PEM, of which a certificate takes 400 KB as a value; ordinary ones have 2 KiB, and take 5 KB.
@@ -73,7 +73,7 @@ def fleet_ca(rules: CaRules) -> Certificate:
         ) from error
 
 
-def check_identity(application: Application) -> None:
+def check_identity(application: CheckInput) -> None:
     """(1) AWS does not document that the id is the fingerprint, so a difference is curable, and loud."""
     if application.certificate.fingerprint != application.device.certificate_id:
         raise Rejected(
@@ -82,7 +82,7 @@ def check_identity(application: Application) -> None:
         )
 
 
-def check_issuance(application: Application) -> None:
+def check_issuance(application: CheckInput) -> None:
     """(2) The CA as it stands in this account, then its signature."""
     rules, registered = application.rules, application.ca
     if registered is None:
@@ -131,7 +131,7 @@ def _refuse_other_issuer(certificate: Certificate, ca: Certificate, rules: CaRul
         )
 
 
-def check_validity(application: Application) -> None:
+def check_validity(application: CheckInput) -> None:
     """(3) RFC 5280 §4.1.2.5: notBefore and notAfter are both inclusive, in whole seconds; so is our clock here.
 
     Lives are differences: a year from noon to noon is `365d`, as `openssl -days 365` means it. Counting the last second
@@ -156,7 +156,7 @@ def check_validity(application: Application) -> None:
         )
 
 
-def check_key(application: Application) -> None:
+def check_key(application: CheckInput) -> None:
     """(4) What NIST SP 800-57 and AWS IoT both take: RSA from 2048 bits, the three NIST prime curves; and its own."""
     certificate, rules = application.certificate, application.rules
     key = certificate.key
@@ -175,7 +175,7 @@ def check_key(application: Application) -> None:
         )
 
 
-def check_signature(application: Application) -> None:
+def check_signature(application: CheckInput) -> None:
     """(5) NIST SP 800-131A: SHA-1 is disallowed for signatures, SHA-224 too weak for what 128 bits are asked of.
 
     For RSASSA-PSS the mask's hash counts as well. The CA's signature on itself proves nothing, and is not looked at.
@@ -191,7 +191,7 @@ def _refuse_weak_signature(certificate: Certificate) -> None:
         raise Rejected(Reason.SIGNATURE_ALGORITHM_REFUSED, f"signed by {what}, SHA-256 or better is asked for")
 
 
-def check_extensions(application: Application) -> None:
+def check_extensions(application: CheckInput) -> None:
     """(6) RFC 5280 §4.2, for the extensions that are there; a certificate without any passes, version 1 included.
 
     One that cannot be read is refused where it is critical, or where any verifier of X.509 has to process it; OpenSSL
@@ -225,18 +225,18 @@ def check_extensions(application: Application) -> None:
         )
 
 
-def check_subject(application: Application) -> None:
+def check_subject(application: CheckInput) -> None:
     """(7) Each field that the CA names devices by, exactly once and fully matching; nothing that widens a policy."""
     naming.refuse_policy_wildcards(application.rules, application.certificate)
     naming.check_named(application.rules, application.certificate)
 
 
-def check_revocation(application: Application) -> None:
+def check_revocation(application: CheckInput) -> None:
     """(8) RFC 5280 §6.3.3. What is revoked for good stays so, however old the list; all else takes a list in force."""
     crl, name = application.revocations, application.rules.name
     if crl is None:
         raise Rejected(Reason.CRL_MISSING, f"no CRL of CA {name} is published in this account and Region")
-    if isinstance(crl, Unusable):
+    if isinstance(crl, CrlProblem):
         raise Rejected(Reason.CRL_UNUSABLE, f"the CRL of CA {name} cannot be used: {crl.why}")
     reason = crl.reason_of(int(application.certificate.serial, 16))
     issued = f"the CRL of CA {name}, issued {_time(crl.this_update)},"
@@ -257,7 +257,7 @@ def check_revocation(application: Application) -> None:
         raise Rejected(Reason.CRL_STALE, f"{issued} is not in force yet, now {_time(now)}")
 
 
-def check_enrollment(application: Application) -> None:
+def check_enrollment(application: CheckInput) -> None:
     """(9) The entries of its thing name and of its certificate, else the CA's rule: see enrollment.py."""
     application.enrollment.refuse_unlisted(application.rules)
 

@@ -34,8 +34,8 @@ from typing import Self
 
 from jitr.admission import naming
 from jitr.admission.checks import (
-    Application,
     Check,
+    CheckInput,
     check_enrollment,
     check_extensions,
     check_identity,
@@ -79,7 +79,7 @@ class Identity:
         return replace(self, thing_type=whole.thing_type, thing_groups=whole.thing_groups, attributes=whole.attributes)
 
 
-class Verdict(StrEnum):
+class CheckStatus(StrEnum):
     """What became of one check."""
 
     PASS = "pass"  # noqa: S105 -- a verdict, no password
@@ -90,11 +90,11 @@ class Verdict(StrEnum):
 
 
 @value
-class Finding:
+class CheckOutcome:
     """One check's verdict; `refusal` is there for REJECT and OBSERVE."""
 
     check: str
-    verdict: Verdict
+    verdict: CheckStatus
     refusal: Rejected | None = None
 
 
@@ -102,14 +102,14 @@ class Finding:
 class Examination:
     """Every check's finding, in order, and the identity when nothing was rejected."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckOutcome, ...]
     certificate: Certificate | None
     identity: Identity | None
 
     @property
     def refusal(self) -> Rejected | None:
         """The first refusal that counts."""
-        return next((f.refusal for f in self.findings if f.verdict is Verdict.REJECT), None)
+        return next((f.refusal for f in self.findings if f.verdict is CheckStatus.REJECT), None)
 
     def admit(self) -> Identity:
         """The identity.
@@ -123,16 +123,16 @@ class Examination:
 
     def after_hook(self, identity: Identity | None, refusal: Rejected | None, mode: CheckMode) -> Self:
         """The same with what the hook said: the identity that it left, or why it refused."""
-        verdict = Verdict.PASS
+        verdict = CheckStatus.PASS
         if refusal:
-            verdict = Verdict.OBSERVE if mode is CheckMode.OBSERVE else Verdict.REJECT
-        finding = Finding(check=HOOK, verdict=verdict, refusal=refusal)
+            verdict = CheckStatus.OBSERVE if mode is CheckMode.OBSERVE else CheckStatus.REJECT
+        finding = CheckOutcome(check=HOOK, verdict=verdict, refusal=refusal)
         return replace(self, findings=(*self.findings[:-1], finding), identity=identity)
 
     @property
     def would_reject(self) -> tuple[Reason, ...]:
         """The reasons of the checks that the rules only observe."""
-        return tuple(f.refusal.reason for f in self.findings if f.verdict is Verdict.OBSERVE and f.refusal)
+        return tuple(f.refusal.reason for f in self.findings if f.verdict is CheckStatus.OBSERVE and f.refusal)
 
 
 def admit(
@@ -169,7 +169,7 @@ def examine(
     ca_rules = _rules_of(device, rules)
     if ca_rules is None:
         return _nothing_to_examine((), "ca", _without_rules(device, rules))
-    known = Finding(check="ca", verdict=Verdict.PASS)
+    known = CheckOutcome(check="ca", verdict=CheckStatus.PASS)
 
     # (1, first half) Of a certificate that cannot be read nothing can be said, but what an entry says of its id.
     try:
@@ -178,7 +178,7 @@ def examine(
         return _denied(known, ca_rules, enrollment) or _nothing_to_examine((known,), "identity", refusal)
 
     # (1) to (9); names are made even when a check failed, so that one run reports everything.
-    application = Application(
+    application = CheckInput(
         device=device,
         certificate=certificate,
         ca=ca,
@@ -193,10 +193,10 @@ def examine(
         _hook_finding(ca_rules),
     )
     identity = None
-    if not any(finding.verdict is Verdict.REJECT for finding in findings):
+    if not any(finding.verdict is CheckStatus.REJECT for finding in findings):
         identity = identity_of(ca_rules, certificate)
         # What the entries give goes to those whom they let in, not to those who were only observed.
-        if any(finding.check == "enrollment" and finding.verdict is Verdict.PASS for finding in findings):
+        if any(finding.check == "enrollment" and finding.verdict is CheckStatus.PASS for finding in findings):
             identity = enrolled_identity(identity, enrollment)
     return Examination(findings=findings, certificate=certificate, identity=identity)
 
@@ -256,35 +256,35 @@ def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
     )
 
 
-def _finding(name: str, check: Check, application: Application) -> Finding:
+def _finding(name: str, check: Check, application: CheckInput) -> CheckOutcome:
     mode = CheckMode.ENFORCE if name in _NEVER_OFF else application.rules.mode_of(name)
     if mode is CheckMode.OFF:
-        return Finding(check=name, verdict=Verdict.OFF)
+        return CheckOutcome(check=name, verdict=CheckStatus.OFF)
     try:
         check(application)
     except Rejected as refusal:
         tolerated = mode is CheckMode.OBSERVE or (
             refusal.reason in CRL_LATE and application.rules.on_stale_crl is OnStaleCrl.ADMIT
         )
-        verdict = Verdict.OBSERVE if tolerated else Verdict.REJECT
-        return Finding(check=name, verdict=verdict, refusal=refusal)
-    return Finding(check=name, verdict=Verdict.PASS)
+        verdict = CheckStatus.OBSERVE if tolerated else CheckStatus.REJECT
+        return CheckOutcome(check=name, verdict=verdict, refusal=refusal)
+    return CheckOutcome(check=name, verdict=CheckStatus.PASS)
 
 
-def _hook_finding(rules: CaRules) -> Finding:
+def _hook_finding(rules: CaRules) -> CheckOutcome:
     """(10) Only the function itself can say."""
     is_off = rules.mode_of(HOOK) is CheckMode.OFF
-    return Finding(check=HOOK, verdict=Verdict.OFF if is_off else Verdict.NOT_EVALUATED)
+    return CheckOutcome(check=HOOK, verdict=CheckStatus.OFF if is_off else CheckStatus.NOT_EVALUATED)
 
 
-def _nothing_to_examine(before: tuple[Finding, ...], failed: str, refusal: Rejected) -> Examination:
+def _nothing_to_examine(before: tuple[CheckOutcome, ...], failed: str, refusal: Rejected) -> Examination:
     after = ORDER[ORDER.index(failed) + 1 :]
-    rejected = Finding(check=failed, verdict=Verdict.REJECT, refusal=refusal)
-    rest = (Finding(check=name, verdict=Verdict.NOT_EVALUATED) for name in after)
+    rejected = CheckOutcome(check=failed, verdict=CheckStatus.REJECT, refusal=refusal)
+    rest = (CheckOutcome(check=name, verdict=CheckStatus.NOT_EVALUATED) for name in after)
     return Examination(findings=(*before, rejected, *rest), certificate=None, identity=None)
 
 
-def _denied(known: Finding, rules: CaRules, enrollment: Enrollment) -> Examination | None:
+def _denied(known: CheckOutcome, rules: CaRules, enrollment: Enrollment) -> Examination | None:
     """The examination of a certificate that an entry denies, which needs no reading; None when none does."""
     try:
         enrollment.refuse_denied()
@@ -292,16 +292,16 @@ def _denied(known: Finding, rules: CaRules, enrollment: Enrollment) -> Examinati
         if rules.mode_of("enrollment") is not CheckMode.ENFORCE:
             return None
         findings = (
-            Finding(check=name, verdict=Verdict.REJECT, refusal=refusal)
+            CheckOutcome(check=name, verdict=CheckStatus.REJECT, refusal=refusal)
             if name == "enrollment"
-            else Finding(check=name, verdict=Verdict.NOT_EVALUATED)
+            else CheckOutcome(check=name, verdict=CheckStatus.NOT_EVALUATED)
             for name in ORDER[1:]
         )
         return Examination(findings=(known, *findings), certificate=None, identity=None)
     return None
 
 
-def _check_names(application: Application) -> None:
+def _check_names(application: CheckInput) -> None:
     """(7, names) What provisioning will use can be made, and is legal."""
     identity_of(application.rules, application.certificate)
 

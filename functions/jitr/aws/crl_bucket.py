@@ -19,7 +19,7 @@ from jitr.frozen import value
 from jitr.record import Record
 from jitr.rules import CaRules, Rules
 from jitr.x509.certificate import Certificate
-from jitr.x509.crl import RevocationList, Revocations, Unusable, refuse_size
+from jitr.x509.crl import CrlProblem, RevocationList, Revocations, refuse_size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -171,4 +171,4 @@ def _read(answer: "GetObjectOutputTypeDef", ca: CaRules) -> Revocations:
         refuse_size(answer["ContentLength"])
         return RevocationList.read(answer["Body"].read(), Certificate.from_pem(ca.certificate_pem))
     except UnusableCrl as error:
-        return Unusable(str(error))
+        return CrlProblem(str(error))

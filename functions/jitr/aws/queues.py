@@ -37,7 +37,7 @@ MOST_IN_BATCH = 10  # SendMessageBatch
 
 
 @value
-class Message:
+class QueueMessage:
     """One SQS record of a Lambda event."""
 
     id: str
@@ -93,7 +93,7 @@ class RegistrationsQueue:
             self._in_flight = now, int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
         return self._in_flight[1]
 
-    def put_off(self, message: Message, *, least: int, most: int) -> None:
+    def put_off(self, message: QueueMessage, *, least: int, most: int) -> None:
         """Let the message come back after a random number of seconds; random, so that a batch does not come as one.
 
         Raises Unavailable, NotPermitted; then it comes back at the queue's own visibility timeout.
@@ -105,7 +105,7 @@ class RegistrationsQueue:
                 VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
             )
 
-    def forget(self, messages: Sequence[Message]) -> None:
+    def forget(self, messages: Sequence[QueueMessage]) -> None:
         """Delete messages that are done with, before something risky; at most a batch of ten.
 
         Raises Unavailable, NotPermitted.
@@ -121,7 +121,7 @@ class RegistrationsQueue:
                 ],
             )
 
-    def dead_letter(self, message: Message, reason: str) -> None:
+    def dead_letter(self, message: QueueMessage, reason: str) -> None:
         """Send the whole message to the dead-letter queue, with the reason; the caller then lets it be deleted.
 
         Raises Unavailable, NotPermitted.

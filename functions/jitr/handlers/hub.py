@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 HUB_TABLE = "JITR_HUB_TABLE"
 
 
-class Hub:
+class HubHandler:
     """Batches of events to what the table says."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Hub:
             raise Unavailable(f"PutEvents: {answer['Entries'][0].get('ErrorCode')}")
 
 
-def build(environ: Mapping[str, str], homes: str | None = None) -> Hub:
+def build(environ: Mapping[str, str], homes: str | None = None) -> HubHandler:
     """Put the function together from its environment and hub.json, or from that file's text.
 
     Raises Misconfigured.
@@ -135,7 +135,7 @@ def build(environ: Mapping[str, str], homes: str | None = None) -> Hub:
     logger = Logger(service="hub")
     logger.remove_keys(["location"])
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
-    return Hub(
+    return HubHandler(
         settings=settings,
         homes=Homes.from_json(_file() if homes is None else homes),
         table=HubTable(dynamodb, environ[HUB_TABLE]),

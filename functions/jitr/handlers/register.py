@@ -39,7 +39,7 @@ from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
-from jitr.aws.queues import Message, RegistrationsQueue
+from jitr.aws.queues import QueueMessage, RegistrationsQueue
 from jitr.events import RegistrationEvent
 from jitr.handlers import IN_LAMBDA, start
 from jitr.pacing.turns import TURNS_CONFIG, Turns
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 DEADLINE_MILLISECONDS = (SECONDS_OF_A_HANGING_CALL + 2) * 1000
 
 
-class Register:
+class RegisterHandler:
     """Batches and single events to a Registration's outcomes."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Register:
             time_is_left=time_is_left,
             clock=self._clock,
         )
-        again = batch.take([Message.from_record(record) for record in records])
+        again = batch.take([QueueMessage.from_record(record) for record in records])
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
 
     def single(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Register:
         return {"outcome": outcome.value, "decision": decision_fields(settled) if settled else None}
 
 
-def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
+def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
     """Put the function together from its environment and rules.
 
     Raises Misconfigured.
@@ -155,7 +155,9 @@ def build(environ: Mapping[str, str]) -> tuple[Register, Announcer]:
     runtime.check(logger, iot, dynamodb, sqs)
     queue = RegistrationsQueue(sqs, settings)
     failures = FailureCount(dynamodb, settings.registry_table)
-    register = Register(registration, queue, announcer, failures=failures, turns=turns, threads=Threads, clock=_now)
+    register = RegisterHandler(
+        registration, queue, announcer, failures=failures, turns=turns, threads=Threads, clock=_now
+    )
     return register, announcer
 
 

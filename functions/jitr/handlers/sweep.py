@@ -24,7 +24,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
-from jitr.store.sweep_state import Journal
+from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep
 from jitr.telemetry import SWEEP_BEHIND, SWEPT, Announcer, Counts
@@ -45,7 +45,7 @@ class SweepFailed(JitrError):
 class SweepFunction:
     """A sweep under a lease, with its log line and metrics."""
 
-    def __init__(self, sweep: Sweep, journal: Journal, logger: Logger, counts: Counts) -> None:
+    def __init__(self, sweep: Sweep, journal: SweepState, logger: Logger, counts: Counts) -> None:
         self._sweep = sweep
         self._journal = journal
         self._logger = logger
@@ -91,7 +91,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
     counts.count_calls(iot)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     runtime.check(logger, iot, dynamodb)
-    journal = Journal(dynamodb, settings.registry_table)
+    journal = SweepState(dynamodb, settings.registry_table)
     sweep = Sweep(
         rules=rules,
         iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now, rules=rules),

@@ -11,7 +11,7 @@ from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.provisioning import AttachThingPrincipal, Claim, CreateThing, UpdateThing, plan
 from jitr.record import Standing
-from jitr.registration.attempt import Case
+from jitr.registration.attempt import RegistrationAttempt
 from jitr.registration.earlier_attempts import EarlierAttempts
 from jitr.registration.name_rollback import Restitution
 from jitr.rules import CheckMode
@@ -30,7 +30,7 @@ class Activation:
         self._restitution = Restitution(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
 
-    def activate(self, case: Case) -> Decision:
+    def activate(self, case: RegistrationAttempt) -> Decision:
         """Make the device's thing, attach what belongs to it, and activate its certificate.
 
         Raises Rejected with the reason why it may not be, Overtaken, CertificateUnknown, Unavailable.
@@ -86,7 +86,7 @@ class Activation:
                 case.apply(difference, self._iot)
         return replace(decision, decided_at=case.clock())
 
-    def _owner_to_follow(self, case: Case, standing: Standing) -> Owner | None:
+    def _owner_to_follow(self, case: RegistrationAttempt, standing: Standing) -> Owner | None:
         """Whom the certificate follows, or shares its thing name with; itself, or None for a free name.
 
         That is the recorded owner. Where that one exists no more, or never came in, it is the newest former owner that
@@ -108,7 +108,7 @@ class Activation:
         self._refuse_wrong_owner(case, rightful)
         return rightful
 
-    def _refuse_wrong_owner(self, case: Case, owner: Owner | None) -> None:
+    def _refuse_wrong_owner(self, case: RegistrationAttempt, owner: Owner | None) -> None:
         """Let the certificate have its thing name, as far as this owner is concerned.
 
         Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
@@ -127,7 +127,7 @@ class Activation:
             now=case.clock(),
         )
 
-    def _is_ownerless(self, case: Case, owner: Owner, refusal: Rejected) -> bool:
+    def _is_ownerless(self, case: RegistrationAttempt, owner: Owner, refusal: Rejected) -> bool:
         """Whether a thing name's owner was deleted, or claimed the name and never came in.
 
         Raises Rejected(NOT_A_ROTATION) in place of a final refusal while it may still come in; Unavailable.

@@ -21,7 +21,7 @@ _FRESH = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
-class Attempt:
+class AttemptState:
     """One attempt to decide; not its message, which SQS may hand out twice at once."""
 
     run: str
@@ -32,12 +32,12 @@ class Attempt:
 
 
 @value
-class Case:
+class RegistrationAttempt:
     """One certificate, as it was found."""
 
     device: DeviceRegistration
     record: Record
-    attempt: Attempt
+    attempt: AttemptState
     rules: CaRules | None  # none for a CA that fleet.toml does not list
     rules_digest: str
     examined: Examined

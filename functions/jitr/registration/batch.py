@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from jitr.aws.queues import Message, RegistrationsQueue
+from jitr.aws.queues import QueueMessage, RegistrationsQueue
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Unavailable, UnreadableEvent
 from jitr.events import RegistrationEvent
@@ -39,14 +39,14 @@ _RECEIVES_UNTIL_ALONE = 3
 _RECALL_HOLDS = timedelta(seconds=1)
 _ORDER = tuple(Need)
 
-Messages = list[tuple[Message, RegistrationEvent]]
+Messages = list[tuple[QueueMessage, RegistrationEvent]]
 
 
 @value
 class _Waiting:
     """A message that needs a turn."""
 
-    message: Message
+    message: QueueMessage
     event: RegistrationEvent
     need: Need
 
@@ -78,7 +78,7 @@ class Batch:
         self._prepared: set[str] = set()  # CAs, by certificate id
         self._redelivery = Redelivery(queue, announcer, failures=failures, leave=self._leave, clock=clock)
 
-    def take(self, messages: list[Message]) -> list[str]:
+    def take(self, messages: list[QueueMessage]) -> list[str]:
         """Take every message to its end, or see to it that it comes again; the ids of those that do."""
         readable = self._readable(messages)
         again = self._redelivery.again
@@ -99,7 +99,7 @@ class Batch:
         self._redelivery.guarded(self._registration.write_counts)
         return again
 
-    def _readable(self, messages: list[Message]) -> Messages:
+    def _readable(self, messages: list[QueueMessage]) -> Messages:
         readable = []
         for message in messages:
             try:
@@ -212,14 +212,14 @@ class Batch:
             lambda: self._registration.leave_to_look(certificate_id, record)
         )
 
-    def _need(self, message: Message, event: RegistrationEvent) -> Need | None:
+    def _need(self, message: QueueMessage, event: RegistrationEvent) -> Need | None:
         record = self._known[event.certificate_id]
         if self._is_under_way(message, event, record):
             return None
         return self._registration.needs(event, record, sent_at=message.sent_at)
 
     @staticmethod
-    def _is_under_way(message: Message, event: RegistrationEvent, record: Record) -> bool:
+    def _is_under_way(message: QueueMessage, event: RegistrationEvent, record: Record) -> bool:
         """In a queue that keeps some order, another environment is at work on the first event of this certificate.
 
         Both would make all calls. Should that event be lost, this one takes its place when it comes again.
@@ -230,7 +230,7 @@ class Batch:
         with self._turns.holding():
             self._settle(one.message, one.event)
 
-    def _settle(self, message: Message, event: RegistrationEvent) -> None:
+    def _settle(self, message: QueueMessage, event: RegistrationEvent) -> None:
         """Take one message to its end, or see to it that it comes again."""
         again = self._redelivery
         if not self._time_is_left():
@@ -269,7 +269,7 @@ class Batch:
                 )
             self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
-    def _miss(self, message: Message, event: RegistrationEvent) -> None:
+    def _miss(self, message: QueueMessage, event: RegistrationEvent) -> None:
         """Give a certificate that AWS IoT does not know the time to arrive everywhere, twice."""
         certificate_id, age = event.certificate_id, self._clock() - message.sent_at
         if message.receives + message.misses < _RECEIVES_UNTIL_GONE or age < _AGE_UNTIL_GONE:

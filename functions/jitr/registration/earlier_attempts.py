@@ -19,7 +19,7 @@ from jitr.errors import DETACHED_FOR, CertificateUnknown, Overtaken, Reason, Rej
 from jitr.iot_models import DeviceRegistration
 from jitr.provisioning import AttachThingPrincipal, DetachThingPrincipal
 from jitr.record import Record
-from jitr.registration.attempt import Attempt, Case
+from jitr.registration.attempt import AttemptState, RegistrationAttempt
 from jitr.store.registry import Registry
 from jitr.store.withdrawal_marks import marks
 
@@ -31,7 +31,7 @@ class EarlierAttempts:
         self._iot = iot
         self._registry = registry
 
-    def make_way(self, case: Case, thing_name: str) -> None:
+    def make_way(self, case: RegistrationAttempt, thing_name: str) -> None:
         """Before the thing is made: take the certificate off other things, and keep the name if a death must leave it.
 
         Raises Rejected(REQUEST_REFUSED), Overtaken, Unavailable while it is being detached; CertificateUnknown.
@@ -44,7 +44,7 @@ class EarlierAttempts:
         ):
             raise Overtaken("another attempt has begun, or a decision was made meanwhile")
 
-    def _is_to_be_noted(self, case: Case, thing_name: str) -> bool:
+    def _is_to_be_noted(self, case: RegistrationAttempt, thing_name: str) -> bool:
         """Whether the record does not say yet what a death of this attempt would leave attached for good."""
         is_noted = case.record.tried_name == thing_name
         if case.examined.named_by_hook and not is_noted:
@@ -53,7 +53,7 @@ class EarlierAttempts:
         may_repeat = before is not None and before.reason in DETACHED_FOR
         return may_repeat and not (is_noted and case.record.tried_is_open)
 
-    def attach(self, case: Case, step: AttachThingPrincipal) -> None:
+    def attach(self, case: RegistrationAttempt, step: AttachThingPrincipal) -> None:
         """Attach the certificate to its thing, which AWS IoT refuses while it is attached to another one.
 
         Raises as Case.apply; Unavailable while it is being detached from a thing of jitr's.
@@ -70,7 +70,7 @@ class EarlierAttempts:
         self,
         device: DeviceRegistration,
         record: Record,
-        attempt: Attempt,
+        attempt: AttemptState,
         error: Exception,
         *,
         policy: str | None,
@@ -94,7 +94,7 @@ class EarlierAttempts:
             if name not in winner.tried_names | {winner.previous_name}:
                 self._registry.note_withdrawals(marks(certificate_id, {name}, policy, now))
 
-    def _leave_other_things(self, case: Case, thing_name: str) -> None:
+    def _leave_other_things(self, case: RegistrationAttempt, thing_name: str) -> None:
         """Detach the certificate from all things but one, and mark those that attempts used.
 
         Under the lock: a run that works on an older view of the record, with another name, fails at its claim.

@@ -13,7 +13,7 @@ from jitr.aws.iot import AwsIot
 from jitr.decisions import Decision
 from jitr.errors import CertificateUnknown, Rejected
 from jitr.iot_models import Status
-from jitr.owners import Owner, Return
+from jitr.owners import NameRollback, Owner
 from jitr.store.registry import Registry
 from jitr.x509.certificate import Certificate
 
@@ -25,7 +25,7 @@ class Restitution:
         self._iot = iot
         self._registry = registry
 
-    def of(self, intent: Decision | None) -> Return | None:
+    def of(self, intent: Decision | None) -> NameRollback | None:
         """How the claim that an intent speaks of is undone; None if there is none, or the name is another's by now.
 
         Raises Unavailable.
@@ -37,7 +37,7 @@ class Restitution:
         if owner is None or owner.certificate_id != intent.certificate_id:
             return None
         former = tuple(dict.fromkeys((intent.replaces, *owner.formers) if intent.replaces else owner.formers))
-        return Return(thing_name=intent.thing_name, by=intent.certificate_id, to=self.rightful(former))
+        return NameRollback(thing_name=intent.thing_name, by=intent.certificate_id, to=self.rightful(former))
 
     def give_back(self, intent: Decision | None) -> None:
         """Undo the claim that an intent speaks of.

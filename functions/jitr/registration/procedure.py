@@ -30,11 +30,11 @@ from jitr.pacing.schedule import PACE, Need
 from jitr.pacing.turns import Turns
 from jitr.record import Record
 from jitr.registration.activation import Activation
-from jitr.registration.attempt import Attempt, Case
+from jitr.registration.attempt import AttemptState, RegistrationAttempt
 from jitr.registration.earlier_attempts import EarlierAttempts
 from jitr.registration.evidence import Examiner
 from jitr.registration.name_rollback import Restitution
-from jitr.registration.rejection import Refusal
+from jitr.registration.rejection import Rejection
 from jitr.registration.rule_brake import RuleBrake
 from jitr.rules import CaRules, Rules
 from jitr.settings import Settings
@@ -82,7 +82,7 @@ class Registration:
         )
         self._activation = Activation(iot=iot, registry=registry, enrollment=enrollment)
         self._brakes = brakes
-        self._refusal = Refusal(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
+        self._refusal = Rejection(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
         self._restitution = Restitution(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
         self._announcer = announcer
@@ -157,7 +157,7 @@ class Registration:
         if device.status is not Status.PENDING_ACTIVATION and not is_released:
             return self._already_left_pending(device, record, now)
         _refuse_to_overtake(record, now)  # it would be told so at the claim, six calls later
-        attempt = Attempt(run=uuid.uuid4().hex)
+        attempt = AttemptState(run=uuid.uuid4().hex)
         try:
             # Steps 3 to 5
             decision = self._judge(
@@ -281,14 +281,14 @@ class Registration:
         self,
         device: DeviceRegistration,
         record: Record,
-        attempt: Attempt,
+        attempt: AttemptState,
         *,
         observed_at: datetime,
         time_is_left: Callable[[], bool],
         release: int | None,
     ) -> Decision:
         """Admit and activate, or find the reason why not and do what the rules say about it."""
-        case = Case(
+        case = RegistrationAttempt(
             device=device,
             record=record,
             attempt=attempt,

@@ -14,7 +14,7 @@ and 500, each ended by the function's death, are two of the four days that a mes
 from collections.abc import Callable
 from datetime import datetime
 
-from jitr.aws.queues import Message, RegistrationsQueue
+from jitr.aws.queues import QueueMessage, RegistrationsQueue
 from jitr.errors import NotPermitted, Unavailable
 from jitr.events import RegistrationEvent
 from jitr.store.failure_count import FailureCount
@@ -56,7 +56,7 @@ class Redelivery:
         self._clock = clock
         self.again: list[str] = []  # message ids
 
-    def fail(self, message: Message, event: RegistrationEvent, error: Exception) -> None:
+    def fail(self, message: QueueMessage, event: RegistrationEvent, error: Exception) -> None:
         """Give a message that failed for a reason of ours another chance, nine times; called where it is caught."""
         self._announcer.failure("message failed", message_id=message.id, certificate_id=event.certificate_id)
         # What cannot be counted is counted by its receives, so that it ends too.
@@ -68,7 +68,7 @@ class Redelivery:
         else:
             self.put_off(message, event, f"failed: {type(error).__name__}", most=5 * 2**failures)
 
-    def wait(self, message: Message, event: RegistrationEvent, error: Unavailable, *, most: int) -> None:
+    def wait(self, message: QueueMessage, event: RegistrationEvent, error: Unavailable, *, most: int) -> None:
         """Put off what waits for AWS, for up to `most` seconds at first; called where the error is caught."""
         if isinstance(error, NotPermitted):
             self._announcer.not_permitted(
@@ -87,7 +87,9 @@ class Redelivery:
             return
         self.put_off(message, event, str(error), least=longest // 2 if doubled else 1, most=longest)
 
-    def put_off(self, message: Message, event: RegistrationEvent, why: str, *, least: int = 1, most: int = 15) -> None:
+    def put_off(
+        self, message: QueueMessage, event: RegistrationEvent, why: str, *, least: int = 1, most: int = 15
+    ) -> None:
         """Let a message come again after some seconds."""
         if message.receives >= PUT_OFFS_UNTIL_LEFT:
             self._leave(message, event, why)
@@ -107,7 +109,7 @@ class Redelivery:
         self._announcer.count(NOT_ITS_TURN)
         return True
 
-    def dead_letter(self, message: Message, reason: str) -> None:
+    def dead_letter(self, message: QueueMessage, reason: str) -> None:
         """Give a message up, with the reason."""
         if not self.guarded(lambda: self._queue.dead_letter(message, reason)):
             self.again.append(message.id)  # it stays in the queue, so nothing is lost
@@ -130,7 +132,7 @@ class Redelivery:
         self.guarded(lambda: counted.append(self._queue.in_flight(self._clock())))
         return counted[-1] >= _MOST_IN_FLIGHT
 
-    def _leave(self, message: Message, event: RegistrationEvent, why: str) -> None:
+    def _leave(self, message: QueueMessage, event: RegistrationEvent, why: str) -> None:
         """Let the message be deleted, for the sweep finds its certificate."""
         self._announcer.warn(
             "message is left to the sweep",

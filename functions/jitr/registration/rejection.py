@@ -11,7 +11,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import DETACHED_FOR, NAME_LOST, Rejected
 from jitr.iot_models import Status
 from jitr.provisioning import SetStatus, plan_rejection, plan_withdrawal
-from jitr.registration.attempt import Case
+from jitr.registration.attempt import RegistrationAttempt
 from jitr.registration.name_rollback import Restitution
 from jitr.registration.rule_brake import RuleBrake
 from jitr.rules import OnReject
@@ -19,7 +19,7 @@ from jitr.store.registry import Registry
 from jitr.store.withdrawal_marks import marks
 
 
-class Refusal:
+class Rejection:
     """Refuses devices in one account and Region."""
 
     def __init__(self, *, iot: AwsIot, registry: Registry, brake: RuleBrake) -> None:
@@ -28,7 +28,7 @@ class Refusal:
         self._registry = registry
         self._restitution = Restitution(iot=iot, registry=registry)
 
-    def refuse(self, case: Case, refusal: Rejected) -> Decision:
+    def refuse(self, case: RegistrationAttempt, refusal: Rejected) -> Decision:
         """Reject for good or hold, as the reason's kind says, and the brake on the CA's rules.
 
         Raises Overtaken, CertificateUnknown, Unavailable.
@@ -66,7 +66,7 @@ class Refusal:
 
     def _carry_out(
         self,
-        case: Case,
+        case: RegistrationAttempt,
         decision: Decision,
         begun: Decision | None,
         steps: tuple[SetStatus, ...],
@@ -104,7 +104,7 @@ class Refusal:
         # Dated after the call, so that who sets the status later is told from it (record.releases).
         return replace(decision, decided_at=case.clock()) if steps else decision
 
-    def _withdraw(self, case: Case, names: Collection[str]) -> None:
+    def _withdraw(self, case: RegistrationAttempt, names: Collection[str]) -> None:
         """Detach what was attached."""
         if not names or case.rules is None:
             return

@@ -6,7 +6,7 @@ Called with every refusal for a final reason that rests on the CA's rules, befor
 from jitr.brake import Brake
 from jitr.decisions import Outcome
 from jitr.errors import Basis, NotPermitted, Rejected, Unavailable
-from jitr.registration.attempt import Case
+from jitr.registration.attempt import RegistrationAttempt
 from jitr.rules import CaRules, OnReject
 from jitr.store.brakes import Brakes
 from jitr.telemetry import PUT_OFF, RULES_REFUSE_MANY, Announcer
@@ -22,7 +22,7 @@ class RuleBrake:
         self._brakes = brakes
         self._announcer = announcer
 
-    def held_under(self, case: Case, refusal: Rejected) -> int | None:
+    def held_under(self, case: RegistrationAttempt, refusal: Rejected) -> int | None:
         """How many acceptances the brake knows that holds this refusal; None where it is carried out.
 
         A brake that cannot be read holds.
@@ -50,7 +50,7 @@ class RuleBrake:
         self._announcer.count(RULES_REFUSE_MANY, ca=rules.name)
         return brake.acceptances
 
-    def _engage(self, case: Case, rules: CaRules, brake: Brake, refusal: Rejected) -> None:
+    def _engage(self, case: RegistrationAttempt, rules: CaRules, brake: Brake, refusal: Rejected) -> None:
         """Engage the brake, and announce it if no other environment was faster.
 
         Should the function die in between, the sweep announces it.
@@ -62,7 +62,7 @@ class RuleBrake:
             self._announcer.announce_brake(rules, engaged)
             self._brakes.note_announced(rules.certificate_id, engaged)
 
-    def _state(self, case: Case, rules: CaRules) -> Brake:
+    def _state(self, case: RegistrationAttempt, rules: CaRules) -> Brake:
         """What is known of the CA, with this refusal counted.
 
         A device that the brake held under the same rules was counted then, and is not again while nothing has changed.
@@ -87,7 +87,7 @@ class RuleBrake:
             uncounted_at=uncounted_at,
         )
 
-    def _tell(self, happening: str, error: Unavailable, case: Case) -> None:
+    def _tell(self, happening: str, error: Unavailable, case: RegistrationAttempt) -> None:
         if isinstance(error, NotPermitted):
             self._announcer.not_permitted(happening, certificate_id=case.device.certificate_id, action=error.action)
         else:

@@ -33,7 +33,7 @@ class EntryChanged(JitrError):
 
 
 @value
-class Change:
+class EntryChange:
     """One entry as it is to be, and what it replaces, as it was read."""
 
     entry: Entry
@@ -123,7 +123,7 @@ class EnrollmentTable:
         """
         return digest(self.everything())
 
-    def change(self, changes: Sequence[Change], *, by: str, at: datetime) -> None:
+    def change(self, changes: Sequence[EntryChange], *, by: str, at: datetime) -> None:
         """Write up to 99 entries and a new version of the list, all or none.
 
         Raises EntryChanged when one of them is not what it was when it was read, Unavailable.
@@ -148,7 +148,7 @@ class EnrollmentTable:
                 raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes - {'None'}))}") from error
             raise
 
-    def _put(self, change: Change) -> "TransactWriteItemTypeDef":
+    def _put(self, change: EntryChange) -> "TransactWriteItemTypeDef":
         return {
             "Put": {
                 "TableName": self._table,

@@ -20,7 +20,7 @@ from jitr.store.index_pages import Position, page
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX, listing, partition
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, milliseconds, to_record
 from jitr.store.registry_writes import Due
-from jitr.verdicts import Verdict
+from jitr.verdicts import OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -77,7 +77,7 @@ class Outcomes:
             }
         )
 
-    def order_release(self, certificate_id: str, order: Verdict, *, seen: Record) -> Verdict | None:
+    def order_release(self, certificate_id: str, order: OperatorVerdict, *, seen: Record) -> OperatorVerdict | None:
         """Order that the rejection that was seen is taken back, and the certificate judged again.
 
         Returned is the verdict as it was written; None when the record is not the one seen any more, or says that this

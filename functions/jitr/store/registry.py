@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.aws.calls import PASSING, batch_get, calling
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
-from jitr.owners import Owner, Return
+from jitr.owners import NameRollback, Owner
 from jitr.record import Record, Standing
 from jitr.store import registry_writes, withdrawal_marks
 from jitr.store.dynamodb import key, plain, setting, values
@@ -48,7 +48,7 @@ from jitr.store.registry_items import (
 )
 from jitr.store.registry_writes import Due
 from jitr.store.withdrawal_marks import Withdrawal
-from jitr.verdicts import AnotherVerdict, Verdict
+from jitr.verdicts import AnotherVerdict, OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -134,7 +134,7 @@ class Registry:
         earlier: Owner | None,
         retire_at: datetime,
         twin: Record | None = None,
-        back: Return | None = None,
+        back: NameRollback | None = None,
         entries: "Sequence[ConditionCheckTypeDef]" = (),
     ) -> None:
         """Right before ACTIVE: write down what is about to be done, and settle the name's owner in the same breath.
@@ -237,7 +237,7 @@ class Registry:
         for mark in marks:
             self._update(withdrawal_marks.note(self._table, mark)["Update"])
 
-    def give_back(self, back: Return) -> None:
+    def give_back(self, back: NameRollback) -> None:
         """Give a thing name back, if the certificate that claimed it still has it.
 
         Raises Unavailable.
@@ -252,7 +252,7 @@ class Registry:
                         self._client.delete_item(**delete)
             self._follow_no_more(back)
 
-    def give_back_if_unchanged(self, back: Return, record: Record, now: datetime) -> None:
+    def give_back_if_unchanged(self, back: NameRollback, record: Record, now: datetime) -> None:
         """Give a thing name back as `give_back`, if the record of the certificate that has it is still the one seen.
 
         So an attempt that claims the name meanwhile keeps it.
@@ -268,7 +268,7 @@ class Registry:
             raise Overtaken("the certificate was decided on, or its name given back, meanwhile")
         self._follow_no_more(back)
 
-    def _follow_no_more(self, back: Return) -> None:
+    def _follow_no_more(self, back: NameRollback) -> None:
         if back.to:
             self._update(registry_writes.follow_no_more(self._table, back.to.certificate_id, back.thing_name))
 
@@ -433,7 +433,12 @@ class Registry:
         return page(self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most)
 
     def give_verdict(
-        self, certificate_id: str, verdict: Verdict, *, seen: Verdict | None, forget_decision: bool = False
+        self,
+        certificate_id: str,
+        verdict: OperatorVerdict,
+        *,
+        seen: OperatorVerdict | None,
+        forget_decision: bool = False,
     ) -> Record:
         """Write down an operator's word over the verdict that the operator saw, None if there was none.
 
@@ -475,7 +480,7 @@ class Registry:
             self._update(registry_writes.retirement(self._table, certificate_id, at=moment(before["due_at"])))
         return replace(to_record(before), verdict=given)
 
-    def forget_decision(self, certificate_id: str, *, seen: Verdict) -> None:
+    def forget_decision(self, certificate_id: str, *, seen: OperatorVerdict) -> None:
         """Drop what is known of a certificate but for the operator's verdict, which must be the one seen.
 
         Raises AnotherVerdict, Unavailable.
@@ -490,7 +495,7 @@ class Registry:
         if not self._update(update):
             raise AnotherVerdict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
 
-    def forget(self, certificate_id: str, *, seen: Verdict | None) -> None:
+    def forget(self, certificate_id: str, *, seen: OperatorVerdict | None) -> None:
         """Drop all that is known of a certificate, if this verdict stands; should it come again, it is new.
 
         Dropped already is dropped.
@@ -547,6 +552,6 @@ class Registry:
         return True
 
 
-def _is_same(stored: Verdict, given: Verdict) -> bool:
+def _is_same(stored: OperatorVerdict, given: OperatorVerdict) -> bool:
     """Whether what is stored is what was given; times are stored in milliseconds."""
     return from_verdict(stored) == from_verdict(given)

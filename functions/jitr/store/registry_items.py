@@ -16,7 +16,7 @@ from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 
 # 2: a certificate's end is due in an item of its own; decisions name the one before.
 # 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; the outcomes' index.
@@ -128,7 +128,7 @@ def to_owner(fields: Mapping[str, Any]) -> Owner:
     )
 
 
-def from_verdict(verdict: Verdict) -> dict[str, Any]:
+def from_verdict(verdict: OperatorVerdict) -> dict[str, Any]:
     fields = {
         "word": verdict.word.value,
         "by": verdict.by,
@@ -166,11 +166,11 @@ def to_record(fields: Mapping[str, Any]) -> Record:
     )
 
 
-def _to_verdict(fields: Mapping[str, Any]) -> Verdict:
+def _to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
     """A word that this version does not know stands against activation: an operator is never overruled."""
-    words = {word.value: word for word in Word}
-    return Verdict(
-        word=words.get(fields.get("word", ""), Word.DENIED),
+    words = {word.value: word for word in OperatorAction}
+    return OperatorVerdict(
+        word=words.get(fields.get("word", ""), OperatorAction.DENIED),
         by=fields.get("by", ""),
         at=moment(fields.get("at", 0)),
         note=fields.get("note", ""),

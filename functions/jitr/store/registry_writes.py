@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
-from jitr.owners import Owner, Return
+from jitr.owners import NameRollback, Owner
 from jitr.record import Record
 from jitr.store.dynamodb import key, setting, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, listing
@@ -27,7 +27,7 @@ from jitr.store.registry_items import (
     retirement_key,
     thing_key,
 )
-from jitr.verdicts import Verdict, Word
+from jitr.verdicts import OperatorAction, OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
@@ -136,7 +136,7 @@ def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> d
     return update
 
 
-def only_with_verdict(write: Any, verdict: Verdict | None) -> None:
+def only_with_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
     """Let a write happen only while this operator's verdict stands; None: while there is none.
 
     The time tells it from one of the same version that was given after all was forgotten, and alone identifies one
@@ -208,7 +208,7 @@ def retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeD
     return setting(table, retirement_key(certificate_id), **due, schema=SCHEMA)
 
 
-def give_back(table: str, back: Return) -> "TransactWriteItemTypeDef":
+def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
     """Let a thing name be what it was before the certificate that has it claimed it."""
     if back.to:
         return {"Update": _own(table, back.thing_name, back.to, "certificate_id = :by", by=back.by)}
@@ -332,7 +332,7 @@ def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
         held=Outcome.HELD.value,
         found=Outcome.FOUND.value,
         seen=milliseconds(seen.decided_at) if seen else 0,
-        released=Word.RELEASED.value,
+        released=OperatorAction.RELEASED.value,
     )
     update["ExpressionAttributeNames"]["#word"] = "word"
 

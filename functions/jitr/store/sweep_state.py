@@ -52,7 +52,7 @@ class Walk:
     after: Position | None = None  # where it goes on
 
 
-class Journal:
+class SweepState:
     """The notes of one fleet's sweep in one account and Region."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:

@@ -18,14 +18,14 @@ from jitr.errors import StaleMarker
 from jitr.observed_status import observe, was_taken_away_since
 from jitr.rules import CaRules
 from jitr.store.registry import Registry
-from jitr.store.sweep_state import Journal, Pass
+from jitr.store.sweep_state import Pass, SweepState
 from jitr.sweep.full_pass import recall_page
 from jitr.telemetry import Announcer
 
 _COUNTED_EVERY = timedelta(days=1)
 
 
-class Count:
+class DailyCount:
     """Counts the certificates of one account and Region."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Count:
         *,
         iot: AwsIot,
         registry: Registry,
-        journal: Journal,
+        journal: SweepState,
         announcer: Announcer,
         clock: Callable[[], datetime],
         rules_digest: str,

@@ -27,7 +27,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import Journal, Walk
+from jitr.store.sweep_state import SweepState, Walk
 from jitr.sweep.brake_end import judged_under, read_brakes
 from jitr.sweep.resend import SENT_RECENTLY, is_unfinished, was_sent_recently
 
@@ -41,7 +41,7 @@ _FAR = timedelta(days=2)  # further than any next look
 Send = Callable[[list[Forgotten], datetime | None], bool]
 
 
-class Looks:
+class DueEvaluations:
     """Finds what is to be judged again in one account and Region."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Looks:
         crls: Crls,
         enrollment: EnrollmentTable,
         brakes: Brakes,
-        journal: Journal,
+        journal: SweepState,
     ) -> None:
         self._rules = rules
         self._rules_digest = rules.digest

@@ -36,7 +36,7 @@ from jitr.store.outcome_index import listing
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import ACCOUNT, Journal, Pass, counted_of
+from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, counted_of
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
@@ -70,7 +70,7 @@ class FullPass:
         registry: Registry,
         outcomes: Outcomes,
         enrollment: EnrollmentTable,
-        journal: Journal,
+        journal: SweepState,
         announcer: Announcer,
         clock: Callable[[], datetime],
     ) -> None:

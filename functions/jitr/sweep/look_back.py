@@ -17,7 +17,7 @@ from jitr.iot_models import ListedCertificate, Status
 from jitr.record import Record
 from jitr.rules import Rules
 from jitr.store.registry import Registry
-from jitr.store.sweep_state import ACCOUNT, Journal
+from jitr.store.sweep_state import ACCOUNT, SweepState
 from jitr.sweep.full_pass import MOST_RECALLED, Send
 from jitr.sweep.resend import is_undecided, was_sent_recently
 from jitr.telemetry import NO_CA, WAITING, Announcer
@@ -36,7 +36,7 @@ class LookBack:
     """Looks back in one account and Region."""
 
     def __init__(
-        self, *, rules: Rules, iot: AwsIot, registry: Registry, journal: Journal, announcer: Announcer
+        self, *, rules: Rules, iot: AwsIot, registry: Registry, journal: SweepState, announcer: Announcer
     ) -> None:
         self._rules = rules
         self._horizon = timedelta(seconds=rules.horizon)

@@ -26,7 +26,7 @@ _WHILE_BROKEN = timedelta(days=1)
 _FRESH = timedelta(seconds=5)
 
 
-class Retirement:
+class CertificateRetirement:
     """Ends replaced certificates of one account and Region."""
 
     def __init__(

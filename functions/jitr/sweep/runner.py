@@ -40,15 +40,15 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import Journal
+from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import look_after, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
-from jitr.sweep.daily_count import Count
-from jitr.sweep.due_evaluations import Looks
+from jitr.sweep.daily_count import DailyCount
+from jitr.sweep.due_evaluations import DueEvaluations
 from jitr.sweep.full_pass import FullPass
 from jitr.sweep.look_back import LookBack
-from jitr.sweep.retirement import Retirement
+from jitr.sweep.retirement import CertificateRetirement
 from jitr.sweep.withdrawal_repair import WithdrawalRepair
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, Announcer
 from jitr.x509.certificate import Certificate
@@ -97,7 +97,7 @@ class Sweep:
         crls: Crls,
         enrollment: EnrollmentTable,
         brakes: Brakes,
-        journal: Journal,
+        journal: SweepState,
         queue: SweepQueue,
         announcer: Announcer,
         clock: Callable[[], datetime],
@@ -116,7 +116,7 @@ class Sweep:
         self._clock = clock
         self._activations_per_second = activations_per_second
         self._look_back = LookBack(rules=rules, iot=iot, registry=registry, journal=journal, announcer=announcer)
-        self._count = Count(
+        self._count = DailyCount(
             iot=iot,
             registry=registry,
             journal=journal,
@@ -137,7 +137,7 @@ class Sweep:
         self._repair = WithdrawalRepair(
             rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
         )
-        self._looks = Looks(
+        self._looks = DueEvaluations(
             rules=rules,
             iot=iot,
             registry=registry,
@@ -146,7 +146,9 @@ class Sweep:
             brakes=brakes,
             journal=journal,
         )
-        self._retirement = Retirement(rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock)
+        self._retirement = CertificateRetirement(
+            rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock
+        )
 
     def run(self, *, time_is_left: Callable[[], bool]) -> Swept:
         """Sweep until everything is done, or time is not left any more; the next sweep goes on from there.

@@ -23,7 +23,7 @@ from jitr.aws.iot import AwsIot
 from jitr.aws.queues import Forgotten
 from jitr.errors import CertificateUnknown, JitrError, Overtaken, Rejected
 from jitr.iot_models import DeviceRegistration, Status
-from jitr.owners import Return
+from jitr.owners import NameRollback
 from jitr.provisioning import OWNER_ATTRIBUTE, AttachPolicy, AttachThingPrincipal, DetachThingPrincipal, plan_withdrawal
 from jitr.record import Record
 from jitr.registration.name_rollback import Restitution
@@ -174,7 +174,7 @@ class WithdrawalRepair:
         is_its_own = record.was_in and decision is not None and decision.thing_name in (None, mark.thing_name)
         if owner and owner.certificate_id == mark.certificate_id and not is_its_own:
             # Its claim was forgotten, by a release: nobody else gives the name back.
-            back = Return(
+            back = NameRollback(
                 thing_name=mark.thing_name, by=mark.certificate_id, to=self._restitution.rightful(owner.formers)
             )
             self._registry.give_back_if_unchanged(back, record, now)

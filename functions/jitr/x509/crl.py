@@ -109,14 +109,14 @@ class RevocationList:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class CrlProblem:
     """In place of a list: what is published cannot be used, and why."""
 
     why: str
 
 
 # What is published for a CA: nothing, a list, or something that is none.
-Revocations = RevocationList | Unusable | None
+Revocations = RevocationList | CrlProblem | None
 
 
 def refuse_size(size: int) -> None:

@@ -9,9 +9,9 @@ import typer
 
 from jitrctl.audit.record import on_record
 from jitrctl.ca import registry
-from jitrctl.ca.device_count import Count, count_now, last_counted
+from jitrctl.ca.device_count import DeviceCount, count_now, last_counted
 from jitrctl.ca.plan import CaPlan, plan
-from jitrctl.ca.rotation import Retirement, Succession, has, look, not_given, retire, successions
+from jitrctl.ca.rotation import CaRetirement, Succession, has, look, not_given, retire, successions
 from jitrctl.commands.ca.status import Cas, count_document, counted_when
 from jitrctl.errors import Refused
 from jitrctl.run import completion
@@ -33,8 +33,8 @@ class _Turn:
     succession: Succession
     plan: CaPlan | None  # of the successor; None where the account is not given it
     obstacles: tuple[str, ...]
-    on_the_old: Count | None  # None: not counted yet
-    on_the_new: Count | None
+    on_the_old: DeviceCount | None  # None: not counted yet
+    on_the_new: DeviceCount | None
 
 
 @over_stages
@@ -170,7 +170,7 @@ def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) ->
     )
 
 
-def _counted(stage: Stage, ca: Ca, *, count: bool) -> Count | None:
+def _counted(stage: Stage, ca: Ca, *, count: bool) -> DeviceCount | None:
     if not count:
         return last_counted(stage, ca.certificate_id)
     return count_now(stage, ca.certificate_id) if registry.find(stage, ca) else None
@@ -197,7 +197,7 @@ def _row(turn: _Turn) -> dict[str, str]:
     }
 
 
-def _in_words(counted: Count | None) -> str:
+def _in_words(counted: DeviceCount | None) -> str:
     return "?" if counted is None else str(counted.live)
 
 
@@ -221,7 +221,7 @@ def _refuse(scope: Scope, seen: Any) -> None:
     scope.report(seen, fields=_refusal_document, ok=False)
 
 
-def _refusal_document(one: Retirement) -> dict[str, Any]:
+def _refusal_document(one: CaRetirement) -> dict[str, Any]:
     return {
         "ca": one.ca.name,
         "steps": [],

@@ -21,8 +21,8 @@ from jitrctl.terminal import at, grouped, out, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitrctl.audit.log import Given
-    from jitrctl.ca.device_count import Count
+    from jitrctl.audit.log import AuditEntry
+    from jitrctl.ca.device_count import DeviceCount
     from jitrctl.session.stage import Stage
 
 _NOW = "now"
@@ -92,7 +92,7 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
     }
 
 
-def _pause(stage: Stage) -> Given | None:
+def _pause(stage: Stage) -> AuditEntry | None:
     """Whose order it is that the account is paused.
 
     A pause that could not be kept leaves an older order the last one; if that says the contrary, nobody is named.
@@ -101,7 +101,7 @@ def _pause(stage: Stage) -> Given | None:
     return given if given and given.order == log.PAUSE else None
 
 
-def _last_order(stage: Stage, state: CaState) -> Given | None:
+def _last_order(stage: Stage, state: CaState) -> AuditEntry | None:
     """Whose order it may be that a CA is not as the fleet file says, or that was broken off; of others nobody asks."""
     if not differences(state):
         return None
@@ -131,7 +131,7 @@ def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str,
     }
 
 
-def count_document(counted: Count | None) -> dict[str, Any] | None:
+def count_document(counted: DeviceCount | None) -> dict[str, Any] | None:
     """How many devices a CA has, for --json."""
     if counted is None:
         return None
@@ -142,7 +142,7 @@ def count_document(counted: Count | None) -> dict[str, Any] | None:
     }
 
 
-def _counted(stage: Stage, state: CaState, *, count: bool) -> Count | None:
+def _counted(stage: Stage, state: CaState, *, count: bool) -> DeviceCount | None:
     certificate_id = state.declared.ca.certificate_id
     if not count:
         return last_counted(stage, certificate_id)

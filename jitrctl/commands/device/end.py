@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitr.iot_models import Status
-from jitr.owners import Return
-from jitr.verdicts import Verdict, Word
+from jitr.owners import NameRollback
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.commands.device.order import announced, operator, order
 from jitrctl.commands.device.show import Device
 from jitrctl.device.leftovers import follower
-from jitrctl.device.operations import Order
+from jitrctl.device.operations import OrderContext
 from jitrctl.device.search import Known, View, only_certificate, search, trace
 from jitrctl.device.selector import known_from
 from jitrctl.errors import Refused
@@ -45,10 +45,10 @@ def retire(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -
     _refuse_present(scope, certificate)
 
     def retired(stage: Stage, certificate_id: str, seen: Record) -> str:
-        status = operator(stage).retire(certificate_id, Order(by=stage.caller, note=note), seen=seen)
+        status = operator(stage).retire(certificate_id, OrderContext(by=stage.caller, note=note), seen=seen)
         if status is None:
             return "not registered here"
-        announced(stage, certificate_id, Word.DEACTIVATED, status)
+        announced(stage, certificate_id, OperatorAction.DEACTIVATED, status)
         return f"{status}, detached"
 
     order(scope, certificate, "retire it", retired, yes=yes)
@@ -155,8 +155,8 @@ def _exists(stage: Stage, thing: str) -> bool:
 def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[str]:
     """Certificates, things, then what is written of them: so a second try finds what the first one left."""
     at_work, done = operator(stage), list[str]()
-    given = Order(by=stage.caller, note=note)
-    verdicts = dict[str, Verdict]()
+    given = OrderContext(by=stage.caller, note=note)
+    verdicts = dict[str, OperatorVerdict]()
     for certificate_id in remains.certificates:
         seen = remains.view.sightings[certificate_id].record
         was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
@@ -172,5 +172,5 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
 
 def _give_up_names(stage: Stage, view: View) -> Sequence[str]:
     for thing, owner in view.owners.items():
-        stage.registry.give_back(Return(thing_name=thing, by=owner.certificate_id, to=None))
+        stage.registry.give_back(NameRollback(thing_name=thing, by=owner.certificate_id, to=None))
     return [f"name {thing}" for thing in view.owners]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from jitrctl.audit.record import on_record
 from jitrctl.commands.device.end import remove, retire
 from jitrctl.commands.device.list_held import list_
@@ -17,7 +17,7 @@ from jitrctl.commands.device.release import release
 from jitrctl.commands.device.show import Device, show, where
 from jitrctl.commands.issue import issue
 from jitrctl.device.adopt import Adoption, NoSuchThing
-from jitrctl.device.operations import Order
+from jitrctl.device.operations import OrderContext
 from jitrctl.device.search import only_certificate, waiting_certificate
 from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
@@ -49,8 +49,8 @@ def approve(scope: Scope, device: Device, note: Note = "") -> None:
     """
 
     def approved(stage: Stage, certificate_id: str, seen: Record) -> str:
-        status = operator(stage).approve(certificate_id, Order(by=stage.caller, note=note), seen=seen)
-        announced(stage, certificate_id, Word.APPROVED, status)
+        status = operator(stage).approve(certificate_id, OrderContext(by=stage.caller, note=note), seen=seen)
+        announced(stage, certificate_id, OperatorAction.APPROVED, status)
         return "approved, judged again at its next connect or sweep" if status else "approved for when it comes"
 
     order(scope, device, "approve it", approved, yes=True, meaning=waiting_certificate)
@@ -63,7 +63,7 @@ def deny(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> 
 
     Example: jitrctl device deny device.pem --note "lost in transit"
     """
-    _take_away(scope, device, Word.DENIED, note, yes=yes, meaning=partial(only_certificate, held=True))
+    _take_away(scope, device, OperatorAction.DENIED, note, yes=yes, meaning=partial(only_certificate, held=True))
 
 
 app.command()(release)
@@ -76,7 +76,7 @@ def deactivate(scope: Scope, device: Device, note: Note = "", *, yes: Yes = Fals
 
     Example: jitrctl device deactivate device.pem --account dev --note "sold"
     """
-    _take_away(scope, device, Word.DEACTIVATED, note, yes=yes)
+    _take_away(scope, device, OperatorAction.DEACTIVATED, note, yes=yes)
 
 
 @app.command()
@@ -86,7 +86,7 @@ def revoke(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -
 
     Example: jitrctl device revoke device.pem --note "key was on a stolen laptop"
     """
-    _take_away(scope, device, Word.REVOKED, note, yes=yes)
+    _take_away(scope, device, OperatorAction.REVOKED, note, yes=yes)
 
 
 @app.command()
@@ -132,9 +132,11 @@ def adopt(
     )
 
 
-def _take_away(scope: Scope, device: str, word: Word, note: str, *, yes: bool, meaning: Any = only_certificate) -> None:
+def _take_away(
+    scope: Scope, device: str, word: OperatorAction, note: str, *, yes: bool, meaning: Any = only_certificate
+) -> None:
     def taken_away(stage: Stage, certificate_id: str, seen: Record) -> str:
-        status = operator(stage).take_away(certificate_id, word, Order(by=stage.caller, note=note), seen=seen)
+        status = operator(stage).take_away(certificate_id, word, OrderContext(by=stage.caller, note=note), seen=seen)
         announced(stage, certificate_id, word, status)
         told = str(status) if status else "not registered here; refused when it comes"
         stays = seen.verdict is not None and word.is_weaker_than(seen.verdict.word)

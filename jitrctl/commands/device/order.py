@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jitr.iot_models import Status
     from jitr.record import Record
-    from jitr.verdicts import Word
+    from jitr.verdicts import OperatorAction
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
 
@@ -72,7 +72,7 @@ def in_words(sighting: Sighting) -> str:
     return ", ".join([*told, *([f"{verdict.word} by {verdict.by} {at(verdict.at)}"] if verdict else [])])
 
 
-def announced(stage: Stage, certificate_id: str, word: Word, status: Status | None) -> None:
+def announced(stage: Stage, certificate_id: str, word: OperatorAction, status: Status | None) -> None:
     """Announce the verdict that was just written; another operator's that came since is announced by that one."""
     verdict = stage.registry.recall([certificate_id])[certificate_id].verdict
     if verdict and (verdict.word, verdict.by) == (word, stage.caller):

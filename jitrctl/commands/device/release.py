@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.errors import Reason
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from jitrctl.commands.ca.status import Cas
 from jitrctl.commands.device import order as ordering
 from jitrctl.commands.device.order import announced, operator
 from jitrctl.commands.device.show import Device
 from jitrctl.device.bulk_release import Ordered, Plan, Wanted, find, judge_again, order
-from jitrctl.device.operations import Order
+from jitrctl.device.operations import OrderContext
 from jitrctl.device.search import Known, View
 from jitrctl.errors import Unusable
 from jitrctl.rules.trial import ADMITTED, CALLS_PER_SECOND
@@ -90,8 +90,8 @@ def release(
     def released(stage: Stage, certificate_id: str, seen: Record) -> str:
         if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
             return "not known here"
-        operator(stage).release(certificate_id, Order(by=stage.caller, note=note), revoked=revoked, seen=seen)
-        announced(stage, certificate_id, Word.RELEASED, None)
+        operator(stage).release(certificate_id, OrderContext(by=stage.caller, note=note), revoked=revoked, seen=seen)
+        announced(stage, certificate_id, OperatorAction.RELEASED, None)
         return "released, judged again at its next connect"
 
     ordering.order(scope, device, "release it: its registration is deleted", released, yes=yes)

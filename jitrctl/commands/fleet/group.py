@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jitr.hub.table import Whereabouts
     from jitrctl.session.stage import Stage
-    from jitrctl.status.quotas import Finding
+    from jitrctl.status.quotas import QuotaFinding
 
 _SHORT = 16  # digits of an id that are enough to recognize it
 
@@ -166,7 +166,7 @@ def show_quotas(scope: Scope) -> None:
     )
 
 
-def _quota_row(stage: Stage, one: Finding) -> dict[str, str]:
+def _quota_row(stage: Stage, one: QuotaFinding) -> dict[str, str]:
     return {
         "stage": str(stage),
         "quota": one.bound.action,
@@ -178,7 +178,7 @@ def _quota_row(stage: Stage, one: Finding) -> dict[str, str]:
     }
 
 
-def _quota(one: Finding) -> dict[str, Any]:
+def _quota(one: QuotaFinding) -> dict[str, Any]:
     return {
         "quota": one.bound.action,
         "code": one.bound.code,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl.commands.ca.status import Cas
-from jitrctl.rules.trial import CALLS_PER_SECOND, Change, Trial, try_rules
+from jitrctl.rules.trial import CALLS_PER_SECOND, DecisionChange, Trial, try_rules
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.session.stage import chosen_cas, known_ca
 from jitrctl.terminal import err, out, short, table
@@ -93,7 +93,7 @@ class _Alike:
 
     stage: str
     judged: int  # certificates of their CA
-    changes: list[Change]
+    changes: list[DecisionChange]
 
     @property
     def row(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class _Alike:
 
 
 def _alike(stage: Stage, trial: Trial) -> list[_Alike]:
-    alike: dict[tuple[str, str, str, str], list[Change]] = defaultdict(list)
+    alike: dict[tuple[str, str, str, str], list[DecisionChange]] = defaultdict(list)
     for change in trial.changes:
         alike[change.ca, change.status, change.before, change.after].append(change)
     return [_Alike(str(stage), trial.looked_at[ca], changes) for (ca, *_), changes in sorted(alike.items())]

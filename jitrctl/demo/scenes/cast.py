@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.localaws.errors import LocalAwsError
-from jitrctl.mqtt.client import Refusal
+from jitrctl.mqtt.client import ConnectRefusal
 from jitrctl.mqtt.errors import NotAcceptedError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = Tru
     Raises LocalAwsError when it is accepted.
     """
     answer = stage.device(files, name).connect(stage.endpoint if sni else stage.endpoint.without_sni())
-    if isinstance(answer, Refusal):
+    if isinstance(answer, ConnectRefusal):
         return "closed without CONNACK" if answer.how == "closed" else f"{answer.how}: {answer.detail}"
     answer.close()
     raise LocalAwsError(f"{stage.name} accepted {name}, which must not get in")

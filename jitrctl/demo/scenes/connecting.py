@@ -9,7 +9,7 @@ from jitr.decisions import Outcome
 from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, accepted, expect, refused, row
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.stage import UNKNOWN
-from jitrctl.mqtt.client import Refusal
+from jitrctl.mqtt.client import ConnectRefusal
 
 if TYPE_CHECKING:
     from jitrctl.localaws.issuing import DeviceFiles
@@ -38,7 +38,7 @@ def _onboard(cast: Cast, stage: LocalStage, files: DeviceFiles) -> Detail:
     began = time.monotonic()
     refusal = stage.device(files, _NAME).connect(stage.endpoint)
     first_answer = time.monotonic() - began
-    if not isinstance(refusal, Refusal):
+    if not isinstance(refusal, ConnectRefusal):
         refusal.close()
         raise LocalAwsError(f"{stage.name} accepted a certificate that it had never seen")
     status = stage.status(files.certificate_id)

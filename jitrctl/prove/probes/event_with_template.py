@@ -13,9 +13,9 @@ from jitrctl.prove.run import SNI_ONLY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitrctl.prove.certificates import Authority
+    from jitrctl.prove.certificates import ProbeCa
     from jitrctl.prove.probe import Json
-    from jitrctl.prove.run import Place, Run
+    from jitrctl.prove.run import ProvePlace, Run
 
 # What a template may say at least. The role that carries it out may do nothing, so nothing comes of it.
 TEMPLATE = json.dumps(
@@ -46,7 +46,7 @@ def run(run: Run) -> Mapping[str, Json]:
     }
 
 
-def register_with_template(run: Run, place: Place, ca: Authority) -> str:
+def register_with_template(run: Run, place: ProvePlace, ca: ProbeCa) -> str:
     """Register a CA with a template; again while AWS IoT does not know the role yet.
 
     Raises botocore's errors.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitrctl.prove.probe import Json
-    from jitrctl.prove.run import Registered, Run
+    from jitrctl.prove.run import ProbeDevice, Run
 
 _EXCLUSIVE, _SHARED = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
 
@@ -29,7 +29,7 @@ def run(run: Run) -> Mapping[str, Json]:
     }
 
 
-def _attach(device: Registered, thing: str, kind: str) -> None:
+def _attach(device: ProbeDevice, thing: str, kind: str) -> None:
     device.place.iot.attach_thing_principal(thingName=thing, principal=device.arn, thingPrincipalType=kind)
 
 

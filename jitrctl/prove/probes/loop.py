@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jitrctl.prove.journal import Entry, Kind
+from jitrctl.prove.journal import JournalEntry, ResourceKind
 from jitrctl.prove.probe import Expectation, Probe, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jitrctl.prove.probe import Json
-    from jitrctl.prove.run import Place, Run
+    from jitrctl.prove.run import ProvePlace, Run
 
 LOOPS, HARMLESS = "loops", "harmless"
 CODE = f"""\
@@ -71,17 +71,17 @@ def _dead_letters(sqs: Any, queue: str) -> list[str]:
     return [message["Body"] for message in answer.get("Messages", ())]
 
 
-def _queue(run: Run, place: Place, what: str, attributes: dict[str, str]) -> str:
-    name = run.planned(place, Kind.QUEUE, what)
+def _queue(run: Run, place: ProvePlace, what: str, attributes: dict[str, str]) -> str:
+    name = run.planned(place, ResourceKind.QUEUE, what)
     return str(place.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
-def _arn(place: Place, queue: str) -> str:
+def _arn(place: ProvePlace, queue: str) -> str:
     answer = place.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     return str(answer["Attributes"]["QueueArn"])
 
 
-def _function(run: Run, place: Place, queue: str) -> None:
+def _function(run: Run, place: ProvePlace, queue: str) -> None:
     """Make the function, and have the queue feed it.
 
     Raises Unanswered when it does not become ready; botocore's errors.
@@ -89,7 +89,7 @@ def _function(run: Run, place: Place, queue: str) -> None:
     arn = _arn(place, queue)
     actions = [f"sqs:{name}" for name in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "SendMessage")]
     role = run.role(place, "lambda", {"Effect": "Allow", "Action": actions, "Resource": arn})
-    name, client = run.planned(place, Kind.FUNCTION, "function"), place.client("lambda")
+    name, client = run.planned(place, ResourceKind.FUNCTION, "function"), place.client("lambda")
 
     def create() -> bool | None:
         return _known(
@@ -109,7 +109,7 @@ def _function(run: Run, place: Place, queue: str) -> None:
 
     if not (run.wait(create, seconds=_READY_WITHIN) and run.wait(ready, seconds=_READY_WITHIN)):
         raise Unanswered(f"the function {name} was not ready in {_READY_WITHIN:.0f} s")
-    run.journal.add(Entry(account=place.account, region=place.region, kind=Kind.MAPPING, name=name))
+    run.journal.add(JournalEntry(account=place.account, region=place.region, kind=ResourceKind.MAPPING, name=name))
 
     def feed() -> bool | None:
         return _known(

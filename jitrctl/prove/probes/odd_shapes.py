@@ -11,7 +11,7 @@ from jitrctl.prove.run import SNI_ONLY
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jitrctl.prove.certificates import Identity
+    from jitrctl.prove.certificates import ProbeIdentity
     from jitrctl.prove.probe import Json
     from jitrctl.prove.run import Run
 
@@ -51,7 +51,7 @@ def run(run: Run) -> Mapping[str, Json]:
     ca, place = run.ca(SNI_ONLY)
     found: dict[str, Json] = {}
     for shape, parts in _SHAPES.items():
-        identity: Identity = ca.issue_parts(run.name("odd"), run.time.now(), **parts())
+        identity: ProbeIdentity = ca.issue_parts(run.name("odd"), run.time.now(), **parts())
         try:
             found[shape] = run.connect_new(place, identity, seconds=_WAIT) is not None
         except Unanswered as error:  # OpenSSL here may not take the certificate, so that no device can show it

@@ -8,7 +8,7 @@ from cryptography import x509
 from jitr.errors import Reason
 from jitr.rules import CheckMode, OnStaleCrl
 from jitr.x509.certificate import Certificate
-from jitr.x509.crl import RevocationList, Unusable
+from jitr.x509.crl import CrlProblem, RevocationList
 from tests.support.cases.case import admitted, refused
 from tests.support.cases.issuing import DAY, NOW, SECOND, Application, applying, factory
 from tests.support.cases.revoking import ISSUING_POINT, entry, extension, issue_crl, reason, tlv
@@ -123,7 +123,7 @@ def list_of_the_future() -> Application:
 @refused(Reason.CRL_UNUSABLE)
 def list_that_is_none() -> Application:
     """What is published cannot be read; on_stale_crl does not help, for somebody put it there."""
-    return replace(applying(), revocations=Unusable("it is no CRL")).with_rules(on_stale_crl=OnStaleCrl.ADMIT)
+    return replace(applying(), revocations=CrlProblem("it is no CRL")).with_rules(on_stale_crl=OnStaleCrl.ADMIT)
 
 
 def for_a_point(application: Application) -> Application:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jitr.record import Record
-from jitr.verdicts import Verdict
+from jitr.verdicts import OperatorVerdict
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
 from jitrctl.ca import registry
@@ -22,7 +22,7 @@ from jitrctl.commands.device import order
 from jitrctl.device.operations import Operator
 from jitrctl.session import stage as stages
 from jitrctl.session.stage import Stage, choose
-from simulation import Account, Authority, Aws, Clock, Deployment, Leaf
+from simulation import Authority, Aws, Clock, Deployment, Leaf, SimulatedAccount
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -37,7 +37,7 @@ RULES = 'common_name = "sensor-[0-9]{4,}"\nthing_type = "sensor"\n'
 class Access:
     """A way into a simulated account, in place of jitrctl.session.access.Access."""
 
-    place: Account
+    place: SimulatedAccount
     caller: str
     elsewhere: None = None
 
@@ -81,7 +81,7 @@ class Simulated:
                 for ca in stage.rules.cas:
                     deployed._prepare(ca)
 
-    def place(self, name: str) -> Account:
+    def place(self, name: str) -> SimulatedAccount:
         return self.aws.account(IDS[name], REGION)
 
     def stage(self, name: str) -> Stage:
@@ -95,7 +95,7 @@ class Simulated:
         one = certificate if isinstance(certificate, str) else certificate.certificate_id
         return self.stage(name).registry.recall([one])[one]
 
-    def verdict(self, name: str, leaf: Leaf) -> Verdict | None:
+    def verdict(self, name: str, leaf: Leaf) -> OperatorVerdict | None:
         return self.record(name, leaf).verdict
 
     def status(self, name: str, leaf: Leaf) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from jitrctl.prove.probes.loop import LOOPS
-from simulation import Account
+from simulation import SimulatedAccount
 from simulation.lambda_ import EventSourceMapping
 from simulation.queue import Queue
 
@@ -33,7 +33,7 @@ class Extra:
     mappings: dict[str, tuple[str, EventSourceMapping]] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
     stops_loops: bool = True
-    account: Account = None  # type: ignore[assignment]  # set by who makes the world
+    account: SimulatedAccount = None  # type: ignore[assignment]  # set by who makes the world
 
     def left(self) -> list[str]:
         return [*self.roles, *self.functions, *self.mappings, *self.queues]

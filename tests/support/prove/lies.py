@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jitrctl.prove.certificates import Identity
+from jitrctl.prove.certificates import ProbeIdentity
 from jitrctl.prove.run import DEFAULT, SNI_ONLY
 from simulation.iot import broker, cas, certificates
 from tests.support.prove.functions_double import refused
@@ -88,13 +88,13 @@ def instead(method: str, answer: Callable[[Mapping[str, Any], str, int], Any]) -
     return tell
 
 
-def turned_away(when: Callable[[str, Identity, bool, bool, int], bool]) -> Tell:
+def turned_away(when: Callable[[str, ProbeIdentity, bool, bool, int], bool]) -> Tell:
     """Devices are turned away: by account, identity, SNI, alone, and which attempt of the device it is."""
 
     def tell(world: World, _: pytest.MonkeyPatch) -> None:
         attempts: Counter[str] = Counter()
 
-        def admits(account: str, identity: Identity, sni: bool, alone: bool) -> bool:  # noqa: FBT001 -- World's
+        def admits(account: str, identity: ProbeIdentity, sni: bool, alone: bool) -> bool:  # noqa: FBT001 -- World's
             attempts[identity.name] += 1
             return not when(account, identity, sni, alone, attempts[identity.name])
 
@@ -129,7 +129,7 @@ def odd(number: int) -> Tell:
     """The so-manieth odd device is turned away."""
     seen: list[str] = []
 
-    def when(_: str, identity: Identity, *__: object) -> bool:
+    def when(_: str, identity: ProbeIdentity, *__: object) -> bool:
         if "-odd-" in identity.name and identity.name not in seen:
             seen.append(identity.name)
         return identity.name in seen and seen.index(identity.name) == number

@@ -13,10 +13,10 @@ import pytest
 
 from jitrctl.__main__ import main
 from jitrctl.prove import opening
-from jitrctl.prove.certificates import Identity
+from jitrctl.prove.certificates import ProbeIdentity
 from jitrctl.prove.devices import Subscribed
 from jitrctl.session import stage as stages
-from simulation import Account, Authority, Aws, Clock, NotModelled
+from simulation import Authority, Aws, Clock, NotModelled, SimulatedAccount
 from simulation.aws import DEFAULT_CONFIG
 from simulation.faults import ServiceError
 from tests.support.prove.functions_double import Extra
@@ -33,7 +33,7 @@ class Access:
     """In place of jitrctl.session.access.Access."""
 
     world: "World"
-    account: Account
+    account: SimulatedAccount
     extra: Extra
     caller: str
     elsewhere: None = None
@@ -65,7 +65,7 @@ class SimulatedSession:
     """A device's session at the simulation's broker."""
 
     world: "World"
-    account: Account
+    account: SimulatedAccount
     client_id: str
     certificate_id: str
     topics: set[str] = field(default_factory=set)
@@ -114,14 +114,14 @@ class SimulatedDevices:
     """What connects to a simulated account."""
 
     world: "World"
-    account: Account
+    account: SimulatedAccount
 
     def check(self) -> None:
         if self.world.endpoint_error:
             raise self.world.endpoint_error
 
     def connect(
-        self, identity: Identity, client_id: str, *, sni: bool = True, alone: bool = False
+        self, identity: ProbeIdentity, client_id: str, *, sni: bool = True, alone: bool = False
     ) -> SimulatedSession | str:
         self.world.on_connect(self.account, client_id)
         if not self.world.admits(self.account.id, identity, sni, alone):
@@ -158,8 +158,8 @@ class World:
     extras: dict[str, Extra] = field(default_factory=lambda: {name: Extra() for name in IDS})
     unauthorized_subscribe: Subscribed = "closed"
     endpoint_error: Exception | None = None
-    on_connect: Callable[[Account, str], None] = lambda *_: None
-    admits: Callable[[str, Identity, bool, bool], bool] = lambda *_: True  # account, identity, sni, alone
+    on_connect: Callable[[SimulatedAccount, str], None] = lambda *_: None
+    admits: Callable[[str, ProbeIdentity, bool, bool], bool] = lambda *_: True  # account, identity, sni, alone
     takes_no_sni: bool = False
     subscriptions_refused: int = 0
     lies: dict[str, "Lie"] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class World:
             text += 'ca.factory = { mode = "SNI_ONLY" }\n'
         self.file.write_text(text)
 
-    def account(self, name: str, region: str = REGION) -> Account:
+    def account(self, name: str, region: str = REGION) -> SimulatedAccount:
         return self.aws.account(IDS[name], region)
 
     def iot(self, name: str) -> Any:

@@ -7,7 +7,7 @@ from jitr.store.brake_items import brake_key, to_brake
 from jitr.store.brakes import Brakes
 from jitr.store.dynamodb import plain
 from jitr.store.outcomes import Outcomes
-from jitr.verdicts import Verdict
+from jitr.verdicts import OperatorVerdict
 from simulation import Call, Died, Leaf, Moment
 from tests.support.survival.scenarios import World, authority, order_release
 
@@ -74,5 +74,5 @@ class Crowd(World):
         client = self.account.client("dynamodb", caller="operator")
         return Outcomes(client, self.deployment.settings.registry_table)
 
-    def order_release(self, leaf: Leaf) -> Verdict | None:
+    def order_release(self, leaf: Leaf) -> OperatorVerdict | None:
         return order_release(self, leaf)

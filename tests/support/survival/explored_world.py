@@ -19,13 +19,13 @@ from jitr.aws.rate_limit import Pacer
 from jitr.errors import JitrError
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
-from jitr.verdicts import Verdict, Word
-from jitrctl.device.operations import OperatingError, Operator, Order
+from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.device.operations import OperatingError, Operator, OrderContext
 from simulation import Authority, Call, Deployment, Died, Leaf, Moment
 from simulation.clock import START
 from simulation.deployment import ca_rules, rules
 from simulation.lambda_ import EventSourceMapping
-from simulation.queue import Message
+from simulation.queue import SqsMessage
 from tests.support.survival.invariants import Watch
 from tests.support.survival.warm import WarmAws
 
@@ -49,14 +49,14 @@ def issued(ca: str, common_name: str, begins: float, ends: float, number: int) -
 class _Bound:
     """A queue before one mapping, whose poller has received its messages already."""
 
-    def __init__(self, queue: Any, messages: list[Message]) -> None:
+    def __init__(self, queue: Any, messages: list[SqsMessage]) -> None:
         self._queue = queue
         self._messages = messages
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._queue, name)
 
-    def receive(self, _most: int) -> list[Message]:
+    def receive(self, _most: int) -> list[SqsMessage]:
         received, self._messages = self._messages, []
         return received
 
@@ -165,7 +165,7 @@ class ExploredWorld:
         self.deployment.sweep()
         return self._take(caller, self.deployment.registrations.receive(10))
 
-    def _take(self, caller: str, messages: list[Message]) -> Act:
+    def _take(self, caller: str, messages: list[SqsMessage]) -> Act:
         queue = self.deployment.registrations
         handler = self.deployment.environment(caller=caller)
         bound: Any = _Bound(queue, messages)
@@ -202,12 +202,12 @@ class ExploredWorld:
             sleep=lambda seconds: self.clock.sleep(10 * seconds),  # a patient one: fewer looks to simulate
         )
 
-    def take_away(self, name: str, leaf: Leaf, word: Word) -> Act:
-        order = Order(by=f"arn:{name}")
+    def take_away(self, name: str, leaf: Leaf, word: OperatorAction) -> Act:
+        order = OrderContext(by=f"arn:{name}")
         return self._order(name, leaf, lambda one: one.take_away(leaf.certificate_id, word, order), took_away=True)
 
     def release(self, name: str, leaf: Leaf) -> Act:
-        order = Order(by=f"arn:{name}")
+        order = OrderContext(by=f"arn:{name}")
         return self._order(name, leaf, lambda one: one.release(leaf.certificate_id, order), released=True)
 
     def order_release(self, name: str, leaf: Leaf) -> Act:
@@ -215,7 +215,7 @@ class ExploredWorld:
         client = self.account.client("dynamodb", caller=name)
         registry = Registry(client, self.deployment.settings.registry_table)
         outcomes = Outcomes(client, self.deployment.settings.registry_table)
-        verdict = Verdict(word=Word.RELEASED, by=f"arn:{name}", at=self.clock.now())
+        verdict = OperatorVerdict(word=OperatorAction.RELEASED, by=f"arn:{name}", at=self.clock.now())
 
         def give(_operator: Operator) -> None:
             seen = registry.recall([leaf.certificate_id])[leaf.certificate_id]
@@ -224,7 +224,7 @@ class ExploredWorld:
         return self._order(name, leaf, give, released=True)
 
     def approve(self, name: str, leaf: Leaf) -> Act:
-        order = Order(by=f"arn:{name}")
+        order = OrderContext(by=f"arn:{name}")
         return self._order(name, leaf, lambda one: one.approve(leaf.certificate_id, order), released=True)
 
     def _order(self, name: str, leaf: Leaf, give: Callable[[Operator], object], **ends: bool) -> Act:

@@ -19,7 +19,7 @@ from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import OnReject, OnReplacement
 from simulation import Call, Moment
 from simulation.iot.certificates import DeviceCertificate
-from simulation.iot.things import EXCLUSIVE, Thing
+from simulation.iot.things import EXCLUSIVE, SimulatedThing
 from tests.support.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name
 
 
@@ -186,7 +186,7 @@ def _shares(watch: Watch, certificate_id: str, active: list[DeviceCertificate]) 
     )
 
 
-def _strange_groups(watch: Watch, thing: Thing, active: list[DeviceCertificate]) -> set[str]:
+def _strange_groups(watch: Watch, thing: SimulatedThing, active: list[DeviceCertificate]) -> set[str]:
     owners = [watch.certificates[one] for one in watch.owned[thing.name] if one in watch.certificates]
     rules = [one for certificate in [*active, *owners] for one in watch.rules_of(certificate)]
     return set(thing.groups) - {group for one in rules for group in (*one.thing_groups, *one.extra_groups)}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jitr.rules import EnrollmentRule, OnReplacement
-from jitr.verdicts import Word
+from jitr.verdicts import OperatorAction
 from simulation import Call, Fault, Moment
 from tests.support.survival.explored_world import DAY, HOSTILE, Act, ExploredWorld
 from tests.support.survival.explorer import Pair
@@ -74,7 +74,7 @@ def _release_and_revoke() -> Prepared:
     world.deploy(common_name="sensor-[0-9]+")
     return world, {
         "ann releases `device`": world.release("operator-ann", device),
-        "bob revokes it": world.take_away("operator-bob", device, Word.REVOKED),
+        "bob revokes it": world.take_away("operator-bob", device, OperatorAction.REVOKED),
     }
 
 
@@ -121,7 +121,7 @@ KNOWN = (
     Pair(
         "release-order-and-deactivation",
         "a rejection is taken back, and an operator deactivates",
-        _taken_back(lambda world, device: world.take_away("operator-bob", device, Word.DEACTIVATED)),
+        _taken_back(lambda world, device: world.take_away("operator-bob", device, OperatorAction.DEACTIVATED)),
     ),
     Pair(
         "release-order-and-release",
@@ -228,7 +228,7 @@ def _approval_and_revoke() -> Prepared:
     world.bring_up(device)
     return world, {
         "ann approves `device`": world.approve("operator-ann", device),
-        "bob revokes it": world.take_away("operator-bob", device, Word.REVOKED),
+        "bob revokes it": world.take_away("operator-bob", device, OperatorAction.REVOKED),
     }
 
 
@@ -241,9 +241,9 @@ _ON_ONE: dict[str, Other] = {
     "same-name": _twin_name,
     "hostile-share": _sharing,
     "sweep": lambda world, _device: world.sweep(),
-    "deny": lambda world, device: world.take_away("operator-bob", device, Word.DENIED),
-    "deactivate": lambda world, device: world.take_away("operator-bob", device, Word.DEACTIVATED),
-    "revoke": lambda world, device: world.take_away("operator-bob", device, Word.REVOKED),
+    "deny": lambda world, device: world.take_away("operator-bob", device, OperatorAction.DENIED),
+    "deactivate": lambda world, device: world.take_away("operator-bob", device, OperatorAction.DEACTIVATED),
+    "revoke": lambda world, device: world.take_away("operator-bob", device, OperatorAction.REVOKED),
     "release": lambda world, device: world.release("operator-bob", device),
     "approve": lambda world, device: world.approve("operator-bob", device),
     "console-active": lambda world, device: world.console(device, "ACTIVE"),
@@ -254,8 +254,8 @@ _ON_ONE: dict[str, Other] = {
 _ON_ROTATION: dict[str, Callable[[ExploredWorld, Any, Any], Act]] = {
     "same-rules": lambda world, _old, new: world.look("register-2", new),
     "sweep": lambda world, _old, _new: world.sweep(),
-    "revoke-new": lambda world, _old, new: world.take_away("operator-bob", new, Word.REVOKED),
-    "revoke-old": lambda world, old, _new: world.take_away("operator-bob", old, Word.REVOKED),
+    "revoke-new": lambda world, _old, new: world.take_away("operator-bob", new, OperatorAction.REVOKED),
+    "revoke-old": lambda world, old, _new: world.take_away("operator-bob", old, OperatorAction.REVOKED),
     "release-new": lambda world, _old, new: world.release("operator-bob", new),
     "console-delete-old": lambda world, old, _new: world.console(old, "delete"),
     "console-revoke-new": lambda world, _old, new: world.console(new, "REVOKED"),
@@ -265,8 +265,8 @@ _ON_ROTATION: dict[str, Callable[[ExploredWorld, Any, Any], Act]] = {
     "hostile": lambda world, _old, _new: world.look("register-2", world.device("evil", ca=HOSTILE)),
 }
 _ON_RETIREMENT: dict[str, Callable[[ExploredWorld, Any, Any], Act]] = {
-    "revoke-new": lambda world, _old, new: world.take_away("operator-bob", new, Word.REVOKED),
-    "revoke-old": lambda world, old, _new: world.take_away("operator-bob", old, Word.REVOKED),
+    "revoke-new": lambda world, _old, new: world.take_away("operator-bob", new, OperatorAction.REVOKED),
+    "revoke-old": lambda world, old, _new: world.take_away("operator-bob", old, OperatorAction.REVOKED),
     "release-old": lambda world, old, _new: world.release("operator-bob", old),
     "console-inactive-new": lambda world, _old, new: world.console(new, "INACTIVE"),
     "console-delete-new": lambda world, _old, new: world.console(new, "delete"),

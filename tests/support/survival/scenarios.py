@@ -22,12 +22,12 @@ from jitr.aws.rate_limit import Pacer
 from jitr.brake import BrakeLimits
 from jitr.decisions import Decision, Outcome
 from jitr.rules import CheckMode, EnrollmentRule, OnReject
-from jitr.store.enrollment_table import Change, EnrollmentTable
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import STALE_INTENT
-from jitr.verdicts import Verdict, Word
-from jitrctl.device.operations import Operator, Order
+from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.device.operations import Operator, OrderContext
 from simulation import Authority, Aws, Call, Deployment, Leaf, Moment
 from simulation.deployment import ca_rules, rules
 from tests.support.survival.invariants import Watch
@@ -229,7 +229,7 @@ def _listed(world: World) -> None:
     subject = Subject(SubjectKind.THING, "sensor-0001")
     if not table.entries([subject]):
         entry = Entry(subject=subject, rule=EntryRule.ALLOW)
-        table.change([Change(entry=entry, replaces=None)], by="operator", at=world.aws.clock.now())
+        table.change([EntryChange(entry=entry, replaces=None)], by="operator", at=world.aws.clock.now())
     world.aws.clock.advance(60)
     world.deployment.sweep()
     world.mapping.drain(within=DAY)
@@ -283,7 +283,7 @@ def _refused_by_name(world: World) -> None:
 
 
 def _release(world: World) -> None:
-    world.operator.release(world.leaf.certificate_id, Order(by=OPERATOR))
+    world.operator.release(world.leaf.certificate_id, OrderContext(by=OPERATOR))
 
 
 def _release_again(world: World) -> None:
@@ -294,12 +294,12 @@ def _release_again(world: World) -> None:
     world.connect()
 
 
-def order_release(world: World, leaf: Leaf) -> Verdict | None:
+def order_release(world: World, leaf: Leaf) -> OperatorVerdict | None:
     """What `jitrctl device release --rejected-for` writes for one certificate, as it sees it now."""
     client = world.account.client("dynamodb", caller="operator")
     outcomes = Outcomes(client, world.deployment.settings.registry_table)
     seen = world.registry().recall([leaf.certificate_id])[leaf.certificate_id]
-    order = Verdict(word=Word.RELEASED, by=OPERATOR, at=world.aws.clock.now(), note="wrong pattern")
+    order = OperatorVerdict(word=OperatorAction.RELEASED, by=OPERATOR, at=world.aws.clock.now(), note="wrong pattern")
     return outcomes.order_release(leaf.certificate_id, order, seen=seen)
 
 

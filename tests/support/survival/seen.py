@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from jitr.rules import CaRules, EnrollmentRule, Rules
-from simulation import Account, Call, Deployment
+from simulation import Call, Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
-from simulation.iot.things import Thing
+from simulation.iot.things import SimulatedThing
 
 # Between a run's last look and its UpdateCertificate: 5 s (attempt.py), and the pacer's turn. The call itself is
 # carried out some time after it was sent; a second attempt is not the same call.
@@ -48,7 +48,7 @@ class Verdict:
     allows: bool
     by: str
     step: int  # the call that wrote it
-    over: "Verdict | None" = None  # somebody else's, which it replaced
+    over: "OperatorVerdict | None" = None  # somebody else's, which it replaced
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ def common_name(pem: str) -> str:
 class Seen:
     """One account, and what the test did there."""
 
-    account: Account
+    account: SimulatedAccount
     deployment: Deployment
     name_of: Callable[[str], str]  # certificate id → how a person calls it
     deployed: list[Rules] = field(default_factory=list)
@@ -113,7 +113,7 @@ class Seen:
         return self.account.iot.certificates.by_id
 
     @property
-    def things(self) -> dict[str, Thing]:
+    def things(self) -> dict[str, SimulatedThing]:
         return self.account.iot.things.by_name
 
     def item(self, key: str) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Seen:
         approved = verdict is not None and verdict.allows
         return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
 
-    def active_on(self, thing: Thing) -> list[DeviceCertificate]:
+    def active_on(self, thing: SimulatedThing) -> list[DeviceCertificate]:
         certificates = (self.certificates.get(arn.rpartition("/")[2]) for arn in thing.principals)
         return [one for one in certificates if one and one.status == "ACTIVE"]
 

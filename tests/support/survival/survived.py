@@ -14,11 +14,11 @@ from jitr.store.dynamodb import plain
 from jitr.store.registry_items import certificate_key, to_record
 from jitr.store.registry_writes import Due
 from jitr.sweep.resend import is_undecided, is_unfinished
-from simulation import Account, Deployment
+from simulation import Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
 
 
-def lost(account: Account, deployment: Deployment) -> list[str]:
+def lost(account: SimulatedAccount, deployment: Deployment) -> list[str]:
     """Each certificate that nobody will take up any more, and each message that SQS gave up, in a sentence."""
     return [*_given_up_by_sqs(deployment), *_forgotten(account, deployment)]
 
@@ -33,7 +33,7 @@ def _given_up_by_sqs(deployment: Deployment) -> Iterator[str]:
             yield f"received {message.receives} times, and dead-lettered next: {message.body}"
 
 
-def _forgotten(account: Account, deployment: Deployment) -> Iterator[str]:
+def _forgotten(account: SimulatedAccount, deployment: Deployment) -> Iterator[str]:
     queued = "\n".join(
         str(message.body) for queue in (deployment.registrations, deployment.dead_letters) for message in queue.messages
     )

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from botocore.config import Config
 
-from simulation import Account, Aws, Call, Clock
+from simulation import Aws, Call, Clock, SimulatedAccount
 from simulation.aws import DEFAULT_CONFIG
 from simulation.clients import ServiceName, new_client
 from simulation.place import Place
@@ -30,7 +30,7 @@ class _Line:
         self.account.aws.clock.sleep(seconds)
 
 
-class WarmAccount(Account):
+class WarmAccount(SimulatedAccount):
     """An account whose clients are shared by all worlds of the process."""
 
     _lines: dict[tuple[str, str, str, Config], tuple[Any, _Line]] = {}  # noqa: RUF012 -- for the process
@@ -71,7 +71,7 @@ class WarmAccount(Account):
 class WarmAws(Aws):
     """A world of WarmAccounts."""
 
-    def account(self, account_id: str, region: str = "eu-central-1") -> Account:
+    def account(self, account_id: str, region: str = "eu-central-1") -> SimulatedAccount:
         key = account_id, region
         if key not in self._accounts:
             place = Place(account_id, region, self.clock, self.undocumented, self._default_cas.setdefault(region, {}))

@@ -31,14 +31,14 @@ from jitr.errors import JitrError, Reason
 from jitr.record import Record
 from jitr.rules import EnrollmentRule, OnReject, OnReplacement
 from jitr.store.dynamodb import plain
-from jitr.store.enrollment_table import Change, EnrollmentTable, EntryChanged
+from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChanged
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_items import to_record
 from jitr.telemetry import _event_id
-from jitr.verdicts import Verdict, Word
-from jitrctl.device.operations import OperatingError, Operator, Order
-from simulation import Account, Authority, Call, DeadlinePassed, Deployment, Died, Fault, Leaf, Moment
+from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.device.operations import OperatingError, Operator, OrderContext
+from simulation import Authority, Call, DeadlinePassed, Deployment, Died, Fault, Leaf, Moment, SimulatedAccount
 from simulation.clock import START
 from simulation.deployment import ca_rules, rules
 from simulation.faults import PARTIAL
@@ -194,7 +194,7 @@ class TakeAway:
 
     site: int
     target: Target
-    word: Word
+    word: OperatorAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ class Look:
 class Standing:
     """An operator's verdict that was given to the end, and what it left."""
 
-    word: Word
+    word: OperatorAction
     number: int | None  # of the registration, if there was one
     status: str | None
 
@@ -298,7 +298,7 @@ class Environment:
 class Site:
     """One account with jitr in it, and what the machine knows of it."""
 
-    account: Account
+    account: SimulatedAccount
     deployment: Deployment
     environments: list[Environment]
     operator: Operator
@@ -540,7 +540,7 @@ class World:
     def _take_away(self, site: Site, actor: TakeAway) -> None:
         slot = self._slot(actor.target)
         with self._order(site, actor, slot) as alone:
-            status = site.operator.take_away(slot.id, actor.word, Order(by="arn:operator"))
+            status = site.operator.take_away(slot.id, actor.word, OrderContext(by="arn:operator"))
             if alone():
                 now = site.certificates.get(slot.id)
                 if now and now.status == "ACTIVE":
@@ -556,7 +556,7 @@ class World:
         with self._order(site, actor, slot):
             site.revoked.discard(slot.id)
             try:
-                site.operator.release(slot.id, Order(by="arn:operator"), revoked=actor.revoked)
+                site.operator.release(slot.id, OrderContext(by="arn:operator"), revoked=actor.revoked)
             except OperatingError:
                 if was_revoked:
                     site.revoked.add(slot.id)
@@ -573,7 +573,7 @@ class World:
         outcomes = Outcomes(client, site.deployment.settings.registry_table)
         with self._order(site, actor, slot):
             seen = Registry(client, site.deployment.settings.registry_table).recall([slot.id])[slot.id]
-            order = Verdict(word=Word.RELEASED, by="arn:operator", at=self.clock.now())
+            order = OperatorVerdict(word=OperatorAction.RELEASED, by="arn:operator", at=self.clock.now())
             given = outcomes.order_release(slot.id, order, seen=seen)
             if given is None and standing and site.running[slot.id] == 1:
                 site.standing[slot.id] = standing
@@ -583,7 +583,7 @@ class World:
         standing = site.standing.get(slot.id)
         with self._order(site, actor, slot):
             try:
-                site.operator.approve(slot.id, Order(by="arn:operator"))
+                site.operator.approve(slot.id, OrderContext(by="arn:operator"))
             except OperatingError:
                 if standing and site.running[slot.id] == 1:
                     site.standing[slot.id] = standing
@@ -601,7 +601,7 @@ class World:
             entry = Entry(subject=subject, rule=actor.rule, by="arn:operator", at=self.clock.now())
             site.denied.discard(subject)  # while it is written, nobody can say
             with suppress(EntryChanged):  # an answer: somebody else's entry stands
-                table.change([Change(entry=entry, replaces=before)], by="arn:operator", at=self.clock.now())
+                table.change([EntryChange(entry=entry, replaces=before)], by="arn:operator", at=self.clock.now())
             if table.entries([subject])[subject].rule is EntryRule.DENY:
                 site.denied.add(subject)
         except (JitrError, ClientError):
@@ -921,7 +921,7 @@ class World:
                 # A release that was cut off can find it ACTIVE the next time, and says: deactivate it first.
                 slot = self._slot(order.target)
                 if slot.id in self._active_against_a_word(site):
-                    self.together([TakeAway(order.site, slot, Word.DEACTIVATED)], [])
+                    self.together([TakeAway(order.site, slot, OperatorAction.DEACTIVATED)], [])
         # Beyond pending_after, the sweep's hour of patience, the hour until a retirement is tried again, a daily look.
         for number, seconds in enumerate((400, 1000, 4000, 4000, 90_000, 4000, 4000)):
             self.drain(busy)
