@@ -15,7 +15,7 @@ PAGE = (DOCS / "cli.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_cli", DOCS / "cli.py")
+    spec = importlib.util.spec_from_file_location("tools_cli", DOCS.parent / "tools" / "cli.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -47,7 +47,7 @@ def test_every_section_of_aws_facts_that_is_cited_is_there() -> None:
     top = DOCS.parent
     cited = {
         number
-        for folder in ("functions", "infra", "fleet", "jitrctl", "simulation", "tests")
+        for folder in ("functions", "infra", "fleet", "jitrctl", "simulation", "tests", "tools")
         for path in (top / folder).rglob("*.py")
         for cite in re.findall(r"aws-facts(?:\.md)?,? ((?:§[0-9]+(?:, | and )?)+)", path.read_text(encoding="utf-8"))
         for number in re.findall(r"[0-9]+", cite)

@@ -11,7 +11,7 @@ PAGE = (CHECKOUT / "docs" / "prove.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_the_table_of_probes() -> None:
-    spec = importlib.util.spec_from_file_location("docs_prove", CHECKOUT / "docs" / "prove.py")
+    spec = importlib.util.spec_from_file_location("tools_prove", CHECKOUT / "tools" / "prove.py")
     assert spec
     assert spec.loader
     generator = importlib.util.module_from_spec(spec)

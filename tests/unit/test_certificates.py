@@ -158,7 +158,7 @@ def test_what_cryptography_raises_while_it_reads_is_left_to_the_second_reader(
 @pytest.mark.parametrize(
     "failure", [MemoryError(), RecursionError(), AttributeError("x"), KeyError("x"), SystemError()]
 )
-@pytest.mark.parametrize("reader", ["library_reader._read", "second_reader.load_der_public_key"])
+@pytest.mark.parametrize("reader", ["x509.library_reader._read", "x509.second_reader.load_der_public_key"])
 def test_a_failure_of_ours_or_of_the_machine_says_nothing_of_the_certificate(
     reader: str, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,20 +165,20 @@ class Application:
     def ca_rules(self) -> CaRules:
         return self.rules.cas[0]
 
-    def with_rules(self, **changes: Any) -> "CheckInput":
+    def with_rules(self, **changes: Any) -> "Application":
         """The same under other rules of its CA."""
         return replace(self, rules=replace(self.rules, cas=(replace(self.ca_rules, **changes),)))
 
-    def with_device(self, **changes: Any) -> "CheckInput":
+    def with_device(self, **changes: Any) -> "Application":
         """The same, where AWS says something else of the device."""
         return replace(self, device=replace(self.device, **changes))
 
-    def with_ca(self, **changes: Any) -> "CheckInput":
+    def with_ca(self, **changes: Any) -> "Application":
         """The same, where AWS says something else of the CA."""
         assert self.ca
         return replace(self, ca=replace(self.ca, **changes))
 
-    def with_enrollment(self, *entries: Entry, approved: bool = False) -> "CheckInput":
+    def with_enrollment(self, *entries: Entry, approved: bool = False) -> "Application":
         """The same, where the enrollment table holds these entries."""
         return replace(self, enrollment=replace(self.enrollment, entries=entries, approved=approved))
 

@@ -147,7 +147,14 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
     fleet.write(rules)
     monkeypatch.setattr(stages, "open_access", _opened(fleet))
     monkeypatch.setattr(registry, "_rules", _rules)  # which the simulation has no call for
-    for module in ("stages", "reconciling", "holding", "commands.ordering", "commands.enrollment", "commands.device"):
+    for module in (
+        "session.stage",
+        "device.reconcile",
+        "device.held",
+        "commands.device.order",
+        "commands.enrollment",
+        "commands.device.group",
+    ):
         monkeypatch.setattr(f"jitrctl.{module}.now", fleet.aws.clock.now, raising=False)
     clock, at_once = fleet.aws.clock, threading.Lock()
 

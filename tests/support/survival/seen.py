@@ -48,7 +48,7 @@ class Verdict:
     allows: bool
     by: str
     step: int  # the call that wrote it
-    over: "OperatorVerdict | None" = None  # somebody else's, which it replaced
+    over: "Verdict | None" = None  # somebody else's, which it replaced
 
 
 @dataclass(slots=True)
