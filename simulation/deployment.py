@@ -29,7 +29,7 @@ from jitr.store.failure_count import FailureCount
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
-from jitr.store.sweep_state import LogAndMetrics as SweepJournal
+from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, Swept
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
@@ -239,7 +239,7 @@ class Deployment:
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
-            journal=SweepJournal(dynamodb, self.settings.registry_table),
+            journal=SweepState(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(
                 client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)

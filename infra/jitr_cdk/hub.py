@@ -25,7 +25,7 @@ from jitr_cdk.findings import acknowledge
 from jitr_cdk.function import JitrFunction
 from jitr_cdk.queues import make_queue
 from jitr_cdk.target import LocalDifference, Target
-from jitr_fleet.model import HubResources as HubPlace
+from jitr_fleet.model import HubPlace
 from jitr_fleet.resources import ResourceNames
 
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)

@@ -22,7 +22,7 @@ from jitrctl.localaws.issuing import IssuingCa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr_fleet.model import AccountSpec as FleetAccount
+    from jitr_fleet.model import Account as FleetAccount
     from jitr_fleet.model import Ca, Fleet
     from jitrctl.localaws.account import LocalAccount
 
