@@ -1,15 +1,38 @@
-"""Put a real run of `jitrctl demo` into the README, between its two markers.
+"""Put a real run of `jitrctl demo` into docs/demo.md, and the three turns of its story into the README.
 
 python tools/transcript.py
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, WHOLE = ROOT / "README.md", ROOT / "docs" / "demo.md"
 BEGIN, END = "<!-- transcript: make docs -->\n", "<!-- end of transcript -->"
+# A device comes, moves with the same certificate, and others must not get in.
+TURNS = ("A new device connects", "The same device", "Devices that must not get in")
+
+
+def put(page: Path, lines: str) -> None:
+    """Put the lines into the page, between its two markers."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}```console\n$ make demo\n{lines}\n```\n{END}{after}", encoding="utf-8")
+
+
+def shortened(lines: str) -> str:
+    """The steps of the story's three turns.
+
+    Raises ValueError when a step has another title.
+    """
+    steps = re.split(r"\n\n(?=[0-9]+  |Done in )", lines)
+    chosen = [step for turn in TURNS for step in steps if re.match(rf"[0-9]+  {turn}", step)]
+    if len(chosen) != len(TURNS):
+        raise ValueError(f"the demo's steps are no longer called {', '.join(TURNS)}")
+    return "\n\n".join(["…", *chosen, "…"])
 
 
 def main() -> int:
@@ -17,9 +40,8 @@ def main() -> int:
     environ = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run([demo, "demo"], env=environ, stdout=subprocess.PIPE, text=True, check=True)
     lines = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}```console\n$ make demo\n{lines}\n```\n{END}{after}", encoding="utf-8")
+    put(WHOLE, lines)
+    put(README, shortened(lines))
     return 0
 
 
