@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from jitr.admission.procedure import ORDER, CheckStatus, Examination, examine
+from jitr.admission.check_list import CHECKS
+from jitr.admission.procedure import CheckStatus, Examination, examine
 from jitr.errors import Rejected, UnusableCrl
 from jitr.iot_models import CaRegistration, DeviceRegistration, Status
-from jitr.rules import CaRules, CertificateMode, CheckMode, Rules
+from jitr.rules import HOOK, CaRules, CertificateMode, CheckMode, Rules
 from jitr.x509.certificate import Certificate
 from jitr.x509.crl import RevocationList
 from jitr_fleet.certificate_file import crl_in
@@ -30,19 +31,10 @@ if TYPE_CHECKING:
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 
 # Every check that there is, in the order of its number, and what a device that passes it has.
-CHECKS = {
+SENTENCES = {
     "ca": "judged as a device of CA {ca}",
-    "identity": "one readable certificate, and its id is the SHA-256 of its DER",
-    "issuance": "CA {ca} issued it, and is itself a CA and valid",
-    "validity": "valid now, for long enough, and not for too long",
-    "key": "of an allowed type and size, not known to be weak, and not the CA's own",
-    "signature": "signed with SHA-256 or better",
-    "extensions": "nothing in its extensions that a device must not have",
-    "subject": "named as the CA's pattern asks, and nothing unsafe in its names",
-    "names": "legal names can be made from it",
-    "revocation": "not revoked",
-    "enrollment": "its enrollment allows it",
-    "hook": "the hook allows it",
+    **{check.name: check.passed for check in CHECKS},
+    HOOK: "the hook allows it",
 }
 _IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy")
 # What is said of a check that there is nothing to evaluate with.
@@ -211,7 +203,7 @@ def _results(examination: Examination, ca: CaRules, unread: Mapping[str, str]) -
     found = {finding.check: finding for finding in examination.findings}
     results = []
     number = -1
-    for check, passed in CHECKS.items():
+    for check, passed in SENTENCES.items():
         number += check != "names"
         finding = found.get(check)
         verdict = finding.verdict if finding else CheckStatus.NOT_EVALUATED
@@ -228,6 +220,3 @@ def _results(examination: Examination, ca: CaRules, unread: Mapping[str, str]) -
         shown = "" if check == "names" else str(number)
         results.append(CheckResult(number=shown, check=check, verdict=verdict, detail=detail))
     return tuple(results)
-
-
-assert set(ORDER) <= set(CHECKS)  # noqa: S101 -- every check has its sentence

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jitr.admission.check_list import MODES
 from jitr.admission.naming import MOST_GROUPS
 from jitr.brake import EVERYTHING, BrakeLimits
 from jitr.rules import (
-    MODES,
     CertificateMode,
     CheckMode,
     EnrollmentRule,

@@ -1,12 +1,13 @@
 """A fleet as values: what fleet.toml says, checked, and with its files read.
 
 Decides what a fleet is, and which rules follow from it for one account and Region. It refuses to know TOML and to check
-anything: there is one way to get a Fleet, `fleet.parse.load`, and what that returns is right.
+anything: there is one way to get a Fleet, `parse.load`, and what that returns is right.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from jitr.brake import BrakeLimits
 from jitr.hub.locations import Homes
@@ -58,7 +59,7 @@ class Ca:
     rotation_window: int  # seconds before its end in which a certificate may be followed by another
     overlap: int  # seconds that both work
     succeeds: str | None  # certificate id of the CA that this one succeeds
-    checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.rules.CHECKS
+    checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.admission.check_list.MODES
     brake: BrakeLimits | None  # None: off
     minimum_remaining_life: int  # seconds
     maximum_life: int | None  # seconds
@@ -187,36 +188,15 @@ class Fleet:
         )
 
     def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:
+        """The CA's keys that the functions read have the same names in both; what depends on the stage is put in."""
         ca = registration.ca
-        return CaRules(
-            name=ca.name,
-            certificate_id=ca.certificate_id,
-            certificate_pem=ca.certificate_pem,
-            certificate_mode=registration.mode,
-            common_name=ca.common_name,
-            serial_number=ca.serial_number,
-            san_uri=ca.san_uri,
-            san_dns=ca.san_dns,
-            thing_name=ca.thing_name,
-            thing_type=ca.thing_type,
-            thing_groups=ca.thing_groups,
-            attributes=dict(ca.attributes),  # a plain dict: asdict cannot copy a read-only view
-            policy=self.policy_name(ca),
-            policy_variables=ca.policy_variables,
-            enrollment=ca.enrollment,
-            extra_types=ca.extra_types,
-            extra_groups=ca.extra_groups,
-            hook=ca.hook_in(account, region),
-            on_reject=ca.on_reject,
-            on_replacement=ca.on_replacement,
-            on_stale_crl=ca.on_stale_crl,
-            rotation_window=ca.rotation_window,
-            overlap=ca.overlap,
-            succeeds=ca.succeeds,
-            checks=dict(ca.checks),
-            brake=ca.brake,
-            minimum_remaining_life=ca.minimum_remaining_life,
-            maximum_life=ca.maximum_life,
-            rsa_bits=ca.rsa_bits,
-            curves=ca.curves,
-        )
+        same: dict[str, Any] = {one.name: getattr(ca, one.name) for one in fields(CaRules) if hasattr(ca, one.name)}
+        for_stage = {
+            "certificate_mode": registration.mode,
+            "policy": self.policy_name(ca),
+            "hook": ca.hook_in(account, region),
+            # Plain dicts: asdict cannot copy read-only views.
+            "attributes": dict(ca.attributes),
+            "checks": dict(ca.checks),
+        }
+        return CaRules(**(same | for_stage))

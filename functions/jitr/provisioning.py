@@ -10,7 +10,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from jitr.admission.procedure import Identity
+from jitr.admission.identity import Identity
 from jitr.frozen import value
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.rules import OnReject

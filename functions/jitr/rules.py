@@ -51,22 +51,8 @@ NAMING_FIELDS = ("common_name", "serial_number", "san_uri", "san_dns")
 CERTIFICATE_VARIABLES = "iot:certificate."
 ALTERNATIVE_NAME_VARIABLES = "iot:certificate.subject.alternativename."
 
-# The checks of procedure.py that a CA's rules can set to observe or off, in the order in which they run.
-CHECKS = (
-    "identity",
-    "issuance",
-    "validity",
-    "key",
-    "signature",
-    "extensions",
-    "subject",
-    "revocation",
-    "enrollment",
-)
-
-# What a CA's rules can set a mode for: these checks, and the hook, which is asked about those who passed them.
+# What is asked about those who passed all checks (admission/check_list.py).
 HOOK = "hook"
-MODES = (*CHECKS, HOOK)
 
 
 class CertificateMode(StrEnum):

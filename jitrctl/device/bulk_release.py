@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from jitr.admission.procedure import Identity
+from jitr.admission.identity import Identity
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Pacer
 from jitr.decisions import Outcome

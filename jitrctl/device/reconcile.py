@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jitr.admission.check_list import CHECK_NAMES
 from jitr.admission.issuers import as_recorded
 from jitr.aws.hook import Hook
 from jitr.errors import CertificateUnknown
@@ -24,7 +25,7 @@ from jitr.provisioning import (
     IotStep,
 )
 from jitr.registration.evidence import Examiner
-from jitr.rules import CHECKS, CheckMode
+from jitr.rules import CheckMode
 from jitr.verdicts import AnotherVerdict
 from jitrctl.clock import now
 from jitrctl.device.operations import OvertakenByColleague
@@ -32,7 +33,7 @@ from jitrctl.errors import Refused
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
-    from jitr.admission.procedure import Identity
+    from jitr.admission.identity import Identity
     from jitr.iot_models import DeviceRegistration
     from jitr.rules import CaRules, Rules
     from jitrctl.session.stage import Stage
@@ -197,7 +198,7 @@ def _observing(rules: Rules) -> Rules:
                 ca,
                 checks={
                     name: CheckMode.OBSERVE if ca.mode_of(name) is CheckMode.ENFORCE else ca.mode_of(name)
-                    for name in CHECKS
+                    for name in CHECK_NAMES
                 },
             )
             for ca in rules.cas

@@ -27,7 +27,7 @@ from jitrctl.session.invoke import invoke
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.admission.procedure import Identity
+    from jitr.admission.identity import Identity
     from jitr.iot_models import DeviceRegistration
     from jitrctl.session.stage import Stage
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jitr.admission.procedure import Identity, examine
+from jitr.admission.identity import Identity
+from jitr.admission.procedure import examine
 from jitr.aws.certificate_pages import MOST_ON_PAGE
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Pacer

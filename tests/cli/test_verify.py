@@ -15,7 +15,7 @@ from jitr.admission.procedure import ORDER
 from jitr.errors import Reason
 from jitrctl import clock
 from jitrctl.__main__ import main
-from jitrctl.verify import CHECKS
+from jitrctl.verify import SENTENCES
 from tests.cli.conftest import FLEET
 from tests.support.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
 
@@ -67,8 +67,8 @@ def verdicts(document: dict[str, Any]) -> dict[str, str]:
 
 
 def test_every_check_has_its_line_in_the_order_of_the_numbers() -> None:
-    assert [check for check in CHECKS if check in ORDER] == list(ORDER)
-    assert [*CHECKS][-3:] == ["revocation", "enrollment", "hook"]
+    assert [check for check in SENTENCES if check in ORDER] == list(ORDER)
+    assert [*SENTENCES][-3:] == ["revocation", "enrollment", "hook"]
 
 
 def test_a_valid_certificate_is_admitted_with_its_identity(verify: Verify) -> None:
@@ -84,7 +84,7 @@ def test_a_valid_certificate_is_admitted_with_its_identity(verify: Verify) -> No
         "attributes": {},
         "policy": "jitr-acme--factory",
     }
-    assert [one["check"] for one in document["checks"]] == list(CHECKS)
+    assert [one["check"] for one in document["checks"]] == list(SENTENCES)
     assert all(one.keys() == {"check", "verdict", "detail"} and one["detail"] for one in document["checks"])
     assert {check: verdict for check, verdict in verdicts(document).items() if verdict != "pass"} == {
         "revocation": "off",  # unless the CA's rules ask for it
@@ -275,7 +275,7 @@ def test_people_see_each_check_with_its_number_verdict_and_sentence(
     shown = capsys.readouterr().out
     numbers = [line.split()[0] for line in shown.splitlines() if line[:1].isdigit()]
     assert numbers == [str(number) for number in range(11)]
-    assert all(check in shown for check in CHECKS)
+    assert all(check in shown for check in SENTENCES)
     if code == 0:
         assert "device.pem: would be admitted, as thing sensor-0001; type sensor" in shown
     else:

@@ -9,10 +9,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from jitr.admission.check_list import MODES
 from jitr.admission.naming import RESERVED_PREFIX
 from jitr.brake import BrakeLimits
 from jitr.provisioning import OWNER_ATTRIBUTE
-from jitr.rules import MODES, CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
+from jitr.rules import CaRules, CertificateMode, CheckMode, OnReject, Rules, default_mode
 from jitr_fleet.keys import CA, REQUIRED, SWEEP, Keys
 from jitr_fleet.model import Fleet, SweepSchedule
 from jitr_fleet.parse import load

@@ -12,9 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from jitr.admission import checks, procedure
-from jitr.admission.procedure import ORDER, CheckStatus, Identity, thing_name_of
+from jitr.admission.check_list import CHECK_NAMES
+from jitr.admission.identity import Identity
+from jitr.admission.procedure import ORDER, CheckStatus, thing_name_of
 from jitr.errors import Reason, Rejected
-from jitr.rules import CHECKS, HOOK, CheckMode
+from jitr.rules import HOOK, CheckMode
 from jitr.x509 import library_reader
 from jitr.x509.encoding import Encoded
 from jitr.x509.parsing import Damaged
@@ -141,7 +143,7 @@ def test_the_rules_are_those_of_the_ca_that_aws_names() -> None:
     assert application.with_rules(name="other", policy="other").admit().ca == "other"
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", CHECK_NAMES)
 def test_an_enforced_check_refuses(check: str) -> None:
     examination = FAILING[check]().examine()
     assert {finding.check: finding.verdict for finding in examination.findings} == {
@@ -155,7 +157,7 @@ def test_an_enforced_check_refuses(check: str) -> None:
         examination.admit()
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", CHECK_NAMES)
 def test_an_observed_check_is_reported_and_lets_the_device_in(check: str) -> None:
     application = FAILING[check]()
     refusal = application.examine().refusal
@@ -169,7 +171,7 @@ def test_an_observed_check_is_reported_and_lets_the_device_in(check: str) -> Non
     assert examination.admit() == examination.identity
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", CHECK_NAMES)
 def test_a_check_that_is_off_says_nothing(check: str) -> None:
     examination = FAILING[check]().with_rules(checks={check: CheckMode.OFF}).examine()
     assert next(finding for finding in examination.findings if finding.check == check).verdict is CheckStatus.OFF
@@ -177,12 +179,13 @@ def test_a_check_that_is_off_says_nothing(check: str) -> None:
     assert isinstance(examination.admit(), Identity)
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", CHECK_NAMES)
 def test_a_check_that_is_off_is_not_run(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def must_not_run(_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setitem(procedure._CHECKS, check, must_not_run)
+    silent = tuple(replace(one, run=must_not_run) if one.name == check else one for one in procedure.CHECKS)
+    monkeypatch.setattr(procedure, "CHECKS", silent)
     assert isinstance(applying().with_rules(checks={check: CheckMode.OFF}).admit(), Identity)
 
 
@@ -200,7 +203,7 @@ def test_the_ca_the_reading_and_the_names_cannot_be_switched_off(
 ) -> None:
     made = application()
     with pytest.raises(Rejected) as refusal:
-        made.with_rules(checks=dict.fromkeys([*CHECKS, "ca", "names"], mode)).admit()
+        made.with_rules(checks=dict.fromkeys([*CHECK_NAMES, "ca", "names"], mode)).admit()
     assert refusal.value.reason is reason
 
 
@@ -359,6 +362,6 @@ def test_a_damaged_ca_is_another_ca() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning:cryptography", "ignore::UserWarning:jitr")
 def test_a_device_that_all_checks_let_pass_is_refused_or_named_but_nothing_else_happens() -> None:
-    application = applying().with_rules(checks=dict.fromkeys(CHECKS, CheckMode.OBSERVE), common_name=".*")
+    application = applying().with_rules(checks=dict.fromkeys(CHECK_NAMES, CheckMode.OBSERVE), common_name=".*")
     for der in single_bit_flips(der_of(factory().leaf())):
         refusal_of(application.with_device(pem=as_pem(der)))

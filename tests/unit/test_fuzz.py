@@ -16,10 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from jitr.admission.check_list import CHECK_NAMES
 from jitr.admission.naming import POLICY_WILDCARDS, THING_NAME
 from jitr.admission.procedure import thing_name_of
 from jitr.errors import Reason
-from jitr.rules import CHECKS, CheckMode
+from jitr.rules import CheckMode
 from jitr.x509.certificate import Certificate
 from tests.support.cases.der import as_pem
 from tests.support.cases.issuing import Application, applying
@@ -110,7 +111,7 @@ def judged(der: bytes, application: Application) -> tuple[str, bool]:
     assert not any(POLICY_WILDCARDS & set(value) for values in certificate.subject_fields.values() for value in values)
     assert truly_signed(certificate)
     # What is only observed is no reason to fall over either.
-    observed = application.with_rules(checks=dict.fromkeys(CHECKS, CheckMode.OBSERVE)).examine()
+    observed = application.with_rules(checks=dict.fromkeys(CHECK_NAMES, CheckMode.OBSERVE)).examine()
     assert observed.identity == replace(identity)
     return "admitted", True
 

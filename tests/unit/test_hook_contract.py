@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from jitr.admission.hook_contract import Overrides, overridden, read_answer, request
+from jitr.admission.identity import Identity
 from jitr.admission.overrides import Additions
-from jitr.admission.procedure import Identity
 from jitr.errors import Reason, Rejected
 from jitr.x509.certificate import Certificate
 from tests.support.cases.issuing import ACCOUNT, REGION, applying

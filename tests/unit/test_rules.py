@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitr.admission.check_list import CHECK_NAMES
 from jitr.errors import Misconfigured
-from jitr.rules import CHECKS, HOOK, RULES_FILE, RULES_SCHEMA, CaRules, CertificateMode, CheckMode, OnReject, Rules
+from jitr.rules import HOOK, RULES_FILE, RULES_SCHEMA, CaRules, CertificateMode, CheckMode, OnReject, Rules
 
 CA = CaRules(
     name="factory",
@@ -40,7 +41,7 @@ ca_rules = st.builds(
     attributes=st.dictionaries(texts, texts),
     policy=texts,
     on_reject=st.sampled_from(OnReject),
-    checks=st.dictionaries(st.sampled_from(CHECKS), st.sampled_from(CheckMode)),
+    checks=st.dictionaries(st.sampled_from(CHECK_NAMES), st.sampled_from(CheckMode)),
     minimum_remaining_life=st.integers(0),
     maximum_life=st.none() | st.integers(0),
     rsa_bits=st.tuples(st.integers(), st.integers()),
@@ -154,8 +155,8 @@ def test_the_order_of_attributes_does_not_change_the_digest() -> None:
 
 
 def test_a_check_is_enforced_unless_the_rules_say_otherwise() -> None:
-    assert {check: CA.mode_of(check) for check in CHECKS} == {
-        **dict.fromkeys(CHECKS, CheckMode.ENFORCE),
+    assert {check: CA.mode_of(check) for check in CHECK_NAMES} == {
+        **dict.fromkeys(CHECK_NAMES, CheckMode.ENFORCE),
         "revocation": CheckMode.OFF,
     }
     assert replace(CA, checks={"key": CheckMode.OFF}).mode_of("key") is CheckMode.OFF

@@ -1,10 +1,9 @@
 """The single checks of admission: each looks at one application and returns, or raises Rejected with its Reason.
 
 Decides what each numbered check asks. It refuses to know in which order they run and which of them count: that is
-procedure.py, where the list of checks stands.
+check_list.py and procedure.py.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -13,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jitr.admission import naming
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment
+from jitr.admission.identity import identity_of
 from jitr.errors import Misconfigured, Reason, Rejected
 from jitr.frozen import value
 from jitr.iot_models import CaRegistration, DeviceRegistration
@@ -40,9 +40,6 @@ class CheckInput:
     now: datetime
     revocations: Revocations = None  # what is published as the CA's CRL
     enrollment: Enrollment = NO_ENTRIES
-
-
-Check = Callable[[CheckInput], None]
 
 
 # AWS IoT takes 64 KiB of PEM, of which a certificate takes 400 KB as a value; ordinary ones have 2 KiB, and take 5 KB.
@@ -229,6 +226,11 @@ def check_subject(application: CheckInput) -> None:
     """(7) Each field that the CA names devices by, exactly once and fully matching; nothing that widens a policy."""
     naming.refuse_policy_wildcards(application.rules, application.certificate)
     naming.check_named(application.rules, application.certificate)
+
+
+def check_names(application: CheckInput) -> None:
+    """(7, names) What provisioning will use can be made, and is legal."""
+    identity_of(application.rules, application.certificate)
 
 
 def check_revocation(application: CheckInput) -> None:

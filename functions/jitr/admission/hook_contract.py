@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
 
+from jitr.admission.identity import Identity
 from jitr.admission.naming import THING_NAME
 from jitr.admission.overrides import Additions
-from jitr.admission.procedure import Identity
 from jitr.errors import Reason, Rejected
 from jitr.frozen import value
 from jitr.iot_models import DeviceRegistration

@@ -21,62 +21,28 @@ The checks, in order (a CA's rules set each to enforce, observe or off, by its n
     9  enrollment any entry that denies blocks; else any that allows; else the CA's rule: open, listed or approve
    10  hook       the fleet's own function, asked by the caller about those who passed (1) to (9): hook_contract.py
 
-To add a check: a Reason in errors.py, its name in rules.CHECKS, a function in checks.py and a line in `_CHECKS`.
+To add a check: a Reason in errors.py, a function in checks.py, and a line in check_list.py (CONTRIBUTING.md).
 
 What it leaves to its caller: that the certificate is PENDING_ACTIVATION, and what its record says.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
 from jitr.admission import naming
-from jitr.admission.checks import (
-    Check,
-    CheckInput,
-    check_enrollment,
-    check_extensions,
-    check_identity,
-    check_issuance,
-    check_key,
-    check_revocation,
-    check_signature,
-    check_subject,
-    check_validity,
-    fleet_ca,
-    read_certificate,
-)
+from jitr.admission.check_list import CHECKS, Check
+from jitr.admission.checks import CheckInput, fleet_ca, read_certificate
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment
-from jitr.admission.overrides import Additions
+from jitr.admission.identity import Identity, enrolled_identity, identity_of
 from jitr.errors import CRL_LATE, Reason, Rejected
 from jitr.frozen import value
 from jitr.iot_models import CaRegistration, DeviceRegistration
-from jitr.rules import CHECKS, HOOK, CaRules, CheckMode, OnStaleCrl, Rules
+from jitr.rules import HOOK, CaRules, CheckMode, OnStaleCrl, Rules
 from jitr.x509.certificate import Certificate
 from jitr.x509.crl import Revocations
 from jitr.x509.signature_twin import twin_id
-
-
-@value
-class Identity:
-    """Who an admitted device is: everything that provisioning needs."""
-
-    ca: str  # the CA's name in fleet.toml
-    thing_name: str
-    thing_type: str | None
-    thing_groups: tuple[str, ...]
-    attributes: Mapping[str, str]
-    policy: str
-    may_follow: bool = False  # an entry says so: follow the certificate that has the name, before its end is near
-
-    def with_additions(self, more: Additions) -> Self:
-        """The same device, with more groups, with attributes and a thing type that win over its own."""
-        whole = more.over(
-            Additions(thing_type=self.thing_type, thing_groups=self.thing_groups, attributes=self.attributes)
-        )
-        return replace(self, thing_type=whole.thing_type, thing_groups=whole.thing_groups, attributes=whole.attributes)
 
 
 class CheckStatus(StrEnum):
@@ -189,7 +155,7 @@ def examine(
     )
     findings = (
         known,
-        *(_finding(name, check, application) for name, check in _CHECKS.items()),
+        *(_finding(check, application) for check in CHECKS),
         _hook_finding(ca_rules),
     )
     identity = None
@@ -256,19 +222,19 @@ def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
     )
 
 
-def _finding(name: str, check: Check, application: CheckInput) -> CheckOutcome:
-    mode = CheckMode.ENFORCE if name in _NEVER_OFF else application.rules.mode_of(name)
+def _finding(check: Check, application: CheckInput) -> CheckOutcome:
+    mode = application.rules.mode_of(check.name) if check.has_mode else CheckMode.ENFORCE
     if mode is CheckMode.OFF:
-        return CheckOutcome(check=name, verdict=CheckStatus.OFF)
+        return CheckOutcome(check=check.name, verdict=CheckStatus.OFF)
     try:
-        check(application)
+        check.run(application)
     except Rejected as refusal:
         tolerated = mode is CheckMode.OBSERVE or (
             refusal.reason in CRL_LATE and application.rules.on_stale_crl is OnStaleCrl.ADMIT
         )
         verdict = CheckStatus.OBSERVE if tolerated else CheckStatus.REJECT
-        return CheckOutcome(check=name, verdict=verdict, refusal=refusal)
-    return CheckOutcome(check=name, verdict=CheckStatus.PASS)
+        return CheckOutcome(check=check.name, verdict=verdict, refusal=refusal)
+    return CheckOutcome(check=check.name, verdict=CheckStatus.PASS)
 
 
 def _hook_finding(rules: CaRules) -> CheckOutcome:
@@ -301,43 +267,4 @@ def _denied(known: CheckOutcome, rules: CaRules, enrollment: Enrollment) -> Exam
     return None
 
 
-def _check_names(application: CheckInput) -> None:
-    """(7, names) What provisioning will use can be made, and is legal."""
-    identity_of(application.rules, application.certificate)
-
-
-def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
-    """What the CA's rules make of a certificate.
-
-    Raises Rejected when a name cannot be made, or is not legal.
-    """
-    return Identity(
-        ca=rules.name,
-        thing_name=naming.thing_name(rules, certificate),
-        thing_type=rules.thing_type,
-        thing_groups=rules.thing_groups,
-        attributes={name: naming.attribute_value(name, rules, certificate) for name in rules.attributes},
-        policy=rules.policy,
-    )
-
-
-def enrolled_identity(identity: Identity, enrollment: Enrollment) -> Identity:
-    """The same device with what its entries give it."""
-    return replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)
-
-
-_CHECKS: Mapping[str, Check] = {
-    "identity": check_identity,
-    "issuance": check_issuance,
-    "validity": check_validity,
-    "key": check_key,
-    "signature": check_signature,
-    "extensions": check_extensions,
-    "subject": check_subject,
-    "names": _check_names,
-    "revocation": check_revocation,
-    "enrollment": check_enrollment,
-}
-_NEVER_OFF = ("names",)  # they are what is provisioned
-ORDER = ("ca", *_CHECKS, HOOK)  # of the findings
-assert tuple(name for name in _CHECKS if name not in _NEVER_OFF) == CHECKS  # noqa: S101 -- fleet.toml offers these
+ORDER = ("ca", *(check.name for check in CHECKS), HOOK)  # of the findings

@@ -15,15 +15,8 @@ from datetime import datetime
 
 from jitr.admission import hook_contract
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
-from jitr.admission.procedure import (
-    Examination,
-    Identity,
-    enrolled_identity,
-    examine,
-    identity_of,
-    thing_name_of,
-    twin_id_of,
-)
+from jitr.admission.identity import Identity, enrolled_identity, identity_of
+from jitr.admission.procedure import Examination, examine, thing_name_of, twin_id_of
 from jitr.aws.crl_bucket import Crls, Published
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from jitr.admission.enrollment import Enrollment, Entry
-from jitr.admission.procedure import Examination, Identity, admit, examine
+from jitr.admission.identity import Identity
+from jitr.admission.procedure import Examination, admit, examine
 from jitr.iot_models import CaRegistration, DeviceRegistration, Status
 from jitr.rules import CaRules, CertificateMode, CheckMode, Rules
 from jitr.x509.crl import RevocationList, Revocations

@@ -10,9 +10,10 @@ from enum import StrEnum
 from functools import cache
 from itertools import combinations
 
+from jitr.admission.check_list import CHECK_NAMES
 from jitr.errors import Reason, Rejected
 from jitr.frozen import value
-from jitr.rules import CHECKS, CheckMode
+from jitr.rules import CheckMode
 from jitr.x509.certificate import Certificate
 from jitr.x509.der import dotted
 from jitr.x509.extensions import PROCESSED
@@ -136,5 +137,5 @@ def _lenient() -> Application:
         attributes={},
         rsa_bits=(1, 1 << 16),
         curves=_CURVES,
-        checks={check: CheckMode.OFF for check in CHECKS if check not in _ENFORCED},
+        checks={check: CheckMode.OFF for check in CHECK_NAMES if check not in _ENFORCED},
     )

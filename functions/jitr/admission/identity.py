@@ -1,0 +1,52 @@
+"""Who an admitted device is: everything that provisioning needs, made from a certificate by its CA's rules."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Self
+
+from jitr.admission import naming
+from jitr.admission.enrollment import Enrollment
+from jitr.admission.overrides import Additions
+from jitr.frozen import value
+from jitr.rules import CaRules
+from jitr.x509.certificate import Certificate
+
+
+@value
+class Identity:
+    """Who an admitted device is: everything that provisioning needs."""
+
+    ca: str  # the CA's name in fleet.toml
+    thing_name: str
+    thing_type: str | None
+    thing_groups: tuple[str, ...]
+    attributes: Mapping[str, str]
+    policy: str
+    may_follow: bool = False  # an entry says so: follow the certificate that has the name, before its end is near
+
+    def with_additions(self, more: Additions) -> Self:
+        """The same device, with more groups, with attributes and a thing type that win over its own."""
+        whole = more.over(
+            Additions(thing_type=self.thing_type, thing_groups=self.thing_groups, attributes=self.attributes)
+        )
+        return replace(self, thing_type=whole.thing_type, thing_groups=whole.thing_groups, attributes=whole.attributes)
+
+
+def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
+    """What the CA's rules make of a certificate.
+
+    Raises Rejected when a name cannot be made, or is not legal.
+    """
+    return Identity(
+        ca=rules.name,
+        thing_name=naming.thing_name(rules, certificate),
+        thing_type=rules.thing_type,
+        thing_groups=rules.thing_groups,
+        attributes={name: naming.attribute_value(name, rules, certificate) for name in rules.attributes},
+        policy=rules.policy,
+    )
+
+
+def enrolled_identity(identity: Identity, enrollment: Enrollment) -> Identity:
+    """The same device with what its entries give it."""
+    return replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)
