@@ -271,7 +271,7 @@ def test_every_section_of_the_runbook_names_a_command_and_every_block_is_of_a_re
     blocks = re.findall(
         r"<!-- run: ([a-z-]+) -->\n(.*?)<!-- end of run -->", RUNBOOK.read_text(encoding="utf-8"), re.DOTALL
     )
-    scenes = ast.parse(RUNBOOK.with_suffix(".py").read_text(encoding="utf-8"))
+    scenes = ast.parse((RUNBOOK.parents[1] / "tools" / "runbook.py").read_text(encoding="utf-8"))
     (names,) = (
         [str(key.value) for key in node.keys if isinstance(key, ast.Constant)]
         for function in ast.walk(scenes)

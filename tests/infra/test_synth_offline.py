@@ -25,7 +25,7 @@ def _environment(out: Path) -> dict[str, str]:
     """Nothing of the user's: no HOME with credentials, no AWS_*, no Docker."""
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT)]),
+        "PYTHONPATH": os.pathsep.join(str(ROOT / one) for one in ("functions", "fleet", "infra", "")),
         "HOME": str(out / "home"),
         # jsii unpacks aws-cdk-lib into a cache, 20 s long, unless it has one.
         "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"),

@@ -20,7 +20,7 @@ def test_what_a_mutant_replaces_is_in_the_source_once(one: Mutant | Mend) -> Non
 
 @pytest.mark.parametrize("old", ["def gone_since(", "def "], ids=["not there", "there more than once"])
 def test_a_mutant_whose_text_is_not_there_once_is_an_error(old: str) -> None:
-    with pytest.raises(Moved), mutated([Change("registry_writes.py", old, "")]):
+    with pytest.raises(Moved), mutated([Change("store/registry_writes.py", old, "")]):
         pass
 
 

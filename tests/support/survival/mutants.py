@@ -8,7 +8,7 @@ explorer is among them.
 MENDS takes out what closed a kind of failure (p01, p02, p05, p07), and names the pair of acts in which the explorer
 must find it again.
 
-    PYTHONPATH=functions:. .venv/bin/python -m tests.support.survival.mutants            all of them, or those named
+    .venv/bin/python -m tests.support.survival.mutants            all of them, or those named
 """
 
 import sys
