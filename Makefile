@@ -15,7 +15,7 @@ demo: setup
 test: check
 	$(BIN)/pytest --numprocesses 2
 
-# For every commit, in two minutes: no local AWS, and of what takes longest a sample.
+# For every commit, in two minutes: no local AWS, and of what takes long a sample.
 test-quick: check
 	$(BIN)/pytest --numprocesses 2 --quick
 

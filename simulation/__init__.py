@@ -1,8 +1,8 @@
 """A small model of AWS IoT, SQS, DynamoDB, EventBridge and Lambda's queue poller, in memory and in virtual time.
 
-It is for proving what jitr does, not for running it: real boto3 clients send real requests, which are answered where
-the network would begin (wire.py). So every single call can be throttled, lost, cut off or interrupted by somebody else,
-quotas can be put in front, and hours of a storm pass in minutes.
+It is for proving what jitr does, not for running it: real boto3 clients are answered where the network would begin
+(wire.py), without what of botocore's way there nobody sees (short_way.py). So every single call can be throttled, lost,
+cut off or interrupted by somebody else, quotas can be put in front, and hours of a storm pass in minutes.
 
     aws = Aws()                                        a world with its own Clock
     account = aws.account("111111111111")              one account in one Region

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Self
 
 from cryptography import x509
@@ -17,7 +18,7 @@ _device_key = ec.generate_private_key(ec.SECP256R1()).public_key()
 _YEARS = timedelta(days=3650)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Authority:
     """One CA; valid for ten years before and after the clock's start."""
 
@@ -38,11 +39,11 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         return cls(certificate=builder.sign(key, hashes.SHA256()), key=key)
 
-    @property
+    @cached_property
     def pem(self) -> str:
         return self.certificate.public_bytes(Encoding.PEM).decode()
 
-    @property
+    @cached_property
     def certificate_id(self) -> str:
         return fingerprint(self.certificate)
 

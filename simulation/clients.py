@@ -10,7 +10,8 @@ shares all else, with what botocore has found out and kept there: the shapes of 
 
 import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
@@ -67,12 +68,14 @@ class _NoUserAgent:
     def rebuild_and_replace_user_agent_handler(self, **_: object) -> None: ...
 
 
-class _Events(BaseEventHooks):
+class Events(BaseEventHooks):
     """The handlers of an original, and after them some of one's own."""
 
     def __init__(self, original: Any) -> None:
         self._original = original  # an EventAliaser, of which the stubs know the outside
         self._own = HierarchicalEmitter()
+        self.is_heard = False  # whether somebody listens to what a call on the short way does not tell
+        self.hears_ends = False  # whether somebody wants to hear of a call's end
 
     def emit(self, event_name: str, **kwargs: Any) -> list[tuple[Any, Any]]:
         name = self._name(event_name)
@@ -87,16 +90,32 @@ class _Events(BaseEventHooks):
         return answered
 
     def register(self, event_name: str, handler: Any, *more: Any, **options: Any) -> None:
+        self._hears(event_name)
         self._own.register(self._name(event_name), handler, *more, **options)
 
     def register_first(self, event_name: str, handler: Any, *more: Any, **options: Any) -> None:
+        self._hears(event_name)
         self._own.register_first(self._name(event_name), handler, *more, **options)
 
     def register_last(self, event_name: str, handler: Any, *more: Any, **options: Any) -> None:
+        self._hears(event_name)
         self._own.register_last(self._name(event_name), handler, *more, **options)
 
     def unregister(self, event_name: str, handler: Any = None, *more: Any, **options: Any) -> None:
         self._own.unregister(self._name(event_name), handler, *more, **options)
+
+    @contextmanager
+    def as_before(self) -> Iterator[None]:
+        """Register what is no listener."""
+        before = self.is_heard, self.hears_ends
+        yield
+        self.is_heard, self.hears_ends = before
+
+    def _hears(self, event_name: str) -> None:
+        if event_name.partition(".")[0] == "after-call":
+            self.hears_ends = True
+        elif not event_name.startswith("needs-retry"):
+            self.is_heard = True
 
     def _name(self, event_name: str) -> str:
         """What botocore calls it; it remembers that for all copies."""
@@ -111,7 +130,7 @@ def new_client(service: ServiceName, region: str, config: Config) -> Any:
     client = object.__new__(type(original))  # copy.copy() asks for attributes before there are any
     vars(client).update(vars(original))
     meta = original.meta
-    events = _Events(meta.events)
+    events = Events(meta.events)
     client.meta = ClientMeta(
         events, meta.config, meta.endpoint_url, meta.service_model, meta.method_to_api_mapping, meta.partition
     )

@@ -7,6 +7,8 @@ name; how its parameters lie in path, query, headers and body is read from botoc
 `attach` also takes over the sleep between retries. botocore asks the `needs-retry` handlers for a delay and sleeps that
 long itself; here its own standard handler is asked, the delay is slept on the virtual clock, and botocore is told 0.
 
+Most calls take a shorter way, on which the same can be seen (short_way.py).
+
 S3 alone speaks XML, with parameters and answers in headers and an object as the body; wire_s3.py knows how.
 """
 
@@ -20,8 +22,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from botocore.awsrequest import AWSResponse
 from botocore.retries import standard
 
+from simulation.conversion import epoch
 from simulation.faults import Answer, ModelBroken, NotModelled, Params, ServiceError
 from simulation.http import header, response
+from simulation.short_way import ShortWay
 from simulation.wire_s3 import S3Operation
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.model import OperationModel, ServiceModel, Shape
 
+    from simulation.clients import Events
     from simulation.clock import Clock
 
 # operation, parameters, attempt, invocation → answer
@@ -59,6 +64,18 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
 def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
     """Have a client's requests answered by `serve`, and its retries wait on the clock."""
     service = client.meta.service_model
+    retries = client.meta.config.retries or {}  # type: ignore[attr-defined]  # a Config's options
+    if retries.get("mode") != "standard":
+        raise NotModelled(f"retry mode {retries.get('mode')}")
+    vars(client)["_make_api_call"] = ShortWay(
+        client, serve, lambda name: _operation(service, name), lambda: _connect(client, clock, serve)
+    )
+
+
+def _connect(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
+    """Have the client's events reach `serve` and the clock, as on the whole way."""
+    service = client.meta.service_model
+    events = cast("Events", client.meta.events)
 
     def answer(request: "AWSPreparedRequest", event_name: str, **_: Any) -> AWSResponse:
         name = event_name.rpartition(".")[2]
@@ -71,14 +88,13 @@ def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
             return operation.error(request.url, error)
         return operation.answer(request.url, served)
 
-    client.meta.events.register(f"before-send.{service.service_id.hyphenize()}", cast("Handler", answer))
-    _wait_virtually(client, clock)
+    with events.as_before():
+        events.register(f"before-send.{service.service_id.hyphenize()}", answer)
+        _wait_virtually(client, clock)
 
 
 def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
     retries = client.meta.config.retries or {}  # type: ignore[attr-defined]  # a Config's options
-    if retries.get("mode") != "standard":
-        raise NotModelled(f"retry mode {retries.get('mode')}")
     event = f"needs-retry.{client.meta.service_model.service_id.hyphenize()}"
     unique_id = f"retry-config-{client.meta.service_model.service_id.hyphenize()}"
     # Made again rather than found again: botocore keeps no reference to the handler that it registered.
@@ -97,7 +113,7 @@ def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
     client.meta.events.register_last(event, cast("Handler", needs_retry))
 
 
-class _Operation:
+class Operation:
     """One operation's way over the wire."""
 
     def __init__(self, model: "OperationModel") -> None:
@@ -181,19 +197,19 @@ class _Operation:
         return response(url, status, json.dumps(body, default=_epoch).encode(), **headers)
 
 
-_operations: dict[tuple[str, str], _Operation | S3Operation] = {}
+Wire = Operation | S3Operation
+_operations: dict[tuple[str, str], Wire] = {}
 
 
-def _operation(service: "ServiceModel", name: str) -> _Operation | S3Operation:
+def _operation(service: "ServiceModel", name: str) -> Wire:
     key = service.service_name, name
     if key not in _operations:
-        make = S3Operation if service.service_name == "s3" else _Operation
+        make = S3Operation if service.service_name == "s3" else Operation
         _operations[key] = make(service.operation_model(name))
     return _operations[key]
 
 
 def _epoch(value: object) -> float:
-    """Both protocols send times as epoch seconds; AWS IoT's and CloudWatch's have milliseconds at most."""
     if isinstance(value, datetime):
-        return round(value.timestamp(), 3)
+        return epoch(value)
     raise ModelBroken(f"a {type(value).__name__} in an answer")

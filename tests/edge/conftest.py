@@ -2,10 +2,15 @@
 
 import logging
 from collections.abc import Iterator
+from functools import cache
+from unittest.mock import patch
 
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.core.utils import method_names_from_class
 
 from tests.support.cases.issuing import REGION
 from tests.support.cloud import Cloud, Wire
@@ -39,16 +44,28 @@ def session(wire: Wire) -> boto3.Session:
     return session
 
 
+@pytest.fixture(scope="module")
+def moto() -> Iterator[None]:
+    """moto, begun once: it makes thousands of patterns for requests, which nobody here sends, whenever it begins.
+
+    What a service can do it looks up at each call; here it remembers.
+    """
+    operations = "moto.core.responses.method_names_from_class"
+    with mock_aws(config={"iot": {"use_valid_cert": True}}), patch(operations, cache(method_names_from_class)):
+        yield
+
+
 @pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch, session: boto3.Session, wire: Wire) -> Iterator[None]:
+def aws(monkeypatch: pytest.MonkeyPatch, session: boto3.Session, wire: Wire, moto: None) -> Iterator[None]:  # noqa: ARG001
     """No test here reaches AWS, or leaves anything to the next one."""
     for name, value in DUMMY.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     wire.reset()
-    with mock_aws(config={"iot": {"use_valid_cert": True}}):
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)  # which moto has taken away
-        yield
+    BackendDict.reset()
+    reset_model_data()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)  # which moto has taken away
+    yield
     # Loggers are the process's.
     for service in ("register", "sweep"):
         logger = logging.getLogger(service)

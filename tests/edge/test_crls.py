@@ -18,7 +18,8 @@ from jitr.x509.crl import CrlProblem, RevocationList
 from jitr.x509.crl_entries import RevocationReason
 from tests.support.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, rules_for
 from tests.support.cases.revoking import entry, issue_crl
-from tests.support.cloud import CRLS, Wire, client
+from tests.support.cloud import Wire, client
+from tests.support.edge.deployed import CRLS
 from tests.unit.test_decisions import HELD
 
 if TYPE_CHECKING:

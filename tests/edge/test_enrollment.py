@@ -14,7 +14,8 @@ from jitr.sweep import due_evaluations
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.enrollment import of_thing
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
-from tests.support.cloud import ENROLLMENT, OPERATOR, TABLE, Cloud, Wire
+from tests.support.cloud import OPERATOR, TABLE, Cloud, Wire
+from tests.support.edge.deployed import ENROLLMENT
 from tests.support.examples import MINUTE
 
 DENY = EntryRule.DENY

@@ -11,7 +11,8 @@ from jitr.admission.overrides import Additions
 from jitr.errors import Unavailable
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChanged, subjects_of
 from tests.support.cases.issuing import NOW
-from tests.support.cloud import ENROLLMENT, Cloud
+from tests.support.cloud import Cloud
+from tests.support.edge.deployed import ENROLLMENT
 from tests.support.examples import ANN, ID
 
 THING, CERTIFICATE = Subject(SubjectKind.THING, "sensor-0001"), Subject(SubjectKind.CERTIFICATE, ID)

@@ -11,7 +11,8 @@ from jitr.aws.queues import Forgotten, QueueMessage, RegistrationsQueue, SweepQu
 from jitr.errors import Unavailable
 from jitr.events import RegistrationEvent
 from tests.support.cases.issuing import ACCOUNT, NOW, SECOND
-from tests.support.cloud import QUEUE, Cloud, Wire, client
+from tests.support.cloud import Cloud, Wire, client
+from tests.support.edge.deployed import QUEUE
 
 MINUTE = timedelta(minutes=1)
 BATCH = Path(__file__).parents[2] / "events" / "sqs-batch.json"

@@ -28,7 +28,8 @@ from tests.edge.test_enrollment import of_device
 from tests.edge.test_registry import deny, recalled
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.support.cases.twins import twin_of
-from tests.support.cloud import ENROLLMENT, TABLE, Cloud, Wire
+from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.edge.deployed import ENROLLMENT
 from tests.support.examples import HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"

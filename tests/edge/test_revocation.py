@@ -12,7 +12,8 @@ from jitr.errors import Reason
 from jitr.rules import CheckMode, OnStaleCrl
 from tests.support.cases.issuing import DAY, NOW, SECOND, named, rules_for
 from tests.support.cases.revoking import entry, issue_crl, reason
-from tests.support.cloud import CRLS, Cloud, Wire
+from tests.support.cloud import Cloud, Wire
+from tests.support.edge.deployed import CRLS
 from tests.support.examples import MINUTE
 
 

@@ -47,11 +47,16 @@ def test_a_quick_run_starts_no_local_aws(nodeid: str) -> None:
     assert not is_quick(nodeid)
 
 
-def test_a_quick_run_has_a_sample_of_the_longest_and_all_others() -> None:
+def test_a_quick_run_has_a_sample_of_what_takes_long_and_all_others() -> None:
     sample = sum(is_quick(MATRIX.format(number)) for number in range(1200))
     assert 50 <= sample <= 200
     assert is_quick("tests/contract/test_cas.py::test_a[the model]")
-    assert is_quick("tests/unit/test_brake.py::test_a")
+    assert is_quick("tests/simulation/test_sqs.py::test_a")
+
+
+def test_the_first_path_that_fits_says_how_many_are_in_the_sample() -> None:
+    paths = list(SAMPLED)
+    assert not [late for at, late in enumerate(paths) if any(late.startswith(path) for path in paths[:at])]
 
 
 def test_a_folder_over_its_budget_is_said_to_be() -> None:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger
+from botocore import UNSIGNED
+from botocore.config import Config
 
 from jitr.admission.enrollment import Entry
 from jitr.aws.crl_bucket import Crls
@@ -35,14 +37,14 @@ from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.failure_count import FailureCount
-from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
-from jitr.store.registry import DUE_INDEX, Registry
+from jitr.store.registry import Registry
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, Swept
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 from tests.support.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
+from tests.support.edge import deployed
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -50,11 +52,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-TABLE = "jitr-acme-registry"
-CRLS = f"jitr-acme-crl-{ACCOUNT}-{REGION}"
-ENROLLMENT = "jitr-acme-enrollment"
-QUEUE = "jitr-acme-registrations"
-DEAD_LETTERS = "jitr-acme-dead-letters"
+TABLE = deployed.TABLE
 OPERATOR = "arn:aws:iam::111111111111:user/ann"
 
 # A logger of a name that was there before would write to where that one wrote.
@@ -146,44 +144,20 @@ def unheard(service: str) -> Any:
     return boto3.Session(region_name=REGION).client(service)  # type: ignore[call-overload]
 
 
+# moto looks at no signature, which is a sixth of a call; of the user agent it wants to know the Region.
+_SPARED = Config(signature_version=UNSIGNED, user_agent=f"tests region/{REGION}")
+
+
 @cache
 def client(session: boto3.Session, service: str) -> Any:
     """Clients are slow to make, and hold nothing that a test could leave behind."""
-    return session.client(service)  # type: ignore[call-overload]
+    config = None if service == "s3" else _SPARED  # which lets nobody in without one
+    return session.client(service, config=config)  # type: ignore[call-overload]
 
 
 def create_registry(dynamodb: "DynamoDBClient", table: str) -> None:
     """Make the table that the stack makes."""
-    dynamodb.create_table(
-        TableName=table,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[
-            {"AttributeName": "id", "AttributeType": "S"},
-            {"AttributeName": "due", "AttributeType": "S"},
-            {"AttributeName": "due_at", "AttributeType": "N"},
-            {"AttributeName": LISTED_AS, "AttributeType": "S"},
-            {"AttributeName": LISTED_AT, "AttributeType": "N"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": DUE_INDEX,
-                "KeySchema": [
-                    {"AttributeName": "due", "KeyType": "HASH"},
-                    {"AttributeName": "due_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            },
-            {
-                "IndexName": OUTCOME_INDEX,
-                "KeySchema": [
-                    {"AttributeName": LISTED_AS, "KeyType": "HASH"},
-                    {"AttributeName": LISTED_AT, "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            },
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    dynamodb.create_table(TableName=table, **deployed.REGISTRY)
 
 
 @dataclass
@@ -202,36 +176,21 @@ class Cloud:
         self.dynamodb: DynamoDBClient = client(self.session, "dynamodb")
         self.sqs: SQSClient = client(self.session, "sqs")
         self.s3: S3Client = client(self.session, "s3")
-        queue_url, dead_letter_url = (
-            self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in (QUEUE, DEAD_LETTERS)
-        )
         self.settings = Settings(
             fleet="acme",
             account_id=ACCOUNT,
             region=REGION,
             registry_table=TABLE,
-            crl_bucket=CRLS,
-            enrollment_table=ENROLLMENT,
-            registrations_queue_url=queue_url,
-            dead_letter_queue_url=dead_letter_url,
+            crl_bucket=deployed.CRLS,
+            enrollment_table=deployed.ENROLLMENT,
+            registrations_queue_url=deployed.url_of(deployed.QUEUE),
+            dead_letter_queue_url=deployed.url_of(deployed.DEAD_LETTERS),
             event_bus="default",
             activations_per_second=10,
             max_concurrency=15,
         )
         self.rules: Rules = rules_for(self.authority, thing_groups=())
-        create_registry(self.dynamodb, TABLE)
-        self.s3.create_bucket(Bucket=CRLS, CreateBucketConfiguration={"LocationConstraint": REGION})
-        self.dynamodb.create_table(
-            TableName=ENROLLMENT,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        self.iot.register_ca_certificate(
-            caCertificate=self.authority.pem, setAsActive=True, allowAutoRegistration=True, certificateMode="DEFAULT"
-        )
-        self.iot.create_thing_type(thingTypeName="sensor")
-        self.iot.create_policy(policyName="jitr-acme-factory", policyDocument="{}")
+        deployed.deploy(self.authority.pem)
         self.counts = Counts(fleet="acme")
         self.put_together()
         self.wire.forget()
@@ -252,8 +211,8 @@ class Cloud:
         self.aws_iot = AwsIot(self.iot, self.turns, clock=self.clock, rules=self.rules)
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = SweepState(self.dynamodb, TABLE)
-        self.crls = Crls(lambda: self.s3, CRLS, ACCOUNT, clock=self.clock)
-        self.enrollment = EnrollmentTable(self.dynamodb, ENROLLMENT)
+        self.crls = Crls(lambda: self.s3, deployed.CRLS, ACCOUNT, clock=self.clock)
+        self.enrollment = EnrollmentTable(self.dynamodb, deployed.ENROLLMENT)
         self.brakes = Brakes(self.dynamodb, TABLE, clock=self.clock)
         self.registration = Registration(
             settings=self.settings,
