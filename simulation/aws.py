@@ -186,10 +186,13 @@ class SimulatedAccount:
         self.iot.broker.add_rule(ca_certificate_id, queue_url)
 
     def connect(
-        self, certificate: "Leaf | str | bytes", *, client_id: str, sni: bool = True
+        self, certificate: "Leaf | str | bytes", *, client_id: str, sni: bool = True, clean: bool = True
     ) -> Literal["accepted", "refused"]:
-        """A device's MQTT CONNECT with this certificate, given as PEM, DER, or a Leaf (which costs no parsing)."""
-        return self.iot.broker.connect(certificate, client_id=client_id, sni=sni, admits=self.admits)
+        """A device's MQTT CONNECT with this certificate, given as PEM, DER, or a Leaf (which costs no parsing).
+
+        Unless it is `clean`, the device asks for a session that persists.
+        """
+        return self.iot.broker.connect(certificate, client_id=client_id, sni=sni, clean=clean, admits=self.admits)
 
     def _serve(self, call: Call, read_timeout: float) -> Answer:
         rest = self.aws.begin(call)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jitr.admission.issuers import issuers_of
 from jitr.errors import Rejected
 from jitr.iot_models import Status
 from jitr.x509.certificate import Certificate
@@ -91,15 +92,32 @@ class DeviceContext:
         return next((name for name, certificate in cas if self.certificate.is_signed_by(certificate)), None)
 
     @kept
+    def possible(self) -> list[CaDeployment]:
+        """The CAs of this account in the fleet file that may have issued the certificate.
+
+        Several have one name and one key, as a CA and its renewal do. What AWS IoT, the certificate's record or its
+        authority key identifier says decides between them, as in the functions; AWS is asked only where it has to be.
+        """
+        found = [one for one in self.stage.account.cas if self._is_issued_by(one.ca.certificate_pem)]
+        if len(found) < 2:  # noqa: PLR2004 -- nothing to decide
+            return found
+        ids = {ca.certificate_id for ca in issuers_of(self.certificates[0], self.stage.rules)}
+        registered = self.sighting.registered
+        if registered is not None:
+            ids = {registered.device.ca_certificate_id or "", *registered.device.possible_cas}
+        return [one for one in found if one.ca.certificate_id in ids] or found
+
+    @property
     def declared(self) -> CaDeployment | None:
-        """The CA that signed the certificate, as the fleet file has it in this account."""
-        return next((one for one in self.stage.account.cas if self._is_issued_by(one.ca.certificate_pem)), None)
+        """The CA that signed the certificate, as the fleet file has it in this account; of several the first."""
+        return next(iter(self.possible), None)
 
     @kept
     def issuing(self) -> CaDeployment:
         """The same, for links behind the one that asks whether there is one."""
-        assert self.declared is not None  # noqa: S101 -- the link `issuer` is broken otherwise
-        return self.declared
+        declared = self.declared
+        assert declared is not None  # noqa: S101 -- the link `issuer` is broken otherwise
+        return declared
 
     @kept
     def examination(self) -> Examination:

@@ -23,6 +23,9 @@ _CURES = {
     Reason.NOT_LISTED: "`jitrctl enrollment allow {thing}`, if it is one of yours",
     Reason.OTHER_ACCOUNT: "`jitrctl enrollment show {thing}` says where it belongs",
     Reason.AWAITING_APPROVAL: "`jitrctl device approve {path} {options}`",
+    Reason.CA_AMBIGUOUS: "the certificate fits {cas} alike, and AWS IoT does not say which: take one of them out of "
+    "[account.{account}] in the fleet file and deploy (`cdk deploy {stage}`); then the next sweep, or `jitrctl sweep "
+    "{options}`, has the device judged under the other one. Devices that were let in keep their CA",
     Reason.OPERATOR_VERDICT: "`jitrctl device show {path}` says whose; `jitrctl device release {path} {options}`",
 }
 
@@ -142,7 +145,12 @@ def _cure(case: DeviceContext, made: Decision) -> str:
         return f"have the device connect again, or `jitrctl sweep {case.options}`"
     if made.reason in _CURES:
         return _CURES[made.reason].format(
-            thing=made.asks_for or made.thing_name or case.connects_as, path=case.path, options=case.options
+            thing=made.asks_for or made.thing_name or case.connects_as,
+            path=case.path,
+            options=case.options,
+            cas=" and ".join(f"ca.{one.ca.name}" for one in case.possible),
+            account=case.stage.account.name,
+            stage=case.stage,
         )
     return f"see {made.reason} in docs/rejections.md"
 

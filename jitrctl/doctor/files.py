@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitr.errors import Rejected
+from jitr.errors import Reason, Rejected
 from jitr.rules import CertificateMode
 from jitr.x509.certificate import Certificate
-from jitrctl.doctor.finding import LinkFinding, broken, good
+from jitrctl.doctor.finding import LinkFinding, broken, good, note
 
 if TYPE_CHECKING:
     from jitrctl.doctor.context import DeviceContext
@@ -37,6 +37,12 @@ def certificate(case: DeviceContext) -> LinkFinding:
 
 def issuer(case: DeviceContext) -> LinkFinding:
     """A CA of the fleet signed it, and this account has that CA in the fleet file."""
+    if len(case.possible) > 1:
+        names = " and ".join(one.ca.name for one in case.possible)
+        return note(
+            f"CAs {names} have the name and the key of its issuer; the links below are about {case.issuing.ca.name}",
+            f"nothing where AWS IoT names the CA; where it does not, the device is held as {Reason.CA_AMBIGUOUS}",
+        )
     if case.declared:
         return good(f"signed by CA {case.declared.ca.name}")
     if case.signer:

@@ -10,6 +10,7 @@ docs/divergences.md.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any
 from urllib.parse import unquote
@@ -28,6 +29,7 @@ SECONDS_UNTIL_SESSIONS_END = 5.0  # on AWS: minutes
 _LOOK = 0.5  # seconds between two looks at a session's certificate
 _REASON_KEPT = 30 * 60 * 1000  # milliseconds that a client's disconnection is told of
 _PREFIX = "/connections/"
+_CLIENT_ID = re.compile(r"[^$].{0,127}", re.DOTALL)  # as AWS's service model has it
 
 _handle_request = iot_data.handle_request
 _register_client = iot._register_client  # noqa: SLF001 -- ministack offers no other way in
@@ -46,6 +48,8 @@ async def _handle(method: str, path: str, headers: Any, body: bytes, query: dict
     if not path.startswith(_PREFIX) or method not in ("GET", "DELETE"):
         return await _handle_request(method, path, headers, body, query)
     key = get_account_id(), get_region(), unquote(path.removeprefix(_PREFIX))
+    if not _CLIENT_ID.fullmatch(key[2]):
+        return error_response_json("InvalidRequestException", f"{key[2]!r} is no client id", 400)
     session, last = iot._connected_clients.get(key), iot._connectivity.get(key)  # noqa: SLF001
     persistent = iot._persistent_sessions.get(key)  # noqa: SLF001
     asked = {name: (value[0] if isinstance(value, list) else value) == "true" for name, value in query.items()}

@@ -62,15 +62,23 @@ class Device:
     certificate: Path
     key: Path
 
-    def connect(self, endpoint: Endpoint, *, timeout: float = 10.0) -> Connection | ConnectRefusal:
+    def connect(self, endpoint: Endpoint, *, timeout: float = 10.0, clean: bool = True) -> Connection | ConnectRefusal:
         """Send one CONNECT, without a retry; TCP, TLS and the answer get `timeout` seconds each.
+
+        Unless it is `clean`, it asks for a session that persists.
 
         Raises:
             MqttError: nothing listens there, or the device's files are no certificate and key.
         """
         wire = Wire(name=endpoint.server_name, trust=endpoint.trust, certificate=self.certificate, key=self.key)
         wire.check_hostname = endpoint.checks_name
-        client = Client(CallbackAPIVersion.VERSION2, self.client_id, protocol=MQTTv311, reconnect_on_failure=False)
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            self.client_id,
+            clean_session=clean,
+            protocol=MQTTv311,
+            reconnect_on_failure=False,
+        )
         client.connect_timeout = timeout
         client.tls_set_context(wire)
         connection = Connection(self.client_id, client, wire)

@@ -87,7 +87,7 @@ class Broker:
         return {"rules": found}
 
     def connect(
-        self, given: Leaf | str | bytes, *, client_id: str, sni: bool, admits: Callable[[str], bool]
+        self, given: Leaf | str | bytes, *, client_id: str, sni: bool, clean: bool, admits: Callable[[str], bool]
     ) -> Literal["accepted", "refused"]:
         """One CONNECT; a refused device sees the connection close and no CONNACK, whatever the cause (aws-facts §2)."""
         if not admits(CONNECT):
@@ -108,7 +108,7 @@ class Broker:
         active = certificate.status == "ACTIVE" and leaf.is_valid_at(self._place.clock.now())
         if not active or not self._may_connect(certificate, client_id):
             return "refused"
-        self._iot.connections.begin(client_id, certificate.certificate_id)
+        self._iot.connections.begin(client_id, certificate.certificate_id, clean=clean)
         return "accepted"
 
     def _auto_register(self, leaf: Leaf, *, sni: bool, admits: Callable[[str], bool]) -> None:

@@ -1,10 +1,11 @@
 """The data plane's view of connections: GetConnection, DeleteConnection, and sessions that end with their certificate.
 
-Aws-facts §2. A session lasts until another CONNECT of its client id, DeleteConnection, or some time after its
-certificate left ACTIVE; nothing else ends it, for devices here do not go by themselves. Persistent sessions and wills
-are not modelled.
+Aws-facts §2. A session lasts until another CONNECT of its client id, DeleteConnection, some time after its certificate
+left ACTIVE, or until a test has the device hang up; devices here do not go by themselves. Of persistent sessions it is
+known that there is one; they do not expire. Wills are not modelled.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from simulation.iot import Iot
 
 _TOLD_FOR = timedelta(minutes=30)
+_CLIENT_ID = re.compile(r"[^$].{0,127}", re.DOTALL)  # as the service model has it
+# Where every device connects from and to (addresses of RFC 5737), and the keep-alive that it asks for, in seconds.
+_SOCKET = {"sourceIp": "192.0.2.1", "sourcePort": 49152, "targetIp": "198.51.100.1", "targetPort": 8883}
+_KEEP_ALIVE = 60
 
 
 @dataclass(slots=True)
@@ -24,6 +29,7 @@ class ClientSession:
 
     certificate_id: str
     since: datetime
+    clean: bool  # without it the session persists when the connection ends
     ended_at: datetime | None = None
     reason: str | None = None
 
@@ -35,32 +41,58 @@ class Connections:
         self._place = place
         self._iot = iot
         self._sessions: dict[str, ClientSession] = {}
+        self._persistent: set[str] = set()
 
-    def begin(self, client_id: str, certificate_id: str) -> None:
-        self._sessions[client_id] = ClientSession(certificate_id, self._place.clock.now())
+    def begin(self, client_id: str, certificate_id: str, *, clean: bool) -> None:
+        self._sessions[client_id] = ClientSession(certificate_id, self._place.clock.now(), clean)
+        if clean:
+            self._persistent.discard(client_id)
+        else:
+            self._persistent.add(client_id)
+
+    def hang_up(self, client_id: str) -> None:
+        """The device's DISCONNECT; without a connection there is nobody to send it."""
+        session = self._sessions[client_id]
+        self._end_with_certificate(session)
+        if session.ended_at is None:
+            session.ended_at, session.reason = self._place.clock.now(), "CLIENT_INITIATED_DISCONNECT"
 
     def get_connection(self, params: Params) -> Answer:
         session = self._known(params["clientId"])
+        if session is None:
+            raise _not_found(params["clientId"])
         answer: Answer = {"clientId": params["clientId"], "connected": session.ended_at is None}
         if session.ended_at is None:
-            return answer | {"connectedSince": _milliseconds(session.since)}
+            answer |= {
+                "connectedSince": _milliseconds(session.since),
+                "cleanSession": session.clean,
+                "keepAliveDuration": _KEEP_ALIVE,
+            }
+            return answer | (_SOCKET if params.get("includeSocketInformation") else {})
         return answer | {"disconnectedSince": _milliseconds(session.ended_at), "disconnectReason": session.reason}
 
     def delete_connection(self, params: Params) -> Answer:
-        session = self._known(params["clientId"])
-        if session.ended_at is not None:
-            raise _not_found(params["clientId"])
-        session.ended_at, session.reason = self._place.clock.now(), "API_INITIATED_DISCONNECT"
+        client_id = params["clientId"]
+        session = self._known(client_id)
+        connected = session is not None and session.ended_at is None
+        if not connected and client_id not in self._persistent:
+            raise _not_found(client_id)
+        if session is not None and connected:
+            session.ended_at, session.reason = self._place.clock.now(), "API_INITIATED_DISCONNECT"
+        if params.get("cleanSession"):
+            self._persistent.discard(client_id)
         return {}
 
-    def _known(self, client_id: str) -> ClientSession:
+    def _known(self, client_id: str) -> ClientSession | None:
+        """The client's last connection, while AWS still tells of it."""
+        if not _CLIENT_ID.fullmatch(client_id):
+            raise ServiceError("InvalidRequestException", f"{client_id!r} is no client id", status=400)
         session = self._sessions.get(client_id)
         if session is None:
-            raise _not_found(client_id)
+            return None
         self._end_with_certificate(session)
-        if session.ended_at and self._place.clock.now() - session.ended_at > _TOLD_FOR:
-            raise _not_found(client_id)
-        return session
+        forgotten = session.ended_at and self._place.clock.now() - session.ended_at > _TOLD_FOR
+        return None if forgotten else session
 
     def _end_with_certificate(self, session: ClientSession) -> None:
         """Find out, when it is asked about, whether the session has ended meanwhile."""

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from jitr_fleet.resources import ResourceNames
 from jitrctl.terminal import Exit
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -41,6 +42,16 @@ def test_wherever_stacks_are_deployed_at_once_no_approval_is_asked_for() -> None
 
     assert deploying
     assert [line for line in deploying if "--require-approval never" not in line] == []
+
+
+def test_the_page_says_what_is_in_the_way_after_a_first_deployment_that_failed() -> None:
+    page = (DOCS / "deploy.md").read_text(encoding="utf-8")
+    stack = ResourceNames("acme").stack
+    order = "aws cloudformation update-termination-protection --no-enable-termination-protection"
+
+    assert f"{order} --stack-name {stack} " in page
+    assert "QueueDeletedRecently" in page.partition(order)[2]
+    assert "only after 60 seconds" in page
 
 
 def test_every_section_of_aws_facts_that_is_cited_is_there() -> None:

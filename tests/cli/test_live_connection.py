@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jitrctl.doctor import provisioned
+from jitrctl.doctor import provisioned, runner
 from jitrctl.doctor.finding import State
 from simulation import Call, Fault, Leaf, Moment
 from simulation.faults import denied
@@ -43,6 +43,11 @@ def found(fleet: Simulated) -> tuple[State, str]:
     case = cast("DeviceContext", SimpleNamespace(stage=fleet.stage(DEV), connects_as=SENSOR))
     finding = provisioned.connection(case)
     return finding.state, finding.text
+
+
+def test_doctor_looks_at_the_connection_last_of_a_device_that_is_registered() -> None:
+    assert runner.LINKS[-1].look is provisioned.connection
+    assert runner.LINKS[-1].of_registered
 
 
 def test_a_device_that_is_connected_is_shown_since_when(fleet: Simulated, leaf: Leaf) -> None:

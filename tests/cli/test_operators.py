@@ -1,4 +1,4 @@
-"""policies/operators: reading changes nothing, acting is enough for every call that jitrctl makes, and both fit IAM.
+"""policies/operators: reading changes nothing, with the other two it is enough for all of jitrctl, and each fits IAM.
 
 That AWS refuses what they do not allow, and nothing that a command needs, is tested in tests/local/test_operators.py.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -18,10 +19,23 @@ from typer.main import get_command
 from jitr_fleet.resources import LIVE, ResourceNames
 from jitrctl.__main__ import app
 from jitrctl.localaws.workspace import CHECKOUT
-from tests.support.cli.operator_commands import ACTING, BY_OTHER_TESTS, OFFLINE, PROVING, READING
+from simulation.faults import denied
+from tests.support.cli.operator_commands import (
+    ACTING,
+    BY_OTHER_TESTS,
+    KEEPING_CAS,
+    KEEPING_CAS_BY_OTHER_TESTS,
+    OFFLINE,
+    PROVING,
+    READING,
+)
+from tests.support.cli.simulated import DEV, Simulated, simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from simulation import Call, Fault, Moment
 
 POLICIES = CHECKOUT / "policies" / "operators"
 SERVICES = (
@@ -39,6 +53,8 @@ SERVICES = (
 )
 # IAM's quota for a managed policy, without white space (IAM user guide, "IAM and AWS STS quotas").
 LONGEST = 6144
+ROOM = 1000  # characters that each policy has left, so that the next permission fits
+POLICY_NAMES = ["read", "act", "cas"]
 READS = ("BatchGet", "Describe", "Filter", "Get", "List", "Query", "Receive", "Scan")
 
 
@@ -67,16 +83,29 @@ def test_reading_changes_nothing_but_for_how_long_letters_are_hidden_that_were_l
     ]
 
 
-def test_acting_is_reading_and_more() -> None:
-    assert statements("act")[: len(statements("read"))] == statements("read")
-    assert actions("act") > actions("read")
+def test_the_acting_policies_repeat_nothing_of_the_reading_one() -> None:
+    for name in ("act", "cas"):
+        assert not actions(name) & actions("read")
+        assert not {one["Sid"] for one in statements(name)} & {one["Sid"] for one in statements("read")}
 
 
-@pytest.mark.parametrize("name", ["read", "act"])
+def test_who_acts_on_devices_changes_no_ca_and_who_keeps_cas_no_device() -> None:
+    assert not [action for action in actions("act") if "CACertificate" in action]
+    assert {action for action in actions("cas") if action.startswith("iot:")} == {
+        "iot:DeleteCACertificate",
+        "iot:RegisterCACertificate",
+        "iot:TagResource",
+        "iot:UpdateCACertificate",
+    }
+    (tagged,) = (one for one in statements("cas") if "iot:TagResource" in one["Action"])
+    assert [arn.rpartition(":")[2] for arn in tagged["Resource"]] == ["cacert/*"]
+
+
+@pytest.mark.parametrize("name", POLICY_NAMES)
 def test_no_policy_allows_whole_services_or_is_too_long_for_iam(name: str) -> None:
     assert not [action for action in actions(name) if "*" in action]
     assert {one["Effect"] for one in statements(name)} == {"Allow"}
-    assert len("".join((POLICIES / f"{name}.json").read_text(encoding="utf-8").split())) < LONGEST
+    assert len("".join((POLICIES / f"{name}.json").read_text(encoding="utf-8").split())) <= LONGEST - ROOM
     everywhere = {action for one in statements(name) if "*" in one["Resource"] for action in one["Action"]}
     changing = {action for action in everywhere if not action.partition(":")[2].startswith(READS)}
     assert changing <= {"iot:RegisterCACertificate"}  # which knows no resource
@@ -97,7 +126,7 @@ def test_the_way_to_the_function_may_be_closed_with_and_without_snapshots() -> N
     }
 
 
-def test_every_call_that_jitrctl_makes_is_allowed_to_those_who_act() -> None:
+def test_every_call_that_jitrctl_makes_is_allowed_by_one_of_the_policies() -> None:
     session = botocore.session.get_session()
     known: dict[str, set[str]] = {}
     for service in SERVICES:
@@ -105,7 +134,7 @@ def test_every_call_that_jitrctl_makes_is_allowed_to_those_who_act() -> None:
             known.setdefault(xform_name(operation), set()).add(
                 f"{service.replace('-', '')}:{operation}".replace(":Invoke", ":InvokeFunction", 1)
             )
-    allowed = actions("act")
+    allowed = {action for name in POLICY_NAMES for action in actions(name)}
     missing = {
         name: sorted(known[name])
         for name in (*called_names(), *called_through_the_functions_code())
@@ -145,5 +174,92 @@ def test_of_every_command_it_is_said_whether_it_reads_or_acts() -> None:
     generator = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generator)
 
-    said = [*READING, *ACTING, *BY_OTHER_TESTS, *OFFLINE, *PROVING]
+    said = [*READING, *ACTING, *BY_OTHER_TESTS, *KEEPING_CAS, *KEEPING_CAS_BY_OTHER_TESTS, *OFFLINE, *PROVING]
     assert sorted(said) == sorted(generator.commands(get_command(app)))
+
+
+def test_the_page_says_of_every_command_under_which_policy_it_runs() -> None:
+    page = (CHECKOUT / "docs" / "operators.md").read_text(encoding="utf-8")
+    said = {
+        row[1].strip(): set(re.findall(r"`([^`…]+?)(?: …)?`", row[2]))
+        for row in (line.split("|") for line in page.splitlines() if line.startswith("| "))
+        if len(row) == 4
+    }
+    for row, commands in (
+        ("read", READING),
+        ("act", {*ACTING, *BY_OTHER_TESTS}),
+        ("cas", {*KEEPING_CAS, *KEEPING_CAS_BY_OTHER_TESTS}),
+        ("prove", PROVING),
+    ):
+        assert said[row] == {name.removeprefix("jitrctl ") for name in commands}
+
+
+# What an operator may do, in the simulation: by the names of the actions; resources are held in tests/local.
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    return simulated(tmp_path, monkeypatch)
+
+
+def under(*names: str) -> Callable[[Call, Moment], Fault | None]:
+    """IAM between jitrctl and AWS: denies what none of these policies allows."""
+    allowed = {action for name in names for action in actions(name)}
+
+    def strike(call: Call, moment: Moment) -> Fault | None:
+        if moment == "before" and call.caller == "jitrctl" and not set(needed(call)) <= allowed:
+            raise denied(call)
+        return None
+
+    return strike
+
+
+def needed(call: Call) -> Iterator[str]:
+    """The actions that IAM asks for."""
+    service = call.service.partition("-")[0]
+    match call.operation:
+        case "TransactWriteItems" | "TransactGetItems":
+            for (kind,) in (item.keys() for item in call.parameters["TransactItems"]):
+                yield f"dynamodb:{kind}Item"
+        case "RegisterCACertificate":
+            yield from ("iot:RegisterCACertificate", "iot:TagResource")
+        case "Invoke":
+            yield "lambda:InvokeFunction"
+        case operation:
+            yield f"{service}:{operation.removesuffix('Batch')}"
+
+
+def test_who_reads_is_told_of_a_devices_connection(fleet: Simulated) -> None:
+    leaf = fleet.issue("sensor-0001")
+    assert fleet.knock(DEV, leaf, "sensor-0001") == "accepted"
+    fleet.aws.fault = under("read")
+
+    assert "client sensor-0001: connected since" in fleet.say("device", "show", leaf.certificate_id)
+
+
+CA_ORDERS = [["ca", "rotate"], ["ca", "retire", "factory"], ["ca", "retire", "factory", "--delete"], ["ca", "apply"]]
+
+
+@pytest.mark.parametrize("words", CA_ORDERS, ids=" ".join)
+def test_who_keeps_cas_runs_on_the_reading_policy_and_that_of_cas(fleet: Simulated, words: list[str]) -> None:
+    if words[1] == "retire":
+        fleet.say("ca", "rotate", "--yes")
+    for names in (("read",), ("read", "act")):
+        fleet.aws.fault = under(*names)
+        assert "is not allowed" in fleet.say(*words, "--yes", code=1)
+    fleet.aws.fault = under("read", "cas")
+    fleet.say(*words, "--yes")
+
+
+@pytest.mark.parametrize("words", [["device", "deactivate"], ["device", "revoke"], ["device", "remove"]], ids=" ".join)
+def test_who_acts_on_devices_runs_on_the_reading_policy_and_that_of_acts(fleet: Simulated, words: list[str]) -> None:
+    leaf = fleet.issue("sensor-0001")
+    assert fleet.knock(DEV, leaf, "sensor-0001") == "accepted"
+    if words[1] == "remove":
+        fleet.say("device", "revoke", leaf.certificate_id, "--yes")
+    order = [*words, leaf.certificate_id, "--yes"]
+    for names in (("read",), ("read", "cas")):
+        fleet.aws.fault = under(*names)
+        assert "is not allowed" in fleet.say(*order, code=1)
+    fleet.aws.fault = under("read", "act")
+    fleet.say(*order)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -495,6 +496,19 @@ def test_looking_at_a_things_principals_is_paced(cloud: Cloud, wire: Wire) -> No
         with pytest.raises(Rejected):
             iot.apply(CREATE)
     assert waits == [1.5, 1.5]  # the second look at the principals, and at the one that was found
+
+
+@pytest.mark.parametrize("operation", ["ListPrincipalThings", "ListAttachedPolicies"])
+def test_looking_at_what_a_certificate_is_attached_to_is_paced(cloud: Cloud, wire: Wire, operation: str) -> None:
+    waits: list[float] = []
+    iot = AwsIot(cloud.iot, Pacer(1.5, clock=lambda: 0.0, sleep=waits.append), clock=lambda: NOW)
+    device: Any = SimpleNamespace(arn=ARN)
+    for _ in range(2):
+        wire.answer("ListPrincipalThings", {"things": ["sensor-0001"]})
+        wire.answer("ListAttachedPolicies", {"policies": []})
+        found = iot.things_of(device) if operation == "ListPrincipalThings" else iot.policies_of(device)
+        assert found == (("sensor-0001",) if operation == "ListPrincipalThings" else ())
+    assert waits == [1.5]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """AWS's ceilings: what fleets of a hundred CAs and of four hundred accounts come to, and which fleets are refused."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import aws_cdk as cdk
 import pytest
 
 from jitr_cdk import alarms, registration
+from jitr_cdk.asset import ROOT
 from jitr_cdk.stage import AccountStacks
 from jitr_cdk.target import AWS
 from jitr_fleet import ceilings
+from jitr_fleet.choices import RegisteredBy
 from jitr_fleet.model import Fleet
 from tests.infra.conftest import Synthesized
 from tests.infra.test_permissions import listed, resolved
@@ -176,6 +179,31 @@ def test_a_bus_that_would_name_too_many_accounts_is_refused_with_the_number(tmp_
 )
 def test_a_stage_that_cannot_fit_is_refused_with_the_number(tmp_path: Path, count: int, ca: str, said: str) -> None:
     assert any(said in message for _, message in with_cas(tmp_path, count, ca=ca).problems())
+
+
+def first_refused(count: Callable[[int], int], most: int) -> int:
+    """The smallest number for which so much is needed that it is refused."""
+    return next(number for number in range(1, 1000) if count(number) > most)
+
+
+def test_the_page_says_from_how_many_cas_and_accounts_on_a_fleet_is_refused(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    fleet = with_cas(tmp_path, 1, more='[hub]\naccount = "dev"').load()
+    (one,) = fleet.accounts[0].cas
+    without_hub = replace(fleet, hub=None)
+
+    def resources(number: int, by: RegisteredBy, of: Fleet = without_hub) -> int:
+        account = replace(fleet.accounts[0], cas=(replace(one, registered_by=by),) * number)
+        return ceilings.resources(of, account, REGION)
+
+    def accounts(number: int) -> int:
+        return ceilings.bus_policy_characters(replace(fleet, accounts=fleet.accounts * number))
+
+    cas = first_refused(lambda number: resources(number, RegisteredBy.JITRCTL), ceilings.MOST_RESOURCES)
+    registered = first_refused(lambda number: resources(number, RegisteredBy.STACK), ceilings.MOST_RESOURCES)
+    assert f"| {cas} CAs, or {registered} that the stack registers;" in page
+    assert f"with a hub, are {resources(100, RegisteredBy.STACK, fleet)} |" in page
+    assert f"| {first_refused(accounts, ceilings.MOST_BUS_POLICY_CHARACTERS)} accounts with a [hub]" in page
 
 
 def test_the_figures_of_both_sides_are_the_same() -> None:

@@ -200,6 +200,7 @@ KEY_TABLE = [
     ("key, own account", "dev", ONE_KEY, True),
     ("multi-Region key, own account", "prod", MANY_REGIONS, True),
 ]
+ACCOUNTS = ("own account", "another account")
 FOREIGN = "333333333333"
 
 
@@ -228,14 +229,23 @@ def test_what_a_key_encrypts_is_what_the_table_says(
     assert f"| {row} |" in (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("row", "written"),
-    [
-        ("alias, another account", f"arn:aws:kms:<region>:{FOREIGN}:alias/jitr"),
-        ("key, another account", f"arn:aws:kms:<region>:{FOREIGN}:key/0123abcd-0000-0000-0000-000000000000"),
-        ("multi-Region key, another account", f"arn:aws:kms:<region>:{FOREIGN}:key/mrk-{'0' * 32}"),
-    ],
-)
+REFUSED_KEYS = [
+    ("alias, another account", f"arn:aws:kms:<region>:{FOREIGN}:alias/jitr"),
+    ("key, another account", f"arn:aws:kms:<region>:{FOREIGN}:key/0123abcd-0000-0000-0000-000000000000"),
+    ("multi-Region key, another account", f"arn:aws:kms:<region>:{FOREIGN}:key/mrk-{'0' * 32}"),
+]
+
+
+def test_every_row_of_the_table_of_keys_is_synthesized_or_refused_here() -> None:
+    page = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    section = page.partition("## A key of your own")[2].partition("\n## ")[0]
+    rows = {line.split("|")[1].strip() for line in section.splitlines() if "account |" in line}
+
+    assert rows == {row for row, *_ in KEY_TABLE} | {row for row, _ in REFUSED_KEYS}
+    assert rows == {f"{written}, {of}" for written in ("alias", "key", "multi-Region key") for of in ACCOUNTS}
+
+
+@pytest.mark.parametrize(("row", "written"), REFUSED_KEYS)
 def test_a_key_of_another_account_is_refused_as_the_table_says(draft: Draft, row: str, written: str) -> None:
     draft.replace("[account.dev]", f'[account.dev]\nkms_key = "{written}"')
     assert "is to be used in 111111111111" in draft.problem()[1]

@@ -1,8 +1,9 @@
-"""The two policies for operators, under enforcement: every command runs under one of them, and reading changes nothing.
+"""The policies for operators, under enforcement: every command runs under those that the page names, and no others.
 
-A deployed stage of the local AWS, and two users of its IAM, each with one of policies/operators. What a command calls
-is held twice against the policy: by the local AWS, which refuses what it does not allow, and by our own reading of IAM
-with the resources that AWS checks, where the local AWS checks others (docs/divergences.md).
+A deployed stage of the local AWS, and three users of its IAM with policies/operators: one reads, one acts besides, one
+keeps CAs besides. What a command calls is held twice against the policies: by the local AWS, which refuses what they do
+not allow, and by our own reading of IAM with the resources that AWS checks, where the local AWS checks others
+(docs/divergences.md).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jitrctl.__main__ import main
 from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 from jitrctl.localaws.workspace import CHECKOUT
 from tests.cli.test_dlq import decision
-from tests.support.cli.operator_commands import ACTING, BEFORE, READING
+from tests.support.cli.operator_commands import ACTING, BEFORE, KEEPING_CAS, READING
 from tests.support.local.deployed import Deployed, deployed
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _LOCALLY = {
 }
 # The stage is as the fleet file says, so there is nothing to be refused.
 NOTHING_TO_DO = {"jitrctl ca apply"}
+HELD_BY = {"read": ("read",), "act": ("read", "act"), "cas": ("read", "cas")}  # operator → policies
 Called = tuple[str, str, dict[str, Any]]  # service, operation, parameters
 
 
@@ -66,11 +68,12 @@ class Operators:
         place = fleet.local.account
         iam = fleet.client("iam")
         credentials = config = ""
-        for name in ("read", "act"):
-            held = document(name, place.id, place.region)
+        for name, policies in HELD_BY.items():
             iam.create_user(UserName=name)
-            allowed = {**held, "Statement": [*held["Statement"], _LOCALLY]}
-            iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(allowed))
+            for policy in policies:
+                held = document(policy, place.id, place.region)
+                allowed = {**held, "Statement": [*held["Statement"], _LOCALLY]}
+                iam.put_user_policy(UserName=name, PolicyName=policy, PolicyDocument=json.dumps(allowed))
             key = iam.create_access_key(UserName=name)["AccessKey"]
             credentials += f"[{name}]\naws_access_key_id = {key['AccessKeyId']}\n"
             credentials += f"aws_secret_access_key = {key['SecretAccessKey']}\n"
@@ -183,14 +186,14 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
 
 
 def held_against(name: str, calls: list[Called], operators: Operators) -> list[str]:
-    """What AWS would refuse of these calls under a policy."""
+    """What AWS would refuse an operator of these calls."""
     place = operators.fleet.local.account
     arn = {
         "prefix": f"arn:aws:{{service}}:{place.region}:{place.id}:",
         "iam": f"arn:aws:iam::{place.id}:",
     }
     function = f"{arn['prefix'].format(service='lambda')}function:jitr-acme-register"
-    held = [document(name, place.id, place.region)]
+    held = [document(policy, place.id, place.region) for policy in HELD_BY[name]]
     return [
         f"{action} on {resource}"
         for call in calls
@@ -237,15 +240,16 @@ def test_a_command_that_reads_runs_under_the_reading_policy(
     assert code in (0, 1), said
     assert calls
     assert held_against("read", calls, operators) == []
-    assert held_against("act", calls, operators) == []
 
 
-@pytest.mark.parametrize("command", ACTING)
-def test_a_command_that_acts_runs_under_the_acting_policy_and_not_under_the_reading_one(
-    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+@pytest.mark.parametrize(
+    ("who", "command"), [*(("act", command) for command in ACTING), *(("cas", command) for command in KEEPING_CAS)]
+)
+def test_a_command_that_changes_something_runs_under_its_own_policy_alone(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], who: str, command: str
 ) -> None:
     before = BEFORE.get(command, [])
-    both = prepared(operators, [*before, *command.split()[1:], *ACTING[command]])
+    both = prepared(operators, [*before, *command.split()[1:], *(ACTING | KEEPING_CAS)[command]])
     before, words = both[: len(before)], both[len(before) :]
     if before:
         assert operators.run("act", before, capsys)[0] == 0
@@ -255,12 +259,12 @@ def test_a_command_that_acts_runs_under_the_acting_policy_and_not_under_the_read
         engage_brake(operators)
     _, refused = operators.run("read", words, capsys)
     with noting(monkeypatch) as calls:
-        code, said = operators.run("act", words, capsys)
+        code, said = operators.run(who, words, capsys)
 
     assert REFUSED in refused or command in NOTHING_TO_DO
     assert REFUSED not in said
     assert code in (0, 1), said
-    assert held_against("act", calls, operators) == []
+    assert held_against(who, calls, operators) == []
 
 
 @pytest.mark.parametrize("queue", ["dead-letters", "undelivered", "unforwarded", "hub-failed"])

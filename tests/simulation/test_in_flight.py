@@ -84,6 +84,7 @@ def writes(aws: Aws) -> int:
 def test_a_queue_with_120_000_in_flight_gives_nothing_to_anybody(
     account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert simulated._MOST_IN_FLIGHT == 120_000
     monkeypatch.setattr(simulated, "_MOST_IN_FLIGHT", 5)
     queue = account.sqs.create("work", visibility=30)
     for number in range(8):

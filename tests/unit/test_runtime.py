@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore
 import botocore.session
 import pytest
 from botocore import xform_name
@@ -23,6 +24,10 @@ OPERATIONS = {
 }
 
 
+# What the source calls its clients; `_iot` is ours.
+CLIENTS = ("client", "clients[region]", "cloudwatch", "dynamodb", "events", "s3()", "sqs")
+
+
 def calls() -> Iterator[tuple[str, str, set[str]]]:
     """Every call of a client in the source: service, operation, the parameters that are named."""
     for path in SOURCE.rglob("*.py"):
@@ -30,7 +35,7 @@ def calls() -> Iterator[tuple[str, str, set[str]]]:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             owner = ast.unparse(node.func.value).rpartition(".")[2]
-            if node.func.attr in OPERATIONS and owner.lstrip("_") in ("client", "dynamodb", "sqs"):  # `_iot` is ours
+            if node.func.attr in OPERATIONS and owner.lstrip("_") in CLIENTS:
                 yield *OPERATIONS[node.func.attr], {one.arg for one in node.keywords if one.arg}
 
 
@@ -41,12 +46,16 @@ def client(service: Any) -> Any:
 def test_every_parameter_of_every_call_in_the_source_is_checked() -> None:
     used = [one for one in calls() if (one[0], one[1]) != ("dynamodb", "Scan")]  # the enrollment list's, of jitrctl
     assert len({operation for _, operation, _ in used}) > 15
+    assert {service for service, _, _ in used} == runtime.PARAMETERS.keys()
     for service, operation, parameters in used:
         assert parameters <= set(runtime.PARAMETERS[service].get(operation, ())), operation
 
 
-def test_this_boto3_knows_them_all() -> None:
-    runtime.check(logging.getLogger(), *(client(service) for service in runtime.PARAMETERS))
+def test_this_boto3_knows_them_all_and_its_version_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        runtime.check(logging.getLogger(), *(client(service) for service in runtime.PARAMETERS))
+    (logged,) = (record for record in caplog.records if record.message == "runtime")
+    assert (vars(logged)["boto3"], vars(logged)["botocore"]) == (boto3.__version__, botocore.__version__)
 
 
 @pytest.mark.parametrize(

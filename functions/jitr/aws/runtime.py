@@ -2,9 +2,10 @@
 
 The functions run on Lambda's own copy, which is byte-compiled and costs no size; AWS replaces it at times of its own. A
 copy that is too old would refuse a parameter in the middle of an activation, with a ParamValidationError for each
-device. So the parameters are looked up once, at init, where a function that cannot work takes no message. The check
-takes about 1 ms of the processor for the three clients of `register`; to ship boto3 would add 34 MB to a deployment
-of which Lambda allows 250, and an import that is not byte-compiled for the runtime.
+device. So the parameters are looked up once, at init, where a function that cannot work takes no message; of a client
+that is made when it is first needed (S3 for CRLs, Lambda for hooks), then. The check takes about 1 ms of the processor
+for the clients that `register` makes at init; to ship boto3 would add 34 MB to a deployment of which Lambda allows 250,
+and an import that is not byte-compiled for the runtime.
 """
 
 from collections.abc import Mapping
@@ -51,6 +52,20 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "UpdateExpression",
         ),
     },
+    "cloudwatch": {
+        "GetMetricStatistics": (
+            "Dimensions",
+            "EndTime",
+            "MetricName",
+            "Namespace",
+            "Period",
+            "StartTime",
+            "Statistics",
+        ),
+    },
+    "events": {"PutEvents": ("Entries",)},
+    "lambda": {"Invoke": ("FunctionName", "Payload")},
+    "s3": {"GetObject": ("Bucket", "ExpectedBucketOwner", "IfNoneMatch", "Key")},
     "sqs": {
         "ChangeMessageVisibility": ("QueueUrl", "ReceiptHandle", "VisibilityTimeout"),
         "DeleteMessageBatch": ("Entries", "QueueUrl"),
@@ -62,14 +77,22 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def check(logger: Any, *clients: Any) -> None:
-    """Log the versions; raise Misconfigured when botocore does not know a parameter of these clients' calls."""
+    """Log the versions, and check these clients.
+
+    Raises Misconfigured.
+    """
     logger.info("runtime", extra=VERSIONS)
     for client in clients:
-        model = client.meta.service_model
-        for operation, parameters in PARAMETERS[model.service_name].items():
-            known = model.operation_model(operation).input_shape.members if operation in model.operation_names else {}
-            if missing := sorted(set(parameters) - set(known)):
-                raise Misconfigured(
-                    f"the runtime's botocore {VERSIONS['botocore']} does not know {operation} with "
-                    f"{', '.join(missing)}: choose a newer runtime, or put boto3 into the layer"
-                )
+        check_client(client)
+
+
+def check_client(client: Any) -> None:
+    """Raise Misconfigured when botocore does not know a parameter of this client's calls."""
+    model = client.meta.service_model
+    for operation, parameters in PARAMETERS[model.service_name].items():
+        known = model.operation_model(operation).input_shape.members if operation in model.operation_names else {}
+        if missing := sorted(set(parameters) - set(known)):
+            raise Misconfigured(
+                f"the runtime's botocore {VERSIONS['botocore']} does not know {operation} with "
+                f"{', '.join(missing)}: choose a newer runtime, or put boto3 into the layer"
+            )

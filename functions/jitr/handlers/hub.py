@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from jitr.aws import runtime
 from jitr.aws.calls import CLIENT_CONFIG, calling
 from jitr.errors import Misconfigured, Unavailable, UnreadableEvent
 from jitr.handlers import IN_LAMBDA, start
@@ -135,12 +136,14 @@ def build(environ: Mapping[str, str], homes: str | None = None) -> HubHandler:
     logger = Logger(service="hub")
     logger.remove_keys(["location"])
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    events = boto3.client("events", config=CLIENT_CONFIG)
+    runtime.check(logger, dynamodb, events)
     return HubHandler(
         settings=settings,
         homes=Homes.from_json(_file() if homes is None else homes),
         table=HubTable(dynamodb, environ[HUB_TABLE]),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
-        events=boto3.client("events", config=CLIENT_CONFIG),
+        events=events,
         logger=logger,
         counts=Counts(fleet=settings.fleet),
         clock=lambda: datetime.now(UTC),

@@ -127,7 +127,8 @@ def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
     logger = Logger(service="register")
     logger.remove_keys(["location"])  # it would always say telemetry.py
     counts = Counts(fleet=settings.fleet)
-    announcer = Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, counts)
+    events = boto3.client("events", config=CLIENT_CONFIG)
+    announcer = Announcer(events, settings, logger, counts)
     iot = boto3.client("iot", config=CLIENT_CONFIG)
     counts.count_calls(iot)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
@@ -152,7 +153,7 @@ def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
         clock=_now,
     )
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
-    runtime.check(logger, iot, dynamodb, sqs)
+    runtime.check(logger, iot, dynamodb, sqs, events)
     queue = RegistrationsQueue(sqs, settings)
     failures = FailureCount(dynamodb, settings.registry_table)
     register = RegisterHandler(
@@ -165,9 +166,14 @@ _making_a_client = threading.Lock()
 
 
 def _client(service: Any, **options: Any) -> Any:
-    """A client that is made when it is needed: threads do not make theirs at once, which boto3's session cannot."""
+    """A client that is made when it is needed: threads do not make theirs at once, which boto3's session cannot.
+
+    Raises Misconfigured when the runtime's boto3 does not know what is asked of it.
+    """
     with _making_a_client:
-        return boto3.client(service, **options)
+        client = boto3.client(service, **options)
+    runtime.check_client(client)
+    return client
 
 
 _built = functools.cache(lambda: build(os.environ))

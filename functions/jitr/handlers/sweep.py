@@ -31,6 +31,7 @@ from jitr.telemetry import SWEEP_BEHIND, SWEPT, Announcer, Counts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_s3 import S3Client
 
 # ListCertificates, DescribeCertificate and UpdateCertificate allow 10 calls/s each; `register` needs most of them.
 SECONDS_BETWEEN_CALLS = 0.5
@@ -90,7 +91,10 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
     iot = boto3.client("iot", config=CLIENT_CONFIG)
     counts.count_calls(iot)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
-    runtime.check(logger, iot, dynamodb)
+    events = boto3.client("events", config=CLIENT_CONFIG)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    cloudwatch = boto3.client("cloudwatch", config=CLIENT_CONFIG)
+    runtime.check(logger, iot, dynamodb, events, sqs, cloudwatch)
     journal = SweepState(dynamodb, settings.registry_table)
     sweep = Sweep(
         rules=rules,
@@ -98,20 +102,23 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         registry=Registry(dynamodb, settings.registry_table),
         outcomes=Outcomes(dynamodb, settings.registry_table),
         withdrawals=Withdrawals(dynamodb, settings.registry_table),
-        crls=Crls(
-            lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now
-        ),
+        crls=Crls(_s3, settings.crl_bucket, settings.account_id, clock=_now),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         journal=journal,
-        queue=SweepQueue(
-            boto3.client("sqs", config=CLIENT_CONFIG), boto3.client("cloudwatch", config=CLIENT_CONFIG), settings
-        ),
-        announcer=Announcer(boto3.client("events", config=CLIENT_CONFIG), settings, logger, counts),
+        queue=SweepQueue(sqs, cloudwatch, settings),
+        announcer=Announcer(events, settings, logger, counts),
         clock=_now,
         activations_per_second=settings.activations_per_second,
     )
     return SweepFunction(sweep, journal, logger, counts)
+
+
+def _s3() -> "S3Client":
+    """A client for CRLs, made when there is a CA that asks for them; raises Misconfigured as `runtime.check`."""
+    client = boto3.client("s3", config=CLIENT_CONFIG)
+    runtime.check_client(client)
+    return client
 
 
 _built = functools.cache(lambda: build(os.environ))

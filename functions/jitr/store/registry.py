@@ -1,4 +1,4 @@
-"""Decisions and owners in DynamoDB; the only module that reads or writes the registry table.
+"""Decisions and owners in DynamoDB: what is claimed, begun, decided and given back.
 
 One table, one string key `id`:
 
@@ -16,112 +16,38 @@ One table, one string key `id`:
 and two sparse indexes: `due`: (due, due_at), of the items with which something is to be done, and `outcomes`:
 (listed_as, listed_at), of the decisions by CA and outcome (outcome_index.py; outcomes.py reads it).
 
+Here is what `register` does with certificates and names. Below it are registry_due.py (what is due, for the sweep),
+registry_verdicts.py (what operators write) and registry_table.py (how items are read and written).
+
 Every write that rests on an earlier read says so in its condition: a decision is begun only while the record is still
 the one that it was made on. A record never makes a certificate ACTIVE; losing one costs calls and holds, never safety.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jitr.aws.calls import PASSING, batch_get, calling
+from jitr.aws.calls import PASSING, calling
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.owners import NameRollback, Owner
-from jitr.record import Record, Standing
+from jitr.record import Record
 from jitr.store import registry_writes, withdrawal_marks
-from jitr.store.dynamodb import key, plain, setting, values
-from jitr.store.index_pages import Position, page
-from jitr.store.outcome_index import LISTED_AS, LISTED_AT
-from jitr.store.registry_items import (
-    SCHEMA,
-    certificate_key,
-    from_verdict,
-    milliseconds,
-    moment,
-    retirement_key,
-    thing_key,
-    to_owner,
-    to_record,
-)
-from jitr.store.registry_writes import Due
+from jitr.store.dynamodb import key, values
+from jitr.store.registry_due import DUE_INDEX, DueItems
+from jitr.store.registry_items import certificate_key
+from jitr.store.registry_verdicts import VerdictItems
 from jitr.store.withdrawal_marks import Withdrawal
-from jitr.verdicts import AnotherVerdict, OperatorVerdict
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
 
-DUE_INDEX = "due"
-_FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}"
+__all__ = ["DUE_INDEX", "Registry"]
 
 
-class Registry:
+class Registry(DueItems, VerdictItems):
     """The registry of one fleet in one account and Region."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
-
-    def recall(self, certificate_ids: Iterable[str]) -> dict[str, Record]:
-        """What is known of each certificate, in one BatchGetItem of distinct keys, read consistently.
-
-        An id without an item has an empty record. At most 100 ids (BatchGetItem).
-
-        Raises Unavailable.
-        """
-        return self.recall_beside(certificate_ids, None)[0]
-
-    def recall_beside(
-        self, certificate_ids: Iterable[str], beside: str | None
-    ) -> tuple[dict[str, Record], dict[str, Any]]:
-        """The same, and the attributes of another item that is read along, by its id; none when there is no such item.
-
-        Raises Unavailable.
-        """
-        ids = sorted(set(certificate_ids))
-        records = {certificate_id: Record() for certificate_id in ids}
-        keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
-        other: dict[str, Any] = {}
-        for item in batch_get(self._client, self._table, keys + ([key(beside)] if beside else [])):
-            fields = plain(item)
-            if fields["id"] == beside:
-                other = fields
-            else:
-                records[fields["id"].removeprefix("certificate#")] = to_record(fields)
-        return records, other
-
-    def owner(self, thing_name: str) -> Owner | None:
-        """Who owns a thing name.
-
-        Raises Unavailable.
-        """
-        with calling("GetItem"):
-            answer = self._client.get_item(TableName=self._table, Key=key(thing_key(thing_name)), ConsistentRead=True)
-        return to_owner(plain(answer["Item"])) if "Item" in answer else None
-
-    def owners(self, thing_names: Iterable[str]) -> dict[str, Owner]:
-        """Who owns each of these thing names; a name that is free is left out. At most 100 of them (BatchGetItem).
-
-        Raises Unavailable.
-        """
-        items = batch_get(self._client, self._table, [key(thing_key(name)) for name in sorted(set(thing_names))])
-        return {fields["id"].removeprefix("thing#"): to_owner(fields) for fields in map(plain, items)}
-
-    def standing(self, thing_name: str, twin_id: str | None) -> Standing:
-        """Who owns a thing name, and what is known of the certificate's twin, in one BatchGetItem.
-
-        Raises Unavailable.
-        """
-        keys = [key(thing_key(thing_name))]
-        if twin_id:
-            keys.append(key(certificate_key(twin_id)))
-        found = {item["id"]["S"]: plain(item) for item in batch_get(self._client, self._table, keys)}
-        owner = found.get(thing_key(thing_name))
-        twin = found.get(certificate_key(twin_id), {}) if twin_id else {}
-        return Standing(owner=to_owner(owner) if owner else None, twin=to_record(twin))
 
     def claim(
         self,
@@ -180,6 +106,11 @@ class Registry:
             raise
         if back:
             self._follow_no_more(back)
+
+    def _why_not_begun(self, certificate_id: str) -> Rejected | Overtaken:
+        if self.recall([certificate_id])[certificate_id].is_denied:
+            return Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
+        return Overtaken("another decision on the certificate was made meanwhile")
 
     def intend(
         self,
@@ -313,245 +244,3 @@ class Registry:
         Raises Unavailable.
         """
         return self._update(registry_writes.found(self._table, found, seen))
-
-    def note_sweep(self, certificate_id: str, swept_at: datetime, *, look_again: datetime | None = None) -> None:
-        """Write down that the sweep sent this certificate to the queue, and when what was due is due again.
-
-        Raises Unavailable.
-        """
-        due = {"due_at": milliseconds(look_again)} if look_again else {}
-        at = certificate_key(certificate_id)
-        self._update(setting(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
-
-    def no_look_due(self, certificate_id: str, record: Record) -> None:
-        """Take a certificate out of the index, if the look, the decision and the verdict are still those seen.
-
-        Raises Unavailable.
-        """
-        if record.due_at is not None:
-            self._update(registry_writes.no_look_due(self._table, certificate_id, record, due_at=record.due_at))
-
-    def no_release_due(self, certificate_id: str, record: Record) -> None:
-        """Take a certificate out of the index, if the release order that is due is still the one seen.
-
-        Raises Unavailable.
-        """
-        if record.due_at is not None:
-            self._update(registry_writes.no_release_due(self._table, certificate_id, due_at=record.due_at))
-
-    def leave_unfinished(self, certificate_id: str, at: datetime) -> None:
-        """Have the sweep look at a certificate on which an attempt began and recorded nothing, unless more is due.
-
-        Without this, the daily pass finds it (resend.py).
-
-        Raises Unavailable.
-        """
-        self._update(
-            {
-                "TableName": self._table,
-                "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "SET due = :due, due_at = :at",
-                "ConditionExpression": "attribute_exists(intent) AND attribute_not_exists(due)",
-                "ExpressionAttributeValues": values(due=Due.LOOK.value, at=milliseconds(at)),
-            }
-        )
-
-    def leave_look(self, certificate_id: str, at: datetime) -> None:
-        """Have the sweep look at a certificate that was decided, unless something is due with it already.
-
-        Raises Unavailable.
-        """
-        self._update(
-            {
-                "TableName": self._table,
-                "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "SET due = :due, due_at = :at",
-                "ConditionExpression": "attribute_exists(#decision) AND attribute_not_exists(due)",
-                "ExpressionAttributeNames": {"#decision": "decision"},
-                "ExpressionAttributeValues": values(due=Due.LOOK.value, at=milliseconds(at)),
-            }
-        )
-
-    def postpone_retirement(self, certificate_id: str, until: datetime) -> None:
-        """Let a certificate's end be due later.
-
-        Raises Unavailable.
-        """
-        self._update(registry_writes.retirement(self._table, certificate_id, at=until))
-        self._end_first_versions_retirement(certificate_id)
-
-    def end_retirement(self, certificate_id: str, by: datetime) -> None:
-        """Nothing is left to be done about a certificate's end, unless it has become due anew after that time.
-
-        Raises Unavailable.
-        """
-        try:
-            with calling("DeleteItem"):
-                self._client.delete_item(
-                    TableName=self._table,
-                    Key=key(retirement_key(certificate_id)),
-                    ConditionExpression="due_at <= :by",
-                    ExpressionAttributeValues=values(by=milliseconds(by)),
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            self._end_first_versions_retirement(certificate_id)
-
-    def _end_first_versions_retirement(self, certificate_id: str) -> None:
-        """Take out of the index that a certificate's end is due, where version 1 has it: in the certificate's item."""
-        self._update(
-            {
-                "TableName": self._table,
-                "Key": key(certificate_key(certificate_id)),
-                "UpdateExpression": "REMOVE due, due_at",
-                "ConditionExpression": "due = :retire",
-                "ExpressionAttributeValues": values(retire=Due.RETIRE.value),
-            }
-        )
-
-    def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
-        """The certificate ids with which something is due, the longest overdue first, at most `most`.
-
-        Raises Unavailable.
-        """
-        ids: list[str] = []
-        after: Position | None = None
-        while len(ids) < most:
-            some, after = self.due_after(after, what, by, most=most - len(ids))
-            ids += some
-            if after is None:
-                break
-        return ids
-
-    def due_after(
-        self, after: Position | None, what: Due, by: datetime, *, most: int
-    ) -> tuple[list[str], Position | None]:
-        """A part of what is due, from a position on: the certificate ids, and where the list goes on, if it does.
-
-        Raises Unavailable.
-        """
-        wanted = values(due=what.value, by=milliseconds(by))
-        return page(self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most)
-
-    def give_verdict(
-        self,
-        certificate_id: str,
-        verdict: OperatorVerdict,
-        *,
-        seen: OperatorVerdict | None,
-        forget_decision: bool = False,
-    ) -> Record:
-        """Write down an operator's word over the verdict that the operator saw, None if there was none.
-
-        The version is counted here. Returned is the record as it stood before, but with the verdict that was written.
-        With `forget_decision` the certificate will be judged as if it were new.
-
-        Raises AnotherVerdict when another one stands than the one seen; Unavailable.
-        """
-        given = replace(verdict, version=seen.number + 1 if seen else 1)
-        due = Due.LOOK if verdict.word.allows_activation else Due.DENIED
-        update: dict[str, Any] = {
-            "TableName": self._table,
-            "Key": key(certificate_key(certificate_id)),
-            "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at",
-            "ExpressionAttributeNames": {"#schema": "schema"},
-            "ExpressionAttributeValues": values(
-                # Due since ever: the operator's clock may be ahead, and the sweep would wait until its own is there.
-                verdict=from_verdict(given),
-                schema=SCHEMA,
-                due=due.value,
-                due_at=0,
-            ),
-            "ReturnValues": "ALL_OLD",
-        }
-        if forget_decision:
-            update["UpdateExpression"] += f" {_FORGET}"
-            update["ExpressionAttributeNames"]["#decision"] = "decision"
-        registry_writes.only_with_verdict(update, seen)
-        try:
-            with calling("UpdateItem"):
-                answer = self._client.update_item(**update)
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            record = self.recall([certificate_id])[certificate_id]
-            if record.verdict and _is_same(record.verdict, given):
-                return record  # botocore tried again, since the first answer was lost
-            raise AnotherVerdict(certificate_id, record.verdict) from error
-        before = plain(answer.get("Attributes", {}))
-        if before.get("due") == Due.RETIRE.value:  # version 1 has both in one place
-            self._update(registry_writes.retirement(self._table, certificate_id, at=moment(before["due_at"])))
-        return replace(to_record(before), verdict=given)
-
-    def forget_decision(self, certificate_id: str, *, seen: OperatorVerdict) -> None:
-        """Drop what is known of a certificate but for the operator's verdict, which must be the one seen.
-
-        Raises AnotherVerdict, Unavailable.
-        """
-        update: dict[str, Any] = {
-            "TableName": self._table,
-            "Key": key(certificate_key(certificate_id)),
-            "UpdateExpression": _FORGET,
-            "ExpressionAttributeNames": {"#decision": "decision"},
-        }
-        registry_writes.only_with_verdict(update, seen)
-        if not self._update(update):
-            raise AnotherVerdict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
-
-    def forget(self, certificate_id: str, *, seen: OperatorVerdict | None) -> None:
-        """Drop all that is known of a certificate, if this verdict stands; should it come again, it is new.
-
-        Dropped already is dropped.
-
-        Raises AnotherVerdict, Unavailable.
-        """
-        delete: dict[str, Any] = {"TableName": self._table, "Key": key(certificate_key(certificate_id))}
-        registry_writes.only_with_verdict(delete, seen)
-        try:
-            with calling("DeleteItem"):
-                self._client.delete_item(**delete)
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            record = self.recall([certificate_id])[certificate_id]
-            if record != Record():
-                raise AnotherVerdict(certificate_id, record.verdict) from error
-
-    def adopt(self, thing_name: str, owner: Owner) -> bool:
-        """Make a certificate the owner of a thing name that nobody owns; whether it is now.
-
-        Raises Unavailable.
-        """
-        return self._update(registry_writes.own_if_free(self._table, thing_name, owner))
-
-    def _why_not_begun(self, certificate_id: str) -> Rejected | Overtaken:
-        if self.recall([certificate_id])[certificate_id].is_denied:
-            return Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
-        return Overtaken("another decision on the certificate was made meanwhile")
-
-    def _write(self, update: Any, also: "Sequence[TransactWriteItemTypeDef]") -> bool:
-        """Make one update, and other writes in one transaction with it; False when a condition does not hold."""
-        return self._transact([{"Update": update}, *also]) if also else self._update(update)
-
-    def _transact(self, writes: "Sequence[TransactWriteItemTypeDef]") -> bool:
-        """Make all of these writes or none; False when a condition does not hold."""
-        try:
-            with calling("TransactWriteItems"):
-                self._client.transact_write_items(TransactItems=writes)
-        except self._client.exceptions.TransactionCanceledException as error:
-            codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
-            if "ConditionalCheckFailed" in codes:
-                return False
-            if codes <= PASSING:
-                raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes))}") from error
-            raise
-        return True
-
-    def _update(self, update: Mapping[str, Any]) -> bool:
-        """Make one update; False when its condition does not hold."""
-        try:
-            with calling("UpdateItem"):
-                self._client.update_item(**update)
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-
-def _is_same(stored: OperatorVerdict, given: OperatorVerdict) -> bool:
-    """Whether what is stored is what was given; times are stored in milliseconds."""
-    return from_verdict(stored) == from_verdict(given)

@@ -1,4 +1,4 @@
-"""Every command of jitrctl: whether it reads, acts, or works on this machine alone; with arguments that make it run.
+"""Every command of jitrctl: whether it reads, acts, keeps CAs or works on this machine alone; with arguments to run it.
 
 `{device}` stands for a device's PEM file, `{id}` for its certificate's id, `{event}` for a stored event, `{out}` for a
 file to write.
@@ -25,7 +25,6 @@ READING: dict[str, list[str]] = {
     "jitrctl fleet try-rules": ["--sample", "2"],
 }
 ACTING: dict[str, list[str]] = {
-    "jitrctl ca apply": ["--yes"],
     "jitrctl ca accept-rejections": ["factory", "--note", "not ours", "--yes"],
     "jitrctl ca pause": ["--yes"],
     "jitrctl ca resume": [],
@@ -41,12 +40,18 @@ ACTING: dict[str, list[str]] = {
     "jitrctl replay": ["{event}"],
     "jitrctl sweep": [],
 }
-# Acting commands that need more of a situation than one line can make; what they call is among what others call.
-BY_OTHER_TESTS = {
+# What changes CAs and publishes CRLs; the rest needs more of a situation than one line can make.
+KEEPING_CAS: dict[str, list[str]] = {
+    "jitrctl ca apply": ["--yes"],
+}
+KEEPING_CAS_BY_OTHER_TESTS = {
     "jitrctl ca retire",
     "jitrctl ca rotate",
     "jitrctl ca switch-mode",
     "jitrctl crl put",
+}
+# Acting commands likewise; what they call is among what others call.
+BY_OTHER_TESTS = {
     "jitrctl device adopt",
     "jitrctl device reconcile",
     "jitrctl device retire",

@@ -51,6 +51,13 @@ DIFFERENCES = (
         why="validity is read from the certificate",
     ),
     Difference(
+        id="connection-half-told",
+        where=LOCAL_AWS,
+        aws="GetConnection tells ports (where sockets are asked for) and the keep-alive too",
+        does="it tells neither",
+        why="jitrctl reads the address alone",
+    ),
+    Difference(
         id="deleted-again-refused",
         where=LOCAL_AWS,
         aws="to delete a message again succeeds",

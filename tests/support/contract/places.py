@@ -8,7 +8,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import count
@@ -20,11 +20,13 @@ from botocore.exceptions import ClientError
 
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.registry import DUE_INDEX
+from jitrctl.doctor import policies
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.mqtt.client import Connection, Device
-from simulation import Aws, Clock
+from simulation import Aws, Call, Clock, Fault, Moment
 from simulation.dynamodb import Index
+from simulation.faults import denied
 from simulation.lambda_ import EventSourceMapping
 from tests.support.contract import worker
 
@@ -66,14 +68,21 @@ class Place(Protocol):
     account_id: str
     region: str
     iot: "IoTClient"
+    data: Any
     sqs: "SQSClient"
     dynamodb: "DynamoDBClient"
     events: "EventBridgeClient"
 
     def now(self) -> datetime: ...
 
+    def data_of_user(self, allowed: Mapping[str, Sequence[str]]) -> Any:
+        """A client of AWS IoT's data plane as a user who is allowed these actions (keys) on these ARNs alone."""
+
     def connect(self, device: Device, *, sni: bool = True) -> Literal["accepted", "refused"]:
         """One CONNECT of a device, which hangs up if it is accepted."""
+
+    def open(self, device: Device, *, clean: bool = True) -> Callable[[], None]:
+        """Connect a device that is let in, with a session that persists unless `clean`; what hangs up."""
 
     def deliver(self, ca_certificate_id: str) -> str:
         """Make a queue, and a topic rule that puts a CA's registration events into it; the queue's URL."""
@@ -101,8 +110,12 @@ class Model:
     def __init__(self) -> None:
         self._aws = Aws(Clock(datetime.now(UTC)))
         self._account = self._aws.account(self.account_id, self.region)
+        self._aws.fault = self._refuse
+        self._aws.undocumented.session_seconds = 5.0  # so that a test of both places need not wait for minutes
+        self._allowed: dict[str, Mapping[str, Sequence[str]]] = {}  # user → action → ARNs
         self._mappings: list[EventSourceMapping] = []
         self.iot: IoTClient = self._account.client("iot")
+        self.data: Any = self._account.client("iot-data")
         self.sqs: SQSClient = self._account.client("sqs")
         self.dynamodb: DynamoDBClient = self._account.client("dynamodb")
         self.events: EventBridgeClient = self._account.client("events")
@@ -110,8 +123,30 @@ class Model:
     def now(self) -> datetime:
         return self._aws.clock.now()
 
+    def data_of_user(self, allowed: Mapping[str, Sequence[str]]) -> Any:
+        name = new_name("user")
+        self._allowed[name] = allowed
+        return self._account.client("iot-data", caller=name)
+
+    def _refuse(self, call: Call, moment: Moment) -> Fault | None:
+        """IAM, for the users that tests have made; what calls of the data plane are about is a client."""
+        if moment == "before" and call.caller in self._allowed:
+            arn = f"arn:aws:iot:{self.region}:{self.account_id}:client/{call.parameters['clientId']}"
+            request = policies.Request(action=f"iot:{call.operation}", resource=arn)
+            if policies.evaluate([_document(self._allowed[call.caller])], request) is not policies.PolicyAnswer.ALLOWED:
+                raise denied(call)
+        return None
+
     def connect(self, device: Device, *, sni: bool = True) -> Literal["accepted", "refused"]:
-        return self._account.connect(device.certificate.read_text(), client_id=device.client_id, sni=sni)
+        outcome = self._account.connect(device.certificate.read_text(), client_id=device.client_id, sni=sni)
+        if outcome == "accepted":
+            self._account.iot.connections.hang_up(device.client_id)
+        return outcome
+
+    def open(self, device: Device, *, clean: bool = True) -> Callable[[], None]:
+        certificate, client_id = device.certificate.read_text(), device.client_id
+        assert self._account.connect(certificate, client_id=client_id, clean=clean) == "accepted"
+        return lambda: self._account.iot.connections.hang_up(client_id)
 
     def deliver(self, ca_certificate_id: str) -> str:
         url = self.queue()
@@ -156,6 +191,7 @@ class LocalAws:
         self._endpoint = find_endpoint(account)
         session = account.session()
         self.iot: IoTClient = session.client("iot")
+        self.data: Any = session.client("iot-data")
         self.sqs: SQSClient = session.client("sqs")
         self.dynamodb: DynamoDBClient = session.client("dynamodb")
         self.events: EventBridgeClient = session.client("events")
@@ -171,6 +207,20 @@ class LocalAws:
             return "refused"
         outcome.close()
         return "accepted"
+
+    def data_of_user(self, allowed: Mapping[str, Sequence[str]]) -> Any:
+        name = new_name("user")
+        self._iam.create_user(UserName=name)
+        self._iam.put_user_policy(UserName=name, PolicyName="data", PolicyDocument=json.dumps(_document(allowed)))
+        key = self._iam.create_access_key(UserName=name)["AccessKey"]
+        return self._account.session().client(
+            "iot-data", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
+        )
+
+    def open(self, device: Device, *, clean: bool = True) -> Callable[[], None]:
+        connection = device.connect(self._endpoint, clean=clean)
+        assert isinstance(connection, Connection), connection
+        return connection.close
 
     def deliver(self, ca_certificate_id: str) -> str:
         url = self.queue()
@@ -277,6 +327,12 @@ _ASSUME = {
 
 def _policy(statement: Mapping[str, object]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _document(allowed: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """An IAM policy that allows actions (keys) on ARNs."""
+    statements = [{"Effect": "Allow", "Action": action, "Resource": list(arns)} for action, arns in allowed.items()]
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def _zipped(module: ModuleType) -> bytes:

@@ -1,0 +1,112 @@
+"""The registry table as its items are read, and the three ways in which one is written; registry.py has what they mean.
+
+An update or a transaction whose condition does not hold is an answer, not an error: somebody else has written
+meanwhile, and each caller says what that means.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import PASSING, batch_get, calling
+from jitr.errors import Unavailable
+from jitr.owners import Owner
+from jitr.record import Record, Standing
+from jitr.store.dynamodb import key, plain
+from jitr.store.registry_items import certificate_key, thing_key, to_owner, to_record
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+class RegistryTable:
+    """The registry table of one fleet in one account and Region."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def recall(self, certificate_ids: Iterable[str]) -> dict[str, Record]:
+        """What is known of each certificate, in one BatchGetItem of distinct keys, read consistently.
+
+        An id without an item has an empty record. At most 100 ids (BatchGetItem).
+
+        Raises Unavailable.
+        """
+        return self.recall_beside(certificate_ids, None)[0]
+
+    def recall_beside(
+        self, certificate_ids: Iterable[str], beside: str | None
+    ) -> tuple[dict[str, Record], dict[str, Any]]:
+        """The same, and the attributes of another item that is read along, by its id; none when there is no such item.
+
+        Raises Unavailable.
+        """
+        ids = sorted(set(certificate_ids))
+        records = {certificate_id: Record() for certificate_id in ids}
+        keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
+        other: dict[str, Any] = {}
+        for item in batch_get(self._client, self._table, keys + ([key(beside)] if beside else [])):
+            fields = plain(item)
+            if fields["id"] == beside:
+                other = fields
+            else:
+                records[fields["id"].removeprefix("certificate#")] = to_record(fields)
+        return records, other
+
+    def owner(self, thing_name: str) -> Owner | None:
+        """Who owns a thing name.
+
+        Raises Unavailable.
+        """
+        with calling("GetItem"):
+            answer = self._client.get_item(TableName=self._table, Key=key(thing_key(thing_name)), ConsistentRead=True)
+        return to_owner(plain(answer["Item"])) if "Item" in answer else None
+
+    def owners(self, thing_names: Iterable[str]) -> dict[str, Owner]:
+        """Who owns each of these thing names; a name that is free is left out. At most 100 of them (BatchGetItem).
+
+        Raises Unavailable.
+        """
+        items = batch_get(self._client, self._table, [key(thing_key(name)) for name in sorted(set(thing_names))])
+        return {fields["id"].removeprefix("thing#"): to_owner(fields) for fields in map(plain, items)}
+
+    def standing(self, thing_name: str, twin_id: str | None) -> Standing:
+        """Who owns a thing name, and what is known of the certificate's twin, in one BatchGetItem.
+
+        Raises Unavailable.
+        """
+        keys = [key(thing_key(thing_name))]
+        if twin_id:
+            keys.append(key(certificate_key(twin_id)))
+        found = {item["id"]["S"]: plain(item) for item in batch_get(self._client, self._table, keys)}
+        owner = found.get(thing_key(thing_name))
+        twin = found.get(certificate_key(twin_id), {}) if twin_id else {}
+        return Standing(owner=to_owner(owner) if owner else None, twin=to_record(twin))
+
+    def _write(self, update: Any, also: "Sequence[TransactWriteItemTypeDef]") -> bool:
+        """Make one update, and other writes in one transaction with it; False when a condition does not hold."""
+        return self._transact([{"Update": update}, *also]) if also else self._update(update)
+
+    def _transact(self, writes: "Sequence[TransactWriteItemTypeDef]") -> bool:
+        """Make all of these writes or none; False when a condition does not hold."""
+        try:
+            with calling("TransactWriteItems"):
+                self._client.transact_write_items(TransactItems=writes)
+        except self._client.exceptions.TransactionCanceledException as error:
+            codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
+            if "ConditionalCheckFailed" in codes:
+                return False
+            if codes <= PASSING:
+                raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes))}") from error
+            raise
+        return True
+
+    def _update(self, update: Mapping[str, Any]) -> bool:
+        """Make one update; False when its condition does not hold."""
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(**update)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
