@@ -7,8 +7,8 @@ stack registers; `many-accounts` 400 accounts with a hub that admits their organ
 
 Makes the fleet file and its CAs in a temporary directory, runs app.py on it as the CDK CLI does, and adds up the memory
 of Python and of the Node process behind it, as the kernel shares it out (PSS), ten times a second. The largest template
-is held to what CloudFormation allows (fleet/jitr_fleet/ceilings.py), time and memory to the fleet's goal; the exit code is 1
-where one is not kept.
+is held to what CloudFormation allows (fleet/jitr_fleet/ceilings.py), time and memory to the fleet's goal; the exit
+code is 1 where one is not kept.
 """
 
 import datetime as dt

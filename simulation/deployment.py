@@ -16,9 +16,9 @@ from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
-from jitr.aws.rate_limit import BATCH_SIZE, Pacer
+from jitr.aws.rate_limit import BATCH_SIZE
 from jitr.handlers.register import DEADLINE_MILLISECONDS, RegisterHandler
-from jitr.handlers.sweep import SECONDS_BETWEEN_CALLS
+from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, OneByOne
@@ -128,6 +128,7 @@ class Deployment:
         self.rules = rules
         self.journal = LogAndMetrics()
         self.with_threads = with_threads
+        self.threads: Callable[[], Tasks] = lambda: Tasks(account.aws.clock)
         names = ResourceNames(rules.fleet)
         sqs = account.sqs
         self.dead_letters = sqs.create(names.dead_letter_queue, retention=14 * _DAY)
@@ -177,11 +178,12 @@ class Deployment:
             sleep=clock.sleep,
         )
         threads: list[Tasks] = []
+        make_threads, with_threads = self.threads, self.with_threads
 
         def beside() -> Beside:
-            if not self.with_threads:
+            if not with_threads:
                 return OneByOne()
-            threads[:] = [Tasks(clock)]
+            threads[:] = [make_threads()]
             return threads[0]
 
         registration = Registration(
@@ -239,9 +241,17 @@ class Deployment:
         """Run the sweep once, in a fresh environment."""
         client, clock = self._clients(caller), self.account.aws.clock
         dynamodb = client("dynamodb")
+        turns = TurnByTurn(
+            self.account.client("dynamodb", caller=caller, config=TURNS_CONFIG),
+            self.settings.registry_table,
+            per_second=self.settings.activations_per_second,
+            when_unavailable=lambda: self.journal.add(SCHEDULE_UNAVAILABLE),
+            clock=lambda: clock.now().timestamp(),
+            sleep=clock.sleep,
+        )
         return Sweep(
             rules=self.rules,
-            iot=AwsIot(client("iot"), self._pacer(SECONDS_BETWEEN_CALLS), clock=clock.now, rules=self.rules),
+            iot=AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules),
             registry=Registry(dynamodb, self.settings.registry_table),
             outcomes=Outcomes(dynamodb, self.settings.registry_table),
             withdrawals=Withdrawals(dynamodb, self.settings.registry_table),
@@ -259,10 +269,6 @@ class Deployment:
 
     def _clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
-
-    def _pacer(self, interval: float) -> Pacer:
-        clock = self.account.aws.clock
-        return Pacer(interval, clock=clock.monotonic, sleep=clock.sleep)
 
     def _prepare(self, ca: CaRules) -> None:
         """What has to be there before a device of this CA connects; made without calls, to leave the log empty."""

@@ -72,7 +72,7 @@ SWEEP_BEHIND = "SweepBehind"  # 1 for a sweep that found the queue behind and so
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
-SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches that took their environment's share of the rate instead
+SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches, and calls of the sweep, that took a share of the rate
 DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
 REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without

@@ -52,7 +52,7 @@ def count_now(stage: Stage, ca_certificate_id: str) -> DeviceCount:
     Raises Unavailable, botocore's errors.
     """
     counts: Counter[str] = Counter()
-    for page in stage.aws_iot.certificates_of(ca_certificate_id):
+    for page in stage.paced_iot.certificates_of(ca_certificate_id):
         counts.update(one.status.value for one in page.certificates)
     try:
         return _with_known(stage, ca_certificate_id, counts, None)

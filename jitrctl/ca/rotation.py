@@ -110,10 +110,10 @@ def dependents(stage: Stage, ca: Ca) -> Dependents:
     Raises Unavailable, botocore's errors.
     """
     depending, listed, described = Dependents(), set[str](), 0
-    for some, records in _live(stage, stage.aws_iot.certificates_of(ca.certificate_id)):
+    for some, records in _live(stage, stage.paced_iot.certificates_of(ca.certificate_id)):
         listed.update(one.certificate_id for one in some)
         depending.found += _not_refused(some, records)
-    for some, records in _live(stage, stage.aws_iot.certificates(), without=listed):
+    for some, records in _live(stage, stage.paced_iot.certificates(), without=listed):
         named = {one.certificate_id: _recorded_ca(records.get(one.certificate_id)) for one in some}
         for one in some:
             if named[one.certificate_id] is None and described < _MOST_DESCRIBED:
@@ -157,7 +157,7 @@ def _signer(stage: Stage, certificate_id: str, ca: Ca) -> str:
     Of several CAs with the key it is this one, if it is among them: a device may depend on it.
     """
     try:
-        device = stage.aws_iot.describe(certificate_id)
+        device = stage.paced_iot.describe(certificate_id)
     except CertificateUnknown:
         return ""
     return ca.certificate_id if ca.certificate_id in device.possible_cas else device.ca_certificate_id or ""

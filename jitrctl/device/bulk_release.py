@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jitr.admission.identity import Identity
-from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Pacer
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.record import is_as_rejected
@@ -29,12 +27,13 @@ from jitrctl.audit.record import on_record
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.rules.deployed import read_deployed_rules
-from jitrctl.rules.trial import ADMITTED, CALLS_PER_SECOND, judge
+from jitrctl.rules.trial import ADMITTED, judge
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
+    from jitr.aws.iot import AwsIot
     from jitr.errors import Reason
     from jitr.record import Record
     from jitr.rules import Rules
@@ -117,9 +116,8 @@ def judge_again(stage: Stage, plan: Plan, candidates: Sequence[Record], wanted: 
     if not candidates:
         return plan
     rules = read_deployed_rules(stage)
-    iot = AwsIot(stage.iot, Pacer(1 / CALLS_PER_SECOND), clock=now)
     for record in candidates:
-        _judge_one(iot, rules, plan, record, wanted)
+        _judge_one(stage.paced_iot, rules, plan, record, wanted)
     return plan
 
 

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from jitr.admission.identity import Identity
 from jitr.admission.procedure import examine
 from jitr.aws.certificate_pages import MOST_ON_PAGE
-from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Pacer
 from jitr.errors import Basis, CertificateUnknown, Reason, Rejected
 from jitr.iot_models import Status
 from jitrctl.clock import now
@@ -27,13 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from jitr.aws.iot import AwsIot
     from jitr.iot_models import DeviceRegistration
     from jitr.rules import Rules
     from jitr_fleet.model import Ca, CaDeployment
     from jitrctl.session.stage import Stage
 
-# DescribeCertificate allows ten calls a second, which devices that come up at the time need most of.
-CALLS_PER_SECOND = 4.0
 ADMITTED = "admitted"
 
 
@@ -75,11 +72,10 @@ def try_rules(stage: Stage, cas: Sequence[CaDeployment], sample: int) -> Trial:
         deployed = read_deployed_rules(stage)
     except NotReadable as error:
         unread = str(error)
-    iot = AwsIot(stage.iot, Pacer(1 / CALLS_PER_SECOND), clock=now, rules=stage.rules)
     looked_at: Counter[str] = Counter()
     changes = []
     unlisted = []
-    for ca, devices, is_listed in _devices(stage, iot, [one.ca for one in cas], sample):
+    for ca, devices, is_listed in _devices(stage, [one.ca for one in cas], sample):
         unlisted += [ca.name] if devices and not is_listed else []
         for device in devices:
             looked_at[ca.name] += 1
@@ -88,9 +84,7 @@ def try_rules(stage: Stage, cas: Sequence[CaDeployment], sample: int) -> Trial:
     return Trial(looked_at=looked_at, changes=tuple(changes), unread=unread, unlisted=tuple(unlisted))
 
 
-def _devices(
-    stage: Stage, iot: AwsIot, cas: Sequence[Ca], sample: int
-) -> Iterator[tuple[Ca, list[DeviceRegistration], bool]]:
+def _devices(stage: Stage, cas: Sequence[Ca], sample: int) -> Iterator[tuple[Ca, list[DeviceRegistration], bool]]:
     """A sample of each CA's devices, and whether AWS lists them under it; else they are of a sample of the account."""
     listed = [
         _sample(partial(stage.iot.list_certificates_by_ca, caCertificateId=ca.certificate_id), sample) for ca in cas
@@ -99,11 +93,11 @@ def _devices(
     others: list[DeviceRegistration] | None = None
     for ca, chosen in zip(cas, listed, strict=True):
         if chosen:
-            yield ca, _under(ca, _described(iot, chosen)), True
+            yield ca, _under(ca, _described(stage.paced_iot, chosen)), True
             continue
         if others is None:
             of_account = _sample(stage.iot.list_certificates, sample)
-            others = _described(iot, [one for one in of_account if one not in known])
+            others = _described(stage.paced_iot, [one for one in of_account if one not in known])
         signed = [one for one in others if ca.certificate_id in (one.ca_certificate_id, *one.possible_cas)]
         yield ca, _under(ca, signed), False
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Pacer
+from jitr.aws.rate_limit import Unpaced
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
@@ -19,6 +19,7 @@ from jitrctl.clock import now
 from jitrctl.errors import AccessError
 from jitrctl.session.access import Access, open_access
 from jitrctl.session.cached import kept
+from jitrctl.session.pace import turns_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,8 +74,13 @@ class Stage:
 
     @kept
     def aws_iot(self) -> AwsIot:
-        """AWS IoT in jitr's own words; unpaced, since a person's calls are few."""
-        return AwsIot(self.iot, Pacer(0), clock=now, rules=self.rules)
+        """AWS IoT in jitr's own words; unpaced, since a person's calls on one device are few."""
+        return AwsIot(self.iot, Unpaced(), clock=now, rules=self.rules)
+
+    @kept
+    def paced_iot(self) -> AwsIot:
+        """The same for work on many devices: its calls take turns of the account's schedule."""
+        return AwsIot(self.iot, turns_in(self), clock=now, rules=self.rules)
 
     @kept
     def lambda_(self) -> Any:

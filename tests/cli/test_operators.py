@@ -16,6 +16,7 @@ import pytest
 from botocore import xform_name
 from typer.main import get_command
 
+from jitr.pacing.schedule import PACE
 from jitr_fleet.resources import LIVE, ResourceNames
 from jitrctl.__main__ import app
 from jitrctl.localaws.workspace import CHECKOUT
@@ -67,13 +68,17 @@ def actions(name: str) -> set[str]:
     return {action for one in statements(name) for action in one["Action"]}
 
 
-def test_reading_changes_nothing_but_for_how_long_letters_are_hidden_that_were_looked_at() -> None:
+def test_reading_changes_nothing_but_how_long_letters_hide_and_whose_turn_it_is() -> None:
     changing = [
         one for one in statements("read") if not all(a.partition(":")[2].startswith(READS) for a in one["Action"])
     ]
 
-    assert [one["Sid"] for one in changing] == ["LookAtLetters"]
-    (letters,) = changing
+    assert [one["Sid"] for one in changing] == ["TakeTurns", "LookAtLetters"]
+    turns, letters = changing
+    assert turns["Action"] == ["dynamodb:UpdateItem"]
+    assert [arn.rpartition("/")[2] for arn in turns["Resource"]] == ["jitr-<fleet>-registry"]
+    # UpdateItem has one key. ForAllValues would also hold where AWS tells none.
+    assert turns["Condition"] == {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": [PACE]}}
     assert letters["Action"] == ["sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"]
     assert [arn.rpartition(":")[2] for arn in letters["Resource"]] == [
         "jitr-<fleet>-dead-letters",
@@ -84,8 +89,10 @@ def test_reading_changes_nothing_but_for_how_long_letters_are_hidden_that_were_l
 
 
 def test_the_acting_policies_repeat_nothing_of_the_reading_one() -> None:
+    (turns,) = (one for one in statements("read") if one["Sid"] == "TakeTurns")
+    read = {action for one in statements("read") if one != turns for action in one["Action"]}
     for name in ("act", "cas"):
-        assert not actions(name) & actions("read")
+        assert not actions(name) & read
         assert not {one["Sid"] for one in statements(name)} & {one["Sid"] for one in statements("read")}
 
 

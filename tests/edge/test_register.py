@@ -21,6 +21,7 @@ from jitr.handlers import register
 from jitr.pacing.schedule import PACE
 from jitr.provisioning import AttachPolicy, AttachThingPrincipal, IotStep, SetStatus
 from jitr.rules import CertificateMode, Rules
+from jitr.store.failure_count import FailureCount
 from jitr.store.registry_writes import Due
 from jitr.telemetry import CALLS_OF
 from jitr.verdicts import OperatorAction
@@ -458,14 +459,21 @@ def test_a_recall_that_fails_for_another_reason_counts_against_each_message_but_
     assert wire.operations("iot") == []
 
 
-def test_a_message_that_was_received_often_comes_last_and_alone_after_its_neighbours_are_deleted(
+def ended_meanwhile(cloud: Cloud, *records: Mapping[str, Any]) -> None:
+    """The function began to process these, and ended."""
+    for record in records:
+        FailureCount(cloud.dynamodb, TABLE).begin(record["messageId"], NOW)
+
+
+def test_a_message_that_may_end_the_function_comes_last_and_alone_after_its_neighbours(
     warm: Cloud, wire: Wire, spans: list[tuple[int, int]]
 ) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(5)]
     records = [
         warm.record(warm.event(device), receives=receives)
-        for device, receives in zip(devices, (4, 1, 4, 3, 99), strict=True)
+        for device, receives in zip(devices, (5, 1, 5, 3, 99), strict=True)
     ]
+    ended_meanwhile(warm, records[0], records[2], records[4])
     wire.fail("CreateThing", "ThrottlingException")  # for the first one whose turn it is
     again = warm.batch(*records)
     assert again == [records[number]["messageId"] for number in (1, 2, 4)]
@@ -480,6 +488,55 @@ def test_a_message_that_was_received_often_comes_last_and_alone_after_its_neighb
     assert spans == [(1, 30), (1, 15), (1, 15)]
 
 
+def test_messages_that_were_received_often_in_line_are_decided_side_by_side(warm: Cloud, wire: Wire) -> None:
+    devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(4)]
+    records = [warm.record(warm.event(device), receives=5 + number) for number, device in enumerate(devices)]
+    assert warm.batch(*records) == []
+    assert [warm.status(device) for device in devices] == ["ACTIVE"] * 4
+    assert wire.of("DeleteMessageBatch") == []
+
+
+@pytest.mark.parametrize("error", ["ThrottlingException", "ValidationException"])
+def test_what_comes_again_after_its_processing_ended_is_not_suspected(warm: Cloud, wire: Wire, error: str) -> None:
+    devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(2)]
+    records = [warm.record(warm.event(device), receives=5) for device in devices]
+    wire.fail("CreateThing", error, times=2)
+    assert warm.batch(*records) == [record["messageId"] for record in records]
+    assert FailureCount(warm.dynamodb, TABLE).begun(record["messageId"] for record in records) == set()
+    assert warm.batch(*records) == []
+
+
+def test_where_nothing_tells_what_was_begun_all_that_was_received_often_is_suspected(
+    warm: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(_self: object, _ids: object) -> set[str]:
+        raise Unavailable("BatchGetItem: InternalServerError")
+
+    monkeypatch.setattr(FailureCount, "begun", begun)
+    devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(2)]
+    records = [warm.record(warm.event(device), receives=5) for device in devices]
+    assert warm.batch(*records) == [records[1]["messageId"]]
+
+
+def test_a_message_that_kills_the_function_at_its_fourth_receive_is_alone_at_the_next(warm: Cloud) -> None:
+    killer, *neighbours = (warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(3))
+    describe = warm.aws_iot.describe
+
+    def die(certificate_id: str) -> Any:
+        if certificate_id == killer:
+            raise KeyboardInterrupt
+        return describe(certificate_id)
+
+    warm.aws_iot.describe = die  # type: ignore[method-assign]
+    ours, *theirs = [warm.record(warm.event(device), receives=4) for device in (killer, *neighbours)]
+    with pytest.raises(KeyboardInterrupt):
+        warm.batch(ours, *theirs)
+    ours["attributes"]["ApproximateReceiveCount"] = "5"
+    with pytest.raises(KeyboardInterrupt):
+        warm.batch(ours, *theirs)
+    assert [warm.status(device) for device in neighbours] == ["ACTIVE", "ACTIVE"]
+
+
 def test_a_message_that_kills_the_function_takes_no_neighbour_with_it(warm: Cloud) -> None:
     killer, neighbour = (warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in (1, 2))
     describe = warm.aws_iot.describe
@@ -490,7 +547,8 @@ def test_a_message_that_kills_the_function_takes_no_neighbour_with_it(warm: Clou
         return describe(certificate_id)
 
     warm.aws_iot.describe = die  # type: ignore[method-assign]
-    records = [warm.record(warm.event(killer), receives=4), warm.record(warm.event(neighbour))]
+    records = [warm.record(warm.event(killer), receives=5), warm.record(warm.event(neighbour))]
+    ended_meanwhile(warm, records[0])
     with pytest.raises(KeyboardInterrupt):
         warm.batch(*records)
     assert warm.status(neighbour) == "ACTIVE"
@@ -501,7 +559,8 @@ def test_a_message_that_kills_the_function_takes_no_neighbour_with_it(warm: Clou
 
 def test_neighbours_that_cannot_be_deleted_do_not_fail_the_batch(warm: Cloud, wire: Wire) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in (1, 2)]
-    records = [warm.record(warm.event(device), receives=n) for device, n in zip(devices, (1, 4), strict=True)]
+    records = [warm.record(warm.event(device), receives=n) for device, n in zip(devices, (1, 5), strict=True)]
+    ended_meanwhile(warm, records[1])
     wire.fail("DeleteMessageBatch", "AccessDenied", status=403)
     assert warm.batch(*records) == []
     assert [warm.status(device) for device in devices] == ["ACTIVE", "ACTIVE"]
@@ -736,6 +795,50 @@ def test_held_devices_take_what_is_idle_and_new_devices_all_of_theirs(cloud: Clo
     new = [cloud.knock(factory().leaf(named("sensor-9999"))) for _ in range(2)]
     cloud.batch(*(cloud.record(cloud.event(device)) for device in new))
     assert wire.operations("iot").count("DescribeCertificate") == 2
+
+
+class AtTheEnd:
+    """Runs actions where they are joined."""
+
+    def __init__(self) -> None:
+        self._actions: list[Callable[[], None]] = []
+
+    def start(self, action: Callable[[], None]) -> None:
+        self._actions.append(action)
+
+    def join(self) -> None:
+        while self._actions:
+            self._actions.pop()()
+
+
+def test_what_was_begun_ends_before_the_batch_does_even_if_the_schedule_fails(
+    warm: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(2)]
+    turns = iter([True])  # the second one is no answer, but StopIteration
+    monkeypatch.setattr(warm.turns, "wait_until", lambda _turn: next(turns))
+    monkeypatch.setattr(warm.register, "_threads", AtTheEnd)
+    with pytest.raises(StopIteration):
+        warm.batch(*(warm.record(warm.event(device)) for device in devices))
+    assert [warm.status(device) for device in devices] == ["ACTIVE", "PENDING_ACTIVATION"]
+
+
+def test_a_schedule_that_fails_unexpectedly_puts_messages_off_and_fails_no_batch(
+    warm: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_wanted: object) -> list[float]:
+        raise ValueError("something unheard of")
+
+    warm.under(rules_for(factory(), thing_groups=(), certificate_mode="SNI_ONLY"))
+    device = warm.knock()
+    warm.batch(warm.record(warm.event(device)))
+    assert warm.registry.recall([device])[device].is_held
+    warm.now += 5 * MINUTE
+    for name in ("reserve", "line_up"):
+        monkeypatch.setattr(warm.turns, name, fail)
+    held, new = warm.record(warm.event(device)), warm.record(warm.event(warm.knock(factory().leaf(named("sensor-2")))))
+    assert warm.batch(held, new) == [new["messageId"]]  # the other one has its look by the sweep
+    assert (warm.counted()["PutOff"], warm.counted()["NotItsTurn"]) == (1, 1)
 
 
 def test_a_knock_right_behind_the_first_event_is_put_off_once_and_then_takes_its_place(warm: Cloud, wire: Wire) -> None:

@@ -194,13 +194,20 @@ def held_against(name: str, calls: list[Called], operators: Operators) -> list[s
     }
     function = f"{arn['prefix'].format(service='lambda')}function:jitr-acme-register"
     held = [document(policy, place.id, place.region) for policy in HELD_BY[name]]
+    context = {"lambda:FunctionArn": function}
     return [
         f"{action} on {resource}"
         for call in calls
         for action, resource in needs(call, arn)
-        if evaluate(held, Request(action=action, resource=resource, context={"lambda:FunctionArn": function}))
+        if evaluate(held, Request(action=action, resource=resource, context=context | _leading_key(call)))
         is not PolicyAnswer.ALLOWED
     ]
+
+
+def _leading_key(call: Called) -> dict[str, str]:
+    """What the local AWS does not tell its policies: there, whoever reads has the guaranteed share of the turns."""
+    key = call[2].get("Key", {}) if call[0] == "dynamodb" else {}
+    return {"dynamodb:LeadingKeys": key["id"]["S"]} if key else {}
 
 
 def prepared(operators: Operators, words: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
-from jitr.aws.rate_limit import Pacer
+from jitr.aws.rate_limit import Unpaced
 from jitr.handlers.register import RegisterHandler
 from jitr.pacing.schedule import PACE
 from jitr.pacing.turns import Turns
@@ -237,7 +237,7 @@ class Cloud:
             threads=OneByOne,
             clock=self.clock,
         )
-        self.sweeps_iot = AwsIot(self.iot, Pacer(0), clock=self.clock)
+        self.sweeps_iot = AwsIot(self.iot, Unpaced(), clock=self.clock)
         self.sweep = Sweep(
             rules=self.rules,
             iot=self.sweeps_iot,

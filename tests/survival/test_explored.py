@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.support.survival.explorer import Explorer, Pair, parse, replay
-from tests.support.survival.pairs import KNOWN, OTHERS
+from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 
 SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
+
+_THREADS_IN_THE_SUITE = {("threads-two-devices", 2), ("threads-one-name", 1), ("threads-one-device", 1)}
 
 
 def _id(pair: Pair) -> str:
@@ -34,6 +36,22 @@ def test_what_was_broken_once_holds_where_aws_names_no_ca(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(replace(pair, unnamed=True), 1, record_property)
+
+
+@pytest.mark.parametrize(
+    ("pair", "switches"),
+    [
+        # What a thread keeps where another one finds it shows with two: "A8 B6". The others are deep.
+        pytest.param(one, switches, marks=() if (one.name, switches) in _THREADS_IN_THE_SUITE else pytest.mark.deep)
+        for one in THREADED
+        for switches in (1, 2)
+    ],
+    ids=lambda value: value.name if isinstance(value, Pair) else str(value),
+)
+def test_two_threads_of_a_batch_keep_the_promises_wherever_they_switch(
+    pair: Pair, switches: int, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, switches, record_property)
 
 
 @pytest.mark.deep

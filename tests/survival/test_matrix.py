@@ -6,18 +6,29 @@ from collections.abc import Callable
 import pytest
 
 from jitr.telemetry import BRAKE_DETAIL_TYPE
+from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.matrix import ALL, Case, Company, Strike, cases, outcome_table, possible, recorded_calls
 from tests.support.survival.scenarios import Scenario, World
 from tools.outcomes import DOCUMENT, current
 
 ACTIVATION = 7  # IoT calls, with a group and the CA's description; what changed rules may turn a refusal into
 
+_DEATH = (Strike.DIES_AFTER, Company.NOBODY)
+
 
 def _id(value: object) -> str:
     return value.name if isinstance(value, Scenario) else str(value)
 
 
-@pytest.mark.parametrize(("scenario", "strike", "company"), possible(), ids=_id)
+@pytest.mark.parametrize(
+    ("scenario", "strike", "company"),
+    [
+        # Threads take the simulation longer: of a batch of two, a death and a redelivery in the suite, the others deep.
+        pytest.param(*one, marks=pytest.mark.deep if one[0] in BATCH_SCENARIOS and one[1:] != _DEATH else ())
+        for one in possible()
+    ],
+    ids=_id,
+)
 def test_every_call_can_be_struck_and_all_ends_well(
     scenario: Scenario, strike: Strike, company: Company, record_property: Callable[[str, object], None]
 ) -> None:
@@ -28,7 +39,7 @@ def test_every_call_can_be_struck_and_all_ends_well(
     ("scenario", "strike", "company"),
     [
         # All of them deep; a death and a redelivery of each scenario in the suite.
-        pytest.param(*one, marks=() if one[1:] == (Strike.DIES_AFTER, Company.NOBODY) else pytest.mark.deep)
+        pytest.param(*one, marks=() if one[1:] == _DEATH and one[0] not in BATCH_SCENARIOS else pytest.mark.deep)
         for one in possible()
     ],
     ids=_id,

@@ -1,13 +1,11 @@
 """How fast to go, and how many execution environments that takes.
 
 Reacting to throttles (botocore's adaptive mode) finds the limit only by exceeding it, once for every environment and
-again after every cold start. The limit is known, so it is never exceeded: `register` takes its turns from one schedule
-(turns.py), and everybody else has a small part of the rate to himself.
+again after every cold start. The limit is known, so it is never exceeded: all calls take turns of one schedule
+(turns.py; turn_by_turn.py for work outside of batches). Only a person's few calls on one device do not.
 """
 
 import math
-import time
-from collections.abc import Callable
 from typing import Protocol
 
 # How many execution environments reach a rate (docs/decisions/0006-pace.md). A batch's turns follow one another, so an
@@ -63,31 +61,9 @@ class Pace(Protocol):
         """
 
 
-class Pacer:
-    """Lets calls of one name through at a steady interval; the first one at once.
+class Unpaced:
+    """Lets every call through at once: for a person's few calls on one device."""
 
-    For who has a part of the rate to himself: the sweep, an operator's command. Not for threads.
-    """
+    def note(self, attempts: int, throttles: int) -> None: ...
 
-    def __init__(
-        self,
-        interval: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._interval = interval
-        self._clock = clock
-        self._sleep = sleep
-        self._next: dict[str, float] = {}
-
-    def note(self, attempts: int, throttles: int) -> None:
-        """Nothing is learnt from it: whoever has a part of the rate does not use all of it."""
-
-    def wait(self, name: str) -> None:
-        """Return when the next call of this name may be made."""
-        now = self._clock()
-        turn = max(now, self._next.get(name, now))
-        self._next[name] = turn + self._interval
-        if turn > now:
-            self._sleep(turn - now)
+    def wait(self, name: str) -> None: ...

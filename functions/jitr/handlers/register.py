@@ -13,7 +13,8 @@ What happens to a message (the rest is procedure.py's):
     its turn lies too far ahead         put off: a new device for seconds, a held one for minutes
     any other failure                   put off for longer; dead-lettered at the tenth failure, with the reason
     not reached before the deadline     put off
-    received more than three times      last, and alone: its neighbours are deleted or put off before it is touched
+    received more than four times,      last, and alone: its neighbours are deleted or put off before it is touched
+      and its processing did not end
     put off for the hundredth time      left to the sweep, whatever it waits for
     received more than 500 times        dead-lettered untouched, with the reason: it may be what ends the function
 

@@ -11,13 +11,14 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr.aws import runtime
-from jitr.aws.calls import CLIENT_CONFIG
+from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import SweepQueue
-from jitr.aws.rate_limit import Pacer
 from jitr.errors import JitrError
 from jitr.handlers import IN_LAMBDA, start
+from jitr.pacing.turn_by_turn import TurnByTurn
+from jitr.pacing.turns import TURNS_CONFIG
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
@@ -27,16 +28,15 @@ from jitr.store.registry import Registry
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep
-from jitr.telemetry import SWEEP_BEHIND, SWEPT, Announcer, Counts
+from jitr.telemetry import SCHEDULE_UNAVAILABLE, SWEEP_BEHIND, SWEPT, Announcer, Counts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_s3 import S3Client
 
-# ListCertificates, DescribeCertificate and UpdateCertificate allow 10 calls/s each; `register` needs most of them.
-SECONDS_BETWEEN_CALLS = 0.5
-# What is begun with less than this left is left to the next sweep.
-_DEADLINE_MILLISECONDS = 30_000
+# What is begun with less than this left, and what a call's turn may take to come, is left to the next sweep.
+_DEADLINE = 30.0  # seconds
+_LONGEST_WAIT = 120.0  # at lower rates than that takes there would be no time left from the beginning
 
 
 class SweepFailed(JitrError):
@@ -46,8 +46,9 @@ class SweepFailed(JitrError):
 class SweepFunction:
     """A sweep under a lease, with its log line and metrics."""
 
-    def __init__(self, sweep: Sweep, journal: SweepState, logger: Logger, counts: Counts) -> None:
+    def __init__(self, sweep: Sweep, turns: TurnByTurn, journal: SweepState, logger: Logger, counts: Counts) -> None:
         self._sweep = sweep
+        self._turns = turns
         self._journal = journal
         self._logger = logger
         self._counts = counts
@@ -58,13 +59,18 @@ class SweepFunction:
         Raises SweepFailed when a part of it failed, and Unavailable; Lambda then tries again, and the next sweep does
         what is left.
         """
-        who, seconds = context.aws_request_id, context.get_remaining_time_in_millis() / 1000
-        if not self._journal.take_lease(who, _now(), seconds=seconds):
+
+        def seconds_left() -> float:
+            return context.get_remaining_time_in_millis() / 1000
+
+        who = context.aws_request_id
+        if not self._journal.take_lease(who, _now(), seconds=seconds_left()):
             self._logger.info("another sweep is under way")
             return {"another_sweep_is_under_way": True}
+        self._turns.expire_in(seconds_left() - SECONDS_OF_A_HANGING_CALL)
         try:
             swept = self._sweep.run(
-                time_is_left=lambda: context.get_remaining_time_in_millis() > _DEADLINE_MILLISECONDS
+                time_is_left=lambda: seconds_left() > _DEADLINE + min(self._turns.longest_wait, _LONGEST_WAIT)
             )
         finally:
             self._journal.give_back_lease(who)
@@ -96,9 +102,15 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
     cloudwatch = boto3.client("cloudwatch", config=CLIENT_CONFIG)
     runtime.check(logger, iot, dynamodb, events, sqs, cloudwatch)
     journal = SweepState(dynamodb, settings.registry_table)
+    turns = TurnByTurn(
+        boto3.client("dynamodb", config=TURNS_CONFIG),
+        settings.registry_table,
+        per_second=settings.activations_per_second,
+        when_unavailable=lambda: counts.add(SCHEDULE_UNAVAILABLE),
+    )
     sweep = Sweep(
         rules=rules,
-        iot=AwsIot(iot, Pacer(SECONDS_BETWEEN_CALLS), clock=_now, rules=rules),
+        iot=AwsIot(iot, turns, clock=_now, rules=rules),
         registry=Registry(dynamodb, settings.registry_table),
         outcomes=Outcomes(dynamodb, settings.registry_table),
         withdrawals=Withdrawals(dynamodb, settings.registry_table),
@@ -111,7 +123,7 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         clock=_now,
         activations_per_second=settings.activations_per_second,
     )
-    return SweepFunction(sweep, journal, logger, counts)
+    return SweepFunction(sweep, turns, journal, logger, counts)
 
 
 def _s3() -> "S3Client":

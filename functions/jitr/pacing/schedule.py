@@ -5,6 +5,7 @@ An item of the registry's table:
     pace   next_at      when the next free turn is; microseconds since 1970
            held_at      when held devices may take their next guaranteed turn, whatever others want
            ordered_at   the same for operators' orders and imports
+           other_at     the same for calls outside of batches: the sweep's own, and operators' over many devices
            line_at      when the last of those that found no turn is to ask again
            calls, throttles      of the scarce APIs so far, of all environments; each adds its own as it reserves
            judged_at, judged_calls, judged_throttles    what they were when the rate was last judged (rate_limit.py)
@@ -19,7 +20,8 @@ To give work a class of turns:
     terms      TERMS below; docs/how-it-works.md has the same table
     turns      Batch reserves them (Turns.reserve) and puts off what finds none, in line (Turns.line_up)
 
-Work outside of a batch calls through AwsIot with a Turns as its pace: Turns.wait takes one turn for each call.
+Work outside of batches (the sweep, an operator's command over many devices) has a TurnByTurn as the pace of its AwsIot:
+turn_by_turn.py.
 """
 
 from collections.abc import Mapping
@@ -46,6 +48,7 @@ class Need(Enum):
     NEW = "new"
     ORDERED = "ordered"
     HELD = "held"
+    OTHER = "other"
 
 
 @value
@@ -61,6 +64,7 @@ TERMS: Mapping[Need, Terms] = {
     Need.NEW: Terms(reach=10.0),
     Need.ORDERED: Terms(reach=2.0, share=0.1),
     Need.HELD: Terms(reach=1.0, share=0.05),
+    Need.OTHER: Terms(reach=0.5, share=0.05),
 }
 
 
@@ -90,7 +94,7 @@ def read_schedule(client: "DynamoDBClient", table: str) -> Seen:
     Raises Unavailable.
     """
     with calling("GetItem"):
-        return to_seen(plain(client.get_item(TableName=table, Key=key(PACE)).get("Item", {})))
+        return to_seen(plain(client.get_item(TableName=table, Key=key(PACE), ConsistentRead=True).get("Item", {})))
 
 
 def to_seen(item: Mapping[str, Any]) -> Seen:

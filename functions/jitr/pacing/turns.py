@@ -203,13 +203,17 @@ class Turns:
         """
         used = getattr(self._mine, "used", None)
         if used is None or name in used:
-            turns = self.reserve({Need.NEW: 1})
-            if not turns or not self.wait_until(turns[0]):
+            if not self._take_turn():
                 raise Unavailable(f"{name}: its turn lies too far ahead")
             if used is None:
                 self._mine.used = used = set()
             used.clear()
         used.add(name)
+
+    def _take_turn(self) -> bool:
+        """Take a turn for one call, and wait for it; False when it lies too far ahead."""
+        turns = self.reserve({Need.NEW: 1})
+        return bool(turns) and self.wait_until(turns[0])
 
     def _granted(self, wanted: Mapping[Need, int], now: float) -> tuple[int, dict[Need, float]]:
         """How many turns may be taken, and when each class that was guaranteed one has its next one."""

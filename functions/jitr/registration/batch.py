@@ -5,8 +5,10 @@
     3 decide    when a turn comes, the next certificate that still needs one has it, in a thread of its own
 
 Whoever waits for longer than a second reads what is left again: another environment may have decided on it. So a turn
-that one certificate needs no more goes to the next. Messages of one certificate follow one another; a message that may
-have ended the function before is processed alone, after all others.
+that one certificate needs no more goes to the next. Messages of one certificate follow one another.
+
+A message that may have ended the function is processed alone, after all others. To stand in line is received often too,
+so from the fourth receive on it is noted that its processing begins, and, where it comes again, that this ended.
 """
 
 from collections import Counter
@@ -33,7 +35,7 @@ from jitr.telemetry import UNREADABLE_MESSAGES, Announcer
 # receive, it was deleted, or the event is forged. Should it exist, the sweep finds it.
 _RECEIVES_UNTIL_GONE = 3
 _AGE_UNTIL_GONE = timedelta(seconds=10)
-_RECEIVES_UNTIL_ALONE = 3
+_RECEIVES_UNTIL_NOTED = 4  # by the third one a certificate that AWS IoT does not know is gone: it gets no item
 # What was recalled longer ago is recalled again: in a storm, another environment decides on the next message's
 # certificate while this one waits for its turn, and a look at AWS IoT would be one of ten a second.
 _RECALL_HOLDS = timedelta(seconds=1)
@@ -69,6 +71,7 @@ class Batch:
         self._registration = registration
         self._queue = queue
         self._announcer = announcer
+        self._failures = failures
         self._turns = turns
         self._beside = beside
         self._time_is_left = time_is_left
@@ -84,8 +87,9 @@ class Batch:
         again = self._redelivery.again
         if not self._recall(readable):
             return again
-        ordinary = [(message, event) for message, event in readable if message.receives <= _RECEIVES_UNTIL_ALONE]
-        suspects = [(message, event) for message, event in readable if message.receives > _RECEIVES_UNTIL_ALONE]
+        suspected = self._suspected(readable)
+        ordinary = [(message, event) for message, event in readable if message.id not in suspected]
+        suspects = [(message, event) for message, event in readable if message.id in suspected]
         self._settle_in_turn(ordinary)
         if suspects:
             waiting = [message for message, _ in suspects]
@@ -98,6 +102,14 @@ class Batch:
             self._settle_in_turn(suspects[:1])
         self._redelivery.guarded(self._registration.write_counts)
         return again
+
+    def _suspected(self, readable: Messages) -> set[str]:
+        """The ids of the messages during which the function may have ended."""
+        often = {message.id for message, _ in readable if message.receives > _RECEIVES_UNTIL_NOTED}
+        found = [often]  # if that cannot be known
+        if often:
+            self._redelivery.guarded(lambda: found.append(self._failures.begun(often)))
+        return found[-1]
 
     def _readable(self, messages: list[QueueMessage]) -> Messages:
         readable = []
@@ -156,7 +168,10 @@ class Batch:
                 settled.append((message, event))
             seen.add(event.certificate_id)
         waiting.sort(key=lambda one: _ORDER.index(one.need))
-        turns = self._turns.reserve(Counter(one.need for one in waiting)) if waiting else []
+        turns: list[float] = []  # should the schedule fail in a way of its own, all are put off
+        if waiting:
+            wanted = Counter(one.need for one in waiting)
+            self._redelivery.guarded(lambda: turns.extend(self._turns.reserve(wanted)))
         for message, event in settled:
             self._settle(message, event)
         self._decide_in_turn(waiting, turns)
@@ -164,6 +179,15 @@ class Batch:
             self._settle(message, event)  # a duplicate of what was just decided
 
     def _decide_in_turn(self, waiting: list[_Waiting], turns: list[float]) -> None:
+        try:
+            self._start_in_turn(waiting, turns)
+        finally:
+            self._beside.join()  # whatever happens, what was begun comes to its end before the batch's answer
+        self._turns.give_back(turns)
+        self._put_off(waiting)
+
+    def _start_in_turn(self, waiting: list[_Waiting], turns: list[float]) -> None:
+        """Give each turn that comes to the next one that needs it; what is left of both found no partner."""
         while waiting and turns and self._turns.wait_until(turns[0]):
             self._recall_again(one.event for one in waiting)
             one = waiting.pop(0)
@@ -176,9 +200,6 @@ class Batch:
                 self._beside.start(partial(self._settle_with_turn, one))
             else:
                 self._settle_with_turn(one)
-        self._beside.join()
-        self._turns.give_back(turns)
-        self._put_off(waiting)
 
     def _prepare(self, event: RegistrationEvent) -> None:
         """Before the first certificate of a CA is decided on beside others: read what all of them need, in its turn."""
@@ -194,7 +215,10 @@ class Batch:
         Where the line of the others is long, they are left to the sweep's look: what is put off is in flight.
         """
         patient = sum(one.need is not Need.NEW for one in waiting)
-        line = iter(self._turns.line_up(patient) if patient else ())
+        places: list[float] = []
+        if patient:
+            self._redelivery.guarded(lambda: places.extend(self._turns.line_up(patient)))
+        line = iter(places)
         for one in waiting:
             least, most = 2, 8
             if one.need is not Need.NEW and (seconds := next(line, None)) is not None:
@@ -240,6 +264,17 @@ class Batch:
         if self._is_under_way(message, event, self._known[certificate_id]):
             again.put_off(message, event, "its certificate's first event is under way", least=10, most=20)
             return
+        if message.receives < _RECEIVES_UNTIL_NOTED:
+            self._decide(message, event)
+            return
+        again.guarded(lambda: self._failures.begin(message.id, self._clock()))
+        self._decide(message, event)
+        if message.id in again.again:
+            again.guarded(lambda: self._failures.end(message.id))
+
+    def _decide(self, message: QueueMessage, event: RegistrationEvent) -> None:
+        """Decide on one message's certificate, and let it come again if that fails."""
+        again, certificate_id = self._redelivery, event.certificate_id
         try:
             outcome, decision = self._registration.decide(
                 event,

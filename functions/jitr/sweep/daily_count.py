@@ -60,6 +60,8 @@ class DailyCount:
         going = self._journal.full_pass(ca.certificate_id)
         if going.finished_at and now - going.finished_at < _COUNTED_EVERY:
             return True
+        if not time_is_left():
+            return False
         if going.finished_at or going.began_at is None:
             going = Pass(began_at=now)
         counts = Counter(going.counts)

@@ -104,6 +104,9 @@ class FullPass:
         again_after = _OWED_EVERY if going.owes else _PASSED_EVERY
         if going.finished_at and going.lists and now - going.finished_at < again_after:
             return passed
+        if not time_is_left():
+            passed.is_finished = False
+            return passed
         if going.finished_at or going.began_at is None:
             going = Pass(began_at=now, lists=True)
         denied = frozenset(self._registry.due(Due.DENIED, now, most=_MOST_DENIED))

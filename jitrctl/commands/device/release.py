@@ -18,8 +18,9 @@ from jitrctl.device.bulk_release import Ordered, Plan, Wanted, find, judge_again
 from jitrctl.device.operations import OrderContext
 from jitrctl.device.search import Known, View
 from jitrctl.errors import Unusable
-from jitrctl.rules.trial import ADMITTED, CALLS_PER_SECOND
+from jitrctl.rules.trial import ADMITTED
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.pace import in_words
 from jitrctl.session.stage import chosen_cas
 from jitrctl.terminal import err, out
 
@@ -105,11 +106,7 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
     begun = {done.stage: done.value for done in found.done}
     most = max((len(candidates) for _, candidates in begun.values()), default=0)
     if most:
-        err.print(
-            f"At most {most} calls of DescribeCertificate in each account and Region, {CALLS_PER_SECOND:g} a second: "
-            f"{most / CALLS_PER_SECOND:.0f} s.",
-            style="dim",
-        )
+        err.print(in_words(most, begun), style="dim")
     judged = scope.across(
         lambda stage: judge_again(stage, *begun[stage], wanted), doing="judging certificates", stages=list(begun)
     )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl.commands.ca.status import Cas
-from jitrctl.rules.trial import CALLS_PER_SECOND, DecisionChange, Trial, try_rules
+from jitrctl.rules.trial import DecisionChange, Trial, try_rules
 from jitrctl.run.scope import Scope, over_stages
+from jitrctl.session.pace import in_words
 from jitrctl.session.stage import chosen_cas, known_ca
 from jitrctl.terminal import err, out, short, table
 
@@ -80,11 +81,7 @@ def try_fleet_rules(
 def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
     """Say beforehand what it costs: the calls share a quota with devices that come up."""
     most = sample * max((len(chosen_cas(stage, ca or ())) for stage in scope.stages), default=0)
-    err.print(
-        f"At most {most} calls of DescribeCertificate in each account and Region, {CALLS_PER_SECOND:g} a second: "
-        f"{most / CALLS_PER_SECOND:.0f} s.",
-        style="dim",
-    )
+    err.print(in_words(most, scope.stages), style="dim")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.record import Record
 from jitr.verdicts import OperatorVerdict
 from jitr_fleet.parse import load
@@ -20,6 +21,7 @@ from jitrctl.__main__ import main
 from jitrctl.ca import registry
 from jitrctl.commands.device import order
 from jitrctl.device.operations import Operator
+from jitrctl.session import pace
 from jitrctl.session import stage as stages
 from jitrctl.session.stage import Stage, choose
 from simulation import Authority, Aws, Clock, Deployment, Leaf, SimulatedAccount
@@ -163,6 +165,8 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
             clock.advance(seconds)
 
     monkeypatch.setattr(order, "Operator", partial(Operator, monotonic=clock.monotonic, sleep=sleep))
+    monkeypatch.setattr(pace, "ServiceTime", lambda _client: lambda: clock.now().timestamp())
+    monkeypatch.setattr(pace, "TurnByTurn", partial(TurnByTurn, sleep=sleep))
     fleet.deploy()
     for name in IDS:
         fleet.iot(name).register_ca_certificate(

@@ -15,17 +15,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Pacer
+from jitr.aws.rate_limit import Unpaced
 from jitr.errors import JitrError
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device.operations import OperatingError, Operator, OrderContext
 from simulation import Authority, Call, Deployment, Died, Leaf, Moment
-from simulation.clock import START
+from simulation.clock import START, Clock
 from simulation.deployment import ca_rules, rules
 from simulation.lambda_ import EventSourceMapping
 from simulation.queue import SqsMessage
+from simulation.threads import Tasks
 from tests.support.survival.invariants import Watch
 from tests.support.survival.warm import WarmAws
 
@@ -59,6 +60,44 @@ class _Bound:
     def receive(self, _most: int) -> list[SqsMessage]:
         received, self._messages = self._messages, []
         return received
+
+
+class OneThread(Tasks):
+    """The one thread of an environment as an act of its own: the explorer says when either of both goes on."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self._action: Act | None = None
+        self._error: BaseException | None = None
+        self._has_ended = False
+        self._is_over = False  # there is nothing to start any more
+
+    def start(self, action: Act) -> None:
+        assert self._action is None, "a batch of two messages has one thread beside its handler's"
+        self._action = action
+
+    def join(self) -> None:
+        while self._action and not self._has_ended:
+            self._clock.park()
+        if self._error:
+            raise self._error
+
+    def kill(self) -> None:
+        self._is_over = True
+
+    def run(self) -> None:
+        """The act."""
+        while self._action is None and not self._is_over:
+            self._clock.park()
+        if self._action is None:
+            return
+        try:
+            self._action()
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._has_ended = True
 
 
 class ExploredWorld:
@@ -160,6 +199,22 @@ class ExploredWorld:
             messages += queue.receive(10)
         return self._take(caller, messages)
 
+    def threads(self, caller: str, *leaves: Leaf) -> tuple[Act, Act]:
+        """A look at two of these in one batch: the handler, which decides on the last one, and its thread."""
+        thread = OneThread(self.clock)
+        deployment = self.deployment
+        deployment.with_threads, deployment.threads = True, lambda: thread
+        look = self.look(caller, *leaves)
+        deployment.with_threads = False
+
+        def handle() -> None:
+            try:
+                look()
+            finally:
+                thread.kill()  # should there have been none to start
+
+        return handle, thread.run
+
     def look_at_sent(self, caller: str) -> Act:
         """An environment of its own takes what the sweep sent; it has received it already."""
         self.deployment.sweep()
@@ -191,7 +246,7 @@ class ExploredWorld:
             client=client,
             iot=AwsIot(
                 client,
-                Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep),
+                Unpaced(),
                 clock=self.clock.now,
                 rules=self.deployment.rules,
             ),

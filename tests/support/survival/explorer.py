@@ -6,7 +6,7 @@ lets A make nine calls, then B eight, whereupon B dies; then A goes on to its en
 with so many of them is played, save those that are the same as another one:
 
 - A pause before a call that has nothing to do with what the others do meanwhile is the pause after that call: calls on
-  different things can be exchanged (`_meets`; Mazurkiewicz's traces).
+  different things can be exchanged (`_meets`; Mazurkiewicz's traces). Not so for threads of one process.
 - A death after a call that only reads is the death before it.
 
 After each schedule the world settles and is judged. What was settled from the very same state before is not settled
@@ -49,13 +49,14 @@ class Pair:
     last_death: bool = False  # one death more than there are switches: what then ends by itself
     fault: Callable[[Call, Moment], Fault | None] = lambda _call, _moment: None
     unnamed: bool = False  # AWS says of no certificate whose it is, from when the acts meet
+    process: frozenset[int] = frozenset()  # acts that are threads of one process: they die together
 
     def player(self, schedule: "Schedule") -> "Player":
         """What plays a schedule of these acts in a fresh world."""
         world, acts = self.prepare()
         if self.unnamed:
             world.aws.undocumented.unname_cas()
-        return Player(world, acts, schedule, self.fault)
+        return Player(world, acts, schedule, self.fault, process=self.process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,11 @@ class Player:
         acts: Mapping[str, Act],
         schedule: Schedule,
         fault: Callable[[Call, Moment], Fault | None] = _no_fault,
+        *,
+        process: frozenset[int] = frozenset(),
     ) -> None:
         self.world = world
+        self._process = process
         self._fault = fault
         self._clock = self.world.clock
         self.run = Run(schedule, tuple(acts))
@@ -149,18 +153,24 @@ class Player:
                 self._until[cut.who] = cut.calls
                 self._go_on(cut.who)
                 if cut.dies:
-                    self._dead.add(cut.who)
-                    self._go_on(cut.who)
-            order = self._left()
-            for who in order:
-                self._until[who] = None
-                self._go_on(who)
+                    self._kill(cut.who)
+            while not all(task.has_ended for task in self._tasks):  # a thread that joins another one has to wait for it
+                for who in self._left():
+                    self._until[who] = None
+                    self._go_on(who)
         finally:
             self.world.aws.fault = self.world.watch
             self._clock.close()
         self.world.watch.look()
         self.run.broken = list(self.world.watch.broken)
         return self.run
+
+    def _kill(self, who: int) -> None:
+        """Let an act die, and with it the threads of its process."""
+        dying = [who, *sorted(self._process - {who})] if who in self._process else [who]
+        self._dead.update(dying)
+        for one in dying:
+            self._go_on(one)
 
     def _left(self) -> list[int]:
         """Who is left: not the one that was cut last, if there is another."""
@@ -322,7 +332,8 @@ class Explorer:
         before = sum(step.who == who for step in run.steps[:start])
         meanwhile = run.steps[end:]
         for index in range(end - 1, start, -1):
-            if not any(_meets(run.steps[index], other) for other in meanwhile):
+            # Threads share memory, of which calls say nothing: no pause of theirs is the same as another one.
+            if not self._pair.process and not any(_meets(run.steps[index], other) for other in meanwhile):
                 continue
             paused = self._play((*run.schedule, Cut(who, before + index - start)))
             self._walk(paused, switches, last_death=last_death)

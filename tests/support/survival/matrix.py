@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from simulation import Call, Died, Fault, Moment
+from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.name_scenarios import NAME_SCENARIOS
 from tests.support.survival.scenarios import SCENARIOS, Scenario, World
 
-ALL = (*SCENARIOS, *NAME_SCENARIOS)
+ALL = (*SCENARIOS, *NAME_SCENARIOS, *BATCH_SCENARIOS)
 
 
 class Strike(Enum):

@@ -312,4 +312,66 @@ OTHERS = (
         _taken_back(lambda world, device: world.order_release("operator-bob", device)),
     ),
 )
-ALL_PAIRS = (*KNOWN, *OTHERS)
+
+
+# Two messages of one batch, each in a thread of the same environment.
+
+
+def _threads(*names: str, hook: Sequence[str | None] = (), **settings: Any) -> Callable[[], Prepared]:
+    """A batch with first certificates of these names; two of one name, if it is said twice."""
+
+    def prepare() -> Prepared:
+        world = ExploredWorld(home=settings | ({"hook": HOOK_ARN} if hook else {}))
+        if hook:
+            world.hook(hook)
+        devices = [world.device(f"device-{number}", name=name, begins=-1 - number) for number, name in enumerate(names)]
+        handler, thread = world.threads("register", *devices)
+        return world, {"the handler of a batch": handler, "its thread": thread}
+
+    return prepare
+
+
+def _threads_on_one() -> Prepared:
+    """A batch with two events of one device: they follow one another, and no thread is started."""
+    world = ExploredWorld(home={})
+    device = world.device("device")
+    handler, thread = world.threads("register", device, device)
+    return world, {"the handler of a batch": handler, "its thread": thread}
+
+
+def _threads_on_a_rotation() -> Prepared:
+    """A batch with two certificates that both would follow the same one."""
+    world = ExploredWorld(home={})
+    old = world.device("old", begins=-300, ends=30)
+    world.bring_up(old)
+    world.silent.add("old")
+    devices = [world.device(label, begins=begins) for label, begins in (("new", -1), ("second", -0.5))]
+    handler, thread = world.threads("register", *devices)
+    return world, {"the handler of a batch": handler, "its thread": thread}
+
+
+_PROCESS = frozenset({0, 1})
+THREADED = (
+    Pair("threads-two-devices", "two devices in one batch", _threads("sensor-1", "sensor-2"), process=_PROCESS),
+    Pair(
+        "threads-one-name",
+        "two certificates of one name in one batch",
+        _threads("sensor-1", "sensor-1"),
+        process=_PROCESS,
+    ),
+    Pair(
+        "threads-share",
+        "two certificates that share a name in one batch",
+        _threads("sensor-1", "sensor-1", on_replacement=OnReplacement.SHARE),
+        process=_PROCESS,
+    ),
+    Pair("threads-rotation", "two certificates that follow one in one batch", _threads_on_a_rotation, process=_PROCESS),
+    Pair(
+        "threads-hook",
+        "two certificates of one name in one batch, and a hook that names anew each time",
+        _threads("sensor-1", "sensor-1", hook=_RETURNS),
+        process=_PROCESS,
+    ),
+    Pair("threads-one-device", "two events of one device in one batch", _threads_on_one, process=_PROCESS),
+)
+ALL_PAIRS = (*KNOWN, *OTHERS, *THREADED)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Pacer
+from jitr.aws.rate_limit import Unpaced
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store.dynamodb import plain
@@ -94,7 +94,7 @@ class Promises:
         client = self.account.client("iot", caller=name)
         return Operator(
             client=client,
-            iot=AwsIot(client, Pacer(0), clock=self.clock.now, rules=self.deployment.rules),
+            iot=AwsIot(client, Unpaced(), clock=self.clock.now, rules=self.deployment.rules),
             registry=Registry(self.account.client("dynamodb", caller=name), self.deployment.settings.registry_table),
             rules=self.deployment.rules,
             clock=lambda: self.clock.now() + ahead,

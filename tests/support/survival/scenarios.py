@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.aws.crl_bucket import object_key
 from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Pacer
+from jitr.aws.rate_limit import Unpaced
 from jitr.brake import BrakeLimits
 from jitr.decisions import Decision, Outcome
 from jitr.rules import CheckMode, EnrollmentRule, OnReject
@@ -67,7 +67,7 @@ class World:
         client = self.account.client("iot", caller="operator")
         return Operator(
             client=client,
-            iot=AwsIot(client, Pacer(0), clock=self.aws.clock.now, rules=self.deployment.rules),
+            iot=AwsIot(client, Unpaced(), clock=self.aws.clock.now, rules=self.deployment.rules),
             registry=self.registry("operator"),
             rules=self.deployment.rules,
             clock=self.aws.clock.now,

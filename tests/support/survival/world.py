@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Pacer
+from jitr.aws.rate_limit import Unpaced
 from jitr.decisions import Decision, Outcome
 from jitr.errors import JitrError, Reason
 from jitr.record import Record
@@ -375,7 +375,7 @@ class World:
             client=iot,
             iot=AwsIot(
                 iot,
-                Pacer(0, clock=self.clock.monotonic, sleep=self.clock.sleep),
+                Unpaced(),
                 clock=self.clock.now,
                 rules=deployment.rules,
             ),
