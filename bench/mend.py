@@ -136,6 +136,11 @@ def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
     )
 
 
+def command(one: Mended) -> str:
+    """What measures it again."""
+    return f"python -m bench.mend --held {one.held} --released {one.released} --new {one.new}"
+
+
 def table(found: Sequence[Mended]) -> str:
     return markdown(
         (

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import accounts, admit, coldstart, cost, storm, sweep, warm
+from bench import accounts, admit, coldstart, cost, mend, storm, sweep, warm
 from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.plot import Panel, svg
@@ -42,7 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     PLOTS.mkdir(exist_ok=True)
     sections = [_head(options)]
-    for section in (_virtual, _cold_start, _warm, _admit, _cost, _accounts):
+    for section in (_virtual, _cold_start, _warm, _admit, _cost, _accounts, _mended):
         began = time.monotonic()
         sections.append(section(options))
         sys.stderr.write(f"{section.__name__.strip('_').replace('_', ' ')}: {time.monotonic() - began:.0f} s\n")
@@ -186,6 +186,14 @@ def _cost(_: argparse.Namespace) -> str:
 def _accounts(_: argparse.Namespace) -> str:
     found = [accounts.measured(one, runs=3) for one in (1, accounts.ACCOUNTS)]
     return f"### Many accounts\n\n`python -m bench.accounts`: `jitrctl ca status`\n\n{accounts.table(found)}"
+
+
+def _mended(_: argparse.Namespace) -> str:
+    (found,) = side_by_side([partial(mend.measured, held=900, released=250, new=10)])
+    return (
+        f"### A wrong rule, mended: few devices\n\n`{mend.command(found)}`; "
+        f"[below](#after-a-wrong-rule) are many.\n\n{mend.table([found])}"
+    )
 
 
 def _draw(name: str, title: str, storms: dict[str, Storm]) -> None:

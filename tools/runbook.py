@@ -30,6 +30,7 @@ BLOCK = re.compile(r"(?<=<!-- run: )([a-z-]+)( -->\n).*?(?=<!-- end of run -->)"
 # One notice of where calls go, which on AWS nobody sees.
 _ELSEWHERE = re.compile(r"^.*, not AWS$\n?", re.MULTILINE)
 _PATIENCE = 60.0  # seconds
+_RIGHT, _WRONG = '"sensor-[0-9]{4,}"', '"senzor-[0-9]{4,}"'  # patterns of the factory's devices
 _PROD_ID = "222222222222"
 # An account that does not run here; only what the hub says of it is asked.
 _PROD = f"""
@@ -46,6 +47,7 @@ class Runbook:
     def __init__(self, fleet: Deployed) -> None:
         self.fleet = fleet
         self.directory = fleet.workspace.directory
+        self.mistaken: dict[str, str] = {}  # devices under a wrong pattern: name → certificate id
 
     def scenes(self) -> dict[str, Callable[[], Iterator[str]]]:
         return {
@@ -69,6 +71,10 @@ class Runbook:
             "out-of-place": self.out_of_place,
             "hub-dead-letters": self.hub_dead_letters,
             "hub-errors": self.hub_errors,
+            "wrong-rule": self.wrong_rule,
+            "wrong-rule-tried": self.wrong_rule_tried,
+            "wrong-rule-held": self.wrong_rule_held,
+            "wrong-rule-rejected": self.wrong_rule_rejected,
         }
 
     def well(self) -> Iterator[str]:
@@ -168,15 +174,12 @@ class Runbook:
 
     def out_of_place(self) -> Iterator[str]:
         """A device of dev's connected to prod; what prod would have forwarded is put into the hub's queue."""
-        from jitrctl.localaws import deployment  # noqa: PLC0415 -- the checkout is on the path only now
-
         certificate_id = self.issue("sensor-0006")
         file = self.fleet.workspace.fleet_file
         before = file.read_text(encoding="utf-8")
         file.write_text(before + _PROD, encoding="utf-8")
         # The hub refuses accounts that its fleet does not have.
-        deployment.synthesize(self.fleet.workspace, self.fleet.local.account)
-        deployment.deploy(self.fleet.workspace, self.fleet.local.account, self.fleet.local.place)
+        self.deploy()
         self.send("hub", self.activated(certificate_id, "sensor-0006", _PROD_ID))
         self.until(lambda: certificate_id in self.in_hub())
         yield self.say("jitrctl fleet devices --out-of-place", code=1)
@@ -203,6 +206,64 @@ class Runbook:
         lambda_.update_event_source_mapping(UUID=mapping, Enabled=True)
         self.until(lambda: certificate_id in self.in_hub())
         yield self.say("jitrctl fleet devices")
+
+    def wrong_rule(self) -> Iterator[str]:
+        """A wrong pattern is deployed, and two dozen devices connect for the first time."""
+        self.change_pattern(_RIGHT, _WRONG)
+        self.deploy()
+        self.mistaken = {name: self.issue(name) for name in (f"sensor-{2001 + number}" for number in range(24))}
+        for name in self.mistaken:
+            self.knock(name)
+        for certificate_id in self.mistaken.values():
+            self.fleet.local.awaited_decision(certificate_id, seconds=600)
+        yield self.say("jitrctl fleet status --account dev", code=1)
+        yield self.say("jitrctl device list --held --account dev")
+
+    def wrong_rule_tried(self) -> Iterator[str]:
+        """Goes on: the pattern is mended in the fleet file, and not deployed yet."""
+        self.change_pattern(_WRONG, _RIGHT)
+        yield self.say("jitrctl fleet try-rules --ca factory --account dev")
+
+    def wrong_rule_held(self) -> Iterator[str]:
+        """Goes on: the mended pattern is deployed; what the brake held comes up."""
+        held = self.of_mistaken("PENDING_ACTIVATION")
+        self.deploy()
+        yield self.say("jitrctl sweep --account dev")
+        self.until(lambda: self.are_active(held), seconds=600)
+        yield self.say("jitrctl device list --held --account dev")
+
+    def wrong_rule_rejected(self) -> Iterator[str]:
+        """Goes on: what was rejected before the brake engaged is taken back; one device was stolen meanwhile."""
+        stolen, *others = self.of_mistaken("INACTIVE")
+        yield self.say(f'jitrctl device deactivate {stolen}.pem --account dev --note "stolen" --yes')
+        release = "jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted"
+        yield self.say(f"{release} --account dev --dry-run")
+        yield self.say(f'{release} --account dev --note "wrong pattern" --yes')
+        yield self.say("jitrctl sweep --account dev")
+        self.until(lambda: self.are_active(others), seconds=600)
+        yield self.say(f"{release} --account dev --dry-run")
+        yield self.say("jitrctl fleet status --account dev")
+
+    def of_mistaken(self, status: str) -> list[str]:
+        """The names of the devices under the wrong pattern that are in that status."""
+        return [name for name, one in self.mistaken.items() if self.fleet.local.status(one) == status]
+
+    def are_active(self, names: list[str]) -> bool:
+        """Whether these devices are ACTIVE; while they are not, the sweep runs once more."""
+        if not (are := set(names) <= set(self.of_mistaken("ACTIVE"))):
+            self.fleet.local.sweep()
+        return are
+
+    def change_pattern(self, old: str, new: str) -> None:
+        file = self.fleet.workspace.fleet_file
+        before, after = file.read_text(encoding="utf-8").split(old, 1)  # ValueError where it is not there
+        file.write_text(before + new + after, encoding="utf-8")
+
+    def deploy(self) -> None:
+        from jitrctl.localaws import deployment  # noqa: PLC0415 -- the checkout is on the path only now
+
+        deployment.synthesize(self.fleet.workspace, self.fleet.local.account)
+        deployment.deploy(self.fleet.workspace, self.fleet.local.account, self.fleet.local.place)
 
     def in_hub(self) -> set[str]:
         """The certificates that the hub's table has."""
@@ -280,8 +341,8 @@ class Runbook:
         said: dict[str, Any] = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()}
         sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=said)
 
-    def until(self, happened: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + _PATIENCE
+    def until(self, happened: Callable[[], Any], *, seconds: float = _PATIENCE) -> None:
+        deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:
                 raise TimeoutError("what the scene waits for does not happen")

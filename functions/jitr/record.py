@@ -191,6 +191,11 @@ class Record:
         return self.decision.rests(now, rules_digest=rules_digest)
 
     @property
+    def was_sent_since_decided(self) -> bool:
+        """Whether the sweep sent it since the last decision, and none was made on what it sent."""
+        return self.swept_at is not None and self.decided_at is not None and self.swept_at > self.decided_at
+
+    @property
     def was_taken_away(self) -> bool:
         """Whether the certificate was REVOKED, or deactivated by somebody else than us, when it was last known."""
         if self.verdict is not None and self.verdict.word in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED):

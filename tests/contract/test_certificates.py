@@ -1,6 +1,7 @@
 """Device certificates: what their status may become, deleting and listing them; docs/aws-facts.md §4."""
 
 import hashlib
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +33,7 @@ INVALID = ("InvalidRequestException", 400)
 NOT_FOUND = ("ResourceNotFoundException", 404)
 CONFLICT = ("DeleteConflictException", 409)
 UNKNOWN = "0" * 64
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def test_the_validity_is_described(place: Place, ca: Ca) -> None:
@@ -63,6 +65,57 @@ def test_a_status_can_be_set_from_any_and_again(
 
     described = place.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     assert described["status"] == after
+
+
+def modified_at(place: Place, certificate_id: str) -> datetime:
+    """When AWS IoT says that the certificate was last modified, as botocore reads it."""
+    described = place.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    return described["lastModifiedDate"]
+
+
+def test_each_status_that_is_set_dates_the_certificate_also_the_same_again(place: Place, ca: Ca) -> None:
+    registered = ca.registered()
+    certificate_id, dates = registered["certificateId"], [registered["lastModifiedDate"]]
+    assert abs(dates[0] - registered["creationDate"]) < MILLISECOND
+    statuses: tuple[CertificateStatusType, ...] = ("INACTIVE", "INACTIVE", "ACTIVE", "REVOKED")
+
+    for status in statuses:
+        place.wait_for(lambda: place.now() > dates[-1] + 10 * MILLISECOND, "a later moment")
+        before = place.now()
+        place.iot.update_certificate(certificateId=certificate_id, newStatus=status)
+        dates.append(modified_at(place, certificate_id))
+        assert before - MILLISECOND <= dates[-1] <= place.now() + MILLISECOND
+
+    assert dates == sorted(set(dates))
+
+
+def test_a_status_that_is_refused_does_not_date_the_certificate(place: Place, ca: Ca) -> None:
+    certificate_id = ca.registered()["certificateId"]
+    place.iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+    before = modified_at(place, certificate_id)
+    place.wait_for(lambda: place.now() > before + 10 * MILLISECOND, "a later moment")
+
+    def update() -> object:
+        return place.iot.update_certificate(certificateId=certificate_id, newStatus="RETIRED")  # type: ignore[arg-type]
+
+    assert answer(update) == INVALID
+    assert modified_at(place, certificate_id) == before
+
+
+# docs/decisions/0010-release-orders.md rests on it; AWS does not document that nothing else is a modification.
+def test_what_is_attached_to_a_certificate_does_not_date_it(place: Place, ca: Ca) -> None:
+    certificate, thing, policy = ca.registered(), new_name("thing"), new_name("policy")
+    arn, certificate_id = certificate["certificateArn"], certificate["certificateId"]
+    place.iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+    before = modified_at(place, certificate_id)
+    place.wait_for(lambda: place.now() > before + 10 * MILLISECOND, "a later moment")
+
+    place.iot.create_thing(thingName=thing)
+    place.iot.attach_thing_principal(thingName=thing, principal=arn)
+    place.iot.create_policy(policyName=policy, policyDocument='{"Version": "2012-10-17", "Statement": []}')
+    place.iot.attach_policy(policyName=policy, target=arn)
+
+    assert modified_at(place, certificate_id) == before
 
 
 def test_pending_cannot_be_set(place: Place, ca: Ca) -> None:

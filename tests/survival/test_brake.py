@@ -85,6 +85,55 @@ def test_what_is_looked_at_daily_is_rejected_by_the_next_sweeps_once_accepted() 
     assert len(world.of("INACTIVE", bad)) == 25
 
 
+def test_what_is_swept_within_a_minute_of_the_acceptance_is_rejected_at_once() -> None:
+    world = Crowd(**MENDED)
+    bad = world.come("badger", 25)
+    for leaf in world.of("PENDING_ACTIVATION", bad):
+        world.connect(leaf)  # so that environments know how many acceptances there are
+    world.mapping.drain(within=30)
+    assert world.accept()
+    world.deployment.sweep()
+    world.mapping.drain(within=300)
+    assert len(world.of("INACTIVE", bad)) == 25
+
+
+def test_what_was_looked_at_within_the_hour_before_the_mend_comes_up_by_the_next_sweeps() -> None:
+    world = Crowd(**WRONG)
+    devices = world.come("sensor", 25)
+    for seconds in (400, 1000, 4000):
+        world.aws.clock.advance(seconds)
+        world.sweep_and_decide(2)
+    held = world.of("PENDING_ACTIVATION", devices)
+    assert {decision.attempts for leaf in held if (decision := world.decision(leaf))} == {4}  # the next look is daily
+    world.deploy(**MENDED)
+    world.sweep_and_decide(2)
+    assert world.of("ACTIVE", held) == held
+
+
+def test_rejections_accepted_amid_a_sweep_are_carried_out_by_the_next_sweeps() -> None:
+    world = Crowd(**MENDED)
+    bad = world.come("badger", 25)
+    for seconds in (400, 1000, 4000):
+        world.aws.clock.advance(seconds)
+        world.sweep_and_decide(2)
+    (daily, *_) = world.of("PENDING_ACTIVATION", bad)
+    late = world.come("badger", 1, first=100)
+    world.aws.clock.advance(400)  # its look is due, the others' are daily
+    accepted: list[bool] = []
+
+    def accept(call: Call, moment: Moment) -> None:
+        """Accept once the sweep has read the brake for what is due, before it looks whether anything was accepted."""
+        is_read = call.operation == "BatchGetItem" and "brake#" in str(call.parameters)
+        if call.caller == "sweep" and is_read and moment == "after" and not accepted:
+            accepted.append(True)
+            accepted.append(world.accept())
+
+    world.aws.fault = accept
+    world.sweep_and_decide(2)
+    assert accepted == [True, True]
+    assert world.status(late[0]) == world.status(daily) == "INACTIVE"
+
+
 def test_a_brake_that_cannot_be_read_holds_and_counts_later() -> None:
     world = Crowd(**WRONG)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.survival.explorer import Explorer, Pair, parse, replay
-from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
+from tests.support.survival.pairs import BRAKES, KNOWN, OTHERS, THREADED
 
 SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 
@@ -54,8 +54,23 @@ def test_two_threads_of_a_batch_keep_the_promises_wherever_they_switch(
     _explore(pair, switches, record_property)
 
 
+@pytest.mark.parametrize("pair", BRAKES, ids=_id)
+def test_a_brake_rejects_few_and_forgets_nobody_in_any_schedule(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 1, record_property)
+
+
 @pytest.mark.deep
-@pytest.mark.parametrize("pair", [*KNOWN, *OTHERS], ids=_id)
+@pytest.mark.parametrize("pair", BRAKES, ids=_id)
+def test_a_brake_rejects_few_in_every_schedule_of_two_switches(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 2, record_property)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pair", [*KNOWN, *BRAKES, *OTHERS], ids=_id)
 def test_whoever_meets_the_promises_hold_where_aws_names_no_ca(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:

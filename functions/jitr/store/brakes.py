@@ -8,6 +8,7 @@ written once a minute at most. So a storm of good devices costs no write for a d
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ class Brakes:
         for item in batch_get(self._client, self._table, [key(brake_key(one)) for one in ids]):
             fields = plain(item)
             brakes[fields["id"].removeprefix(brake_key(""))] = to_brake(fields)
+        now = self._clock()
+        self._acceptances |= {one: (now, brake.acceptances) for one, brake in brakes.items()}
         return brakes
 
     def count_refusal(
@@ -162,20 +165,23 @@ class Brakes:
     def accepted_since(self, records: Mapping[str, Record]) -> set[str]:
         """The certificate ids that the brake holds, and whose CA's rejections an operator has accepted since.
 
-        What cannot be read is taken as unchanged: they stay held, and are looked at again as others are.
+        What was read within the last minute holds, save for what the sweep has sent since it was held: an acceptance
+        may be why it did. What cannot be read is taken as unchanged: they stay held, and are looked at again as others
+        are.
         """
         held = {
             one: record.decision for one, record in records.items() if record.decision and record.decision.is_braked
         }
-        cas = {decision.ca_certificate_id for decision in held.values() if decision.ca_certificate_id}
+        sent = {decision.ca_certificate_id for one, decision in held.items() if records[one].was_sent_since_decided}
         now = self._clock()
-        unread = {one for one in cas if one not in self._acceptances or self._acceptances[one][0] + _READ_HOLDS <= now}
+        unread = {
+            ca
+            for ca in {decision.ca_certificate_id for decision in held.values()}
+            if ca and (ca in sent or ca not in self._acceptances or self._acceptances[ca][0] + _READ_HOLDS <= now)
+        }
         if unread:
-            try:
-                read = self.read(unread)
-            except Unavailable:
-                read = {}
-            self._acceptances |= {one: (now, brake.acceptances) for one, brake in read.items()}
+            with suppress(Unavailable):
+                self.read(unread)
         known = {one: number for one, (_, number) in self._acceptances.items() if number}
         return {
             certificate_id

@@ -203,8 +203,8 @@ class DueEvaluations:
             waits = record.is_held or record.is_approved_since
             if record.decision is not None and not waits and not is_unfinished(record):
                 self._registry.no_look_due(certificate_id, recalled)  # it was decided since
-            elif was_sent_recently(record, now) or (
-                record.rests(now, rules_digest=self._rules_digest) and not _was_sent_in_vain(record)
+            elif self._is_sent(record, now) or (
+                record.rests(now, rules_digest=self._rules_digest) and not record.was_sent_since_decided
             ):
                 continue
             elif waits:
@@ -216,6 +216,18 @@ class DueEvaluations:
             else:
                 self._registry.no_look_due(certificate_id, recalled)  # its first event takes it up, should it come
         return again, True
+
+    def _is_sent(self, record: Record, now: datetime) -> bool:
+        """Whether it was sent within the hour, and there is no cause to look again so soon.
+
+        What was decided since it was sent, and now comes under other rules or an acceptance, is not let wait: a walk
+        comes but once.
+        """
+        if not was_sent_recently(record, now):
+            return False
+        if record.decision is None or record.was_sent_since_decided:
+            return True
+        return record.decision.rules_digest == self._rules_digest and not record.brake_changed
 
     def _registered(self, certificate_id: str, record: Record) -> Forgotten | None:
         """The message about a certificate that waits here, or on which an attempt is unfinished; None if it is neither.
@@ -242,11 +254,6 @@ def _awaits_crl(record: Record, published: Mapping[str, str]) -> bool:
         return False
     now_published = published.get(decision.ca_certificate_id or "")
     return now_published is not None and now_published != decision.crl
-
-
-def _was_sent_in_vain(record: Record) -> bool:
-    """Whether it was sent since it was decided, and not decided anew: its message found no turn, or an older list."""
-    return record.swept_at is not None and record.decided_at is not None and record.swept_at > record.decided_at
 
 
 def _was_sent_after(record: Record, moment: datetime) -> bool:

@@ -16,7 +16,9 @@ from botocore.exceptions import ClientError
 
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
+from jitr.brake import Acceptance
 from jitr.errors import JitrError
+from jitr.store.brakes import Brakes
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
@@ -27,6 +29,7 @@ from simulation.deployment import ca_rules, rules
 from simulation.lambda_ import EventSourceMapping
 from simulation.queue import SqsMessage
 from simulation.threads import Tasks
+from tests.support.survival.brake_promises import announced_ids
 from tests.support.survival.invariants import Watch
 from tests.support.survival.warm import WarmAws
 
@@ -282,6 +285,19 @@ class ExploredWorld:
         order = OrderContext(by=f"arn:{name}")
         return self._order(name, leaf, lambda one: one.approve(leaf.certificate_id, order), released=True)
 
+    def accept_rejections(self, name: str) -> Act:
+        """What `jitrctl ca accept-rejections` writes about the brake, if it is engaged when the order begins."""
+        client = self.account.client("dynamodb", caller=name)
+        brakes = Brakes(client, self.deployment.settings.registry_table, clock=self.clock.now)
+        ca_id = authority(HOME).certificate_id
+
+        def run() -> None:
+            engaged = brakes.read([ca_id])[ca_id].engaged
+            if engaged is not None:
+                brakes.accept(ca_id, engaged, Acceptance(rules=engaged.rules, by=name, at=self.clock.now()))
+
+        return run
+
     def _order(self, name: str, leaf: Leaf, give: Callable[[Operator], object], **ends: bool) -> Act:
         operator = self.operator(name)
 
@@ -408,5 +424,7 @@ class ExploredWorld:
                 sorted((key, value.allows) for key, value in watch.verdicts.items()),
                 repr(sorted(self.deployment.enrollment.items.items())),
                 sorted(when for when, _, _ in self.clock._due),  # what is being detached
+                announced_ids(self.watch),
+                sorted(self.watch.engagements),
             )
         )

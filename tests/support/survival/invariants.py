@@ -20,6 +20,7 @@ from jitr.rules import OnReject, OnReplacement
 from simulation import Call, Moment
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, SimulatedThing
+from tests.support.survival.brake_promises import announced_once, ended_by_an_operator, few_rejected, held_come_up
 from tests.support.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name
 
 
@@ -248,6 +249,8 @@ AT_EVERY_MOMENT = (
         _retired_in_time,
         "as `pending alone`, between the sweep's look and UpdateCertificate",
     ),
+    Promise("few rejected", "A mistake in the rules rejects few devices.", few_rejected),
+    Promise("ended brake", "An operator who accepts the rejections ends the brake for a day.", ended_by_an_operator),
 )
 
 
@@ -403,4 +406,6 @@ AT_THE_END = (
     ),
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
+    Promise("held come up", "What a brake held is judged again once it has ended.", held_come_up),
+    Promise("announced once", "A brake that engages is announced, with one event.", announced_once),
 )

@@ -5,8 +5,8 @@ exactly once: when the code has moved, the script says so, and the mutant is to 
 test that is named with it fails. These are directed tests, each about one promise; neither the state machine nor the
 explorer is among them.
 
-MENDS takes out what closed a kind of failure (p01, p02, p05, p07), and names the pair of acts in which the explorer
-must find it again.
+MENDS takes out what closed a kind of failure (p01, p02, p05, p07), or what a promise of the brake rests on, and names
+the pair of acts in which the explorer must find it again.
 
     .venv/bin/python -m tests.support.survival.mutants            all of them, or those named
 """
@@ -282,6 +282,25 @@ MENDS = (
         ),
         "two-cas",
         "thing kept",
+    ),
+    Mend(
+        "a refusal is counted after the brake was read",
+        (
+            Change(
+                "registration/rule_brake.py",
+                "            brake = self._state(case, rules)\n",
+                "            brake = self._brakes.read([rules.certificate_id])[rules.certificate_id]\n"
+                "            self._state(case, rules)\n",
+            ),
+        ),
+        "brake-two-refusals",
+        "few rejected",
+    ),
+    Mend(
+        "a brake engages that an operator has just ended",
+        (Change("store/brake_items.py", ' AND {seen}"', ' AND (:rules = :rules OR {seen})"'),),
+        "brake-engages-and-acceptance",
+        "ended brake",
     ),
 )
 

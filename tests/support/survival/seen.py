@@ -10,6 +10,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from jitr.errors import Basis
 from jitr.rules import CaRules, EnrollmentRule, Rules
 from simulation import Call, Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
@@ -51,6 +52,15 @@ class Verdict:
     over: "Verdict | None" = None  # somebody else's, which it replaced
 
 
+@dataclass(slots=True, frozen=True)
+class Rejection:
+    """A certificate that `register` rejected for a reason that rests on its CA's rules."""
+
+    certificate_id: str
+    ca: CaRules  # as they were for the run that did it
+    at: datetime
+
+
 @dataclass(slots=True)
 class Change:
     """A certificate's status, from one call to the next."""
@@ -86,6 +96,8 @@ class Seen:
     retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
     was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
     rejected_at: dict[int, datetime] = field(default_factory=dict)  # by registration, by `register`
+    rejections: list[Rejection] = field(default_factory=list)  # for the rules, in their order
+    engagements: set[str] = field(default_factory=set)  # of brakes on CAs' rules, as they are stored
     release_orders: set[int] = field(default_factory=set)  # registrations, rejected before, on which one was given
     hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
@@ -214,6 +226,7 @@ class Seen:
                     self.retired.add(certificate.number)
                 elif certificate.status == "INACTIVE" and call and not call.caller.startswith((CONSOLE, OPERATOR)):
                     self.rejected_at[certificate.number] = self.account.aws.clock.now()
+                    self._note_rejection(certificate)
             if certificate.status == "ACTIVE":
                 self.worked |= self.account.iot.things.of_principal(certificate.arn).keys()
         if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
@@ -224,9 +237,22 @@ class Seen:
                     self.by_hand.add(found.number)
         self._note_items(call)
 
+    def _note_rejection(self, certificate: DeviceCertificate) -> None:
+        """Note whether it was for the rules, as the intent says until the decision is recorded."""
+        intent = self.item(f"certificate#{certificate.certificate_id}").get("intent", {}).get("M", {})
+        if intent.get("rests_on", {}).get("S") != Basis.RULES.value:
+            return
+        digest = intent["rules_digest"]["S"]
+        under = (rules.ca(certificate.ca_certificate_id or "") for rules in self.deployed if rules.digest == digest)
+        now = self.account.aws.clock.now()
+        self.rejections += [Rejection(certificate.certificate_id, ca, now) for ca in under if ca][:1]
+
     def _note_items(self, call: Call | None) -> None:
         for (key,), item in self.deployment.registry.items.items():
             kind, _, rest = key.partition("#")
+            if kind == "brake" and "engaged" in item:
+                engaged = item["engaged"]["M"]
+                self.engagements.add(f"{rest} {engaged['rules']['S']} {engaged['at']['N']}")
             if kind == "thing" and "certificate_id" in item:
                 self.owned[rest].add(item["certificate_id"]["S"])
             if kind != "certificate":
