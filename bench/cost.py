@@ -2,26 +2,22 @@
 
     python -m bench.cost
 
-Calls are counted on the simulated AWS; durations are its virtual ones, 100 ms for each IoT call, with the waiting for
-turns in a storm as the dearer case. Prices are those of us-east-1, first tier, of the date below; check them before
-relying on the sum.
+Calls, the items that they read, and Lambda's seconds are counted on the simulated AWS, with 100 ms for each IoT call:
+fifty devices that come one after the other, and a storm, whose invocations also wait for turns and skim repeats. Prices
+are those of us-east-1, first tier, of the date below; check them before relying on the sum.
 """
 
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from bench.conditions import SECONDS_OF_OTHERS, Conditions
 from bench.ours import Jitr
-from bench.table import Row, markdown
-from bench.world import weather
-from jitr.aws.rate_limit import BATCH_SIZE, max_concurrency_for
-from simulation import Authority, Aws, Deployment
-from simulation.deployment import ca_rules, rules
+from bench.table import markdown
+from bench.world import Storm, weather
+from jitr.aws.rate_limit import BATCH_SIZE
 
 PRICES_OF = "2026-09-20"
 _MILLION = 1e6
@@ -33,13 +29,28 @@ _SQS_REQUEST = 0.40 / _MILLION
 _DYNAMODB_WRITE, _DYNAMODB_READ = 0.625 / _MILLION, 0.125 / _MILLION
 _EVENT = 1.00 / _MILLION
 _LOG_GB = 0.50
-# Units of each item: under 1 KB written, under 4 KB read, consistently. A transaction writes each of its items twice,
-# also one that it only checks (DynamoDB guide, "Transactions"; measured: https://martinhicks.dev/articles/
-# what-a-conditional-dynamodb-transaction-costs).
-_WRITES = {"UpdateItem": 1, "TransactWriteItems": 2, "DeleteItem": 1}
+# Units of each call: items of under 1 KB written. One for each item read, of under 4 KB, consistently.
+_WRITES = {"UpdateItem": 1, "DeleteItem": 1}
+# A transaction writes each of its items twice, also one that it only checks (DynamoDB guide, "Transactions"; measured:
+# https://martinhicks.dev/articles/what-a-conditional-dynamodb-transaction-costs).
+_WRITES_OF_AN_ITEM_IN_A_TRANSACTION = 2
 _INDEXED = 1  # a device's decision is written into the index of outcomes as well (jitr/outcome_index.py)
-_READS = {"GetItem": 1, "BatchGetItem": 1}
 _LOG_BYTES = 1500  # one line for each outcome, and its share of the metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What one device, or one duplicate, uses."""
+
+    calls: Mapping[str, float]
+    items_read: float
+    items_in_transactions: float
+    seconds: float  # of Lambda
+    messages_of_a_batch: float
+
+    def made_of(self, service: str) -> float:
+        """Calls of one service's API."""
+        return sum(count for name, count in self.calls.items() if name.startswith(f"{service}:"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,7 @@ class Cost:
     """Dollars for a million, by service."""
 
     of: str
+    use: Use
     dollars: dict[str, float]
 
     @property
@@ -67,78 +79,76 @@ def main() -> int:
 
 def measured() -> list[Cost]:
     """A device by itself, a device of a storm, and a duplicate."""
-    latency = Conditions().latency
     # So far apart that none waits for another; each in a batch of its own. Lambda starts another environment only when
     # all are busy (guide, "Understanding Lambda function scaling"), so there is one, which knows the CA for a minute.
-    calls = _calls(Conditions(devices=50, within=500.0, registrations_bound=False, environments=1))
-    iot = sum(count for name, count in calls.items() if name.startswith("iot:"))
-    others = sum(
-        count * SECONDS_OF_OTHERS[name.partition(":")[0]] for name, count in calls.items() if "iot:" not in name
-    )
-    alone = iot * latency + others
-    in_storm = max_concurrency_for(10) / 10  # all environments are busy, and ten devices a second come up
-    skimmed = Counter({"dynamodb:BatchGetItem": 1.0 / BATCH_SIZE})
-    skim, items = SECONDS_OF_OTHERS["dynamodb"] / BATCH_SIZE, _items_of_an_activation()
+    apart = Conditions(devices=50, within=500.0, registrations_bound=False, environments=1)
+    alone = weather(Jitr(max_concurrency=1), apart, patience=200)
+    storm = weather(Jitr(), Conditions(devices=500), patience=20)
     return [
-        _cost("activations, each alone", calls, alone, items, batch=1),
-        _cost("activations, in a storm", calls, in_storm, items, batch=BATCH_SIZE),
-        # The records of its batch, and the schedule.
-        _cost("duplicates", skimmed, skim, {"BatchGetItem": BATCH_SIZE + 1}, batch=BATCH_SIZE),
+        _cost("activations, each alone", _use(alone, messages_of_a_batch=1)),
+        _cost("activations, in a storm", _use(storm, messages_of_a_batch=BATCH_SIZE)),
+        _cost("duplicates", skimmed()),
     ]
 
 
 def table(costs: list[Cost]) -> str:
+    """Dollars, and the calls beside them."""
     services = list(costs[0].dollars)
-    rows: list[Row] = [[cost.of, *(cost.dollars[service] for service in services), cost.total] for cost in costs]
-    return markdown(("dollars for a million", *services, "all"), rows)
-
-
-def _calls(conditions: Conditions) -> Counter[str]:
-    """Calls for each device."""
-    storm = weather(Jitr(max_concurrency=conditions.environments), conditions, patience=200)
-    return Counter(
-        {name: count / conditions.devices for name, count in storm.calls.items() if "cloudwatch" not in name}
+    return markdown(
+        ("dollars for a million", *services, "all", "IoT calls", "DynamoDB calls", "Lambda seconds"),
+        [
+            [
+                cost.of,
+                *cost.dollars.values(),
+                cost.total,
+                cost.use.made_of("iot"),
+                cost.use.made_of("dynamodb"),
+                cost.use.seconds,
+            ]
+            for cost in costs
+        ],
     )
 
 
-def _items_of_an_activation() -> dict[str, float]:
-    """How many items the calls of DynamoDB with several have, on average, where one device is activated."""
-    aws = Aws()
-    account, authority = aws.account("111111111111"), Authority.new("factory")
-    deployment = Deployment(account, rules(ca_rules(authority)))
-    account.client("iot").register_ca_certificate(
-        caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+def _use(storm: Storm, *, messages_of_a_batch: float) -> Use:
+    """For each device, its knocks included."""
+    devices = storm.conditions.devices
+    return Use(
+        calls={name: count / devices for name, count in storm.calls.items() if "cloudwatch" not in name},
+        items_read=storm.items_read / devices,
+        items_in_transactions=storm.items_in_transactions / devices,
+        seconds=storm.lambda_seconds / devices,
+        messages_of_a_batch=messages_of_a_batch,
     )
-    now = aws.clock.now()
-    leaf = authority.issue("sensor-0001", not_before=now - timedelta(days=1), not_after=now + timedelta(days=365))
-    account.connect(leaf, client_id="sensor-0001")
-    deployment.mapping().drain()
-    items: dict[str, list[int]] = {"BatchGetItem": [], "TransactWriteItems": []}
-    for call in aws.calls:
-        if call.operation == "BatchGetItem":
-            items[call.operation].append(sum(len(one["Keys"]) for one in call.parameters["RequestItems"].values()))
-        elif call.operation == "TransactWriteItems":
-            items[call.operation].append(len(call.parameters["TransactItems"]))
-    return {operation: sum(numbers) / len(numbers) for operation, numbers in items.items()}
 
 
-def _cost(of: str, calls: Counter[str], seconds: float, items: Mapping[str, float], *, batch: int) -> Cost:
-    named = {name.partition(":")[2]: count for name, count in calls.items() if name.startswith("dynamodb:")}
-    iot = sum(count for name, count in calls.items() if name.startswith("iot:"))
-    events = calls["events:PutEvents"]
-    dynamodb = sum(named.get(call, 0) * units * items.get(call, 1) * _DYNAMODB_WRITE for call, units in _WRITES.items())
-    dynamodb += _INDEXED * _DYNAMODB_WRITE if named.get("UpdateItem") else 0
-    dynamodb += sum(named.get(call, 0) * units * items.get(call, 1) * _DYNAMODB_READ for call, units in _READS.items())
+def skimmed() -> Use:
+    """A duplicate's part of a batch of duplicates: one call reads the records of all, and the schedule."""
+    return Use(
+        calls={"dynamodb:BatchGetItem": 1 / BATCH_SIZE},
+        items_read=1 + 1 / BATCH_SIZE,
+        items_in_transactions=0,
+        seconds=SECONDS_OF_OTHERS["dynamodb"] / BATCH_SIZE,
+        messages_of_a_batch=BATCH_SIZE,
+    )
+
+
+def _cost(of: str, use: Use) -> Cost:
+    named = {name.partition(":")[2]: count for name, count in use.calls.items() if name.startswith("dynamodb:")}
+    writes = sum(named.get(call, 0) * units for call, units in _WRITES.items())
+    writes += use.items_in_transactions * _WRITES_OF_AN_ITEM_IN_A_TRANSACTION
+    writes += _INDEXED if named.get("UpdateItem") else 0
+    batch = use.messages_of_a_batch
     dollars = {
-        "AWS IoT": iot * _IOT_REGISTRY + _IOT_RULE + _IOT_ACTION,
-        "Lambda": seconds * _LAMBDA_SECOND + _LAMBDA_REQUEST / batch,
+        "AWS IoT": use.made_of("iot") * _IOT_REGISTRY + _IOT_RULE + _IOT_ACTION,
+        "Lambda": use.seconds * _LAMBDA_SECOND + _LAMBDA_REQUEST / batch,
         # One request to send each event; one to receive and one to delete each batch.
         "SQS": _SQS_REQUEST * (1 + 2 / batch),
-        "DynamoDB": dynamodb,
-        "EventBridge": events * _EVENT,
+        "DynamoDB": writes * _DYNAMODB_WRITE + use.items_read * _DYNAMODB_READ,
+        "EventBridge": use.made_of("events") * _EVENT,
         "CloudWatch Logs": _LOG_BYTES / 1e9 * _LOG_GB,
     }
-    return Cost(of=of, dollars={service: price * _MILLION for service, price in dollars.items()})
+    return Cost(of=of, use=use, dollars={service: price * _MILLION for service, price in dollars.items()})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """A wrong rule is mended: held devices, rejected ones that are taken back, and new ones beside, in virtual time.
 
     python -m bench.mend --held 36000 --released 10000 --new 60
+    python -m bench.mend --held 10000 --released 0 --new 60 --knock-every 300
 
 At the start the rules are mended, and the release orders are written; the first sweep comes 15 minutes later. Nothing
-else waits, but for the new devices, of which one connects every now and then.
+else waits, but for the new devices, of which one connects every now and then. Held devices connect too, or are found
+by the sweep alone.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from jitr.record import Record
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from simulation import Authority, Aws, Call
+from simulation import Authority, Aws, Call, Leaf, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
 
 _ACCOUNT = "111111111111"
@@ -43,6 +45,7 @@ class Mended:
     new: int
     rate: float
     held_after: float | None
+    share: float | None  # of the rate, at which held devices came up: all but the first and the last hundredth
     released_after: float | None
     longest_wait: float | None  # of a new device, from its first CONNECT until it was accepted
     not_active: int
@@ -57,15 +60,24 @@ def main() -> int:
     parser.add_argument("--held", type=int, default=36_000)
     parser.add_argument("--released", type=int, default=10_000)
     parser.add_argument("--new", type=int, default=60, help="devices that connect for the first time meanwhile")
+    parser.add_argument(
+        "--knock-every", type=float, help="seconds between two attempts of a held device; never, if not given"
+    )
     parser.add_argument("--rate", type=float, default=10, help="activations a second")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    mended = measured(held=options.held, released=options.released, new=options.new, rate=options.rate)
+    mended = measured(
+        held=options.held,
+        released=options.released,
+        new=options.new,
+        rate=options.rate,
+        knock_every=options.knock_every,
+    )
     sys.stdout.write(json.dumps(asdict(mended), indent=2) + "\n" if options.json else table([mended]) + "\n")
     return 0
 
 
-def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
+def measured(*, held: int, released: int, new: int, rate: float = 10, knock_every: float | None = None) -> Mended:
     """Mend the rules, and let time pass until everybody is ACTIVE, or three days are over."""
     random.seed(1)
     rng = Random(1)  # noqa: S311 -- a simulation
@@ -78,28 +90,24 @@ def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
     conditions = Conditions(registrations_bound=False)
     jitr = Jitr(activations_per_second=rate, rules_changed=True)
     jitr.deploy(account, authority, conditions)
-    registry = Registry(account.client("dynamodb"), jitr.deployment.settings.registry_table)
-    outcomes = Outcomes(account.client("dynamodb"), jitr.deployment.settings.registry_table)
 
-    def registered(number: int, status: str) -> DeviceCertificate:
-        leaf = authority.issue(f"sensor-{number:06}")
+    def registered(leaf: Leaf, status: str) -> DeviceCertificate:
         ca_id = authority.certificate_id
         return account.iot.certificates.register(leaf, status=status, mode="SNI_ONLY", ca_certificate_id=ca_id)
 
-    waiting = [registered(number, "PENDING_ACTIVATION") for number in range(held)]
-    rejected = [registered(held + number, "INACTIVE") for number in range(released)]
-    for one in waiting:
-        registry.record(_refused(one, authority, Outcome.HELD))
-    order = OperatorVerdict(word=OperatorAction.RELEASED, by="arn:ann", at=clock.now())
-    for one in rejected:
-        decision = _refused(one, authority, Outcome.REJECTED)
-        registry.record(decision)
-        outcomes.order_release(one.certificate_id, order, seen=Record(decision=decision))
+    leaves = [authority.issue(f"sensor-{number:06}") for number in range(held + released)]
+    waiting = [registered(leaf, "PENDING_ACTIVATION") for leaf in leaves[:held]]
+    rejected = [registered(leaf, "INACTIVE") for leaf in leaves[held:]]
+    _refuse(waiting, rejected, authority, account, jitr.deployment.settings.registry_table)
     knocking = Knocking(account, clock, BackOff.FULL_JITTER, rng)
     devices = [BenchDevice(f"sensor-9{number:06}", authority.issue) for number in range(new)]
     began_at = {device.name: 60.0 * number for number, device in enumerate(devices)}
     for device in devices:
         knocking.begin(device, after=began_at[device.name])
+    back = Knocking(account, clock, BackOff.FULL_JITTER, rng)
+    for number, leaf in enumerate(leaves[:held] if knock_every else ()):
+        device = BenchDevice(f"sensor-{number:06}", authority.issue, leaf, every=knock_every)
+        back.begin(device, after=rng.uniform(0, knock_every or 0))
     account.limit(burst=conditions.burst, factor=rate / 10)
     account.counts.clear()
     account.throttled.clear()
@@ -112,8 +120,10 @@ def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
     jitr.start()
     after: dict[str, float | None] = {"held": None, "released": None}
     groups = {"held": waiting, "released": rejected}
+    came_up: list[tuple[float, int]] = []  # when, and how many of the held devices were ACTIVE
     while clock.monotonic() < _PATIENCE:
-        clock.advance(30)
+        clock.advance(10)
+        came_up.append((clock.monotonic(), sum(one.status == "ACTIVE" for one in waiting)))
         for name, group in groups.items():
             if after[name] is None and all(one.status == "ACTIVE" for one in group):
                 after[name] = clock.monotonic()
@@ -127,6 +137,7 @@ def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
         new=new,
         rate=rate,
         held_after=after["held"],
+        share=_share(came_up, held=held, rate=rate),
         released_after=after["released"],
         longest_wait=max(waits, default=None),
         not_active=sum(one.status != "ACTIVE" for one in (*waiting, *rejected)) + new - knocking.accepted,
@@ -136,9 +147,13 @@ def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
     )
 
 
-def command(one: Mended) -> str:
-    """What measures it again."""
-    return f"python -m bench.mend --held {one.held} --released {one.released} --new {one.new}"
+def _share(came_up: Sequence[tuple[float, int]], *, held: int, rate: float) -> float | None:
+    """Devices a second, from when a hundredth was ACTIVE until all but a hundredth were, against the rate."""
+    most = [one for one in came_up if 0.01 * held <= one[1] <= 0.99 * held]
+    if len(most) < 2:  # noqa: PLR2004 -- a beginning and an end
+        return None
+    (began, first), (ended, last) = most[0], most[-1]
+    return (last - first) / (ended - began) / rate
 
 
 def table(found: Sequence[Mended]) -> str:
@@ -148,6 +163,7 @@ def table(found: Sequence[Mended]) -> str:
             "released",
             "rate",
             "held ones ACTIVE after",
+            "at what share of the rate",
             "released ones",
             "longest wait of a new one",
             "throttled",
@@ -158,6 +174,7 @@ def table(found: Sequence[Mended]) -> str:
                 one.released,
                 one.rate,
                 _hours(one.held_after),
+                one.share,
                 _hours(one.released_after),
                 "-" if one.longest_wait is None else f"{one.longest_wait:.0f} s",
                 one.throttled,
@@ -171,8 +188,26 @@ def _hours(seconds: float | None) -> str:
     return "-" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
+def _refuse(
+    waiting: Sequence[DeviceCertificate],
+    rejected: Sequence[DeviceCertificate],
+    authority: Authority,
+    account: SimulatedAccount,
+    table: str,
+) -> None:
+    """Record what the wrong rules said of them, and order the release of those that were rejected."""
+    registry, outcomes = Registry(account.client("dynamodb"), table), Outcomes(account.client("dynamodb"), table)
+    for one in waiting:
+        registry.record(_refused(one, authority, Outcome.HELD))
+    order = OperatorVerdict(word=OperatorAction.RELEASED, by="arn:ann", at=account.aws.clock.now())
+    for one in rejected:
+        decision = _refused(one, authority, Outcome.REJECTED)
+        registry.record(decision)
+        outcomes.order_release(one.certificate_id, order, seen=Record(decision=decision))
+
+
 def _refused(certificate: DeviceCertificate, authority: Authority, outcome: Outcome) -> Decision:
-    """As the wrong rules left it."""
+    """A certificate as the wrong rules left it."""
     is_held = outcome is Outcome.HELD
     return Decision(
         certificate_id=certificate.certificate_id,

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 from bench.conditions import COLD_START, SECONDS_BETWEEN_BATCHES, Conditions
 from jitr.aws.rate_limit import BATCH_SIZE, max_concurrency_for
@@ -39,6 +40,7 @@ class Jitr:
         self._concurrency = max_concurrency or max_concurrency_for(activations_per_second)
         self._sweep_every, self._pending_after = sweep_every, pending_after
         self._swept = 0
+        self._lambda_seconds = 0.0
 
     def deploy(self, account: SimulatedAccount, authority: Authority, conditions: Conditions) -> None:
         self._clock = account.aws.clock
@@ -91,6 +93,10 @@ class Jitr:
     def most_in_flight(self) -> int:
         return self.deployment.registrations.most_flying
 
+    @property
+    def lambda_seconds(self) -> float:
+        return self._lambda_seconds
+
     def _work(self) -> None:
         mapping = EventSourceMapping(
             self.deployment.registrations,
@@ -104,7 +110,16 @@ class Jitr:
 
     def _cold_start(self) -> Handler:
         self._clock.sleep(COLD_START)
-        return self.deployment.environment()
+        handler = self.deployment.environment()
+
+        def billed(event: dict[str, Any], context: Any) -> Any:
+            began = self._clock.monotonic()
+            try:
+                return handler(event, context)
+            finally:
+                self._lambda_seconds += self._clock.monotonic() - began
+
+        return billed
 
     def _sweep(self) -> None:
         while True:

@@ -84,6 +84,10 @@ class Peer(ABC):
     def most_in_flight(self) -> int:
         return 0
 
+    @property
+    def lambda_seconds(self) -> float:
+        return 0.0
+
     @abstractmethod
     def _handle(self, certificate_id: str) -> None:
         """Take one event to its end; raises what the handler raises to Lambda."""

@@ -2,34 +2,33 @@
 
     python -m bench.performance --devices 1500
 
-Moderate sizes, under ten minutes on two idle processors; each bench takes larger ones by itself.
+Moderate sizes, some twelve minutes on two idle processors. Larger ones are reached.py's, and stand beside these.
 """
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
-from bench import accounts, admit, coldstart, cost, mend, storm, sweep, warm
+from bench import accounts, admit, coldstart, cost, goals, mend, pace, reached, storm, sweep, warm
 from bench.conditions import Conditions
 from bench.devices import BackOff
-from bench.plot import Panel, svg
+from bench.pace import PLOTS, put
 from bench.side_by_side import side_by_side
 from bench.sweep import Sweeps
 from bench.table import machine
 from bench.world import Storm
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-PLOTS = DOCUMENT.parent / "performance"
 _PEERS = ("softchef", "aws-blog", "iot-dr", "jitr")  # the longest first, or it would be waited for alone
-BURSTS = (30, 60, 200)  # devices within a second
 _PATIENCE = 3.0  # times the bound
+_MENDED = 2000  # held devices
+# How they come to be looked at after the mend, and how often each connects, in seconds.
+_KNOCKS = {"which knock every minute": 60.0, "found by the sweep": None}
 _BEGIN, _END = "<!-- figures: make bench -->\n", "<!-- end of figures -->"
 
 
@@ -42,20 +41,18 @@ def main() -> int:
     options = parser.parse_args()
     PLOTS.mkdir(exist_ok=True)
     sections = [_head(options)]
-    for section in (_virtual, _cold_start, _warm, _admit, _cost, _accounts, _mended):
+    for section in (_virtual, _cold_start, _warm, _admit, _cost, _accounts):
         began = time.monotonic()
         sections.append(section(options))
         sys.stderr.write(f"{section.__name__.strip('_').replace('_', ' ')}: {time.monotonic() - began:.0f} s\n")
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    DOCUMENT.write_text(before + _BEGIN + "\n" + "\n".join(sections) + "\n" + _END + after, encoding="utf-8")
-    return 0
+    put(_BEGIN, _END, "\n".join(sections))
+    return pace.main()
 
 
 def _head(options: argparse.Namespace) -> str:
     return (
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}; storms of {options.devices:,} devices, "
-        "whose times are virtual and do not depend on the machine.\n"
+        f"Measured {datetime.now(UTC):%Y-%m-%d} at {reached.current_commit()} on {machine()}; storms of "
+        f"{options.devices:,} devices, whose times are virtual and do not depend on the machine.\n"
     )
 
 
@@ -63,19 +60,26 @@ def _virtual(options: argparse.Namespace) -> str:
     """Everything whose time is virtual, side by side."""
     same = Conditions(devices=options.devices // 2, registrations_bound=False, back_off=BackOff.IMPATIENT)
     sizes = [size for size in (1_000_000, 100_000, 10_000, 1000) if size <= options.fleet]
-    works: list[Callable[[], Storm | Sweeps]] = [
+    conditions = _conditions(options)
+    works: list[Callable[[], Any]] = [
         *(partial(storm.weathered, handler, same, _PATIENCE) for handler in _PEERS),
         *(partial(sweep.measured, size) for size in sizes),
-        *(partial(storm.weathered, "jitr", one, _PATIENCE) for one in _conditions(options)),
+        *(partial(storm.weathered, "jitr", one, _PATIENCE) for one in conditions),
+        *(partial(mend.measured, held=_MENDED, released=0, new=20, knock_every=every) for every in _KNOCKS.values()),
         partial(sweep.in_storm, options.devices // 3),
     ]
     found: list[Any] = []
     for one in side_by_side(works):
         found.append(one)
-        sys.stderr.write(f"{storm.told(one) if isinstance(one, Storm) else f'sweep of {one.fleet:,}'}\n")
-    peers, found = found[: len(_PEERS)], found[len(_PEERS) :]
-    sweeps, storms, swept = found[: len(sizes)], found[len(sizes) : -1], found[-1]
-    return "\n".join([_storms(options, storms), _peers(same, peers[::-1]), _sweep(sweeps[::-1], swept)])
+        sys.stderr.write(f"{storm.told(one) if isinstance(one, Storm) else type(one).__name__}\n")
+    rest = iter(found)
+    peers, sweeps, storms, mended = (list(islice(rest, len(some))) for some in (_PEERS, sizes, conditions, _KNOCKS))
+    commit, wanted = reached.current_commit(), {goal.conditions for goal in goals.GOALS}
+    for one in storms:
+        if one.conditions in wanted:
+            reached.keep(one, commit)
+    reached.keep_mended(dict(zip(_KNOCKS, mended, strict=True)), commit)
+    return "\n".join([_storms(options, storms), _peers(same, peers[::-1]), _sweep(sweeps[::-1], next(rest))])
 
 
 def _conditions(options: argparse.Namespace) -> list[Conditions]:
@@ -85,64 +89,24 @@ def _conditions(options: argparse.Namespace) -> list[Conditions]:
         for back_off in (BackOff.FULL_JITTER, BackOff.IMPATIENT)
         for latency in (0.05, 0.1, 0.2)
     ]
-    # Short storms are all beginning and end: as long as the others are, once the quotas are ten times as large.
-    # AWS would let in too few of them: with its own limits, storms raised so are bound by those.
-    raised = replace(
-        usual, devices=options.devices * 5, raised=10.0, registrations_bound=False, connects_per_second=5000
-    )
-    return [
-        *(replace(usual, devices=devices, within=1.0) for devices in BURSTS),
-        replace(usual, devices=BURSTS[-1], within=1.0, environments=3),
+    raised = replace(usual, devices=options.devices * 8 // 3, within=10.0, **goals.RAISED)
+    storms = [
         *back_offs,
-        *(replace(usual, burst=burst) for burst in (0.0, 0.2)),
+        *(goal.conditions for goal in goals.GOALS),
+        replace(usual, devices=goals.BURSTS[-1], within=1.0),
+        replace(usual, burst=0.0),
         replace(usual, registrations_bound=False),
         replace(usual, shuffled=True),
         replace(usual, errors=0.05),
-        raised,
-        replace(usual, taken=0.5),
-        replace(usual, devices=options.devices // 2, held=options.devices * 5, registrations_bound=False),
-        replace(
-            usual,
-            devices=options.devices * 2 // 3,
-            held=options.devices * 20 // 3,
-            held_every=300.0,
-            rules_changed=True,
-            lasts=900.0,
-            registrations_bound=False,
-        ),
+        *(replace(raised, latency=latency) for latency in (0.1, 0.2)),
     ]
+    return list(dict.fromkeys(storms))
 
 
 def _storms(options: argparse.Namespace, found: Sequence[Storm]) -> str:
-    storms = found[len(BURSTS) + 1 :]
-    drawn = {storm.described(one.conditions): one for one in storms[1::3][:2]}
+    drawn = {storm.described(one.conditions): one for one in found[1:6:3]}
     _draw("storm.svg", f"{options.devices:,} devices within 60 s", drawn)
-    (PLOTS / "bursts.svg").write_text(bursts({one.conditions.devices: one for one in found[:2]}), encoding="utf-8")
-    return (
-        f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n\n"
-        "Small bursts, and before the account's environments shared one schedule "
-        "([bursts-before.json](performance/bursts-before.json)):\n\n![bursts](performance/bursts.svg)\n"
-    )
-
-
-def bursts(now: Mapping[int, Storm]) -> str:
-    """Devices ACTIVE in small bursts, by the number of devices: now, and with a fixed share for each environment."""
-    before: dict[str, list[tuple[float, float]]] = json.loads((PLOTS / "bursts-before.json").read_text("utf-8"))
-    return svg(
-        "small bursts, all within a second",
-        [
-            Panel(
-                f"{devices} devices ACTIVE (dashed: what the quota allows)",
-                {
-                    "shared schedule": [(sample.second, float(sample.active)) for sample in one.samples[:16]],
-                    "fixed shares": before[str(devices)],
-                },
-                ((0.0, 0.0), (one.conditions.bound, float(devices))),
-                "quota",
-            )
-            for devices, one in now.items()
-        ],
-    )
+    return f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n"
 
 
 def _peers(conditions: Conditions, found: Sequence[Storm]) -> str:
@@ -186,14 +150,6 @@ def _cost(_: argparse.Namespace) -> str:
 def _accounts(_: argparse.Namespace) -> str:
     found = [accounts.measured(one, runs=3) for one in (1, accounts.ACCOUNTS)]
     return f"### Many accounts\n\n`python -m bench.accounts`: `jitrctl ca status`\n\n{accounts.table(found)}"
-
-
-def _mended(_: argparse.Namespace) -> str:
-    (found,) = side_by_side([partial(mend.measured, held=900, released=250, new=10)])
-    return (
-        f"### A wrong rule, mended: few devices\n\n`{mend.command(found)}`; "
-        f"[below](#after-a-wrong-rule) are many.\n\n{mend.table([found])}"
-    )
 
 
 def _draw(name: str, title: str, storms: dict[str, Storm]) -> None:

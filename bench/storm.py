@@ -54,6 +54,8 @@ HEADER = (
     "dead-lettered",
     "throttled",
     "IoT calls per device",
+    "DynamoDB calls per device",
+    "Lambda seconds per device",
     "events",
     "most waiting",
     "most in flight",
@@ -148,6 +150,8 @@ def _row(storm: Storm) -> list[str | float | None]:
         storm.dead,
         f"{storm.throttled_share:.1%}",
         round(storm.iot_calls / conditions.devices, 2),
+        round(storm.dynamodb_calls / conditions.devices, 2),
+        round(storm.lambda_seconds / conditions.devices, 2) or None,
         storm.events,
         storm.most_backlog,
         storm.most_in_flight or None,
@@ -191,6 +195,8 @@ def as_json(storm: Storm) -> dict[str, Any]:
         "bound": storm.conditions.bound,
         "times_the_bound": storm.times_the_bound,
         "seconds_above": storm.seconds_above,
+        "dynamodb_calls": storm.dynamodb_calls,
+        "held_share": storm.held_share,
         "throttled_share": storm.throttled_share,
     }
 

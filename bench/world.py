@@ -48,6 +48,10 @@ class Registrar(Protocol):
     def most_in_flight(self) -> int:
         """Events that were received and not done with, at most at once."""
 
+    @property
+    def lambda_seconds(self) -> float:
+        """Seconds of all invocations; cold starts come to one second for each environment besides."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -85,6 +89,9 @@ class Storm:
     throttled: int = 0
     most_backlog: int = 0
     most_in_flight: int = 0
+    lambda_seconds: float = 0.0
+    items_read: int = 0  # of DynamoDB, there or not: each is billed by itself
+    items_in_transactions: int = 0  # of DynamoDB, written or only checked
     calls: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     processor_seconds: float = 0.0
@@ -99,6 +106,19 @@ class Storm:
         if self.all_active is None or self.all_registered is None:
             return None
         return self.all_active - max(self.conditions.bound, self.all_registered)
+
+    @property
+    def dynamodb_calls(self) -> int:
+        return sum(count for name, count in self.calls.items() if name.startswith("dynamodb:"))
+
+    @property
+    def held_share(self) -> float | None:
+        """Of the turns that new devices left by the end: how many were looks at held devices."""
+        if not self.conditions.held or not self.samples:
+            return None
+        last = self.samples[-1]
+        idle = self.conditions.per_second * last.second - self.active
+        return (last.described - self.active) / idle if idle > 0 else None
 
     @property
     def throttled_share(self) -> float:
@@ -172,6 +192,7 @@ class _World:
         storm.dead = self.registrar.dead
         storm.swept = self.registrar.swept
         storm.most_in_flight = self.registrar.most_in_flight
+        storm.lambda_seconds = self.registrar.lambda_seconds
         storm.events = iot.broker.published
         storm.calls = {name: count for name, count in self.account.counts.items() if ":" in name}
         storm.iot_calls = self._iot(self.account.counts)
@@ -238,6 +259,11 @@ class _World:
     def _fault(self, call: Call, moment: Moment) -> Fault | None:
         if moment == "after" and call.operation == "UpdateCertificate":
             self._note_activation(call)
+        if moment == "after" and call.operation in {"GetItem", "BatchGetItem"}:
+            tables = call.parameters.get("RequestItems", {"": {"Keys": [call.parameters.get("Key")]}})
+            self.storm.items_read += sum(len(table["Keys"]) for table in tables.values())
+        if moment == "after" and call.operation == "TransactWriteItems":
+            self.storm.items_in_transactions += len(call.parameters["TransactItems"])
         if self.conditions.errors and self.rng.random() < self.conditions.errors / 2:
             return Fault.SERVER_ERROR
         return None

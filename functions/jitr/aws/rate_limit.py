@@ -11,8 +11,10 @@ from typing import Protocol
 # How many execution environments reach a rate (docs/decisions/0006-pace.md). A batch's turns follow one another, so an
 # environment needs a batch's length of turns and the 1.3 s that an activation takes (ten calls at up to 200 ms). In a
 # storm two of three messages need no turn: some 3.5 of a batch of ten do. The constant part is for small rates, where
-# Lambda's first five are there at once, and for the next to start while those are busy.
-_ENVIRONMENTS, _ENVIRONMENTS_PER_ACTIVATION = 4, 0.36
+# Lambda's first five are there at once, and for the next to start while those are busy. From ten a second on there are
+# as many for each activation as there: the devices that wait send the more repeats, the higher the rate, and each batch
+# of these takes as long as the one activation in it (up to 2 s).
+_ENVIRONMENTS, _ENVIRONMENTS_PER_ACTIVATION, _LEAST_PER_ACTIVATION = 4, 0.36, 0.8
 BATCH_SIZE = 10
 # Lambda's least for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
 _LEAST_CONCURRENCY, _GREATEST_CONCURRENCY = 2, 1000
@@ -20,7 +22,8 @@ _LEAST_CONCURRENCY, _GREATEST_CONCURRENCY = 2, 1000
 
 def max_concurrency_for(activations_per_second: float) -> int:
     """How many execution environments together reach the rate, with batches of BATCH_SIZE."""
-    wanted = math.ceil(_ENVIRONMENTS + _ENVIRONMENTS_PER_ACTIVATION * activations_per_second)
+    rate = activations_per_second
+    wanted = math.ceil(max(_ENVIRONMENTS + _ENVIRONMENTS_PER_ACTIVATION * rate, _LEAST_PER_ACTIVATION * rate))
     return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
 
 
