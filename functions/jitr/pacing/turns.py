@@ -58,6 +58,9 @@ _BROKEN = 60.0
 # rate, and of 120,000 messages that a queue may have in flight so many that other work does not feel it.
 _LONGEST_LINE = 890.0  # seconds
 _MOST_IN_LINE = 15_000
+# With a longer line, a held device takes a turn that has come, and waits for none: while an environment waits for it,
+# others of the queue's messages wait for the environment, new devices' among them.
+_LONG_LINE = 60.0  # seconds
 # Messages come up to five seconds later than they are due (batch.py): at exactly the rate of the turns, some of these
 # would find nobody.
 _LINE_IS_FASTER = 1.25
@@ -222,12 +225,17 @@ class Turns:
         for need, terms in TERMS.items():
             number = wanted.get(need, 0)
             # The one at the reach's very end too, whatever the last digit says.
-            room = max(math.floor((now + terms.reach - begins) / self._interval + 1e-3) + 1 - granted, 0)
+            reach = 0.0 if need is Need.HELD and self._line_is_long(now) else terms.reach
+            room = max(math.floor((now + reach - begins) / self._interval + 1e-3) + 1 - granted, 0)
             if number > room and terms.share and self._seen.guaranteed_at.get(need, 0) <= now:
                 room += 1
                 lanes[need] = now + self._interval / terms.share
             granted += min(number, room)
         return granted, lanes
+
+    def _line_is_long(self, now: float) -> bool:
+        """Whether so many held devices stand in line that none should keep an environment waiting for its turn."""
+        return self._seen.line_at - now > _LONG_LINE
 
     def _begins(self, now: float) -> float:
         """Where the schedule goes on, as far as it is known."""
