@@ -5,12 +5,15 @@ The user's own AWS environment and files never count: `environ_over` is for chil
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +23,9 @@ LOOPBACK = "127.0.0.1"
 # The user's variables that could send a command elsewhere: AWS_PROFILE, AWS_SESSION_TOKEN, AWS_CA_BUNDLE,
 # AWS_ENDPOINT_URL_IOT, … All of them go before ours come.
 FOREIGN_PREFIXES = ("AWS_", "CDK_")
+
+_loader = Loader()  # API models are read once for the process
+_making = threading.Lock()  # botocore's sessions are for one thread at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +103,19 @@ class LocalAccount:
             for name, (in_file, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
         }
         core = botocore.session.Session(session_vars=settings)
+        core.register_component("data_loader", _loader)
         core.set_credentials(self.id, "test")
         return _LocalSession(botocore_session=core, region_name=self.region, endpoint_url=self.endpoint_url)
 
     def client(self, service: str) -> Any:
-        """Answer a client of one service. Making one takes 0.1 to 0.2 s: keep it."""
-        return self.session().client(service)  # type: ignore[call-overload]
+        """Answer the client of one service; it is made once for the process, which takes 0.1 s, and kept."""
+        with _making:
+            return _client(self, service)
+
+
+@cache
+def _client(account: LocalAccount, service: str) -> Any:
+    return account.session().client(service)  # type: ignore[call-overload]
 
 
 class _LocalSession(boto3.Session):

@@ -77,5 +77,6 @@ if __name__ == "__main__":
     add("client_connections")
     add("status_dates")
     add("extracted_once")
+    add("started_singly")
     del sys.argv[1:]  # the marker, for `jitrctl.localaws.processes`; ministack would not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

@@ -15,6 +15,7 @@ from moto.iotdata.responses import IoTDataPlaneResponse
 from jitr_fleet.parse import load
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
+from tests.support.cli.kept_clients import keep_clients
 
 DEV, PROD = "111111111111", "222222222222"
 FLEET = f"""\
@@ -103,6 +104,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(IoTDataPlaneResponse, "get_connection", no_connection, raising=False)
     monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
+    keep_clients(monkeypatch)
     with mock_aws(config={"iot": {"use_valid_cert": True}}):
         yield
 

@@ -13,6 +13,7 @@ from jitrctl.localaws import accounts
 from jitrctl.localaws.issuing import DeviceFiles
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
+from tests.support.cli.kept_clients import keep_clients
 
 NewDevice = Callable[..., DeviceFiles]
 
@@ -27,6 +28,18 @@ def awaited(look: Callable[[], Any], what: str, *, seconds: float = PATIENCE) ->
             return found
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {seconds:.0f} s")
+
+
+def forget(stage: LocalStage) -> None:
+    """Have `register` start anew at its next event, with nothing kept of CAs and CRLs for the rest of a minute."""
+    stage.account.client("lambda").update_function_configuration(
+        FunctionName=stage.names.register_function, Description=f"started anew at {time.time()}"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_clients(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,13 @@ from jitr_cdk.target import LocalDifference
 from jitrctl.__main__ import main
 from jitrctl.clock import now
 from jitrctl.demo.story import Story
-from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws import accounts
 from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.mqtt.client import ConnectRefusal
 from tests.e2e.conftest import awaited
+from tests.support.local import deploying
 
 Permission = tuple[str, str]  # a statement's Sid, and one of its actions
 
@@ -467,8 +468,8 @@ def stand(workspace: Workspace) -> Iterator[Stand]:
         text = text.replace("[ca.factory]", f'[ca.factory]\nhome = ["{stage.name}"]', 1)
         text += f'\n[ca.partner.checks]\nrevocation = "enforce"\n\n[hub]\naccount = "{stage.name}"\n'
         workspace.fleet_file.write_text(text, encoding="utf-8")
-        deployment.synthesize(workspace, stage.account)
-        deployment.deploy(workspace, stage.account, stage.place)
+        deploying.synthesize(workspace, stage.name)
+        deploying.deploy(workspace, stage.account, stage.place)
         for name, ca in story.cast.cas.items():
             stage.register_ca(name, ca)
             stage.iot.disable_topic_rule(ruleName=stage.names.rule(name))

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +22,8 @@ from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.stage import UNKNOWN, LocalStage
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.mqtt.client import Device
-from tests.e2e.conftest import PATIENCE
+from tests.e2e.conftest import PATIENCE, forget
+from tests.support.local import deploying
 
 PROOF = re.compile(r'mode = "DEFAULT", verification_certificate = "[^"]+"')
 
@@ -44,7 +44,7 @@ class Operated:
         self._workspace.fleet_file.write_text(changed, encoding="utf-8")
 
     def deploy(self) -> None:
-        deployment.synthesize(self._workspace, self.stage.account)
+        deploying.synthesize(self._workspace, self.stage.name)
         deployment.deploy(self._workspace, self.stage.account, self.stage.place)
 
     def renew_verification(self) -> None:
@@ -155,16 +155,11 @@ def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_wh
 
 
 def held_for_the_mode(operated: Operated, workspace: Workspace) -> Device:
-    """A new device while the function's rules say the old mode: the first after the minute that it remembers a CA."""
-    deadline = time.monotonic() + 2 * PATIENCE
-    for number in range(6100, 6200):
-        files = operated.ca.issue(workspace.devices, f"sensor-{number}", days=365)
-        device = operated.stage.device(files, f"sensor-{number}")
-        device.connect(operated.stage.endpoint)
-        decision = operated.stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
-        if decision.outcome is Outcome.HELD:
-            assert decision.reason is Reason.CA_WRONG_MODE
-            return device
-        assert time.monotonic() < deadline
-        time.sleep(1)  # as often as a device would come
-    raise AssertionError("no device was held")
+    """A new device while the function's rules say the old mode, and AWS IoT was asked for the CA since the switch."""
+    forget(operated.stage)
+    files = operated.ca.issue(workspace.devices, "sensor-6100", days=365)
+    device = operated.stage.device(files, "sensor-6100")
+    device.connect(operated.stage.endpoint)
+    decision = operated.stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.CA_WRONG_MODE)
+    return device

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from jitr.decisions import Outcome
-from jitrctl.demo.story import Story
-from jitrctl.localaws import accounts, deployment
+from jitr.rules import CertificateMode
 from jitrctl.localaws.issuing import IssuingCa
 from jitrctl.localaws.stage import LocalStage
-from jitrctl.localaws.workspace import Workspace
 from tests.e2e.conftest import PATIENCE, awaited
+from tests.support.local import deploying
+from tests.support.local.deployed import Deployed, deployed
 
 _AT_ONCE = 3
 # A device whose activation the update cut off waits for the end of that attempt's claim, 90 s (decisions/0005).
@@ -84,31 +84,19 @@ class Stream:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """One of this module's own: its stack is changed and broken."""
-    return Workspace(directory=tmp_path_factory.mktemp("update"))
-
-
-@pytest.fixture(scope="module")
-def deployed(workspace: Workspace) -> Iterator[tuple[LocalStage, IssuingCa]]:
-    story = Story(workspace)
-    try:
-        story.steps()[0].play()
-        stage = story.cast.second
-        # At the example's pace the local AWS would start up to 75 processes for the function, all of them anew at each
-        # update, and starve a small machine that has to start them all.
-        change_rules(workspace, "activations_per_second = 50", "activations_per_second = 4")
-        deployment.synthesize(workspace, stage.account)
-        deployment.deploy(workspace, stage.account, stage.place)
-        stage.register_ca("factory", story.cast.ca)
-        yield stage, story.cast.ca
-    finally:
-        accounts.down(workspace.directory)
+    # At the example's pace the local AWS would start up to 75 processes for the function, all of them anew at each
+    # update, and starve a small machine that has to start them all.
+    pace = ("activations_per_second = 50", "activations_per_second = 4")
+    directory = tmp_path_factory.mktemp("update")
+    with deployed(directory, lambda text: replaced(text, *pace), mode=CertificateMode.SNI_ONLY) as made:
+        yield made
 
 
 @pytest.fixture
-def streaming(deployed: tuple[LocalStage, IssuingCa], tmp_path: Path) -> Callable[[], Any]:
-    stage, ca = deployed
+def streaming(fleet: Deployed, tmp_path: Path) -> Callable[[], Any]:
+    stage, ca = fleet.local, fleet.cas["factory"]
 
     @contextmanager
     def stream() -> Iterator[Stream]:
@@ -153,36 +141,41 @@ def code(stage: LocalStage) -> str:
     return str(found["CodeSha256"])
 
 
-def change_rules(workspace: Workspace, old: str, new: str) -> None:
-    """Make the next deployment bring another function."""
-    text = workspace.fleet_file.read_text(encoding="utf-8")
+def replaced(text: str, old: str, new: str) -> str:
+    """The text with what stands in it once replaced."""
     assert text.count(old) == 1
-    workspace.fleet_file.write_text(text.replace(old, new), encoding="utf-8")
+    return text.replace(old, new)
+
+
+def change_rules(fleet: Deployed, old: str, new: str) -> None:
+    """Make the next deployment bring another function."""
+    file = fleet.workspace.fleet_file
+    file.write_text(replaced(file.read_text(encoding="utf-8"), old, new), encoding="utf-8")
 
 
 def test_a_new_version_is_deployed_while_devices_connect_and_the_one_before_again_and_none_is_lost(
-    deployed: tuple[LocalStage, IssuingCa], workspace: Workspace, streaming: Callable[[], Any]
+    fleet: Deployed, streaming: Callable[[], Any]
 ) -> None:
-    stage, first = deployed[0], code(deployed[0])
+    stage, first = fleet.local, code(fleet.local)
 
     for old, new in (
         ('horizon       = "7d"', 'horizon       = "6d"'),
         ('horizon       = "6d"', 'horizon       = "7d"'),
     ):
         before = code(stage)
-        change_rules(workspace, old, new)
-        deployment.synthesize(workspace, stage.account)
+        change_rules(fleet, old, new)
+        deploying.synthesize(fleet.workspace, stage.name)
         with streaming():
-            deployment.deploy(workspace, stage.account, stage.place)
+            deploying.deploy(fleet.workspace, stage.account, stage.place)
         assert code(stage) != before
 
     assert code(stage) == first
 
 
 def test_an_update_that_fails_is_rolled_back_while_devices_connect_and_none_is_lost(
-    deployed: tuple[LocalStage, IssuingCa], streaming: Callable[[], Any]
+    fleet: Deployed, streaming: Callable[[], Any]
 ) -> None:
-    stage = deployed[0]
+    stage = fleet.local
     cloudformation, before = stage.account.client("cloudformation"), code(stage)
     template = cloudformation.get_template(StackName=stage.names.stack)["TemplateBody"]
     broken = with_a_failure(json.loads(template) if isinstance(template, str) else template, stage)

@@ -18,7 +18,7 @@ from jitr_fleet.parse import load
 from jitrctl.__main__ import main
 from jitrctl.ca import registry
 from jitrctl.errors import Refused
-from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws import accounts
 from jitrctl.localaws.account import AccountSpec
 from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
@@ -26,6 +26,7 @@ from jitrctl.localaws.workspace import CHECKOUT, LocalPlace, Workspace
 from jitrctl.mqtt.client import ConnectRefusal
 from tests.e2e.conftest import PATIENCE, awaited
 from tests.e2e.test_registration import connected, refused
+from tests.support.local import deploying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,13 +108,12 @@ class Fleet:
         self.write()
 
     def deploy(self, *names: str) -> None:
-        first = next(iter(self.accounts.values()))
-        deployment.synthesize(self.workspace, first)
+        deploying.synthesize(self.workspace, *names)
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._deploy, names or self.accounts))
 
     def _deploy(self, name: str) -> None:
-        deployment.deploy(self.workspace, self.accounts[name], self.stage(name).place)
+        deploying.deploy(self.workspace, self.accounts[name], self.stage(name).place)
 
     def stage(self, name: str) -> LocalStage:
         fleet = load(self.workspace.fleet_file)

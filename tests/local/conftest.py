@@ -13,6 +13,7 @@ import pytest
 
 from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
 from jitrctl.localaws.endpoint import find_endpoint
+from tests.support.cli.kept_clients import keep_clients
 from tests.support.local.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 DEV = AccountSpec(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev")
 NUMBERS = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_clients(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_a_users_aws_environment_does_not_leak_in(account: LocalAccount, monkeyp
     }
     for name, value in foreign.items():
         monkeypatch.setenv(name, value)
-    assert account.client("sts").get_caller_identity()["Account"] == account.id
+    assert account.session().client("sts").get_caller_identity()["Account"] == account.id  # made in this environment
     environ = account.environ_over(os.environ)
     assert {name for name in environ if name.startswith("AWS_")} <= set(account.environ())
     code = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"

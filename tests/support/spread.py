@@ -84,9 +84,9 @@ def folder(nodeid: str) -> str:
 # they are what ten minutes on two cores have. What goes above its line is made cheaper, or moved to `make test-deep`
 # (tests/README.md says what is there, and why).
 BUDGET = {
-    "asset": 25,
+    "asset": 15,
     "bench": 45,
-    "cli": 110,
+    "cli": 90,
     "contract": 15,
     "differential": 35,
     "e2e": 260,
@@ -94,7 +94,7 @@ BUDGET = {
     "fleet": 20,
     "infra": 75,
     "local": 100,
-    "prove": 40,
+    "prove": 30,
     "simulation": 25,
     "suite": 5,
     "survival": 260,

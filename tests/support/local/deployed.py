@@ -6,11 +6,13 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from jitr.rules import CertificateMode
 from jitrctl.__main__ import main
-from jitrctl.localaws import accounts, deployment
+from jitrctl.localaws import accounts
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.session.stage import Stage, choose
+from tests.support.local import deploying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +50,11 @@ class Deployed:
         connection.close()
         return files
 
+    def deploy(self) -> None:
+        """What the fleet file says now."""
+        deploying.synthesize(self.workspace, self.local.name)
+        deploying.deploy(self.workspace, self.local.account, self.local.place)
+
     def run(self, *arguments: str, code: int = 0) -> None:
         assert main([*arguments, "--account", self.local.name, "--fleet", str(self.workspace.fleet_file)]) == code
 
@@ -59,24 +66,24 @@ class Deployed:
 
 
 @contextmanager
-def deployed(directory: Path, change: Callable[[str], str] = str) -> Iterator[Deployed]:
-    """Start the account that holds the first CA in DEFAULT mode, deploy its stack, register its CAs.
+def deployed(
+    directory: Path, change: Callable[[str], str] = str, *, mode: CertificateMode = CertificateMode.DEFAULT
+) -> Iterator[Deployed]:
+    """Start the account that holds the first CA in this mode, deploy its stack, register its CAs.
 
     `change` is given the fleet file's text, and answers what is deployed instead.
     """
     workspace = Workspace(directory=directory)
-    place, _ = workspace.places()
+    place = next(place for place in workspace.places() if place.mode is mode)
     started = accounts.up(workspace.directory, [place.to_start()])
     try:
-        fleet, cas = workspace.prepare(started)
+        _, cas = workspace.prepare(started)
         workspace.fleet_file.write_text(change(workspace.fleet_file.read_text(encoding="utf-8")), encoding="utf-8")
-        fleet = workspace.fleet()
-        deployment.synthesize(workspace, started[0])
-        deployment.deploy(workspace, started[0], place)
-        stage = LocalStage(started[0], place, fleet)
+        made = Deployed(workspace, LocalStage(started[0], place, workspace.fleet()), cas)
+        made.deploy()
         for name, ca in cas.items():
-            stage.register_ca(name, ca)
-        yield Deployed(workspace, stage, cas)
+            made.local.register_ca(name, ca)
+        yield made
     finally:
         accounts.down(workspace.directory)
 
