@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from jitr.admission import checks, procedure
-from jitr.admission.check_list import CHECK_NAMES
+from jitr.admission.check_list import CHECK_NAMES, CHECKS
 from jitr.admission.identity import Identity
 from jitr.admission.procedure import ORDER, CheckStatus, thing_name_of
 from jitr.errors import Reason, Rejected
@@ -184,7 +184,7 @@ def test_a_check_that_is_off_is_not_run(check: str, monkeypatch: pytest.MonkeyPa
     def must_not_run(_: object) -> None:
         raise AssertionError
 
-    silent = tuple(replace(one, run=must_not_run) if one.name == check else one for one in procedure.CHECKS)
+    silent = tuple(replace(one, run=must_not_run) if one.name == check else one for one in CHECKS)
     monkeypatch.setattr(procedure, "CHECKS", silent)
     assert isinstance(applying().with_rules(checks={check: CheckMode.OFF}).admit(), Identity)
 
