@@ -90,7 +90,7 @@ def measured(*, held: int, released: int, new: int, rate: float = 10) -> Mended:
     rejected = [registered(held + number, "INACTIVE") for number in range(released)]
     for one in waiting:
         registry.record(_refused(one, authority, Outcome.HELD))
-    order = OperatorVerdict(word=OperatorAction.RELEASED, by="arn:ann", at=clock.now())
+    order = OperatorVerdict(action=OperatorAction.RELEASED, by="arn:ann", at=clock.now())
     for one in rejected:
         decision = _refused(one, authority, Outcome.REJECTED)
         registry.record(decision)

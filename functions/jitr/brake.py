@@ -82,7 +82,7 @@ class Counters:
         hour = self.last_hour(now)
         return Tally(refused=max(days.refused - hour.refused, 0), others=max(days.others - hour.others, 0))
 
-    def refuse_too_many(self, limits: BrakeLimits, now: datetime) -> bool:
+    def too_many_refused(self, limits: BrakeLimits, now: datetime) -> bool:
         """Whether the brake engages; the present refusal is counted already."""
         hour = self.last_hour(now)
         usual = self.last_days(now).share
@@ -134,7 +134,7 @@ class Brake:
         """Whether a refusal under this version of the CA's rules, which is counted, is held."""
         if self.is_accepted(rules, now):
             return False
-        return self.is_engaged(rules) or self.counters.get(rules, Counters()).refuse_too_many(limits, now)
+        return self.is_engaged(rules) or self.counters.get(rules, Counters()).too_many_refused(limits, now)
 
     def engagement(self, rules: str, now: datetime, *, reason: str, example: str) -> Engagement:
         """The brake, as it is engaged now."""

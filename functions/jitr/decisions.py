@@ -60,8 +60,8 @@ class Decision:
     subject: str | None = None
     replaces: str | None = None  # the certificate id that owned the thing name before
     replaced_by: str | None = None
-    asks_for: str | None = None  # the thing name that its certificate makes, also where it is refused
-    crl: str | None = None  # names what was published as its CA's CRL (crls.Published.version); None: not asked for
+    requested_name: str | None = None  # the thing name that its certificate makes, also where it is refused
+    crl: str | None = None  # names what was published as its CA's CRL (crls.PublishedCrl.version); None: not asked for
     enrollment: str | None = None  # names what its enrollment entries said (enrollment.digest); None: not read
     attempts: int = 1  # looks in a row that ended in the same reason
     after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
@@ -83,7 +83,7 @@ class Decision:
         return self.outcome is Outcome.HELD and self.brake is not None
 
     @property
-    def next_look(self) -> datetime | None:
+    def next_evaluation(self) -> datetime | None:
         """When a held device is looked at again."""
         if self.outcome is not Outcome.HELD:
             return None
@@ -111,9 +111,9 @@ class Decision:
         """Whether this decided the registration of that time."""
         return abs(self.registered_at - registered_at) < SAME_MOMENT
 
-    def rests(self, now: datetime, *, rules_digest: str) -> bool:
+    def is_waiting(self, now: datetime, *, rules_digest: str) -> bool:
         """Whether a held device need not be looked at yet; changed rules are a reason to look."""
-        return self.next_look is not None and now < self.next_look and rules_digest == self.rules_digest
+        return self.next_evaluation is not None and now < self.next_evaluation and rules_digest == self.rules_digest
 
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
         """Whether the event needs no call of AWS IoT: it is of the registration that was decided.
@@ -124,7 +124,7 @@ class Decision:
             # A hold that is not due belongs to its registration alone: a certificate that was deleted and came back
             # does not wait for what its former registration waited for.
             same = event.registered_at is None or self._is_of(event)
-            return same and self.rests(now, rules_digest=rules_digest)
+            return same and self.is_waiting(now, rules_digest=rules_digest)
         return self._is_of(event) or sent_at <= self.decided_at + UNDER_WAY
 
     def _is_of(self, event: RegistrationEvent) -> bool:

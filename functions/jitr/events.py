@@ -39,7 +39,7 @@ class RegistrationEvent:
     registered_at: datetime | None = None  # null on the event of the registering CONNECT, set on repeats
 
     @property
-    def is_right_behind_the_first(self) -> bool:
+    def is_early_repeat(self) -> bool:
         """Whether the device knocked again while the event of its registration was hardly on its way.
 
         With times that say nothing, or the same, it is not: then this may be the first event itself.
@@ -71,7 +71,7 @@ class RegistrationEvent:
         )
 
 
-def published(
+def event_document(
     *,
     certificate_id: str,
     ca_certificate_id: str | None,

@@ -32,10 +32,10 @@ def observe(
         ca=ca.name if ca else None,
         verdict_seen=record.verdict_number,
     )
-    return record.seen_as(found)
+    return record.complete(found)
 
 
-def was_taken_away_since(certificate: ListedCertificate, record: Record, found: Decision) -> bool:
+def is_unrecorded_status(certificate: ListedCertificate, record: Record, found: Decision) -> bool:
     """Whether a listed REVOKED or INACTIVE is somebody else's doing, and not recorded yet.
 
     What an operator's verdict ordered is known from the verdict. ACTIVE is not recorded from a list: it takes no

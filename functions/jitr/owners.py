@@ -15,7 +15,9 @@ class Owner:
     issued_at: datetime  # notBefore
     ends_at: datetime  # notAfter
     registered_at: datetime
-    formers: tuple[str, ...] = ()  # the certificate ids that had the name before, the last first; name_rollback.py
+    previous_owners: tuple[
+        str, ...
+    ] = ()  # the certificate ids that had the name before, the last first; name_rollback.py
 
 
 @value

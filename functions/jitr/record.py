@@ -89,7 +89,7 @@ class Record:
         return self.tried_name or (last.thing_name if last else None)
 
     @property
-    def was_in(self) -> bool:
+    def was_active(self) -> bool:
         """Whether the certificate has ever been ACTIVE, as far as is known here."""
         return self.decision is not None and (
             self.decision.outcome in (Outcome.ACTIVATED, Outcome.REPLACED)
@@ -101,9 +101,9 @@ class Record:
         )
 
     @property
-    def never_came_in(self) -> bool:
+    def was_never_active(self) -> bool:
         """Whether jitr decided or began something about the certificate, and it has never been ACTIVE."""
-        return not self.was_in and (self.decision is not None or self.intent is not None)
+        return not self.was_active and (self.decision is not None or self.intent is not None)
 
     def is_held_in(self, event: RegistrationEvent) -> bool:
         """Whether the last decision left the event's registration waiting; an event may not say which one it is of."""
@@ -130,7 +130,7 @@ class Record:
             return False  # it was seen before it was deleted and registered again
         return found.status is not Status.ACTIVE or earlier.outcome in (Outcome.HELD, Outcome.FOUND)
 
-    def seen_as(self, found: Decision) -> Decision:
+    def complete(self, found: Decision) -> Decision:
         """The decision that records a status that was found, with what was known of the certificate before."""
         known = self.decision
         if known is None:
@@ -139,12 +139,12 @@ class Record:
             found,
             ca_certificate_id=found.ca_certificate_id or known.ca_certificate_id,
             ca=found.ca or known.ca,
-            thing_name=known.thing_name if self.was_in else None,
+            thing_name=known.thing_name if self.was_active else None,
             serial=known.serial,
             twin_id=known.twin_id,
             issuer=known.issuer,
             subject=known.subject,
-            asks_for=known.asks_for,
+            requested_name=known.requested_name,
             after=self.decided_at,
         )
 
@@ -170,7 +170,7 @@ class Record:
         return self.decision.verdict_seen != self.verdict.number
 
     @property
-    def was_spoken_of(self) -> bool:
+    def has_new_input(self) -> bool:
         """Whether its entries or an operator have said something about this very certificate since it was decided."""
         return self.entries_changed or self.has_new_verdict
 
@@ -178,22 +178,22 @@ class Record:
         """Whether the event needs no look at AWS: it is decided, and nobody who bears on it has spoken since."""
         if self.decision is None:
             return False
-        if self.crl_changed or self.brake_changed or self.was_spoken_of:
+        if self.crl_changed or self.brake_changed or self.has_new_input:
             return False
         if self.intent and not self.is_held and self.decision.decided_at < self.intent.decided_at:
             return False  # an attempt ended after it: whatever status it, or somebody else, set is to be recorded
         return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
 
-    def rests(self, now: datetime, *, rules_digest: str) -> bool:
+    def is_waiting(self, now: datetime, *, rules_digest: str) -> bool:
         """Whether a held device need not be looked at yet: no operator has spoken, and the rules are the same."""
         if self.decision is None or self.verdict or self.brake_changed:
             return False
-        return self.decision.rests(now, rules_digest=rules_digest)
+        return self.decision.is_waiting(now, rules_digest=rules_digest)
 
     @property
-    def was_taken_away(self) -> bool:
+    def was_revoked_or_deactivated(self) -> bool:
         """Whether the certificate was REVOKED, or deactivated by somebody else than us, when it was last known."""
-        if self.verdict is not None and self.verdict.word in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED):
+        if self.verdict is not None and self.verdict.action in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED):
             return True
         return self.decision is not None and (
             self.decision.status is Status.REVOKED
@@ -206,7 +206,7 @@ class Record:
 
         Raises Rejected (WAS_REVOKED, OPERATOR_VERDICT).
         """
-        if self.was_taken_away:
+        if self.was_revoked_or_deactivated:
             raise Rejected(Reason.WAS_REVOKED, "this certificate was revoked or deactivated, deleted, and came back")
         if self.is_denied:
             raise Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
@@ -214,7 +214,7 @@ class Record:
     @property
     def is_approved(self) -> bool:
         """Whether an operator let this certificate in."""
-        return self.verdict is not None and self.verdict.word is OperatorAction.APPROVED
+        return self.verdict is not None and self.verdict.action is OperatorAction.APPROVED
 
     @property
     def is_approved_since(self) -> bool:
@@ -233,7 +233,7 @@ class Record:
         The certificate is INACTIVE, and so it stays while the order waits for a curable reason to go away.
         """
         verdict, decision = self.verdict, self.decision
-        if verdict is None or verdict.of_rejection is None or decision is None or self.was_taken_away:
+        if verdict is None or verdict.of_rejection is None or decision is None or self.was_revoked_or_deactivated:
             return False
         if verdict.of_registration is None or not decision.is_for(verdict.of_registration):
             return False
@@ -262,7 +262,7 @@ class Record:
     @property
     def is_denied(self) -> bool:
         """Whether an operator's verdict stands against activation."""
-        return self.verdict is not None and not self.verdict.word.allows_activation
+        return self.verdict is not None and not self.verdict.action.allows_activation
 
 
 @value

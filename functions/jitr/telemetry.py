@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from jitr.aws.calls import calling, is_throttle, not_taken
+from jitr.aws.calls import calling, entry_error, is_throttle
 from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
 from jitr.errors import NAME_LOST, Reason
@@ -144,7 +144,7 @@ class Counts:
             "needs-retry.iot", lambda response, **_: self.add(THROTTLES) if is_throttle(response) else None
         )
 
-    def reject(self, reason: Reason, *, ca: str) -> None:
+    def count_rejection(self, reason: Reason, *, ca: str) -> None:
         """Count a rejection once more by its reason, with dimensions fleet, ca and reason."""
         with self._lock:
             self._by_reason[ca, reason] += 1
@@ -220,9 +220,9 @@ class Announcer:
         with calling("PutEvents"):
             answer = self._events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
-            raise not_taken("PutEvents", answer["Entries"][0].get("ErrorCode"))
+            raise entry_error("PutEvents", answer["Entries"][0].get("ErrorCode"))
 
-    def outcome(
+    def report_outcome(
         self,
         outcome: Outcome,
         certificate_id: str,
@@ -238,7 +238,7 @@ class Announcer:
         ca = (decision.ca if decision else None) or NO_CA
         self._counts.add(_METRIC_OF[outcome], ca=ca)
         if self._settings.rejections_by_reason and decision and outcome is Outcome.REJECTED and decision.reason:
-            self._counts.reject(decision.reason, ca=ca)
+            self._counts.count_rejection(decision.reason, ca=ca)
         if decision and outcome is Outcome.ACTIVATED and sent_at:
             seconds = max((decision.decided_at - sent_at).total_seconds(), 0)
             self._counts.add(SECONDS_TO_ACTIVE, seconds, ca=ca)
@@ -257,12 +257,12 @@ class Announcer:
         self._logger.warning(happening, extra=fields)
         self._counts.add(metric)
 
-    def failure(self, happening: str, **fields: Any) -> None:
+    def log_failure(self, happening: str, **fields: Any) -> None:
         """Log, with the traceback, and count an error that is nobody's answer about a device."""
         self._logger.exception(happening, extra=fields)  # noqa: LOG004 -- called from handlers' except blocks only
         self._counts.add(FAILURES)
 
-    def not_permitted(self, happening: str, **fields: Any) -> None:
+    def log_not_permitted(self, happening: str, **fields: Any) -> None:
         """Log, with the traceback, and count a call that the deployment may not make; its text names the action."""
         self._logger.exception(happening, extra=fields)  # noqa: LOG004 -- as `failure`
         self._counts.add(NOT_PERMITTED)

@@ -32,7 +32,7 @@ class OperatorAction(StrEnum):
 class OperatorVerdict:
     """An operator's word, in force until the next one."""
 
-    word: OperatorAction
+    action: OperatorAction
     by: str  # the caller's ARN
     at: datetime  # by the operator's clock: for people to read, never compared with a function's time
     note: str = ""
@@ -54,16 +54,16 @@ class OperatorVerdict:
         return self.version or round(self.at.timestamp() * 1000)
 
     @property
-    def in_words(self) -> str:
+    def description(self) -> str:
         """Whose verdict it is, when and why: revoked by arn:…/ann 2026-11-26 10:00Z ('stolen')."""
-        return f"{self.word} by {self.by} {self.at:%Y-%m-%d %H:%M}Z" + (f" ({self.note!r})" if self.note else "")
+        return f"{self.action} by {self.by} {self.at:%Y-%m-%d %H:%M}Z" + (f" ({self.note!r})" if self.note else "")
 
     def releases(self, found: Decision) -> bool:
         """Whether a status that was found is the one that this release ends, by the deletion of its registration.
 
         A release by an earlier version of jitrctl does not say which one, so it may be any.
         """
-        if self.word is not OperatorAction.RELEASED or self.of_rejection is not None:
+        if self.action is not OperatorAction.RELEASED or self.of_rejection is not None:
             return False
         if self.of_registration is None:
             return self.version == 0
@@ -72,16 +72,16 @@ class OperatorVerdict:
     def explains(self, status: Status) -> bool:
         """Whether an operator ordered this status: INACTIVE by any denial, REVOKED by `revoke` alone."""
         if status is Status.INACTIVE:
-            return not self.word.allows_activation
-        return status is Status.REVOKED and self.word is OperatorAction.REVOKED
+            return not self.action.allows_activation
+        return status is Status.REVOKED and self.action is OperatorAction.REVOKED
 
 
-class AnotherVerdict(JitrError):
+class VerdictConflict(JitrError):
     """An operator's verdict was not written, since another one stands than the operator saw."""
 
     def __init__(self, certificate_id: str, verdict: OperatorVerdict | None) -> None:
         """`verdict` stands now; None: what is known of the certificate was dropped meanwhile."""
         self.certificate_id = certificate_id
         self.verdict = verdict
-        said = f"{verdict.in_words}, which came first" if verdict else "what is known of it was dropped meanwhile"
+        said = f"{verdict.description}, which came first" if verdict else "what is known of it was dropped meanwhile"
         super().__init__(f"certificate {certificate_id[:16]}: {said}")

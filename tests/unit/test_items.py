@@ -67,7 +67,7 @@ owners = st.builds(
     ends_at=moments,
     registered_at=moments,
 )
-verdicts = st.builds(OperatorVerdict, word=st.sampled_from(OperatorAction), by=st.text(), at=moments, note=st.text())
+verdicts = st.builds(OperatorVerdict, action=st.sampled_from(OperatorAction), by=st.text(), at=moments, note=st.text())
 
 
 def through_the_table(plain: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def test_an_operators_word_of_a_newer_version_stands_against_activation(word: st
 
 def test_a_verdict_without_who_and_why_is_a_verdict() -> None:
     record = to_record({"verdict": {"word": "approved", "at": milliseconds(NOW)}})
-    assert record.verdict == OperatorVerdict(word=OperatorAction.APPROVED, by="", at=NOW)
+    assert record.verdict == OperatorVerdict(action=OperatorAction.APPROVED, by="", at=NOW)
 
 
 def test_an_owner_without_a_serial_is_an_owner() -> None:

@@ -249,7 +249,7 @@ def test_what_is_read_again_is_admitted_like_any_other() -> None:
     examination = applying(as_pem(der)).examine()
     assert examination.certificate
     assert examination.certificate.reader is Reader.SECOND
-    assert examination.admit().thing_name == "sensor-0001"
+    assert examination.admit().identity.thing_name == "sensor-0001"
 
 
 def test_times_are_in_utc_and_in_the_right_century() -> None:

@@ -42,7 +42,7 @@ def parsed(event: object) -> Statement:
 def test_a_decision_says_where_its_certificate_lives_and_as_of_when() -> None:
     statement = parsed(delivered(status="ACTIVE"))
 
-    assert statement.lives
+    assert statement.is_active
     assert statement.certificate_id == MOST.certificate_id
     assert statement.place == f"{SETTINGS.account_id}/{SETTINGS.region}"
     assert (statement.thing_name, statement.ca) == (MOST.thing_name, MOST.ca)
@@ -51,7 +51,7 @@ def test_a_decision_says_where_its_certificate_lives_and_as_of_when() -> None:
 
 @pytest.mark.parametrize("status", ["INACTIVE", "REVOKED", "PENDING_ACTIVATION"])
 def test_every_other_status_says_that_it_does_not(status: str) -> None:
-    assert not parsed(delivered(status=status)).lives
+    assert not parsed(delivered(status=status)).is_active
 
 
 def test_an_operators_verdict_is_a_statement_too() -> None:
@@ -68,7 +68,7 @@ def test_an_operators_verdict_is_a_statement_too() -> None:
     }
     statement = parsed(delivered() | {"detail": detail})
 
-    assert (statement.status, statement.lives, statement.thing_name) == ("REVOKED", False, None)
+    assert (statement.status, statement.is_active, statement.thing_name) == ("REVOKED", False, None)
 
 
 def test_fields_that_a_later_version_adds_are_ignored() -> None:

@@ -100,7 +100,7 @@ def is_denied(code: str) -> bool:
     return code not in _RETRYABLE and (code in _DENIED or code.startswith(_KEY_UNUSABLE))
 
 
-def not_taken(operation: str, code: str | None) -> Unavailable:
+def entry_error(operation: str, code: str | None) -> Unavailable:
     """The error for one entry of a batch call that AWS did not take, by the entry's error code."""
     return NotPermitted(operation, code) if code and is_denied(code) else Unavailable(f"{operation}: {code}")
 

@@ -45,14 +45,14 @@ def object_key(ca_certificate_id: str) -> str:
 
 
 @value
-class Published:
+class PublishedCrl:
     """What is published for one CA."""
 
     version: str  # the object's ETag; empty when there is none
     revocations: Revocations
 
 
-NOTHING = Published(version="", revocations=None)
+NOTHING = PublishedCrl(version="", revocations=None)
 
 
 class Crls:
@@ -66,11 +66,13 @@ class Crls:
         self._bucket = bucket
         self._account_id = account_id
         self._clock = clock
-        self._known: dict[str, tuple[datetime, Published]] = {}  # CA's certificate id → when it was looked at, and what
+        self._known: dict[
+            str, tuple[datetime, PublishedCrl]
+        ] = {}  # CA's certificate id → when it was looked at, and what
         self._looking: set[str] = set()  # CAs that a thread is looking at: what is known is good meanwhile
         self._failed: tuple[datetime, str] | None = None  # when S3 did not answer, and how
 
-    def of(self, ca: CaRules, earlier: Decision | None = None) -> Published:
+    def of(self, ca: CaRules, earlier: Decision | None = None) -> PublishedCrl:
         """What is published for a CA; as it was up to a minute ago, but never older than what an earlier decision saw.
 
         Another execution environment may have seen a newer list, and held the device for it.
@@ -91,7 +93,7 @@ class Crls:
                 raise Unavailable(self._failed[1])
             self._looking.add(ca.certificate_id)
             try:
-                known = self._look(ca, known)
+                known = self._refresh(ca, known)
             except Unavailable as error:
                 self._failed = self._clock(), str(error)
                 raise
@@ -136,12 +138,12 @@ class Crls:
                 continue  # its own look tells, should there be one
         return changed
 
-    def _look(self, ca: CaRules, known: Published) -> Published:
+    def _refresh(self, ca: CaRules, known: PublishedCrl) -> PublishedCrl:
         condition = {"IfNoneMatch": known.version} if known.version else {}
         try:
             with calling("GetObject"):
                 answer = self._s3().get_object(**self._place_of(ca), **condition)  # type: ignore[arg-type]  # mypy takes it for any parameter
-                return Published(version=answer["ETag"], revocations=_read(answer, ca))
+                return PublishedCrl(version=answer["ETag"], revocations=_read(answer, ca))
         except (IncompleteReadError, FlexibleChecksumError) as error:
             raise Unavailable(f"GetObject: {type(error).__name__}") from error
         except ClientError as error:

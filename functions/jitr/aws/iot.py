@@ -70,7 +70,7 @@ class Thing:
     version: int  # 1 when it was made, counted up by every change
 
 
-class _Mine(threading.local):
+class _ThreadState(threading.local):
     """What belongs to one thread."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class AwsIot:
         self._rules = rules
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
         self._asked_for: set[str] = set()  # CAs that a thread is asking for
-        self._mine = _Mine()
+        self._thread = _ThreadState()
         try_once(client, "UpdateCertificate")
 
     def describe(self, certificate_id: str) -> DeviceRegistration:
@@ -131,13 +131,13 @@ class AwsIot:
             return kept[1]  # should another thread be asking, the old answer is good for as long as that takes
         self._asked_for.add(certificate_id)
         try:
-            ca = self._described_ca(certificate_id)
+            ca = self._fetch_ca(certificate_id)
         finally:
             self._asked_for.discard(certificate_id)
         self._cas[certificate_id] = (now, ca)
         return ca
 
-    def _described_ca(self, certificate_id: str) -> CaRegistration | None:
+    def _fetch_ca(self, certificate_id: str) -> CaRegistration | None:
         with self._calling("DescribeCACertificate"):
             try:
                 answer = self._client.describe_ca_certificate(certificateId=certificate_id)
@@ -286,7 +286,7 @@ class AwsIot:
             pages = self._client.get_paginator("list_attached_policies").paginate(target=device.arn)
             return tuple(policy["policyName"] for page in pages for policy in page["policies"])
 
-    def lacks(self, device: DeviceRegistration, *, thing_name: str | None = None) -> tuple[str, ...]:
+    def find_missing(self, device: DeviceRegistration, *, thing_name: str | None = None) -> tuple[str, ...]:
         """What a certificate needs to work and does not have: `thing` (this one, or any), `policy` (any).
 
         Raises Rejected, CertificateUnknown, Unavailable.
@@ -310,12 +310,12 @@ class AwsIot:
         refusal of its maker's left.
         """
         others = self.principals_of(step.thing_name) - {step.certificate_arn}
-        if not all(self._makes_room(arn, step) for arn in others):
+        if not all(self._may_stay(arn, step) for arn in others):
             raise Rejected(
                 Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
             )
 
-    def _makes_room(self, arn: str, step: CreateThing) -> bool:
+    def _may_stay(self, arn: str, step: CreateThing) -> bool:
         """Whether a principal is a certificate of the same CA that shares the thing, or was attached, then refused."""
         if ":cert/" not in arn:
             return False
@@ -373,7 +373,7 @@ class AwsIot:
         """Pace one call and sort its errors."""
         if operation in _PACED:
             self._take_turn(operation)
-            self._mine.turns.discard(operation)
+            self._thread.turns.discard(operation)
         with calling(operation):
             try:
                 yield
@@ -383,9 +383,9 @@ class AwsIot:
                 raise
 
     def _take_turn(self, operation: str) -> None:
-        if operation not in self._mine.turns:
+        if operation not in self._thread.turns:
             self._pacer.wait(operation)
-            self._mine.turns.add(operation)
+            self._thread.turns.add(operation)
 
     @contextmanager
     def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:

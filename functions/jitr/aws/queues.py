@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from jitr.aws.calls import calling, not_taken
-from jitr.events import published
+from jitr.aws.calls import calling, entry_error
+from jitr.events import event_document
 from jitr.frozen import value
 from jitr.settings import Settings
 
@@ -105,7 +105,7 @@ class RegistrationsQueue:
                 VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
             )
 
-    def forget(self, messages: Sequence[QueueMessage]) -> None:
+    def delete(self, messages: Sequence[QueueMessage]) -> None:
         """Delete messages that are done with, before something risky; at most a batch of ten.
 
         Raises Unavailable, NotPermitted.
@@ -140,7 +140,7 @@ class RegistrationsQueue:
 
 
 @value
-class Forgotten:
+class EventToSend:
     """A certificate whose event is sent again."""
 
     certificate_id: str
@@ -175,7 +175,7 @@ class SweepQueue:
         points = sorted(answer["Datapoints"], key=lambda point: point["Timestamp"])
         return timedelta(seconds=points[-1]["Maximum"]) if points else timedelta(0)
 
-    def send(self, forgotten: Sequence[Forgotten], now: datetime) -> None:
+    def send(self, forgotten: Sequence[EventToSend], now: datetime) -> None:
         """Send each certificate's event, as AWS IoT would publish it, ten at a time.
 
         Raises Unavailable, NotPermitted when SQS does not take one; those before it are sent.
@@ -186,7 +186,7 @@ class SweepQueue:
                     "Id": str(number),
                     "DelaySeconds": one.delay,
                     "MessageBody": json.dumps(
-                        published(
+                        event_document(
                             certificate_id=one.certificate_id,
                             ca_certificate_id=one.ca_certificate_id,
                             account_id=self._settings.account_id,
@@ -200,4 +200,4 @@ class SweepQueue:
             with calling("SendMessageBatch"):
                 answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)
             if answer.get("Failed"):
-                raise not_taken("SendMessageBatch", answer["Failed"][0].get("Code"))
+                raise entry_error("SendMessageBatch", answer["Failed"][0].get("Code"))

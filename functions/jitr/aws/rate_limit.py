@@ -37,7 +37,7 @@ _RECOVERY = 1.03  # a window; from half of the rate back to all of it in four mi
 _LEAST_PART = 0.05
 
 
-def judged_rate(rate: float, *, calls: int, throttles: int, seconds: float, full: float) -> float:
+def adjust_rate(rate: float, *, calls: int, throttles: int, seconds: float, full: float) -> float:
     """The turns a second to take from now on, after a window with so many calls of the scarce APIs (two in a turn).
 
     Sustained throttling sets the rate to what was accepted; single throttles change nothing; without them it recovers.

@@ -60,7 +60,7 @@ class HubHandler:
         self._counts = counts
         self._clock = clock
 
-    def batch(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def handle_batch(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Take in every event; the answer names the messages that are to come again."""
         try:
             failed = [record["messageId"] for record in records if not self._take(record["messageId"], record["body"])]
@@ -70,7 +70,7 @@ class HubHandler:
 
     def _take(self, message_id: str, body: str) -> bool:
         try:
-            self._learn(self._admitted(Statement.parse(body, fleet=self._settings.fleet)))
+            self._process(self._admitted(Statement.parse(body, fleet=self._settings.fleet)))
         except UnreadableEvent as error:
             self._logger.warning("message is unreadable", extra={"message_id": message_id, "why": str(error)})
             self._counts.add(UNREADABLE_MESSAGES)
@@ -87,17 +87,17 @@ class HubHandler:
             raise UnreadableEvent(f"sent by {statement.account_id}, which is no account of the fleet")
         return statement
 
-    def _learn(self, statement: Statement) -> None:
+    def _process(self, statement: Statement) -> None:
         known = self._table.of(statement.certificate_id, statement.place)
         if known and known.at >= statement.at:
-            if not statement.lives:
-                self._table.left_between(statement)  # it came late, and there is a gap in what was taken for one stay
+            if not statement.is_active:
+                self._table.restart_stay(statement)  # it came late, and there is a gap in what was taken for one stay
             return
-        homes = self._homes_of(statement) if statement.lives else frozenset()
+        homes = self._homes_of(statement) if statement.is_active else frozenset()
         out = is_out_of_place(statement, homes)
         if out and not (known and known.is_out_of_place):
             self._announce(statement, homes)
-        self._table.keep(statement, out_of_place=out)
+        self._table.record(statement, out_of_place=out)
 
     def _homes_of(self, statement: Statement) -> frozenset[str]:
         """By the list as it stands in the hub's own account: jitrctl writes an entry to every account."""
@@ -160,7 +160,7 @@ _built = functools.cache(lambda: build(os.environ))
 
 def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
     """Lambda's entry: an SQS batch of EventBridge's events."""
-    return _built().batch(event["Records"])
+    return _built().handle_batch(event["Records"])
 
 
 if IN_LAMBDA:

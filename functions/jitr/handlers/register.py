@@ -83,11 +83,11 @@ class RegisterHandler:
         self._threads = threads
         self._clock = clock
 
-    def expect_end_in(self, milliseconds: int) -> None:
+    def limit_waits(self, milliseconds: int) -> None:
         """Let no call wait for its turn so long that the function's end, so far away, would cut it off."""
         self._turns.expire_in((milliseconds - DEADLINE_MILLISECONDS) / 1000)
 
-    def batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
+    def handle_batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on every message of an SQS batch; the answer names those that are to come again."""
         batch = Batch(
             self._registration,
@@ -102,7 +102,7 @@ class RegisterHandler:
         again = batch.take([QueueMessage.from_record(record) for record in records])
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
 
-    def single(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
+    def handle_event(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
         """Decide on one event that was sent to the function directly (replay); its outcome, in words.
 
         Raises UnreadableEvent, CertificateUnknown, Overtaken, Unavailable and NotPermitted to the caller, who can send
@@ -112,7 +112,7 @@ class RegisterHandler:
         record = self._registration.recall({event.certificate_id})[event.certificate_id]
         now = self._clock()
         outcome, decision = self._registration.decide(event, record, sent_at=now, time_is_left=time_is_left)
-        self._announcer.outcome(outcome, event.certificate_id, decision)
+        self._announcer.report_outcome(outcome, event.certificate_id, decision)
         settled = decision or record.decision
         return {"outcome": outcome.value, "decision": decision_fields(settled) if settled else None}
 
@@ -174,7 +174,7 @@ _built = functools.cache(lambda: build(os.environ))
 
 
 @functools.cache
-def _roll_the_dice() -> None:
+def _seed_random() -> None:
     """Once in each environment, at its first event.
 
     With SnapStart environments begin as copies of one, which would spread their calls, retries and put-offs by the same
@@ -186,16 +186,16 @@ def _roll_the_dice() -> None:
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Lambda's entry: an SQS batch, or one registration event (direct invocation)."""
     register, announcer = _built()
-    _roll_the_dice()
+    _seed_random()
 
     def time_is_left() -> bool:
         return context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS
 
-    register.expect_end_in(context.get_remaining_time_in_millis())
+    register.limit_waits(context.get_remaining_time_in_millis())
     try:
         if "Records" in event:
-            return register.batch(event["Records"], time_is_left)
-        return register.single(event, time_is_left)
+            return register.handle_batch(event["Records"], time_is_left)
+        return register.handle_event(event, time_is_left)
     finally:
         announcer.flush()
 

@@ -39,7 +39,7 @@ class Statement:
         return f"{self.account_id}/{self.region}"
 
     @property
-    def lives(self) -> bool:
+    def is_active(self) -> bool:
         return self.status == _ACTIVE
 
     @classmethod
@@ -120,7 +120,7 @@ class Homes:
 
 def is_out_of_place(statement: Statement, homes: frozenset[str]) -> bool:
     """Whether a certificate lives where its device does not belong."""
-    return statement.lives and bool(homes) and statement.account_id not in homes
+    return statement.is_active and bool(homes) and statement.account_id not in homes
 
 
 def out_of_place_detail(statement: Statement, homes: frozenset[str], *, fleet: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _OUT = "yes"  # the index's only partition: what is in it is few, or the fleet h
 
 
 @value
-class Whereabouts:
+class DeviceLocation:
     """What is known of a certificate in a place."""
 
     certificate_id: str
@@ -49,7 +49,7 @@ class HubTable:
         self._client = client
         self._table = table
 
-    def of(self, certificate_id: str, place: str) -> Whereabouts | None:
+    def of(self, certificate_id: str, place: str) -> DeviceLocation | None:
         """What is known of a certificate in a place, read consistently.
 
         Raises Unavailable.
@@ -58,7 +58,7 @@ class HubTable:
             answer = self._client.get_item(TableName=self._table, Key=_key(certificate_id, place), ConsistentRead=True)
         return _whereabouts(plain(answer["Item"])) if "Item" in answer else None
 
-    def keep(self, statement: Statement, *, out_of_place: bool) -> bool:
+    def record(self, statement: Statement, *, out_of_place: bool) -> bool:
         """Write what an event says, unless a later one, or the same, was there before; whether it was written.
 
         Raises Unavailable.
@@ -67,14 +67,14 @@ class HubTable:
         told |= {"thing_name": statement.thing_name} if statement.thing_name else {}
         told |= {"ca": statement.ca} if statement.ca else {}
         told |= {"out_of_place": _OUT} if out_of_place else {}
-        gone = [name for name, stays in (("since", statement.lives), ("out_of_place", out_of_place)) if not stays]
+        gone = [name for name, stays in (("since", statement.is_active), ("out_of_place", out_of_place)) if not stays]
         setting = ["#at = :at", *(f"#{name} = :{name}" for name in told)]
-        if statement.lives:
+        if statement.is_active:
             setting.append("#since = if_not_exists(#since, :at)")
         expression = "SET " + ", ".join(setting)
         if gone:
             expression += " REMOVE " + ", ".join(f"#{name}" for name in gone)
-        named = {*told, *gone, "at", *(["since"] if statement.lives else [])}
+        named = {*told, *gone, "at", *(["since"] if statement.is_active else [])}
         try:
             with calling("UpdateItem"):
                 self._client.update_item(
@@ -89,7 +89,7 @@ class HubTable:
             return False
         return True
 
-    def left_between(self, statement: Statement) -> None:
+    def restart_stay(self, statement: Statement) -> None:
         """Have a certificate live in its place since the latest statement, for this earlier one says that it had left.
 
         Raises Unavailable.
@@ -107,14 +107,14 @@ class HubTable:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
-    def everywhere(self) -> Iterator[Whereabouts]:
+    def scan(self) -> Iterator[DeviceLocation]:
         """Everything that is known, in no order; for operators, since it reads the whole table.
 
         Raises Unavailable.
         """
         yield from self._pages("scan")
 
-    def out_of_place(self) -> Iterator[Whereabouts]:
+    def out_of_place(self) -> Iterator[DeviceLocation]:
         """What lives where it does not belong, the longest first; not consistent, as indexes are.
 
         Raises Unavailable.
@@ -126,7 +126,7 @@ class HubTable:
             ExpressionAttributeValues=values(out=_OUT),
         )
 
-    def _pages(self, operation: str, **parameters: Any) -> Iterator[Whereabouts]:
+    def _pages(self, operation: str, **parameters: Any) -> Iterator[DeviceLocation]:
         start: dict[str, Any] = {}
         while True:
             with calling(operation.capitalize()):
@@ -141,9 +141,9 @@ def _key(certificate_id: str, place: str) -> dict[str, Any]:
     return {"id": {"S": certificate_id}, "place": {"S": place}}
 
 
-def _whereabouts(fields: Mapping[str, Any]) -> Whereabouts:
+def _whereabouts(fields: Mapping[str, Any]) -> DeviceLocation:
     account_id, _, region = str(fields["place"]).partition("/")
-    return Whereabouts(
+    return DeviceLocation(
         certificate_id=fields["id"],
         account_id=account_id,
         region=region,

@@ -48,7 +48,7 @@ from jitr.store.registry_items import (
 )
 from jitr.store.registry_writes import Due
 from jitr.store.withdrawal_marks import Withdrawal
-from jitr.verdicts import AnotherVerdict, OperatorVerdict
+from jitr.verdicts import OperatorVerdict, VerdictConflict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -445,10 +445,10 @@ class Registry:
         The version is counted here. Returned is the record as it stood before, but with the verdict that was written.
         With `forget_decision` the certificate will be judged as if it were new.
 
-        Raises AnotherVerdict when another one stands than the one seen; Unavailable.
+        Raises VerdictConflict when another one stands than the one seen; Unavailable.
         """
         given = replace(verdict, version=seen.number + 1 if seen else 1)
-        due = Due.LOOK if verdict.word.allows_activation else Due.DENIED
+        due = Due.LOOK if verdict.action.allows_activation else Due.DENIED
         update: dict[str, Any] = {
             "TableName": self._table,
             "Key": key(certificate_key(certificate_id)),
@@ -474,7 +474,7 @@ class Registry:
             record = self.recall([certificate_id])[certificate_id]
             if record.verdict and _is_same(record.verdict, given):
                 return record  # botocore tried again, since the first answer was lost
-            raise AnotherVerdict(certificate_id, record.verdict) from error
+            raise VerdictConflict(certificate_id, record.verdict) from error
         before = plain(answer.get("Attributes", {}))
         if before.get("due") == Due.RETIRE.value:  # version 1 has both in one place
             self._update(registry_writes.retirement(self._table, certificate_id, at=moment(before["due_at"])))
@@ -483,7 +483,7 @@ class Registry:
     def forget_decision(self, certificate_id: str, *, seen: OperatorVerdict) -> None:
         """Drop what is known of a certificate but for the operator's verdict, which must be the one seen.
 
-        Raises AnotherVerdict, Unavailable.
+        Raises VerdictConflict, Unavailable.
         """
         update: dict[str, Any] = {
             "TableName": self._table,
@@ -493,14 +493,14 @@ class Registry:
         }
         registry_writes.only_with_verdict(update, seen)
         if not self._update(update):
-            raise AnotherVerdict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
+            raise VerdictConflict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
 
     def forget(self, certificate_id: str, *, seen: OperatorVerdict | None) -> None:
         """Drop all that is known of a certificate, if this verdict stands; should it come again, it is new.
 
         Dropped already is dropped.
 
-        Raises AnotherVerdict, Unavailable.
+        Raises VerdictConflict, Unavailable.
         """
         delete: dict[str, Any] = {"TableName": self._table, "Key": key(certificate_key(certificate_id))}
         registry_writes.only_with_verdict(delete, seen)
@@ -510,7 +510,7 @@ class Registry:
         except self._client.exceptions.ConditionalCheckFailedException as error:
             record = self.recall([certificate_id])[certificate_id]
             if record != Record():
-                raise AnotherVerdict(certificate_id, record.verdict) from error
+                raise VerdictConflict(certificate_id, record.verdict) from error
 
     def adopt(self, thing_name: str, owner: Owner) -> bool:
         """Make a certificate the owner of a thing name that nobody owns; whether it is now.

@@ -4,7 +4,7 @@ For the signature's AlgorithmIdentifier inside the signed part alone (encoding.p
 element means, so the element in DER means the same. What a primitive element holds is left as it is.
 """
 
-from jitr.x509.der import NULL, encoded
+from jitr.x509.der import NULL, encode
 from jitr.x509.parsing import Damaged
 
 _CONSTRUCTED, _LONG_FORM, _LONG_TAG = 0x20, 0x80, 0x1F
@@ -12,7 +12,7 @@ _END = b"\0\0"  # of an element whose length is left open (§8.1.5)
 _DEEPEST = 8  # RSASSA-PSS has five levels
 
 
-def in_der(ber: bytes, at: int, end: int, *, depth: int = 0) -> tuple[bytes, int]:
+def to_der(ber: bytes, at: int, end: int, *, depth: int = 0) -> tuple[bytes, int]:
     """The element that begins at a place, in DER, and where it ends, which is at `end` at the latest.
 
     Raises Damaged.
@@ -33,12 +33,12 @@ def in_der(ber: bytes, at: int, end: int, *, depth: int = 0) -> tuple[bytes, int
     if tag == NULL:
         return ber[at:stop], stop  # openssl takes no other length of it either
     if not tag & _CONSTRUCTED:
-        return encoded(tag, ber[start:stop]), stop
+        return encode(tag, ber[start:stop]), stop
     contents = []
     while start < stop:
-        content, start = in_der(ber, start, stop, depth=depth + 1)
+        content, start = to_der(ber, start, stop, depth=depth + 1)
         contents.append(content)
-    return encoded(tag, *contents), stop
+    return encode(tag, *contents), stop
 
 
 def _left_open(ber: bytes, tag: int, start: int, end: int, depth: int) -> tuple[bytes, int]:
@@ -46,6 +46,6 @@ def _left_open(ber: bytes, tag: int, start: int, end: int, depth: int) -> tuple[
         raise Damaged("a length is left open where nothing can end it")
     contents = []
     while ber[start : min(start + 2, end)] != _END:
-        content, start = in_der(ber, start, end, depth=depth + 1)
+        content, start = to_der(ber, start, end, depth=depth + 1)
         contents.append(content)
-    return encoded(tag, *contents), start + 2
+    return encode(tag, *contents), start + 2

@@ -28,8 +28,8 @@ from jitr.errors import UnusableCrl
 from jitr.frozen import value
 from jitr.x509.certificate import Certificate, are_same_names
 from jitr.x509.crl_entries import RevocationReason, index_of, reason_in
-from jitr.x509.der import BIT_STRING, INTEGER, SEQUENCE, element, elements, encoded
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.der import BIT_STRING, INTEGER, SEQUENCE, element, elements, encode
+from jitr.x509.parsing import Damaged, call_cryptography
 from jitr.x509.signatures import is_signed_by, signature_facts
 
 # A function of 512 MB reads this much with room to spare (bench/crl.py); it is 1.6 million entries of the usual size.
@@ -73,7 +73,7 @@ class RevocationList:
         """
         refuse_size(len(data))
         try:
-            return quietly(lambda: cls._read(data if data[:1] == bytes([SEQUENCE]) else _from_pem(data), ca))
+            return call_cryptography(lambda: cls._read(data if data[:1] == bytes([SEQUENCE]) else _from_pem(data), ca))
         except Damaged as error:
             raise UnusableCrl(f"it is no CRL that X.509 allows: {error}") from error
 
@@ -186,11 +186,11 @@ def _parsed(der: bytes, fields: _Fields) -> x509.CertificateRevocationList:
     Raises Damaged.
     """
     try:
-        return quietly(lambda: x509.load_der_x509_crl(der))
+        return call_cryptography(lambda: x509.load_der_x509_crl(der))
     except Damaged:
-        others = (fields.version, _PLAIN_ALGORITHM, encoded(SEQUENCE), der[slice(*fields.signed_rest)])
-        plain = encoded(SEQUENCE, encoded(SEQUENCE, *others), _PLAIN_ALGORITHM, encoded(BIT_STRING, b"\0"))
-        return quietly(lambda: x509.load_der_x509_crl(plain))
+        others = (fields.version, _PLAIN_ALGORITHM, encode(SEQUENCE), der[slice(*fields.signed_rest)])
+        plain = encode(SEQUENCE, encode(SEQUENCE, *others), _PLAIN_ALGORITHM, encode(BIT_STRING, b"\0"))
+        return call_cryptography(lambda: x509.load_der_x509_crl(plain))
 
 
 def _refuse_others_signature(der: bytes, fields: _Fields, ca: Certificate) -> None:

@@ -19,14 +19,14 @@ _MOST_OID_BYTES = 1024  # of an object identifier; cryptography takes 63, and Py
 Element = tuple[int, int, int, int]
 
 
-class NotTheOneEncoding(Damaged):
+class NonCanonicalEncoding(Damaged):
     """The bytes can be read, and are not the one DER encoding of what they say."""
 
 
 def element(der: bytes, at: int, end: int) -> Element:
     """The element that begins at a place, and ends at `end` at the latest.
 
-    Raises Damaged; NotTheOneEncoding for lengths in BER.
+    Raises Damaged; NonCanonicalEncoding for lengths in BER.
     """
     if end - at < 2:  # noqa: PLR2004 -- a tag and a length
         raise Damaged("it is cut short")
@@ -34,13 +34,13 @@ def element(der: bytes, at: int, end: int) -> Element:
     if length & _LONG_FORM:
         count = length ^ _LONG_FORM
         if count == 0:
-            raise NotTheOneEncoding("a length is left open (BER)")
+            raise NonCanonicalEncoding("a length is left open (BER)")
         octets = der[start : min(start + count, end)]
         if len(octets) < count or count > _MOST_LENGTH_BYTES + end - at:
             raise Damaged("it is cut short")
         length, start = int.from_bytes(octets, "big"), start + count
         if octets[0] == 0 or length < _LONG_FORM:
-            raise NotTheOneEncoding("a length is not written in its shortest form (BER)")
+            raise NonCanonicalEncoding("a length is not written in its shortest form (BER)")
     if tag & _LONG_TAG == _LONG_TAG:
         raise Damaged(f"it holds an element of type 0x{tag:02x}, which nothing in a certificate has")
     if start + length > end:
@@ -65,11 +65,11 @@ def children(der: bytes, tag: int) -> list[Element]:
 
     Raises Damaged.
     """
-    start, end = only(der, tag)
+    start, end = content_range(der, tag)
     return elements(der, start, end)
 
 
-def only(der: bytes, tag: int) -> tuple[int, int]:
+def content_range(der: bytes, tag: int) -> tuple[int, int]:
     """Where the content begins and ends of the one element, of this tag, that these bytes are.
 
     Raises Damaged.
@@ -87,19 +87,19 @@ def content(der: bytes, tag: int) -> bytes:
 
     Raises Damaged.
     """
-    return der[slice(*only(der, tag))]
+    return der[slice(*content_range(der, tag))]
 
 
 def integer(octets: bytes) -> int:
     """An INTEGER's value, from its content.
 
-    Raises Damaged; NotTheOneEncoding when it has more bytes than it needs (X.690 §8.3.2).
+    Raises Damaged; NonCanonicalEncoding when it has more bytes than it needs (X.690 §8.3.2).
     """
     if not octets:
         raise Damaged("a number has no bytes")
     number = int.from_bytes(octets, "big", signed=True)
     if len(octets) > number_width(number):
-        raise NotTheOneEncoding("a number is written in more bytes than it needs (BER)")
+        raise NonCanonicalEncoding("a number is written in more bytes than it needs (BER)")
     return number
 
 
@@ -139,7 +139,7 @@ def dotted(octets: bytes) -> str:
     return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
 
 
-def encoded(tag: int, *contents: bytes) -> bytes:
+def encode(tag: int, *contents: bytes) -> bytes:
     """One element in DER."""
     inside = b"".join(contents)
     length = len(inside)

@@ -13,8 +13,8 @@ too. What is left is the second form of an ECDSA signature: signature_twin.py.
 from jitr.errors import Reason, Rejected
 from jitr.frozen import value
 from jitr.x509 import der
-from jitr.x509.ber import in_der
-from jitr.x509.der import BIT_STRING, INTEGER, SEQUENCE, NotTheOneEncoding
+from jitr.x509.ber import to_der
+from jitr.x509.der import BIT_STRING, INTEGER, SEQUENCE, NonCanonicalEncoding
 from jitr.x509.parsing import Damaged
 
 _EXPLICIT_VERSION = 0xA0
@@ -50,12 +50,12 @@ class Encoded:
         """
         try:
             begin, stop = _signed_part(whole)
-        except NotTheOneEncoding as error:
+        except NonCanonicalEncoding as error:
             raise _refused(str(error)) from error
         parts = _Parts.of(whole[begin:stop])
         try:
             signature = _signature(whole, stop, parts)
-        except NotTheOneEncoding as error:
+        except NonCanonicalEncoding as error:
             raise _refused(str(error)) from error
         issuer, validity, subject, key = parts.fields
         return cls(
@@ -88,12 +88,12 @@ class _Parts:
     @classmethod
     def of(cls, tbs: bytes) -> "_Parts":
         """Raises Damaged."""
-        start, end = der.only(tbs, SEQUENCE)
+        start, end = der.content_range(tbs, SEQUENCE)
         version, serial = b"", der.element(tbs, start, end)
         if serial[0] == _EXPLICIT_VERSION:
             version, serial = tbs[serial[1] : serial[3]], der.element(tbs, serial[3], end)
         begin = serial[3]
-        algorithm, stop = in_der(tbs, begin, end)
+        algorithm, stop = to_der(tbs, begin, end)
         others = [(tag, tbs[at:to]) for tag, at, _, to in der.elements(tbs, stop, end)]
         if [serial[0], algorithm[0], *(tag for tag, _ in others[:4])] != [INTEGER, *[SEQUENCE] * 5]:
             raise Damaged("its signed part does not hold what RFC 5280, 4.1 lists")
@@ -111,16 +111,16 @@ class _Parts:
 def _signed_part(whole: bytes) -> tuple[int, int]:
     """Where the signed part begins and ends.
 
-    Raises Damaged; NotTheOneEncoding for what is around it. How it is written itself, the CA has signed.
+    Raises Damaged; NonCanonicalEncoding for what is around it. How it is written itself, the CA has signed.
     """
     tag, _, start, end = der.element(whole, 0, len(whole))
     if tag != SEQUENCE:
         raise Damaged("it does not begin as a certificate does")
     if end != len(whole):
-        raise NotTheOneEncoding("bytes follow the certificate")
+        raise NonCanonicalEncoding("bytes follow the certificate")
     try:
         tag, begin, _, stop = der.element(whole, start, end)
-    except NotTheOneEncoding as error:
+    except NonCanonicalEncoding as error:
         raise Damaged(f"signed part: {error}") from error
     if tag != SEQUENCE:
         raise Damaged("it does not hold a signed part")
@@ -130,7 +130,7 @@ def _signed_part(whole: bytes) -> tuple[int, int]:
 def _signature(whole: bytes, at: int, parts: _Parts) -> bytes:
     """The signature, behind the signed part and the algorithm, which is written as inside of that.
 
-    Raises Damaged, NotTheOneEncoding.
+    Raises Damaged, NonCanonicalEncoding.
     """
     end = len(whole)
     is_same = whole.startswith(parts.algorithm, at)
@@ -142,12 +142,12 @@ def _signature(whole: bytes, at: int, parts: _Parts) -> bytes:
     if (tag, *(one for one, *_ in found[:1])) != (SEQUENCE, BIT_STRING):
         raise Damaged("it does not hold a signed part, an algorithm and a signature")
     if found[1:]:
-        raise NotTheOneEncoding("something follows the signature")
+        raise NonCanonicalEncoding("something follows the signature")
     if not is_same:
-        raise NotTheOneEncoding("the signature algorithm outside the signed part is not written as the one inside")
+        raise NonCanonicalEncoding("the signature algorithm outside the signed part is not written as the one inside")
     _, _, start, end = found[0]
     if whole[start : start + 1] != b"\0":
-        raise NotTheOneEncoding("the signature is not a whole number of bytes")
+        raise NonCanonicalEncoding("the signature is not a whole number of bytes")
     signature = whole[start + 1 : end]
     if _is_ecdsa(parts.algorithm_in_der):
         _refuse_loose_numbers(signature)
@@ -166,16 +166,16 @@ def _is_ecdsa(algorithm: bytes) -> bool:
 def _refuse_loose_numbers(signature: bytes) -> None:
     """Ecdsa-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER } (RFC 5480, appendix A), both positive.
 
-    Raises NotTheOneEncoding.
+    Raises NonCanonicalEncoding.
     """
     try:
         numbers = [signature[start:end] for tag, _, start, end in der.children(signature, SEQUENCE) if tag == INTEGER]
         written = [der.integer(octets) for octets in numbers]
     except Damaged as error:
-        raise NotTheOneEncoding(f"the signature is not two numbers in DER: {error}") from error
-    whole = der.encoded(SEQUENCE, *(der.encoded(INTEGER, octets) for octets in numbers))
+        raise NonCanonicalEncoding(f"the signature is not two numbers in DER: {error}") from error
+    whole = der.encode(SEQUENCE, *(der.encode(INTEGER, octets) for octets in numbers))
     if len(written) != 2 or min(written) <= 0 or whole != signature:  # noqa: PLR2004 -- r and s
-        raise NotTheOneEncoding("the signature is not two positive numbers")
+        raise NonCanonicalEncoding("the signature is not two positive numbers")
 
 
 def _serial(element: bytes) -> int:

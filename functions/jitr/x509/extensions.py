@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from jitr.frozen import value
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.parsing import Damaged, call_cryptography
 
 # Critical extensions that are taken into account here, or that ask nothing of us: the policies bind only somebody who
 # asks for a policy (RFC 5280 §6.1.1 (c): any-policy), the others only describe.
@@ -102,7 +102,7 @@ class Extensions:
 def extension_name(oid: str) -> str:
     """An extension's name, as `basicConstraints`; its OID, where it has none."""
     try:
-        name = quietly(lambda: x509.ObjectIdentifier(oid)._name)  # noqa: SLF001 -- it is told nowhere else
+        name = call_cryptography(lambda: x509.ObjectIdentifier(oid)._name)  # noqa: SLF001 -- it is told nowhere else
     except Damaged:  # the library does not take every OID that the second reader takes
         return f"extension {oid}"
     return f"extension {oid}" if name == "Unknown OID" else name

@@ -9,7 +9,7 @@ from cryptography import x509
 from jitr.x509.contents import SUBJECT_FIELDS, Contents
 from jitr.x509.encoding import Encoded
 from jitr.x509.extensions import Extensions
-from jitr.x509.parsing import quietly
+from jitr.x509.parsing import call_cryptography
 
 
 def read(encoded: Encoded) -> Contents:
@@ -17,7 +17,7 @@ def read(encoded: Encoded) -> Contents:
 
     Raises Damaged, in the library's words.
     """
-    return quietly(lambda: _read(x509.load_der_x509_certificate(encoded.der)))
+    return call_cryptography(lambda: _read(x509.load_der_x509_certificate(encoded.der)))
 
 
 def _read(certificate: x509.Certificate) -> Contents:

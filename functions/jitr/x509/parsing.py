@@ -34,7 +34,7 @@ class Damaged(Exception):
     """Something cannot be read; the text is one line."""
 
 
-def quietly(read: Callable[[], _Read]) -> _Read:
+def call_cryptography(read: Callable[[], _Read]) -> _Read:
     """Have cryptography read something.
 
     What it raises for damage is documented for few functions, and is of five classes and more; its Rust part panics

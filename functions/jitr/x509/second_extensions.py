@@ -110,7 +110,7 @@ def _purposes(value: bytes) -> Mapping[str, Any]:
 
 
 def _alternative_names(value: bytes) -> Mapping[str, Any]:
-    names = _general_names(value, *der.only(value, SEQUENCE))
+    names = _general_names(value, *der.content_range(value, SEQUENCE))
     return {
         "alternative_uris": names.get(_URI, ()),
         "alternative_dns_names": names.get(_DNS, ()),

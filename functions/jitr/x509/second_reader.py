@@ -21,7 +21,7 @@ from jitr.x509 import der, distinguished_names
 from jitr.x509.contents import SUBJECT_FIELDS, Contents
 from jitr.x509.der import INTEGER, SEQUENCE
 from jitr.x509.encoding import Encoded
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.parsing import Damaged, call_cryptography
 from jitr.x509.second_extensions import read_extensions
 
 _Read = TypeVar("_Read")
@@ -96,7 +96,7 @@ def _time(tag: int, octets: bytes) -> datetime:
 
 def _public_key(key: bytes) -> CertificatePublicKeyTypes:
     try:
-        return quietly(lambda: load_der_public_key(key))  # type: ignore[return-value]  # a certificate's are among them
+        return call_cryptography(lambda: load_der_public_key(key))  # type: ignore[return-value]  # a certificate's are among them
     except Damaged as error:
         raise Damaged("public key: it is damaged, or of a type or curve that is not known here") from error
 

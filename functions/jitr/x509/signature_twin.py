@@ -43,6 +43,6 @@ def twin_id(certificate: Certificate, ca: Certificate) -> str | None:
         return None
     if not 0 < s < order:
         return None
-    signature = der.encoded(der.BIT_STRING, b"\0", encode_dss_signature(r, order - s))
-    twin = der.encoded(der.SEQUENCE, encoded.tbs, encoded.algorithm, signature)
+    signature = der.encode(der.BIT_STRING, b"\0", encode_dss_signature(r, order - s))
+    twin = der.encode(der.SEQUENCE, encoded.tbs, encoded.algorithm, signature)
     return hashlib.sha256(twin).hexdigest()

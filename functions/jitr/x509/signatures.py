@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from jitr.frozen import value
 from jitr.x509 import der
 from jitr.x509.der import INTEGER, OID, SEQUENCE
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.parsing import Damaged, call_cryptography
 
 # By the OIDs' contents in hex: RFC 8017 appendix A.2.4, RFC 5758, RFC 3279, and NIST's for SHA-3 and DSA.
 _PSS = "2a864886f70d01010a"
@@ -102,7 +102,7 @@ def signature_facts(algorithm: bytes) -> SignatureFacts:
 def is_signed_by(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes, facts: SignatureFacts) -> bool:
     """Whether the key made the signature over these bytes."""
     try:
-        quietly(lambda: _verify(key, signature, signed, facts))
+        call_cryptography(lambda: _verify(key, signature, signed, facts))
     except (Damaged, InvalidSignature):
         return False
     return True
