@@ -1,13 +1,13 @@
-"""A certificate's outer encoding: the part that the CA signed, and around it the one way to write the rest.
+"""Cuts a certificate into its parts, and accepts only one encoding outside the signed part.
 
     Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue BIT STRING }     (RFC 5280 §4.1)
 
-The signature covers tbsCertificate only. Whoever has a certificate can write the bytes around it differently, and comes
-with another SHA-256, so under another certificate id: what is denied or revoked by its id would not be recognized.
-OpenSSL 3.0 verifies 13 such forms. So exactly one is accepted here: DER, the outer AlgorithmIdentifier byte for byte
-the one that was signed, a BIT STRING of whole bytes, (r, s) of ECDSA as positive numbers in the fewest bytes, and
-nothing behind. An AlgorithmIdentifier that the CA signed in BER has to be in the same BER outside: that is one form,
-too. What is left is the second form of an ECDSA signature: signature_twin.py.
+The signature covers tbsCertificate only. Any holder of a certificate can encode the bytes around it differently. That
+gives another SHA-256, so another certificate id, and a denial or revocation by id would not apply. OpenSSL 3.0 verifies
+13 such forms. Accepted is exactly one: DER, the outer AlgorithmIdentifier identical to the signed one, a BIT STRING of
+whole bytes, (r, s) of ECDSA as positive numbers in the fewest bytes, and no bytes after the end. If the CA signed an
+AlgorithmIdentifier in BER, the outer one must be the same bytes: that too is one form. The second form of an ECDSA
+signature remains: signature_twin.py.
 """
 
 from jitr.errors import Reason, Rejected
@@ -26,27 +26,26 @@ _ECDSA_SHA3_ARCS = range(9, 13)
 
 @value
 class Encoded:
-    """One certificate in its one encoding, cut into its parts; all but the serial number with tag and length."""
+    """One certificate in the accepted encoding, cut into its parts; all but the serial number with tag and length."""
 
     der: bytes
     tbs: bytes  # what the CA signed
     algorithm: bytes  # AlgorithmIdentifier of the signature, as the CA signed it
-    algorithm_in_der: bytes  # the same, its lengths in DER
+    algorithm_in_der: bytes  # the same with lengths in DER
     signature: bytes  # the content of the BIT STRING
-    version: bytes  # empty when it is left out
+    version: bytes  # empty: absent
     serial: int
     issuer: bytes
     validity: bytes
     subject: bytes
     public_key: bytes  # SubjectPublicKeyInfo
-    rest: tuple[tuple[int, bytes], ...]  # what follows, by tag: unique ids, and extensions
+    rest: tuple[tuple[int, bytes], ...]  # unique ids and extensions: tag and element
 
     @classmethod
     def of(cls, whole: bytes) -> "Encoded":
         """Cut a certificate into its parts.
 
-        Raises Rejected(ENCODING_REFUSED) when it is written in another way than the one; Damaged when it cannot be
-        read.
+        Raises Rejected(ENCODING_REFUSED) when it is in another encoding; Damaged when it cannot be read.
         """
         try:
             begin, stop = _signed_part(whole)
@@ -109,9 +108,9 @@ class _Parts:
 
 
 def _signed_part(whole: bytes) -> tuple[int, int]:
-    """Where the signed part begins and ends.
+    """The offsets of the signed part.
 
-    Raises Damaged; NonCanonicalEncoding for what is around it. How it is written itself, the CA has signed.
+    Raises Damaged; NonCanonicalEncoding for the bytes around it. The CA signed the encoding of the part itself.
     """
     tag, _, start, end = der.element(whole, 0, len(whole))
     if tag != SEQUENCE:
@@ -128,23 +127,23 @@ def _signed_part(whole: bytes) -> tuple[int, int]:
 
 
 def _signature(whole: bytes, at: int, parts: _Parts) -> bytes:
-    """The signature, behind the signed part and the algorithm, which is written as inside of that.
+    """The signature, after the signed part and the outer algorithm, which must equal the signed one.
 
     Raises Damaged, NonCanonicalEncoding.
     """
     end = len(whole)
     is_same = whole.startswith(parts.algorithm, at)
     if not is_same and parts.algorithm != parts.algorithm_in_der:
-        # Which of the two a CA that signs BER would write outside, nobody knows: one of them may be its own.
-        raise Damaged("signature algorithm: it is in BER in the signed part, and written otherwise outside")
+        # It is not known which of the two the CA would write outside, so this may be the original encoding.
+        raise Damaged("signature algorithm: it is in BER in the signed part, and different outside")
     tag, _, _, stop = (SEQUENCE, 0, 0, at + len(parts.algorithm)) if is_same else der.element(whole, at, end)
     found = der.elements(whole, stop, end)
     if (tag, *(one for one, *_ in found[:1])) != (SEQUENCE, BIT_STRING):
         raise Damaged("it does not hold a signed part, an algorithm and a signature")
     if found[1:]:
-        raise NonCanonicalEncoding("something follows the signature")
+        raise NonCanonicalEncoding("bytes follow the signature")
     if not is_same:
-        raise NonCanonicalEncoding("the signature algorithm outside the signed part is not written as the one inside")
+        raise NonCanonicalEncoding("the signature algorithm outside the signed part differs from the one inside")
     _, _, start, end = found[0]
     if whole[start : start + 1] != b"\0":
         raise NonCanonicalEncoding("the signature is not a whole number of bytes")
@@ -186,6 +185,4 @@ def _serial(element: bytes) -> int:
 
 
 def _refused(why: str) -> Rejected:
-    return Rejected(
-        Reason.ENCODING_REFUSED, f"{why}; of the encodings around the signed part, only one is accepted: DER"
-    )
+    return Rejected(Reason.ENCODING_REFUSED, f"{why}; outside the signed part, only DER is accepted")

@@ -1,7 +1,7 @@
-"""The first reader: cryptography, which takes what RFC 5280 allows, and parses lazily.
+"""The first reader of certificates: cryptography, which accepts what RFC 5280 allows, and parses lazily.
 
-Damage shows when a field is first touched. So every field that jitr uses is touched once, here, inside one place that
-turns whatever comes out of the library into Damaged.
+It reports damage only when a field is first read. So every field that jitr uses is read here, once, in one call that
+turns all of the library's errors into Damaged.
 """
 
 from cryptography import x509
