@@ -1,8 +1,8 @@
-"""How fast to go, and how many execution environments that takes.
+"""Computes the rate of calls and the concurrency that it needs, and paces callers with a fixed share of the rate.
 
-Reacting to throttles (botocore's adaptive mode) finds the limit only by exceeding it, once for every environment and
-again after every cold start. The limit is known, so it is never exceeded: `register` takes its turns from one schedule
-(turns.py), and everybody else has a small part of the rate to himself.
+botocore's adaptive mode finds a limit by exceeding it, once per environment and again after every cold start. Here the
+limit is known, so it is not exceeded: `register` takes turns from one schedule (turns.py), and every other caller has a
+small fixed share of the rate.
 """
 
 import math
@@ -10,37 +10,38 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-# How many execution environments reach a rate (docs/decisions/0006-pace.md). A batch's turns follow one another, so an
-# environment needs a batch's length of turns and the 1.3 s that an activation takes (ten calls at up to 200 ms). In a
-# storm two of three messages need no turn: some 3.5 of a batch of ten do. The constant part is for small rates, where
-# Lambda's first five are there at once, and for the next to start while those are busy.
+# The execution environments that a rate needs (docs/decisions/0006-pace.md). The turns of a batch follow one another, so
+# a batch takes the time of its turns and the 1.3 s of an activation (ten calls at up to 200 ms). In a storm two of three
+# messages need no turn; about 3.5 of a batch of ten do. The constant is for small rates: Lambda starts with five
+# environments, and the next ones start while those are busy.
 _ENVIRONMENTS, _ENVIRONMENTS_PER_ACTIVATION = 4, 0.36
 BATCH_SIZE = 10
-# Lambda's least for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
+# Lambda's limits for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
 _LEAST_CONCURRENCY, _GREATEST_CONCURRENCY = 2, 1000
 
 
 def max_concurrency_for(activations_per_second: float) -> int:
-    """How many execution environments together reach the rate, with batches of BATCH_SIZE."""
+    """The number of execution environments that reach the rate, with batches of BATCH_SIZE."""
     wanted = math.ceil(_ENVIRONMENTS + _ENVIRONMENTS_PER_ACTIVATION * activations_per_second)
     return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
 
 
-# Throttles are judged over so many seconds, of all environments together.
+# Seconds over which throttles are counted, of all environments together.
 WINDOW = 10.0
-# Calls that take unequally long on their way are throttled now and then, at full rate one in eight where AWS's buckets
-# hold a fifth of a second; that is no lower quota. Where another tool takes half of it, every second is. Once the rate
-# was set to what was accepted, fewer throttles say that it has grown beyond that again.
+# Some throttles are normal, since calls differ in latency: at full rate one in eight, if AWS's token bucket holds a fifth
+# of a second. If another tool uses half of the quota, every second call is throttled. Once the rate was reduced to what
+# was accepted, a smaller share means that it has grown too far again.
 _SUSTAINED, _BEYOND, _RARE = 0.2, 0.1, 0.02
-FEWEST_CALLS = 20  # that say anything
-_RECOVERY = 1.03  # a window; from half of the rate back to all of it in four minutes
+FEWEST_CALLS = 20  # below which throttles are not significant
+_RECOVERY = 1.03  # per window: from half of the rate to all of it in four minutes
 _LEAST_PART = 0.05
 
 
 def adjust_rate(rate: float, *, calls: int, throttles: int, seconds: float, full: float) -> float:
-    """The turns a second to take from now on, after a window with so many calls of the scarce APIs (two in a turn).
+    """The rate in turns per second after a window with these calls of the scarce APIs (two per turn).
 
-    Sustained throttling sets the rate to what was accepted; single throttles change nothing; without them it recovers.
+    Sustained throttling reduces the rate to what was accepted, single throttles change nothing, and without throttles
+    the rate recovers up to `full`.
     """
     if throttles < _RARE * calls:
         return min(rate * _RECOVERY, full)
@@ -51,22 +52,22 @@ def adjust_rate(rate: float, *, calls: int, throttles: int, seconds: float, full
 
 
 class Pace(Protocol):
-    """Whatever says when a call may be made."""
+    """Decides when a call may be made."""
 
     def note(self, attempts: int, throttles: int) -> None:
-        """A call of a scarce API took so many attempts, and so many of them were throttled."""
+        """Record the attempts of one call of a scarce API, and how many were throttled."""
 
     def wait(self, name: str) -> None:
         """Return when the next call of this name may be made.
 
-        Raises Unavailable when that is too late.
+        Raises Unavailable when that would be too late.
         """
 
 
 class Pacer:
-    """Lets calls of one name through at a steady interval; the first one at once.
+    """Spaces calls of the same name by a fixed interval; the first one is made at once.
 
-    For who has a part of the rate to himself: the sweep, an operator's command. Not for threads.
+    For callers with a fixed share of the rate: the sweep, an operator's command. Not safe for threads.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Pacer:
         self._next: dict[str, float] = {}
 
     def note(self, attempts: int, throttles: int) -> None:
-        """Nothing is learnt from it: whoever has a part of the rate does not use all of it."""
+        """Ignore it: the interval is fixed."""
 
     def wait(self, name: str) -> None:
         """Return when the next call of this name may be made."""

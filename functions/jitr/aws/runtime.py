@@ -1,10 +1,9 @@
-"""The runtime's boto3: whether it knows every parameter that the functions use, and which version it is.
+"""Checks that the runtime's boto3 supports every parameter that the functions use.
 
-The functions run on Lambda's own copy, which is byte-compiled and costs no size; AWS replaces it at times of its own. A
-copy that is too old would refuse a parameter in the middle of an activation, with a ParamValidationError for each
-device. So the parameters are looked up once, at init, where a function that cannot work takes no message. The check
-takes about 1 ms of the processor for the three clients of `register`; to ship boto3 would add 34 MB to a deployment
-of which Lambda allows 250, and an import that is not byte-compiled for the runtime.
+The functions use Lambda's own copy, which is byte-compiled and adds no size; AWS updates it at any time. A copy that is
+too old would fail in the middle of an activation, with a ParamValidationError for each device. So the parameters are
+checked once, at init, where a failing function receives no message. The check takes about 1 ms of CPU time for the
+three clients of `register`. Shipping boto3 would add 34 MB, of Lambda's 250, that are not byte-compiled.
 """
 
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from jitr.errors import Misconfigured
 
 VERSIONS: Mapping[str, str] = {"boto3": boto3.__version__, "botocore": botocore.__version__}
 
-# Service → operation → parameters; tests/unit/test_runtime.py holds it to the calls in the source.
+# Service → operation → parameters; tests/edge/test_runtime.py compares it with the calls in the source.
 PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "iot": {
         "AddThingToThingGroup": ("thingGroupName", "thingName"),
@@ -62,7 +61,10 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def check(logger: Any, *clients: Any) -> None:
-    """Log the versions; raise Misconfigured when botocore does not know a parameter of these clients' calls."""
+    """Log the versions, and check these clients.
+
+    Raises Misconfigured when botocore does not know a parameter of their calls.
+    """
     logger.info("runtime", extra=VERSIONS)
     for client in clients:
         model = client.meta.service_model

@@ -1,4 +1,4 @@
-"""The `sweep` function, run by EventBridge Scheduler; one at a time."""
+"""The `sweep` function: runs one sweep at a time, started by EventBridge Scheduler."""
 
 import functools
 import os
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 # ListCertificates, DescribeCertificate and UpdateCertificate allow 10 calls/s each; `register` needs most of them.
 SECONDS_BETWEEN_CALLS = 0.5
-# What is begun with less than this left is left to the next sweep.
+# With less time left, the rest of the work is left to the next sweep.
 _DEADLINE_MILLISECONDS = 30_000
 
 
 class SweepFailed(JitrError):
-    """Parts of a sweep failed; the others were done."""
+    """Parts of a sweep failed; the others are done."""
 
 
 class SweepFunction:
@@ -52,10 +52,9 @@ class SweepFunction:
         self._counts = counts
 
     def run(self, context: "LambdaContext") -> dict[str, Any]:
-        """Sweep, unless another sweep is under way; what was done, in numbers.
+        """Sweep, unless another sweep is running; return the numbers of what was done.
 
-        Raises SweepFailed when a part of it failed, and Unavailable; Lambda then tries again, and the next sweep does
-        what is left.
+        Raises SweepFailed when a part failed, and Unavailable; Lambda then retries, and the next sweep does the rest.
         """
         who, seconds = context.aws_request_id, context.get_remaining_time_in_millis() / 1000
         if not self._journal.take_lease(who, _now(), seconds=seconds):
@@ -78,7 +77,7 @@ class SweepFunction:
 
 
 def build(environ: Mapping[str, str]) -> SweepFunction:
-    """Put the function together from its environment and rules.
+    """Build the function from its environment and rules.
 
     Raises Misconfigured.
     """
@@ -118,7 +117,7 @@ _built = functools.cache(lambda: build(os.environ))
 
 
 def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Lambda's entry; the event says nothing that matters, the schedule is the message."""
+    """Lambda's entry point; the event's content is not used."""
     return _built().run(context)
 
 

@@ -15,8 +15,8 @@ from cryptography.x509 import (
 
 _Read = TypeVar("_Read")
 
-# What cryptography raises for damage, found by fuzzing (tests/unit/test_damage.py). Everything else is an error of jitr's
-# or of the machine (MemoryError, RecursionError, AttributeError …), and says nothing about a certificate.
+# What cryptography raises for damage, found by fuzzing (tests/unit/test_damage.py). All other exceptions are errors of
+# jitr or of the machine (MemoryError, RecursionError, AttributeError …), and say nothing about a certificate.
 _RAISED = (
     ValueError,
     TypeError,  # from its own constructors, for a value of the wrong type
