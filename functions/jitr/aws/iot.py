@@ -328,8 +328,8 @@ class AwsIot:
         return may_stay and other.ca_certificate_id == step.ca_certificate_id
 
     def _set_status(self, certificate_id: str, status: Status) -> None:
-        # Not retried (try_once). The service may have carried out the first attempt although no answer came, and a retry
-        # without a new observation could overrule someone who acted in between.
+        # Not retried (try_once). The service may have carried out the first attempt although no answer came, and a
+        # retry without a new observation could overrule someone who acted in between.
         with self._provisioning("UpdateCertificate"):
             try:
                 answer = self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-# The execution environments that a rate needs (docs/decisions/0006-pace.md). The turns of a batch follow one another, so
-# a batch takes the time of its turns and the 1.3 s of an activation (ten calls at up to 200 ms). In a storm two of three
-# messages need no turn; about 3.5 of a batch of ten do. The constant is for small rates: Lambda starts with five
+# The execution environments that a rate needs (docs/decisions/0006-pace.md). The turns of a batch follow one another,
+# so a batch takes the time of its turns and the 1.3 s of an activation (ten calls at up to 200 ms). In a storm two of
+# three messages need no turn; about 3.5 of a batch of ten do. The constant is for small rates: Lambda starts with five
 # environments, and the next ones start while those are busy.
 _ENVIRONMENTS, _ENVIRONMENTS_PER_ACTIVATION = 4, 0.36
 BATCH_SIZE = 10
@@ -28,9 +28,9 @@ def max_concurrency_for(activations_per_second: float) -> int:
 
 # Seconds over which throttles are counted, of all environments together.
 WINDOW = 10.0
-# Some throttles are normal, since calls differ in latency: at full rate one in eight, if AWS's token bucket holds a fifth
-# of a second. If another tool uses half of the quota, every second call is throttled. Once the rate was reduced to what
-# was accepted, a smaller share means that it has grown too far again.
+# Some throttles are normal, since calls differ in latency: at full rate one in eight, if AWS's token bucket holds a
+# fifth of a second. If another tool uses half of the quota, every second call is throttled. Once the rate was reduced
+# to what was accepted, a smaller share means that it has grown too far again.
 _SUSTAINED, _BEYOND, _RARE = 0.2, 0.1, 0.02
 FEWEST_CALLS = 20  # below which throttles are not significant
 _RECOVERY = 1.03  # per window: from half of the rate to all of it in four minutes

@@ -16,7 +16,7 @@ from jitr.errors import Misconfigured
 
 VERSIONS: Mapping[str, str] = {"boto3": boto3.__version__, "botocore": botocore.__version__}
 
-# Service → operation → parameters; tests/edge/test_runtime.py compares it with the calls in the source.
+# Service → operation → parameters; tests/unit/test_runtime.py compares it with the calls in the source.
 PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "iot": {
         "AddThingToThingGroup": ("thingGroupName", "thingName"),
