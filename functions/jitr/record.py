@@ -220,7 +220,7 @@ class Record:
 
     @property
     def is_approved_since(self) -> bool:
-        """Whether it was approved after a refusal that left it pending (`on_reject = "leave"`), and is to be evaluated."""
+        """Whether it was approved after a refusal that left it pending (`on_reject = "leave"`), and is now due."""
         return (
             self.is_approved
             and self.has_new_verdict

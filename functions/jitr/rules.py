@@ -46,8 +46,8 @@ TEMPLATE_FIELDS = (
 # Fields that a CA can name its devices by: the certificate must hold exactly one, and the CA's pattern fully match it.
 NAMING_FIELDS = ("common_name", "serial_number", "san_uri", "san_dns")
 
-# The prefix of policy variables that AWS IoT fills from a certificate's subject, issuer and alternative names (developer
-# guide, "X.509 certificate policy variables"). `iot:CertificateId` is not one of them, and cannot hold a wildcard.
+# The prefix of policy variables that AWS IoT fills from a certificate's subject, issuer and alternative names
+# (developer guide, "X.509 certificate policy variables"). `iot:CertificateId` is not among them: it holds no wildcard.
 CERTIFICATE_VARIABLES = "iot:certificate."
 ALTERNATIVE_NAME_VARIABLES = "iot:certificate.subject.alternativename."
 

@@ -84,7 +84,7 @@ def test_what_saw_no_verdict_is_not_written_over_one(cloud: Cloud, write: str) -
 def test_a_verdict_is_not_written_where_all_was_forgotten_meanwhile(cloud: Cloud) -> None:
     seen = give(cloud, APPROVED, None)
     cloud.registry.forget(ID, seen=seen)
-    with pytest.raises(VerdictConflict, match="was dropped meanwhile"):
+    with pytest.raises(VerdictConflict, match="its record was deleted meanwhile"):
         give(cloud, REVOKED, seen)
     assert record(cloud) == Record()
 

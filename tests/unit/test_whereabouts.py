@@ -78,15 +78,15 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ("no event", "not an event of jitr's"),
-        ({"detail": {}}, "not an event of jitr's"),
-        ({"detail": []}, "not an event of jitr's"),
-        (delivered(version="2"), "version '2' of the detail, where 1 can be read"),
+        ("no event", "not an event of jitr"),
+        ({"detail": {}}, "not an event of jitr"),
+        ({"detail": []}, "not an event of jitr"),
+        (delivered(version="2"), "the detail has version '2'; only 1 can be read"),
         (delivered(certificate_id="A" * 64), "certificate_id is not 64 hexadecimal digits"),
         (delivered(certificate_id=7), "certificate_id is not 64 hexadecimal digits"),
         (delivered(decided_at="soon"), "no time"),
         (delivered(fleet="other"), "of another fleet"),
-        (delivered(account="999999999999"), "says that it is of 999999999999"),
+        (delivered(account="999999999999"), "the detail names 999999999999"),
         (delivered(region="us-east-1"), "sent by"),
     ],
 )

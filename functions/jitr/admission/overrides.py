@@ -59,4 +59,4 @@ class Additions:
             yield f"the thing would join {len(whole.thing_groups)} groups, AWS IoT allows {MOST_GROUPS}"
         most = MOST_ATTRIBUTES_TYPED if whole.thing_type else MOST_ATTRIBUTES_UNTYPED
         if len(whole.attributes) > most:
-            yield f"the thing would have {len(whole.attributes)} attributes, AWS IoT allows {most}"
+            yield f"the thing would have {len(whole.attributes)} attributes, the limit is {most}"

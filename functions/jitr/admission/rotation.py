@@ -52,7 +52,7 @@ def refuse_wrong_owner(
         case OnReplacement.ROTATE | OnReplacement.SHARE:
             # A thing is shared only under one CA. Under another CA a new certificate takes over, or is held.
             if why_not := _why_no_rotation(owner, device, certificate, rules, now, expected=may_follow):
-                raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this is no rotation: {why_not}")
+                raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this one is no rotation: {why_not}")
 
 
 def shares(rules: CaRules, owner: Owner | None) -> bool:
