@@ -310,10 +310,10 @@ class NotPermitted(Unavailable):
     if AWS names it (`iot:CreateThing`), else the API's operation.
     """
 
-    def __init__(self, operation: str, said: str) -> None:
-        named = _NOT_AUTHORIZED.search(said)
+    def __init__(self, operation: str, message: str) -> None:
+        named = _NOT_AUTHORIZED.search(message)
         self.action = named[1] if named else operation
-        super().__init__(f"{self.action} is not permitted: {said}")
+        super().__init__(f"{self.action} is not permitted: {message}")
 
 
 class StaleMarker(JitrError):

@@ -83,9 +83,9 @@ def check_issuance(check_input: CheckInput) -> None:
     rules, registered = check_input.rules, check_input.ca
     if registered is None:
         raise Rejected(Reason.CA_UNKNOWN, f"CA {rules.name} is not registered in this account and Region any more")
-    ours = fleet_ca(rules)
+    declared = fleet_ca(rules)
     try:
-        differs = read_certificate(registered.pem).fingerprint != ours.fingerprint
+        differs = read_certificate(registered.pem).fingerprint != declared.fingerprint
     except Rejected:
         differs = True
     if differs:
@@ -93,14 +93,14 @@ def check_issuance(check_input: CheckInput) -> None:
             Reason.CA_DIFFERS,
             f"the registered CA certificate is not the one that fleet.toml names {rules.name}",
         )
-    if not ours.is_ca():
+    if not declared.is_ca():
         raise Rejected(
             Reason.CA_DIFFERS, f"the certificate of CA {rules.name} does not say CA:TRUE in basicConstraints"
         )
-    if not ours.not_before <= check_input.now.replace(microsecond=0) <= ours.not_after:
+    if not declared.not_before <= check_input.now.replace(microsecond=0) <= declared.not_after:
         raise Rejected(
             Reason.CA_NOT_VALID_NOW,
-            f"CA {rules.name} is valid from {ours.not_before:%Y-%m-%d} to {ours.not_after:%Y-%m-%d}",
+            f"CA {rules.name} is valid from {declared.not_before:%Y-%m-%d} to {declared.not_after:%Y-%m-%d}",
         )
     if not registered.active:
         raise Rejected(Reason.CA_INACTIVE, f"CA {rules.name} is INACTIVE in this account; activate it")
@@ -109,7 +109,7 @@ def check_issuance(check_input: CheckInput) -> None:
             Reason.CA_WRONG_MODE,
             f"CA {rules.name} is registered in mode {registered.mode}, fleet.toml declares {rules.certificate_mode}",
         )
-    _refuse_other_issuer(check_input.certificate, ours, rules)
+    _refuse_other_issuer(check_input.certificate, declared, rules)
 
 
 def _refuse_other_issuer(certificate: Certificate, ca: Certificate, rules: CaRules) -> None:

@@ -86,8 +86,8 @@ class Entry:
 
 def digest(entries: Iterable[Entry]) -> str:
     """A hash of what these entries say, independent of their order; removed entries do not count."""
-    said = sorted(json.dumps(entry.content) for entry in entries if entry.rule is not EntryRule.REMOVED)
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+    contents = sorted(json.dumps(entry.content) for entry in entries if entry.rule is not EntryRule.REMOVED)
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
 
 
 @value

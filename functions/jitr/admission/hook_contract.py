@@ -87,8 +87,8 @@ def _parameters(identity: Identity, device: DeviceRegistration, certificate: Cer
     }
 
 
-def read_answer(answer: object, asked: Mapping[str, str]) -> Overrides:
-    """Read the hook's answer; `asked` are the request's parameters, and an unchanged value overrides nothing.
+def read_answer(answer: object, parameters: Mapping[str, str]) -> Overrides:
+    """Read the hook's answer; `parameters` are the request's, and an unchanged value overrides nothing.
 
     Raises Rejected (HOOK_REFUSED, HOOK_FAILED).
     """
@@ -101,9 +101,9 @@ def read_answer(answer: object, asked: Mapping[str, str]) -> Overrides:
     written = answer.get("parameterOverrides") or {}
     if not isinstance(written, dict) or not all(isinstance(value, str) for value in written.values()):
         raise _failed("answers parameterOverrides that do not map names to strings")
-    changed = {name: value for name, value in written.items() if asked.get(name) != value}
+    changed = {name: value for name, value in written.items() if parameters.get(name) != value}
     for name in changed:
-        if name.startswith("AWS::") or (name == "SerialNumber" and name in asked):
+        if name.startswith("AWS::") or (name == "SerialNumber" and name in parameters):
             raise _failed(f"overrides {name!a}, which comes from the certificate")
     thing_name = changed.pop(THING, None)
     if thing_name is not None and not THING_NAME.fullmatch(thing_name):

@@ -45,7 +45,7 @@ class QueueMessage:
     body: str
     sent_at: datetime  # the queue's clock
     receives: int
-    failures: int = 0  # attempts that ended in an error of ours, as an older version counted them
+    failures: int = 0  # attempts that ended in an error of jitr, as an older version counted them
     misses: int = 0  # attempts at which AWS IoT did not know the certificate, as an older version counted them
 
     @classmethod
