@@ -40,7 +40,7 @@ class Hook:
         self._client_in = client_in  # by Region
         self._clients: dict[str, LambdaClient] = {}
 
-    def ask(self, function_arn: str, request: dict[str, Any]) -> object:
+    def invoke(self, function_arn: str, request: dict[str, Any]) -> object:
         """Invoke the function; return its answer, decoded from JSON.
 
         Raises Rejected(HOOK_FAILED), Unavailable, NotPermitted.

@@ -126,7 +126,7 @@ class Examiner:
         )
         mode = rules.mode_of(HOOK)
         try:
-            answer = self._hook.ask(admitted.rules.hook, request)
+            answer = self._hook.invoke(admitted.rules.hook, request)
             overrides = hook_contract.read_answer(answer, request["parameters"])
             if mode is CheckMode.OBSERVE:  # overrides are checked, and not applied
                 hook_contract.apply_overrides(admitted.identity, overrides, rules)
