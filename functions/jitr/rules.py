@@ -197,8 +197,8 @@ class Rules:
     horizon: int = 604_800  # seconds that the sweep looks back
     every: int = 900  # seconds from one sweep to the next
 
-    def ca(self, certificate_id: str) -> CaRules | None:
-        """The rules of the CA with this certificate id; None if it is not one of this account's."""
+    def ca(self, certificate_id: str | None) -> CaRules | None:
+        """The rules of the CA with this certificate id; None if it is None, or not one of this account's."""
         return next((ca for ca in self.cas if ca.certificate_id == certificate_id), None)
 
     @property

@@ -139,7 +139,7 @@ def examine(
     (`thing_name_of`).
     """
     # (0) The CA determines the rules.
-    ca_rules = _rules_of(device, rules)
+    ca_rules = rules.ca(device.ca_certificate_id)
     if ca_rules is None:
         return _nothing_to_examine((), "ca", _without_rules(device, rules))
     known = CheckOutcome(check="ca", status=CheckStatus.PASS)
@@ -181,7 +181,7 @@ def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
 
     None when it makes no legal name, or its CA is none of this account's: then it is refused in any case.
     """
-    ca_rules = _rules_of(device, rules)
+    ca_rules = rules.ca(device.ca_certificate_id)
     if ca_rules is None:
         return None
     try:
@@ -192,17 +192,13 @@ def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
 
 def twin_id_of(device: DeviceRegistration, rules: Rules) -> str | None:
     """The certificate id of the certificate's twin (signature_twin.py); None when it has none."""
-    ca_rules = _rules_of(device, rules)
+    ca_rules = rules.ca(device.ca_certificate_id)
     if ca_rules is None:
         return None
     try:
         return twin_id(read_certificate(device.pem), fleet_ca(ca_rules))
     except Rejected:
         return None
-
-
-def _rules_of(device: DeviceRegistration, rules: Rules) -> CaRules | None:
-    return rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
 
 
 def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:

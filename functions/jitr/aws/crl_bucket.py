@@ -129,7 +129,7 @@ class Crls:
             decision = record.decision
             if decision is None or not record.is_held or decision.reason not in CRL_AWAITED:
                 continue
-            ca = rules.ca(decision.ca_certificate_id or "")
+            ca = rules.ca(decision.ca_certificate_id)
             try:
                 if ca and self.of(ca, decision).version != decision.crl:
                     changed.add(certificate_id)

@@ -182,4 +182,4 @@ class Examiner:
         )
 
     def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
-        return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+        return self._rules.ca(device.ca_certificate_id)
