@@ -236,7 +236,8 @@ def test_one_that_stands_there_twice_is_none() -> None:
 
 def test_nothing_is_known_of_any_where_one_has_no_name() -> None:
     found = read(extensions=extensions(tlv(SEQUENCE, tlv(OCTET_STRING)))).extensions
-    assert found.why_unreadable("2.5.29.15") == "the list of extensions cannot be read: an extension has no object identifier"
+    why = "the list of extensions cannot be read: an extension has no object identifier"
+    assert found.why_unreadable("2.5.29.15") == why
 
 
 def test_a_directory_name_with_an_underscore_is_read_as_trust_and_go_writes_it() -> None:
