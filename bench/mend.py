@@ -199,7 +199,7 @@ def _refuse(
     registry, outcomes = Registry(account.client("dynamodb"), table), Outcomes(account.client("dynamodb"), table)
     for one in waiting:
         registry.record(_refused(one, authority, Outcome.HELD))
-    order = OperatorVerdict(word=OperatorAction.RELEASED, by="arn:ann", at=account.aws.clock.now())
+    order = OperatorVerdict(action=OperatorAction.RELEASED, by="arn:ann", at=account.aws.clock.now())
     for one in rejected:
         decision = _refused(one, authority, Outcome.REJECTED)
         registry.record(decision)

@@ -33,7 +33,7 @@ _BEGIN = "-----BEGIN CERTIFICATE-----"
 # Every check that there is, in the order of its number, and what a device that passes it has.
 SENTENCES = {
     "ca": "judged as a device of CA {ca}",
-    **{check.name: check.passed for check in CHECKS},
+    **{check.name: check.sentence for check in CHECKS},
     HOOK: "the hook allows it",
 }
 _IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy")
@@ -200,17 +200,17 @@ def _id_of(pem: str) -> str:
 
 
 def _results(examination: Examination, ca: CaRules, unread: Mapping[str, str]) -> tuple[CheckResult, ...]:
-    found = {finding.check: finding for finding in examination.findings}
+    found = {outcome.check: outcome for outcome in examination.outcomes}
     results = []
     number = -1
     for check, passed in SENTENCES.items():
         number += check != "names"
-        finding = found.get(check)
-        verdict = finding.verdict if finding else CheckStatus.NOT_EVALUATED
+        outcome = found.get(check)
+        verdict = outcome.status if outcome else CheckStatus.NOT_EVALUATED
         if check in unread and ca.mode_of(check) is not CheckMode.OFF:
             verdict = CheckStatus.NOT_EVALUATED
-        if finding and finding.refusal:
-            detail = f"{finding.refusal.reason.name}: {finding.refusal.detail}"
+        if outcome and outcome.refusal:
+            detail = f"{outcome.refusal.reason.name}: {outcome.refusal.detail}"
         elif verdict is CheckStatus.PASS:
             detail = passed.format(ca=ca.name)
         elif verdict is CheckStatus.OFF:

@@ -211,11 +211,11 @@ class Deployment:
             def time_is_left() -> bool:
                 return bool(context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS)
 
-            register.expect_end_in(context.get_remaining_time_in_millis())
+            register.limit_waits(context.get_remaining_time_in_millis())
             try:
                 if "Records" in event:
-                    return register.batch(event["Records"], time_is_left)
-                return register.single(event, time_is_left)
+                    return register.handle_batch(event["Records"], time_is_left)
+                return register.handle_event(event, time_is_left)
             except BaseException as death:
                 if not isinstance(death, Exception):
                     for one in threads:

@@ -270,7 +270,7 @@ class Runbook:
         from jitr.hub.table import HubTable  # noqa: PLC0415 -- the checkout is on the path only now
 
         stage = self.fleet.stage
-        return {one.certificate_id for one in HubTable(stage.dynamodb, stage.names.hub_table).everywhere()}
+        return {one.certificate_id for one in HubTable(stage.dynamodb, stage.names.hub_table).scan()}
 
     def activated(self, certificate_id: str, thing_name: str, account_id: str) -> str:
         """What EventBridge carries of an activation."""
@@ -322,10 +322,10 @@ class Runbook:
         return base64.b64encode(json.dumps(self.event(self.issue(name))).encode()).decode()
 
     def event(self, certificate_id: str) -> dict[str, Any]:
-        from jitr.events import published  # noqa: PLC0415 -- the checkout is on the path only now
+        from jitr.events import event_document  # noqa: PLC0415 -- the checkout is on the path only now
 
         return dict(
-            published(
+            event_document(
                 certificate_id=certificate_id,
                 ca_certificate_id=self.fleet.cas["factory"].certificate_id,
                 account_id=self.fleet.local.account.id,

@@ -18,7 +18,7 @@ from cryptography import x509
 
 from jitr.errors import JitrError
 from jitr.events import CERTIFICATE_ID
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.parsing import Damaged, call_cryptography
 from jitr.x509.pem import Encrypted, without_headers
 
 MAX_PEM = 65_536  # characters; RegisterCertificate certificatePem, RegisterCACertificate caCertificate
@@ -177,7 +177,7 @@ def _kind(der: bytes) -> str | None:
         return "a private key"  # EncryptedPrivateKeyInfo
     for kind, load in (("a certificate request", x509.load_der_x509_csr), ("a CRL", x509.load_der_x509_crl)):
         try:
-            quietly(lambda load=load: load(der))  # type: ignore[misc]
+            call_cryptography(lambda load=load: load(der))  # type: ignore[misc]
         except Damaged:
             continue
         return kind

@@ -1,8 +1,8 @@
-"""What was decided on a certificate, as a value, and when that still settles a new event.
+"""A decision on a certificate as a value, and whether it settles a new event.
 
-A decision is for one registration, named by its `creationDate`: the same certificate that is deleted and registered
-again gets a new one. An event is a duplicate, and costs no IoT call, when it speaks of a registration that is decided,
-or was sent shortly after the decision (the first event of a registration carries no registration time).
+A decision is for one registration, identified by its `creationDate`: a certificate that is deleted and registered again
+gets a new one. An event is a duplicate, which needs no IoT call, if it is for a decided registration, or was sent
+shortly after the decision (the first event of a registration has no registration time).
 """
 
 from dataclasses import replace
@@ -15,24 +15,24 @@ from jitr.events import RegistrationEvent
 from jitr.frozen import value
 from jitr.iot_models import Status
 
-# Events that were under way while the decision was made: the queue's SentTimestamp within this of the decision.
-UNDER_WAY = timedelta(minutes=5)
-# creationDate and the event's registration time are the same moment, each in its own precision.
+# Events whose SentTimestamp is within this time after the decision were in flight while it was made.
+IN_FLIGHT = timedelta(minutes=5)
+# creationDate and the event's registration time are the same time in different precisions.
 SAME_MOMENT = timedelta(seconds=1)
-# When a held device is looked at again if nothing that bears on it changes first; the last interval repeats.
-_LOOK_AGAIN = (timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60), timedelta(days=1))
+# Intervals to the next evaluation of a held device, if nothing that it depends on changes; the last one repeats.
+_EVALUATE_AFTER = (timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60), timedelta(days=1))
 
 
 class Outcome(StrEnum):
-    """What became of one event."""
+    """The outcome of one event."""
 
     ACTIVATED = "activated"
     REJECTED = "rejected"  # for a final reason
-    HELD = "held"  # for a curable reason; stays as it is: PENDING_ACTIVATION, or INACTIVE under a release order
-    REPLACED = "replaced"  # another certificate of the same thing followed it, and the overlap is over
-    FOUND = "found"  # was not PENDING_ACTIVATION, by somebody else's doing; left alone
+    HELD = "held"  # for a curable reason; its status stays: PENDING_ACTIVATION, or INACTIVE under a release order
+    REPLACED = "replaced"  # another certificate took over its thing name, and the overlap is over
+    FOUND = "found"  # another party had set a status; left as it is
     DUPLICATE = "duplicate"  # settled by an earlier decision
-    GONE = "gone"  # AWS does not know the certificate (any more)
+    GONE = "gone"  # not registered in AWS IoT
 
 
 @value
@@ -42,7 +42,7 @@ class Decision:
     certificate_id: str
     outcome: Outcome
     status: Status  # the status the certificate was left in
-    registered_at: datetime  # names the registration
+    registered_at: datetime  # identifies the registration
     decided_at: datetime
     rules_digest: str
     ca_certificate_id: str | None = None
@@ -52,86 +52,83 @@ class Decision:
     detail: str | None = None
     would_reject: tuple[Reason, ...] = ()
     serial: str | None = None
-    twin_id: str | None = (
-        None  # the id of the same certificate with its signature written differently (signature_twin.py)
-    )
+    twin_id: str | None = None  # the id of the certificate's twin (signature_twin.py)
     issuer: str | None = None
-    reader: str | None = None  # "second" when jitr's own reader read the certificate; None: the library, or nothing
+    reader: str | None = None  # "second": jitr's own reader read the certificate; None: the library, or none
     subject: str | None = None
     replaces: str | None = None  # the certificate id that owned the thing name before
     replaced_by: str | None = None
-    asks_for: str | None = None  # the thing name that its certificate makes, also where it is refused
-    crl: str | None = None  # names what was published as its CA's CRL (crls.Published.version); None: not asked for
-    enrollment: str | None = None  # names what its enrollment entries said (enrollment.digest); None: not read
-    attempts: int = 1  # looks in a row that ended in the same reason
-    after: datetime | None = None  # when the decision before it was made; tells a verdict from the same one given later
-    # The operator's verdict that it was made with (Verdict.number), 0: there was none; None: by an earlier version.
+    requested_name: str | None = None  # the thing name that the rules make of the certificate, also if it is refused
+    crl: str | None = None  # the version of its CA's CRL (PublishedCrl.version); None: not read
+    enrollment: str | None = None  # the digest of its enrollment entries (Enrollment.digest); None: not read
+    attempts: int = 1  # consecutive evaluations with the same reason
+    after: datetime | None = None  # the time of the decision before; distinguishes equal decisions
+    # The number of the operator's verdict that it was made with; 0: there was none; None: by an earlier version.
     verdict_seen: int | None = None
-    # Held by the brake on its CA's rules: how many acceptances of rejections there were (brake.py). None: not by it.
+    # Held by the CA's brake: the number of acceptances at that time (brake.py). None: not held by it.
     brake: int | None = None
-    # Made under a release order on a certificate that is INACTIVE: the order's number (Verdict.number).
+    # Made under a release order, on an INACTIVE certificate: the order's number.
     release: int | None = None
 
     @property
     def rests_on(self) -> Basis | None:
-        """What a refusal rests on; None where there is no reason."""
+        """What a refusal rests on; None without a reason."""
         return self.reason.rests_on if self.reason else None
 
     @property
     def is_braked(self) -> bool:
-        """Whether the device is held since its CA's rules refuse too many, and would be rejected otherwise."""
+        """Whether the device is held by its CA's brake, and would be rejected otherwise."""
         return self.outcome is Outcome.HELD and self.brake is not None
 
     @property
-    def next_look(self) -> datetime | None:
-        """When a held device is looked at again."""
+    def next_evaluation(self) -> datetime | None:
+        """When a held device is evaluated again; None if it is not held."""
         if self.outcome is not Outcome.HELD:
             return None
-        return self.decided_at + _LOOK_AGAIN[min(self.attempts, len(_LOOK_AGAIN)) - 1]
+        return self.decided_at + _EVALUATE_AFTER[min(self.attempts, len(_EVALUATE_AFTER)) - 1]
 
     @property
     def claims_name(self) -> bool:
-        """Whether this, as an intent, speaks of a thing name that is to be given back unless it becomes ACTIVE."""
+        """Whether this, as an intent, claims a thing name that is given back unless the certificate becomes ACTIVE."""
         return self.thing_name is not None and self.outcome not in (Outcome.REPLACED, Outcome.FOUND)
 
     def with_claim_of(self, begun: "Decision | None") -> Self:
-        """As the intent that follows another one: what that one claimed is not forgotten."""
+        """The decision as the intent that follows another one, with that one's claim."""
         if begun is None or not begun.claims_name:
             return self
         return replace(self, thing_name=begun.thing_name, replaces=begun.replaces)
 
     @property
     def without_claim(self) -> Self:
-        """As it is announced and recorded: a name is only what an activation has."""
+        """The decision as it is announced and recorded: only an activation has a thing name."""
         if self.outcome in (Outcome.ACTIVATED, Outcome.REPLACED):
             return self
         return replace(self, thing_name=None, replaces=None)
 
     def is_for(self, registered_at: datetime) -> bool:
-        """Whether this decided the registration of that time."""
+        """Whether this decided the registration with this `creationDate`."""
         return abs(self.registered_at - registered_at) < SAME_MOMENT
 
-    def rests(self, now: datetime, *, rules_digest: str) -> bool:
-        """Whether a held device need not be looked at yet; changed rules are a reason to look."""
-        return self.next_look is not None and now < self.next_look and rules_digest == self.rules_digest
+    def is_waiting(self, now: datetime, *, rules_digest: str) -> bool:
+        """Whether a held device need not be evaluated yet; changed rules are a reason to evaluate it."""
+        return self.next_evaluation is not None and now < self.next_evaluation and rules_digest == self.rules_digest
 
     def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
-        """Whether the event needs no call of AWS IoT: it is of the registration that was decided.
+        """Whether the event needs no call of AWS IoT, since its registration is decided.
 
-        `sent_at` is the queue's SentTimestamp: the payload's times can be anybody's.
+        `sent_at` is the queue's SentTimestamp: the times in the payload are not trusted.
         """
         if self.outcome is Outcome.HELD:
-            # A hold that is not due belongs to its registration alone: a certificate that was deleted and came back
-            # does not wait for what its former registration waited for.
+            # A hold applies to its registration only: a certificate that was deleted and registered again is evaluated.
             same = event.registered_at is None or self._is_of(event)
-            return same and self.rests(now, rules_digest=rules_digest)
-        return self._is_of(event) or sent_at <= self.decided_at + UNDER_WAY
+            return same and self.is_waiting(now, rules_digest=rules_digest)
+        return self._is_of(event) or sent_at <= self.decided_at + IN_FLIGHT
 
     def _is_of(self, event: RegistrationEvent) -> bool:
         return event.registered_at is not None and self.is_for(event.registered_at)
 
     def repeats(self, earlier: "Decision | None") -> bool:
-        """Whether this says nothing that the earlier decision on the same registration did not say."""
+        """Whether this says the same as the earlier decision on the same registration."""
         return (
             earlier is not None
             and earlier.is_for(self.registered_at)

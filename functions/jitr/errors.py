@@ -1,34 +1,34 @@
-"""What can go wrong, drawn once.
+"""Defines jitr's errors, and the reasons for which a device is refused.
 
     JitrError
-    ├── Rejected             the answer "no" to a device, with a Reason; an outcome, never a failed message
-    ├── UnusableCrl          a list of revoked certificates that must not be relied upon
-    ├── UnreadableEvent      a message that is no registration event; goes whole to the dead-letter queue
-    ├── CertificateUnknown   AWS IoT does not know the certificate id
+    ├── Rejected             a device is refused, with a Reason; an outcome, never a failed message
+    ├── UnusableCrl          a CRL that must not be relied upon
+    ├── UnreadableEvent      a message that is not a registration event; goes whole to the dead-letter queue
+    ├── CertificateUnknown   the certificate id is not registered in AWS IoT
     ├── Unavailable          AWS throttles, fails or cannot be reached; the message is put off, then left to the sweep
-    │   └── NotPermitted     AWS refuses a call of ours: the deployment lacks a permission; an alarm tells of it
-    ├── StaleMarker          AWS IoT refuses the marker of a list; it is to be listed from its beginning
-    ├── Overtaken            the certificate left PENDING_ACTIVATION while we worked; look at it again
+    │   └── NotPermitted     AWS refuses a call, since the deployment lacks a permission; there is an alarm for it
+    ├── StaleMarker          AWS IoT refuses the marker of a list; the list has to be read from its beginning
+    ├── Overtaken            the certificate left PENDING_ACTIVATION during the attempt; it has to be observed again
     └── Misconfigured        settings or rules of this deployment are unusable
 
-A Reason is *final* when the certificate itself is wrong or an entry denies it, and *curable* when time, an operator
-or another service can remove the cause. A device that is refused for a curable reason stays PENDING_ACTIVATION,
-is recorded as held, and comes up by itself.
+A Reason is *final* if the certificate itself is wrong or an entry denies it, and *curable* if time, an operator or
+another service can remove the cause. A device that is refused for a curable reason stays PENDING_ACTIVATION, is
+recorded as held, and is evaluated again.
 
-A Reason also says what it rests on. When a final one rests on the fleet's rules, a mistake in the rules refuses good
-devices; if there are suddenly many of these, they are held instead of rejected (brake.py).
+A Reason also says what it rests on. If a final one rests on the fleet's rules, a mistake in the rules refuses good
+devices. If there are suddenly many of these, they are held instead of rejected (brake.py).
 """
 
 import re
 from enum import Enum, unique
 from typing import Self
 
-# How AWS names the action that it refuses (IAM user guide, "Troubleshoot access denied error messages").
+# The action in AWS's messages (IAM user guide, "Troubleshoot access denied error messages").
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9]+)")
 
 
 class ReasonKind(Enum):
-    """Whether a refusal can go away without a new certificate."""
+    """Whether the cause of a refusal can be removed without a new certificate."""
 
     FINAL = "final"
     CURABLE = "curable"
@@ -37,17 +37,16 @@ class ReasonKind(Enum):
 class Basis(Enum):
     """What a refusal rests on."""
 
-    CERTIFICATE = "certificate"  # on the certificate alone: no rule of the fleet bears on it
-    RULES = "rules"  # on what fleet.toml asks of certificates: a mistake there refuses good devices
-    OTHERS = "others"  # on what an operator, an entry, a CRL, a hook or AWS says of the device
+    CERTIFICATE = "certificate"  # the certificate alone, independent of the fleet's rules
+    RULES = "rules"  # the requirements in fleet.toml: a mistake there refuses good devices
+    OTHERS = "others"  # what an operator, an entry, a CRL, a hook or AWS says about the device
 
 
 @unique
 class Reason(Enum):
-    """Why a device is refused: one word for records, metrics, events and docs/rejections.md alike.
+    """Why a device is refused; records, metrics, events and docs/rejections.md use the same names.
 
-    Each member states its kind, what it rests on and, in one sentence, its cause. A member without any of these cannot
-    be defined.
+    Each member has its kind, what it rests on, and its cause in one sentence; none of them can be omitted.
     """
 
     # The certificate itself, and what AWS says of it.
@@ -55,7 +54,7 @@ class Reason(Enum):
     ENCODING_REFUSED = (
         ReasonKind.FINAL,
         Basis.CERTIFICATE,
-        "Around the part that the CA signed, the certificate is written otherwise than in DER.",
+        "Outside the part that the CA signed, the certificate is not encoded in DER.",
     )
     FINGERPRINT_MISMATCH = (
         ReasonKind.CURABLE,
@@ -65,7 +64,7 @@ class Reason(Enum):
     WAS_REVOKED = (
         ReasonKind.FINAL,
         Basis.OTHERS,
-        "The certificate was revoked or deactivated before it was deleted; it is not new.",
+        "The certificate was revoked or deactivated, then deleted and registered again.",
     )
 
     # The CA.
@@ -91,11 +90,11 @@ class Reason(Enum):
     ISSUER_NAME_DIFFERS = (
         ReasonKind.CURABLE,
         Basis.CERTIFICATE,
-        "The CA's key signed the certificate, which names another issuer.",
+        "The CA's key signed the certificate, but the certificate names another issuer.",
     )
 
     # Validity.
-    NOT_YET_VALID = ReasonKind.CURABLE, Basis.CERTIFICATE, "The certificate's notBefore lies ahead."
+    NOT_YET_VALID = ReasonKind.CURABLE, Basis.CERTIFICATE, "The certificate's notBefore is in the future."
     EXPIRED = ReasonKind.FINAL, Basis.CERTIFICATE, "The certificate's notAfter has passed."
     EXPIRES_TOO_SOON = ReasonKind.FINAL, Basis.RULES, "Less than minimum_remaining_life is left."
     LIVES_TOO_LONG = ReasonKind.FINAL, Basis.RULES, "From notBefore to notAfter is longer than maximum_life."
@@ -110,7 +109,7 @@ class Reason(Enum):
     KEY_WEAK = (
         ReasonKind.FINAL,
         Basis.CERTIFICATE,
-        "The private key can be worked out from the public one (ROCA, CVE-2017-15361, among others).",
+        "The private key can be computed from the public key (ROCA, CVE-2017-15361, among others).",
     )
     KEY_OF_THE_CA = ReasonKind.FINAL, Basis.CERTIFICATE, "The public key is the CA's own."
 
@@ -125,7 +124,7 @@ class Reason(Enum):
     EXTENSIONS_UNREADABLE = (
         ReasonKind.CURABLE,
         Basis.CERTIFICATE,
-        "An extension that is needed cannot be read by this version, or stands there twice.",
+        "An extension that is needed cannot be read by this version, or is there twice.",
     )
     IS_A_CA = ReasonKind.FINAL, Basis.RULES, "The certificate is a CA's: basicConstraints says CA:TRUE."
     KEY_USAGE_REFUSED = (
@@ -141,7 +140,7 @@ class Reason(Enum):
     CRITICAL_EXTENSION_UNKNOWN = (
         ReasonKind.FINAL,
         Basis.RULES,
-        "An extension that nobody here understands is marked as critical.",
+        "A critical extension is not supported by jitr.",
     )
 
     # The subject, and the names made from it.
@@ -179,7 +178,7 @@ class Reason(Enum):
         "A thing name, attribute or group made from the certificate is not legal in AWS IoT.",
     )
 
-    # Revocation: what the CA's CRL says, and whether there is one to ask.
+    # Revocation: the content and the state of the CA's CRL.
     REVOKED_BY_CA = ReasonKind.FINAL, Basis.OTHERS, "The CA's CRL lists the certificate as revoked."
     SUSPENDED_BY_CA = (
         ReasonKind.CURABLE,
@@ -190,24 +189,24 @@ class Reason(Enum):
     CRL_STALE = (
         ReasonKind.CURABLE,
         Basis.OTHERS,
-        "The CA's CRL is not in force now: its nextUpdate has passed, or its thisUpdate lies ahead.",
+        "The CA's CRL is not in force now: its nextUpdate has passed, or its thisUpdate is in the future.",
     )
     CRL_UNUSABLE = (
         ReasonKind.CURABLE,
         Basis.OTHERS,
         "What is published as the CA's CRL cannot be relied upon for this certificate.",
     )
-    # Enrollment: what entries, an operator, or the fleet's own hook say of the device.
+    # Enrollment: what entries, an operator, or the hook say about the device.
     ENTRY_DENIES = ReasonKind.FINAL, Basis.OTHERS, "An enrollment entry denies the thing name or the certificate."
     OTHER_ACCOUNT = (
         ReasonKind.CURABLE,
         Basis.OTHERS,
-        "The device's enrollment entry names other accounts than this one.",
+        "The device's enrollment entry does not name this account.",
     )
     ENTRY_UNUSABLE = (
         ReasonKind.CURABLE,
         Basis.OTHERS,
-        "An enrollment entry cannot be read, or asks for what the CA's rules do not offer.",
+        "An enrollment entry cannot be read, or requests what the CA's rules do not offer.",
     )
     NOT_LISTED = ReasonKind.CURABLE, Basis.OTHERS, "The CA admits listed devices only, and no entry allows this one."
     AWAITING_APPROVAL = (
@@ -216,14 +215,18 @@ class Reason(Enum):
         "The CA admits devices that an operator approves, and none has yet.",
     )
     HOOK_REFUSED = ReasonKind.CURABLE, Basis.OTHERS, "The CA's hook does not allow the device."
-    HOOK_FAILED = ReasonKind.CURABLE, Basis.OTHERS, "The CA's hook did not answer, or not as agreed."
+    HOOK_FAILED = ReasonKind.CURABLE, Basis.OTHERS, "The CA's hook did not answer, or its answer breaks the contract."
 
     # Provisioning.
-    THING_TAKEN = ReasonKind.CURABLE, Basis.OTHERS, "A thing of that name exists that is not this fleet's to give."
+    THING_TAKEN = (
+        ReasonKind.CURABLE,
+        Basis.OTHERS,
+        "A thing of this name exists, and another principal is attached to it.",
+    )
     NOT_A_ROTATION = (
         ReasonKind.CURABLE,
         Basis.RULES,
-        "Another certificate owns the thing name, and nothing says that this one follows it.",
+        "Another certificate owns the thing name, and this one is no rotation of it.",
     )
     REPLACEMENT_REFUSED = (
         ReasonKind.FINAL,
@@ -239,7 +242,7 @@ class Reason(Enum):
     REQUEST_REFUSED = ReasonKind.CURABLE, Basis.OTHERS, "AWS IoT refused a provisioning request as invalid."
 
     # People.
-    OPERATOR_VERDICT = ReasonKind.CURABLE, Basis.OTHERS, "An operator's verdict stands against the activation."
+    OPERATOR_VERDICT = ReasonKind.CURABLE, Basis.OTHERS, "An operator's verdict prevents the activation."
 
     kind: ReasonKind
     rests_on: Basis
@@ -261,22 +264,22 @@ class Reason(Enum):
         return self.kind is ReasonKind.FINAL
 
 
-# A CRL that is published can cure these.
+# Reasons that a new CRL can cure.
 CRL_AWAITED = frozenset({Reason.SUSPENDED_BY_CA, Reason.CRL_MISSING, Reason.CRL_STALE, Reason.CRL_UNUSABLE})
-# There is no CRL to ask now; the rules can let devices in all the same (on_stale_crl).
+# No CRL is in force; the rules can admit devices nevertheless (on_stale_crl).
 CRL_LATE = frozenset({Reason.CRL_MISSING, Reason.CRL_STALE})
 # Another certificate has the thing name.
 NAME_LOST = frozenset({Reason.NOT_A_ROTATION, Reason.REPLACEMENT_REFUSED})
-# For these a pending certificate is detached from what attempts attached it to; other curable ones leave it attached.
+# For these reasons a pending certificate is detached again; for other curable ones it stays attached.
 DETACHED_FOR = NAME_LOST | {Reason.OPERATOR_VERDICT}
 
 
 class JitrError(Exception):
-    """Base of everything that jitr raises on purpose."""
+    """The base of jitr's own exceptions."""
 
 
 class Rejected(JitrError):
-    """A device is refused; `detail` is one sentence for the person who owns the device, without secrets or PEM."""
+    """A device is refused; `detail` is one sentence for the device's owner, without secrets or PEM."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -285,40 +288,40 @@ class Rejected(JitrError):
 
 
 class UnusableCrl(JitrError):
-    """A list of revoked certificates cannot be relied upon; the text says why, without naming whose it is."""
+    """A CRL must not be relied upon; the text says why, without the CA's name."""
 
 
 class UnreadableEvent(JitrError):
-    """A message is no registration event; the text says what is wrong with it."""
+    """A message is not a registration event; the text says why."""
 
 
 class CertificateUnknown(JitrError):
-    """AWS IoT answers that the certificate does not exist in this account and Region."""
+    """The certificate is not registered in this account and Region."""
 
 
 class Unavailable(JitrError):
-    """AWS throttles, fails or cannot be reached; trying again later can succeed."""
+    """AWS throttles, fails or cannot be reached; a later retry can succeed."""
 
 
 class NotPermitted(Unavailable):
-    """AWS refuses a call of ours: a permission, a key or the credentials are the deployment's failure.
+    """AWS refuses a call because of a permission, a key or the credentials: the deployment is wrong.
 
-    It says nothing about the device, and trying again succeeds once the deployment is repaired. `action` is the IAM
-    action if AWS names it (`iot:CreateThing`), else the API's operation.
+    It says nothing about the device, and a retry succeeds once the deployment is repaired. `action` is the IAM action
+    if AWS names it (`iot:CreateThing`), else the API's operation.
     """
 
-    def __init__(self, operation: str, said: str) -> None:
-        named = _NOT_AUTHORIZED.search(said)
+    def __init__(self, operation: str, message: str) -> None:
+        named = _NOT_AUTHORIZED.search(message)
         self.action = named[1] if named else operation
-        super().__init__(f"{self.action} is not permitted: {said}")
+        super().__init__(f"{self.action} is not permitted: {message}")
 
 
 class StaleMarker(JitrError):
-    """AWS IoT does not go on with a list from the marker that was kept."""
+    """AWS IoT refuses the saved marker of a list."""
 
 
 class Overtaken(JitrError):
-    """Somebody moved the certificate out of PENDING_ACTIVATION between our look at it and our change."""
+    """The certificate left PENDING_ACTIVATION between its observation and its change."""
 
 
 class Misconfigured(JitrError):

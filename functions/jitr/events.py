@@ -1,10 +1,10 @@
-"""The registration event of AWS IoT, and the envelopes it arrives in.
+"""Reads and writes AWS IoT's registration event, and unwraps its envelopes.
 
 AWS IoT publishes it on `$aws/events/certificates/registered/<caCertificateId>` when it registers an unknown device
 certificate, and again on every CONNECT of that certificate while it is PENDING_ACTIVATION
-(developer guide, "Just-in-time registration"). An event is a hint, never evidence: anybody with `iot:Publish` on
-`$aws/rules/<rule>/…` can send any payload through a rule. So only the two ids are demanded, both well-formed, and every
-other field is kept for comparison with what DescribeCertificate says.
+(developer guide, "Just-in-time registration"). An event is a hint, never evidence: any principal with `iot:Publish` on
+`$aws/rules/<rule>/…` can send any payload through a rule. So only the two ids are required, well-formed. The other
+fields are only compared with what DescribeCertificate says.
 """
 
 import base64
@@ -18,44 +18,44 @@ from jitr.errors import UnreadableEvent
 from jitr.frozen import value
 
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in jitr
-# In place of a CA's id in an event that the sweep sends about a certificate of which it knows no CA: an event has two
-# well-formed ids, and earlier versions refuse one that has not. It is read as no id.
+# The CA id in the sweep's event about a certificate whose CA is unknown. Earlier versions refuse an event without two
+# well-formed ids. It is read as no id.
 NO_CA_CERTIFICATE = "0" * 64
 _LONGEST_TEXT = 64
 _MILLISECONDS = re.compile(r"[0-9]{1,15}")
-# No device is back earlier than that, and what is later meets a decision, or a registration event that was lost.
-_SOON_AFTER = (timedelta(seconds=0.5), timedelta(seconds=15))
+# No device connects again earlier. Later, there is a decision, or the registration's event was lost.
+_EARLY_REPEAT = (timedelta(seconds=0.5), timedelta(seconds=15))
 
 
 @value
 class RegistrationEvent:
-    """One registration event; ids in lower case, everything but the ids may be missing."""
+    """One registration event; ids are in lower case, all other fields may be missing."""
 
     certificate_id: str
-    ca_certificate_id: str | None  # None: the sweep sent it, and knows no CA (NO_CA_CERTIFICATE)
+    ca_certificate_id: str | None  # None: unknown to the sweep, which sent it (NO_CA_CERTIFICATE)
     account_id: str | None = None
     certificate_status: str | None = None
     published_at: datetime | None = None
     registered_at: datetime | None = None  # null on the event of the registering CONNECT, set on repeats
 
     @property
-    def is_right_behind_the_first(self) -> bool:
-        """Whether the device knocked again while the event of its registration was hardly on its way.
+    def is_early_repeat(self) -> bool:
+        """Whether the device connected again while the first event of its registration is still in flight.
 
-        With times that say nothing, or the same, it is not: then this may be the first event itself.
+        False without times, or with equal times: then this may be the first event itself.
         """
         if self.published_at is None or self.registered_at is None:
             return False
-        return _SOON_AFTER[0] <= self.published_at - self.registered_at <= _SOON_AFTER[1]
+        return _EARLY_REPEAT[0] <= self.published_at - self.registered_at <= _EARLY_REPEAT[1]
 
     @classmethod
     def parse(cls, document: object) -> Self:
         """Read an event from its JSON text, or from the object that text holds.
 
-        The message that a rule's error action sends is unwrapped: it carries the event in `base64OriginalPayload`.
-        Timestamps may be numbers or numeric strings of epoch milliseconds; AWS sends both. Unknown keys are ignored.
+        A message of a rule's error action is unwrapped: it has the event in `base64OriginalPayload`. Timestamps are
+        epoch milliseconds, as numbers or strings; AWS sends both. Unknown keys are ignored.
 
-        Raises UnreadableEvent, saying what is wrong: it is no JSON object, or an id is missing or not 64 hex digits.
+        Raises UnreadableEvent with the reason: not a JSON object, or an id is missing or not 64 hex digits.
         """
         fields = _object(document)
         if "base64OriginalPayload" in fields:
@@ -71,7 +71,7 @@ class RegistrationEvent:
         )
 
 
-def published(
+def event_document(
     *,
     certificate_id: str,
     ca_certificate_id: str | None,
@@ -79,7 +79,7 @@ def published(
     published_at: datetime | None,
     registered_at: datetime | None,
 ) -> dict[str, Any]:
-    """An event in the form in which AWS IoT publishes it: `timestamp` a number, the registration's a string or null."""
+    """An event in AWS IoT's form: `timestamp` is a number, the registration's timestamp a string or null."""
     return {
         "certificateId": certificate_id,
         "caCertificateId": ca_certificate_id or NO_CA_CERTIFICATE,
@@ -101,7 +101,7 @@ def _object(document: object) -> dict[str, Any]:
         except (ValueError, RecursionError) as error:
             raise UnreadableEvent(f"not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise UnreadableEvent(f"a JSON {type(document).__name__} where the event's object should be")
+        raise UnreadableEvent(f"a JSON {type(document).__name__}, not the event's object")
     return document
 
 
@@ -122,12 +122,12 @@ def _id(fields: dict[str, Any], key: str) -> str:
 
 
 def _text(value: object) -> str | None:
-    """Short ASCII or nothing: it is only compared and logged, and can be anybody's."""
+    """The value if it is a short ASCII string, else None; it is not trusted, only compared and logged."""
     return value if isinstance(value, str) and value.isascii() and len(value) <= _LONGEST_TEXT else None
 
 
 def _moment(value: object) -> datetime | None:
-    """Epoch milliseconds to a time; anything else is no time, which is allowed, since nothing is decided on it."""
+    """A time from epoch milliseconds; None for anything else, which is allowed, since no decision rests on it."""
     if not _MILLISECONDS.fullmatch(str(value)):
         return None
     try:

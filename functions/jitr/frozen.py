@@ -1,8 +1,8 @@
-"""`@value`: frozen, slotted, keyword-only dataclasses that cost a tenth to define.
+"""`@value`: frozen, slotted, keyword-only dataclasses that take a tenth of the time to define.
 
-The standard library writes the methods of every dataclass as source, and compiles it whenever the module is imported:
-half of what jitr's own modules cost a cold start (bench/coldstart.py, docs/decisions/0007-value.md). Here all
-classes share the methods of one. What the library has for dataclasses (`replace`, `asdict`, `fields`) works on them.
+The standard library generates the methods of every dataclass as source, and compiles it at each import: half of the
+time that jitr's own modules take in a cold start (bench/coldstart.py, docs/decisions/0007-value.md). Here all classes
+share the same methods. The library's functions for dataclasses (`replace`, `asdict`, `fields`) work on them.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class _Frozen:
-    """The methods that every value has, over the fields that it has."""
+    """The methods of all values, over each class's fields."""
 
     __dataclass_fields__: dict[str, dataclasses.Field[Any]]
 
@@ -50,7 +50,7 @@ class _Frozen:
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copied and unpickled by the constructor: nothing sets a frozen value's fields afterwards.
+        # Copied and unpickled by the constructor, since a frozen value's fields cannot be set afterwards.
         given = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return functools.partial(type(self), **given), ()
 
@@ -64,15 +64,15 @@ _METHODS = ("__init__", "__setattr__", "__delattr__", "__eq__", "__hash__", "__r
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def value(cls: type[_T]) -> type[_T]:
-    """Make a class what `dataclasses.dataclass(frozen=True, slots=True, kw_only=True)` makes of it.
+    """Make of a class what `dataclasses.dataclass(frozen=True, slots=True, kw_only=True)` makes of it.
 
-    Raises TypeError for what these methods know nothing of: `__post_init__`, ClassVar, InitVar, and fields with `init`
-    or `hash` of their own.
+    Raises TypeError for what these methods do not support: `__post_init__`, ClassVar, InitVar, and fields with their
+    own `init` or `hash`.
     """
     defined = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True, kw_only=True)(cls)
     plain = [field for field in dataclasses.fields(defined) if field.init and field.hash is None]  # type: ignore[arg-type]
     if hasattr(cls, "__post_init__") or len(plain) < len(defined.__dataclass_fields__):  # type: ignore[attr-defined]
-        raise TypeError(f"{cls.__name__} has what only the standard library's dataclasses know")
+        raise TypeError(f"{cls.__name__} uses what only the standard library's dataclasses support")
     for name in _METHODS:
         if name not in vars(cls):
             setattr(defined, name, vars(_Frozen)[name])

@@ -1,4 +1,4 @@
-"""What AWS IoT says of a device certificate and of its CA: the only evidence that a decision rests on."""
+"""Values of what AWS IoT says about device certificates and CAs, the evidence of a decision."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from jitr.frozen import value
 class Status(StrEnum):
     """A certificate's status (IoT API reference, CertificateDescription).
 
-    PENDING_ACTIVATION is set by the service alone; we only ever leave it.
+    Only the service sets PENDING_ACTIVATION.
     """
 
     ACTIVE = "ACTIVE"
@@ -28,12 +28,12 @@ class DeviceRegistration:
     arn: str
     status: Status
     pem: str
-    # The issuing CA: named by AWS, else found by name and signature (issuers.py); None where neither is possible.
+    # The issuing CA: named by AWS, or found by name and signature (issuers.py); None: neither.
     ca_certificate_id: str | None
-    created_at: datetime  # names this registration: a certificate that is deleted and comes back has another
-    modified_at: datetime | None = None  # when its status was last set, by whomever (lastModifiedDate)
-    is_ca_named: bool = True  # by AWS; False: `ca_certificate_id` was found here, or by the certificate's record
-    possible_cas: tuple[str, ...] = ()  # ids of the CAs of one name and key, where AWS names none of them
+    created_at: datetime  # identifies this registration: a certificate that is registered again gets another
+    modified_at: datetime | None = None  # when its status was last set, by any party (lastModifiedDate)
+    is_ca_named: bool = True  # by AWS; False: `ca_certificate_id` is from issuers.py, or from the certificate's record
+    possible_cas: tuple[str, ...] = ()  # ids of the CAs with the same name and key, if AWS names none of them
 
 
 @value

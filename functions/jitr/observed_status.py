@@ -1,6 +1,6 @@
-"""A certificate's status that one of our functions saw and that no attempt of ours set, as a decision; pure.
+"""Makes a decision of a certificate's status that was observed and not set by jitr; pure.
 
-`register` sees it by an event or a replay, the daily pass in the list of a CA's certificates.
+`register` observes it at an event or a replay, the daily pass in the list of a CA's certificates.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ def observe(
     rules_digest: str,
     now: datetime,
 ) -> Decision:
-    """The decision that records the status, with what the record knows of the certificate."""
+    """The decision that records the observed status, with what the record knows about the certificate."""
     found = Decision(
         certificate_id=certificate.certificate_id,
         outcome=Outcome.FOUND,
@@ -32,14 +32,14 @@ def observe(
         ca=ca.name if ca else None,
         verdict_seen=record.verdict_number,
     )
-    return record.seen_as(found)
+    return record.complete(found)
 
 
-def was_taken_away_since(certificate: ListedCertificate, record: Record, found: Decision) -> bool:
-    """Whether a listed REVOKED or INACTIVE is somebody else's doing, and not recorded yet.
+def is_unrecorded_status(certificate: ListedCertificate, record: Record, found: Decision) -> bool:
+    """Whether a listed REVOKED or INACTIVE was set by another party, and is not recorded yet.
 
-    What an operator's verdict ordered is known from the verdict. ACTIVE is not recorded from a list: it takes no
-    certificate out, and an account from before jitr has many.
+    A status that an operator's verdict ordered is known from the verdict. ACTIVE is not recorded from a list: it blocks
+    no certificate, and an account from before jitr has many.
     """
     if certificate.status not in (Status.REVOKED, Status.INACTIVE) or not record.is_news(found):
         return False

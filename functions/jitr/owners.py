@@ -1,4 +1,4 @@
-"""Which certificate a thing name belongs to, and how a name goes back, as values."""
+"""The owner of a thing name, and the return of a name to its previous owner, as values."""
 
 from datetime import datetime
 
@@ -15,13 +15,14 @@ class Owner:
     issued_at: datetime  # notBefore
     ends_at: datetime  # notAfter
     registered_at: datetime
-    formers: tuple[str, ...] = ()  # the certificate ids that had the name before, the last first; name_rollback.py
+    # The ids of the certificates that had the name before, the latest first (name_rollback.py).
+    previous_owners: tuple[str, ...] = ()
 
 
 @value
 class NameRollback:
-    """A thing name on its way back from a certificate that claimed it and does not work."""
+    """A thing name that goes back from a certificate that claimed it and did not become ACTIVE."""
 
     thing_name: str
-    by: str  # the certificate id that has it
-    to: Owner | None  # None: nobody who had it works, so it is free
+    by: str  # the id of the certificate that has it
+    to: Owner | None  # None: no previous owner is ACTIVE, so the name becomes free

@@ -1,11 +1,11 @@
-"""The plan: the ordered steps that make an admitted certificate a working device.
+"""Plans the steps that make an admitted certificate a working device, or take one back.
 
-`plan` is pure and only says what; `iot.py` and `registry.py` make each step so. Two rules hold for every plan:
+A plan is pure data; `iot.py` and `registry.py` carry out its steps. Three rules hold:
 
-- ACTIVE is the last step. AWS IoT caches policies for minutes, and an ACTIVE certificate without a policy cannot be
-  told from a refused one by the device, so everything that an ACTIVE certificate needs is there before it is.
-- Every step means "make it so". A plan can be run again from the start after any crash.
-- A thing that exists is changed only after the claim: who loses a race for a name leaves the winner's thing as it was.
+- ACTIVE is the last step. AWS IoT caches policies for minutes, and a device cannot distinguish an ACTIVE certificate
+  without a policy from a refused one. So everything that an ACTIVE certificate needs exists before.
+- Every step is idempotent. A plan can be run again from the start after any crash.
+- An existing thing is changed only after the claim: an attempt that loses a race for a name leaves the thing as it is.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,9 +15,9 @@ from jitr.frozen import value
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.rules import OnReject
 
-# One attribute of ours on every thing that jitr makes, the certificate's id. CreateThing succeeds for a thing that
-# exists with the same attributes; with it, a thing of anybody else's conflicts, be it another tool's or, should the
-# registry be lost, another certificate's.
+# An attribute of every thing that jitr makes: the certificate's id. CreateThing succeeds for an existing thing with the
+# same attributes. With this one, a thing of another tool conflicts, and if the registry is lost, so does a thing of
+# another certificate.
 OWNER_ATTRIBUTE = "jitr_certificate"
 
 
@@ -28,20 +28,20 @@ class CreateThing:
     thing_name: str
     thing_type: str | None
     attributes: Mapping[str, str]
-    certificate_arn: str  # whose thing it is, should one of that name exist already
+    certificate_arn: str  # of the device, for the case that the thing already exists
     ca_certificate_id: str | None = None
-    is_ours: bool = False  # the registry says that a thing of that name is this device's
-    is_shared: bool = False  # certificates under one CA may have it together
+    is_ours: bool = False  # by the registry, the name is this device's
+    is_shared: bool = False  # certificates under one CA may share it
 
 
 @value
 class UpdateThing:
-    """The thing, which exists, is of this type and has these attributes beside its others."""
+    """The existing thing is of this type, and has these attributes besides its others."""
 
     thing_name: str
     thing_type: str | None
     attributes: Mapping[str, str]
-    alone: bool = False  # these attributes and no others: the others are those of a certificate that did not come in
+    alone: bool = False  # only these attributes: the others are of a certificate that was not activated
 
 
 @value
@@ -54,7 +54,7 @@ class AddThingToThingGroup:
 
 @value
 class AttachThingPrincipal:
-    """The certificate is the thing's, exclusively: AWS then resolves thing policy variables whatever the client id."""
+    """The thing is attached exclusively: AWS then resolves thing policy variables for any client id."""
 
     thing_name: str
     certificate_arn: str
@@ -62,7 +62,7 @@ class AttachThingPrincipal:
 
 @value
 class AttachPolicy:
-    """The certificate is under the shared device policy."""
+    """The device policy is attached to the certificate."""
 
     policy: str
     certificate_arn: str
@@ -70,14 +70,14 @@ class AttachPolicy:
 
 @value
 class Claim:
-    """No operator's verdict stands against what follows, and the thing's name is this certificate's."""
+    """No operator's verdict prevents the next steps, and the thing name belongs to this certificate."""
 
     thing_name: str
 
 
 @value
 class DetachPolicy:
-    """The certificate is not under the policy."""
+    """The policy is not attached to the certificate."""
 
     policy: str
     certificate_arn: str
@@ -85,7 +85,7 @@ class DetachPolicy:
 
 @value
 class DetachThingPrincipal:
-    """The certificate is not the thing's; AWS IoT does this asynchronously, within seconds."""
+    """The thing is not attached to the certificate; AWS IoT does this asynchronously, within seconds."""
 
     thing_name: str
     certificate_arn: str
@@ -99,7 +99,7 @@ class SetStatus:
     status: Status
 
 
-# What AWS IoT makes so; the claim is the registry's.
+# Steps in AWS IoT; the claim is a step in the registry.
 IotStep = (
     CreateThing
     | UpdateThing
@@ -120,9 +120,9 @@ def plan(
 ) -> tuple[Step, ...]:
     """The steps that activate a device: five IoT calls, one more per thing group, and one claim.
 
-    `is_ours` says that a thing of that name, should there be one, is this device's to bring in line; `is_shared`, that
-    other certificates under the same CA may be attached to it. Should a thing of that name exist with another type or
-    other attributes, UpdateThing comes right after the claim.
+    `is_ours`: an existing thing of this name is this device's and may be updated. `is_shared`: other certificates under
+    the same CA may be attached to it. If the thing exists with another type or other attributes, UpdateThing follows
+    right after the claim.
     """
     return (
         CreateThing(
@@ -143,13 +143,13 @@ def plan(
 
 
 def plan_rejection(on_reject: OnReject, device: DeviceRegistration) -> tuple[SetStatus, ...]:
-    """The steps after a final refusal; none when the rules leave the certificate as it is."""
+    """The steps after a final refusal; none if the rules leave the certificate as it is."""
     status = _ON_REJECT.get(on_reject)
     return (SetStatus(certificate_id=device.certificate_id, status=status),) if status else ()
 
 
 def plan_retirement(thing_name: str, policy: str | None, device: DeviceRegistration) -> tuple[IotStep, ...]:
-    """The steps that end a replaced certificate: INACTIVE first, since an ACTIVE one is never without its policy."""
+    """The steps that end a replaced certificate: INACTIVE first, since an ACTIVE one must have its policy."""
     deactivate = (SetStatus(certificate_id=device.certificate_id, status=Status.INACTIVE),)
     return (
         *(deactivate if device.status is Status.ACTIVE else ()),
@@ -159,7 +159,7 @@ def plan_retirement(thing_name: str, policy: str | None, device: DeviceRegistrat
 
 
 def plan_withdrawal(policy: str, thing_names: Iterable[str], device: DeviceRegistration) -> tuple[IotStep, ...]:
-    """The steps that take back what a lost race for a thing name attached; the certificate is not ACTIVE."""
+    """The steps that detach what an unsuccessful attempt attached; the certificate is not ACTIVE."""
     return (
         DetachPolicy(policy=policy, certificate_arn=device.arn),
         *(DetachThingPrincipal(thing_name=one, certificate_arn=device.arn) for one in thing_names),

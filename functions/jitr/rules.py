@@ -1,8 +1,8 @@
-"""What to admit in one account and Region: the fleet's rules, as the functions read them.
+"""The fleet's rules for one account and Region, as the functions read them.
 
-infra writes `rules.json` next to this package into every stage's function asset; the functions read it once. All
-checking of what people write is done in `fleet/` before deployment, so reading here is strict and short: a file that
-does not fit is a broken deployment.
+infra writes `rules.json` next to this package into every stage's function asset; the functions read it once. `fleet/`
+checks what people write before the deployment, so reading here is strict and short: a file that does not fit is a
+broken deployment.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from jitr.brake import BrakeLimits
 from jitr.errors import Misconfigured
 from jitr.frozen import value
 
-# What reads certificates, the library and jitr's own reader: what neither reads is held until another version looks
-# again. Count up with every change to what the second reader takes.
+# The versions of both readers of certificates. A certificate that neither can read is held until one of them changes.
+# Increment the second reader's number with every change to what it accepts.
 READERS = f"readers: cryptography {cryptography.__version__}, second 2"
 
 RULES_SCHEMA = 1
 RULES_FILE = "rules.json"
 
-# Subject and certificate fields that a thing name, attribute or group template may name.
+# Subject and certificate fields that a template may use.
 TEMPLATE_FIELDS = (
     "common_name",
     "serial_number",
@@ -43,15 +43,15 @@ TEMPLATE_FIELDS = (
     "certificate_id",
 )
 
-# Fields that a CA can name its devices by: the certificate holds exactly one, and the CA's pattern matches all of it.
+# Fields that a CA can name its devices by: the certificate must hold exactly one, and the CA's pattern fully match it.
 NAMING_FIELDS = ("common_name", "serial_number", "san_uri", "san_dns")
 
-# How the variables begin that an IoT policy fills from a certificate's subject, issuer and alternative names (developer
-# guide, "X.509 certificate policy variables"); `iot:CertificateId` is none of them: it cannot hold a wildcard.
+# The prefix of policy variables that AWS IoT fills from a certificate's subject, issuer and alternative names
+# (developer guide, "X.509 certificate policy variables"). `iot:CertificateId` is not among them: it holds no wildcard.
 CERTIFICATE_VARIABLES = "iot:certificate."
 ALTERNATIVE_NAME_VARIABLES = "iot:certificate.subject.alternativename."
 
-# What is asked about those who passed all checks (admission/check_list.py).
+# The name of the hook among the checks (admission/check_list.py).
 HOOK = "hook"
 
 
@@ -63,7 +63,7 @@ class CertificateMode(StrEnum):
 
 
 class CheckMode(StrEnum):
-    """What a failed check does: refuse the device, only record that it would have, or nothing (not run)."""
+    """What a failed check does: refuse the device, only record the refusal, or nothing (it is not run)."""
 
     ENFORCE = "enforce"
     OBSERVE = "observe"
@@ -71,7 +71,7 @@ class CheckMode(StrEnum):
 
 
 class OnReject(StrEnum):
-    """What becomes of a certificate that is refused for a final reason."""
+    """What happens to a certificate that is refused for a final reason."""
 
     DEACTIVATE = "deactivate"
     REVOKE = "revoke"
@@ -79,47 +79,47 @@ class OnReject(StrEnum):
 
 
 class OnStaleCrl(StrEnum):
-    """What becomes of a device while there is no CRL that is in force."""
+    """What happens to a device while no CRL is in force."""
 
-    HOLD = "hold"  # until there is one
-    ADMIT = "admit"  # it is let in, and recorded as one that would have been held
+    HOLD = "hold"
+    ADMIT = "admit"  # and record that it would have been held
 
 
 class EnrollmentRule(StrEnum):
-    """Who is let in where no enrollment entry speaks of the device."""
+    """Which devices without an enrollment entry are admitted."""
 
-    OPEN = "open"  # everybody who passes the other checks
-    LISTED = "listed"  # nobody: an entry has to allow the device
-    APPROVE = "approve"  # nobody, until an operator approves the device, or an entry allows it
+    OPEN = "open"  # all that pass the other checks
+    LISTED = "listed"  # none: an entry has to allow the device
+    APPROVE = "approve"  # those that an operator approves
 
 
 class OnReplacement(StrEnum):
-    """What a new certificate may do that asks for a thing name which another certificate owns."""
+    """What a new certificate may do if another certificate owns its thing name."""
 
-    ROTATE = "rotate"  # follow it, when there is a sign that it is a rotation
+    ROTATE = "rotate"  # take it over, if it looks like a rotation (admission/rotation.py)
     REJECT = "reject"
-    SHARE = "share"  # be a second certificate of the same thing
+    SHARE = "share"  # become another certificate of the same thing
 
 
 def default_mode(check: str) -> CheckMode:
-    """How a check is taken where the rules say nothing: enforced, unless somebody has to provide something first."""
+    """The mode of a check without a rule: enforced, unless the fleet must provide something first."""
     return _DEFAULT_MODES.get(check, CheckMode.ENFORCE)
 
 
 _DEFAULT_MODES = {
-    "revocation": CheckMode.OFF,  # there is no CRL until somebody publishes one
+    "revocation": CheckMode.OFF,  # a CRL must be published first
 }
 
 
 @value
 class CaRules:
-    """What the devices of one CA must be, and what they become."""
+    """The requirements for the devices of one CA, and what they become."""
 
     name: str
     certificate_id: str  # lower-case hex SHA-256 of the CA certificate's DER
     certificate_pem: str
     certificate_mode: CertificateMode
-    common_name: str | None = None  # regular expression, full match; None: the common name is not looked at
+    common_name: str | None = None  # regular expression, full match; None: not checked
     serial_number: str | None = None  # the same for the subject's serialNumber
     san_uri: str | None = None  # the same for the URI in subjectAltName
     san_dns: str | None = None  # the same for the DNS name in subjectAltName
@@ -128,18 +128,18 @@ class CaRules:
     thing_groups: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     policy: str  # the IoT policy's name
-    # The certificate variables that the policy names, in lower case; None: not known, as if it named all of them.
+    # The certificate variables that the policy uses, in lower case; None: unknown, treated as all of them.
     policy_variables: tuple[str, ...] | None = None
     enrollment: EnrollmentRule = EnrollmentRule.OPEN
-    # What an enrollment entry or the hook may give a device besides; the stack makes them.
+    # What an enrollment entry or the hook may give a device in addition; the stack creates them.
     extra_types: tuple[str, ...] = ()
     extra_groups: tuple[str, ...] = ()
-    hook: str | None = None  # ARN of the function that is asked about devices which passed the checks
+    hook: str | None = None  # the ARN of the hook's function, which decides after all checks passed
     on_reject: OnReject = OnReject.DEACTIVATE
     on_replacement: OnReplacement = OnReplacement.ROTATE
-    rotation_window: int = 5_184_000  # seconds before its end in which a certificate may be followed by another
-    overlap: int = 604_800  # seconds that both work
-    succeeds: str | None = None  # certificate id of the CA whose certificates this one's may follow
+    rotation_window: int = 5_184_000  # seconds before a certificate's end in which another may take over its name
+    overlap: int = 604_800  # seconds for which both stay ACTIVE
+    succeeds: str | None = None  # certificate id of the CA that this one succeeds in rotations
     on_stale_crl: OnStaleCrl = OnStaleCrl.HOLD
     checks: Mapping[str, CheckMode] = field(default_factory=dict)
     minimum_remaining_life: int = 0  # seconds
@@ -150,28 +150,28 @@ class CaRules:
 
     @property
     def digest(self) -> str:
-        """Names this exact set of the CA's rules, under which the brake counts; its own figures are none of them."""
+        """A hash of the CA's rules, by which the brake counts; the brake's limits are not part of it."""
         rules = {name: part for name, part in asdict(self).items() if name != "brake"}
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def patterns(self) -> Mapping[str, str]:
-        """What the devices are named by: field of NAMING_FIELDS → its pattern."""
+        """The fields that name the devices (NAMING_FIELDS) → their patterns."""
         return {name: written for name in NAMING_FIELDS if (written := getattr(self, name)) is not None}
 
     @property
     def templates(self) -> tuple[str, ...]:
-        """Every template that is filled from a certificate."""
+        """All templates that are filled from a certificate."""
         return (self.thing_name, *self.attributes.values())
 
     @property
     def policy_uses_certificates(self) -> bool:
-        """Whether the devices' policy can hold values of their certificates."""
+        """Whether the devices' policy uses values of their certificates."""
         return self.policy_variables is None or bool(self.policy_variables)
 
     @property
     def policy_uses_alternative_names(self) -> bool:
-        """Whether it can hold values of subjectAltName."""
+        """Whether the devices' policy uses values of subjectAltName."""
         return self.policy_variables is None or any(
             name.startswith(ALTERNATIVE_NAME_VARIABLES) for name in self.policy_variables
         )
@@ -193,19 +193,19 @@ class Rules:
 
     fleet: str
     cas: tuple[CaRules, ...]
-    pending_after: int = 600  # seconds a certificate may be pending before the sweep takes it up
+    pending_after: int = 600  # seconds that a certificate may be pending before the sweep sends it
     horizon: int = 604_800  # seconds that the sweep looks back
     every: int = 900  # seconds from one sweep to the next
 
-    def ca(self, certificate_id: str) -> CaRules | None:
-        """The rules for the CA with this certificate id, if it is one of this account's."""
+    def ca(self, certificate_id: str | None) -> CaRules | None:
+        """The rules of the CA with this certificate id; None if it is None, or not one of this account's."""
         return next((ca for ca in self.cas if ca.certificate_id == certificate_id), None)
 
     @property
     def digest(self) -> str:
-        """Names this exact set of rules, and what reads certificates under it.
+        """A hash of the rules and of the readers' versions.
 
-        Decisions carry it, so that a held device is judged anew when either changes.
+        Decisions carry it, so that a held device is evaluated again when either changes.
         """
         return hashlib.sha256(f"{self.to_json()}\n{READERS}".encode()).hexdigest()[:16]
 
@@ -216,7 +216,7 @@ class Rules:
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote.
 
-        Raises Misconfigured when it is another schema, or does not fit.
+        Raises Misconfigured when it has another schema, or does not fit.
         """
         try:
             document = json.loads(text)
@@ -230,9 +230,9 @@ class Rules:
 
     @classmethod
     def load(cls, directory: Path | None = None) -> Self:
-        """Read rules.json from the root of the function asset (`/var/task`), the folder that holds this package.
+        """Read rules.json from the root of the function's asset (`/var/task`), the folder of this package.
 
-        Raises Misconfigured when there is none, or it does not fit.
+        Raises Misconfigured when it is missing, or does not fit.
         """
         path = (directory or Path(__file__).parents[1]) / RULES_FILE
         try:
@@ -247,7 +247,7 @@ class Rules:
 def _ca_rules(document: dict[str, Any]) -> CaRules:
     least, greatest = document.pop("rsa_bits")
     variables = document.pop("policy_variables", None)
-    # `jitrctl fleet try-rules` reads what an earlier version deployed, which knew no brake.
+    # `jitrctl fleet try-rules` also reads rules of an earlier version, which had no brake.
     brake = document.pop("brake", asdict(BrakeLimits()))
     return CaRules(
         policy_variables=None if variables is None else tuple(variables),

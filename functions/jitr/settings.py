@@ -1,7 +1,7 @@
-"""Where things are in one account and Region, and how fast to go.
+"""The deployment's settings in one account and Region: names of resources, and rates.
 
-One class for both ends: infra writes `to_environ()` into every function's environment, the functions read it back with
-`from_environ()`. A test round-trips it, so no name is typed twice.
+infra writes `to_environ()` into every function's environment, and the functions read it with `from_environ()`, so no
+variable's name is written twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ _PREFIX = "JITR_"
 
 @value
 class Settings:
-    """The deployment's values; every one a string or a number, none a secret."""
+    """The deployment's values: strings, numbers and booleans; none is secret."""
 
     fleet: str
     account_id: str
@@ -27,9 +27,9 @@ class Settings:
     registrations_queue_url: str
     dead_letter_queue_url: str
     event_bus: str
-    activations_per_second: float  # what this account's IoT quotas allow (default quota: 10/s, L-77B523DC)
-    max_concurrency: int  # execution environments of `register` at most
-    rejections_by_reason: bool = False  # also count rejections by reason; each reason is a paid metric
+    activations_per_second: float  # within this account's IoT quotas (default quota: 10/s, L-77B523DC)
+    max_concurrency: int  # the most execution environments of `register`
+    rejections_by_reason: bool = False  # also count rejections per reason; each reason is a paid metric
 
     def to_environ(self) -> dict[str, str]:
         return {_PREFIX + name.upper(): str(value) for name, value in asdict(self).items()}
@@ -38,7 +38,7 @@ class Settings:
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read what `to_environ` wrote.
 
-        Raises Misconfigured, naming the variable, when one is missing or is of another type.
+        Raises Misconfigured with the variable's name when one is missing or of another type.
         """
         values: dict[str, Any] = {}
         for field in fields(cls):
@@ -48,7 +48,9 @@ class Settings:
             try:
                 values[field.name] = _TYPES.get(field.name, str)(environ[variable])
             except ValueError as error:
-                raise Misconfigured(f"environment variable {variable} is no number: {environ[variable]!r}") from error
+                raise Misconfigured(
+                    f"environment variable {variable} is not a number: {environ[variable]!r}"
+                ) from error
             except KeyError as error:
                 raise Misconfigured(f"environment variable {variable} is neither True nor False") from error
         return cls(**values)

@@ -1,7 +1,7 @@
-"""What leaves a function about its decisions: one log line and its metrics for each outcome, and one EventBridge event.
+"""Reports decisions: a log line and metrics for each outcome, and EventBridge events.
 
-Names of metrics and log events are defined here alone. What may be logged: ids, names, subjects, reasons. Never a PEM,
-a key or a token.
+It defines all names of metrics and log events. Ids, names, subjects and reasons may be logged; a PEM, a key or a token
+never.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from jitr.aws.calls import calling, is_throttle, not_taken
+from jitr.aws.calls import calling, entry_error, is_throttle
 from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
 from jitr.errors import NAME_LOST, Reason
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 METRICS_NAMESPACE = "jitr"
 EVENT_SOURCE = "jitr"
 EVENT_VERSION = "1"
-# The log line of every outcome; which one it was is its field `outcome`.
+# The message of the log line of every outcome; its field `outcome` says which.
 OUTCOME_EVENT = "device outcome"
 
 DETAIL_TYPES = {
@@ -41,14 +41,14 @@ DETAIL_TYPES = {
     Outcome.HELD: "Device Held",
     Outcome.REPLACED: "Device Replaced",
 }
-# A second device under a known name is worth an alarm of its own.
+# A second device with a known name; it has its own detail type for alarms.
 DUPLICATE_DETAIL_TYPE = "Device Duplicate"
-# What the hub says of a device that was activated where it does not belong.
+# A device that was activated in an account where it does not belong; from the hub.
 OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
-# That the brake on a CA's rules was engaged.
+# The brake of a CA was engaged.
 BRAKE_DETAIL_TYPE = "Rules Refuse Many"
-BROKEN_DETAIL_TYPE = "Device Broken"  # ACTIVE, and lacks its thing or a policy
-VERDICT_DETAIL_TYPE = "Operator Verdict"  # what jitrctl says of an operator's order
+BROKEN_DETAIL_TYPE = "Device Broken"  # an ACTIVE certificate lacks its thing or a policy
+VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
     Outcome.REJECTED: "Rejected",
@@ -58,17 +58,17 @@ _METRIC_OF = {
     Outcome.DUPLICATE: "Duplicates",
     Outcome.GONE: "Gone",
 }
-CONTRADICTIONS = "Contradictions"  # events that say something else than the certificate
+CONTRADICTIONS = "Contradictions"  # events that differ from the certificate's registration
 UNREADABLE_MESSAGES = "UnreadableMessages"
 PUT_OFF = "PutOff"  # messages that wait because AWS throttles or fails
 LEFT_TO_SWEEP = "LeftToSweep"  # messages that waited too often: deleted, the sweep sends their certificates again
-NOT_ITS_TURN = "NotItsTurn"  # messages about held devices that were deleted, since the sweep looks at those in turn
-NOT_PERMITTED = "NotPermitted"  # attempts that AWS refused for want of a permission of the deployment
-FAILURES = "Failures"  # attempts that ended in an error of ours or of the deployment
-BROKEN = "Broken"  # ACTIVE certificates that were found without their thing or a policy
-OUT_OF_PLACE = "OutOfPlace"  # devices that the hub found activated where they do not belong
+NOT_ITS_TURN = "NotItsTurn"  # deleted messages about held devices, which the sweep evaluates in turn
+NOT_PERMITTED = "NotPermitted"  # attempts that AWS refused, since the deployment lacks a permission
+FAILURES = "Failures"  # attempts that ended in an error of jitr or of the deployment
+BROKEN = "Broken"  # ACTIVE certificates that lack their thing or a policy
+OUT_OF_PLACE = "OutOfPlace"  # devices that are ACTIVE in an account where they do not belong
 SWEPT = "Swept"  # certificates that the sweep sent to the queue
-SWEEP_BEHIND = "SweepBehind"  # 1 for a sweep that found the queue behind and so sent nothing, else 0
+SWEEP_BEHIND = "SweepBehind"  # 1 for a sweep that sent nothing since the queue was behind, else 0
 SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
@@ -78,17 +78,17 @@ REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for 
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.
 REJECTED_SHARE = "RejectedShare"
-RULES_REFUSE_MANY = "RulesRefuseMany"  # 1 while the brake on a CA's rules is engaged, else 0
+RULES_REFUSE_MANY = "RulesRefuseMany"  # 1 while the brake of a CA is engaged, else 0
 WAITING = "Waiting"  # certificates that the sweep found pending for longer than the ordinary path takes
-CA_DAYS_LEFT = "CaDaysLeft"  # until the CA's certificate expires; told by every sweep
-# Calls, each attempt, of the APIs whose quotas bound activation.
+CA_DAYS_LEFT = "CaDaysLeft"  # days until the CA's certificate expires; reported by every sweep
+# Attempts of calls of the APIs whose quotas limit activation.
 CALLS_OF = {
     "DescribeCertificate": "DescribeCertificateCalls",
     "UpdateCertificate": "UpdateCertificateCalls",
     "AttachPolicy": "AttachPolicyCalls",
 }
 
-# Metrics whose every value counts, with their units; of all others the sum over an invocation does.
+# Metrics of which every value is written, with their units; of all others, the sum over an invocation.
 _MEASURED = {
     SECONDS_TO_ACTIVE: MetricUnit.Seconds,
     REJECTED_SHARE: MetricUnit.Percent,
@@ -97,7 +97,7 @@ _MEASURED = {
     RULES_REFUSE_MANY: MetricUnit.NoUnit,
 }
 NO_CA = "none"
-# Metrics of one CA; a certificate of which no CA is known counts under NO_CA, as everything else does.
+# Metrics per CA; certificates without a known CA, and all other metrics, count under NO_CA.
 BY_CA = frozenset({*_METRIC_OF.values(), SECONDS_TO_ACTIVE, REJECTED_SHARE, WAITING, CA_DAYS_LEFT, RULES_REFUSE_MANY})
 
 METRIC_NAMES = (
@@ -123,7 +123,7 @@ METRIC_NAMES = (
 
 
 class Counts:
-    """The metrics of one invocation, by CA; what concerns no CA has the CA `none`. Safe for threads."""
+    """The metrics of one invocation, by CA; those without a CA have the CA `none`. Safe for threads."""
 
     def __init__(self, *, fleet: str) -> None:
         self._fleet = fleet
@@ -132,25 +132,25 @@ class Counts:
         self._lock = threading.Lock()
 
     def add(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
-        """Count, or measure; the CA is a dimension of those metrics alone that are of one (BY_CA)."""
+        """Add a number to a metric; only the metrics in BY_CA use the CA."""
         with self._lock:
             self._by_ca[ca if metric in BY_CA else NO_CA][metric].append(number)
 
     def count_calls(self, client: "IoTClient") -> None:
-        """Count what a client does to AWS's quotas: attempts, and answers that ask for patience."""
+        """Count a client's attempts and throttles."""
         for operation, metric in CALLS_OF.items():
             client.meta.events.register(f"request-created.iot.{operation}", lambda metric=metric, **_: self.add(metric))
         client.meta.events.register(
             "needs-retry.iot", lambda response, **_: self.add(THROTTLES) if is_throttle(response) else None
         )
 
-    def reject(self, reason: Reason, *, ca: str) -> None:
-        """Count a rejection once more by its reason, with dimensions fleet, ca and reason."""
+    def count_rejection(self, reason: Reason, *, ca: str) -> None:
+        """Count a rejection by its reason, with dimensions fleet, ca and reason."""
         with self._lock:
             self._by_reason[ca, reason] += 1
 
     def flush(self) -> None:
-        """Write one EMF line for each CA, with dimensions fleet and ca; nothing when nothing was counted."""
+        """Write one EMF line for each CA, with dimensions fleet and ca; nothing if nothing was counted."""
         for ca, metrics in self._by_ca.items():
             line = EphemeralMetrics(namespace=METRICS_NAMESPACE)
             line.set_default_dimensions(fleet=self._fleet, ca=ca)
@@ -168,7 +168,7 @@ class Counts:
 
 
 class Announcer:
-    """Tells of decisions: EventBridge (at least once), metrics and logs."""
+    """Reports decisions by EventBridge (at least once), metrics and logs."""
 
     def __init__(self, events: "EventBridgeClient", settings: Settings, logger: Logger, counts: Counts) -> None:
         self._events = events
@@ -177,9 +177,9 @@ class Announcer:
         self._counts = counts
 
     def announce(self, decision: Decision) -> None:
-        """Publish one decision's event; its id is the same however often it is sent.
+        """Publish one decision's event; repeated events have the same id.
 
-        Raises Unavailable, NotPermitted when EventBridge does not take it.
+        Raises Unavailable, NotPermitted when EventBridge refuses it.
         """
         detail_type = _detail_type(decision)
         if detail_type is None:
@@ -187,9 +187,9 @@ class Announcer:
         self._put(detail_type, event_detail(decision, self._settings), decision.decided_at)
 
     def announce_brake(self, rules: CaRules, engaged: Engagement) -> None:
-        """Log and publish that the brake on a CA's rules is engaged.
+        """Log and publish that the brake of a CA is engaged.
 
-        Raises Unavailable, NotPermitted when EventBridge does not take it.
+        Raises Unavailable, NotPermitted when EventBridge refuses it.
         """
         detail = brake_detail(rules, engaged, self._settings)
         self._logger.warning("rules refuse many", extra=detail)
@@ -200,14 +200,14 @@ class Announcer:
     ) -> None:
         """Publish, log and count that an ACTIVE certificate lacks its thing or a policy (`lacks`).
 
-        The event's id is the same while the same registration lacks the same.
+        The event's id stays the same while the same registration lacks the same.
 
-        Raises Unavailable, NotPermitted when EventBridge does not take it.
+        Raises Unavailable, NotPermitted when EventBridge refuses it.
         """
         detail = broken_detail(device, self._settings, lacks=lacks, ca=ca, thing_name=thing_name, at=at)
         self._put(BROKEN_DETAIL_TYPE, detail, at)
-        said = {name: detail[name] for name in ("certificate_id", "ca", "thing_name", "lacks") if name in detail}
-        self.warn("an ACTIVE certificate lacks its thing or a policy", BROKEN, **said)
+        fields = {name: detail[name] for name in ("certificate_id", "ca", "thing_name", "lacks") if name in detail}
+        self.warn("an ACTIVE certificate lacks its thing or a policy", BROKEN, **fields)
 
     def _put(self, detail_type: str, detail: Mapping[str, Any], at: datetime) -> None:
         entry: PutEventsRequestEntryTypeDef = {
@@ -220,9 +220,9 @@ class Announcer:
         with calling("PutEvents"):
             answer = self._events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
-            raise not_taken("PutEvents", answer["Entries"][0].get("ErrorCode"))
+            raise entry_error("PutEvents", answer["Entries"][0].get("ErrorCode"))
 
-    def outcome(
+    def report_outcome(
         self,
         outcome: Outcome,
         certificate_id: str,
@@ -238,7 +238,7 @@ class Announcer:
         ca = (decision.ca if decision else None) or NO_CA
         self._counts.add(_METRIC_OF[outcome], ca=ca)
         if self._settings.rejections_by_reason and decision and outcome is Outcome.REJECTED and decision.reason:
-            self._counts.reject(decision.reason, ca=ca)
+            self._counts.count_rejection(decision.reason, ca=ca)
         if decision and outcome is Outcome.ACTIVATED and sent_at:
             seconds = max((decision.decided_at - sent_at).total_seconds(), 0)
             self._counts.add(SECONDS_TO_ACTIVE, seconds, ca=ca)
@@ -248,23 +248,23 @@ class Announcer:
     def count(self, metric: str, number: float = 1, *, ca: str = NO_CA) -> None:
         self._counts.add(metric, number, ca=ca)
 
-    def note(self, happening: str, **fields: Any) -> None:
-        """Log what was done, and nobody has to look at."""
-        self._logger.info(happening, extra=fields)
+    def note(self, message: str, **fields: Any) -> None:
+        """Log an action that needs no attention."""
+        self._logger.info(message, extra=fields)
 
-    def warn(self, happening: str, metric: str, **fields: Any) -> None:
-        """Log and count what somebody should look at, if it goes on."""
-        self._logger.warning(happening, extra=fields)
+    def warn(self, message: str, metric: str, **fields: Any) -> None:
+        """Log and count a condition that needs attention if it persists."""
+        self._logger.warning(message, extra=fields)
         self._counts.add(metric)
 
-    def failure(self, happening: str, **fields: Any) -> None:
-        """Log, with the traceback, and count an error that is nobody's answer about a device."""
-        self._logger.exception(happening, extra=fields)  # noqa: LOG004 -- called from handlers' except blocks only
+    def log_failure(self, message: str, **fields: Any) -> None:
+        """Log an unexpected error with its traceback, and count it."""
+        self._logger.exception(message, extra=fields)  # noqa: LOG004 -- called from handlers' except blocks only
         self._counts.add(FAILURES)
 
-    def not_permitted(self, happening: str, **fields: Any) -> None:
-        """Log, with the traceback, and count a call that the deployment may not make; its text names the action."""
-        self._logger.exception(happening, extra=fields)  # noqa: LOG004 -- as `failure`
+    def log_not_permitted(self, message: str, **fields: Any) -> None:
+        """Log a call that the deployment may not make, with the traceback, and count it; the text names the action."""
+        self._logger.exception(message, extra=fields)  # noqa: LOG004 -- as `log_failure`
         self._counts.add(NOT_PERMITTED)
 
     def flush(self) -> None:
@@ -335,7 +335,7 @@ def broken_detail(
 
 
 def decision_fields(decision: Decision) -> dict[str, Any]:
-    """A decision for logs and events: the ids that an operator searches for, and why; what is None is left out."""
+    """A decision's fields for logs and events; those that are None are omitted."""
     fields = {
         "certificate_id": decision.certificate_id,
         "ca_certificate_id": decision.ca_certificate_id,
@@ -360,9 +360,9 @@ def _detail_type(decision: Decision) -> str | None:
 
 
 def _event_id(decision: Decision, settings: Settings) -> str:
-    """Names one decision on one registration, so that a consumer can drop what it has seen.
+    """Identifies one decision on one registration, so that a consumer can drop repeated events.
 
-    The same verdict that comes back after another one is news: it follows another decision.
+    An equal decision after a different one gets another id, since it follows another decision.
     """
     parts = (
         settings.account_id,

@@ -33,7 +33,7 @@ def announce(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status
     """
     why = put(stage, VERDICT_DETAIL_TYPE, verdict_detail(stage, certificate_id, verdict, status), verdict.at)
     if why:
-        raise Refused(f"it was {verdict.word}, but could not be announced ({why}): give the same order again")
+        raise Refused(f"it was {verdict.action}, but could not be announced ({why}): give the same order again")
 
 
 def verdict_detail(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status: str | None) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def verdict_detail(stage: Stage, certificate_id: str, verdict: OperatorVerdict, 
     told = identified(
         stage,
         certificate_id=certificate_id,
-        verdict=verdict.word.value,
+        verdict=verdict.action.value,
         by=verdict.by,
         at=verdict.at.isoformat(timespec="milliseconds"),
     )

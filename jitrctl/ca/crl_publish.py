@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jitr.aws.calls import calling
-from jitr.aws.crl_bucket import Published, object_key
+from jitr.aws.crl_bucket import PublishedCrl, object_key
 from jitr.errors import UnusableCrl
 from jitr.x509.certificate import Certificate
 from jitr.x509.crl import RevocationList
@@ -70,7 +70,7 @@ def _refuse_out_of_force(path: Path, crl: RevocationList, now: datetime) -> None
         raise Unusable(f"{path} is not in force before {at(crl.this_update)}: correct the CA's clock, or wait")
 
 
-def published_for(stage: Stage, ca: Ca) -> Published:
+def published_for(stage: Stage, ca: Ca) -> PublishedCrl:
     """What is published in a stage for a CA.
 
     Raises Refused when the stage has no bucket yet; Unavailable, botocore's errors.
@@ -83,12 +83,12 @@ def published_for(stage: Stage, ca: Ca) -> Published:
         raise _explained(stage, error) from error
 
 
-def is_published(new: NewCrl, published: Published) -> bool:
+def is_published(new: NewCrl, published: PublishedCrl) -> bool:
     """Whether the very same list is published already."""
     return published.revocations == new.revocations
 
 
-def why_not_after(new: NewCrl, published: Published) -> str | None:
+def why_not_after(new: NewCrl, published: PublishedCrl) -> str | None:
     """Why a CRL must not follow the published one, None when it may: by number, and by time where there is none."""
     now, before = new.revocations, published.revocations
     if not isinstance(before, RevocationList) or before == now:
@@ -101,7 +101,7 @@ def why_not_after(new: NewCrl, published: Published) -> str | None:
     return None
 
 
-def publish(stage: Stage, new: NewCrl, instead_of: Published) -> None:
+def publish(stage: Stage, new: NewCrl, instead_of: PublishedCrl) -> None:
     """Put the CRL where the functions read it, if what is there is still what was seen.
 
     Raises Refused; Unavailable, botocore's errors.

@@ -71,16 +71,16 @@ def _reissued(made: Encoded, issuer: bytes, key: CaKey) -> bytes:
     A CA's name is copied byte for byte: AWS IoT finds the CA by it, and cryptography writes some names otherwise than
     the CA's certificate does, and others not at all.
     """
-    serial = der.encoded(der.INTEGER, made.serial.to_bytes(der.number_width(made.serial), "big", signed=True))
+    serial = der.encode(der.INTEGER, made.serial.to_bytes(der.number_width(made.serial), "big", signed=True))
     rest = b"".join(element for _, element in made.rest)
     parts = (made.version, serial, made.algorithm, issuer, made.validity, made.subject, made.public_key, rest)
-    signed = der.encoded(der.SEQUENCE, *parts)
+    signed = der.encode(der.SEQUENCE, *parts)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         signature = key.sign(signed, ec.ECDSA(_hash(key)))
     else:
         signature = key.sign(signed, padding.PKCS1v15(), _hash(key))
-    bits = der.encoded(der.BIT_STRING, b"\0", signature)
-    return ssl.DER_cert_to_PEM_cert(der.encoded(der.SEQUENCE, signed, made.algorithm, bits)).encode("ascii")
+    bits = der.encode(der.BIT_STRING, b"\0", signature)
+    return ssl.DER_cert_to_PEM_cert(der.encode(der.SEQUENCE, signed, made.algorithm, bits)).encode("ascii")
 
 
 def read_key(pem: bytes, password: Callable[[], str]) -> CaKey:

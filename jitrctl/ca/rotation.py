@@ -186,7 +186,7 @@ def _dependent(listed: ListedCertificate, record: Record | None) -> Dependent:
     return Dependent(
         certificate_id=listed.certificate_id,
         status=listed.status,
-        thing_name=(decision.thing_name or decision.asks_for) if decision else None,
+        thing_name=(decision.thing_name or decision.requested_name) if decision else None,
         followed_by=record.replaced_by if record else None,
     )
 

@@ -18,7 +18,7 @@ from jitrctl.terminal import at
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr.aws.crl_bucket import Published
+    from jitr.aws.crl_bucket import PublishedCrl
     from jitr_fleet.model import Ca
     from jitrctl.session.stage import Stage
 
@@ -127,7 +127,7 @@ def _mode(stage: Stage, name: str) -> str:
     return next(rules.mode_of("revocation").value for rules in stage.rules.cas if rules.name == name)
 
 
-def _state(published: Published) -> str:
+def _state(published: PublishedCrl) -> str:
     """What is published, in words: nothing; number 4, 17 entries, in force until …; cannot be used: …."""
     match published.revocations:
         case None:
@@ -153,7 +153,7 @@ def _columns(new: NewCrl) -> dict[str, str]:
     }
 
 
-def _published_fields(published: Published) -> dict[str, Any]:
+def _published_fields(published: PublishedCrl) -> dict[str, Any]:
     match published.revocations:
         case None:
             return {"state": "missing"}

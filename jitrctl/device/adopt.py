@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
-from jitr.verdicts import AnotherVerdict
+from jitr.verdicts import VerdictConflict
 from jitrctl.device.operations import OperatingError, OvertakenByColleague
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ class Adoption:
         Raises what `look` raises; OperatingError when a colleague has given a verdict on the certificate, or a function
         recorded something else of it, since `look`; Rejected when the certificate cannot be read.
         """
-        from jitr.admission.issuers import as_recorded  # noqa: PLC0415 -- the same
+        from jitr.admission.issuers import with_recorded_ca  # noqa: PLC0415 -- the same
         from jitr.admission.rotation import owner_of  # noqa: PLC0415 -- the same
         from jitr.x509.certificate import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
 
         device = self._attached()
         certificate = Certificate.from_pem(device.pem)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
-        device = as_recorded(device, record)
+        device = with_recorded_ca(device, record)
         seen = self._seen or record
         if record.verdict_number != seen.verdict_number:
-            raise OvertakenByColleague(AnotherVerdict(device.certificate_id, record.verdict))
+            raise OvertakenByColleague(VerdictConflict(device.certificate_id, record.verdict))
         if not self._registry.adopt(self._thing_name, owner_of(device, certificate)):
             raise self._of_another()
         may_be_recorded = record.decision is None or record.decision.outcome in (Outcome.HELD, Outcome.FOUND)
@@ -78,7 +78,7 @@ class Adoption:
             stands = self._registry.recall([device.certificate_id])[device.certificate_id]
             if stands.verdict_number != record.verdict_number:
                 raise OvertakenByColleague(
-                    AnotherVerdict(device.certificate_id, stands.verdict),
+                    VerdictConflict(device.certificate_id, stands.verdict),
                     f"the name {self._thing_name} is the certificate's, and nothing was recorded of it",
                 )
             raise OperatingError("a function has just recorded something else of the certificate: try again")

@@ -157,7 +157,7 @@ def _why_not(record: Record) -> str:
         return "being decided on just now"
     if record.is_denied:
         return "an operator's verdict stands against it"
-    if record.was_taken_away:
+    if record.was_revoked_or_deactivated:
         return "revoked or taken away; REVOKED is final"
     return "not set INACTIVE by the rejection"
 
@@ -184,5 +184,5 @@ def _judge_one(iot: AwsIot, rules: Rules, plan: Plan, record: Record, wanted: Wa
 
 def _order_one(stage: Stage, record: Record, note: str) -> bool:
     assert record.decision is not None  # noqa: S101 -- it was rejected
-    verdict = OperatorVerdict(word=OperatorAction.RELEASED, by=stage.caller, at=now(), note=note)
+    verdict = OperatorVerdict(action=OperatorAction.RELEASED, by=stage.caller, at=now(), note=note)
     return stage.outcomes.order_release(record.decision.certificate_id, verdict, seen=record) is not None

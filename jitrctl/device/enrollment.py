@@ -127,7 +127,7 @@ def _write_some(
 def _differs(entry: Entry, seen: Entry | None) -> bool:
     if seen is None:
         return entry.rule is not EntryRule.REMOVED
-    return seen.says != entry.says
+    return seen.content != entry.content
 
 
 def _would_lift(entry: Entry, seen: Entry | None) -> bool:

@@ -61,8 +61,8 @@ def _held(decision: Decision) -> Held:
         ca=decision.ca,
         reason=decision.reason.name if decision.reason else "",
         detail=decision.detail or "",
-        thing_name=decision.thing_name or decision.asks_for,
+        thing_name=decision.thing_name or decision.requested_name,
         waits_since=decision.registered_at,
         looked_at=decision.decided_at,
-        next_look=decision.next_look,
+        next_look=decision.next_evaluation,
     )

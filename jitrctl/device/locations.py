@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
-from jitr.hub.table import HubTable, Whereabouts
+from jitr.hub.table import DeviceLocation, HubTable
 from jitr.iot_models import Status
 from jitr.store.dynamodb import plain
 from jitr.store.enrollment_table import subjects_of
@@ -35,20 +35,20 @@ def is_hub(stage: Stage) -> bool:
     return str(stage) == str(hub_stage(stage.fleet))
 
 
-def from_hub(stage: Stage, *, out_of_place: bool) -> list[Whereabouts]:
+def from_hub(stage: Stage, *, out_of_place: bool) -> list[DeviceLocation]:
     """What the hub's table says of certificates that live somewhere.
 
     Raises Unavailable, botocore's errors; Unusable when there is no such table.
     """
     table = HubTable(stage.dynamodb, stage.names.hub_table)
     try:
-        found = list(table.out_of_place() if out_of_place else table.everywhere())
+        found = list(table.out_of_place() if out_of_place else table.scan())
     except stage.dynamodb.exceptions.ResourceNotFoundException as error:
         raise Unusable(f"{stage} has no table {stage.names.hub_table}: deploy the hub's stack") from error
     return [one for one in found if one.since is not None]
 
 
-def from_registry(stage: Stage) -> list[Whereabouts]:
+def from_registry(stage: Stage) -> list[DeviceLocation]:
     """What one stage's registry says, and whether each belongs there; reads the whole table.
 
     Raises Unavailable, botocore's errors.
@@ -77,12 +77,12 @@ def _records(stage: Stage) -> Iterator[Record]:
         start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-def _living(stage: Stage, record: Record) -> Whereabouts | None:
+def _living(stage: Stage, record: Record) -> DeviceLocation | None:
     """What a record says, if its certificate was left ACTIVE and no operator has shut it out since."""
     decision = record.decision
     if decision is None or decision.status is not Status.ACTIVE or record.is_denied:
         return None
-    return Whereabouts(
+    return DeviceLocation(
         certificate_id=decision.certificate_id,
         account_id=stage.account.id,
         region=stage.region,
@@ -94,13 +94,13 @@ def _living(stage: Stage, record: Record) -> Whereabouts | None:
     )
 
 
-def _placed(stage: Stage, one: Whereabouts, entries: dict[Subject, Entry]) -> Whereabouts:
+def _placed(stage: Stage, one: DeviceLocation, entries: dict[Subject, Entry]) -> DeviceLocation:
     own = [entries[subject] for subject in subjects_of(one.certificate_id, one.thing_name) if subject in entries]
     homes = stage.fleet.homes().of(one.ca, own)
     return replace(one, is_out_of_place=bool(homes) and one.account_id not in homes)
 
 
-def chosen(found: Sequence[Whereabouts], stages: Sequence[Stage], *, out_of_place: bool) -> list[Whereabouts]:
+def chosen(found: Sequence[DeviceLocation], stages: Sequence[Stage], *, out_of_place: bool) -> list[DeviceLocation]:
     """Those in these stages, by thing name, the longest there first."""
     places = {(stage.account.id, stage.region) for stage in stages}
     kept = [

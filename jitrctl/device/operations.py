@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import Status
 from jitr.provisioning import SetStatus
-from jitr.verdicts import AnotherVerdict, OperatorAction, OperatorVerdict
+from jitr.verdicts import OperatorAction, OperatorVerdict, VerdictConflict
 from jitrctl.device.order_conflicts import twins_of, wait_out_claim
 from jitrctl.errors import Refused
 
@@ -56,7 +56,7 @@ class OperatingError(Refused):
 class OvertakenByColleague(OperatingError):
     """Another operator was faster; `verdict` stands now, None if what is known was dropped."""
 
-    def __init__(self, other: AnotherVerdict, done: str = _NOTHING) -> None:
+    def __init__(self, other: VerdictConflict, done: str = _NOTHING) -> None:
         """`done` says what this order has done, and what to do now."""
         self.verdict = other.verdict
         super().__init__(f"{other}; {done}")
@@ -111,8 +111,8 @@ class Operator:
         seen = seen or self._recall(certificate_id)
         try:
             record = self._deny(certificate_id, word, order, seen.verdict)
-        except AnotherVerdict as other:
-            if other.verdict is None or other.verdict.word is not word:
+        except VerdictConflict as other:
+            if other.verdict is None or other.verdict.action is not word:
                 raise OvertakenByColleague(other) from other
             record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague said the same
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
@@ -123,13 +123,13 @@ class Operator:
     ) -> Record:
         """Write a verdict that denies, unless the one seen denies more; the record with the one that stands.
 
-        Raises AnotherVerdict, Unavailable.
+        Raises VerdictConflict, Unavailable.
         """
-        if seen is None or not word.is_weaker_than(seen.word):
+        if seen is None or not word.is_weaker_than(seen.action):
             return self._registry.give_verdict(certificate_id, self._verdict(word, order), seen=seen)
         record = self._recall(certificate_id)
         if record.verdict_number != seen.number:
-            raise AnotherVerdict(certificate_id, record.verdict)
+            raise VerdictConflict(certificate_id, record.verdict)
         return record
 
     def _carry_out(
@@ -142,7 +142,7 @@ class Operator:
             if twin.decision or twin.intent:
                 try:
                     twin = self._deny(twin_id, word, order, twin.verdict)
-                except AnotherVerdict as other:
+                except VerdictConflict as other:
                     raise OvertakenByColleague(
                         other,
                         f"it is certificate {certificate_id[:16]} with its signature written differently, for which "
@@ -154,7 +154,7 @@ class Operator:
     def _end(self, certificate_id: str, record: Record) -> Status | None:
         """Set the status that the record's verdict asks for, again after a claim that was under way."""
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
-        asked = _STATUS_OF[record.verdict.word]
+        asked = _STATUS_OF[record.verdict.action]
         try:
             status = self._set_status(certificate_id, asked)
             if record.intent is not None:
@@ -173,7 +173,7 @@ class Operator:
         """
         record = self._as_seen(certificate_id, seen, unless=OperatorAction.APPROVED)
         status = self._status(certificate_id)
-        if record.was_taken_away or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
+        if record.was_revoked_or_deactivated or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
             raise self._refusal(
                 certificate_id,
                 record.verdict,
@@ -186,8 +186,8 @@ class Operator:
             self._registry.give_verdict(
                 certificate_id, self._verdict(OperatorAction.APPROVED, order), seen=record.verdict
             )
-        except AnotherVerdict as other:
-            if other.verdict is None or other.verdict.word is not OperatorAction.APPROVED:
+        except VerdictConflict as other:
+            if other.verdict is None or other.verdict.action is not OperatorAction.APPROVED:
                 raise OvertakenByColleague(other) from other
         return status
 
@@ -205,7 +205,7 @@ class Operator:
         device = self._described(certificate_id)
         if device and device.status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
-        if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
+        if not revoked and (record.was_revoked_or_deactivated or (device and device.status is Status.REVOKED)):
             raise self._refusal(
                 certificate_id,
                 record.verdict,
@@ -229,7 +229,7 @@ class Operator:
                 # The functions tell what is released from what somebody does to the certificate afterwards.
                 released = replace(released, of_registration=device.created_at, of_status=device.status)
             self._registry.give_verdict(certificate_id, released, seen=stands, forget_decision=True)
-        except AnotherVerdict as other:
+        except VerdictConflict as other:
             raise OvertakenByColleague(other, done) from other
         if device:
             self._delete(certificate_id, device.arn)
@@ -261,7 +261,7 @@ class Operator:
         Raises OperatingError, Unavailable.
         """
         seen = seen or self._recall(certificate_id)
-        was_revoked = seen.verdict is not None and seen.verdict.word is OperatorAction.REVOKED
+        was_revoked = seen.verdict is not None and seen.verdict.action is OperatorAction.REVOKED
         word = OperatorAction.REVOKED if was_revoked else OperatorAction.DEACTIVATED
         status, verdict = self._take_away(certificate_id, word, order, seen)
         if status is None:
@@ -304,7 +304,7 @@ class Operator:
                 self._registry.forget(certificate_id, seen=seen)
             elif seen:
                 self._registry.forget_decision(certificate_id, seen=seen)
-        except AnotherVerdict as other:
+        except VerdictConflict as other:
             raise OvertakenByColleague(other, "what is recorded of it stays") from other
 
     def _recall(self, certificate_id: str) -> Record:
@@ -316,9 +316,9 @@ class Operator:
         Raises OperatingError when another one stands; Unavailable.
         """
         record = self._recall(certificate_id)
-        may_stand = record.verdict is not None and record.verdict.word is unless
+        may_stand = record.verdict is not None and record.verdict.action is unless
         if seen and record.verdict_number != seen.verdict_number and not may_stand:
-            raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
+            raise OvertakenByColleague(VerdictConflict(certificate_id, record.verdict))
         return record
 
     def _refusal(
@@ -330,11 +330,11 @@ class Operator:
         """
         stands = self._recall(certificate_id).verdict
         if stands and stands.number != (seen.number if seen else 0):
-            return OvertakenByColleague(AnotherVerdict(certificate_id, stands), done)
+            return OvertakenByColleague(VerdictConflict(certificate_id, stands), done)
         return OperatingError(why)
 
     def _verdict(self, word: OperatorAction, order: OrderContext) -> OperatorVerdict:
-        return OperatorVerdict(word=word, by=order.by, at=self._clock(), note=order.note)
+        return OperatorVerdict(action=word, by=order.by, at=self._clock(), note=order.note)
 
     def _status(self, certificate_id: str) -> Status | None:
         device = self._described(certificate_id)
@@ -401,4 +401,4 @@ class Operator:
 
 def _in_words(record: Record) -> str:
     """The verdict that stands, for the end of a clause."""
-    return f" ({record.verdict.in_words})" if record.verdict else ""
+    return f" ({record.verdict.description})" if record.verdict else ""

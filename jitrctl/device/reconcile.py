@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission.check_list import CHECK_NAMES
-from jitr.admission.issuers import as_recorded
+from jitr.admission.issuers import with_recorded_ca
 from jitr.aws.hook import Hook
 from jitr.errors import CertificateUnknown
 from jitr.iot_models import Status
@@ -26,7 +26,7 @@ from jitr.provisioning import (
 )
 from jitr.registration.evidence import Examiner
 from jitr.rules import CheckMode
-from jitr.verdicts import AnotherVerdict
+from jitr.verdicts import VerdictConflict
 from jitrctl.clock import now
 from jitrctl.device.operations import OvertakenByColleague
 from jitrctl.errors import Refused
@@ -87,7 +87,7 @@ def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
     if device.status is not Status.ACTIVE:
         return None
     record = stage.registry.recall([certificate_id])[certificate_id]
-    device, verdict_number = as_recorded(device, record), record.verdict_number
+    device, verdict_number = with_recorded_ca(device, record), record.verdict_number
     identity, would_refuse = _identity(stage, device)
     found = _Found.of(stage, device, identity.thing_name)
     others = [name for name in found.things if name != identity.thing_name]
@@ -115,7 +115,7 @@ def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliati
     """
     record = stage.registry.recall([certificate_id])[certificate_id]
     if record.verdict_number != seen.verdict_number:
-        raise OvertakenByColleague(AnotherVerdict(certificate_id, record.verdict))
+        raise OvertakenByColleague(VerdictConflict(certificate_id, record.verdict))
 
 
 def apply(stage: Stage, change: ReconcileChange) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from jitr.admission.issuers import as_recorded, find_issuer
+from jitr.admission.issuers import find_issuer, with_recorded_ca
 from jitr.admission.procedure import thing_name_of
 from jitr.aws.calls import calling
 from jitr.errors import Rejected
@@ -241,7 +241,7 @@ def _registered(stage: Stage, certificate_id: str, record: Record) -> Registered
         ca_certificate_id=described.get("caCertificateId"),
         created_at=described["creationDate"],
     )
-    device = as_recorded(find_issuer(device, stage.rules), record)
+    device = with_recorded_ca(find_issuer(device, stage.rules), record)
     policies = _all(stage.iot.list_attached_policies, "policies", "nextMarker", "marker", target=device.arn)
     return RegisteredCertificate(
         device=device,

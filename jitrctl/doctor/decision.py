@@ -97,8 +97,8 @@ def status(case: DeviceContext) -> LinkFinding:
     if registered.status in (Status.ACTIVE, _PENDING):
         return good(f"{registered.status}, in mode {registered.mode}")
     decision, verdict = case.sighting.record.decision, case.sighting.record.verdict
-    if verdict and not verdict.word.allows_activation:
-        why = f"{verdict.word} by {verdict.by}, {at(verdict.at)}" + (f": {verdict.note}" if verdict.note else "")
+    if verdict and not verdict.action.allows_activation:
+        why = f"{verdict.action} by {verdict.by}, {at(verdict.at)}" + (f": {verdict.note}" if verdict.note else "")
     elif decision and decision.reason:
         why = f"{decision.outcome} {at(decision.decided_at)}, {decision.reason}: {decision.detail}"
     else:
@@ -129,13 +129,13 @@ def decision(case: DeviceContext) -> LinkFinding:
         told += f", {made.reason}: {made.detail}"
     if is_active:
         return good(told) if made.outcome is Outcome.ACTIVATED else note(told)
-    if record.verdict and record.verdict.word is OperatorAction.APPROVED and record.has_new_verdict:
+    if record.verdict and record.verdict.action is OperatorAction.APPROVED and record.has_new_verdict:
         return broken(
             f"{told}; approved since, {at(record.verdict.at)}",
             f"it is judged again when the device connects, or by `jitrctl sweep {case.options}`",
         )
-    if made.next_look:
-        told += f"; looked at again after {at(made.next_look)}, or when what it waits for changes"
+    if made.next_evaluation:
+        told += f"; looked at again after {at(made.next_evaluation)}, or when what it waits for changes"
     return broken(told, _cure(case, made))
 
 
@@ -145,7 +145,7 @@ def _cure(case: DeviceContext, made: Decision) -> str:
         return f"have the device connect again, or `jitrctl sweep {case.options}`"
     if made.reason in _CURES:
         return _CURES[made.reason].format(
-            thing=made.asks_for or made.thing_name or case.connects_as,
+            thing=made.requested_name or made.thing_name or case.connects_as,
             path=case.path,
             options=case.options,
             cas=" and ".join(f"ca.{one.ca.name}" for one in case.possible),

@@ -88,7 +88,7 @@ class ProbeCa:
         key = ec.generate_private_key(ec.SECP256R1())
         plain = self.issue(name, now, key=key)
         made = Encoded.of(ssl.PEM_cert_to_DER_cert(plain.certificate))
-        serial = der.encoded(der.INTEGER, made.serial.to_bytes(der.number_width(made.serial), "big", signed=True))
+        serial = der.encode(der.INTEGER, made.serial.to_bytes(der.number_width(made.serial), "big", signed=True))
         written = {
             "version": made.version,
             "serial": serial,
@@ -99,9 +99,9 @@ class ProbeCa:
             "public_key": made.public_key,
             "extensions": b"".join(element for _, element in made.rest),
         } | parts
-        signed = der.encoded(der.SEQUENCE, *written.values())
-        signature = der.encoded(der.BIT_STRING, b"\0", self.key.sign(signed, ec.ECDSA(hashes.SHA256())))
-        whole = der.encoded(der.SEQUENCE, signed, written["algorithm"], signature)
+        signed = der.encode(der.SEQUENCE, *written.values())
+        signature = der.encode(der.BIT_STRING, b"\0", self.key.sign(signed, ec.ECDSA(hashes.SHA256())))
+        whole = der.encode(der.SEQUENCE, signed, written["algorithm"], signature)
         return ProbeIdentity(name=name, certificate=ssl.DER_cert_to_PEM_cert(whole), key=plain.key, ca=self.pem)
 
     def verification(self, registration_code: str, now: datetime) -> str:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jitr.admission.issuers import as_recorded
+from jitr.admission.issuers import with_recorded_ca
 from jitr.admission.rotation import refuse_twin, refuse_wrong_owner
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, JitrError, Rejected, UnreadableEvent
-from jitr.events import RegistrationEvent, published
+from jitr.events import RegistrationEvent, event_document
 from jitr.iot_models import Status
 from jitr.provisioning import plan, plan_rejection
 from jitr.registration.evidence import Examined, Examiner
@@ -27,7 +27,7 @@ from jitrctl.session.invoke import invoke
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.admission.identity import Identity
+    from jitr.admission.procedure import Admitted
     from jitr.iot_models import DeviceRegistration
     from jitrctl.session.stage import Stage
 
@@ -120,46 +120,43 @@ class Replay:
         )
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
-        device = as_recorded(self._iot.describe(event.certificate_id), record)
+        device = with_recorded_ca(self._iot.describe(event.certificate_id), record)
         if device.status is not Status.PENDING_ACTIVATION:
             return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
         try:
             record.refuse_activation()
             examined = self._examiner.examine(device, record)
-            identity = examined.examination.admit()
-            self._refuse_wrong_owner(identity, device, examined, now)
+            admitted = examined.examination.admit()
+            self._refuse_wrong_owner(admitted, device, examined, now)
         except Rejected as refusal:
             ca_rules = self._rules.ca(device.ca_certificate_id or "")
             undo = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
             outcome = Outcome.REJECTED if refusal.reason.final else Outcome.HELD
             return {"outcome": outcome.value, "detail": str(refusal), "plan": [_in_words(step) for step in undo]}
-        steps = plan(identity, device)
-        # A hook may note down that it was asked, and here nothing is to happen.
-        ca_rules = self._rules.ca(device.ca_certificate_id or "")
-        asks = ", if the hook allows it" if ca_rules and ca_rules.asks_hook else ""
+        steps = plan(admitted.identity, device)
+        # A hook may record that it was invoked, and a preview must change nothing.
+        asks = ", if the hook allows it" if admitted.rules.asks_hook else ""
         return {
             "outcome": Outcome.ACTIVATED.value,
-            "detail": f"as thing {identity.thing_name}{asks}",
+            "detail": f"as thing {admitted.identity.thing_name}{asks}",
             "plan": [_in_words(step) for step in steps],
         }
 
     def _refuse_wrong_owner(
-        self, identity: Identity, device: DeviceRegistration, examined: Examined, now: datetime
+        self, admitted: Admitted, device: DeviceRegistration, examined: Examined, now: datetime
     ) -> None:
-        rules, certificate = self._rules.ca(device.ca_certificate_id or ""), examined.examination.certificate
-        if rules and certificate:
-            standing = self._registry.standing(identity.thing_name, examined.twin_id)
-            refuse_twin(standing.twin, examined.twin_id)
-            refuse_wrong_owner(
-                identity.thing_name,
-                owner=standing.owner,
-                device=device,
-                certificate=certificate,
-                twin_id=examined.twin_id,
-                rules=rules,
-                may_follow=identity.may_follow,
-                now=now,
-            )
+        standing = self._registry.standing(admitted.identity.thing_name, examined.twin_id)
+        refuse_twin(standing.twin, examined.twin_id)
+        refuse_wrong_owner(
+            admitted.identity.thing_name,
+            owner=standing.owner,
+            device=device,
+            certificate=admitted.certificate,
+            twin_id=examined.twin_id,
+            rules=admitted.rules,
+            may_follow=admitted.identity.may_follow,
+            now=now,
+        )
 
 
 def _event(document: dict[str, Any]) -> RegistrationEvent:
@@ -170,7 +167,7 @@ def _event(document: dict[str, Any]) -> RegistrationEvent:
 
 
 def _as_published(event: RegistrationEvent) -> dict[str, Any]:
-    return published(
+    return event_document(
         certificate_id=event.certificate_id,
         ca_certificate_id=event.ca_certificate_id,
         account_id=event.account_id,

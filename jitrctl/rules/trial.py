@@ -145,7 +145,7 @@ def judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | 
         now=at,
     )
     try:
-        return examination.admit()
+        return examination.admit().identity
     except Rejected as refusal:
         return refusal
 

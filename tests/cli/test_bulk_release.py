@@ -59,7 +59,7 @@ def test_all_that_a_wrong_pattern_rejected_come_up_in_every_account(fleet: Simul
     assert [fleet.status(PROD, leaf) for leaf in there] == ["ACTIVE"]
     verdict = fleet.verdict(DEV, here[0])
     assert verdict
-    assert (verdict.word, verdict.note) == (OperatorAction.RELEASED, "pattern was wrong")
+    assert (verdict.action, verdict.note) == (OperatorAction.RELEASED, "pattern was wrong")
 
 
 def test_what_was_ordered_is_passed_over_by_the_same_command_again(fleet: Simulated) -> None:

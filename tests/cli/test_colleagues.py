@@ -51,7 +51,7 @@ def after_the_plan(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
 
 
 def bob_says(fleet: Simulated, leaf: Leaf, word: OperatorAction) -> None:
-    verdict = OperatorVerdict(word=word, by=BOB, at=fleet.aws.clock.now(), note="on a stolen laptop")
+    verdict = OperatorVerdict(action=word, by=BOB, at=fleet.aws.clock.now(), note="on a stolen laptop")
     fleet.stage(DEV).registry.give_verdict(leaf.certificate_id, verdict, seen=None)
 
 
@@ -74,7 +74,7 @@ def test_an_order_that_a_colleague_overtook_names_him_and_changes_nothing(
     assert fleet.status(DEV, held) == "PENDING_ACTIVATION"
     stands = fleet.verdict(DEV, held)
     assert stands
-    assert (stands.word, stands.by) == (word, BOB)
+    assert (stands.action, stands.by) == (word, BOB)
 
 
 def test_people_are_told_who_was_faster_when_and_why(
@@ -92,7 +92,7 @@ def test_a_verdict_that_the_plan_showed_overtakes_nothing(fleet: Simulated, held
     assert said["ok"] is True
     stands = fleet.verdict(DEV, held)
     assert stands
-    assert (stands.word, stands.version) == (OperatorAction.RELEASED, 2)
+    assert (stands.action, stands.version) == (OperatorAction.RELEASED, 2)
 
 
 def test_a_device_that_a_colleague_has_just_revoked_is_not_reconciled(
@@ -103,7 +103,7 @@ def test_a_device_that_a_colleague_has_just_revoked_is_not_reconciled(
     fleet.write(RULES + 'enrollment = "approve"\nattributes = { model = "mark-2" }\n')
     fleet.deploy()
     approved = fleet.verdict(DEV, held)
-    revoked = OperatorVerdict(word=OperatorAction.REVOKED, by=BOB, at=NOW)
+    revoked = OperatorVerdict(action=OperatorAction.REVOKED, by=BOB, at=NOW)
     registry = fleet.stage(DEV).registry
     after_the_plan(monkeypatch, lambda: registry.give_verdict(held.certificate_id, revoked, seen=approved))
     changed: list[object] = []

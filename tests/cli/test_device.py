@@ -305,7 +305,7 @@ def test_a_certificate_is_taken_away_in_every_account_with_who_and_why_and_annou
     for place, account in ((DEV, "111111111111"), (PROD, "222222222222"), (FAR, "222222222222")):
         verdict = fleet.verdict(place, device)
         assert verdict
-        assert (verdict.word, verdict.note) == (word, "stolen")
+        assert (verdict.action, verdict.note) == (word, "stolen")
         assert verdict.by == f"arn:aws:sts::{account}:assumed-role/operator/jitrctl"
     assert [(one["account"], one["verdict"], one["note"], one.get("status")) for one in announced].count(
         ("111111111111", word.value, "stolen", status)
@@ -363,7 +363,7 @@ def test_a_pending_device_is_approved(fleet: Fleet, told: Callable[..., Any], an
     assert stages[PROD]["status"] == "approved for when it comes"
     verdict = fleet.verdict(DEV, device)
     assert verdict
-    assert (verdict.word, verdict.note) == (OperatorAction.APPROVED, "order 4711")
+    assert (verdict.action, verdict.note) == (OperatorAction.APPROVED, "order 4711")
     assert {one["verdict"] for one in announced} == {"approved"}
 
 
@@ -381,7 +381,7 @@ def test_a_revocation_is_not_undone_by_approving(fleet: Fleet, shown: Callable[.
     assert "`jitrctl device release`" in shown("device", "approve", device, "--account", "dev", code=1)
     verdict = fleet.verdict(DEV, device)
     assert verdict
-    assert verdict.word is OperatorAction.REVOKED
+    assert verdict.action is OperatorAction.REVOKED
 
 
 def test_a_device_is_released_where_it_is_known_and_left_alone_elsewhere(

@@ -50,7 +50,7 @@ def test_an_old_certificate_that_is_followed_elsewhere_is_retired_at_once(
     assert attached(fleet, PROD, old) == ([], [])
     verdict = fleet.verdict(PROD, old)
     assert verdict
-    assert (verdict.word, verdict.note, verdict.by) == (
+    assert (verdict.action, verdict.note, verdict.by) == (
         OperatorAction.DEACTIVATED,
         "moved",
         "arn:aws:sts::222222222222:assumed-role/operator/ann",
@@ -132,7 +132,7 @@ def test_what_was_revoked_stays_revoked_when_it_is_removed(fleet: Simulated, rot
     fleet.say("device", "remove", NAME, "--yes")
     verdict = fleet.verdict(DEV, new)
     assert verdict
-    assert verdict.word is OperatorAction.REVOKED
+    assert verdict.action is OperatorAction.REVOKED
 
 
 REMOVING = [

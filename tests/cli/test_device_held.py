@@ -59,7 +59,7 @@ def test_a_held_device_is_denied_by_the_name_it_asks_for(fleet: Simulated, held:
     assert fleet.status(DEV, held) == "INACTIVE"
     verdict = fleet.verdict(DEV, held)
     assert verdict
-    assert verdict.word is OperatorAction.DENIED
+    assert verdict.action is OperatorAction.DENIED
 
 
 def test_of_two_that_ask_for_one_name_the_operator_says_which(fleet: Simulated, held: Leaf) -> None:

@@ -98,7 +98,7 @@ def test_an_entry_that_names_accounts_comes_before_the_cas_home(
 def test_who_was_shut_out_by_an_operator_lives_there_no_more(
     activated: tuple[Stage, ...], fleet_file: Path, told: Callable[..., Any]
 ) -> None:
-    verdict = OperatorVerdict(word=OperatorAction.REVOKED, by=OPERATOR, at=AT)
+    verdict = OperatorVerdict(action=OperatorAction.REVOKED, by=OPERATOR, at=AT)
     activated[0].registry.give_verdict(ACTIVATION.certificate_id, verdict, seen=None)
 
     assert lives(told(fleet_file)) == [("prod", "us-east-1", False)]
@@ -121,10 +121,10 @@ def statement(account: str, region: str) -> Statement:
 def with_hub(aws: None, stages: tuple[Stage, ...], write_fleet: Callable[..., Path]) -> Path:  # noqa: ARG001
     create_hub_table(stages[1].dynamodb)
     table = HubTable(stages[1].dynamodb, stages[1].names.hub_table)
-    table.keep(statement(DEV, "eu-central-1"), out_of_place=True)
-    table.keep(statement(PROD, "us-east-1"), out_of_place=False)
+    table.record(statement(DEV, "eu-central-1"), out_of_place=True)
+    table.record(statement(PROD, "us-east-1"), out_of_place=False)
     left = replace(statement(PROD, "eu-central-1"), status="INACTIVE")
-    table.keep(left, out_of_place=False)
+    table.record(left, out_of_place=False)
     return write_fleet("[account.dev]", '[hub]\naccount = "prod"\n\n[account.dev]')
 
 

@@ -12,7 +12,7 @@ import pytest
 from jitr.aws.queues import REASON_ATTRIBUTE
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from jitr.events import published
+from jitr.events import event_document
 from jitr.store.registry_writes import STALE_INTENT
 from jitrctl.__main__ import main
 from jitrctl.demo.scenes.cast import Detail
@@ -46,7 +46,7 @@ def send(stage: LocalStage, *bodies: str) -> None:
 def event_of(stage: LocalStage, story: Story, files: DeviceFiles) -> str:
     """The event that AWS IoT publishes when the device connects for the first time."""
     return json.dumps(
-        published(
+        event_document(
             certificate_id=files.certificate_id,
             ca_certificate_id=story.cast.ca.certificate_id,
             account_id=stage.account.id,
@@ -223,7 +223,7 @@ def test_a_device_publishes_all_the_while_that_its_certificate_is_rotated(
 
 
 def test_a_forged_event_for_an_unknown_certificate_leaves_no_item(default_stage: LocalStage, story: Story) -> None:
-    forged = published(
+    forged = event_document(
         certificate_id="0" * 64,
         ca_certificate_id=story.cast.ca.certificate_id,
         account_id=default_stage.account.id,
@@ -242,7 +242,7 @@ def test_a_forged_event_for_an_unknown_certificate_leaves_no_item(default_stage:
 
 def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: LocalStage, new_device: NewDevice) -> None:
     files = new_device("sensor-0105")
-    forged = published(
+    forged = event_document(
         certificate_id=files.certificate_id,
         ca_certificate_id="f" * 64,
         account_id="999999999999",

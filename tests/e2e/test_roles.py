@@ -20,7 +20,7 @@ import pytest
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
-from jitr.events import published
+from jitr.events import event_document
 from jitr.hub.table import HubTable
 from jitr.iot_models import Status
 from jitr.owners import Owner
@@ -154,7 +154,7 @@ class Stand:
 
     def event(self, certificate_id: str, *, ca: str = "factory", again_after: float | None = None) -> dict[str, Any]:
         first = None if again_after is None else now() - timedelta(seconds=again_after)
-        return published(
+        return event_document(
             certificate_id=certificate_id,
             ca_certificate_id=self.cas[ca].certificate_id,
             account_id=self.stage.account.id,
@@ -508,7 +508,7 @@ def test_events_of_two_accounts_become_one_table_that_jitrctl_reads(
     table = HubTable(stand.dynamodb, stage.names.hub_table)
 
     def everywhere() -> set[str]:
-        return {one.account_id for one in table.everywhere() if one.certificate_id == certificate_id}
+        return {one.account_id for one in table.scan() if one.certificate_id == certificate_id}
 
     awaited(lambda: everywhere() == {stage.account.id, "111111111111"}, "both accounts in the table")
     code = main(["fleet", "devices", "--out-of-place", "--fleet", str(workspace.fleet_file), "--json"])

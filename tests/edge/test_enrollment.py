@@ -196,7 +196,7 @@ def test_a_device_that_was_sent_for_another_cause_just_before_it_was_listed_is_s
 
 def test_a_device_held_by_an_earlier_version_waits_for_its_interval(cloud: Cloud, wire: Wire) -> None:
     device = held(cloud)
-    cloud.registry.record(replace(decision(cloud, device), enrollment=None, asks_for=None))
+    cloud.registry.record(replace(decision(cloud, device), enrollment=None, requested_name=None))
     cloud.enroll(of_thing())
     knocks(cloud, device)
     assert wire.operations("iot") == []
@@ -213,7 +213,7 @@ def test_a_device_awaits_an_operators_approval_and_comes_up_without_its_help(clo
     assert decision(cloud, device).reason is Reason.AWAITING_APPROVAL
     cloud.now += MINUTE
     cloud.registry.give_verdict(
-        device, OperatorVerdict(word=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
+        device, OperatorVerdict(action=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
     )
     cloud.now += MINUTE
     assert sweep_and_decide(cloud) == 1
@@ -224,7 +224,7 @@ def test_an_approval_lifts_no_denial(cloud: Cloud) -> None:
     device = held(cloud)
     cloud.enroll(of_thing(DENY))
     cloud.registry.give_verdict(
-        device, OperatorVerdict(word=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
+        device, OperatorVerdict(action=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
     )
     cloud.now += SECOND
     knocks(cloud, device)

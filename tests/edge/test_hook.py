@@ -110,11 +110,11 @@ def test_a_refused_device_is_asked_about_again_and_comes_up_by_itself(cloud: Clo
     ("answer", "more", "said"),
     [
         ({"errorMessage": "password=x", "errorType": "KeyError"}, {"FunctionError": "Unhandled"}, "raised 'KeyError'"),
-        (b"no json", {"FunctionError": "Unhandled"}, "no JSON"),
-        (b"", {}, "no JSON"),
+        (b"no json", {"FunctionError": "Unhandled"}, "not JSON"),
+        (b"", {}, "not JSON"),
         ({}, {}, "without allowProvisioning"),
         ({"allowProvisioning": True, "parameterOverrides": {"site": "Bad Ulm"}}, {}, "not legal"),
-        (b"[" * 60_000, {}, "no JSON"),
+        (b"[" * 60_000, {}, "not JSON"),
         (b" " * 65_536 + b"{}", {}, "more than 65536 bytes"),
     ],
 )

@@ -96,9 +96,9 @@ def test_a_device_lives_in_every_account_that_activated_it_each_since_its_own_ti
 ) -> None:
     records = [record(ACTIVATION, cloud.settings, DEV), record(later(60), cloud.settings, PROD, 1)]
 
-    assert hub.batch(records) == {"batchItemFailures": []}
+    assert hub.handle_batch(records) == {"batchItemFailures": []}
 
-    found = {one.account_id: one for one in table.everywhere()}
+    found = {one.account_id: one for one in table.scan()}
     assert {account: one.thing_name for account, one in found.items()} == dict.fromkeys((DEV, PROD), "sensor-0001")
     assert found[DEV].since
     assert found[PROD].since == found[DEV].at + 60 * SECOND
@@ -110,9 +110,9 @@ def test_in_whatever_order_and_however_often_events_come_the_latest_holds(
 ) -> None:
     told = [ACTIVATION, left(60), later(120)]
     for number in order:
-        hub.batch([record(told[number], cloud.settings)])
+        hub.handle_batch([record(told[number], cloud.settings)])
 
-    (one,) = table.everywhere()
+    (one,) = table.scan()
     assert (one.status, one.at) == ("ACTIVE", one.since)
     assert abs(one.at - told[2].decided_at) < SECOND
 
@@ -120,14 +120,14 @@ def test_in_whatever_order_and_however_often_events_come_the_latest_holds(
 def test_who_left_lives_there_no_more_and_who_is_told_again_lives_there_since_the_first_time(
     hub: HubHandler, table: HubTable, cloud: Cloud
 ) -> None:
-    hub.batch([record(ACTIVATION, cloud.settings)])
-    hub.batch([record(later(30), cloud.settings)])
-    (one,) = table.everywhere()
+    hub.handle_batch([record(ACTIVATION, cloud.settings)])
+    hub.handle_batch([record(later(30), cloud.settings)])
+    (one,) = table.scan()
     assert one.since
     assert abs(one.since - ACTIVATION.decided_at) < SECOND
 
-    hub.batch([record(left(60), cloud.settings)])
-    (one,) = table.everywhere()
+    hub.handle_batch([record(left(60), cloud.settings)])
+    (one,) = table.scan()
     assert (one.status, one.since, one.is_out_of_place) == ("INACTIVE", None, False)
     assert list(table.out_of_place()) == []
 
@@ -136,7 +136,7 @@ def test_an_activation_outside_of_the_cas_home_is_announced_once_and_listed(
     hub: HubHandler, table: HubTable, cloud: Cloud, wire: Wire, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
-        hub.batch([record(ACTIVATION, cloud.settings, DEV), record(ACTIVATION, cloud.settings, PROD, 1)])
+        hub.handle_batch([record(ACTIVATION, cloud.settings, DEV), record(ACTIVATION, cloud.settings, PROD, 1)])
 
     (event,) = announced(wire)
     assert (event["account"], event["belongs_to"], event["thing_name"]) == (DEV, [PROD], "sensor-0001")
@@ -152,7 +152,7 @@ def test_an_enrollment_entry_that_names_accounts_comes_before_the_cas_home(
     enrollment = EnrollmentTable(cloud.dynamodb, cloud.settings.enrollment_table)
     enrollment.change([EntryChange(entry=entry, replaces=None)], by=OPERATOR, at=NOW)
 
-    hub.batch([record(ACTIVATION, cloud.settings, DEV), record(ACTIVATION, cloud.settings, PROD, 1)])
+    hub.handle_batch([record(ACTIVATION, cloud.settings, DEV), record(ACTIVATION, cloud.settings, PROD, 1)])
 
     assert [one.account_id for one in table.out_of_place()] == [PROD]
     assert len(announced(wire)) == 1
@@ -163,10 +163,12 @@ def test_an_announcement_that_eventbridge_does_not_take_leaves_nothing_recorded_
 ) -> None:
     wire.answer("PutEvents", {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]})
 
-    assert hub.batch([record(ACTIVATION, cloud.settings)]) == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}
-    assert list(table.everywhere()) == []
+    assert hub.handle_batch([record(ACTIVATION, cloud.settings)]) == {
+        "batchItemFailures": [{"itemIdentifier": "message-0"}]
+    }
+    assert list(table.scan()) == []
 
-    assert hub.batch([record(ACTIVATION, cloud.settings)]) == {"batchItemFailures": []}
+    assert hub.handle_batch([record(ACTIVATION, cloud.settings)]) == {"batchItemFailures": []}
     assert len({event["id"] for event in announced(wire)}) == 1
     assert [one.account_id for one in table.out_of_place()] == [DEV]
 
@@ -174,12 +176,12 @@ def test_an_announcement_that_eventbridge_does_not_take_leaves_nothing_recorded_
 def test_of_two_at_once_the_later_statement_wins_whoever_writes_last(
     table: HubTable, hub: HubHandler, cloud: Cloud
 ) -> None:
-    hub.batch([record(left(60), cloud.settings)])
-    (before,) = table.everywhere()
+    hub.handle_batch([record(left(60), cloud.settings)])
+    (before,) = table.scan()
     statement = Statement.parse(record(ACTIVATION, cloud.settings)["body"], fleet="acme")
 
-    assert not table.keep(statement, out_of_place=True), "it was read before the other one wrote"
-    assert list(table.everywhere()) == [before]
+    assert not table.record(statement, out_of_place=True), "it was read before the other one wrote"
+    assert list(table.scan()) == [before]
 
 
 def test_one_messages_failure_is_not_its_neighbours(hub: HubHandler, table: HubTable, cloud: Cloud) -> None:
@@ -187,10 +189,10 @@ def test_one_messages_failure_is_not_its_neighbours(hub: HubHandler, table: HubT
     forged["body"] = forged["body"].replace(f'"account": "{DEV}", "region"', f'"account": "{PROD}", "region"', 1)
     records = [{"messageId": "message-0", "body": "no event"}, forged, record(ACTIVATION, cloud.settings, DEV, 2)]
 
-    failed = hub.batch(records)["batchItemFailures"]
+    failed = hub.handle_batch(records)["batchItemFailures"]
 
     assert [one["itemIdentifier"] for one in failed] == ["message-0", "message-1"]
-    assert [one.account_id for one in table.everywhere()] == [DEV]
+    assert [one.account_id for one in table.scan()] == [DEV]
 
 
 def test_a_throttled_table_lets_the_message_come_again(
@@ -198,9 +200,9 @@ def test_a_throttled_table_lets_the_message_come_again(
 ) -> None:
     wire.fail("UpdateItem", "ProvisionedThroughputExceededException")
 
-    assert hub.batch([record(ACTIVATION, cloud.settings, PROD)])["batchItemFailures"]
-    assert not hub.batch([record(ACTIVATION, cloud.settings, PROD)])["batchItemFailures"]
-    assert [one.account_id for one in table.everywhere()] == [PROD]
+    assert hub.handle_batch([record(ACTIVATION, cloud.settings, PROD)])["batchItemFailures"]
+    assert not hub.handle_batch([record(ACTIVATION, cloud.settings, PROD)])["batchItemFailures"]
+    assert [one.account_id for one in table.scan()] == [PROD]
 
 
 def test_an_item_of_a_later_version_is_read_as_far_as_it_is_known(table: HubTable, cloud: Cloud) -> None:
@@ -215,7 +217,7 @@ def test_an_item_of_a_later_version_is_read_as_far_as_it_is_known(table: HubTabl
         },
     )
 
-    (one,) = table.everywhere()
+    (one,) = table.scan()
     assert (one.account_id, one.region, one.status, one.since) == (DEV, REGION, "", None)
 
 
@@ -227,7 +229,7 @@ def test_a_function_without_its_table_or_its_homes_says_so(cloud: Cloud) -> None
     with pytest.raises(Misconfigured, match=r"hub\.json is not in the function's asset"):
         build({**environ, HUB_TABLE: TABLE})
     built = build({**environ, HUB_TABLE: TABLE}, homes='{"homes": {}, "accounts": []}')
-    assert built.batch([]) == {"batchItemFailures": []}
+    assert built.handle_batch([]) == {"batchItemFailures": []}
 
 
 def test_an_account_of_the_organization_that_is_not_the_fleets_is_refused(
@@ -236,5 +238,5 @@ def test_an_account_of_the_organization_that_is_not_the_fleets_is_refused(
     """The bus may be open to the organization; the envelope's account is EventBridge's word."""
     foreign = record(ACTIVATION, cloud.settings, "333333333333")
 
-    assert hub.batch([foreign]) == {"batchItemFailures": [{"itemIdentifier": foreign["messageId"]}]}
-    assert list(table.everywhere()) == []
+    assert hub.handle_batch([foreign]) == {"batchItemFailures": [{"itemIdentifier": foreign["messageId"]}]}
+    assert list(table.scan()) == []

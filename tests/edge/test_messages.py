@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.queues import Forgotten, QueueMessage, RegistrationsQueue, SweepQueue
+from jitr.aws.queues import EventToSend, QueueMessage, RegistrationsQueue, SweepQueue
 from jitr.errors import Unavailable
 from jitr.events import RegistrationEvent
 from tests.support.cases.issuing import ACCOUNT, NOW, SECOND
@@ -18,8 +18,10 @@ MINUTE = timedelta(minutes=1)
 BATCH = Path(__file__).parents[2] / "events" / "sqs-batch.json"
 
 
-def forgotten(number: int) -> Forgotten:
-    return Forgotten(certificate_id=f"{number:064x}", ca_certificate_id="cd" * 32, registered_at=NOW - number * SECOND)
+def forgotten(number: int) -> EventToSend:
+    return EventToSend(
+        certificate_id=f"{number:064x}", ca_certificate_id="cd" * 32, registered_at=NOW - number * SECOND
+    )
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_messages_that_are_done_with_are_forgotten_with_one_call(
     cloud: Cloud, wire: Wire, queue: RegistrationsQueue, count: int
 ) -> None:
     messages = [QueueMessage.from_record(cloud.record(f"{number}")) for number in range(count)]
-    queue.forget(messages)
+    queue.delete(messages)
     (call,) = wire.of("DeleteMessageBatch")
     assert [entry["ReceiptHandle"] for entry in call["Entries"]] == [message.receipt_handle for message in messages]
     url = cloud.settings.registrations_queue_url
@@ -84,7 +86,7 @@ def test_messages_that_are_done_with_are_forgotten_with_one_call(
 
 def test_to_forget_nothing_is_no_call(wire: Wire, queue: RegistrationsQueue) -> None:
     wire.forget()
-    queue.forget([])
+    queue.delete([])
     assert wire.calls == []
 
 

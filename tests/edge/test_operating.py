@@ -66,7 +66,7 @@ def active(cloud: Cloud) -> str:
 
 def verdict(cloud: Cloud, device: str) -> tuple[OperatorAction, str, str] | None:
     said = cloud.registry.recall([device])[device].verdict
-    return (said.word, said.by, said.note) if said else None
+    return (said.action, said.by, said.note) if said else None
 
 
 @pytest.mark.parametrize("word", STATUS_OF)

@@ -871,7 +871,7 @@ def test_what_another_environment_decided_while_a_batch_waited_costs_no_iot_call
     def time_is_left() -> bool:
         """At the first question, the batch is recalled, and another environment decides on the second device."""
         if next(turn, None):
-            warm.register.batch([theirs], lambda: True)
+            warm.register.handle_batch([theirs], lambda: True)
             warm.now += 2 * SECOND
             wire.forget()
         return True
@@ -1022,7 +1022,7 @@ def test_a_certificate_that_was_revoked_while_we_worked_is_recorded_as_revoked(w
     warm.batch(record)
     warm.iot.update_certificate(certificateId=device, newStatus="REVOKED")
     assert warm.batch(record) == []
-    assert warm.registry.recall([device])[device].was_taken_away
+    assert warm.registry.recall([device])[device].was_revoked_or_deactivated
 
 
 def test_a_held_certificate_that_was_revoked_by_hand_is_recorded_as_revoked(warm: Cloud) -> None:
@@ -1032,7 +1032,7 @@ def test_a_held_certificate_that_was_revoked_by_hand_is_recorded_as_revoked(warm
     warm.iot.update_certificate(certificateId=device, newStatus="REVOKED")
     warm.now += DAY
     warm.batch(warm.record(warm.event(device)))
-    assert warm.registry.recall([device])[device].was_taken_away
+    assert warm.registry.recall([device])[device].was_revoked_or_deactivated
 
 
 def test_a_record_that_cannot_be_read_does_not_stop_its_neighbours(warm: Cloud) -> None:
@@ -1057,7 +1057,7 @@ def test_an_event_cannot_fill_the_log(warm: Cloud) -> None:
 
 def test_a_bare_event_returns_the_outcome(warm: Cloud) -> None:
     device = warm.knock()
-    answer = warm.register.single(warm.event(device), always)
+    answer = warm.register.handle_event(warm.event(device), always)
     assert answer["outcome"] == "activated"
     assert answer["decision"]["thing_name"] == "sensor-0001"
     assert warm.status(device) == "ACTIVE"
@@ -1066,9 +1066,9 @@ def test_a_bare_event_returns_the_outcome(warm: Cloud) -> None:
 
 def test_a_bare_event_that_is_settled_returns_the_decision_that_settled_it(warm: Cloud, wire: Wire) -> None:
     device = warm.knock()
-    decision = warm.register.single(warm.event(device), always)["decision"]
+    decision = warm.register.handle_event(warm.event(device), always)["decision"]
     wire.forget()
-    assert warm.register.single(warm.event(device), always) == {"outcome": "duplicate", "decision": decision}
+    assert warm.register.handle_event(warm.event(device), always) == {"outcome": "duplicate", "decision": decision}
     assert wire.operations("iot") == []
 
 
@@ -1080,7 +1080,7 @@ def test_a_bare_event_that_cannot_be_decided_fails_for_its_sender(
     warm: Cloud, document: dict[str, str], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        warm.register.single(document, always)
+        warm.register.handle_event(document, always)
 
 
 # The ids of events/: the CA, and the two devices that are in its files.
@@ -1116,7 +1116,7 @@ def two(warm: Cloud) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["first-connection.json", "repeated-connection.json", "error-action.json"])
 def test_an_event_from_a_file_activates_its_device(warm: Cloud, two: dict[str, str], name: str) -> None:
-    assert warm.register.single(retold(name, two), always)["outcome"] == "activated"
+    assert warm.register.handle_event(retold(name, two), always)["outcome"] == "activated"
     assert (warm.status(two["first"]), warm.status(two["second"])) == ("ACTIVE", "PENDING_ACTIVATION")
     assert "Contradictions" not in warm.counted()
 
@@ -1218,7 +1218,7 @@ def test_environments_that_began_as_copies_of_one_do_not_go_on_in_step(deployed:
 
     firsts = set()
     for _ in range(2):
-        register._roll_the_dice.cache_clear()
+        register._seed_random.cache_clear()
         firsts.add(drawn_after_the_first_event())
 
     assert len(firsts) == 2
@@ -1246,7 +1246,7 @@ def test_nothing_secret_and_no_certificate_is_ever_written(
     wire.fail("AttachPolicy", "ValidationException")
     deployed({"Records": [warm.record(body) for body in [*events, f"{pems[0]}", json.dumps({"x": pems[0]})]]})
     with pytest.raises(CertificateUnknown):
-        warm.register.single(warm.event(NOBODY), always)
+        warm.register.handle_event(warm.event(NOBODY), always)
     written = "".join(capsys.readouterr()) + warm.log.getvalue()
     assert '"outcome":"rejected"' in written
     assert "message failed" in written

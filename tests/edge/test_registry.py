@@ -258,7 +258,7 @@ def test_a_reason_of_a_newer_version_is_not_known_but_the_decision_is(
     rewrite(cloud, field, value)
     record = recalled(cloud)
     assert record.decision == replace(revoked, **read)
-    assert record.was_taken_away
+    assert record.was_revoked_or_deactivated
 
 
 def test_what_is_not_known_is_an_empty_record(cloud: Cloud) -> None:
@@ -533,7 +533,7 @@ def test_a_name_that_went_from_one_that_is_gone_to_another_is_not_taken_over(clo
 
 def test_who_shares_a_name_leaves_it_to_the_first(cloud: Cloud) -> None:
     claim(cloud.registry, OTHERS, owner=ANOTHER, share=True)
-    claim(cloud.registry, owner=replace(OWNER, formers=(OTHER_ID,)), share=True)
+    claim(cloud.registry, owner=replace(OWNER, previous_owners=(OTHER_ID,)), share=True)
     assert cloud.registry.owner("sensor-0001") == ANOTHER
     assert recalled(cloud).intent == ACTIVATION
 
@@ -598,9 +598,9 @@ HELD_AGAIN = replace(MOST, attempts=1)
 
 def test_a_held_device_is_due_at_its_next_look(cloud: Cloud) -> None:
     cloud.registry.record(HELD_AGAIN)
-    assert HELD_AGAIN.next_look == NOW + 5 * MINUTE + 285 * MILLISECOND
-    assert due(cloud, Due.LOOK, HELD_AGAIN.next_look - MILLISECOND) == []
-    assert due(cloud, Due.LOOK, HELD_AGAIN.next_look) == [ID]
+    assert HELD_AGAIN.next_evaluation == NOW + 5 * MINUTE + 285 * MILLISECOND
+    assert due(cloud, Due.LOOK, HELD_AGAIN.next_evaluation - MILLISECOND) == []
+    assert due(cloud, Due.LOOK, HELD_AGAIN.next_evaluation) == [ID]
     assert due(cloud, Due.RETIRE) == due(cloud, Due.DENIED) == []
 
 

@@ -139,11 +139,11 @@ def test_giving_up_a_certificate_takes_no_name_that_another_attempt_claims_meanw
     device, _, again = claimed
     rightful = Restitution.rightful
 
-    def registered_again(self: Restitution, formers: tuple[str, ...]) -> Owner | None:
+    def registered_again(self: Restitution, previous_owners: tuple[str, ...]) -> Owner | None:
         monkeypatch.undo()
         crash(cloud, "UpdateCertificate", again)
         cloud.now -= 2 * MINUTE
-        return rightful(self, formers)
+        return rightful(self, previous_owners)
 
     cloud.wire.fail("DescribeCertificate", "ResourceNotFoundException", status=404)
     monkeypatch.setattr(Restitution, "rightful", registered_again)
@@ -230,7 +230,7 @@ def claimed_twice(cloud: Cloud) -> Claimed:
     owner = cloud.registry.owner(NAME)
     assert before
     assert owner
-    assert (owner.certificate_id, owner.formers[1:]) == (device, (first,))
+    assert (owner.certificate_id, owner.previous_owners[1:]) == (device, (first,))
     return device, before, lambda: cloud.batch(record)
 
 
@@ -247,7 +247,7 @@ def test_a_name_does_not_go_back_to_what_was_replaced_for_good(cloud: Cloud, cla
     device, before, again = claimed_twice
     owner = cloud.registry.owner(NAME)
     assert owner
-    second = owner.formers[0]
+    second = owner.previous_owners[0]
     found = cloud.registry.recall([second])[second].intent
     assert found
     cloud.registry.record(found)  # it did become ACTIVE, and was deactivated later

@@ -682,7 +682,7 @@ def test_a_replaced_certificate_that_was_revoked_stays_known_as_revoked(cloud: C
     cloud.now = NOW + 7 * DAY
     cloud.swept()
     assert cloud.status(first) == "REVOKED"
-    assert cloud.registry.recall([first])[first].was_taken_away
+    assert cloud.registry.recall([first])[first].was_revoked_or_deactivated
 
 
 @pytest.mark.usefixtures("listing")
@@ -882,12 +882,12 @@ def test_what_is_known_and_listed_under_no_ca_is_recorded_when_it_is_taken_away(
     )
     cloud.swept()
     records = cloud.registry.recall([known, unknown])
-    assert records[known].was_taken_away
+    assert records[known].was_revoked_or_deactivated
     assert records[unknown].decision is None
     listing(*some("REVOKED", "REVOKED"))
     cloud.now += DAY
     cloud.swept()
-    assert cloud.registry.recall([unknown])[unknown].was_taken_away
+    assert cloud.registry.recall([unknown])[unknown].was_revoked_or_deactivated
 
 
 @pytest.mark.parametrize("word", OperatorAction)

@@ -172,7 +172,7 @@ def test_rejections_are_counted_by_reason_where_that_is_asked_for(
     cloud.settings = replace(cloud.settings, rejections_by_reason=asked)
     cloud.put_together()
     for decision in (REJECTION, REJECTION, replace(REJECTION, reason=Reason.KEY_SIZE_REFUSED), MOST, ACTIVATION):
-        cloud.announcer.outcome(decision.outcome, ID, decision)
+        cloud.announcer.report_outcome(decision.outcome, ID, decision)
     cloud.announcer.flush()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     by_reason = {line["reason"]: line["RejectedFor"] for line in lines if "reason" in line}
@@ -186,7 +186,7 @@ def test_rejections_are_counted_by_reason_where_that_is_asked_for(
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_is_one_line_and_one_count(cloud: Cloud, outcome: Outcome) -> None:
-    cloud.announcer.outcome(outcome, "ab" * 32)
+    cloud.announcer.report_outcome(outcome, "ab" * 32)
     (line,) = cloud.logged()
     assert (line["message"], line["outcome"]) == ("device outcome", outcome.value)
     assert line["certificate_id"] == "ab" * 32
@@ -196,13 +196,13 @@ def test_every_outcome_is_one_line_and_one_count(cloud: Cloud, outcome: Outcome)
 
 def test_the_outcomes_are_counted_apart(cloud: Cloud) -> None:
     for outcome in Outcome:
-        cloud.announcer.outcome(outcome, "ab" * 32)
+        cloud.announcer.report_outcome(outcome, "ab" * 32)
     assert set(cloud.counted().values()) == {1}
     assert len(cloud.counted()) == len(Outcome)
 
 
 def test_a_decision_is_logged_with_its_reason(cloud: Cloud) -> None:
-    cloud.announcer.outcome(Outcome.HELD, MOST.certificate_id, MOST)
+    cloud.announcer.report_outcome(Outcome.HELD, MOST.certificate_id, MOST)
     (line,) = cloud.logged()
     assert (line["reason"], line["thing_name"], line["ca"], line["level"]) == (
         "THING_TAKEN",
@@ -216,13 +216,13 @@ def test_a_decision_is_logged_with_its_reason(cloud: Cloud) -> None:
 def test_the_seconds_to_active_are_counted_from_the_queue_and_never_negative(
     cloud: Cloud, age: Any, seconds: float
 ) -> None:
-    cloud.announcer.outcome(Outcome.ACTIVATED, ACTIVATION.certificate_id, ACTIVATION, sent_at=NOW - age)
+    cloud.announcer.report_outcome(Outcome.ACTIVATED, ACTIVATION.certificate_id, ACTIVATION, sent_at=NOW - age)
     assert cloud.counts._by_ca["factory"][SECONDS_TO_ACTIVE] == [pytest.approx(seconds)]
 
 
 @pytest.mark.parametrize("decision", [MOST, REJECTION, LEAST])
 def test_only_activations_have_seconds_to_active(cloud: Cloud, decision: Decision) -> None:
-    cloud.announcer.outcome(decision.outcome, decision.certificate_id, decision, sent_at=NOW)
+    cloud.announcer.report_outcome(decision.outcome, decision.certificate_id, decision, sent_at=NOW)
     assert SECONDS_TO_ACTIVE not in cloud.counted()
 
 
@@ -241,7 +241,7 @@ def test_a_failure_is_logged_with_its_traceback_and_counted(cloud: Cloud) -> Non
     try:
         dict[str, str]()["lost"]
     except KeyError:
-        cloud.announcer.failure("message failed", message_id="m")
+        cloud.announcer.log_failure("message failed", message_id="m")
     (line,) = cloud.logged()
     assert (line["level"], line["message_id"], line["exception_name"]) == ("ERROR", "m", "KeyError")
     assert cloud.counted() == {"Failures": 1}
@@ -255,7 +255,7 @@ def test_metrics_are_one_line_for_each_ca_with_each_metric_summed(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for decision in (ACTIVATION, ACTIVATION, replace(MOST, ca="gateways")):
-        cloud.announcer.outcome(decision.outcome, decision.certificate_id, decision)
+        cloud.announcer.report_outcome(decision.outcome, decision.certificate_id, decision)
     cloud.announcer.count(telemetry.PUT_OFF)
     cloud.announcer.flush()
     lines = {line["ca"]: line for line in emf(capsys.readouterr().out)}
@@ -282,7 +282,7 @@ def test_a_metrics_dimensions_are_the_fleet_and_the_ca(cloud: Cloud, capsys: pyt
 def test_each_measured_second_is_kept_for_its_percentiles(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     for seconds in (1, 2, 2):
         decision = ACTIVATION
-        cloud.announcer.outcome(Outcome.ACTIVATED, ID, decision, sent_at=decision.decided_at - seconds * SECOND)
+        cloud.announcer.report_outcome(Outcome.ACTIVATED, ID, decision, sent_at=decision.decided_at - seconds * SECOND)
     cloud.announcer.flush()
     (line,) = emf(capsys.readouterr().out)
     assert line["SecondsToActive"] == [1.0, 2.0, 2.0]
@@ -293,7 +293,7 @@ def test_each_measured_second_is_kept_for_its_percentiles(cloud: Cloud, capsys: 
 
 def test_a_batch_of_many_activations_loses_no_measurement(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(250):  # EMF takes 100 values of a metric in one line
-        cloud.announcer.outcome(Outcome.ACTIVATED, ID, ACTIVATION, sent_at=NOW)
+        cloud.announcer.report_outcome(Outcome.ACTIVATED, ID, ACTIVATION, sent_at=NOW)
     cloud.announcer.flush()
     lines = emf(capsys.readouterr().out)
     assert all(len(line.get("SecondsToActive", [])) <= 100 for line in lines)
@@ -312,7 +312,7 @@ def test_the_average_of_the_rejected_share_is_the_rejection_rate(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for decision in (ACTIVATION, REJECTION, ACTIVATION, ACTIVATION, MOST):  # a held device is neither
-        cloud.announcer.outcome(decision.outcome, decision.certificate_id, replace(decision, ca="factory"))
+        cloud.announcer.report_outcome(decision.outcome, decision.certificate_id, replace(decision, ca="factory"))
     cloud.announcer.flush()
     (line,) = emf(capsys.readouterr().out)
     assert line["RejectedShare"] == [0, 100, 0, 0]

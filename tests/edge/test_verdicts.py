@@ -10,7 +10,7 @@ import pytest
 from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store.registry_items import from_verdict
-from jitr.verdicts import AnotherVerdict, OperatorAction, OperatorVerdict
+from jitr.verdicts import OperatorAction, OperatorVerdict, VerdictConflict
 from tests.support.cases.issuing import NOW
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.examples import ACTIVATION, ID, said
@@ -67,7 +67,7 @@ def test_what_rests_on_a_verdict_that_was_replaced_is_not_written(cloud: Cloud, 
     first = give(cloud, APPROVED, None)
     second = give(cloud, said(OperatorAction.DENIED, at=at), first)
     assert (first.version, second.version) == (1, 2)
-    with pytest.raises(AnotherVerdict) as another:
+    with pytest.raises(VerdictConflict) as another:
         WRITES[write](cloud, first)
     assert another.value.verdict == second
     assert (record(cloud).verdict, record(cloud).decision) == (second, ACTIVATION)
@@ -76,7 +76,7 @@ def test_what_rests_on_a_verdict_that_was_replaced_is_not_written(cloud: Cloud, 
 @pytest.mark.parametrize("write", ["verdict", "release", "forget"])
 def test_what_saw_no_verdict_is_not_written_over_one(cloud: Cloud, write: str) -> None:
     stands = give(cloud, APPROVED, None)
-    with pytest.raises(AnotherVerdict, match=r"approved by .*, which came first"):
+    with pytest.raises(VerdictConflict, match=r"approved by .*, which came first"):
         WRITES[write](cloud, None)
     assert record(cloud).verdict == stands
 
@@ -84,7 +84,7 @@ def test_what_saw_no_verdict_is_not_written_over_one(cloud: Cloud, write: str) -
 def test_a_verdict_is_not_written_where_all_was_forgotten_meanwhile(cloud: Cloud) -> None:
     seen = give(cloud, APPROVED, None)
     cloud.registry.forget(ID, seen=seen)
-    with pytest.raises(AnotherVerdict, match="was dropped meanwhile"):
+    with pytest.raises(VerdictConflict, match="its record was deleted meanwhile"):
         give(cloud, REVOKED, seen)
     assert record(cloud) == Record()
 
@@ -92,7 +92,7 @@ def test_a_verdict_is_not_written_where_all_was_forgotten_meanwhile(cloud: Cloud
 def test_a_verdict_of_an_earlier_jitrctl_is_replaced_by_who_saw_it(cloud: Cloud) -> None:
     uncounted = by_an_earlier_jitrctl(cloud, APPROVED)
     assert record(cloud).verdict == uncounted
-    with pytest.raises(AnotherVerdict):
+    with pytest.raises(VerdictConflict):
         give(cloud, REVOKED, replace(uncounted, at=NOW - SECOND))
     assert give(cloud, REVOKED, uncounted).number == uncounted.number + 1
 
@@ -102,7 +102,7 @@ def test_an_earlier_jitrctl_that_overwrites_a_counted_verdict_is_noticed(cloud: 
     cloud.registry.record(replace(ACTIVATION, verdict_seen=counted.number))
     uncounted = by_an_earlier_jitrctl(cloud, said(OperatorAction.DENIED, at=NOW - SECOND))
     assert record(cloud).has_new_verdict
-    with pytest.raises(AnotherVerdict):
+    with pytest.raises(VerdictConflict):
         give(cloud, REVOKED, counted)
     assert give(cloud, REVOKED, uncounted).number > uncounted.number > counted.number
 

@@ -83,7 +83,7 @@ FOUND = Decision(
     decided_at=THEN,
     rules_digest="0123456789abcdef",
 )
-VERDICT = OperatorVerdict(word=OperatorAction.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
+VERDICT = OperatorVerdict(action=OperatorAction.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
 OWNER = Owner(
     certificate_id=ID,
     ca_certificate_id=CA_ID,
@@ -119,7 +119,7 @@ RECORDS: dict[int, dict[str, Record]] = {
 BRAKED = replace(HELD_AGAIN, reason=Reason.COMMON_NAME_REFUSED, detail="no sensor", brake=1)
 # An operator takes a rejection back, and the certificate waits INACTIVE for a curable reason.
 ORDER = OperatorVerdict(
-    word=OperatorAction.RELEASED,
+    action=OperatorAction.RELEASED,
     by=ANN,
     at=THEN + DAY,
     note="wrong pattern",
@@ -393,7 +393,7 @@ def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) ->
         (
             "verdict",
             ("verdict", "word"),
-            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, word=OperatorAction.DENIED, version=1)),
+            Record(decision=HELD_AGAIN, verdict=replace(VERDICT, action=OperatorAction.DENIED, version=1)),
         ),
     ],
 )

@@ -19,7 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from jitr.aws.crl_bucket import Crls
-from jitr.events import published
+from jitr.events import event_document
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import CheckMode
 from jitr.store.sweep_state import SweepState
@@ -139,7 +139,7 @@ def send(world: World, body: str) -> None:
 
 
 def event_of(certificate_id: str) -> str:
-    event = published(
+    event = event_document(
         certificate_id=certificate_id,
         ca_certificate_id=authority().certificate_id,
         account_id=ACCOUNT,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jitr.aws.queues import REASON_ATTRIBUTE
-from jitr.events import published
+from jitr.events import event_document
 from jitrctl.doctor.runner import CONNECT, CONNECT_WITHOUT_SNI, LINKS
 from tests.support.local.authority import Authority
 from tests.support.local.deployed import Deployed, deployed, role_policy
@@ -180,7 +180,7 @@ def message_in(queue: str) -> Callable[[Deployed], AbstractContextManager[None]]
     def sent(fleet: Deployed) -> Iterator[None]:
         sqs = fleet.client("sqs")
         url = sqs.get_queue_url(QueueName=f"jitr-acme-{queue}")["QueueUrl"]
-        event = published(
+        event = event_document(
             certificate_id=fleet.issue("sensor-0002").certificate_id,
             ca_certificate_id=fleet.cas["factory"].certificate_id,
             account_id=fleet.local.account.id,

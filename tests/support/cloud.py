@@ -319,7 +319,7 @@ class Cloud:
     def batch(self, *records: Mapping[str, Any], time_is_left: Callable[[], bool] = lambda: True) -> list[str]:
         """Have a batch decided; the ids of the messages that are to come again."""
         self.wire.forget()
-        answer = self.register.batch(list(records), time_is_left)
+        answer = self.register.handle_batch(list(records), time_is_left)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def swept(self, time_is_left: Callable[[], bool] = lambda: True) -> Swept:

@@ -47,7 +47,7 @@ MOST = Decision(
     subject="CN=sensor-0001",
     replaces="01" * 32,
     replaced_by="02" * 32,
-    asks_for="sensor-0001",
+    requested_name="sensor-0001",
     crl='"0123456789abcdef"',
     enrollment="fedcba9876543210",
     attempts=3,
@@ -81,4 +81,4 @@ ANOTHER = replace(OWNER, certificate_id=OTHER_ID, serial="0a1c")
 
 def said(word: OperatorAction, at: datetime = NOW, note: str = "") -> OperatorVerdict:
     """An operator's verdict."""
-    return OperatorVerdict(word=word, by=ANN, at=at, note=note)
+    return OperatorVerdict(action=word, by=ANN, at=at, note=note)

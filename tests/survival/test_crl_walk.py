@@ -27,15 +27,15 @@ def held_for_a_crl(world: World) -> None:
     world.mapping.drain(within=60)
     decision = world.decision()
     assert decision
-    assert decision.next_look
-    if decision.next_look < world.aws.clock.now() + timedelta(hours=4):
+    assert decision.next_evaluation
+    if decision.next_evaluation < world.aws.clock.now() + timedelta(hours=4):
         world.aws.clock.advance(4 * HOUR)
         world.deployment.sweep()
         world.mapping.drain(within=HOUR)
         decision = world.decision()
     assert decision
-    assert decision.next_look
-    assert decision.next_look > world.aws.clock.now() + timedelta(hours=4)
+    assert decision.next_evaluation
+    assert decision.next_evaluation > world.aws.clock.now() + timedelta(hours=4)
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.CRL_MISSING)
     world.aws.clock.advance(60)
     world.aws.calls.clear()

@@ -92,13 +92,13 @@ def test_who_was_revoked_by_a_colleague_stays_out_whatever_was_ordered_meanwhile
         assert "revoked by arn:aws:iam::111111111111:user/bob" in str(refusal)
     if isinstance(refusal, OvertakenByColleague):
         assert refusal.verdict
-        assert (refusal.verdict.word, refusal.verdict.note) == (OperatorAction.REVOKED, "bob")
+        assert (refusal.verdict.action, refusal.verdict.note) == (OperatorAction.REVOKED, "bob")
     world.aws.fault = None
     if not begun:  # ann was done: bob's order is the later one
         revoke()
     verdict = world.record(leaf).verdict
     assert verdict
-    assert verdict.word is OperatorAction.REVOKED
+    assert verdict.action is OperatorAction.REVOKED
     world.clock.advance(600)
     world.come_up(leaf)
     world.clock.advance(600)
@@ -160,7 +160,7 @@ def test_no_second_attempt_of_updatecertificate_overrules_the_console(answer: Fa
     world.mapping.drain(within=DAY)
     world.pass_days(2, leaf)
     assert world.status(leaf) == "REVOKED"
-    assert world.record(leaf).was_taken_away
+    assert world.record(leaf).was_revoked_or_deactivated
 
 
 @pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
@@ -212,7 +212,7 @@ def test_what_the_console_took_away_is_remembered_from_the_daily_pass_on(status:
     world.pass_days(1)
     begun = len(world.aws.calls)
     world.pass_days(3)
-    assert world.record(leaf).was_taken_away
+    assert world.record(leaf).was_revoked_or_deactivated
     made = {call.operation for call in world.aws.calls[begun:] if call.caller != "admin" and touches(call, leaf)}
     assert made == {"BatchGetItem"}, "it is recorded already"
     assert_stays_out(world, leaf)

@@ -532,7 +532,7 @@ def test_a_certificate_that_an_operator_denied_is_not_sent() -> None:
     world = quiet(enrollment=EnrollmentRule.APPROVE)
     world.connect()
     world.mapping.drain()
-    verdict = OperatorVerdict(word=OperatorAction.DENIED, by=ORDER.by, at=world.aws.clock.now())
+    verdict = OperatorVerdict(action=OperatorAction.DENIED, by=ORDER.by, at=world.aws.clock.now())
     world.registry().give_verdict(world.leaf.certificate_id, verdict, seen=None)
     world.aws.clock.advance(9 * DAY)
     assert world.deployment.sweep().sent == 0

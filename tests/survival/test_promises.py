@@ -115,7 +115,7 @@ def test_a_deleted_owners_name_goes_to_the_former_owner_that_is_active() -> None
     third = world.issue("a", begins=-0.5)
     assert world.come_up(third) == "ACTIVE"
     assert third.certificate_id == world.owner().certificate_id
-    assert first.certificate_id in world.owner().formers
+    assert first.certificate_id in world.owner().previous_owners
 
 
 def test_who_loses_the_race_for_a_name_leaves_the_winners_thing_as_it_is() -> None:
@@ -210,7 +210,7 @@ def test_a_retired_certificate_that_somebody_deactivated_stays_out() -> None:
     world.deployment.sweep()
     world.clock.advance(60)
     assert not world.account.iot.things.of_principal(world.certificate(old).arn)
-    assert world.record(old).was_taken_away
+    assert world.record(old).was_revoked_or_deactivated
     world.delete(old)
     world.clock.advance(600)
     assert world.come_up(old) != "ACTIVE"

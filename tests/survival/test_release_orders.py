@@ -100,7 +100,7 @@ def test_an_order_ends_where_somebody_set_the_status_after_the_rejection(hand: s
     world.sweep_and_decide(2)
     assert world.status(leaf) == "INACTIVE"
     assert (decision_of(world, leaf).outcome, due_of(world, leaf)) == (Outcome.FOUND, None)
-    assert record_of(world, leaf).was_taken_away
+    assert record_of(world, leaf).was_revoked_or_deactivated
 
 
 @pytest.mark.parametrize("word", [OperatorAction.DENIED, OperatorAction.DEACTIVATED, OperatorAction.REVOKED])
@@ -301,4 +301,4 @@ def test_the_daily_pass_does_not_record_the_status_from_before_a_release() -> No
     assert len(lists) == 2
     for leaf in devices:
         assert world.status(leaf) == "ACTIVE"
-        assert not record_of(world, leaf).was_taken_away
+        assert not record_of(world, leaf).was_revoked_or_deactivated

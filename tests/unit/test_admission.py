@@ -146,7 +146,7 @@ def test_the_rules_are_those_of_the_ca_that_aws_names() -> None:
 @pytest.mark.parametrize("check", CHECK_NAMES)
 def test_an_enforced_check_refuses(check: str) -> None:
     examination = FAILING[check]().examine()
-    assert {finding.check: finding.verdict for finding in examination.findings} == {
+    assert {outcome.check: outcome.status for outcome in examination.outcomes} == {
         **dict.fromkeys(ORDER, CheckStatus.PASS),
         HOOK: CheckStatus.OFF,
         check: CheckStatus.REJECT,
@@ -163,20 +163,20 @@ def test_an_observed_check_is_reported_and_lets_the_device_in(check: str) -> Non
     refusal = application.examine().refusal
     assert refusal
     examination = application.with_rules(checks={check: CheckMode.OBSERVE}).examine()
-    observed = next(finding for finding in examination.findings if finding.check == check)
-    assert observed.verdict is CheckStatus.OBSERVE
+    observed = next(outcome for outcome in examination.outcomes if outcome.check == check)
+    assert observed.status is CheckStatus.OBSERVE
     assert observed.refusal
     assert examination.would_reject == (observed.refusal.reason,) == (refusal.reason,)
     assert examination.refusal is None
-    assert examination.admit() == examination.identity
+    assert examination.admit().identity == examination.identity
 
 
 @pytest.mark.parametrize("check", CHECK_NAMES)
 def test_a_check_that_is_off_says_nothing(check: str) -> None:
     examination = FAILING[check]().with_rules(checks={check: CheckMode.OFF}).examine()
-    assert next(finding for finding in examination.findings if finding.check == check).verdict is CheckStatus.OFF
+    assert next(outcome for outcome in examination.outcomes if outcome.check == check).status is CheckStatus.OFF
     assert examination.would_reject == ()
-    assert isinstance(examination.admit(), Identity)
+    assert isinstance(examination.admit().identity, Identity)
 
 
 @pytest.mark.parametrize("check", CHECK_NAMES)
@@ -214,7 +214,7 @@ def test_every_check_is_reported_also_after_a_failure() -> None:
     )
     application = applying(pem).with_device(certificate_id="0" * 64).with_ca(active=False)
     examination = application.examine()
-    assert [(finding.check, finding.refusal and finding.refusal.reason) for finding in examination.findings] == [
+    assert [(outcome.check, outcome.refusal and outcome.refusal.reason) for outcome in examination.outcomes] == [
         ("ca", None),
         ("identity", Reason.FINGERPRINT_MISMATCH),
         ("issuance", Reason.CA_INACTIVE),
@@ -243,7 +243,7 @@ def test_the_first_enforced_failure_is_the_answer_and_the_observed_ones_are_note
 
 def test_an_admitted_device_passes_every_check() -> None:
     examination = applying().examine()
-    assert [(finding.check, finding.verdict) for finding in examination.findings] == [
+    assert [(outcome.check, outcome.status) for outcome in examination.outcomes] == [
         (check, CheckStatus.PASS if check != HOOK else CheckStatus.OFF) for check in ORDER
     ]
     assert examination.certificate
@@ -254,8 +254,8 @@ def test_an_admitted_device_passes_every_check() -> None:
 )
 def test_what_the_hook_says_is_not_known_here(modes: dict[str, CheckMode], verdict: CheckStatus) -> None:
     examination = applying().with_rules(hook="arn:aws:lambda:…", checks=modes).examine()
-    assert (examination.findings[-1].check, examination.findings[-1].verdict) == (HOOK, verdict)
-    assert examination.admit().thing_name == "sensor-0001"
+    assert (examination.outcomes[-1].check, examination.outcomes[-1].status) == (HOOK, verdict)
+    assert examination.admit().identity.thing_name == "sensor-0001"
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_what_cannot_be_evaluated_is_said_to_be_so(application: Application, fir
     examination = application.examine()
     assert examination.certificate is None
     failed = ORDER.index(first)
-    assert [(finding.check, finding.verdict) for finding in examination.findings] == [
+    assert [(outcome.check, outcome.status) for outcome in examination.outcomes] == [
         *((check, CheckStatus.PASS) for check in ORDER[:failed]),
         (first, CheckStatus.REJECT),
         *((check, CheckStatus.NOT_EVALUATED) for check in ORDER[failed + 1 :]),
@@ -277,11 +277,11 @@ def test_what_cannot_be_evaluated_is_said_to_be_so(application: Application, fir
 def test_a_thing_name_is_known_before_admission_if_there_is_one(case: Case) -> None:
     application = case.make()
     examination = application.examine()
-    names = next(finding for finding in examination.findings if finding.check == "names")
+    names = next(outcome for outcome in examination.outcomes if outcome.check == "names")
     early = thing_name_of(application.device, application.rules)
     if examination.identity:
         assert early == examination.identity.thing_name
-    assert early is not None or names.verdict is not CheckStatus.PASS
+    assert early is not None or names.status is not CheckStatus.PASS
 
 
 def single_bit_flips(der: bytes) -> Iterator[bytes]:

@@ -103,8 +103,8 @@ def test_every_fault_is_found_by_its_own_check_and_nothing_else_is(chosen: dict[
     rules["thing_name"] = "{certificate_id}"
     examination = applying(factory().leaf(**made)).with_rules(**rules).examine()
 
-    assert [finding.check for finding in examination.findings] == list(ORDER)
-    found = {finding.check: finding.refusal.reason for finding in examination.findings if finding.refusal}
+    assert [outcome.check for outcome in examination.outcomes] == list(ORDER)
+    found = {outcome.check: outcome.refusal.reason for outcome in examination.outcomes if outcome.refusal}
     assert found == {check: choice.reason for check, choice in chosen.items() if choice.reason}
     first = next((chosen[check].reason for check in CHOICES if chosen[check].reason), None)
     assert (examination.refusal.reason if examination.refusal else None) == first
@@ -160,7 +160,7 @@ def test_any_subject_is_named_or_refused(subject: bytes, serial: int, pattern: s
         assert examination.refusal.detail.isascii()
         assert examination.refusal.detail.isprintable()
         return
-    identity, certificate = examination.admit(), examination.certificate
+    identity, certificate = examination.admit().identity, examination.certificate
     assert certificate
     assert THING_NAME.fullmatch(identity.thing_name)
     assert certificate.field_values("common_name") == (identity.thing_name,)
@@ -191,13 +191,13 @@ def test_alternative_names_are_named_or_refused(alternatives: list[x509.GeneralN
     )
     uris = [entry.value for entry in alternatives if isinstance(entry, x509.UniformResourceIdentifier)]
     if examination.refusal is None:
-        assert [examination.admit().thing_name] == uris
+        assert [examination.admit().identity.thing_name] == uris
     else:
         assert reason_of(examination, "extensions") is None
         assert examination.refusal.reason in (Reason.SAN_URI_REFUSED, Reason.SUBJECT_UNSAFE, Reason.NAME_NOT_LEGAL)
 
 
 def reason_of(examination: Examination, check: str) -> Reason | None:
-    finding = next(finding for finding in examination.findings if finding.check == check)
-    assert (finding.refusal is None) is (finding.verdict is CheckStatus.PASS)
-    return finding.refusal.reason if finding.refusal else None
+    outcome = next(outcome for outcome in examination.outcomes if outcome.check == check)
+    assert (outcome.refusal is None) is (outcome.status is CheckStatus.PASS)
+    return outcome.refusal.reason if outcome.refusal else None

@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from jitr.errors import Reason, Rejected
-from jitr.x509.ber import in_der
+from jitr.x509.ber import to_der
 from jitr.x509.certificate import Certificate, Reader
 from jitr.x509.parsing import Damaged
 from jitr.x509.signature_twin import twin_id
@@ -100,9 +100,9 @@ def test_a_signed_part_whose_own_length_is_in_ber_is_held_since_the_ca_may_have_
 )
 def test_what_is_cut_short_nested_or_never_ends_is_damaged(ber: bytes) -> None:
     with pytest.raises(Damaged):
-        in_der(ber, 0, len(ber))
+        to_der(ber, 0, len(ber))
 
 
 def test_elements_in_der_stay_as_they_are() -> None:
     for der in (IN_DER, tlv(SEQUENCE), tlv(SEQUENCE, b"\x05\x00"), tlv(0xA0, tlv(SEQUENCE, b"\x02\x01\x05"))):
-        assert in_der(b"x" + der + b"y", 1, len(der) + 2) == (der, len(der) + 1)
+        assert to_der(b"x" + der + b"y", 1, len(der) + 2) == (der, len(der) + 1)

@@ -58,7 +58,7 @@ JUST_NOW = timedelta()
     ],
 )
 def test_the_brake_engages(decisions: list[tuple[timedelta, int, int]], *, engages: bool) -> None:
-    assert counted(*decisions).refuse_too_many(LIMITS, NOW) is engages
+    assert counted(*decisions).too_many_refused(LIMITS, NOW) is engages
     assert Brake(counters={RULES: counted(*decisions)}).holds(RULES, LIMITS, NOW) is engages
 
 
@@ -110,5 +110,5 @@ def test_an_engagement_says_on_which_figures() -> None:
 def test_more_refusals_never_release_the_brake(refused: int, others: int, more: int, usual: tuple[int, int]) -> None:
     before = counted((2 * DAY, *usual), (JUST_NOW, refused, others))
     after = counted((2 * DAY, *usual), (JUST_NOW, refused + more, others))
-    assert not before.refuse_too_many(LIMITS, NOW) or after.refuse_too_many(LIMITS, NOW)
-    assert not after.refuse_too_many(BrakeLimits(refused=refused + more), NOW)
+    assert not before.too_many_refused(LIMITS, NOW) or after.too_many_refused(LIMITS, NOW)
+    assert not after.too_many_refused(BrakeLimits(refused=refused + more), NOW)

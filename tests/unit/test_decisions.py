@@ -34,7 +34,7 @@ OF_ANOTHER_REGISTRATION = replace(FIRST_EVENT, registered_at=NOW + 60 * MINUTE)
 
 
 def said(word: OperatorAction, at: datetime = NOW) -> OperatorVerdict:
-    return OperatorVerdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
+    return OperatorVerdict(action=word, by="arn:aws:iam::111111111111:user/ann", at=at)
 
 
 DONE = [Outcome.ACTIVATED, Outcome.REJECTED, Outcome.FOUND, Outcome.REPLACED]
@@ -78,7 +78,7 @@ def test_a_held_device_is_looked_at_again_after_5_15_60_minutes_and_then_daily(
     event: RegistrationEvent, attempts: int, wait: timedelta
 ) -> None:
     held = replace(HELD, attempts=attempts)
-    assert held.next_look == NOW + wait
+    assert held.next_evaluation == NOW + wait
     for sent_at in (NOW - DAY, NOW, NOW + 2 * DAY):
         assert held.settles(event, sent_at=sent_at, now=NOW + wait - MOMENT, rules_digest="rules")
         assert not held.settles(event, sent_at=sent_at, now=NOW + wait, rules_digest="rules")
@@ -90,15 +90,15 @@ def test_the_hold_of_one_registration_settles_no_event_of_another() -> None:
 
 def test_a_held_device_is_looked_at_at_once_under_other_rules() -> None:
     assert not HELD.settles(REPEATED, sent_at=NOW, now=NOW, rules_digest="other rules")
-    assert HELD.rests(NOW, rules_digest="rules")
-    assert not HELD.rests(NOW, rules_digest="other rules")
+    assert HELD.is_waiting(NOW, rules_digest="rules")
+    assert not HELD.is_waiting(NOW, rules_digest="other rules")
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.HELD])
 def test_only_what_is_held_has_a_next_look(outcome: Outcome) -> None:
     decision = replace(DECISION, outcome=outcome)
-    assert decision.next_look is None
-    assert not decision.rests(NOW, rules_digest="rules")
+    assert decision.next_evaluation is None
+    assert not decision.is_waiting(NOW, rules_digest="rules")
 
 
 @given(st.timedeltas(timedelta(days=-365), timedelta(days=365)), st.booleans())
@@ -156,13 +156,13 @@ def test_the_first_decision_repeats_nothing() -> None:
     ],
 )
 def test_a_record_says_whether_the_certificate_was_taken_away(record: Record, *, taken_away: bool) -> None:
-    assert record.was_taken_away is taken_away
+    assert record.was_revoked_or_deactivated is taken_away
 
 
 @pytest.mark.parametrize("status", [Status.INACTIVE, Status.PENDING_ACTIVATION])
 def test_a_certificate_that_was_refused_as_taken_away_stays_taken_away(status: Status) -> None:
     refused = replace(DECISION, outcome=Outcome.REJECTED, status=status, reason=Reason.WAS_REVOKED)
-    assert Record(decision=refused).was_taken_away
+    assert Record(decision=refused).was_revoked_or_deactivated
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,9 @@ def test_what_a_denying_or_removed_entry_would_give_is_given_to_nobody() -> None
         (Additions(thing_type="meter"), "extra_types"),
         (Additions(thing_groups=("beta", "gamma")), "extra_groups"),
         (Additions(attributes={"site": "Bad Ulm"}), "not legal"),
-        (Additions(attributes={"a b": "x"}), "no legal attribute name"),
+        (Additions(attributes={"a b": "x"}), "not a legal attribute name"),
         (Additions(attributes={"Jitr_certificate": "x"}), "begins with jitr"),
-        (Additions(attributes={f"a{n}": "x" for n in range(MOST_ATTRIBUTES_TYPED)}), "50 attributes, where 49"),
+        (Additions(attributes={f"a{n}": "x" for n in range(MOST_ATTRIBUTES_TYPED)}), "50 attributes, the limit is 49"),
     ],
 )
 def test_entries_cannot_give_what_the_stack_has_not_made_or_aws_iot_does_not_take(

@@ -25,7 +25,7 @@ def test_every_reason_has_a_kind_a_basis_and_a_sentence(reason: Reason) -> None:
     [
         'FORGOTTEN = "A sentence without a kind."',
         'FORGOTTEN = ("A sentence.",)',
-        'FORGOTTEN = Kind.FINAL, "A sentence without a basis."',
+        'FORGOTTEN = ReasonKind.FINAL, "A sentence without a basis."',
     ],
 )
 def test_a_reason_without_a_kind_and_a_basis_cannot_be_defined(careless: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitr.errors import UnreadableEvent
-from jitr.events import RegistrationEvent, published
+from jitr.events import RegistrationEvent, event_document
 
 EVENT: dict[str, Any] = {
     "certificateId": "ab" * 32,
@@ -133,14 +133,14 @@ def test_an_id_that_is_missing_is_unreadable(key: str) -> None:
         ("{", "not JSON"),
         (b"\xff\xfe\xfd", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("[]", "a JSON list where"),
-        ("null", "a JSON NoneType where"),
-        (None, "a JSON NoneType where"),
+        ("[]", "a JSON list, not"),
+        ("null", "a JSON NoneType, not"),
+        (None, "a JSON NoneType, not"),
         ({"base64OriginalPayload": "%"}, "base64OriginalPayload is not base64"),
         ({"base64OriginalPayload": "ä"}, "base64OriginalPayload is not base64"),
         ({"base64OriginalPayload": None}, "base64OriginalPayload is not base64|not JSON"),
         (in_error_action("not an event"), "not JSON"),
-        (in_error_action(json.dumps([])), "a JSON list where"),
+        (in_error_action(json.dumps([])), "a JSON list, not"),
         (in_error_action(json.dumps(in_error_action("{}"))), "certificateId is missing"),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_number_of_endless_digits_is_an_event_or_unreadable() -> None:
 )
 def test_what_is_published_reads_back(published_at: datetime, first: bool) -> None:  # noqa: FBT001 -- drawn
     moment = published_at.replace(microsecond=published_at.microsecond // 1000 * 1000)
-    document = published(
+    document = event_document(
         certificate_id="ab" * 32,
         ca_certificate_id="cd" * 32,
         account_id="111111111111",
@@ -206,7 +206,7 @@ def test_what_is_published_reads_back(published_at: datetime, first: bool) -> No
 
 def test_what_is_published_has_the_types_that_aws_sends() -> None:
     moment = datetime(2026, 11, 1, 12, tzinfo=UTC)
-    document = published(
+    document = event_document(
         certificate_id="ab" * 32, ca_certificate_id="cd" * 32, account_id="1", published_at=moment, registered_at=moment
     )
     assert document.keys() == EVENT.keys()
@@ -222,4 +222,4 @@ def test_a_knock_is_right_behind_the_first_only_within_seconds_of_the_registrati
 ) -> None:
     registered = None if milliseconds is None else str(EVENT["timestamp"] - milliseconds)
     event = RegistrationEvent.parse(EVENT | {"certificateRegistrationTimestamp": registered})
-    assert event.is_right_behind_the_first is is_right_behind
+    assert event.is_early_repeat is is_right_behind

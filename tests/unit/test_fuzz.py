@@ -96,15 +96,15 @@ def judged(der: bytes, application: Application) -> tuple[str, bool]:
     if certificate:
         # What a decision keeps and tells of it.
         assert json.dumps([certificate.serial, certificate.subject, certificate.issuer], ensure_ascii=False).encode()
-    for finding in examination.findings:
-        if finding.refusal:
-            assert finding.refusal.detail.isascii()
-            assert finding.refusal.detail.isprintable()
-            assert len(finding.refusal.detail) < 1000
+    for outcome in examination.outcomes:
+        if outcome.refusal:
+            assert outcome.refusal.detail.isascii()
+            assert outcome.refusal.detail.isprintable()
+            assert len(outcome.refusal.detail) < 1000
     if examination.refusal:
         assert not examination.refusal.reason.name.startswith("CA_")
         return examination.refusal.reason.name, certificate is not None
-    identity = examination.admit()
+    identity = examination.admit().identity
     assert certificate
     assert THING_NAME.fullmatch(identity.thing_name)
     assert identity.thing_name == early_name

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jitr.admission.hook_contract import Overrides, overridden, read_answer, request
+from jitr.admission.hook_contract import Overrides, apply_overrides, build_request, read_answer
 from jitr.admission.identity import Identity
 from jitr.admission.overrides import Additions
 from jitr.errors import Reason, Rejected
@@ -15,7 +15,7 @@ from tests.support.cases.issuing import ACCOUNT, REGION, applying
 APPLICATION = applying()
 DEVICE, RULES = APPLICATION.device, replace(APPLICATION.ca_rules, extra_types=("meter",), extra_groups=("beta",))
 IDENTITY = APPLICATION.admit()
-REQUEST = request(IDENTITY, DEVICE, Certificate.from_pem(DEVICE.pem), RULES)
+REQUEST = build_request(IDENTITY, DEVICE, Certificate.from_pem(DEVICE.pem), RULES)
 ASKED = REQUEST["parameters"]
 
 
@@ -25,12 +25,12 @@ def allowing(**overrides: object) -> dict[str, Any]:
 
 def refusal(answer: object) -> Rejected:
     with pytest.raises(Rejected) as refused:
-        overridden(IDENTITY, read_answer(answer, ASKED), RULES)
+        apply_overrides(IDENTITY, read_answer(answer, ASKED), RULES)
     return refused.value
 
 
 def after(**overrides: object) -> Identity:
-    return overridden(IDENTITY, read_answer(allowing(**overrides), ASKED), RULES)
+    return apply_overrides(IDENTITY, read_answer(allowing(**overrides), ASKED), RULES)
 
 
 def test_the_request_has_the_fields_of_awss_contract() -> None:
@@ -54,7 +54,7 @@ def test_the_request_has_the_fields_of_awss_contract() -> None:
 
 
 def test_the_last_attempts_thing_name_stands_beside_the_parameters() -> None:
-    asked = request(IDENTITY, DEVICE, Certificate.from_pem(DEVICE.pem), RULES, previous_name="pump-6")
+    asked = build_request(IDENTITY, DEVICE, Certificate.from_pem(DEVICE.pem), RULES, previous_name="pump-6")
     assert asked == REQUEST | {"previousThingName": "pump-6"}
 
 
@@ -67,7 +67,7 @@ def test_a_hook_names_the_device_also_with_the_name_that_it_was_asked_about(name
 @pytest.mark.parametrize("answer", [{"allowProvisioning": True}, allowing(), allowing() | {"parameterOverrides": None}])
 def test_a_hook_that_allows_and_overrides_nothing_changes_nothing(answer: dict[str, Any]) -> None:
     assert read_answer(answer, ASKED) == Overrides()
-    assert overridden(IDENTITY, Overrides(), RULES) == IDENTITY
+    assert apply_overrides(IDENTITY, Overrides(), RULES) == IDENTITY
 
 
 def test_what_comes_back_as_it_was_sent_overrides_nothing() -> None:
@@ -136,4 +136,4 @@ def test_an_override_cannot_make_a_group_or_type_that_the_stack_did_not() -> Non
     without = replace(RULES, extra_types=(), extra_groups=())
     for additions in (Additions(thing_type="meter"), Additions(thing_groups=("beta",))):
         with pytest.raises(Rejected, match="extra_"):
-            overridden(IDENTITY, Overrides(additions=additions), without)
+            apply_overrides(IDENTITY, Overrides(additions=additions), without)

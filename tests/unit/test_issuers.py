@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from jitr.admission import procedure
-from jitr.admission.issuers import as_recorded, find_issuer, issuers_of
+from jitr.admission.issuers import find_issuer, issuers_of, with_recorded_ca
 from jitr.admission.procedure import examine
 from jitr.errors import Reason
 from jitr.iot_models import DeviceRegistration
@@ -164,22 +164,22 @@ def decided(ca_certificate_id: str | None) -> Record:
 def test_what_the_record_says_goes_before_the_search() -> None:
     cas = issue_ca(key=RENEWED_KEY), issue_ca(key=RENEWED_KEY)
     device = found(cas[0].leaf(), *cas)
-    known = as_recorded(device, decided(cas[1].certificate_id))
+    known = with_recorded_ca(device, decided(cas[1].certificate_id))
     assert (known.ca_certificate_id, known.possible_cas) == (cas[1].certificate_id, ())
     # Also a source that is none of the account's CAs: then none of these may judge it.
-    other = as_recorded(found(cas[0].leaf(), cas[0]), decided("0c" * 32))
+    other = with_recorded_ca(found(cas[0].leaf(), cas[0]), decided("0c" * 32))
     assert other.ca_certificate_id == "0c" * 32
 
 
 def test_a_record_without_a_ca_leaves_what_was_found() -> None:
     device = found(factory().leaf(), factory())
-    assert as_recorded(device, decided(None)) == device
-    assert as_recorded(device, Record()) == device
+    assert with_recorded_ca(device, decided(None)) == device
+    assert with_recorded_ca(device, Record()) == device
 
 
 def test_what_aws_names_goes_before_the_record() -> None:
     device = device_registration(factory().leaf(), ca_certificate_id=factory().certificate_id)
-    assert as_recorded(device, decided("0c" * 32)) == device
+    assert with_recorded_ca(device, decided("0c" * 32)) == device
 
 
 def test_a_weak_hash_finds_the_ca_that_then_refuses_it() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitr.admission import naming
-from jitr.admission.naming import POLICY_WILDCARDS, check_named, refuse_policy_wildcards
+from jitr.admission.naming import POLICY_WILDCARDS, check_naming_fields, refuse_policy_wildcards
 from jitr.errors import Reason, Rejected
 from jitr.rules import TEMPLATE_FIELDS, CaRules
 from jitr.x509.certificate import Certificate
@@ -136,7 +136,7 @@ def test_a_template_takes_a_field_that_is_there_exactly_once(units: tuple[str, .
 )
 def test_there_is_exactly_one_common_name(names: tuple[str, ...], reason: Reason) -> None:
     with pytest.raises(Rejected) as refusal:
-        check_named(rules(), with_subject(common_name=names))
+        check_naming_fields(rules(), with_subject(common_name=names))
     assert refusal.value.reason is reason
 
 

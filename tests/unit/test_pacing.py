@@ -2,7 +2,7 @@
 
 import pytest
 
-from jitr.aws.rate_limit import judged_rate, max_concurrency_for
+from jitr.aws.rate_limit import adjust_rate, max_concurrency_for
 
 
 @pytest.mark.parametrize(("rate", "environments"), [(0.5, 5), (10, 8), (50, 40), (100, 80), (5000, 1000)])
@@ -21,15 +21,15 @@ def test_concurrency_follows_the_rate(rate: float, environments: int) -> None:
     ],
 )
 def test_sustained_throttling_sets_the_rate_to_what_was_accepted(rate: float, throttles: int, judged: float) -> None:
-    assert judged_rate(rate, calls=200, throttles=throttles, seconds=10, full=10) == pytest.approx(judged)
+    assert adjust_rate(rate, calls=200, throttles=throttles, seconds=10, full=10) == pytest.approx(judged)
 
 
 def test_from_half_of_the_rate_all_of_it_is_back_in_four_minutes() -> None:
     rate, windows = 5.0, 0
     while rate < 10:
-        rate, windows = judged_rate(rate, calls=100, throttles=0, seconds=10, full=10), windows + 1
+        rate, windows = adjust_rate(rate, calls=100, throttles=0, seconds=10, full=10), windows + 1
     assert windows == 24
 
 
 def test_throttles_of_long_ago_set_no_rate() -> None:
-    assert judged_rate(5.0, calls=100, throttles=100, seconds=60, full=10) == 5
+    assert adjust_rate(5.0, calls=100, throttles=100, seconds=60, full=10) == 5

@@ -37,10 +37,10 @@ def test_text_around_the_block_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("pem", "said"),
     [
-        ("", "PEM of no blocks"),
-        (PEM * 2, "PEM of 2 blocks"),
-        (PEM.replace("CERTIFICATE", "PUBLIC KEY"), "something else than a certificate"),
-        (PEM.partition("-----END")[0], "has no end"),
+        ("", "PEM has no blocks"),
+        (PEM * 2, "PEM has 2 blocks"),
+        (PEM.replace("CERTIFICATE", "PUBLIC KEY"), "block is not a certificate"),
+        (PEM.partition("-----END")[0], "has no END line"),
         (f"{BEGIN}\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-CBC,00\n\n{REST}", "is encrypted"),
         (f"{BEGIN}\n-{REST}", "is not base64"),
         (f"{BEGIN}\nBjörn\n{REST}", "is not base64"),

@@ -10,7 +10,7 @@ from unittest.mock import ANY, Mock, call, create_autospec
 import pytest
 
 from jitr.admission.enrollment import NO_ENTRIES
-from jitr.aws.crl_bucket import Crls, Published
+from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.brake import Brake
@@ -66,7 +66,7 @@ class World:
         }
         self.enrollment.changed_since.return_value = set()
         self.crls = create_autospec(Crls, instance=True)
-        self.crls.of.side_effect = lambda *_: Published(version='"1"', revocations=self.application.revocations)
+        self.crls.of.side_effect = lambda *_: PublishedCrl(version='"1"', revocations=self.application.revocations)
         self.crls.changed_since.return_value = set()
         self.hook = create_autospec(Hook, instance=True)
         self.brakes = create_autospec(Brakes, instance=True)
@@ -223,7 +223,7 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         twin_id=decision.twin_id,
         issuer="CN=Acme factory CA,O=Acme",
         subject="CN=sensor-0001,OU=Mark-2,O=Acme",
-        asks_for="sensor-0001",
+        requested_name="sensor-0001",
         crl='"1"',
         enrollment=NO_ENTRIES.digest,
         verdict_seen=0,
@@ -419,7 +419,7 @@ def test_what_checks_only_observe_is_recorded(refused: World) -> None:
 
 
 def said(word: OperatorAction, at: datetime = NOW) -> OperatorVerdict:
-    return OperatorVerdict(word=word, by="arn:aws:iam::111111111111:user/ann", at=at)
+    return OperatorVerdict(action=word, by="arn:aws:iam::111111111111:user/ann", at=at)
 
 
 def test_an_operators_verdict_stands_against_the_activation(world: World) -> None:
@@ -694,7 +694,7 @@ def test_the_deadline_stops_a_refusal_too(refused: World) -> None:
 
 def test_who_waits_and_who_was_spoken_of_say_as_what_they_need_a_turn(held: World) -> None:
     waits = Record(decision=held.recorded(outcome=Outcome.HELD, decided_at=NOW - 2 * DAY))
-    approved = replace(waits, verdict=OperatorVerdict(word=OperatorAction.APPROVED, by="ann", at=NOW - DAY))
+    approved = replace(waits, verdict=OperatorVerdict(action=OperatorAction.APPROVED, by="ann", at=NOW - DAY))
     needs = {
         Need.NEW: (Record(),),
         Need.HELD: (waits, replace(waits, crl_changed=True)),

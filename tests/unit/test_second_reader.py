@@ -171,17 +171,20 @@ def test_it_is_told_which_reader_it_was() -> None:
 @pytest.mark.parametrize(
     ("replaced", "said"),
     [
-        ({"subject": sensor(b"\0a\0", kind=BMP)}, "subject, common name: its value holds what is no character"),
+        ({"subject": sensor(b"\0a\0", kind=BMP)}, "subject, common name: its value is not valid in its string type"),
         ({"subject": sensor(b"", kind=SEQUENCE)}, "subject, common name: its value is of ASN.1 type 0x30"),
         ({"issuer": distinguished_name([attribute(b"\x55\x04\x0a", b"\xff")])}, "issuer, organization: its value"),
         ({"subject": tlv(SEQUENCE, tlv(0x31))}, "subject: a relative name is empty"),
         ({"serial": tlv(2, b"\0\5")}, "serial number: a number is written in more bytes than it needs"),
-        ({"version": bytes.fromhex("a003020103")}, "version: it is none that X.509 has"),
+        ({"version": bytes.fromhex("a003020103")}, "version: it is not a version of X.509"),
         ({"validity": tlv(SEQUENCE, tlv(0x17, b"2610310000Z"), tlv(0x17, b"301031000000Z"))}, "validity, notBefore: "),
-        ({"validity": tlv(SEQUENCE, tlv(0x18, b"20260230000000Z"), tlv(0x17, b"301031000000Z"))}, "there is not"),
+        (
+            {"validity": tlv(SEQUENCE, tlv(0x18, b"20260230000000Z"), tlv(0x17, b"301031000000Z"))},
+            "the time does not exist",
+        ),
         ({"key": tlv(SEQUENCE, tlv(SEQUENCE, tlv(OID, b"\x2a\x03")), tlv(BIT_STRING, b"\0"))}, "public key: "),
-        ({"extensions": extensions() + tlv(0x05)}, "extensions: what is in their place, or behind them"),
-        ({"extensions": extensions() * 2}, "extensions: what is in their place, or behind them"),
+        ({"extensions": extensions() + tlv(0x05)}, "extensions: the parts at the end are not"),
+        ({"extensions": extensions() * 2}, "extensions: the parts at the end are not"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_what_and_where(replaced: dict[str, bytes], said: str) -> None:
@@ -227,13 +230,14 @@ def test_an_extension_that_cannot_be_read_leaves_the_others_readable() -> None:
 def test_one_that_stands_there_twice_is_none() -> None:
     twice = [extension(BASIC_CONSTRAINTS, tlv(SEQUENCE, ca)) for ca in (TRUE, b"")]
     found = read(extensions=extensions(*twice)).extensions
-    assert found.unreadable == {"2.5.29.19": "it stands there twice"}
+    assert found.unreadable == {"2.5.29.19": "it is there twice"}
     assert found.is_ca is None
 
 
 def test_nothing_is_known_of_any_where_one_has_no_name() -> None:
     found = read(extensions=extensions(tlv(SEQUENCE, tlv(OCTET_STRING)))).extensions
-    assert found.why_unreadable("2.5.29.15") == "the list of extensions cannot be read: one has no object identifier"
+    why = "the list of extensions cannot be read: an extension has no object identifier"
+    assert found.why_unreadable("2.5.29.15") == why
 
 
 def test_a_directory_name_with_an_underscore_is_read_as_trust_and_go_writes_it() -> None:
@@ -249,7 +253,7 @@ def test_what_is_read_again_is_admitted_like_any_other() -> None:
     examination = applying(as_pem(der)).examine()
     assert examination.certificate
     assert examination.certificate.reader is Reader.SECOND
-    assert examination.admit().thing_name == "sensor-0001"
+    assert examination.admit().identity.thing_name == "sensor-0001"
 
 
 def test_times_are_in_utc_and_in_the_right_century() -> None:
@@ -289,7 +293,7 @@ def test_an_object_identifier_with_a_number_of_thousands_of_digits_is_damage() -
 
 def test_a_damaged_critical_extension_with_an_oid_the_library_refuses_is_named() -> None:
     twice = extensions(*[extension(LONG_ARC, b"", critical=TRUE)] * 2)
-    with pytest.raises(Rejected, match=r"extension 2\.5\.29\.\d+ cannot be read: it stands there twice") as refused:
+    with pytest.raises(Rejected, match=r"extension 2\.5\.29\.\d+ cannot be read: it is there twice") as refused:
         applying(as_pem(signed(tbs_with(extensions=twice)))).admit()
     assert refused.value.reason is Reason.EXTENSIONS_UNREADABLE
 

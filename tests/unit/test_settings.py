@@ -62,7 +62,7 @@ def test_a_missing_variable_is_named(variable: str) -> None:
 @pytest.mark.parametrize("variable", ["JITR_ACTIVATIONS_PER_SECOND", "JITR_MAX_CONCURRENCY"])
 @pytest.mark.parametrize("value", ["", "ten", "1,5"])
 def test_a_number_that_is_none_is_named_with_its_value(variable: str, value: str) -> None:
-    with pytest.raises(Misconfigured, match=f"{variable} is no number: '{value}'"):
+    with pytest.raises(Misconfigured, match=f"{variable} is not a number: '{value}'"):
         Settings.from_environ(SETTINGS.to_environ() | {variable: value})
 
 

@@ -96,7 +96,7 @@ def test_a_value_equals_itself_even_if_a_field_does_not() -> None:
 def test_what_only_the_library_knows_is_refused_when_the_class_is_defined(
     of_its_own: dict[str, Any], annotated: dict[str, Any]
 ) -> None:
-    with pytest.raises(TypeError, match="Odd has what only"):
+    with pytest.raises(TypeError, match="Odd uses what only"):
         value(type("Odd", (), {"__annotations__": {"name": str} | annotated, **of_its_own}))
 
 

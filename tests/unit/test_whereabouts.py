@@ -42,7 +42,7 @@ def parsed(event: object) -> Statement:
 def test_a_decision_says_where_its_certificate_lives_and_as_of_when() -> None:
     statement = parsed(delivered(status="ACTIVE"))
 
-    assert statement.lives
+    assert statement.is_active
     assert statement.certificate_id == MOST.certificate_id
     assert statement.place == f"{SETTINGS.account_id}/{SETTINGS.region}"
     assert (statement.thing_name, statement.ca) == (MOST.thing_name, MOST.ca)
@@ -51,7 +51,7 @@ def test_a_decision_says_where_its_certificate_lives_and_as_of_when() -> None:
 
 @pytest.mark.parametrize("status", ["INACTIVE", "REVOKED", "PENDING_ACTIVATION"])
 def test_every_other_status_says_that_it_does_not(status: str) -> None:
-    assert not parsed(delivered(status=status)).lives
+    assert not parsed(delivered(status=status)).is_active
 
 
 def test_an_operators_verdict_is_a_statement_too() -> None:
@@ -68,7 +68,7 @@ def test_an_operators_verdict_is_a_statement_too() -> None:
     }
     statement = parsed(delivered() | {"detail": detail})
 
-    assert (statement.status, statement.lives, statement.thing_name) == ("REVOKED", False, None)
+    assert (statement.status, statement.is_active, statement.thing_name) == ("REVOKED", False, None)
 
 
 def test_fields_that_a_later_version_adds_are_ignored() -> None:
@@ -78,15 +78,15 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ("no event", "not an event of jitr's"),
-        ({"detail": {}}, "not an event of jitr's"),
-        ({"detail": []}, "not an event of jitr's"),
-        (delivered(version="2"), "version '2' of the detail, where 1 can be read"),
+        ("no event", "not an event of jitr"),
+        ({"detail": {}}, "not an event of jitr"),
+        ({"detail": []}, "not an event of jitr"),
+        (delivered(version="2"), "the detail has version '2'; only 1 can be read"),
         (delivered(certificate_id="A" * 64), "certificate_id is not 64 hexadecimal digits"),
         (delivered(certificate_id=7), "certificate_id is not 64 hexadecimal digits"),
         (delivered(decided_at="soon"), "no time"),
         (delivered(fleet="other"), "of another fleet"),
-        (delivered(account="999999999999"), "says that it is of 999999999999"),
+        (delivered(account="999999999999"), "the detail names 999999999999"),
         (delivered(region="us-east-1"), "sent by"),
     ],
 )

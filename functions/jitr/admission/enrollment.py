@@ -1,17 +1,17 @@
-"""Enrollment: which devices the fleet expects, and what its entries say about each.
+"""Enrollment: decides by the list of expected devices whether a device may come in, and what it gets.
 
-An entry speaks of a thing name or of a certificate id. Both are read for every device, and decided on like this:
+An entry is about a thing name or a certificate id. Both are read for every device:
 
-    1  any entry that denies            ENTRY_DENIES, for good
-    2  any entry that cannot be used    ENTRY_UNUSABLE: held, so that nobody gets in by a slip
-    3  any entry that allows            in, if every one that names accounts names this one; else OTHER_ACCOUNT
-    4  no entry                         the CA's rule: open, listed (NOT_LISTED) or approve (AWAITING_APPROVAL)
+    1  any entry denies            ENTRY_DENIES, final
+    2  any entry is unusable       ENTRY_UNUSABLE: held, so that a mistake in an entry admits no device
+    3  any entry allows            admitted, if all entries that name accounts name this one; else OTHER_ACCOUNT
+    4  no entry                    the CA's rule: open, listed (NOT_LISTED) or approve (AWAITING_APPROVAL)
 
-An operator's approval of the certificate in this account counts as an entry that allows it, and lifts no denial. Where
-both entries give the device something of its own, the certificate's wins, since it speaks of one certificate alone.
+An operator's approval of the certificate in this account counts as an entry that allows it; it lifts no denial. If both
+entries give the device something, the certificate's entry wins, since it is the more specific one.
 
-Azure DPS takes the most specific entry that there is, so a disabled device entry blocks while its group goes on. Here
-every denial blocks: a stolen certificate stays out, whatever its name is allowed.
+In Azure DPS the most specific entry decides. Here every denial blocks: a stolen certificate stays out although its
+thing name is allowed.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from jitr.rules import CaRules, EnrollmentRule
 
 
 class SubjectKind(StrEnum):
-    """What an entry speaks of."""
+    """What an entry is about."""
 
     THING = "thing"
     CERTIFICATE = "certificate"
@@ -47,30 +47,30 @@ class Subject:
 
 
 class EntryRule(StrEnum):
-    """What an entry says about its subject."""
+    """What an entry decides about its subject."""
 
     ALLOW = "allow"
     DENY = "deny"
-    REMOVED = "removed"  # nothing, any more; who removed it, and why, is kept
+    REMOVED = "removed"  # nothing; kept to show who removed it, and why
 
 
 @value
 class Entry:
-    """One entry of the list, with who wrote it, when and why."""
+    """One entry of the list, with its author, time and note."""
 
     subject: Subject
     rule: EntryRule
-    accounts: tuple[str, ...] = ()  # account ids that the device belongs to; none named: any
+    accounts: tuple[str, ...] = ()  # account ids that the device belongs to; empty: any
     additions: Additions = field(default_factory=Additions)
-    may_follow: bool = False  # a new certificate may follow the one that owns the thing name, before its end is near
-    problem: str | None = None  # why it cannot be used: written by hand, or by a later version
+    may_follow: bool = False  # a new certificate may take over the thing name before the old one is near its end
+    problem: str | None = None  # why it is unusable: written by hand, or by a later version
     by: str = ""  # the caller's ARN
     at: datetime | None = None
     note: str = ""
 
     @property
-    def says(self) -> tuple[object, ...]:
-        """All that a decision can depend on, in plain values."""
+    def content(self) -> tuple[object, ...]:
+        """Everything that a decision can depend on, as plain values."""
         return (
             self.subject.kind.value,
             self.subject.name,
@@ -85,26 +85,26 @@ class Entry:
 
 
 def digest(entries: Iterable[Entry]) -> str:
-    """Names what these entries say, in whatever order; removed ones say nothing."""
-    said = sorted(json.dumps(entry.says) for entry in entries if entry.rule is not EntryRule.REMOVED)
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+    """A hash of what these entries say, independent of their order; removed entries do not count."""
+    contents = sorted(json.dumps(entry.content) for entry in entries if entry.rule is not EntryRule.REMOVED)
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
 
 
 @value
 class Enrollment:
-    """All that is known about one device: its entries, and whether an operator approved it here."""
+    """What the list says about one device: its entries, and whether an operator approved it in this account."""
 
     entries: tuple[Entry, ...] = ()
-    account_id: str = ""  # where it wants to come in
+    account_id: str = ""  # the account that it connects to
     approved: bool = False
 
     @property
     def digest(self) -> str:
-        """Names what the entries say; held decisions carry it, so that they are made again when it changes."""
+        """A hash of the entries; held decisions carry it, so that a change causes a new evaluation."""
         return digest(self.entries)
 
     def refuse_unlisted(self, rules: CaRules) -> None:
-        """Let the device in, by its entries or by the CA's rule.
+        """Refuse the device unless its entries, an approval or the CA's rule allow it.
 
         Raises Rejected (ENTRY_DENIES, ENTRY_UNUSABLE, OTHER_ACCOUNT, NOT_LISTED, AWAITING_APPROVAL).
         """
@@ -133,7 +133,7 @@ class Enrollment:
             if entry.problem:
                 raise Rejected(Reason.ENTRY_UNUSABLE, f"the entry of {entry.subject} cannot be used: {entry.problem}")
         if problem := self.additions.problem(rules):
-            raise Rejected(Reason.ENTRY_UNUSABLE, f"its entries ask for what cannot be given: {problem}")
+            raise Rejected(Reason.ENTRY_UNUSABLE, f"its entries request what the rules do not offer: {problem}")
 
     def _refuse_elsewhere(self) -> None:
         for entry in self._allowing:
@@ -145,7 +145,7 @@ class Enrollment:
 
     @property
     def additions(self) -> Additions:
-        """What the allowing entries give the device, the certificate's over the thing's."""
+        """What the allowing entries give the device; the certificate's entry wins over the thing's."""
         from_thing_to_certificate = sorted(
             self._allowing, key=lambda entry: entry.subject.kind is SubjectKind.CERTIFICATE
         )
@@ -153,7 +153,7 @@ class Enrollment:
 
     @property
     def may_follow(self) -> bool:
-        """Whether an entry says that a new certificate may follow the one that owns the thing name."""
+        """Whether an entry allows a new certificate to take over the thing name early."""
         return any(entry.may_follow for entry in self._allowing)
 
     @property

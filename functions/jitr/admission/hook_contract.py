@@ -1,11 +1,11 @@
-"""The fleet's own decision on a device: what its hook is asked, and what its answer means.
+"""The hook's contract: builds the request to the fleet's own function, and applies its answer.
 
 The contract is that of AWS IoT's pre-provisioning hooks (developer guide, "Pre-provisioning hooks"), so that a function
-written for fleet provisioning can be used as it is. docs/hook.md is the same for those who write one.
+written for fleet provisioning works unchanged. docs/hook.md describes it for authors of hooks.
 
-What a hook overrides is held to the naming rules like everything else; it can give a device nothing that the fleet
-could not. A refusal is curable: what a hook knows (an order, a contract, another system) changes as a list does, and
-nobody should release devices by hand because a record came late. To keep a device out for good there are entries.
+Overrides must satisfy the same naming rules as fleet.toml: a hook cannot give a device what the fleet could not. A
+refusal is curable, since a hook's data (orders, contracts) changes like a list, and late data should not require a
+release by hand. An entry keeps a device out for good.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from jitr.x509.certificate import Certificate
 
 THING, TYPE, GROUPS = "ThingName", "ThingType", "ThingGroups"
 _CERTIFICATE = "AWS::IoT::Certificate::"
-# Developer guide, "Just-in-time provisioning": the names of a template's parameters, and our names for the fields.
+# Template parameters (developer guide, "Just-in-time provisioning") → jitr's names of the fields.
 _FIELDS = {
     "Country": "country",
     "Organization": "organization",
@@ -33,7 +33,7 @@ _FIELDS = {
     "CommonName": "common_name",
     "SerialNumber": "serial_number",
 }
-_MOST_SAID = 200  # characters of a hook's own words
+_MOST_QUOTED = 200  # characters of a text from the hook
 
 
 @value
@@ -41,11 +41,11 @@ class Overrides:
     """What a hook changes about a device that it allows."""
 
     thing_name: str | None = None
-    names: bool = False  # it gives a name, be it the one that was asked about; it may give another one next time
+    names: bool = False  # the answer holds a thing name, even the requested one; the next answer may hold another
     additions: Additions = field(default_factory=Additions)
 
 
-def request(
+def build_request(
     identity: Identity,
     device: DeviceRegistration,
     certificate: Certificate,
@@ -53,10 +53,10 @@ def request(
     *,
     previous_name: str | None = None,
 ) -> dict[str, Any]:
-    """What the hook is asked, as JSON: texts throughout.
+    """The hook's request, as JSON; all values are strings.
 
-    `previous_name` is the thing name that the last attempt on the certificate used. It is no parameter: a hook that
-    gives back what it was sent overrides nothing with it.
+    `previous_name` is the thing name that the last attempt on the certificate used. It is not one of the parameters: a
+    hook that returns its parameters unchanged does not override the name with it.
     """
     _, partition, _, region, account, _ = device.arn.split(":", 5)
     return {
@@ -64,12 +64,12 @@ def request(
         "claimCertificateId": device.certificate_id,
         "certificateId": device.certificate_id,
         "certificatePem": device.pem,
-        # There is no template either; this says in its form which fleet and CA ask.
+        # There is no template either: this names the fleet and the CA in the form of a template's ARN.
         "templateArn": f"arn:{partition}:iot:{region}:{account}:provisioningtemplate/{rules.policy}",
-        # The client id of the CONNECT is not known any more; under jitr's policy it is the thing's name.
+        # The CONNECT's client id is not known here; jitr's policy requires it to be the thing name.
         "clientId": identity.thing_name,
         "parameters": _parameters(identity, device, certificate),
-        # Ours alone, beside the contract: a hook that allocates names can answer the same one again.
+        # jitr's extension of the contract: a hook that allocates names can answer the same one again.
         **({"previousThingName": previous_name} if previous_name else {}),
     }
 
@@ -87,27 +87,27 @@ def _parameters(identity: Identity, device: DeviceRegistration, certificate: Cer
     }
 
 
-def read_answer(answer: object, asked: Mapping[str, str]) -> Overrides:
-    """What the hook says; `asked` are the request's parameters, and what comes back unchanged overrides nothing.
+def read_answer(answer: object, parameters: Mapping[str, str]) -> Overrides:
+    """Read the hook's answer; `parameters` are the request's, and an unchanged value overrides nothing.
 
     Raises Rejected (HOOK_REFUSED, HOOK_FAILED).
     """
     if not isinstance(answer, dict) or not isinstance(answer.get("allowProvisioning"), bool):
         raise _failed("answers without allowProvisioning, true or false")
     if not answer["allowProvisioning"]:
-        said = answer.get("reason")
-        why = f": {said[:_MOST_SAID]!a}" if isinstance(said, str) and said else ""
+        reason = answer.get("reason")
+        why = f": {reason[:_MOST_QUOTED]!a}" if isinstance(reason, str) and reason else ""
         raise Rejected(Reason.HOOK_REFUSED, f"the hook does not allow it{why}")
     written = answer.get("parameterOverrides") or {}
     if not isinstance(written, dict) or not all(isinstance(value, str) for value in written.values()):
-        raise _failed("answers parameterOverrides that are no texts by name")
-    changed = {name: value for name, value in written.items() if asked.get(name) != value}
+        raise _failed("answers parameterOverrides that do not map names to strings")
+    changed = {name: value for name, value in written.items() if parameters.get(name) != value}
     for name in changed:
-        if name.startswith("AWS::") or (name == "SerialNumber" and name in asked):
-            raise _failed(f"overrides {name!a}, which the certificate says")
+        if name.startswith("AWS::") or (name == "SerialNumber" and name in parameters):
+            raise _failed(f"overrides {name!a}, which comes from the certificate")
     thing_name = changed.pop(THING, None)
     if thing_name is not None and not THING_NAME.fullmatch(thing_name):
-        raise _failed(f"overrides the thing name with {thing_name[:_MOST_SAID]!a}, which is not legal")
+        raise _failed(f"overrides the thing name with {thing_name[:_MOST_QUOTED]!a}, which is not legal")
     return Overrides(
         thing_name=thing_name,
         names=THING in written,
@@ -119,16 +119,16 @@ def read_answer(answer: object, asked: Mapping[str, str]) -> Overrides:
     )
 
 
-def overridden(identity: Identity, overrides: Overrides, rules: CaRules) -> Identity:
-    """The device as the hook wants it.
+def apply_overrides(identity: Identity, overrides: Overrides, rules: CaRules) -> Identity:
+    """The identity with the hook's overrides.
 
-    Raises Rejected(HOOK_FAILED) when it cannot be so.
+    Raises Rejected(HOOK_FAILED) when they break a naming rule.
     """
     whole = overrides.additions.over(
         Additions(thing_type=identity.thing_type, thing_groups=identity.thing_groups, attributes=identity.attributes)
     )
     if overrides.additions != Additions() and (problem := whole.problem(rules)):
-        raise _failed(f"overrides what cannot be so: {problem}")
+        raise _failed(f"overrides are not allowed: {problem}")
     named = replace(identity, thing_name=overrides.thing_name or identity.thing_name)
     return named.with_additions(overrides.additions)
 

@@ -1,4 +1,4 @@
-"""Who an admitted device is: everything that provisioning needs, made from a certificate by its CA's rules."""
+"""The identity of an admitted device: what provisioning needs, made from a certificate by its CA's rules."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from jitr.x509.certificate import Certificate
 
 @value
 class Identity:
-    """Who an admitted device is: everything that provisioning needs."""
+    """The device that an admitted certificate becomes."""
 
     ca: str  # the CA's name in fleet.toml
     thing_name: str
@@ -22,10 +22,12 @@ class Identity:
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str]
     policy: str
-    may_follow: bool = False  # an entry says so: follow the certificate that has the name, before its end is near
+    may_follow: bool = (
+        False  # an entry allows it to take over the thing name before the old certificate is near its end
+    )
 
     def with_additions(self, more: Additions) -> Self:
-        """The same device, with more groups, with attributes and a thing type that win over its own."""
+        """The same device with additional groups; the additions' attributes and thing type replace its own."""
         whole = more.over(
             Additions(thing_type=self.thing_type, thing_groups=self.thing_groups, attributes=self.attributes)
         )
@@ -33,7 +35,7 @@ class Identity:
 
 
 def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
-    """What the CA's rules make of a certificate.
+    """The identity that the CA's rules make of a certificate.
 
     Raises Rejected when a name cannot be made, or is not legal.
     """
@@ -48,5 +50,5 @@ def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
 
 
 def enrolled_identity(identity: Identity, enrollment: Enrollment) -> Identity:
-    """The same device with what its entries give it."""
+    """The same device with what its enrollment entries give it."""
     return replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)

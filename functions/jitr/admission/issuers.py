@@ -1,15 +1,15 @@
-"""Whose certificate it is, where AWS IoT does not say: the account's CA whose name it gives and whose key signed it.
+"""Finds the issuing CA of a certificate by name and signature, when AWS IoT does not report it.
 
-DescribeCertificate may leave `caCertificateId` out, for one: AWS documents that a certificate in SNI_ONLY mode "is
-registered without an issuer CA". The deployed rules hold every CA of the account, so the issuer is found among these.
-The event's CA id takes no part: an event can be forged. Only what encoding.py cuts is needed, so certificates of
-version 1, and those of which no reader reads the fields, are found, too.
+DescribeCertificate may omit `caCertificateId`: AWS documents that a certificate in SNI_ONLY mode "is registered
+without an issuer CA". The deployed rules hold every CA of the account, so the issuer is searched among them. The
+event's CA id is not used: an event can be forged. The search needs only the parts from encoding.py, so it also works
+for version 1 certificates and for those whose fields no reader can read.
 
-A renewed CA has its predecessor's name, and often its key: then both have signed. The authority key identifier decides
-where it gives its CA's issuer and serial number (RFC 5280 §4.2.1.1); its key identifier cannot, it is of the same key.
-Else the certificate is one of several CAs', and admission holds it (CA_AMBIGUOUS).
+A renewed CA has its predecessor's name, and often its key: then the signature fits both. The authority key identifier
+decides if it gives its CA's issuer and serial number (RFC 5280 §4.2.1.1); its key identifier does not, since the key
+is the same. Otherwise admission holds the certificate (CA_AMBIGUOUS).
 
-What a certificate's record says of its CA goes before the search: jitr decided on it then, and goes on so.
+The CA of an earlier decision takes precedence over the search: jitr decided under that CA, and stays with it.
 """
 
 from dataclasses import replace
@@ -33,9 +33,9 @@ _ISSUER, _SERIAL, _DIRECTORY_NAME = 0xA1, 0x82, 0xA4
 
 
 def find_issuer(device: DeviceRegistration, rules: Rules) -> DeviceRegistration:
-    """The certificate with its CA, of which AWS names none; unchanged where it names one.
+    """The certificate with its issuing CA; unchanged if AWS names one.
 
-    `possible_cas` has the ids of several that may have issued it; without any, none of these did.
+    If several CAs may have issued it, `possible_cas` has their ids. If no CA did, it stays without one.
 
     Raises Misconfigured when a CA's certificate in the rules cannot be read.
     """
@@ -50,17 +50,17 @@ def find_issuer(device: DeviceRegistration, rules: Rules) -> DeviceRegistration:
     )
 
 
-def as_recorded(device: DeviceRegistration, record: Record) -> DeviceRegistration:
-    """The certificate with the CA of its last decision, where AWS names none."""
+def with_recorded_ca(device: DeviceRegistration, record: Record) -> DeviceRegistration:
+    """The certificate with the CA of its last decision; unchanged if AWS names one."""
     if device.is_ca_named or record.ca_certificate_id is None:
         return device
     return replace(device, ca_certificate_id=record.ca_certificate_id, possible_cas=())
 
 
 def issuers_of(pem: str, rules: Rules) -> tuple[CaRules, ...]:
-    """The CAs of the account that may have issued a certificate; several only where they have one name and one key.
+    """The CAs of the account that may have issued a certificate; several only if they share name and key.
 
-    One that is signed by a CA and names another issuer is that CA's, so that its refusal says so.
+    A certificate that a CA signed counts as that CA's even if it names another issuer, so that its refusal says so.
 
     Raises Misconfigured.
     """
@@ -95,7 +95,7 @@ def _identifies(encoded: Encoded, ca: Certificate) -> bool:
 
 
 def _identified_authority(encoded: Encoded) -> tuple[bytes, int] | None:
-    """The issuer (a Name in DER) and the serial number of the CA's certificate; None where they are not given.
+    """The issuer (a Name in DER) and the serial number of the CA's certificate; None if they are not given.
 
     Raises Damaged.
     """
@@ -105,7 +105,7 @@ def _identified_authority(encoded: Encoded) -> tuple[bytes, int] | None:
         if tag == _EXTENSIONS
         for value in _extension_values(der.content(extensions, _EXTENSIONS))
     ]
-    if len(values) != 1:  # none; or two, of which neither counts
+    if len(values) != 1:  # none, or a duplicate extension, which does not count
         return None
     parts = {tag: values[0][start:end] for tag, _, start, end in der.children(values[0], SEQUENCE)}
     if not {_ISSUER, _SERIAL} <= parts.keys():
@@ -119,7 +119,7 @@ def _identified_authority(encoded: Encoded) -> tuple[bytes, int] | None:
 
 
 def _extension_values(extensions: bytes) -> list[bytes]:
-    """The values of every authority key identifier in the list of extensions.
+    """The values of all authority key identifiers in the list of extensions.
 
     Raises Damaged.
     """

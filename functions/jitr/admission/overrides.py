@@ -1,7 +1,7 @@
-"""What a device is given besides what its CA's rules say: by its enrollment entries, or by the hook.
+"""What an enrollment entry or the hook gives one device in addition to its CA's rules.
 
-Type, groups and attributes of the thing, as they stand in fleet.toml for a whole CA, for one device. They are nobody's
-but the fleet's to give, so they are held to the same naming rules, and to the types and groups that the stack has made.
+That is a thing type, groups and attributes. They must satisfy the same naming rules as fleet.toml, and use only types
+and groups that the stack has created.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ from jitr.rules import CaRules
 
 @value
 class Additions:
-    """A thing type in place of the CA's, more groups, and attributes, which win over the CA's of the same name."""
+    """A thing type in place of the CA's, additional groups, and attributes that win over the CA's of the same name."""
 
     thing_type: str | None = None
     thing_groups: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, other: "Additions") -> "Additions":
-        """Both together; where they contradict each other, these win."""
+        """Both together; these win if they conflict."""
         return Additions(
             thing_type=self.thing_type or other.thing_type,
             thing_groups=tuple(dict.fromkeys((*other.thing_groups, *self.thing_groups))),
@@ -36,20 +36,20 @@ class Additions:
         )
 
     def problem(self, rules: CaRules) -> str | None:
-        """Why a thing of this CA cannot have them, in words; None when it can."""
+        """Why a thing of this CA cannot have them; None when it can."""
         return next(self._problems(rules), None)
 
     def _problems(self, rules: CaRules) -> Iterator[str]:
         types = {rules.thing_type, *rules.extra_types, None}
         groups = {*rules.thing_groups, *rules.extra_groups}
         if self.thing_type not in types:
-            yield f"thing type {self.thing_type!a} is neither the CA's thing_type nor one of its extra_types"
+            yield f"thing type {self.thing_type!a} is neither the CA's thing_type nor in its extra_types"
         for group in self.thing_groups:
             if group not in groups:
-                yield f"thing group {group!a} is neither one of the CA's thing_groups nor of its extra_groups"
+                yield f"thing group {group!a} is neither in the CA's thing_groups nor in its extra_groups"
         for name, text in self.attributes.items():
             if not ATTRIBUTE_NAME.fullmatch(name) or name.casefold().startswith(RESERVED_PREFIX):
-                yield f"{name!a} is no legal attribute name, or begins with {RESERVED_PREFIX}"
+                yield f"{name!a} is not a legal attribute name, or begins with {RESERVED_PREFIX}"
             if not ATTRIBUTE_VALUE.fullmatch(text):
                 yield f"the value {text!a} of attribute {name!a} is not legal in AWS IoT"
         whole = self.over(
@@ -59,4 +59,4 @@ class Additions:
             yield f"the thing would join {len(whole.thing_groups)} groups, AWS IoT allows {MOST_GROUPS}"
         most = MOST_ATTRIBUTES_TYPED if whole.thing_type else MOST_ATTRIBUTES_UNTYPED
         if len(whole.attributes) > most:
-            yield f"the thing would have {len(whole.attributes)} attributes, where {most} are possible"
+            yield f"the thing would have {len(whole.attributes)} attributes, the limit is {most}"

@@ -1,29 +1,29 @@
-"""The decision: may this certificate become a device, and which one?
+"""Decides whether a certificate may become a device, and which device.
 
-AWS IoT has checked only that a registered CA signed the certificate. `admit` decides the rest. It is pure: what AWS
-says, the rules and the time come in, an Identity or a Reason comes out, and nothing else is known here.
+AWS IoT has checked only that a registered CA signed the certificate. `examine` runs the other checks. It is pure: its
+input is what AWS says, the rules and the time; its result is an Admitted or a refusal with a Reason.
 
 The checks, in order (a CA's rules set each to enforce, observe or off, by its name):
 
-    0  the CA that AWS names, or that signed it where AWS names none (issuers.py), is one of this account's (it brings
-       the rules; never off)
+    0  the CA that AWS names, or that signed it if AWS names none (issuers.py), is one of this account's (its rules
+       apply; never off)
     1  identity   the PEM holds one readable certificate, and the certificate id is the SHA-256 of its DER
     2  issuance   the registered CA is the fleet's, is a CA, within its validity, ACTIVE, in the declared mode;
-                  names chain and its key signed the certificate (X.509 v1 included)
+                  the issuer's name is its subject, and its key signed the certificate (X.509 v1 included)
     3  validity   not before, not after, minimum remaining life, maximum life
-    4  key        type, RSA modulus, curve; no key that is known to be weak (ROCA), nor the CA's own
+    4  key        type, RSA modulus, curve; not a known weak key (ROCA), not the CA's own
     5  signature  SHA-256 or better
-    6  extensions when present: no CA, digital signature, client authentication, nothing critical that is unknown
-    7  subject    what devices are named by (common name, serialNumber, URI, DNS name) once, fully matching;
-                  nothing that widens a policy, where the policy or a template can use it
-       names      what the templates make of the certificate is legal (it is what is provisioned; never off)
-    8  revocation the CA's CRL, in force now, does not list it (off by default: somebody has to publish CRLs)
+    6  extensions when present: no CA, digital signature, client authentication, no unknown critical extension
+    7  subject    each naming field (common name, serialNumber, URI, DNS name) exactly once, fully matching;
+                  no policy wildcard in a value that the policy or a template can use
+       names      the names that the templates make are legal (they are provisioned, so it is never off)
+    8  revocation the CA's CRL, in force now, does not list it (off by default: CRLs must be published first)
     9  enrollment any entry that denies blocks; else any that allows; else the CA's rule: open, listed or approve
-   10  hook       the fleet's own function, asked by the caller about those who passed (1) to (9): hook_contract.py
+   10  hook       the fleet's own function; the caller invokes it after (1) to (9) passed: hook_contract.py
 
 To add a check: a Reason in errors.py, a function in checks.py, and a line in check_list.py (CONTRIBUTING.md).
 
-What it leaves to its caller: that the certificate is PENDING_ACTIVATION, and what its record says.
+The caller checks that the certificate is PENDING_ACTIVATION, and what its record says.
 """
 
 from dataclasses import replace
@@ -46,79 +46,81 @@ from jitr.x509.signature_twin import twin_id
 
 
 class CheckStatus(StrEnum):
-    """What became of one check."""
+    """The result of one check."""
 
-    PASS = "pass"  # noqa: S105 -- a verdict, no password
+    PASS = "pass"  # noqa: S105 -- a status, no password
     REJECT = "reject"
-    OBSERVE = "observe"  # would have rejected; the rules only observe it
+    OBSERVE = "observe"  # failed, but the rules only observe this check
     OFF = "off"
-    NOT_EVALUATED = "not evaluated"  # an earlier failure left nothing to look at
+    NOT_EVALUATED = "not evaluated"  # an earlier failure left it without input
 
 
 @value
 class CheckOutcome:
-    """One check's verdict; `refusal` is there for REJECT and OBSERVE."""
+    """One check and its result; `refusal` is set for REJECT and OBSERVE."""
 
     check: str
-    verdict: CheckStatus
+    status: CheckStatus
     refusal: Rejected | None = None
 
 
 @value
-class Examination:
-    """Every check's finding, in order, and the identity when nothing was rejected."""
+class Admitted:
+    """A certificate that passed every enforced check, the rules that it passed, and the device that it becomes."""
 
-    findings: tuple[CheckOutcome, ...]
-    certificate: Certificate | None
-    identity: Identity | None
+    identity: Identity
+    certificate: Certificate
+    rules: CaRules
+
+
+@value
+class Examination:
+    """The outcome of every check, in order, and their result: admitted, or the first refusal that is enforced."""
+
+    outcomes: tuple[CheckOutcome, ...]
+    certificate: Certificate | None  # None: it cannot be read, or was not
+    result: Admitted | Rejected
+
+    @property
+    def admitted(self) -> Admitted | None:
+        """What was admitted; None when an enforced check failed."""
+        return self.result if isinstance(self.result, Admitted) else None
 
     @property
     def refusal(self) -> Rejected | None:
-        """The first refusal that counts."""
-        return next((f.refusal for f in self.findings if f.verdict is CheckStatus.REJECT), None)
+        """The refusal of the first enforced check that failed."""
+        return self.result if isinstance(self.result, Rejected) else None
 
-    def admit(self) -> Identity:
-        """The identity.
-
-        Raises Rejected with the reason of the first enforced check that failed.
-        """
-        if self.refusal:
-            raise self.refusal
-        assert self.identity is not None  # noqa: S101 -- nothing rejected means an identity
-        return self.identity
-
-    def after_hook(self, identity: Identity | None, refusal: Rejected | None, mode: CheckMode) -> Self:
-        """The same with what the hook said: the identity that it left, or why it refused."""
-        verdict = CheckStatus.PASS
-        if refusal:
-            verdict = CheckStatus.OBSERVE if mode is CheckMode.OBSERVE else CheckStatus.REJECT
-        finding = CheckOutcome(check=HOOK, verdict=verdict, refusal=refusal)
-        return replace(self, findings=(*self.findings[:-1], finding), identity=identity)
+    @property
+    def identity(self) -> Identity | None:
+        """The device that is admitted."""
+        return self.result.identity if isinstance(self.result, Admitted) else None
 
     @property
     def would_reject(self) -> tuple[Reason, ...]:
-        """The reasons of the checks that the rules only observe."""
-        return tuple(f.refusal.reason for f in self.findings if f.verdict is CheckStatus.OBSERVE and f.refusal)
+        """The reasons of the failed checks that the rules only observe."""
+        return tuple(one.refusal.reason for one in self.outcomes if one.status is CheckStatus.OBSERVE and one.refusal)
 
+    def admit(self) -> Admitted:
+        """Return what was admitted.
 
-def admit(
-    device: DeviceRegistration,
-    ca: CaRegistration | None,
-    rules: Rules,
-    *,
-    revocations: Revocations = None,
-    enrollment: Enrollment = NO_ENTRIES,
-    now: datetime,
-) -> Identity:
-    """Decide on one certificate.
+        Raises Rejected with the reason of the first enforced check that failed.
+        """
+        if isinstance(self.result, Rejected):
+            raise self.result
+        return self.result
 
-    `ca` is what AWS says of the CA that the certificate names, or None when it knows no such CA; `revocations` is what
-    is published as that CA's CRL; `enrollment` is what the entries of the certificate and of its thing name
-    (`thing_name_of`) say.
+    def allow_by_hook(self, admitted: Admitted, *, observed: Rejected | None = None) -> Self:
+        """The examination after the hook allowed the device; `observed` is a refusal that the rules only observe."""
+        status = CheckStatus.OBSERVE if observed else CheckStatus.PASS
+        return self._with_hook(CheckOutcome(check=HOOK, status=status, refusal=observed), admitted)
 
-    Raises Rejected with the reason of the first enforced check that fails.
-    """
-    return examine(device, ca, rules, revocations=revocations, enrollment=enrollment, now=now).admit()
+    def refuse_by_hook(self, refusal: Rejected) -> Self:
+        """The examination after the hook, or an entry of the name that it gave, refused the device."""
+        return self._with_hook(CheckOutcome(check=HOOK, status=CheckStatus.REJECT, refusal=refusal), refusal)
+
+    def _with_hook(self, outcome: CheckOutcome, result: Admitted | Rejected) -> Self:
+        return replace(self, outcomes=(*self.outcomes[:-1], outcome), result=result)
 
 
 def examine(
@@ -130,21 +132,26 @@ def examine(
     enrollment: Enrollment = NO_ENTRIES,
     now: datetime,
 ) -> Examination:
-    """Run every check that can be run, also after a failure, and report each one."""
-    # (0) The CA brings the rules; without it there is nothing to judge by.
-    ca_rules = _rules_of(device, rules)
+    """Run every check on one certificate, also after a failure.
+
+    `ca` is what AWS says of the CA that the certificate names, or None when AWS knows no such CA. `revocations` is what
+    is published as that CA's CRL. `enrollment` holds the entries of the certificate and of its thing name
+    (`thing_name_of`).
+    """
+    # (0) The CA determines the rules.
+    ca_rules = rules.ca(device.ca_certificate_id)
     if ca_rules is None:
         return _nothing_to_examine((), "ca", _without_rules(device, rules))
-    known = CheckOutcome(check="ca", verdict=CheckStatus.PASS)
+    known = CheckOutcome(check="ca", status=CheckStatus.PASS)
 
-    # (1, first half) Of a certificate that cannot be read nothing can be said, but what an entry says of its id.
+    # (1, first half) Of a certificate that cannot be read, only an entry for its id can be checked.
     try:
         certificate = read_certificate(device.pem)
     except Rejected as refusal:
         return _denied(known, ca_rules, enrollment) or _nothing_to_examine((known,), "identity", refusal)
 
-    # (1) to (9); names are made even when a check failed, so that one run reports everything.
-    application = CheckInput(
+    # (1) to (9): all of them, so that one run reports everything.
+    check_input = CheckInput(
         device=device,
         certificate=certificate,
         ca=ca,
@@ -153,26 +160,28 @@ def examine(
         enrollment=enrollment,
         now=now,
     )
-    findings = (
+    outcomes = (
         known,
-        *(_finding(check, application) for check in CHECKS),
-        _hook_finding(ca_rules),
+        *(_run_check(check, check_input) for check in CHECKS),
+        _hook_outcome(ca_rules),
     )
-    identity = None
-    if not any(finding.verdict is CheckStatus.REJECT for finding in findings):
-        identity = identity_of(ca_rules, certificate)
-        # What the entries give goes to those whom they let in, not to those who were only observed.
-        if any(finding.check == "enrollment" and finding.verdict is CheckStatus.PASS for finding in findings):
-            identity = enrolled_identity(identity, enrollment)
-    return Examination(findings=findings, certificate=certificate, identity=identity)
+    first = next((one.refusal for one in outcomes if one.status is CheckStatus.REJECT), None)
+    if first:
+        return Examination(outcomes=outcomes, certificate=certificate, result=first)
+    identity = identity_of(ca_rules, certificate)
+    # Entries give something only to devices that they allow, not to those whose refusal is only observed.
+    if any(one.check == "enrollment" and one.status is CheckStatus.PASS for one in outcomes):
+        identity = enrolled_identity(identity, enrollment)
+    admitted = Admitted(identity=identity, certificate=certificate, rules=ca_rules)
+    return Examination(outcomes=outcomes, certificate=certificate, result=admitted)
 
 
 def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
-    """The name of the thing that the certificate asks to be, admitted or not.
+    """The thing name that the rules make of the certificate, admitted or not.
 
-    None when it makes no legal name, or has no CA of this account: it is refused then, whatever else is known of it.
+    None when it makes no legal name, or its CA is none of this account's: then it is refused in any case.
     """
-    ca_rules = _rules_of(device, rules)
+    ca_rules = rules.ca(device.ca_certificate_id)
     if ca_rules is None:
         return None
     try:
@@ -182,18 +191,14 @@ def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
 
 
 def twin_id_of(device: DeviceRegistration, rules: Rules) -> str | None:
-    """The certificate id of the same certificate with its signature written differently; None when it has no twin."""
-    ca_rules = _rules_of(device, rules)
+    """The certificate id of the certificate's twin (signature_twin.py); None when it has none."""
+    ca_rules = rules.ca(device.ca_certificate_id)
     if ca_rules is None:
         return None
     try:
         return twin_id(read_certificate(device.pem), fleet_ca(ca_rules))
     except Rejected:
         return None
-
-
-def _rules_of(device: DeviceRegistration, rules: Rules) -> CaRules | None:
-    return rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
 
 
 def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
@@ -203,7 +208,7 @@ def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
         return Rejected(
             Reason.CA_AMBIGUOUS,
             f"AWS IoT names no CA, and CAs {names} have the key that signed it; its authority key identifier does not "
-            "say which by issuer and serial number",
+            "give one CA's issuer and serial number",
         )
     if device.ca_certificate_id is None:
         why = ""
@@ -222,49 +227,50 @@ def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
     )
 
 
-def _finding(check: Check, application: CheckInput) -> CheckOutcome:
-    mode = application.rules.mode_of(check.name) if check.has_mode else CheckMode.ENFORCE
+def _run_check(check: Check, check_input: CheckInput) -> CheckOutcome:
+    mode = check_input.rules.mode_of(check.name) if check.has_mode else CheckMode.ENFORCE
     if mode is CheckMode.OFF:
-        return CheckOutcome(check=check.name, verdict=CheckStatus.OFF)
+        return CheckOutcome(check=check.name, status=CheckStatus.OFF)
     try:
-        check.run(application)
+        check.run(check_input)
     except Rejected as refusal:
         tolerated = mode is CheckMode.OBSERVE or (
-            refusal.reason in CRL_LATE and application.rules.on_stale_crl is OnStaleCrl.ADMIT
+            refusal.reason in CRL_LATE and check_input.rules.on_stale_crl is OnStaleCrl.ADMIT
         )
-        verdict = CheckStatus.OBSERVE if tolerated else CheckStatus.REJECT
-        return CheckOutcome(check=check.name, verdict=verdict, refusal=refusal)
-    return CheckOutcome(check=check.name, verdict=CheckStatus.PASS)
+        status = CheckStatus.OBSERVE if tolerated else CheckStatus.REJECT
+        return CheckOutcome(check=check.name, status=status, refusal=refusal)
+    return CheckOutcome(check=check.name, status=CheckStatus.PASS)
 
 
-def _hook_finding(rules: CaRules) -> CheckOutcome:
-    """(10) Only the function itself can say."""
+def _hook_outcome(rules: CaRules) -> CheckOutcome:
+    """(10) Not evaluated here: the caller invokes the hook."""
     is_off = rules.mode_of(HOOK) is CheckMode.OFF
-    return CheckOutcome(check=HOOK, verdict=CheckStatus.OFF if is_off else CheckStatus.NOT_EVALUATED)
+    return CheckOutcome(check=HOOK, status=CheckStatus.OFF if is_off else CheckStatus.NOT_EVALUATED)
 
 
 def _nothing_to_examine(before: tuple[CheckOutcome, ...], failed: str, refusal: Rejected) -> Examination:
     after = ORDER[ORDER.index(failed) + 1 :]
-    rejected = CheckOutcome(check=failed, verdict=CheckStatus.REJECT, refusal=refusal)
-    rest = (CheckOutcome(check=name, verdict=CheckStatus.NOT_EVALUATED) for name in after)
-    return Examination(findings=(*before, rejected, *rest), certificate=None, identity=None)
+    rejected = CheckOutcome(check=failed, status=CheckStatus.REJECT, refusal=refusal)
+    rest = (CheckOutcome(check=name, status=CheckStatus.NOT_EVALUATED) for name in after)
+    return Examination(outcomes=(*before, rejected, *rest), certificate=None, result=refusal)
 
 
 def _denied(known: CheckOutcome, rules: CaRules, enrollment: Enrollment) -> Examination | None:
-    """The examination of a certificate that an entry denies, which needs no reading; None when none does."""
+    """The examination of an unreadable certificate that an entry denies; None when no entry denies it."""
     try:
         enrollment.refuse_denied()
     except Rejected as refusal:
         if rules.mode_of("enrollment") is not CheckMode.ENFORCE:
             return None
-        findings = (
-            CheckOutcome(check=name, verdict=CheckStatus.REJECT, refusal=refusal)
+        outcomes = (
+            CheckOutcome(check=name, status=CheckStatus.REJECT, refusal=refusal)
             if name == "enrollment"
-            else CheckOutcome(check=name, verdict=CheckStatus.NOT_EVALUATED)
+            else CheckOutcome(check=name, status=CheckStatus.NOT_EVALUATED)
             for name in ORDER[1:]
         )
-        return Examination(findings=(known, *findings), certificate=None, identity=None)
+        return Examination(outcomes=(known, *outcomes), certificate=None, result=refusal)
     return None
 
 
-ORDER = ("ca", *(check.name for check in CHECKS), HOOK)  # of the findings
+# The order of an examination's outcomes.
+ORDER = ("ca", *(check.name for check in CHECKS), HOOK)

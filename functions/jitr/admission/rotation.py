@@ -1,8 +1,8 @@
-"""Same thing name, new certificate: may the new one follow the old one?
+"""Decides whether a new certificate may take over the thing name of another one.
 
-A rotation looks the same from every side: the new certificate was issued later, under the same CA or one that succeeds
-it, and the old one is near its end. Anything else with a known name is a second device that claims to be the first: a
-clone, a factory that counts twice, a test rig. It is held and announced, and the first device is left alone.
+It may if this is a rotation: it was issued later, under the same CA or its successor, and the old certificate is near
+its end. Any other certificate with a known name is a second device that claims to be the first: a clone, a duplicate
+number from the factory, a test rig. It is held and announced; the first device is not touched.
 """
 
 from datetime import datetime, timedelta
@@ -14,8 +14,8 @@ from jitr.record import Record
 from jitr.rules import CaRules, OnReplacement
 from jitr.x509.certificate import Certificate
 
-# As many claims in a row that all came to nothing can be undone.
-_MOST_FORMERS = 5
+# As many unsuccessful claims in a row can be undone.
+_MOST_PREVIOUS_OWNERS = 5
 
 
 def refuse_wrong_owner(
@@ -29,17 +29,16 @@ def refuse_wrong_owner(
     may_follow: bool = False,
     now: datetime,
 ) -> None:
-    """Let the certificate have the thing name: nobody owns it, it does itself, it may follow or share.
+    """Refuse the thing name unless it is free, the certificate's own, or one that it may take over or share.
 
-    `may_follow` says that an enrollment entry expects a new certificate, so the old one need not be near its end.
+    `may_follow`: an enrollment entry expects a new certificate, so the old one need not be near its end.
 
     Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
     """
     if owner is None or owner.certificate_id == device.certificate_id:
         return
     if owner.certificate_id == twin_id:
-        # An ECDSA signature has a second encoding, which whoever holds the certificate can make: another certificate
-        # id, the same certificate. Nobody gets a second chance that way.
+        # Any holder of the certificate can make its twin: another certificate id, but the same certificate.
         raise Rejected(
             Reason.NOT_A_ROTATION,
             f"it is certificate {owner.certificate_id[:16]} with its signature written differently",
@@ -51,13 +50,13 @@ def refuse_wrong_owner(
         case OnReplacement.REJECT:
             raise Rejected(Reason.REPLACEMENT_REFUSED, f"{owned}, and the rules allow no other")
         case OnReplacement.ROTATE | OnReplacement.SHARE:
-            # Who shares under one CA takes part in no other CA's things: there a newcomer follows, or is held.
+            # A thing is shared only under one CA. Under another CA a new certificate takes over, or is held.
             if why_not := _why_no_rotation(owner, device, certificate, rules, now, expected=may_follow):
                 raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this one is no rotation: {why_not}")
 
 
 def shares(rules: CaRules, owner: Owner | None) -> bool:
-    """Whether a certificate under these rules has a thing name together with its owner: both are under one CA."""
+    """Whether a certificate under these rules shares a thing name with its owner: both are under one CA."""
     return rules.on_replacement is OnReplacement.SHARE and (
         owner is None or owner.ca_certificate_id == rules.certificate_id
     )
@@ -73,28 +72,27 @@ def _why_no_rotation(
         return "it is under another CA, which does not succeed the old one's"
     if not expected and owner.ends_at - now > timedelta(seconds=rules.rotation_window):
         days = (owner.ends_at - now).days
-        return f"the old one is good for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
+        return f"the old one is valid for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
     return None
 
 
 def refuse_twin(twin: Record, twin_id: str | None) -> None:
-    """Hold what is known of the certificate's twin against it: both are one certificate, and one is enough.
+    """Refuse a certificate whose twin (signature_twin.py) is known: both are the same certificate.
 
-    An ECDSA signature has a second form, which whoever holds the device's key can write (signature_twin.py); nobody
-    gets a second chance that way. It is held and not rejected, so that nothing of it is left to be held against the
-    twin in its turn, once an operator has released that one.
+    It is held, not rejected: a rejection of this one would in turn refuse the twin after an operator released that.
+
     Raises Rejected (OPERATOR_VERDICT, NOT_A_ROTATION).
     """
     known = f"certificate {(twin_id or '')[:16]}, which is this one with its signature written differently,"
-    if twin.was_taken_away or twin.is_denied:
+    if twin.was_revoked_or_deactivated or twin.is_denied:
         raise Rejected(Reason.OPERATOR_VERDICT, f"{known} was revoked, deactivated or denied")
     for decision in (twin.decision, twin.intent):
         if decision and decision.status is not Status.PENDING_ACTIVATION:
             raise Rejected(Reason.NOT_A_ROTATION, f"{known} was decided on already: {decision.outcome}")
 
 
-def owner_of(device: DeviceRegistration, certificate: Certificate, formers: tuple[str, ...] = ()) -> Owner:
-    """The certificate as the owner of a thing name that these had before it, the last first."""
+def owner_of(device: DeviceRegistration, certificate: Certificate, previous_owners: tuple[str, ...] = ()) -> Owner:
+    """The certificate as the owner of a thing name; its previous owners, the latest first."""
     return Owner(
         certificate_id=device.certificate_id,
         ca_certificate_id=device.ca_certificate_id or "",
@@ -102,18 +100,18 @@ def owner_of(device: DeviceRegistration, certificate: Certificate, formers: tupl
         issued_at=certificate.not_before,
         ends_at=certificate.not_after,
         registered_at=device.created_at,
-        formers=formers[:_MOST_FORMERS],
+        previous_owners=previous_owners[:_MOST_PREVIOUS_OWNERS],
     )
 
 
-def formers_of(certificate_id: str, recorded: Owner | None, judged_by: Owner | None) -> tuple[str, ...]:
-    """Who has had a thing name before the certificate that claims it, the last first.
+def previous_owners_of(certificate_id: str, recorded: Owner | None, followed: Owner | None) -> tuple[str, ...]:
+    """The ids of a thing name's owners before the certificate that claims it, the latest first.
 
-    `recorded` is the owner in the registry, `judged_by` the one that the claim follows: a former one where the recorded
-    one exists no more, or never came in.
+    `recorded` is the owner in the registry, `followed` the owner that the claim takes over from: a previous one if the
+    recorded one was deleted, or was never ACTIVE.
     """
     if recorded is None:
         return ()
-    if judged_by is None or judged_by.certificate_id == certificate_id:
-        return recorded.formers
-    return (judged_by.certificate_id, *judged_by.formers)
+    if followed is None or followed.certificate_id == certificate_id:
+        return recorded.previous_owners
+    return (followed.certificate_id, *followed.previous_owners)

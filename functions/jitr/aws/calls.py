@@ -1,7 +1,7 @@
-"""What the edge modules share: how calls are made, and how their errors are sorted.
+"""Configures the AWS clients, and sorts the errors of their calls.
 
-Every call of AWS leaves here as its answer, as Unavailable when trying again later can succeed, as NotPermitted when
-the deployment lacks a permission, or as botocore's own error, whose text names the action.
+An error of a call becomes Unavailable if a later retry can succeed, and NotPermitted if the deployment lacks a
+permission. Any other error stays botocore's, whose text names the action.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_iot import IoTClient
 
-# Short timeouts, since a call that hangs holds a whole batch; retries beneath, since one 5xx is no news.
-# The user agent is given because botocore composes its own anew for every call, twice, which is a sixth of what a call
-# costs the processor (bench/warm.py).
+# Timeouts are short, since a hanging call delays a whole batch. botocore retries, since a single 5xx is normal.
+# The user agent is fixed because botocore builds it twice for every call, which is a sixth of a call's CPU time
+# (bench/warm.py).
 CLIENT_CONFIG = Config(
     connect_timeout=2,
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 3},
     user_agent=f"jitr Botocore/{botocore.__version__}",
 )
-# The longest that one call can take: every attempt times out, with back-offs of up to 1 and 2 s between them.
+# The longest duration of one call: every attempt times out, with back-offs of up to 1 and 2 s between them.
 SECONDS_OF_A_HANGING_CALL = 3 * (2 + 3) + 3
 
 # The IoT control plane and DynamoDB answer these with HTTP 400; everything with 5xx is retryable anyway.
@@ -49,8 +49,8 @@ _RETRYABLE = frozenset(
         "KMS.ThrottlingException",
     }
 )
-# A permission is missing, a key cannot be used, or the credentials are not accepted. Most come with HTTP 401 or 403;
-# DynamoDB and the JSON protocol of SQS say it with 400.
+# A permission is missing, a key cannot be used, or the credentials are not accepted. Most come with HTTP 401 or 403,
+# those of DynamoDB and of SQS's JSON protocol with 400.
 _DENIED = frozenset(
     {
         "AccessDenied",
@@ -71,7 +71,7 @@ _REFUSED_STATUS = frozenset({401, 403})
 _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "RequestThrottled"}
 )
-_ERROR, _SERVER_ERROR = 300, 500  # as botocore tells answers apart
+_ERROR, _SERVER_ERROR = 300, 500  # the same limits as in botocore
 _BATCH_GET_TRIES = 4
 
 
@@ -79,7 +79,7 @@ _BATCH_GET_TRIES = 4
 def calling(operation: str) -> Iterator[None]:
     """Sort the errors of one call.
 
-    Raises Unavailable, NotPermitted; any other ClientError as it came.
+    Raises Unavailable, NotPermitted; any other ClientError unchanged.
     """
     try:
         yield
@@ -96,23 +96,23 @@ def calling(operation: str) -> Iterator[None]:
 
 
 def is_denied(code: str) -> bool:
-    """Whether an error code says that the caller may not do this, or not with this key or these credentials."""
+    """Whether an error code means a missing permission, an unusable key, or refused credentials."""
     return code not in _RETRYABLE and (code in _DENIED or code.startswith(_KEY_UNUSABLE))
 
 
-def not_taken(operation: str, code: str | None) -> Unavailable:
-    """The error for one entry of a batch call that AWS did not take, by the entry's error code."""
+def entry_error(operation: str, code: str | None) -> Unavailable:
+    """The error for one refused entry of a batch call, by the entry's error code."""
     return NotPermitted(operation, code) if code and is_denied(code) else Unavailable(f"{operation}: {code}")
 
 
 def try_once(client: "IoTClient", operation: str) -> None:
-    """Have a client try one operation only once, and all others as it is configured.
+    """Disable a client's retries for one operation.
 
-    botocore's `retries` are a whole client's, and a second client would cost 6 to 9 ms of a cold start and a TLS
-    connection of its own (measured with botocore 1.43). So botocore's `needs-retry` event is used: it is emitted after
-    every attempt, and what a handler raises there ends the call. It is the error with which a single attempt ends.
+    botocore's `retries` apply to a whole client, and a second client would cost 6 to 9 ms of a cold start and another
+    TLS connection (measured with botocore 1.43). So this uses botocore's event `needs-retry`: it is emitted after every
+    attempt, and an exception of a handler ends the call. The exception is that of a single failed attempt.
 
-    To be called after other handlers of this event are registered, or they miss that operation's failures.
+    Call it after other handlers of this event are registered; otherwise they miss this operation's failures.
     """
 
     def end(*, operation: Any, response: Any, caught_exception: Exception | None, **_: object) -> None:
@@ -129,12 +129,12 @@ def try_once(client: "IoTClient", operation: str) -> None:
     client.meta.events.register("needs-retry.iot", end, unique_id=f"jitr-once-{operation}")
 
 
-# Why DynamoDB cancels a transaction that can just be made again (TransactWriteItems, CancellationReasons).
+# Reasons for which DynamoDB cancels a transaction that can be retried (TransactWriteItems, CancellationReasons).
 PASSING = frozenset({"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
 def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The items with these keys, read consistently; what DynamoDB leaves out at first is asked for again.
+    """Read the items with these keys consistently; keys that DynamoDB leaves unprocessed are requested again.
 
     At most 100 distinct keys (BatchGetItem).
 
@@ -154,15 +154,15 @@ def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, 
 
 
 def is_throttle(response: tuple[object, dict[str, Any]] | None) -> bool:
-    """Whether an answer, as botocore's `needs-retry` event hands it over, asks for patience."""
+    """Whether an answer, as passed by botocore's event `needs-retry`, is a throttle."""
     return response is not None and response[1].get("Error", {}).get("Code") in _THROTTLED
 
 
 def attempts_of(answer: Mapping[str, Any]) -> tuple[int, int]:
-    """How many attempts a call took, and how many of them were throttled, by botocore's answer or error.
+    """The number of attempts of a call, and how many were throttled, by botocore's answer or error response.
 
-    What was tried again, and succeeded or was refused in the end, is taken for throttled: other failures are rare. What
-    fails in the end with 5xx says that the service is unwell, and nothing about a quota.
+    A retried attempt counts as throttled, since other failures are rare; but not if the call ends with 5xx, which means
+    a failure of the service and says nothing about a quota.
     """
     metadata = answer.get("ResponseMetadata", {})
     attempts = 1 + metadata.get("RetryAttempts", 0)

@@ -1,4 +1,4 @@
-"""Lists of certificates, page by page: one call for each, when it is asked for."""
+"""Lists certificates page by page, with one call per page, made on demand."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,14 +14,14 @@ MOST_ON_PAGE = 250  # ListCertificates, ListCertificatesByCA
 
 @value
 class Page:
-    """One page of certificates, and the marker of the next, if there is one."""
+    """One page of certificates, and the marker of the next page; None: it is the last."""
 
     certificates: tuple[ListedCertificate, ...]
     next_marker: str | None
 
 
 def pages(list_page: Callable[..., Mapping[str, Any]], marker: str | None) -> Iterator[Page]:
-    """Every page from a marker on; without one, all.
+    """Yield the pages from a marker on; without a marker, all pages.
 
     Raises StaleMarker, and what `list_page` raises.
     """

@@ -1,9 +1,9 @@
-"""CRLs in S3: one object for each CA in the stack's bucket, looked at at most once a minute, read when it changed.
+"""Reads CRLs from S3: one object per CA in the stack's bucket, checked at most once a minute.
 
-`jitrctl crl put` writes them, and the functions may only read. An object that is not there and one that cannot be used
-are answers, on which procedure.py decides; S3 not answering is Unavailable, and the message is put off.
+`jitrctl crl put` writes them; the functions may only read. A missing object and an unusable one are answers, on which
+checks.py decides. If S3 does not answer, that is Unavailable, and the message is put off.
 
-The client is made when the first CA asks for it: S3's model is botocore's largest, and without CRLs nobody needs it.
+The client is made for the first CA that needs it: S3's model is botocore's largest, and not every fleet uses CRLs.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 FOLDER = "crl"
-_LOOK_EVERY = timedelta(seconds=60)
-# S3 that hangs takes longer than a whole batch should: it is not asked for every message.
-_REST_AFTER_FAILURE = timedelta(seconds=10)
+_REFRESH_EVERY = timedelta(seconds=60)
+# A call to a hanging S3 takes longer than a whole batch should, so it is not repeated for every message.
+_PAUSE_AFTER_FAILURE = timedelta(seconds=10)
 
 
 class _Place(TypedDict):
-    """The parameters that say which object is meant."""
+    """The parameters that name an object."""
 
     Bucket: str
     Key: str
@@ -40,23 +40,23 @@ class _Place(TypedDict):
 
 
 def object_key(ca_certificate_id: str) -> str:
-    """Where a CA's CRL is in the bucket; by the certificate's id, since a name may come to mean another CA."""
+    """The key of a CA's CRL in the bucket; it has the CA's certificate id, since a name may be reused."""
     return f"{FOLDER}/{ca_certificate_id}.crl"
 
 
 @value
-class Published:
+class PublishedCrl:
     """What is published for one CA."""
 
     version: str  # the object's ETag; empty when there is none
     revocations: Revocations
 
 
-NOTHING = Published(version="", revocations=None)
+NOTHING = PublishedCrl(version="", revocations=None)
 
 
 class Crls:
-    """The CRLs of one account and Region, as one execution environment knows them; safe for threads."""
+    """The CRLs of one account and Region, cached in one execution environment; safe for threads."""
 
     def __init__(
         self, client: Callable[[], "S3Client"], bucket: str, account_id: str, *, clock: Callable[[], datetime]
@@ -66,44 +66,45 @@ class Crls:
         self._bucket = bucket
         self._account_id = account_id
         self._clock = clock
-        self._known: dict[str, tuple[datetime, Published]] = {}  # CA's certificate id → when it was looked at, and what
-        self._looking: set[str] = set()  # CAs that a thread is looking at: what is known is good meanwhile
-        self._failed: tuple[datetime, str] | None = None  # when S3 did not answer, and how
+        # CA certificate id → when its CRL was read, and what was published
+        self._known: dict[str, tuple[datetime, PublishedCrl]] = {}
+        self._refreshing: set[str] = set()  # CAs that a thread is refreshing; others use the cached CRL meanwhile
+        self._failed: tuple[datetime, str] | None = None  # when S3 last failed, and the error
 
-    def of(self, ca: CaRules, earlier: Decision | None = None) -> Published:
-        """What is published for a CA; as it was up to a minute ago, but never older than what an earlier decision saw.
+    def of(self, ca: CaRules, earlier: Decision | None = None) -> PublishedCrl:
+        """What is published for a CA; at most a minute old, and never older than what `earlier` was decided with.
 
-        Another execution environment may have seen a newer list, and held the device for it.
+        Another execution environment may have read a newer CRL, and held the device for it.
 
         Raises Unavailable.
         """
-        looked_at, known = self._known.get(ca.certificate_id, (None, NOTHING))
+        read_at, known = self._known.get(ca.certificate_id, (None, NOTHING))
         now = self._clock()
         is_behind = (
-            looked_at is not None
+            read_at is not None
             and earlier is not None
             and earlier.crl not in (None, known.version)
-            and looked_at <= earlier.decided_at
+            and read_at <= earlier.decided_at
         )
-        is_old = looked_at is None or now - looked_at >= _LOOK_EVERY
-        if is_behind or (is_old and not (looked_at and ca.certificate_id in self._looking)):
-            if self._failed and now - self._failed[0] < _REST_AFTER_FAILURE:
+        is_old = read_at is None or now - read_at >= _REFRESH_EVERY
+        if is_behind or (is_old and not (read_at and ca.certificate_id in self._refreshing)):
+            if self._failed and now - self._failed[0] < _PAUSE_AFTER_FAILURE:
                 raise Unavailable(self._failed[1])
-            self._looking.add(ca.certificate_id)
+            self._refreshing.add(ca.certificate_id)
             try:
-                known = self._look(ca, known)
+                known = self._refresh(ca, known)
             except Unavailable as error:
                 self._failed = self._clock(), str(error)
                 raise
             finally:
-                self._looking.discard(ca.certificate_id)
+                self._refreshing.discard(ca.certificate_id)
             self._known[ca.certificate_id] = now, known
         return known
 
     def version_of(self, ca: CaRules) -> str:
-        """Names what is published for a CA now, without reading it; empty when nothing is.
+        """The version of what is published for a CA now, without reading it; empty when nothing is.
 
-        HeadObject would say so too, but not which permission is missing: its errors have no words.
+        HeadObject would do, but its errors have no message, so they do not name a missing permission.
 
         Raises Unavailable, NotPermitted.
         """
@@ -118,30 +119,30 @@ class Crls:
         return answer["ETag"]
 
     def changed_since(self, records: Mapping[str, Record], rules: Rules) -> set[str]:
-        """The certificates, of these records by certificate id, for which something else is published than when held.
+        """The ids of certificates that are held for want of a CRL, and whose CA's CRL has changed since.
 
-        Only those that are held for want of a CRL. What cannot be asked for now is not said to have changed: they wait
-        on, and their neighbours need no CRL.
+        `records` are by certificate id. If S3 fails, the CRL counts as unchanged: these devices wait, and others of the
+        batch need no CRL.
         """
         changed = set()
         for certificate_id, record in records.items():
             decision = record.decision
             if decision is None or not record.is_held or decision.reason not in CRL_AWAITED:
                 continue
-            ca = rules.ca(decision.ca_certificate_id or "")
+            ca = rules.ca(decision.ca_certificate_id)
             try:
                 if ca and self.of(ca, decision).version != decision.crl:
                     changed.add(certificate_id)
             except (Unavailable, ClientError):
-                continue  # its own look tells, should there be one
+                continue  # its own evaluation reports it
         return changed
 
-    def _look(self, ca: CaRules, known: Published) -> Published:
+    def _refresh(self, ca: CaRules, known: PublishedCrl) -> PublishedCrl:
         condition = {"IfNoneMatch": known.version} if known.version else {}
         try:
             with calling("GetObject"):
                 answer = self._s3().get_object(**self._place_of(ca), **condition)  # type: ignore[arg-type]  # mypy takes it for any parameter
-                return Published(version=answer["ETag"], revocations=_read(answer, ca))
+                return PublishedCrl(version=answer["ETag"], revocations=_read(answer, ca))
         except (IncompleteReadError, FlexibleChecksumError) as error:
             raise Unavailable(f"GetObject: {type(error).__name__}") from error
         except ClientError as error:
@@ -161,7 +162,7 @@ class Crls:
         return {
             "Bucket": self._bucket,
             "Key": object_key(ca.certificate_id),
-            # The bucket's name can be guessed; one of somebody else's is no place to read from.
+            # The bucket's name can be guessed, so another account could own a bucket of this name.
             "ExpectedBucketOwner": self._account_id,
         }
 

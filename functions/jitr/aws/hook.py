@@ -1,11 +1,11 @@
-"""The hook's function, asked; the only module that invokes a Lambda function.
+"""Invokes the hook's function; the only module that invokes a Lambda function.
 
-Asked once, without a retry: a hook may note down that it was asked. It has as long as AWS IoT gives one, five seconds
-at most. Lambda being too busy is no answer about the device, and neither is a role that may not invoke the function,
-which is the deployment's failure; whatever else goes wrong holds it, for the detail says what has to be mended, and
-mending takes longer than a message's next receive.
+It invokes once, without a retry, since a hook may record the request. The time limit is below the five seconds of AWS
+IoT's own hooks. If Lambda is busy, that is no answer about the device, nor is a missing permission to invoke, which is
+an error of the deployment. All other failures hold the device: the detail says what to repair, and the repair takes
+longer than the time until the message's next receive.
 
-The client is made when the first CA asks for it: without hooks nobody needs it.
+The client is made for the first CA that needs it, since not every fleet has hooks.
 """
 
 import json
@@ -40,8 +40,8 @@ class Hook:
         self._client_in = client_in  # by Region
         self._clients: dict[str, LambdaClient] = {}
 
-    def ask(self, function_arn: str, request: dict[str, Any]) -> object:
-        """What the function answers, as JSON says it.
+    def invoke(self, function_arn: str, request: dict[str, Any]) -> object:
+        """Invoke the function; return its answer, decoded from JSON.
 
         Raises Rejected(HOOK_FAILED), Unavailable, NotPermitted.
         """
@@ -71,9 +71,9 @@ def _read(payload: bytes, function_error: str | None) -> object:
     try:
         answer = json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise Rejected(Reason.HOOK_FAILED, "the hook's answer is no JSON") from error
+        raise Rejected(Reason.HOOK_FAILED, "the hook's answer is not JSON") from error
     if function_error:
-        # Its type alone: what it says may hold what is nobody's business.
+        # Only the type: the error's message may hold secrets.
         kind = answer.get("errorType") if isinstance(answer, dict) else None
         raise Rejected(Reason.HOOK_FAILED, f"the hook raised {str(kind or function_error)[:100]!a}")
     return answer

@@ -1,9 +1,9 @@
-"""The AWS IoT control plane in the words of this project; the only module that calls it.
+"""Calls the AWS IoT control plane; the only module that does.
 
-Each method is one call, save for conflicts. Errors leave here sorted into those of errors.py: what a retry can cure
-(Unavailable), what the deployment may not do (NotPermitted, an Unavailable too), what is an answer about the device
-(Rejected), and what is an answer about the certificate (CertificateUnknown, Overtaken). Everything else passes through
-as botocore's ClientError, whose text names the action.
+Each method makes one call, and more only to resolve a conflict. Errors are sorted into those of errors.py: Unavailable
+if a retry can succeed, NotPermitted (also an Unavailable) for a missing permission, Rejected for an answer about the
+device, CertificateUnknown and Overtaken for one about the certificate. Any other error stays botocore's ClientError,
+whose text names the action.
 """
 
 import threading
@@ -56,7 +56,7 @@ _PACED = frozenset(
     }
 )
 
-# Of them, what every activation needs: these bound the rate.
+# Those of them that every activation needs; they limit the rate.
 _SCARCE = frozenset({"DescribeCertificate", "UpdateCertificate"})
 
 _CA_CACHE = timedelta(seconds=60)
@@ -64,17 +64,17 @@ _CA_CACHE = timedelta(seconds=60)
 
 @value
 class Thing:
-    """What a thing says of itself."""
+    """A thing in AWS IoT."""
 
     attributes: Mapping[str, str]
-    version: int  # 1 when it was made, counted up by every change
+    version: int  # 1 at its creation; every change increments it
 
 
-class _Mine(threading.local):
-    """What belongs to one thread."""
+class _ThreadState(threading.local):
+    """State of one thread."""
 
     def __init__(self) -> None:
-        self.turns: set[str] = set()  # taken ahead, by operation
+        self.turns: set[str] = set()  # operations whose turn was taken ahead of the call
 
 
 class AwsIot:
@@ -83,18 +83,18 @@ class AwsIot:
     def __init__(
         self, client: "IoTClient", pacer: Pace, *, clock: Callable[[], datetime], rules: Rules | None = None
     ) -> None:
-        """`rules` hold the CAs among which the issuer of a certificate is found, where AWS names none."""
+        """`rules` hold the CAs among which an issuer is searched if AWS names none."""
         self._client = client
         self._pacer = pacer
         self._clock = clock
         self._rules = rules
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
-        self._asked_for: set[str] = set()  # CAs that a thread is asking for
-        self._mine = _Mine()
+        self._being_fetched: set[str] = set()  # CAs that a thread is fetching
+        self._thread = _ThreadState()
         try_once(client, "UpdateCertificate")
 
     def describe(self, certificate_id: str) -> DeviceRegistration:
-        """A device certificate as it is registered now; its CA is found here, where AWS names none (issuers.py).
+        """A device certificate as it is registered now; if AWS does not name its CA, issuers.py searches it.
 
         Raises CertificateUnknown, Unavailable.
         """
@@ -121,23 +121,23 @@ class AwsIot:
         return find_issuer(device, self._rules)
 
     def describe_ca(self, certificate_id: str) -> CaRegistration | None:
-        """A CA as it was registered at most 60 seconds ago; None when AWS does not know it.
+        """A CA as it was registered at most 60 seconds ago; None when it is not registered.
 
         Raises Unavailable.
         """
         now = self._clock()
         kept = self._cas.get(certificate_id)
-        if kept and (now - kept[0] < _CA_CACHE or certificate_id in self._asked_for):
-            return kept[1]  # should another thread be asking, the old answer is good for as long as that takes
-        self._asked_for.add(certificate_id)
+        if kept and (now - kept[0] < _CA_CACHE or certificate_id in self._being_fetched):
+            return kept[1]  # while another thread fetches it, the old answer is used
+        self._being_fetched.add(certificate_id)
         try:
-            ca = self._described_ca(certificate_id)
+            ca = self._fetch_ca(certificate_id)
         finally:
-            self._asked_for.discard(certificate_id)
+            self._being_fetched.discard(certificate_id)
         self._cas[certificate_id] = (now, ca)
         return ca
 
-    def _described_ca(self, certificate_id: str) -> CaRegistration | None:
+    def _fetch_ca(self, certificate_id: str) -> CaRegistration | None:
         with self._calling("DescribeCACertificate"):
             try:
                 answer = self._client.describe_ca_certificate(certificateId=certificate_id)
@@ -148,19 +148,19 @@ class AwsIot:
             certificate_id=description["certificateId"],
             pem=description["certificatePem"],
             active=description["status"] == "ACTIVE",
-            # Absent for CAs that were registered before modes existed: those are DEFAULT.
+            # Absent for CAs from before modes existed, which are DEFAULT.
             mode=description.get("certificateMode", "DEFAULT"),
         )
 
-    def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- all of them are one API's
-        """Wait until the step's call may be made; `apply` then makes it at once.
+    def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- every SetStatus is the same API
+        """Wait for the turn of the step's call, so that `apply` makes it at once.
 
         Raises Unavailable.
         """
         self._take_turn("UpdateCertificate")
 
     def apply(self, step: IotStep) -> None:
-        """Make one step of a plan so; done already is done.
+        """Carry out one step of a plan; a step that is already done succeeds.
 
         Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Overtaken,
         Unavailable.
@@ -195,7 +195,7 @@ class AwsIot:
                 self._set_status(certificate_id, status)
 
     def create_thing(self, step: CreateThing) -> UpdateThing | None:
-        """Make the thing; where one of that name exists with another type or other attributes, what changes it.
+        """Create the thing; if it exists with another type or other attributes, return the update that it needs.
 
         Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Unavailable.
         """
@@ -212,7 +212,7 @@ class AwsIot:
                 pass
             else:
                 return None
-        # It was made by somebody else, or by us under other rules.
+        # Another tool made it, or jitr did under other rules.
         alone = False
         if not step.is_ours:
             self._refuse_another_owner(step)
@@ -224,7 +224,7 @@ class AwsIot:
         )
 
     def describe_thing(self, thing_name: str) -> Thing | None:
-        """A thing as it is now; None when there is none of that name.
+        """A thing as it is now; None when it does not exist.
 
         Raises Rejected, Unavailable.
         """
@@ -236,7 +236,7 @@ class AwsIot:
         return Thing(attributes=answer.get("attributes", {}), version=answer["version"])
 
     def is_made_by_jitr(self, thing_name: str) -> bool:
-        """Whether jitr made the thing, or has taken it over for a certificate.
+        """Whether jitr created the thing, or took it over for a certificate.
 
         Raises Rejected, Unavailable.
         """
@@ -244,7 +244,7 @@ class AwsIot:
         return thing is not None and OWNER_ATTRIBUTE in thing.attributes
 
     def delete_thing(self, thing_name: str, *, version: int) -> bool:
-        """Delete a thing that is still in this version; False when it has changed, or a principal is attached.
+        """Delete a thing in this version; return False when it has changed, or a principal is attached.
 
         Raises Rejected, Unavailable.
         """
@@ -286,8 +286,8 @@ class AwsIot:
             pages = self._client.get_paginator("list_attached_policies").paginate(target=device.arn)
             return tuple(policy["policyName"] for page in pages for policy in page["policies"])
 
-    def lacks(self, device: DeviceRegistration, *, thing_name: str | None = None) -> tuple[str, ...]:
-        """What a certificate needs to work and does not have: `thing` (this one, or any), `policy` (any).
+    def find_missing(self, device: DeviceRegistration, *, thing_name: str | None = None) -> tuple[str, ...]:
+        """What a certificate needs to work and lacks: `thing` (this one, or any), `policy` (any).
 
         Raises Rejected, CertificateUnknown, Unavailable.
         """
@@ -297,7 +297,7 @@ class AwsIot:
         return tuple(what for what, there in has.items() if not there)
 
     def principals_of(self, thing_name: str) -> frozenset[str]:
-        """The ARNs of what is attached to a thing.
+        """The ARNs of the principals that are attached to a thing.
 
         Raises Rejected, Unavailable.
         """
@@ -306,17 +306,18 @@ class AwsIot:
             return frozenset(arn for page in pages for arn in page["principals"])
 
     def _refuse_another_owner(self, step: CreateThing) -> None:
-        """Adopt a thing that nothing is attached to but this certificate, what shares it with this one, and what a
-        refusal of its maker's left.
+        """Refuse the thing if another principal is attached that may not stay.
+
+        Raises Rejected(THING_TAKEN).
         """
         others = self.principals_of(step.thing_name) - {step.certificate_arn}
-        if not all(self._makes_room(arn, step) for arn in others):
+        if not all(self._may_stay(arn, step) for arn in others):
             raise Rejected(
                 Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
             )
 
-    def _makes_room(self, arn: str, step: CreateThing) -> bool:
-        """Whether a principal is a certificate of the same CA that shares the thing, or was attached, then refused."""
+    def _may_stay(self, arn: str, step: CreateThing) -> bool:
+        """Whether a principal is a certificate of the same CA that shares the thing, or is not ACTIVE."""
         if ":cert/" not in arn:
             return False
         try:
@@ -327,8 +328,8 @@ class AwsIot:
         return may_stay and other.ca_certificate_id == step.ca_certificate_id
 
     def _set_status(self, certificate_id: str, status: Status) -> None:
-        # Tried once. A second attempt would be made without a look, and could overrule who acted in between; the
-        # service may have carried out the first one although no answer came.
+        # Not retried (try_once). The service may have carried out the first attempt although no answer came, and a
+        # retry without a new observation could overrule someone who acted in between.
         with self._provisioning("UpdateCertificate"):
             try:
                 answer = self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
@@ -339,13 +340,13 @@ class AwsIot:
                 raise Overtaken(f"UpdateCertificate to {status} is refused in the certificate's state") from error
 
     def certificates_of(self, ca_certificate_id: str, marker: str | None = None) -> "Iterator[Page]":
-        """The certificates that AWS lists as issued by a CA, newest first, page by page from a marker on.
+        """The certificates that AWS lists for a CA, newest first, page by page from a marker on.
 
-        One call for each page. AWS may list none that are in SNI_ONLY mode.
+        One call per page. AWS may list none of those in SNI_ONLY mode.
 
         Raises StaleMarker, Unavailable.
         """
-        from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
+        from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- not needed in `register`
 
         def list_page(**more: Any) -> Any:
             with self._calling("ListCertificatesByCA"):
@@ -356,11 +357,11 @@ class AwsIot:
         return pages(list_page, marker)
 
     def certificates(self, marker: str | None = None) -> "Iterator[Page]":
-        """All certificates of the account, those of other CAs too, likewise.
+        """All certificates of the account, also those of other CAs, newest first, page by page from a marker on.
 
         Raises StaleMarker, Unavailable.
         """
-        from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- `register` lists nothing
+        from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- not needed in `register`
 
         def list_page(**more: Any) -> Any:
             with self._calling("ListCertificates"):
@@ -370,10 +371,10 @@ class AwsIot:
 
     @contextmanager
     def _calling(self, operation: str) -> Iterator[None]:
-        """Pace one call and sort its errors."""
+        """Wait for the turn of one call, and sort its errors."""
         if operation in _PACED:
             self._take_turn(operation)
-            self._mine.turns.discard(operation)
+            self._thread.turns.discard(operation)
         with calling(operation):
             try:
                 yield
@@ -383,13 +384,13 @@ class AwsIot:
                 raise
 
     def _take_turn(self, operation: str) -> None:
-        if operation not in self._mine.turns:
+        if operation not in self._thread.turns:
             self._pacer.wait(operation)
-            self._mine.turns.add(operation)
+            self._thread.turns.add(operation)
 
     @contextmanager
     def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:
-        """A call of a step, whose refusals are answers about the device; `missing` names what may not exist."""
+        """A call of a step; refusals become Rejected, and `missing` names what may not exist."""
         try:
             with self._calling(operation):
                 yield
@@ -397,13 +398,13 @@ class AwsIot:
             reason = _REFUSALS.get(error.response["Error"]["Code"])
             if reason is None:
                 raise
-            said = error.response["Error"].get("Message", "no message")
+            message = error.response["Error"].get("Message", "no message")
             if reason is Reason.TARGET_MISSING:
-                said = f"{missing} is missing, or the certificate is"
-            raise Rejected(reason, f"{operation}: {said}") from error
+                message = f"{missing} is missing, or the certificate is"
+            raise Rejected(reason, f"{operation}: {message}") from error
 
 
-# What AWS IoT answers to a provisioning call that no retry can help.
+# Errors of a provisioning call that no retry can cure.
 _REFUSALS = {
     "LimitExceededException": Reason.LIMIT_EXCEEDED,
     "InvalidRequestException": Reason.REQUEST_REFUSED,

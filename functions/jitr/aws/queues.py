@@ -1,8 +1,8 @@
-"""The registrations queue as `register` meets it: a record of a batch, and what can be done with it besides deleting.
+"""Reads messages of the registrations queue, and puts them off, dead-letters or sends them.
 
-The queue's own receive limit only catches a function that cannot start. Everything else is decided here: putting off is
-a new visibility timeout, and dead-lettering is a send with the reason as an attribute, so that whoever looks at the
-message finds it there.
+The queue's own receive limit only catches a function that cannot start. `register` decides everything else: it puts a
+message off with a new visibility timeout, and dead-letters it by sending it with the reason as an attribute, where an
+operator finds it.
 """
 
 import json
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from jitr.aws.calls import calling, not_taken
-from jitr.events import published
+from jitr.aws.calls import calling, entry_error
+from jitr.events import event_document
 from jitr.frozen import value
 from jitr.settings import Settings
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 REASON_ATTRIBUTE = "jitr_reason"
-# The version before counted so, in a message that it sent again, which may still be in the queue after a deployment.
+# The version before counted in attributes of a message that it sent again; such messages may still be in the queue.
 FAILURES_ATTRIBUTE = "jitr_failures"
 MISSES_ATTRIBUTE = "jitr_misses"
 _SENT_AT_ATTRIBUTE = "jitr_sent_at"
-# SendMessage refuses every other character (SQS API reference), and with it the message. Compiled when it is needed:
-# so large a set of characters takes some milliseconds, which a cold start would pay.
+# Characters that make SendMessage refuse a message (SQS API reference). Compiled on demand, since that takes some
+# milliseconds of a cold start.
 _REFUSED = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _REASON_LENGTH = 500
 _LONGEST_NUMBER = 15  # digits
@@ -45,7 +45,7 @@ class QueueMessage:
     body: str
     sent_at: datetime  # the queue's clock
     receives: int
-    failures: int = 0  # attempts that ended in an error of ours, as an older version counted them
+    failures: int = 0  # attempts that ended in an error of jitr, as an older version counted them
     misses: int = 0  # attempts at which AWS IoT did not know the certificate, as an older version counted them
 
     @classmethod
@@ -66,22 +66,22 @@ class QueueMessage:
 
 
 def _number(attributes: Mapping[str, Any], name: str) -> int:
-    """A number among a message's attributes; 0 for what is none, since anybody may have sent it."""
+    """A number in a message's attributes; 0 for an invalid one, since the sender is not trusted."""
     text = attributes.get(name, {}).get("stringValue") or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER else 0
 
 
 class RegistrationsQueue:
-    """The two queues that `register` may touch: its own, and the dead-letter queue."""
+    """The two queues that `register` uses: its own, and the dead-letter queue."""
 
     def __init__(self, client: "SQSClient", settings: Settings) -> None:
         self._client = client
         self._queue_url = settings.registrations_queue_url
         self._dead_letter_queue_url = settings.dead_letter_queue_url
-        self._in_flight: tuple[datetime, int] | None = None  # when it was asked for, and the answer
+        self._in_flight: tuple[datetime, int] | None = None  # time of the last request, and its answer
 
     def in_flight(self, now: datetime) -> int:
-        """About how many messages are received and not deleted yet; asked for at most twice a minute.
+        """The approximate number of messages that are received and not deleted; read at most twice a minute.
 
         Raises Unavailable, NotPermitted.
         """
@@ -94,19 +94,19 @@ class RegistrationsQueue:
         return self._in_flight[1]
 
     def put_off(self, message: QueueMessage, *, least: int, most: int) -> None:
-        """Let the message come back after a random number of seconds; random, so that a batch does not come as one.
+        """Have the message received again after a random number of seconds, so that a batch does not come as one.
 
-        Raises Unavailable, NotPermitted; then it comes back at the queue's own visibility timeout.
+        Raises Unavailable, NotPermitted; then it is received again after the queue's own visibility timeout.
         """
         with calling("ChangeMessageVisibility"):
             self._client.change_message_visibility(
                 QueueUrl=self._queue_url,
                 ReceiptHandle=message.receipt_handle,
-                VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, guards nothing
+                VisibilityTimeout=random.randint(least, most),  # noqa: S311 -- spreads load, no secret
             )
 
-    def forget(self, messages: Sequence[QueueMessage]) -> None:
-        """Delete messages that are done with, before something risky; at most a batch of ten.
+    def delete(self, messages: Sequence[QueueMessage]) -> None:
+        """Delete handled messages before a risky one is handled; at most ten.
 
         Raises Unavailable, NotPermitted.
         """
@@ -122,7 +122,7 @@ class RegistrationsQueue:
             )
 
     def dead_letter(self, message: QueueMessage, reason: str) -> None:
-        """Send the whole message to the dead-letter queue, with the reason; the caller then lets it be deleted.
+        """Send the whole message to the dead-letter queue, with the reason; the caller then deletes it.
 
         Raises Unavailable, NotPermitted.
         """
@@ -140,17 +140,17 @@ class RegistrationsQueue:
 
 
 @value
-class Forgotten:
-    """A certificate whose event is sent again."""
+class EventToSend:
+    """The registration event of a certificate, to be sent to the queue."""
 
     certificate_id: str
-    ca_certificate_id: str | None  # None when no CA of it is known
+    ca_certificate_id: str | None  # None: its CA is unknown
     registered_at: datetime
     delay: int = 0  # seconds until it can be received
 
 
 class SweepQueue:
-    """The registrations queue as the sweep meets it: how far behind it is, and a way in."""
+    """The registrations queue as the sweep uses it: it reads its age, and sends events."""
 
     def __init__(self, sqs: "SQSClient", cloudwatch: "CloudWatchClient", settings: Settings) -> None:
         self._sqs = sqs
@@ -158,7 +158,7 @@ class SweepQueue:
         self._settings = settings
 
     def age_of_oldest(self, now: datetime) -> timedelta:
-        """The age of the queue's oldest message, from CloudWatch, which has it for every minute; zero when empty.
+        """The age of the queue's oldest message, from CloudWatch's values per minute; zero when empty.
 
         Raises Unavailable.
         """
@@ -175,18 +175,18 @@ class SweepQueue:
         points = sorted(answer["Datapoints"], key=lambda point: point["Timestamp"])
         return timedelta(seconds=points[-1]["Maximum"]) if points else timedelta(0)
 
-    def send(self, forgotten: Sequence[Forgotten], now: datetime) -> None:
-        """Send each certificate's event, as AWS IoT would publish it, ten at a time.
+    def send(self, events: Sequence[EventToSend], now: datetime) -> None:
+        """Send each event in the form in which AWS IoT publishes it, ten at a time.
 
-        Raises Unavailable, NotPermitted when SQS does not take one; those before it are sent.
+        Raises Unavailable, NotPermitted when SQS refuses one; those before it are sent.
         """
-        for start in range(0, len(forgotten), MOST_IN_BATCH):
+        for start in range(0, len(events), MOST_IN_BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {
                     "Id": str(number),
                     "DelaySeconds": one.delay,
                     "MessageBody": json.dumps(
-                        published(
+                        event_document(
                             certificate_id=one.certificate_id,
                             ca_certificate_id=one.ca_certificate_id,
                             account_id=self._settings.account_id,
@@ -195,9 +195,9 @@ class SweepQueue:
                         )
                     ),
                 }
-                for number, one in enumerate(forgotten[start : start + MOST_IN_BATCH])
+                for number, one in enumerate(events[start : start + MOST_IN_BATCH])
             ]
             with calling("SendMessageBatch"):
                 answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)
             if answer.get("Failed"):
-                raise not_taken("SendMessageBatch", answer["Failed"][0].get("Code"))
+                raise entry_error("SendMessageBatch", answer["Failed"][0].get("Code"))

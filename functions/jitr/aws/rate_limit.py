@@ -1,4 +1,4 @@
-"""How fast to go, and how many execution environments that takes.
+"""Computes the rate of calls and the concurrency that it needs, and paces callers with a fixed share of the rate.
 
 Reacting to throttles (botocore's adaptive mode) finds the limit only by exceeding it, once for every environment and
 again after every cold start. The limit is known, so it is never exceeded: all calls take turns of one schedule
@@ -16,7 +16,7 @@ from typing import Protocol
 # of these takes as long as the one activation in it (up to 2 s).
 _ENVIRONMENTS, _ENVIRONMENTS_PER_ACTIVATION, _LEAST_PER_ACTIVATION = 4, 0.36, 0.8
 BATCH_SIZE = 10
-# Lambda's least for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
+# Lambda's limits for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
 _LEAST_CONCURRENCY, _GREATEST_CONCURRENCY = 2, 1000
 
 
@@ -27,21 +27,22 @@ def max_concurrency_for(activations_per_second: float) -> int:
     return min(max(wanted, _LEAST_CONCURRENCY), _GREATEST_CONCURRENCY)
 
 
-# Throttles are judged over so many seconds, of all environments together.
+# Seconds over which throttles are counted, of all environments together.
 WINDOW = 10.0
-# Calls that take unequally long on their way are throttled now and then, at full rate one in eight where AWS's buckets
-# hold a fifth of a second; that is no lower quota. Where another tool takes half of it, every second is. Once the rate
-# was set to what was accepted, fewer throttles say that it has grown beyond that again.
+# Some throttles are normal, since calls differ in latency: at full rate one in eight, if AWS's token bucket holds a
+# fifth of a second. If another tool uses half of the quota, every second call is throttled. Once the rate was reduced
+# to what was accepted, a smaller share means that it has grown too far again.
 _SUSTAINED, _BEYOND, _RARE = 0.2, 0.1, 0.02
-FEWEST_CALLS = 20  # that say anything
-_RECOVERY = 1.03  # a window; from half of the rate back to all of it in four minutes
+FEWEST_CALLS = 20  # below which throttles are not significant
+_RECOVERY = 1.03  # per window: from half of the rate to all of it in four minutes
 _LEAST_PART = 0.05
 
 
-def judged_rate(rate: float, *, calls: int, throttles: int, seconds: float, full: float) -> float:
-    """The turns a second to take from now on, after a window with so many calls of the scarce APIs (two in a turn).
+def adjust_rate(rate: float, *, calls: int, throttles: int, seconds: float, full: float) -> float:
+    """The rate in turns per second after a window with these calls of the scarce APIs (two per turn).
 
-    Sustained throttling sets the rate to what was accepted; single throttles change nothing; without them it recovers.
+    Sustained throttling reduces the rate to what was accepted, single throttles change nothing, and without throttles
+    the rate recovers up to `full`.
     """
     if throttles < _RARE * calls:
         return min(rate * _RECOVERY, full)
@@ -52,15 +53,15 @@ def judged_rate(rate: float, *, calls: int, throttles: int, seconds: float, full
 
 
 class Pace(Protocol):
-    """Whatever says when a call may be made."""
+    """Decides when a call may be made."""
 
     def note(self, attempts: int, throttles: int) -> None:
-        """A call of a scarce API took so many attempts, and so many of them were throttled."""
+        """Record the attempts of one call of a scarce API, and how many were throttled."""
 
     def wait(self, name: str) -> None:
         """Return when the next call of this name may be made.
 
-        Raises Unavailable when that is too late.
+        Raises Unavailable when that would be too late.
         """
 
 

@@ -1,4 +1,4 @@
-"""The runtime's boto3: whether it knows every parameter that the functions use, and which version it is.
+"""Checks that the runtime's boto3 supports every parameter that the functions use.
 
 The functions run on Lambda's own copy, which is byte-compiled and costs no size; AWS replaces it at times of its own. A
 copy that is too old would refuse a parameter in the middle of an activation, with a ParamValidationError for each
@@ -18,7 +18,7 @@ from jitr.errors import Misconfigured
 
 VERSIONS: Mapping[str, str] = {"boto3": boto3.__version__, "botocore": botocore.__version__}
 
-# Service → operation → parameters; tests/unit/test_runtime.py holds it to the calls in the source.
+# Service → operation → parameters; tests/unit/test_runtime.py compares it with the calls in the source.
 PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "iot": {
         "AddThingToThingGroup": ("thingGroupName", "thingName"),

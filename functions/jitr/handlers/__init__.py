@@ -1,8 +1,8 @@
 """Lambda entry points, one module per function.
 
-A cold start makes some hundred thousand objects, nearly all to stay, and the garbage collector would look through them
-again and again. So in Lambda it is off from here, which is imported before anything else of ours, until a function is
-put together; what is there by then is never looked through again.
+A cold start creates some hundred thousand objects, nearly all of them permanent, and the garbage collector would scan
+them repeatedly. So in Lambda it is disabled from here, the first module of jitr that is imported, until the function is
+built. Objects that exist by then are never scanned again.
 """
 
 import gc
@@ -16,7 +16,7 @@ if IN_LAMBDA:
 
 
 def start(build: Callable[[], object]) -> None:
-    """Put a function together, at init: it has the whole processor then, and a broken deployment takes no message.
+    """Build a function at init: there it has the whole processor, and a broken deployment receives no message.
 
     Raises what `build` raises.
     """

@@ -1,12 +1,13 @@
-"""The `hub` function: the fleet's decision events, in batches of a queue, into one table; and who is out of place.
+"""The `hub` function: records the fleet's decision events, and announces devices that are out of place.
 
-    unreadable, of another fleet or of an
-    account that is not the fleet's        fails; after ten receives SQS moves it to the dead-letter queue
-    older than what is known, or known     dropped
-    any other failure                      fails, and comes again when its visibility timeout is over
-    out of place                           announced (at least once, under one id), then recorded
+It receives EventBridge events in batches of an SQS queue:
 
-One message's failure is not its neighbours': the batch's answer names those that failed.
+    unreadable, or of another fleet or account   fails; after ten receives SQS moves it to the dead-letter queue
+    known, or older than what is recorded        dropped
+    any other failure                            fails; received again after its visibility timeout
+    out of place                                 announced (at least once, with one id), then recorded
+
+Messages fail one by one: the batch's answer names those that failed.
 """
 
 import functools
@@ -38,7 +39,7 @@ HUB_TABLE = "JITR_HUB_TABLE"
 
 
 class HubHandler:
-    """Batches of events to what the table says."""
+    """Handles batches of events."""
 
     def __init__(
         self,
@@ -61,8 +62,8 @@ class HubHandler:
         self._counts = counts
         self._clock = clock
 
-    def batch(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Take in every event; the answer names the messages that are to come again."""
+    def handle_batch(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Record every event; the answer names the messages that failed."""
         try:
             failed = [record["messageId"] for record in records if not self._take(record["messageId"], record["body"])]
         finally:
@@ -71,37 +72,38 @@ class HubHandler:
 
     def _take(self, message_id: str, body: str) -> bool:
         try:
-            self._learn(self._admitted(Statement.parse(body, fleet=self._settings.fleet)))
+            statement = Statement.parse(body, fleet=self._settings.fleet)
+            self._refuse_foreign(statement)
+            self._process(statement)
         except UnreadableEvent as error:
             self._logger.warning("message is unreadable", extra={"message_id": message_id, "why": str(error)})
             self._counts.add(UNREADABLE_MESSAGES)
-        except Exception:  # the boundary: one message's failure is not its neighbours'
+        except Exception:  # the boundary: messages fail one by one
             self._logger.exception("message failed", extra={"message_id": message_id})
             self._counts.add(FAILURES)
         else:
             return True
         return False
 
-    def _admitted(self, statement: Statement) -> Statement:
-        """A statement of one of the fleet's accounts: the bus may be open to their whole organization."""
+    def _refuse_foreign(self, statement: Statement) -> None:
+        """Raise UnreadableEvent for an account that is not the fleet's: the bus may be open to a whole organization."""
         if statement.account_id not in self._homes.accounts:
-            raise UnreadableEvent(f"sent by {statement.account_id}, which is no account of the fleet")
-        return statement
+            raise UnreadableEvent(f"sent by {statement.account_id}, which is not an account of the fleet")
 
-    def _learn(self, statement: Statement) -> None:
+    def _process(self, statement: Statement) -> None:
         known = self._table.of(statement.certificate_id, statement.place)
         if known and known.at >= statement.at:
-            if not statement.lives:
-                self._table.left_between(statement)  # it came late, and there is a gap in what was taken for one stay
+            if not statement.is_active:
+                self._table.restart_stay(statement)  # a late event: the certificate was not ACTIVE in between
             return
-        homes = self._homes_of(statement) if statement.lives else frozenset()
+        homes = self._homes_of(statement) if statement.is_active else frozenset()
         out = is_out_of_place(statement, homes)
         if out and not (known and known.is_out_of_place):
             self._announce(statement, homes)
-        self._table.keep(statement, out_of_place=out)
+        self._table.record(statement, out_of_place=out)
 
     def _homes_of(self, statement: Statement) -> frozenset[str]:
-        """By the list as it stands in the hub's own account: jitrctl writes an entry to every account."""
+        """The device's accounts, by the list in the hub's account: jitrctl writes entries to all accounts."""
         entries = self._enrollment.entries(subjects_of(statement.certificate_id, statement.thing_name)).values()
         return self._homes.of(statement.ca, entries)
 
@@ -126,7 +128,7 @@ class HubHandler:
 
 
 def build(environ: Mapping[str, str], homes: str | None = None) -> HubHandler:
-    """Put the function together from its environment and hub.json, or from that file's text.
+    """Build the function from its environment, and from `homes`, the text of hub.json; None: the asset's file.
 
     Raises Misconfigured.
     """
@@ -140,7 +142,7 @@ def build(environ: Mapping[str, str], homes: str | None = None) -> HubHandler:
     runtime.check(logger, dynamodb, events)
     return HubHandler(
         settings=settings,
-        homes=Homes.from_json(_file() if homes is None else homes),
+        homes=Homes.from_json(_read_homes() if homes is None else homes),
         table=HubTable(dynamodb, environ[HUB_TABLE]),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         events=events,
@@ -150,7 +152,7 @@ def build(environ: Mapping[str, str], homes: str | None = None) -> HubHandler:
     )
 
 
-def _file() -> str:
+def _read_homes() -> str:
     path = Path(__file__).parents[2] / HOMES_FILE
     try:
         return path.read_text(encoding="utf-8")
@@ -162,8 +164,8 @@ _built = functools.cache(lambda: build(os.environ))
 
 
 def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
-    """Lambda's entry: an SQS batch of EventBridge's events."""
-    return _built().batch(event["Records"])
+    """Lambda's entry point: an SQS batch of EventBridge's events."""
+    return _built().handle_batch(event["Records"])
 
 
 if IN_LAMBDA:

@@ -1,27 +1,27 @@
-"""The `register` function: batches of the registrations queue, and single events that are sent to it directly.
+"""The `register` function: handles batches of the registrations queue, and single events of a direct invocation.
 
-What happens to a message (the rest is procedure.py's):
+What happens to a message (procedure.py decides on the certificate):
 
     unreadable                          dead-letter queue at once, whole, with the reason
-    decided, or settled before          deleted
-    certificate unknown to AWS IoT      put off twice, for it may not have arrived everywhere, then dropped
+    decided now or before               deleted
+    certificate unknown to AWS IoT      put off twice, since AWS IoT is eventually consistent, then dropped
     throttled, unavailable              put off: three times for seconds, then for up to 15 minutes; left to the sweep
                                         at the twelfth receive, an hour after the first
-    not permitted (IAM, KMS)            the same, counted in a metric that has an alarm
+    not permitted (IAM, KMS)            the same, and counted in a metric with an alarm
     overtaken                           put off for seconds
-    right behind the first event        put off for seconds, once, unless that one is decided
-    its turn lies too far ahead         put off: a new device for seconds, a held one for minutes
+    an early repeat of the first event  put off for seconds, once, unless the first one is decided
+    its turn is too far ahead           put off: a new device for seconds, a held one for minutes
     any other failure                   put off for longer; dead-lettered at the tenth failure, with the reason
     not reached before the deadline     put off
     received more than four times,      last, and alone: its neighbours are deleted or put off before it is touched
       and its processing did not end
     put off for the hundredth time      left to the sweep, whatever it waits for
-    received more than 500 times        dead-lettered untouched, with the reason: it may be what ends the function
+    received more than 500 times        dead-lettered unhandled, with the reason: it may crash the function
 
-The batch's answer names the messages that are to come again; all others are deleted by Lambda
-(`ReportBatchItemFailures`). Nothing is sent to the function's own queue, since Lambda stops such a loop; failures are
-counted in the registry table (failure_count.py). How messages come again is redelivery.py's, the batch batch.py's. The
-function itself never fails for a message's sake, since that fails the whole batch.
+The batch's answer names the messages to be received again; Lambda deletes all others (`ReportBatchItemFailures`).
+Nothing is sent to the function's own queue, since Lambda stops such loops; failures are counted in the registry table
+(failure_count.py). batch.py handles the batch, redelivery.py decides when a message comes again. The function itself
+never fails because of a message, since that would fail the whole batch.
 """
 
 import functools
@@ -58,12 +58,12 @@ from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts, decision_fie
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# No call is begun with less than this left, so that none is cut off, however slow.
+# No call is started with less time left, so that even the slowest one can finish.
 DEADLINE_MILLISECONDS = (SECONDS_OF_A_HANGING_CALL + 2) * 1000
 
 
 class RegisterHandler:
-    """Batches and single events to a Registration's outcomes."""
+    """Handles batches and single events."""
 
     def __init__(
         self,
@@ -84,12 +84,12 @@ class RegisterHandler:
         self._threads = threads
         self._clock = clock
 
-    def expect_end_in(self, milliseconds: int) -> None:
-        """Let no call wait for its turn so long that the function's end, so far away, would cut it off."""
+    def limit_waits(self, milliseconds: int) -> None:
+        """Limit waits for turns, for a function that ends in this time, so that no call is cut off."""
         self._turns.expire_in((milliseconds - DEADLINE_MILLISECONDS) / 1000)
 
-    def batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
-        """Decide on every message of an SQS batch; the answer names those that are to come again."""
+    def handle_batch(self, records: list[Mapping[str, Any]], time_is_left: Callable[[], bool]) -> dict[str, Any]:
+        """Decide on every message of an SQS batch; the answer names those to be received again."""
         batch = Batch(
             self._registration,
             self._queue,
@@ -103,30 +103,30 @@ class RegisterHandler:
         again = batch.take([QueueMessage.from_record(record) for record in records])
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
 
-    def single(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
-        """Decide on one event that was sent to the function directly (replay); its outcome, in words.
+    def handle_event(self, document: Mapping[str, Any], time_is_left: Callable[[], bool]) -> dict[str, Any]:
+        """Decide on one event of a direct invocation (replay); return its outcome and decision.
 
-        Raises UnreadableEvent, CertificateUnknown, Overtaken, Unavailable and NotPermitted to the caller, who can send
-        it again.
+        Raises UnreadableEvent, CertificateUnknown, Overtaken, Unavailable and NotPermitted; the caller can send the
+        event again.
         """
         event = RegistrationEvent.parse(document)
         record = self._registration.recall({event.certificate_id})[event.certificate_id]
         now = self._clock()
         outcome, decision = self._registration.decide(event, record, sent_at=now, time_is_left=time_is_left)
-        self._announcer.outcome(outcome, event.certificate_id, decision)
+        self._announcer.report_outcome(outcome, event.certificate_id, decision)
         settled = decision or record.decision
         return {"outcome": outcome.value, "decision": decision_fields(settled) if settled else None}
 
 
 def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
-    """Put the function together from its environment and rules.
+    """Build the function from its environment and rules.
 
     Raises Misconfigured.
     """
     settings = Settings.from_environ(environ)
     rules = Rules.load()
     logger = Logger(service="register")
-    logger.remove_keys(["location"])  # it would always say telemetry.py
+    logger.remove_keys(["location"])  # it would always be telemetry.py
     counts = Counts(fleet=settings.fleet)
     events = boto3.client("events", config=CLIENT_CONFIG)
     announcer = Announcer(events, settings, logger, counts)
@@ -181,28 +181,28 @@ _built = functools.cache(lambda: build(os.environ))
 
 
 @functools.cache
-def _roll_the_dice() -> None:
-    """Once in each environment, at its first event.
+def _seed_random() -> None:
+    """Seed the random generator once in each environment, at its first event.
 
-    With SnapStart environments begin as copies of one, which would spread their calls, retries and put-offs by the same
-    random numbers, and meet a quota all at the same moment (Lambda guide, "Handling uniqueness with Lambda SnapStart").
+    With SnapStart, environments start as copies of one snapshot. With the same random numbers, their calls, retries and
+    delays would coincide and exceed a quota together (Lambda guide, "Handling uniqueness with Lambda SnapStart").
     """
     random.seed()
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Lambda's entry: an SQS batch, or one registration event (direct invocation)."""
+    """Lambda's entry point: an SQS batch, or one registration event (direct invocation)."""
     register, announcer = _built()
-    _roll_the_dice()
+    _seed_random()
 
     def time_is_left() -> bool:
         return context.get_remaining_time_in_millis() > DEADLINE_MILLISECONDS
 
-    register.expect_end_in(context.get_remaining_time_in_millis())
+    register.limit_waits(context.get_remaining_time_in_millis())
     try:
         if "Records" in event:
-            return register.batch(event["Records"], time_is_left)
-        return register.single(event, time_is_left)
+            return register.handle_batch(event["Records"], time_is_left)
+        return register.handle_event(event, time_is_left)
     finally:
         announcer.flush()
 

@@ -1,4 +1,4 @@
-"""The `sweep` function, run by EventBridge Scheduler; one at a time."""
+"""The `sweep` function: runs one sweep at a time, started by EventBridge Scheduler."""
 
 import functools
 import os
@@ -40,7 +40,7 @@ _LONGEST_WAIT = 120.0  # at lower rates than that takes there would be no time l
 
 
 class SweepFailed(JitrError):
-    """Parts of a sweep failed; the others were done."""
+    """Parts of a sweep failed; the others are done."""
 
 
 class SweepFunction:
@@ -54,10 +54,9 @@ class SweepFunction:
         self._counts = counts
 
     def run(self, context: "LambdaContext") -> dict[str, Any]:
-        """Sweep, unless another sweep is under way; what was done, in numbers.
+        """Sweep, unless another sweep is running; return the numbers of what was done.
 
-        Raises SweepFailed when a part of it failed, and Unavailable; Lambda then tries again, and the next sweep does
-        what is left.
+        Raises SweepFailed when a part failed, and Unavailable; Lambda then retries, and the next sweep does the rest.
         """
 
         def seconds_left() -> float:
@@ -85,7 +84,7 @@ class SweepFunction:
 
 
 def build(environ: Mapping[str, str]) -> SweepFunction:
-    """Put the function together from its environment and rules.
+    """Build the function from its environment and rules.
 
     Raises Misconfigured.
     """
@@ -137,7 +136,7 @@ _built = functools.cache(lambda: build(os.environ))
 
 
 def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Lambda's entry; the event says nothing that matters, the schedule is the message."""
+    """Lambda's entry point; the event's content is not used."""
     return _built().run(context)
 
 

@@ -1,8 +1,8 @@
-"""Where devices live, as the fleet's decision events tell: what an event says of one certificate in one place.
+"""Reads the fleet's decision events for the hub, and decides whether a device is in an account where it belongs.
 
-A place is one account in one Region. Events come late, twice and in any order, so each is a statement with a time, and
-the latest one on a certificate in a place is what holds there. Whether a place is one of the device's own is decided
-here, too: by its enrollment entries, or else by what the fleet file says of its CA.
+A place is one account in one Region. Events arrive late, repeatedly and in any order, so each is a statement with a
+time, and the latest one on a certificate in a place holds. A device's accounts come from its enrollment entries, or
+else from its CA in the fleet file.
 """
 
 import json
@@ -17,13 +17,13 @@ from jitr.events import CERTIFICATE_ID
 from jitr.frozen import value
 
 HOMES_FILE = "hub.json"
-_VERSION = "1"  # of the events' details; within it, fields are only added
+_VERSION = "1"  # of the events' details; within a version, fields are only added
 _ACTIVE = "ACTIVE"
 
 
 @value
 class Statement:
-    """One event: as of a time, a certificate lives in a place, or does not."""
+    """One event: the status of a certificate in a place, as of a time."""
 
     certificate_id: str
     account_id: str
@@ -39,16 +39,16 @@ class Statement:
         return f"{self.account_id}/{self.region}"
 
     @property
-    def lives(self) -> bool:
+    def is_active(self) -> bool:
         return self.status == _ACTIVE
 
     @classmethod
     def parse(cls, text: str, *, fleet: str) -> Self:
         """Read one of jitr's events as EventBridge delivers it.
 
-        EventBridge names the sender's account in the envelope; a detail that names another one is forged.
+        EventBridge writes the sender's account into the envelope; a detail with another account is forged.
 
-        Raises UnreadableEvent, saying what is wrong.
+        Raises UnreadableEvent with the reason.
         """
         try:
             envelope = json.loads(text)
@@ -67,23 +67,23 @@ class Statement:
         except (ValueError, RecursionError) as error:
             raise UnreadableEvent(f"not JSON, or no time: {error}") from error
         except (KeyError, TypeError, AttributeError) as error:
-            raise UnreadableEvent(f"not an event of jitr's: {type(error).__name__} {error}") from error
+            raise UnreadableEvent(f"not an event of jitr: {type(error).__name__} {error}") from error
         if version != _VERSION:
-            raise UnreadableEvent(f"version {version!r} of the detail, where {_VERSION} can be read")
+            raise UnreadableEvent(f"the detail has version {version!r}; only {_VERSION} can be read")
         if not isinstance(certificate_id, str) or not CERTIFICATE_ID.fullmatch(certificate_id):
             raise UnreadableEvent("certificate_id is not 64 hexadecimal digits")
         if detail["fleet"] != fleet:
             raise UnreadableEvent("of another fleet")
         if envelope.get("account") != statement.account_id or envelope.get("region") != statement.region:
-            raise UnreadableEvent(f"sent by {envelope.get('account')}, and says that it is of {statement.account_id}")
+            raise UnreadableEvent(f"sent by {envelope.get('account')}, but the detail names {statement.account_id}")
         return statement
 
 
 @dataclass(frozen=True, slots=True)
 class Homes:
-    """The accounts that each CA's devices belong to: CA name → account ids; a CA that is not in it: any account.
+    """The accounts that each CA's devices belong to: CA name → account ids; for other CAs: any account.
 
-    `accounts` are the fleet's: the bus may be open to a whole organization, so an event of another account is refused.
+    `accounts` are all of the fleet's: the bus may accept events of a whole organization, so others are refused here.
     """
 
     by_ca: Mapping[str, Collection[str]]
@@ -108,9 +108,9 @@ class Homes:
         return json.dumps({"homes": homes, "accounts": sorted(self.accounts)})
 
     def of(self, ca: str | None, entries: Collection[Entry]) -> frozenset[str]:
-        """The accounts that a device belongs to; none: any account.
+        """The accounts that a device belongs to; empty: any account.
 
-        Entries that allow the device and name accounts come before what the CA's devices have in common.
+        Entries that allow the device and name accounts take precedence over the CA's accounts.
         """
         named = [entry.accounts for entry in entries if entry.rule is EntryRule.ALLOW and entry.accounts]
         if named:
@@ -119,12 +119,12 @@ class Homes:
 
 
 def is_out_of_place(statement: Statement, homes: frozenset[str]) -> bool:
-    """Whether a certificate lives where its device does not belong."""
-    return statement.lives and bool(homes) and statement.account_id not in homes
+    """Whether a certificate is ACTIVE in an account where its device does not belong."""
+    return statement.is_active and bool(homes) and statement.account_id not in homes
 
 
 def out_of_place_detail(statement: Statement, homes: frozenset[str], *, fleet: str) -> dict[str, Any]:
-    """The detail of the event `Device Out Of Place`, version 1; its id is that of the event that told of it."""
+    """The detail of the event `Device Out Of Place`, version 1; it has the id of the event that caused it."""
     detail = {
         "version": _VERSION,
         "id": statement.event_id,

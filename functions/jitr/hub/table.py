@@ -1,12 +1,12 @@
-"""The hub's table: one item for each certificate and place, with what the latest event said of it.
+"""The hub's table: one item for each certificate and place, with the content of the latest event.
 
 id                certificate id
 place             <account id>/<Region>
-at, event_id      when the latest statement was made, epoch milliseconds, and the event that carried it
+at, event_id      the time of the latest statement, epoch milliseconds, and its event
 status, since     the certificate's status there; since when it has been ACTIVE, only while it is
-thing_name, ca    as last told; a later event that does not name them leaves them
-out_of_place      only while it lives where it does not belong; the key of a sparse index
-schema            version of the item; what is not known is ignored
+thing_name, ca    as last reported; a later event without them leaves them
+out_of_place      only while it is ACTIVE where it does not belong; the key of a sparse index
+schema            version of the item; unknown attributes are ignored
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 OUT_OF_PLACE_INDEX = "out-of-place"
 _SCHEMA = 1
-_OUT = "yes"  # the index's only partition: what is in it is few, or the fleet has another problem
+_OUT = "yes"  # the index's only partition, since few devices are out of place
 
 
 @value
-class Whereabouts:
-    """What is known of a certificate in a place."""
+class DeviceLocation:
+    """The status of a certificate in a place."""
 
     certificate_id: str
     account_id: str
     region: str
     status: str
     at: datetime
-    since: datetime | None = None  # None: it does not live there
+    since: datetime | None = None  # None: it is not ACTIVE there
     thing_name: str | None = None
     ca: str | None = None
     is_out_of_place: bool = False
@@ -49,32 +49,34 @@ class HubTable:
         self._client = client
         self._table = table
 
-    def of(self, certificate_id: str, place: str) -> Whereabouts | None:
-        """What is known of a certificate in a place, read consistently.
+    def of(self, certificate_id: str, place: str) -> DeviceLocation | None:
+        """The status of a certificate in a place, read consistently; None if none is recorded.
 
         Raises Unavailable.
         """
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=_key(certificate_id, place), ConsistentRead=True)
-        return _whereabouts(plain(answer["Item"])) if "Item" in answer else None
+        return _to_location(plain(answer["Item"])) if "Item" in answer else None
 
-    def keep(self, statement: Statement, *, out_of_place: bool) -> bool:
-        """Write what an event says, unless a later one, or the same, was there before; whether it was written.
+    def record(self, statement: Statement, *, out_of_place: bool) -> bool:
+        """Write a statement, unless the same or a later one is recorded; return whether it was written.
 
         Raises Unavailable.
         """
-        told = {"status": statement.status, "event_id": statement.event_id, "schema": _SCHEMA}
-        told |= {"thing_name": statement.thing_name} if statement.thing_name else {}
-        told |= {"ca": statement.ca} if statement.ca else {}
-        told |= {"out_of_place": _OUT} if out_of_place else {}
-        gone = [name for name, stays in (("since", statement.lives), ("out_of_place", out_of_place)) if not stays]
-        setting = ["#at = :at", *(f"#{name} = :{name}" for name in told)]
-        if statement.lives:
+        written = {"status": statement.status, "event_id": statement.event_id, "schema": _SCHEMA}
+        written |= {"thing_name": statement.thing_name} if statement.thing_name else {}
+        written |= {"ca": statement.ca} if statement.ca else {}
+        written |= {"out_of_place": _OUT} if out_of_place else {}
+        removed = [
+            name for name, stays in (("since", statement.is_active), ("out_of_place", out_of_place)) if not stays
+        ]
+        setting = ["#at = :at", *(f"#{name} = :{name}" for name in written)]
+        if statement.is_active:
             setting.append("#since = if_not_exists(#since, :at)")
         expression = "SET " + ", ".join(setting)
-        if gone:
-            expression += " REMOVE " + ", ".join(f"#{name}" for name in gone)
-        named = {*told, *gone, "at", *(["since"] if statement.lives else [])}
+        if removed:
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in removed)
+        named = {*written, *removed, "at", *(["since"] if statement.is_active else [])}
         try:
             with calling("UpdateItem"):
                 self._client.update_item(
@@ -83,14 +85,14 @@ class HubTable:
                     UpdateExpression=expression,
                     ConditionExpression="attribute_not_exists(#at) OR #at < :at",
                     ExpressionAttributeNames={f"#{name}": name for name in sorted(named)},
-                    ExpressionAttributeValues=values(at=milliseconds(statement.at), **told),
+                    ExpressionAttributeValues=values(at=milliseconds(statement.at), **written),
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
 
-    def left_between(self, statement: Statement) -> None:
-        """Have a certificate live in its place since the latest statement, for this earlier one says that it had left.
+    def restart_stay(self, statement: Statement) -> None:
+        """Set `since` to the time of the latest statement: this earlier one says that the certificate was not ACTIVE.
 
         Raises Unavailable.
         """
@@ -107,15 +109,15 @@ class HubTable:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
-    def everywhere(self) -> Iterator[Whereabouts]:
-        """Everything that is known, in no order; for operators, since it reads the whole table.
+    def scan(self) -> Iterator[DeviceLocation]:
+        """All items, in no order; it reads the whole table, so it is for operators only.
 
         Raises Unavailable.
         """
         yield from self._pages("scan")
 
-    def out_of_place(self) -> Iterator[Whereabouts]:
-        """What lives where it does not belong, the longest first; not consistent, as indexes are.
+    def out_of_place(self) -> Iterator[DeviceLocation]:
+        """The items that are out of place, the longest first; eventually consistent, since it reads an index.
 
         Raises Unavailable.
         """
@@ -126,12 +128,12 @@ class HubTable:
             ExpressionAttributeValues=values(out=_OUT),
         )
 
-    def _pages(self, operation: str, **parameters: Any) -> Iterator[Whereabouts]:
+    def _pages(self, operation: str, **parameters: Any) -> Iterator[DeviceLocation]:
         start: dict[str, Any] = {}
         while True:
             with calling(operation.capitalize()):
                 answer = getattr(self._client, operation)(TableName=self._table, **parameters, **start)
-            yield from (_whereabouts(plain(item)) for item in answer["Items"])
+            yield from (_to_location(plain(item)) for item in answer["Items"])
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -141,9 +143,9 @@ def _key(certificate_id: str, place: str) -> dict[str, Any]:
     return {"id": {"S": certificate_id}, "place": {"S": place}}
 
 
-def _whereabouts(fields: Mapping[str, Any]) -> Whereabouts:
+def _to_location(fields: Mapping[str, Any]) -> DeviceLocation:
     account_id, _, region = str(fields["place"]).partition("/")
-    return Whereabouts(
+    return DeviceLocation(
         certificate_id=fields["id"],
         account_id=account_id,
         region=region,

@@ -26,7 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from jitr.aws.calls import CLIENT_CONFIG, calling
-from jitr.aws.rate_limit import FEWEST_CALLS, WINDOW, judged_rate
+from jitr.aws.rate_limit import FEWEST_CALLS, WINDOW, adjust_rate
 from jitr.errors import Unavailable
 from jitr.pacing.schedule import (
     PACE,
@@ -271,7 +271,7 @@ class Turns:
         seen = self._seen
         if now - seen.judged_at < WINDOW or seen.calls - seen.judged_calls < FEWEST_CALLS:
             return
-        rate = judged_rate(
+        rate = adjust_rate(
             self.rate,
             calls=seen.calls - seen.judged_calls,
             throttles=seen.throttles - seen.judged_throttles,

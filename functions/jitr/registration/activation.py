@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from jitr.admission.rotation import formers_of, owner_of, refuse_twin, refuse_wrong_owner, shares
+from jitr.admission.procedure import Admitted
+from jitr.admission.rotation import owner_of, previous_owners_of, refuse_twin, refuse_wrong_owner, shares
 from jitr.aws.iot import AwsIot
 from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Reason, Rejected
@@ -35,13 +36,11 @@ class Activation:
 
         Raises Rejected with the reason why it may not be, Overtaken, CertificateUnknown, Unavailable.
         """
-        identity = case.examination.admit()
-        certificate, rules = case.examination.certificate, case.rules
-        assert certificate is not None  # noqa: S101 -- admitted: it could be read
-        assert rules is not None  # noqa: S101 -- admitted: its CA is known
+        admitted = case.examination.admit()
+        identity, rules = admitted.identity, admitted.rules
         standing = self._registry.standing(identity.thing_name, case.examined.twin_id)
         refuse_twin(standing.twin, case.examined.twin_id)
-        owner = self._owner_to_follow(case, standing)
+        owner = self._owner_to_follow(case, admitted, standing)
         begun = case.record.intent
         # An earlier attempt, under other rules or entries, may have claimed another name.
         back = self._restitution.of(begun) if begun and begun.thing_name != identity.thing_name else None
@@ -71,7 +70,9 @@ class Activation:
                 decision,
                 case.record,
                 owner_of(
-                    case.device, certificate, formers_of(case.device.certificate_id, standing.owner, judged_by=owner)
+                    case.device,
+                    admitted.certificate,
+                    previous_owners_of(case.device.certificate_id, standing.owner, followed=owner),
                 ),
                 run=case.attempt.run,
                 share=share,
@@ -86,7 +87,7 @@ class Activation:
                 case.apply(difference, self._iot)
         return replace(decision, decided_at=case.clock())
 
-    def _owner_to_follow(self, case: RegistrationAttempt, standing: Standing) -> Owner | None:
+    def _owner_to_follow(self, case: RegistrationAttempt, admitted: Admitted, standing: Standing) -> Owner | None:
         """Whom the certificate follows, or shares its thing name with; itself, or None for a free name.
 
         That is the recorded owner. Where that one exists no more, or never came in, it is the newest former owner that
@@ -96,7 +97,7 @@ class Activation:
         """
         owner = standing.owner
         try:
-            self._refuse_wrong_owner(case, owner)
+            self._refuse_wrong_owner(case, admitted, owner)
         except Rejected as refusal:
             if owner is None or owner.certificate_id == case.examined.twin_id:
                 raise
@@ -104,26 +105,23 @@ class Activation:
                 raise
         else:
             return owner
-        rightful = self._restitution.rightful(owner.formers)
-        self._refuse_wrong_owner(case, rightful)
+        rightful = self._restitution.rightful(owner.previous_owners)
+        self._refuse_wrong_owner(case, admitted, rightful)
         return rightful
 
-    def _refuse_wrong_owner(self, case: RegistrationAttempt, owner: Owner | None) -> None:
+    def _refuse_wrong_owner(self, case: RegistrationAttempt, admitted: Admitted, owner: Owner | None) -> None:
         """Let the certificate have its thing name, as far as this owner is concerned.
 
         Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
         """
-        identity, certificate, rules = case.examination.admit(), case.examination.certificate, case.rules
-        assert certificate is not None  # noqa: S101 -- admitted: it could be read
-        assert rules is not None  # noqa: S101 -- admitted: its CA is known
         refuse_wrong_owner(
-            identity.thing_name,
+            admitted.identity.thing_name,
             owner=owner,
             device=case.device,
-            certificate=certificate,
+            certificate=admitted.certificate,
             twin_id=case.examined.twin_id,
-            rules=rules,
-            may_follow=identity.may_follow,
+            rules=admitted.rules,
+            may_follow=admitted.identity.may_follow,
             now=case.clock(),
         )
 
@@ -139,7 +137,7 @@ class Activation:
         if device.status is Status.ACTIVE:
             return False
         record = self._registry.recall([owner.certificate_id])[owner.certificate_id]
-        if not record.never_came_in:
+        if not record.was_never_active:
             return False
         if device.status is not Status.PENDING_ACTIVATION and not is_being_decided(record, case.clock()):
             return True

@@ -74,7 +74,7 @@ class RegistrationAttempt:
             issuer=certificate.issuer if certificate else None,
             reader=certificate.reader.value if certificate and certificate.was_read_again else None,
             subject=certificate.subject if certificate else None,
-            asks_for=self.examined.thing_name,
+            requested_name=self.examined.thing_name,
             crl=self.examined.crl,
             enrollment=self.examined.enrollment,
             after=self.record.decided_at,

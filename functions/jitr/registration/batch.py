@@ -96,7 +96,7 @@ class Batch:
             # One of them may have killed the function before. It comes last, and its neighbours are out of its way:
             # done with and deleted, or put off.
             done = [message for message in messages if message.id not in again and message not in waiting]
-            self._redelivery.guarded(lambda: self._queue.forget(done))
+            self._redelivery.guarded(lambda: self._queue.delete(done))
             for message, event in suspects[1:]:
                 self._redelivery.put_off(message, event, "received often, so it is processed alone")
             self._settle_in_turn(suspects[:1])
@@ -254,7 +254,7 @@ class Batch:
 
         Both would make all calls. Should that event be lost, this one takes its place when it comes again.
         """
-        return message.receives == 1 and event.is_right_behind_the_first and record.decision is None
+        return message.receives == 1 and event.is_early_repeat and record.decision is None
 
     def _settle_with_turn(self, one: _Waiting) -> None:
         with self._turns.holding():
@@ -308,7 +308,7 @@ class Batch:
                     entries_changed=False,
                     brake_changed=False,
                 )
-            self._announcer.outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
+            self._announcer.report_outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
     def _miss(self, message: QueueMessage, event: RegistrationEvent) -> None:
         """Give a certificate that AWS IoT does not know the time to arrive everywhere, twice."""
@@ -317,7 +317,7 @@ class Batch:
             self._redelivery.put_off(message, event, "AWS IoT does not know the certificate", least=5)
         else:
             self._redelivery.guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
-            self._announcer.outcome(Outcome.GONE, certificate_id)
+            self._announcer.report_outcome(Outcome.GONE, certificate_id)
 
     def _leave(self, event: RegistrationEvent) -> None:
         if self._known and self._time_is_left():  # else the registry does not answer, or there is no time to ask it

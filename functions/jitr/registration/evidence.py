@@ -16,8 +16,8 @@ from datetime import datetime
 from jitr.admission import hook_contract
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
 from jitr.admission.identity import Identity, enrolled_identity, identity_of
-from jitr.admission.procedure import Examination, examine, thing_name_of, twin_id_of
-from jitr.aws.crl_bucket import Crls, Published
+from jitr.admission.procedure import Admitted, Examination, examine, thing_name_of, twin_id_of
+from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.errors import Rejected
@@ -34,7 +34,7 @@ class Examined:
 
     examination: Examination
     thing_name: str | None  # that the certificate asks for, also when it is refused
-    crl: str | None  # names what was published as the CA's CRL (Published.version); None when it was not asked for
+    crl: str | None  # names what was published as the CA's CRL (PublishedCrl.version); None when it was not asked for
     enrollment: str | None  # names what the entries said (enrollment.digest); None when they were not read
     twin_id: str | None = None  # the certificate's other id (signature_twin.py)
     # Whose entries let it in, and what they were: a claim is good only while they are the same.
@@ -104,7 +104,7 @@ class Examiner:
             entries=enrollment.entries if enrollment else (),
         )
 
-    def _published(self, device: DeviceRegistration, record: Record) -> Published | None:
+    def _published(self, device: DeviceRegistration, record: Record) -> PublishedCrl | None:
         rules = self._rules_of(device)
         if rules is None or rules.mode_of("revocation") is CheckMode.OFF:
             return None
@@ -117,43 +117,45 @@ class Examiner:
 
         Raises Unavailable.
         """
-        rules = self._rules_of(device)
-        before = examined.examination
-        if rules is None or rules.hook is None or not rules.asks_hook or before.identity is None:
+        before, admitted = examined.examination, examined.examination.admitted
+        if admitted is None or admitted.rules.hook is None or not admitted.rules.asks_hook:
             return examined
-        assert before.certificate is not None  # noqa: S101 -- it passed the checks
-        request = hook_contract.request(
-            before.identity, device, before.certificate, rules, previous_name=record.previous_name
+        rules = admitted.rules
+        request = hook_contract.build_request(
+            admitted.identity, device, admitted.certificate, rules, previous_name=record.previous_name
         )
         mode = rules.mode_of(HOOK)
         try:
-            overrides = hook_contract.read_answer(self._hook.ask(rules.hook, request), request["parameters"])
-            if mode is CheckMode.OBSERVE:  # looked at, and never done
-                hook_contract.overridden(before.identity, overrides, rules)
-                return replace(examined, examination=before.after_hook(before.identity, None, mode))
-            examined, identity = self._renamed(examined, overrides.thing_name, device, record, rules)
+            answer = self._hook.invoke(admitted.rules.hook, request)
+            overrides = hook_contract.read_answer(answer, request["parameters"])
+            if mode is CheckMode.OBSERVE:  # overrides are checked, and not applied
+                hook_contract.apply_overrides(admitted.identity, overrides, rules)
+                return replace(examined, examination=before.allow_by_hook(admitted))
+            examined, identity = self._renamed(examined, admitted, overrides.thing_name, device, record)
             if identity is None:
                 return examined
-            identity = hook_contract.overridden(identity, overrides, rules)
+            identity = hook_contract.apply_overrides(identity, overrides, rules)
         except Rejected as refusal:
-            identity = before.identity if mode is CheckMode.OBSERVE else None
-            return replace(examined, examination=before.after_hook(identity, refusal, mode))
-        return replace(examined, examination=before.after_hook(identity, None, mode), named_by_hook=overrides.names)
+            is_observed = mode is CheckMode.OBSERVE
+            after = before.allow_by_hook(admitted, observed=refusal) if is_observed else before.refuse_by_hook(refusal)
+            return replace(examined, examination=after)
+        after = before.allow_by_hook(replace(admitted, identity=identity))
+        return replace(examined, examination=after, named_by_hook=overrides.names)
 
     def _renamed(
-        self, examined: Examined, thing_name: str | None, device: DeviceRegistration, record: Record, rules: CaRules
+        self, examined: Examined, admitted: Admitted, thing_name: str | None, device: DeviceRegistration, record: Record
     ) -> tuple[Examined, Identity | None]:
         """The entries of a name that the hook gave are asked for as those of the certificate's own were.
 
         They decide, and what they give takes the place of what the other name's gave. No identity: they refuse it.
         """
-        before, certificate = examined.examination, examined.examination.certificate
-        if before.identity is None or certificate is None or thing_name in (None, before.identity.thing_name):
-            return examined, before.identity
+        if thing_name in (None, admitted.identity.thing_name):
+            return examined, admitted.identity
+        rules, certificate = admitted.rules, admitted.certificate
         subjects = subjects_of(device.certificate_id, thing_name, examined.twin_id)
         enrollment = self._enrolled(device, subjects, record)
         if enrollment is None:
-            return examined, before.identity
+            return examined, admitted.identity
         renamed = replace(
             examined,
             thing_name=thing_name,
@@ -165,7 +167,7 @@ class Examiner:
             enrollment.refuse_unlisted(rules)
         except Rejected as refusal:
             if rules.mode_of("enrollment") is CheckMode.ENFORCE:
-                return replace(renamed, examination=before.after_hook(None, refusal, CheckMode.ENFORCE)), None
+                return replace(renamed, examination=examined.examination.refuse_by_hook(refusal)), None
             return renamed, identity_of(rules, certificate)
         return renamed, enrolled_identity(identity_of(rules, certificate), enrollment)
 
@@ -180,4 +182,4 @@ class Examiner:
         )
 
     def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
-        return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
+        return self._rules.ca(device.ca_certificate_id)

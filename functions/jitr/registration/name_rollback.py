@@ -36,7 +36,9 @@ class Restitution:
         owner = self._registry.owners([intent.thing_name]).get(intent.thing_name)
         if owner is None or owner.certificate_id != intent.certificate_id:
             return None
-        former = tuple(dict.fromkeys((intent.replaces, *owner.formers) if intent.replaces else owner.formers))
+        former = tuple(
+            dict.fromkeys((intent.replaces, *owner.previous_owners) if intent.replaces else owner.previous_owners)
+        )
         return NameRollback(thing_name=intent.thing_name, by=intent.certificate_id, to=self.rightful(former))
 
     def give_back(self, intent: Decision | None) -> None:
@@ -50,24 +52,24 @@ class Restitution:
         if back := self.of(intent):
             self._registry.give_back(back)
 
-    def rightful(self, formers: tuple[str, ...]) -> Owner | None:
+    def rightful(self, previous_owners: tuple[str, ...]) -> Owner | None:
         """Whose a name is that its owner does not have any more: its newest former owner's that is ACTIVE.
 
         Raises Unavailable.
         """
-        records = self._registry.recall(formers) if formers else {}
-        for index, certificate_id in enumerate(formers, start=1):
-            if owner := self._working(certificate_id, formers[index:]):
+        records = self._registry.recall(previous_owners) if previous_owners else {}
+        for index, certificate_id in enumerate(previous_owners, start=1):
+            if owner := self._working(certificate_id, previous_owners[index:]):
                 return owner
-            if records[certificate_id].was_in:
+            if records[certificate_id].was_active:
                 break
         return None
 
-    def _working(self, certificate_id: str, formers: tuple[str, ...]) -> Owner | None:
+    def _working(self, certificate_id: str, previous_owners: tuple[str, ...]) -> Owner | None:
         try:
             device = self._iot.describe(certificate_id)
             if device.status is Status.ACTIVE:
-                return owner_of(device, Certificate.from_pem(device.pem), formers)
+                return owner_of(device, Certificate.from_pem(device.pem), previous_owners)
         except (CertificateUnknown, Rejected):
             pass
         return None

@@ -113,7 +113,7 @@ class Registration:
         """As what this event needs a turn; None when it is settled without a call of AWS IoT."""
         if record.settles(event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest):
             return None
-        if record.was_spoken_of or (record.verdict and record.verdict.word.allows_activation):
+        if record.has_new_input or (record.verdict and record.verdict.action.allows_activation):
             return Need.ORDERED
         return Need.HELD if record.is_held_in(event) else Need.NEW
 
@@ -149,9 +149,9 @@ class Registration:
         # Step 2
         device = self._iot.describe(event.certificate_id)
         if not device.is_ca_named:
-            from jitr.admission.issuers import as_recorded  # noqa: PLC0415 -- not needed where AWS names the CA
+            from jitr.admission.issuers import with_recorded_ca  # noqa: PLC0415 -- not needed where AWS names the CA
 
-            device = as_recorded(device, record)
+            device = with_recorded_ca(device, record)
         self._compare(event, device)
         is_released = record.releases(device)
         if device.status is not Status.PENDING_ACTIVATION and not is_released:

@@ -58,7 +58,7 @@ class Redelivery:
 
     def fail(self, message: QueueMessage, event: RegistrationEvent, error: Exception) -> None:
         """Give a message that failed for a reason of ours another chance, nine times; called where it is caught."""
-        self._announcer.failure("message failed", message_id=message.id, certificate_id=event.certificate_id)
+        self._announcer.log_failure("message failed", message_id=message.id, certificate_id=event.certificate_id)
         # What cannot be counted is counted by its receives, so that it ends too.
         counted = [message.receives]
         self.guarded(lambda: counted.append(self._failures.add(message.id, self._clock())))
@@ -71,7 +71,7 @@ class Redelivery:
     def wait(self, message: QueueMessage, event: RegistrationEvent, error: Unavailable, *, most: int) -> None:
         """Put off what waits for AWS, for up to `most` seconds at first; called where the error is caught."""
         if isinstance(error, NotPermitted):
-            self._announcer.not_permitted(
+            self._announcer.log_not_permitted(
                 "a call is not permitted",
                 message_id=message.id,
                 certificate_id=event.certificate_id,
@@ -119,10 +119,10 @@ class Redelivery:
         try:
             action()
         except NotPermitted as error:
-            self._announcer.not_permitted("a call beside the decision is not permitted", action=error.action)
+            self._announcer.log_not_permitted("a call beside the decision is not permitted", action=error.action)
             return False
         except Exception:  # noqa: BLE001 -- whatever it was, the batch's answer must still be given
-            self._announcer.failure("a call beside the decision failed")
+            self._announcer.log_failure("a call beside the decision failed")
             return False
         return True
 

@@ -89,6 +89,6 @@ class RuleBrake:
 
     def _tell(self, happening: str, error: Unavailable, case: RegistrationAttempt) -> None:
         if isinstance(error, NotPermitted):
-            self._announcer.not_permitted(happening, certificate_id=case.device.certificate_id, action=error.action)
+            self._announcer.log_not_permitted(happening, certificate_id=case.device.certificate_id, action=error.action)
         else:
             self._announcer.warn(happening, PUT_OFF, certificate_id=case.device.certificate_id, why=str(error))

@@ -80,7 +80,7 @@ class EnrollmentTable:
             if record.is_held and record.decision and record.decision.enrollment is not None
         }
         subjects = {
-            certificate_id: subjects_of(certificate_id, decision.asks_for, decision.twin_id)
+            certificate_id: subjects_of(certificate_id, decision.requested_name, decision.twin_id)
             for certificate_id, decision in held.items()
         }
         found = self.entries(subject for of_one in subjects.values() for subject in of_one)

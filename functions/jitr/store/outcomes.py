@@ -30,7 +30,7 @@ _PAGE = 1000
 
 def may_be_released(record: Record) -> bool:
     """Whether a release order may be given: the last decision is a rejection that left the certificate INACTIVE."""
-    if record.decision is None or record.was_taken_away or record.is_denied or record.begun_at is not None:
+    if record.decision is None or record.was_revoked_or_deactivated or record.is_denied or record.begun_at is not None:
         return False
     return record.decision.outcome is Outcome.REJECTED and record.decision.status is Status.INACTIVE
 

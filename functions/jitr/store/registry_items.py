@@ -70,7 +70,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "subject": decision.subject,
         "replaces": decision.replaces,
         "replaced_by": decision.replaced_by,
-        "asks_for": decision.asks_for,
+        "asks_for": decision.requested_name,
         "crl": decision.crl,
         "enrollment": decision.enrollment,
         "attempts": decision.attempts,
@@ -87,6 +87,7 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
     known = {name: value for name, value in fields.items() if name in Decision.__dataclass_fields__}
     try:
         known |= {
+            "requested_name": fields.get("asks_for"),
             "outcome": Outcome(known["outcome"]),
             "status": Status(known["status"]),
             "reason": Reason.__members__.get(known.get("reason", "")),
@@ -112,7 +113,7 @@ def from_owner(owner: Owner) -> dict[str, Any]:
         "issued_at": milliseconds(owner.issued_at),
         "ends_at": milliseconds(owner.ends_at),
         "registered_at": milliseconds(owner.registered_at),
-        **({"formers": list(owner.formers)} if owner.formers else {}),
+        **({"formers": list(owner.previous_owners)} if owner.previous_owners else {}),
     }
 
 
@@ -124,17 +125,17 @@ def to_owner(fields: Mapping[str, Any]) -> Owner:
         issued_at=moment(fields["issued_at"]),
         ends_at=moment(fields["ends_at"]),
         registered_at=moment(fields["registered_at"]),
-        formers=tuple(fields.get("formers", ())),
+        previous_owners=tuple(fields.get("formers", ())),
     )
 
 
 def from_verdict(verdict: OperatorVerdict) -> dict[str, Any]:
     fields = {
-        "word": verdict.word.value,
+        "word": verdict.action.value,
         "by": verdict.by,
         "at": milliseconds(verdict.at),
         "note": verdict.note,
-        "allows": verdict.word.allows_activation,
+        "allows": verdict.action.allows_activation,
         "version": verdict.version or None,
         "of_registration": milliseconds(verdict.of_registration) if verdict.of_registration else None,
         "of_status": verdict.of_status.value if verdict.of_status else None,
@@ -170,7 +171,7 @@ def _to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
     """A word that this version does not know stands against activation: an operator is never overruled."""
     words = {word.value: word for word in OperatorAction}
     return OperatorVerdict(
-        word=words.get(fields.get("word", ""), OperatorAction.DENIED),
+        action=words.get(fields.get("word", ""), OperatorAction.DENIED),
         by=fields.get("by", ""),
         at=moment(fields.get("at", 0)),
         note=fields.get("note", ""),

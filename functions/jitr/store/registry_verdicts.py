@@ -1,6 +1,6 @@
 """What operators write into the registry: verdicts, and what is to be forgotten or adopted; jitrctl's alone.
 
-Each write demands the verdict that the operator saw. A colleague who was faster is named (AnotherVerdict), and nothing
+Each write demands the verdict that the operator saw. A colleague who was faster is named (VerdictConflict), and nothing
 is changed. A verdict puts its certificate into the index: an attempt may be made again, or the denial is checked.
 """
 
@@ -16,7 +16,7 @@ from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, moment, to_record
 from jitr.store.registry_table import RegistryTable
 from jitr.store.registry_writes import Due
-from jitr.verdicts import AnotherVerdict, OperatorVerdict
+from jitr.verdicts import OperatorVerdict, VerdictConflict
 
 _FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}"
 
@@ -37,10 +37,10 @@ class VerdictItems(RegistryTable):
         The version is counted here. Returned is the record as it stood before, but with the verdict that was written.
         With `forget_decision` the certificate will be judged as if it were new.
 
-        Raises AnotherVerdict when another one stands than the one seen; Unavailable.
+        Raises VerdictConflict when another one stands than the one seen; Unavailable.
         """
         given = replace(verdict, version=seen.number + 1 if seen else 1)
-        due = Due.LOOK if verdict.word.allows_activation else Due.DENIED
+        due = Due.LOOK if verdict.action.allows_activation else Due.DENIED
         update: dict[str, Any] = {
             "TableName": self._table,
             "Key": key(certificate_key(certificate_id)),
@@ -66,7 +66,7 @@ class VerdictItems(RegistryTable):
             record = self.recall([certificate_id])[certificate_id]
             if record.verdict and _is_same(record.verdict, given):
                 return record  # botocore tried again, since the first answer was lost
-            raise AnotherVerdict(certificate_id, record.verdict) from error
+            raise VerdictConflict(certificate_id, record.verdict) from error
         before = plain(answer.get("Attributes", {}))
         if before.get("due") == Due.RETIRE.value:  # version 1 has both in one place
             self._update(registry_writes.retirement(self._table, certificate_id, at=moment(before["due_at"])))
@@ -75,7 +75,7 @@ class VerdictItems(RegistryTable):
     def forget_decision(self, certificate_id: str, *, seen: OperatorVerdict) -> None:
         """Drop what is known of a certificate but for the operator's verdict, which must be the one seen.
 
-        Raises AnotherVerdict, Unavailable.
+        Raises VerdictConflict, Unavailable.
         """
         update: dict[str, Any] = {
             "TableName": self._table,
@@ -85,14 +85,14 @@ class VerdictItems(RegistryTable):
         }
         registry_writes.only_with_verdict(update, seen)
         if not self._update(update):
-            raise AnotherVerdict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
+            raise VerdictConflict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
 
     def forget(self, certificate_id: str, *, seen: OperatorVerdict | None) -> None:
         """Drop all that is known of a certificate, if this verdict stands; should it come again, it is new.
 
         Dropped already is dropped.
 
-        Raises AnotherVerdict, Unavailable.
+        Raises VerdictConflict, Unavailable.
         """
         delete: dict[str, Any] = {"TableName": self._table, "Key": key(certificate_key(certificate_id))}
         registry_writes.only_with_verdict(delete, seen)
@@ -102,7 +102,7 @@ class VerdictItems(RegistryTable):
         except self._client.exceptions.ConditionalCheckFailedException as error:
             record = self.recall([certificate_id])[certificate_id]
             if record != Record():
-                raise AnotherVerdict(certificate_id, record.verdict) from error
+                raise VerdictConflict(certificate_id, record.verdict) from error
 
     def adopt(self, thing_name: str, owner: Owner) -> bool:
         """Make a certificate the owner of a thing name that nobody owns; whether it is now.

@@ -163,7 +163,7 @@ def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Own
     thing = intent.thing_name
     if share:
         condition = "attribute_not_exists(certificate_id) OR ca_certificate_id = :ca_certificate_id"
-        return _own(table, thing, replace(owner, formers=()), condition, keep=True)
+        return _own(table, thing, replace(owner, previous_owners=()), condition, keep=True)
     if earlier is None:
         return _own(table, thing, owner, _FREE)
     condition = f"{_FREE} OR (certificate_id = :earlier AND registered_at = :since)"
@@ -182,7 +182,7 @@ def _own(
 ) -> "UpdateTypeDef":
     fields = from_owner(owner) | {"schema": SCHEMA}
     sets = [f"#{name} = if_not_exists(#{name}, :{name})" if keep else f"#{name} = :{name}" for name in fields]
-    drop = "" if keep or owner.formers else " REMOVE formers"
+    drop = "" if keep or owner.previous_owners else " REMOVE formers"
     return {
         "TableName": table,
         "Key": key(thing_key(thing_name)),
@@ -251,10 +251,10 @@ def decided(
     """
     sets, removes = ["#decision = :decision", "#schema = :schema"], []
     more: dict[str, Any] = {}
-    next_look = decision.decided_at if denied else decision.next_look
-    if next_look is not None:
+    next_evaluation = decision.decided_at if denied else decision.next_evaluation
+    if next_evaluation is not None:
         sets += ["due = :due", "due_at = :due_at"]
-        more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_look))
+        more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_evaluation))
     elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED) or decision.release is not None:
         # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
         removes += ["due", "due_at"]

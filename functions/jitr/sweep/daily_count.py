@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from jitr.aws.certificate_pages import Page
 from jitr.aws.iot import AwsIot
 from jitr.errors import StaleMarker
-from jitr.observed_status import observe, was_taken_away_since
+from jitr.observed_status import is_unrecorded_status, observe
 from jitr.rules import CaRules
 from jitr.store.registry import Registry
 from jitr.store.sweep_state import Pass, SweepState
@@ -95,5 +95,5 @@ class DailyCount:
                 rules_digest=self._rules_digest,
                 now=self._clock(),
             )
-            if was_taken_away_since(one, record, found) and self._registry.record_found(found, record):
-                self._announcer.outcome(found.outcome, one.certificate_id, found)
+            if is_unrecorded_status(one, record, found) and self._registry.record_found(found, record):
+                self._announcer.report_outcome(found.outcome, one.certificate_id, found)

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
-from jitr.aws.queues import Forgotten
+from jitr.aws.queues import EventToSend
 from jitr.errors import CRL_AWAITED, CertificateUnknown
 from jitr.iot_models import Status
 from jitr.record import Record
@@ -38,7 +38,7 @@ _PAGE = 100  # BatchGetItem's most
 _FAR = timedelta(days=2)  # further than any next look
 
 # Sends these, and notes when what was due with them is due again, if a time is given; False when not all may be sent.
-Send = Callable[[list[Forgotten], datetime | None], bool]
+Send = Callable[[list[EventToSend], datetime | None], bool]
 
 
 class DueEvaluations:
@@ -190,7 +190,7 @@ class DueEvaluations:
 
     def _due_again(
         self, records: Mapping[str, Record], now: datetime, time_is_left: Callable[[], bool]
-    ) -> tuple[list[Forgotten], bool]:
+    ) -> tuple[list[EventToSend], bool]:
         """Those of these records that are to be sent, and whether there was time for all; what is settled is not due.
 
         A record without a decision (released, approved before its device came, written by a later version) names no
@@ -204,7 +204,7 @@ class DueEvaluations:
             if record.decision is not None and not waits and not is_unfinished(record):
                 self._registry.no_look_due(certificate_id, recalled)  # it was decided since
             elif self._is_sent(record, now) or (
-                record.rests(now, rules_digest=self._rules_digest) and not record.was_sent_since_decided
+                record.is_waiting(now, rules_digest=self._rules_digest) and not record.was_sent_since_decided
             ):
                 continue
             elif waits:
@@ -229,7 +229,7 @@ class DueEvaluations:
             return True
         return record.decision.rules_digest == self._rules_digest and not record.brake_changed
 
-    def _registered(self, certificate_id: str, record: Record) -> Forgotten | None:
+    def _registered(self, certificate_id: str, record: Record) -> EventToSend | None:
         """The message about a certificate that waits here, or on which an attempt is unfinished; None if it is neither.
 
         Raises Unavailable.
@@ -240,7 +240,7 @@ class DueEvaluations:
             return None
         if device.status is not Status.PENDING_ACTIVATION and not is_unfinished(record, device.created_at):
             return None
-        return Forgotten(
+        return EventToSend(
             certificate_id=certificate_id,
             ca_certificate_id=device.ca_certificate_id,
             registered_at=device.created_at,
@@ -260,10 +260,10 @@ def _was_sent_after(record: Record, moment: datetime) -> bool:
     return record.swept_at is not None and record.swept_at >= moment
 
 
-def _waiting(record: Record) -> Forgotten:
+def _waiting(record: Record) -> EventToSend:
     """The message about a certificate that was decided on, and waits."""
     assert record.decision is not None  # noqa: S101 -- it waits
-    return Forgotten(
+    return EventToSend(
         certificate_id=record.decision.certificate_id,
         ca_certificate_id=record.decision.ca_certificate_id,
         registered_at=record.decision.registered_at,

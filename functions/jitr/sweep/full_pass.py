@@ -24,11 +24,11 @@ from datetime import datetime, timedelta
 from jitr.admission.enrollment import EntryRule
 from jitr.aws.certificate_pages import Page
 from jitr.aws.iot import AwsIot
-from jitr.aws.queues import Forgotten
+from jitr.aws.queues import EventToSend
 from jitr.decisions import Decision
 from jitr.errors import StaleMarker
 from jitr.iot_models import ListedCertificate, Status
-from jitr.observed_status import observe, was_taken_away_since
+from jitr.observed_status import is_unrecorded_status, observe
 from jitr.record import Record
 from jitr.rules import Rules
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
@@ -48,7 +48,7 @@ _MOST_DENIED = 10_000
 _LISTED_LATE = timedelta(minutes=2)
 
 # Sends certificates to the queue; False when not all of them may be sent now.
-Send = Callable[[list[Forgotten]], bool]
+Send = Callable[[list[EventToSend]], bool]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,7 +166,7 @@ class FullPass:
                 rules_digest=self._rules_digest,
                 now=self._clock(),
             )
-            if was_taken_away_since(one, record, found):
+            if is_unrecorded_status(one, record, found):
                 taken_away[one.certificate_id] = found
         return taken_away
 
@@ -178,7 +178,7 @@ class FullPass:
         for certificate_id, found in taken_away.items():
             record = records[certificate_id]
             if record.begun_at is None and self._registry.record_found(found, record):
-                self._announcer.outcome(found.outcome, certificate_id, found)
+                self._announcer.report_outcome(found.outcome, certificate_id, found)
 
     def _list(self, records: Mapping[str, Record]) -> None:
         """Put what is not in the outcomes' index, as its record says, there: an earlier version recorded it."""
@@ -188,7 +188,7 @@ class FullPass:
 
     def _passed_over(
         self, page: Page, records: Mapping[str, Record], taken_away: Mapping[str, Decision], now: datetime
-    ) -> list[Forgotten]:
+    ) -> list[EventToSend]:
         def is_left(one: ListedCertificate) -> bool:
             record = records[one.certificate_id]
             if one.certificate_id in taken_away and record.begun_at is not None:
@@ -196,7 +196,7 @@ class FullPass:
             return is_passed_over(one, record, now, horizon=self._horizon)
 
         return [
-            Forgotten(
+            EventToSend(
                 certificate_id=one.certificate_id,
                 ca_certificate_id=records[one.certificate_id].ca_certificate_id,
                 registered_at=one.created_at,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jitr.aws.iot import AwsIot
-from jitr.aws.queues import Forgotten
+from jitr.aws.queues import EventToSend
 from jitr.errors import StaleMarker
 from jitr.iot_models import ListedCertificate, Status
 from jitr.record import Record
@@ -94,7 +94,7 @@ class LookBack:
             records = self._registry.recall(one.certificate_id for one in some)
             in_all.update(self._ca_of(records[one.certificate_id]) for one in some)
             forgotten = [
-                Forgotten(
+                EventToSend(
                     certificate_id=one.certificate_id,
                     ca_certificate_id=records[one.certificate_id].ca_certificate_id,
                     registered_at=one.created_at,

@@ -52,5 +52,5 @@ def is_passed_over(listed: ListedCertificate, record: Record, now: datetime, *, 
     if record.is_approved_since:
         return True
     assert record.decision is not None  # noqa: S101 -- it is decided
-    next_look = record.decision.next_look
-    return next_look is not None and next_look + _OVERDUE < now
+    next_evaluation = record.decision.next_evaluation
+    return next_evaluation is not None and next_evaluation + _OVERDUE < now

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jitr.admission.issuers import as_recorded
+from jitr.admission.issuers import with_recorded_ca
 from jitr.aws.iot import AwsIot
 from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
@@ -100,13 +100,15 @@ class CertificateRetirement:
                     self._refuse_stale(observed_at, device, follower)
                 self._iot.apply(step)
         except (Rejected, Overtaken, CertificateUnknown) as refusal:
-            self._announcer.failure("certificate cannot be retired", certificate_id=certificate_id, why=str(refusal))
+            self._announcer.log_failure(
+                "certificate cannot be retired", certificate_id=certificate_id, why=str(refusal)
+            )
             self._registry.postpone_retirement(certificate_id, now + _RETIRE_LATER)
             return False
         self._announce(replaced, decision)
         self._registry.record(replaced, record, run=self._run)
         self._registry.end_retirement(certificate_id, now)
-        self._announcer.outcome(replaced.outcome, certificate_id, replaced)
+        self._announcer.report_outcome(replaced.outcome, certificate_id, replaced)
         return True
 
     def _announce(self, replaced: Decision, earlier: Decision | None) -> None:
@@ -117,7 +119,7 @@ class CertificateRetirement:
     def _is_broken(self, follower: DeviceRegistration, thing_name: str, now: datetime) -> bool:
         """Whether the ACTIVE certificate that followed lacks its thing or a policy; then that is announced."""
         try:
-            lacks = self._iot.lacks(follower, thing_name=thing_name)
+            lacks = self._iot.find_missing(follower, thing_name=thing_name)
         except (Rejected, CertificateUnknown):
             return True  # it was deleted a moment ago; what it is now, the next sweep sees
         if lacks:
@@ -154,7 +156,7 @@ class CertificateRetirement:
     def _described(self, certificate_id: str, record: Record | None = None) -> DeviceRegistration | None:
         try:
             device = self._iot.describe(certificate_id)
-            return as_recorded(device, record) if record else device
+            return with_recorded_ca(device, record) if record else device
         except CertificateUnknown:
             return None
 

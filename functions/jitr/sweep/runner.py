@@ -31,7 +31,7 @@ from datetime import datetime, timedelta
 
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
-from jitr.aws.queues import MOST_IN_BATCH, Forgotten, SweepQueue
+from jitr.aws.queues import MOST_IN_BATCH, EventToSend, SweepQueue
 from jitr.errors import NotPermitted, Unavailable
 from jitr.frozen import value
 from jitr.rules import CaRules, Rules
@@ -198,13 +198,13 @@ class Sweep:
         try:
             yield
         except NotPermitted:
-            self._announcer.not_permitted("part of the sweep is not permitted", part=part)
+            self._announcer.log_not_permitted("part of the sweep is not permitted", part=part)
             run.swept.failed.append(part)
         except Unavailable as error:
             self._announcer.warn("part of the sweep is put off", PUT_OFF, part=part, why=str(error))
             run.swept.failed.append(part)
         except Exception:  # noqa: BLE001 -- the boundary: the other parts must still be done
-            self._announcer.failure("part of the sweep failed", part=part)
+            self._announcer.log_failure("part of the sweep failed", part=part)
             run.swept.failed.append(part)
 
     def _allowance(self, part: float) -> Allowance:
@@ -222,7 +222,7 @@ class Sweep:
             ("CRLs", self._looks.send_where_crls_changed),
         )
 
-        def send(some: list[Forgotten], look_again: datetime | None) -> bool:
+        def send(some: list[EventToSend], look_again: datetime | None) -> bool:
             return self._send(some, run, allowance, look_again=look_again)
 
         for name, send_some in parts:
@@ -233,7 +233,7 @@ class Sweep:
                         run.swept.unfinished.append(name)
 
     def _send(
-        self, forgotten: list[Forgotten], run: _Run, allowance: Allowance, *, look_again: datetime | None = None
+        self, forgotten: list[EventToSend], run: _Run, allowance: Allowance, *, look_again: datetime | None = None
     ) -> bool:
         """Send as many as may be sent, and note each one; whether those were all.
 

@@ -18,9 +18,9 @@ without a mark costs no call.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from jitr.admission.issuers import as_recorded
+from jitr.admission.issuers import with_recorded_ca
 from jitr.aws.iot import AwsIot
-from jitr.aws.queues import Forgotten
+from jitr.aws.queues import EventToSend
 from jitr.errors import CertificateUnknown, JitrError, Overtaken, Rejected
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import NameRollback
@@ -61,7 +61,7 @@ class WithdrawalRepair:
         self._announcer = announcer
         self._clock = clock
 
-    def repair(self, mark: Withdrawal, record: Record, now: datetime) -> Forgotten | None:
+    def repair(self, mark: Withdrawal, record: Record, now: datetime) -> EventToSend | None:
         """Finish one withdrawal, as far as that can be done now; what is to be sent to the queue for it.
 
         Raises Unavailable.
@@ -108,9 +108,9 @@ class WithdrawalRepair:
     def _detach(self, mark: Withdrawal, record: Record, device: DeviceRegistration, *, attached: bool) -> bool:
         """Take back what is attached to a certificate that is INACTIVE or REVOKED; whether anything was."""
         owner = self._registry.owner(mark.thing_name)
-        if owner and owner.certificate_id == mark.certificate_id and record.was_in:
+        if owner and owner.certificate_id == mark.certificate_id and record.was_active:
             return False  # it was ACTIVE with it, and may be again: that is for who deactivated it
-        if mark.policy and not record.was_in and mark.policy in self._iot.policies_of(device):
+        if mark.policy and not record.was_active and mark.policy in self._iot.policies_of(device):
             for step in plan_withdrawal(mark.policy, [mark.thing_name] if attached else [], device):
                 self._iot.apply(step)
             return True
@@ -124,7 +124,7 @@ class WithdrawalRepair:
         name = self._owned(mark, record)
         if name != mark.thing_name:
             # The withdrawal was not of what it owns: what is missing there, somebody else has detached.
-            lacks = self._iot.lacks(device, thing_name=name)
+            lacks = self._iot.find_missing(device, thing_name=name)
             if lacks:
                 self._announcer.announce_broken(
                     device, lacks=lacks, ca=ca.name if ca else None, thing_name=name, at=self._clock()
@@ -136,7 +136,7 @@ class WithdrawalRepair:
 
     def _attach_again(self, name: str, mark: Withdrawal, device: DeviceRegistration, ca: CaRules | None) -> None:
         policy = ca.policy if ca else mark.policy
-        lacks = self._iot.lacks(device, thing_name=name)
+        lacks = self._iot.find_missing(device, thing_name=name)
         if "thing" in lacks:
             self._iot.apply(AttachThingPrincipal(thing_name=name, certificate_arn=device.arn))
         if "policy" in lacks and policy:
@@ -171,11 +171,11 @@ class WithdrawalRepair:
     def _take_back(self, mark: Withdrawal, record: Record, now: datetime) -> None:
         """Give the name back if it was claimed for nothing, and delete the thing if it was made for nothing."""
         owner, decision = self._registry.owner(mark.thing_name), record.decision
-        is_its_own = record.was_in and decision is not None and decision.thing_name in (None, mark.thing_name)
+        is_its_own = record.was_active and decision is not None and decision.thing_name in (None, mark.thing_name)
         if owner and owner.certificate_id == mark.certificate_id and not is_its_own:
             # Its claim was forgotten, by a release: nobody else gives the name back.
             back = NameRollback(
-                thing_name=mark.thing_name, by=mark.certificate_id, to=self._restitution.rightful(owner.formers)
+                thing_name=mark.thing_name, by=mark.certificate_id, to=self._restitution.rightful(owner.previous_owners)
             )
             self._registry.give_back_if_unchanged(back, record, now)
         self._delete_orphan(mark)
@@ -194,7 +194,7 @@ class WithdrawalRepair:
             )
 
     def _refused(self, mark: Withdrawal, refusal: JitrError) -> None:
-        self._announcer.failure(
+        self._announcer.log_failure(
             "withdrawal cannot be finished",
             certificate_id=mark.certificate_id,
             thing_name=mark.thing_name,
@@ -203,7 +203,7 @@ class WithdrawalRepair:
 
     def _described(self, certificate_id: str, record: Record) -> DeviceRegistration | None:
         try:
-            return as_recorded(self._iot.describe(certificate_id), record)
+            return with_recorded_ca(self._iot.describe(certificate_id), record)
         except CertificateUnknown:
             return None
 
@@ -215,8 +215,8 @@ def _is_undone(record: Record, device: DeviceRegistration) -> bool:
     return is_unfinished(record, device.created_at)
 
 
-def _message(device: DeviceRegistration) -> Forgotten:
-    return Forgotten(
+def _message(device: DeviceRegistration) -> EventToSend:
+    return EventToSend(
         certificate_id=device.certificate_id,
         ca_certificate_id=device.ca_certificate_id,
         registered_at=device.created_at,

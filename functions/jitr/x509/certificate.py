@@ -1,11 +1,11 @@
-"""A device or CA certificate as a value: what it says of itself, read once, without judging it.
+"""A device or CA certificate as a value; every field is read once, and nothing is decided on it.
 
-Around the part that the CA signed, its encoding must be the one (encoding.py). The signed part is read by cryptography
-(library_reader.py), and what that refuses by a reader of our own (second_reader.py): what protects the fleet is the
-CA's signature and the fleet's rules, not a parser's opinion of string types. Whichever read it, the value is the same.
+Outside the signed part, only DER is accepted (encoding.py). The signed part is read by cryptography
+(library_reader.py), and what that refuses by jitr's own reader (second_reader.py): the CA's signature and the fleet's
+rules protect the fleet, not a parser's view of string types. Both readers make the same value.
 
-Version 1 certificates are real devices: `openssl x509 -req` without extensions makes them, in AWS's own walk-throughs
-too. cryptography's path verifier refuses every one, so issuance is verified directly, over the very bytes of the signed
+Version 1 certificates are valid devices: `openssl x509 -req` without extensions makes them, also in AWS's tutorials.
+cryptography's path verifier refuses all of them, so the signature is verified directly, over the bytes of the signed
 part.
 """
 
@@ -30,10 +30,10 @@ from jitr.x509.parsing import Damaged
 from jitr.x509.pem import decode
 from jitr.x509.signatures import SignatureFacts, is_signed_by, signature_facts
 
-_LONGEST_NAME = 8192  # characters of it that are kept
+_LONGEST_NAME = 8192  # characters that are kept
 _HEX_PAIRS = re.compile("..")
 
-# RFC 5480 names in the form that fleet.toml and NIST use.
+# RFC 5480's names of curves → the names in fleet.toml, which are NIST's.
 _CURVES = {
     "secp256r1": "P-256",
     "secp384r1": "P-384",
@@ -44,19 +44,19 @@ _CURVES = {
 
 
 class Reader(StrEnum):
-    """What read a certificate."""
+    """The reader of a certificate."""
 
     LIBRARY = "library"  # cryptography
-    SECOND = "second"  # jitr's own, for what the library refuses
+    SECOND = "second"  # jitr's own, for what cryptography refuses
 
 
 @value
 class Certificate:
-    """One X.509 certificate, every field read; made by `from_pem` and `from_der` only."""
+    """One X.509 certificate; made by `from_pem` and `from_der` only."""
 
     encoded: Encoded
     reader: Reader
-    fingerprint: str  # lower-case hex SHA-256 of the DER; in practice AWS IoT's certificateId
+    fingerprint: str  # lower-case hex SHA-256 of the DER; in practice equal to AWS IoT's certificateId
     serial: str  # lower-case hex, no prefix; a minus sign before a negative one
     subject: str  # RFC 4514
     issuer: str  # RFC 4514
@@ -73,7 +73,7 @@ class Certificate:
         """Read the certificate in a PEM text.
 
         Raises Rejected: UNREADABLE when the text does not hold exactly one certificate, or it cannot be read;
-        ENCODING_REFUSED when it is written otherwise than in DER around the signed part.
+        ENCODING_REFUSED when it is not DER outside the signed part.
         """
         return cls.from_der(decode(pem))
 
@@ -88,7 +88,7 @@ class Certificate:
             try:
                 return cls._of(encoded, Reader.LIBRARY, library_reader.read(encoded))
             except Damaged:
-                # Imported only for what the library refuses: an ordinary activation does not need it.
+                # Imported here, since an ordinary activation does not need it.
                 from jitr.x509 import second_reader  # noqa: PLC0415
 
                 return cls._of(encoded, Reader.SECOND, second_reader.read(encoded))
@@ -118,11 +118,11 @@ class Certificate:
 
     @property
     def der(self) -> bytes:
-        """The certificate in its one encoding."""
+        """The certificate in DER."""
         return self.encoded.der
 
     def field_values(self, name: str) -> tuple[str, ...]:
-        """The values of a template field (rules.TEMPLATE_FIELDS), none, one or many."""
+        """All values of a template field (rules.TEMPLATE_FIELDS)."""
         match name:
             case "certificate_serial":
                 return (self.serial,)
@@ -137,7 +137,7 @@ class Certificate:
         return self.subject_fields[name]
 
     def policy_values(self) -> Mapping[str, tuple[str, ...]]:
-        """What an IoT policy's variables can be filled with: field name → values."""
+        """Everything that can fill an IoT policy's variables: field name → values."""
         return {
             **self.subject_fields,
             "alternative names": (
@@ -148,20 +148,20 @@ class Certificate:
         }
 
     def is_ca(self) -> bool:
-        """Whether basicConstraints says CA:TRUE (RFC 5280 §4.2.1.9); a v1 certificate cannot say so."""
+        """Whether basicConstraints says CA:TRUE (RFC 5280 §4.2.1.9); False for a version 1 certificate."""
         return self.extensions.is_ca is True
 
     def is_issued_by(self, ca: "Certificate") -> bool:
-        """Whether the names chain and the CA's key made the signature (RFC 5280 §6.1.3 (a)(1) and (a)(4))."""
+        """Whether it names this CA as its issuer and the CA's key signed it (RFC 5280 §6.1.3 (a)(1) and (a)(4))."""
         return self.names_as_issuer(ca) and self.is_signed_by(ca)
 
     def is_signed_by(self, ca: "Certificate") -> bool:
-        """Whether the CA's key made the signature, whatever its hash, and whoever is named as the issuer."""
+        """Whether the CA's key made the signature, with any hash; the issuer's name is not compared."""
         return is_signed_by(ca.public_key, self.encoded.signature, self.encoded.tbs, self.signature)
 
     @property
     def was_read_again(self) -> bool:
-        """Whether the library refused it, and the second reader read it."""
+        """Whether cryptography refused it and the second reader read it."""
         return self.reader is Reader.SECOND
 
     def names_as_issuer(self, ca: "Certificate") -> bool:
@@ -170,19 +170,19 @@ class Certificate:
 
 
 def are_same_names(one: bytes, other: bytes) -> bool:
-    """Whether two Names in DER are the same to RFC 5280 §7.1; nearly all are so byte for byte."""
+    """Whether two Names in DER are equal by RFC 5280 §7.1; nearly all equal names are the same bytes."""
     if one == other:
         return True
-    from jitr.x509.distinguished_names import are_same  # noqa: PLC0415 -- few need it
+    from jitr.x509.distinguished_names import are_same  # noqa: PLC0415 -- rarely needed
 
     return are_same(one, other)
 
 
 def _in_one_line(name: str) -> str:
-    r"""A name in RFC 4514 with what cannot be printed as the hex of its UTF-8 (§2.4), as `\0A`.
+    r"""A name in RFC 4514, with unprintable characters as the hex of their UTF-8 (§2.4), as `\0A`.
 
-    Names go into records, logs and terminals, where line ends and control sequences would be taken for others' words.
-    They are for people to read, so a longer one than any real one is cut: an item of DynamoDB holds 400 KB.
+    Names go into records, logs and terminals, where line ends and control sequences could forge other text. They are
+    for people to read, so one that is longer than any real name is cut: a DynamoDB item holds 400 KB.
     """
     name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
     if name.isprintable():
@@ -200,9 +200,9 @@ def _key_facts(key: CertificatePublicKeyTypes, encoded: bytes) -> KeyFacts:
 
 
 def _names_its_curve(key: bytes) -> bool:
-    """Whether an EC key (SubjectPublicKeyInfo) names its curve; RFC 5480 §2.1.1 allows no parameters in its place.
+    """Whether an EC key (SubjectPublicKeyInfo) names its curve; RFC 5480 §2.1.1 forbids explicit parameters.
 
-    cryptography knows those of the NIST curves again; openssl verifies no certificate that has them.
+    cryptography recognizes the parameters of NIST curves; openssl verifies no certificate that has them.
     """
     _, _, start, end = element(key, element(key, 0, len(key))[2], len(key))
     return [tag for tag, *_ in elements(key, start, end)] == [OID, OID]

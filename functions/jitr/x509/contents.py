@@ -1,4 +1,4 @@
-"""What the signed part of a certificate says, as the value that both readers make."""
+"""The fields of a certificate's signed part, as the value that both readers make."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 from jitr.frozen import value
 from jitr.x509.extensions import Extensions
 
-# Fields of the subject that templates can name.
+# Fields of the subject that templates can use.
 _TEMPLATE_FIELDS = {
     "common_name": NameOID.COMMON_NAME,
     "serial_number": NameOID.SERIAL_NUMBER,
@@ -21,7 +21,7 @@ _TEMPLATE_FIELDS = {
     "organizational_unit": NameOID.ORGANIZATIONAL_UNIT_NAME,
     "dn_qualifier": NameOID.DN_QUALIFIER,
 }
-# What policies can name besides (developer guide, "X.509 certificate policy variables"), and templates cannot.
+# Fields that only policies can use (developer guide, "X.509 certificate policy variables").
 _POLICY_FIELDS = {
     "title": NameOID.TITLE,
     "surname": NameOID.SURNAME,
@@ -35,7 +35,7 @@ SUBJECT_FIELDS = _TEMPLATE_FIELDS | _POLICY_FIELDS
 
 @value
 class Contents:
-    """Every field of the signed part that jitr uses, besides those that are the same bytes to every reader."""
+    """The fields of the signed part that the readers decode; encoding.py has the others."""
 
     subject: str  # RFC 4514
     issuer: str  # RFC 4514

@@ -1,18 +1,16 @@
-"""A CA's list of revoked certificates (X.509 CRL, RFC 5280 §5): read, verified, and indexed once.
+"""Reads, verifies and indexes a CA's CRL (RFC 5280 §5).
 
-`RevocationList.read` takes a complete CRL that the CA itself signed, and refuses whatever would leave a doubt which
-certificates it speaks of: deltas, indirect CRLs, CRLs for some reasons or for other certificates only, and every
-critical extension that is not known here. What a list says of one certificate, and whether it is fresh, procedure.py
-asks.
+`RevocationList.read` accepts a complete CRL that the CA itself signed. It refuses everything that could change which
+certificates the CRL covers: delta and indirect CRLs, CRLs for some reasons or other certificates only, and unknown
+critical extensions. checks.py decides on one certificate, and whether the CRL is in force.
 
-A list may hold a million entries, in a function of 512 MB: pyca's own lookup goes through all of them each time, and
-its iteration makes an object of each. So pyca parses the whole structure strictly, and the CA's signature is checked on
-the very bytes that are then walked, once, into sorted rows of fixed width (crl_entries.py). bench/crl.py shows what
-that costs.
+A CRL may hold a million entries, in a function of 512 MB. pyca's lookup scans all of them each time, and its iteration
+makes an object of each. So pyca parses the structure strictly, and the signature is verified over the same bytes that
+are then indexed once, in sorted rows of fixed width (crl_entries.py). bench/crl.py measures the cost.
 
-What was decided where RFC 5280 leaves it open: a CA certificate with a keyUsage must have cRLSign (§6.3.3 (f)), one
-without keyUsage may sign. A CRL must have a nextUpdate (§5.1.2.5), for without one it would never be stale; it may be
-of version 1, and without a number, as `openssl ca -gencrl` makes them by default.
+Decisions where RFC 5280 leaves a choice: a CA certificate with a keyUsage must have cRLSign (§6.3.3 (f)); one without
+keyUsage may sign. A CRL must have a nextUpdate (§5.1.2.5), since without it the CRL would never be stale. It may be of
+version 1 and without a number, which are the defaults of `openssl ca -gencrl`.
 """
 
 import binascii
@@ -28,16 +26,16 @@ from jitr.errors import UnusableCrl
 from jitr.frozen import value
 from jitr.x509.certificate import Certificate, are_same_names
 from jitr.x509.crl_entries import RevocationReason, index_of, reason_in
-from jitr.x509.der import BIT_STRING, INTEGER, SEQUENCE, element, elements, encoded
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.der import BIT_STRING, INTEGER, SEQUENCE, element, elements, encode
+from jitr.x509.parsing import Damaged, call_cryptography
 from jitr.x509.signatures import is_signed_by, signature_facts
 
-# A function of 512 MB reads this much with room to spare (bench/crl.py); it is 1.6 million entries of the usual size.
+# Bytes. Fits well into a function of 512 MB (bench/crl.py); it is 1.6 million entries of the usual size.
 GREATEST_SIZE = 64 * 2**20
 
 _HASHES = ("sha256", "sha384", "sha512")
 _PLAIN_ALGORITHM = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
-# Extensions of a CRL that change nothing of what its entries mean, so they may be critical.
+# Extensions of a CRL that do not change the meaning of its entries, so they may be critical.
 _HARMLESS = frozenset(
     {
         ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
@@ -45,7 +43,7 @@ _HARMLESS = frozenset(
         ExtensionOID.CRL_NUMBER,
         ExtensionOID.FRESHEST_CRL,
         ExtensionOID.ISSUER_ALTERNATIVE_NAME,
-        ExtensionOID.ISSUING_DISTRIBUTION_POINT,  # looked at below
+        ExtensionOID.ISSUING_DISTRIBUTION_POINT,  # checked in _read_scope
     }
 )
 
@@ -60,9 +58,9 @@ class RevocationList:
     next_update: datetime
     number: int | None
     size: int  # entries
-    # URIs of the distribution point that the list is limited to; none when it is for every certificate of the CA.
+    # URIs of the distribution point that the CRL is limited to; empty: it covers all certificates of the CA.
     distribution_points: frozenset[str]
-    # Width of a serial number's DER content → rows of that and one byte for the reason, sorted, without gaps.
+    # Width of a serial number in DER, in bytes → sorted rows of the number and one byte for the reason, without gaps.
     rows: Mapping[int, bytes]
 
     @classmethod
@@ -73,9 +71,9 @@ class RevocationList:
         """
         refuse_size(len(data))
         try:
-            return quietly(lambda: cls._read(data if data[:1] == bytes([SEQUENCE]) else _from_pem(data), ca))
+            return call_cryptography(lambda: cls._read(data if data[:1] == bytes([SEQUENCE]) else _from_pem(data), ca))
         except Damaged as error:
-            raise UnusableCrl(f"it is no CRL that X.509 allows: {error}") from error
+            raise UnusableCrl(f"it is not a valid X.509 CRL: {error}") from error
 
     @classmethod
     def _read(cls, der: bytes, ca: Certificate) -> Self:
@@ -84,7 +82,7 @@ class RevocationList:
         _refuse_others_signature(der, fields, ca)
         number, distribution_points = _read_extensions(crl.extensions)
         if crl.next_update_utc is None:
-            raise UnusableCrl("it names no nextUpdate, so nobody can tell when it is stale; RFC 5280 asks for one")
+            raise UnusableCrl("it has no nextUpdate, so it would never be stale; RFC 5280 requires one")
         rows = index_of(der, *fields.entries)
         return cls(
             this_update=crl.last_update_utc,
@@ -96,13 +94,13 @@ class RevocationList:
         )
 
     def reason_of(self, serial: int) -> RevocationReason | None:
-        """Why the certificate with this serial number is listed, None when it is not; in microseconds."""
+        """Why the certificate with this serial number is listed, or None; takes microseconds."""
         return reason_in(self.rows, serial)
 
     def covers(self, certificate: Certificate) -> bool:
-        """Whether the list speaks of this certificate: one for a distribution point, only if the certificate names it.
+        """Whether the CRL covers this certificate (RFC 5280 §6.3.3 (b) (2) (i)).
 
-        RFC 5280 §6.3.3 (b) (2) (i). Such a list is one of many parts, or merely says where it is published.
+        A CRL that is limited to a distribution point covers only certificates that name the point.
         """
         named = certificate.extensions.distribution_points
         return not self.distribution_points or not self.distribution_points.isdisjoint(named)
@@ -110,35 +108,35 @@ class RevocationList:
 
 @dataclass(frozen=True, slots=True)
 class CrlProblem:
-    """In place of a list: what is published cannot be used, and why."""
+    """What is published as a CRL cannot be used, and why."""
 
     why: str
 
 
-# What is published for a CA: nothing, a list, or something that is none.
+# What is published for a CA: a CRL, something unusable, or nothing.
 Revocations = RevocationList | CrlProblem | None
 
 
 def refuse_size(size: int) -> None:
-    """Refuse a CRL of so many bytes before it is read, when the function's memory would not hold it.
+    """Refuse a CRL of this many bytes if it does not fit into the function's memory.
 
     Raises UnusableCrl.
     """
     if size > GREATEST_SIZE:
-        raise UnusableCrl(f"it has {size} bytes, and {GREATEST_SIZE} is the most that is read")
+        raise UnusableCrl(f"it has {size} bytes, the limit is {GREATEST_SIZE}")
 
 
 @value
 class _Fields:
-    """The parts of a CRL in its DER (RFC 5280 §5.1), from and to."""
+    """The parts of a CRL (RFC 5280 §5.1): bytes, or offsets of beginning and end in its DER."""
 
     signed: tuple[int, int]  # tbsCertList, with its header
-    signed_rest: tuple[int, int]  # what of it follows the issuer
+    signed_rest: tuple[int, int]  # the part of tbsCertList after the issuer
     version: bytes
     algorithm: bytes  # AlgorithmIdentifier
     issuer: bytes  # Name
     signature: bytes
-    entries: tuple[int, int]  # the content of revokedCertificates; empty when there are none
+    entries: tuple[int, int]  # the content of revokedCertificates; (0, 0): none
 
     @classmethod
     def of(cls, der: bytes) -> Self:
@@ -154,12 +152,12 @@ class _Fields:
         _, _, start, stop = whole[2]
         parts = elements(der, at, signed_end)
         version = b""
-        if parts and parts[0][0] == INTEGER:  # which a list of version 1 leaves out
+        if parts and parts[0][0] == INTEGER:  # absent in version 1
             _, start_of_version, _, end_of_version = parts.pop(0)
             version = der[start_of_version:end_of_version]
         if [tag for tag, *_ in parts[:2]] != [SEQUENCE, SEQUENCE]:
             raise Damaged("its signed part does not begin with an algorithm and an issuer")
-        # ThisUpdate and perhaps nextUpdate come next; of the rest only the entries are a SEQUENCE.
+        # The rest: thisUpdate, nextUpdate, entries, extensions; only the entries are a SEQUENCE.
         (_, algorithm, _, issuer), (_, _, _, issuer_end), *rest = parts
         _, outer, _, outer_end = whole[1]
         if der[algorithm:issuer] != der[outer:outer_end]:
@@ -178,39 +176,39 @@ class _Fields:
 
 
 def _parsed(der: bytes, fields: _Fields) -> x509.CertificateRevocationList:
-    """The CRL as pyca reads it, strictly.
+    """Parse the CRL strictly, with pyca.
 
-    A CA whose certificate only the second reader takes writes its name into its CRLs as it does there, and perhaps the
-    algorithm. Both are read here from their own bytes; pyca is given the same list with others in their place.
+    If only the second reader can read a CA's certificate, its CRLs have the same kind of issuer name or algorithm,
+    which pyca refuses. These two are read from their own bytes; pyca parses the CRL with plain ones in their place.
 
     Raises Damaged.
     """
     try:
-        return quietly(lambda: x509.load_der_x509_crl(der))
+        return call_cryptography(lambda: x509.load_der_x509_crl(der))
     except Damaged:
-        others = (fields.version, _PLAIN_ALGORITHM, encoded(SEQUENCE), der[slice(*fields.signed_rest)])
-        plain = encoded(SEQUENCE, encoded(SEQUENCE, *others), _PLAIN_ALGORITHM, encoded(BIT_STRING, b"\0"))
-        return quietly(lambda: x509.load_der_x509_crl(plain))
+        others = (fields.version, _PLAIN_ALGORITHM, encode(SEQUENCE), der[slice(*fields.signed_rest)])
+        plain = encode(SEQUENCE, encode(SEQUENCE, *others), _PLAIN_ALGORITHM, encode(BIT_STRING, b"\0"))
+        return call_cryptography(lambda: x509.load_der_x509_crl(plain))
 
 
 def _refuse_others_signature(der: bytes, fields: _Fields, ca: Certificate) -> None:
     if not are_same_names(fields.issuer, ca.encoded.subject):
-        raise UnusableCrl(f"it is by {_shown(fields.issuer)}, and the CA is {ca.subject!a}")
+        raise UnusableCrl(f"its issuer is {_quote_name(fields.issuer)}, and the CA is {ca.subject!a}")
     if why := ca.extensions.why_unreadable(ExtensionOID.KEY_USAGE.dotted_string):
-        raise UnusableCrl(f"keyUsage of the CA certificate cannot be read, so nobody knows if it may sign CRLs: {why}")
+        raise UnusableCrl(f"keyUsage of the CA certificate cannot be read, so it may not sign CRLs: {why}")
     if ca.extensions.signs_crls is False:
         raise UnusableCrl("the CA certificate has a keyUsage without cRLSign, so this CA may not sign CRLs")
     facts = signature_facts(fields.algorithm)
     if not facts.hashes or facts.hashes[0] not in _HASHES:
         hashed = facts.hashes[0] if facts.hashes else "no known hash"
-        raise UnusableCrl(f"it is signed with {hashed}; SHA-256 is the least")
-    # These bytes are the ones that the index is made of.
+        raise UnusableCrl(f"it is signed with {hashed}; SHA-256 or better is required")
+    # The index is made of the same bytes.
     if not is_signed_by(ca.public_key, fields.signature, der[slice(*fields.signed)], facts):
         raise UnusableCrl("its signature is not by the key of the CA certificate")
 
 
-def _shown(name: bytes) -> str:
-    from jitr.x509 import distinguished_names  # noqa: PLC0415 -- few need it
+def _quote_name(name: bytes) -> str:
+    from jitr.x509 import distinguished_names  # noqa: PLC0415 -- rarely needed
 
     try:
         return ascii(distinguished_names.rfc4514(distinguished_names.read(name)))
@@ -219,9 +217,9 @@ def _shown(name: bytes) -> str:
 
 
 def _read_extensions(extensions: x509.Extensions) -> tuple[int | None, frozenset[str]]:
-    """The CRL's number, and the distribution points that it is limited to.
+    """The CRL's number, and the URIs of the distribution point that it is limited to.
 
-    Raises UnusableCrl for what would change what the entries mean.
+    Raises UnusableCrl for extensions that change the meaning of the entries.
     """
     number, distribution_points = None, frozenset[str]()
     for extension in extensions:
@@ -233,7 +231,9 @@ def _read_extensions(extensions: x509.Extensions) -> tuple[int | None, frozenset
             case x509.CRLNumber() as numbered:
                 number = numbered.crl_number
         if extension.critical and extension.oid not in _HARMLESS:
-            raise UnusableCrl(f"it has a critical extension {extension.oid.dotted_string} that jitr does not know")
+            raise UnusableCrl(
+                f"it has the critical extension {extension.oid.dotted_string}, which jitr does not support"
+            )
     return number, distribution_points
 
 
@@ -243,7 +243,7 @@ def _read_scope(point: x509.IssuingDistributionPoint) -> frozenset[str]:
     if point.only_some_reasons is not None:
         raise UnusableCrl("it is for some reasons of revocation only (onlySomeReasons); publish one for all")
     if point.only_contains_ca_certs or point.only_contains_attribute_certs:
-        raise UnusableCrl("it is for other certificates than devices' only; publish one that lists devices'")
+        raise UnusableCrl("it covers only CA or attribute certificates; publish one that covers devices")
     if point.relative_name is not None:
         raise UnusableCrl("it is limited to a distribution point with a relative name; publish one for all")
     uris = _uris(point.full_name)
@@ -257,7 +257,7 @@ def _uris(names: Iterable[x509.GeneralName] | None) -> frozenset[str]:
 
 
 def _from_pem(data: bytes) -> bytes:
-    """The DER of the one CRL in a PEM text, whatever text is around it."""
+    """The DER of the one CRL in a PEM text; other text around it is ignored."""
     if data.count(_PEM_BEGIN) != 1:
         raise UnusableCrl(f"it is neither DER nor a PEM text with one CRL: it holds {data.count(_PEM_BEGIN)} of them")
     begin = data.index(_PEM_BEGIN) + len(_PEM_BEGIN)

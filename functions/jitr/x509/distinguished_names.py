@@ -1,13 +1,13 @@
-"""Distinguished names in DER: read leniently, written as text, and compared by RFC 5280 §7.1.
+"""Reads distinguished names from DER, writes them as text, and compares them by RFC 5280 §7.1.
 
-Names are written in every string type there is, and in some that hold characters which are not theirs. A name is read
-as its bytes stand; a string of bytes is UTF-8 where it is valid UTF-8, as cryptography reads it, and else Latin-1,
-which is how T61String is written; only a UTF8String must be what it says. That is sound only because all that admission
-lets into a name of AWS IoT is ASCII, which is the same in both.
+Names occur in every string type, also with characters that the type does not allow. So a string of single bytes is
+read as UTF-8 if it is valid UTF-8, like in cryptography, and otherwise as Latin-1, which is usual for T61String; only a
+UTF8String must be valid. This is safe because admission allows only ASCII in names of AWS IoT, and ASCII is the same in
+both encodings.
 
-`are_same` is the one place where names are compared: of issuers and subjects, of CRLs and their CA. Names that it takes
-for the same are the same to RFC 5280 §7.1 (RFC 4518): string types do not count, nor does case, nor how many spaces are
-in a row. The reverse does not hold: characters which RFC 4518 §2.2 maps to nothing are compared as they are.
+`are_same` makes all comparisons: of issuers with subjects, and of CRLs with their CA. Names that it finds equal are
+equal by RFC 5280 §7.1 (RFC 4518): string types, case and repeated spaces do not matter. The reverse does not hold:
+characters that RFC 4518 §2.2 maps to nothing are compared as they are.
 """
 
 from functools import lru_cache
@@ -18,14 +18,14 @@ from jitr.x509.der import BIT_STRING, OID, SEQUENCE, SET
 from jitr.x509.parsing import Damaged
 
 _UTF8, _T61, _UNIVERSAL, _BMP = 0x0C, 0x14, 0x1C, 0x1E
-# OCTET STRING, Numeric, Printable, T61, IA5, UTCTime, GeneralizedTime, Visible: what cryptography takes as text.
+# OCTET STRING, Numeric, Printable, T61, IA5, UTCTime, GeneralizedTime, Visible: types that cryptography reads as text.
 _UTF_8_OR_LATIN_1 = {0x04, 0x12, 0x13, _T61, 0x16, 0x17, 0x18, 0x1A}
-# What RFC 4518 compares as text.
+# Types that RFC 4518 compares as text.
 _COMPARED_AS_TEXT = {_UTF8, 0x12, 0x13, _T61, 0x16, 0x1A, _UNIVERSAL, _BMP}
 _LONGEST_COMPARED = 4096  # bytes of a Name
 _SPACES = dict.fromkeys((*range(0x09, 0x0E), 0x85), " ")  # RFC 4518 §2.2 maps these to a space
 
-# Short names of RFC 4514 §3 and of cryptography, and the words in which a person is told of a field.
+# Short names of RFC 4514 §3 and of cryptography, and names for messages.
 _SHORT = {
     "2.5.4.3": "CN",
     "2.5.4.6": "C",
@@ -37,7 +37,7 @@ _SHORT = {
     "0.9.2342.19200300.100.1.1": "UID",
     "0.9.2342.19200300.100.1.25": "DC",
 }
-_WORDS = {
+_LABELS = {
     "2.5.4.3": "common name",
     "2.5.4.5": "serialNumber",
     "2.5.4.6": "country",
@@ -53,7 +53,7 @@ _ESCAPED = str.maketrans({**{special: f"\\{special}" for special in '\\"+,;<>'},
 
 @value
 class Attribute:
-    """One attribute of a name: its type as a dotted OID, and its value."""
+    """One attribute of a name: its type as a dotted OID, and its value as bytes and text."""
 
     oid: str
     tag: int
@@ -67,12 +67,12 @@ class Attribute:
         return f"{name}=#{self.octets.hex()}" if self.tag == BIT_STRING else f"{name}={_escaped(self.text)}"
 
 
-# The relative names of a name, each of which holds attributes, in the order of the encoding.
+# The relative names of a name, each with its attributes, in the order of the encoding.
 Name = tuple[tuple[Attribute, ...], ...]
 
 
 def read(name: bytes) -> Name:
-    """Read a Name (RFC 5280 §4.1.2.4), or take it from the last few that were read; a long one is not kept.
+    """Read a Name (RFC 5280 §4.1.2.4); the last few are cached, except long ones.
 
     Raises Damaged, which names the attribute.
     """
@@ -100,9 +100,9 @@ def rfc4514(name: Name) -> str:
 
 
 def are_same(one: bytes, other: bytes) -> bool:
-    """Whether two Names in DER are the same to RFC 5280 §7.1; what cannot be read is the same as equal bytes only.
+    """Whether two Names in DER are equal by RFC 5280 §7.1; an unreadable name equals the same bytes only.
 
-    So is a name of more than 4096 bytes: folding 48 kB of combining characters takes a second.
+    So does a name of more than 4096 bytes: folding 48 kB of combining characters takes a second.
     """
     if one == other:
         return True
@@ -116,17 +116,17 @@ def are_same(one: bytes, other: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def _compared(name: bytes) -> tuple[tuple[tuple[str, bytes], ...], ...]:
-    """Relative names in their order, the attributes of each in any order; one that stands there twice counts twice."""
+    """Relative names in their order, the attributes of each sorted; a repeated attribute counts twice."""
     return tuple(tuple(sorted((one.oid, _prepared(one)) for one in relative)) for relative in read(name))
 
 
 def _prepared(attribute: Attribute) -> bytes:
-    """A value as it is compared (RFC 4518 §2): case folded, normal form KC, spaces in a row as one."""
+    """A value prepared for comparison (RFC 4518 §2): case folded, normal form KC, repeated spaces as one."""
     if attribute.tag not in _COMPARED_AS_TEXT:
         return bytes((attribute.tag,)) + attribute.octets
     text = attribute.text
     if not text.isascii():
-        from unicodedata import normalize  # noqa: PLC0415 -- few names need its tables
+        from unicodedata import normalize  # noqa: PLC0415 -- rarely needed, and its tables are large
 
         text = normalize("NFKC", normalize("NFKC", text).casefold())
     folded = " ".join(part for part in text.casefold().translate(_SPACES).split(" ") if part)
@@ -143,7 +143,7 @@ def _attribute(encoded: bytes) -> Attribute:
     try:
         return Attribute(oid=oid, tag=tag, octets=_without_unused_bits(oid, tag, octets), text=_text(oid, tag, octets))
     except Damaged as error:
-        raise Damaged(f"{_WORDS.get(oid, oid)}: {error}") from error
+        raise Damaged(f"{_LABELS.get(oid, oid)}: {error}") from error
 
 
 def _without_unused_bits(oid: str, tag: int, octets: bytes) -> bytes:
@@ -151,9 +151,9 @@ def _without_unused_bits(oid: str, tag: int, octets: bytes) -> bytes:
 
 
 def _text(oid: str, tag: int, octets: bytes) -> str:
-    """A string's text.
+    """The text of a string.
 
-    Raises Damaged when it is no string, or not a whole number of characters.
+    Raises Damaged when it is no string, or is not valid in its type.
     """
     if tag == BIT_STRING and oid == _UNIQUE_IDENTIFIER and octets[:1] == b"\0":
         return octets[1:].decode("latin-1")
@@ -165,11 +165,11 @@ def _text(oid: str, tag: int, octets: bytes) -> str:
     try:
         return octets.decode(encoding)
     except UnicodeDecodeError as error:
-        raise Damaged("its value holds what is no character of its string type") from error
+        raise Damaged("its value is not valid in its string type") from error
 
 
 def text_of(octets: bytes) -> str:
-    """The text of a string of single bytes: UTF-8 where it is valid UTF-8, else Latin-1."""
+    """The text of a string of single bytes: UTF-8 if it is valid UTF-8, otherwise Latin-1."""
     try:
         return octets.decode()
     except UnicodeDecodeError:
@@ -177,7 +177,7 @@ def text_of(octets: bytes) -> str:
 
 
 def _escaped(text: str) -> str:
-    """RFC 4514 §2.4, as cryptography does it."""
+    """Escape by RFC 4514 §2.4, like cryptography."""
     escaped = text.translate(_ESCAPED)
     if escaped[:1] == "#" or (escaped[:1] == " " and len(escaped) > 1):
         escaped = f"\\{escaped}"

@@ -1,7 +1,7 @@
-"""What an X.509 v3 certificate's extensions say, as a value.
+"""A certificate's extensions as a value, without a decision on them.
 
-Reads; it judges nothing. `of` reads what cryptography takes; where one extension is damaged, second_extensions.py
-reads each on its own. A certificate of version 1 has none, and that is no problem.
+`Extensions.of` reads them with cryptography. If one is damaged, second_extensions.py reads each on its own. A version 1
+certificate has none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from jitr.frozen import value
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.parsing import Damaged, call_cryptography
 
-# Critical extensions that are taken into account here, or that ask nothing of us: the policies bind only somebody who
-# asks for a policy (RFC 5280 §6.1.1 (c): any-policy), the others only describe.
+# Critical extensions that jitr processes, or that require nothing: policies bind only a verifier that requires a policy
+# (RFC 5280 §6.1.1 (c): any-policy), the others only describe.
 UNDERSTOOD = frozenset(
     oid.dotted_string
     for oid in (
@@ -30,8 +30,8 @@ UNDERSTOOD = frozenset(
     )
 )
 
-# Extensions that a verifier has to process where it knows them (RFC 5280 §4.2), critical or not: OpenSSL refuses a
-# certificate in which one of these is damaged or stands twice. Of subjectAltName, naming.py knows who needs it.
+# Extensions that a verifier has to process if it recognizes them (RFC 5280 §4.2), critical or not: OpenSSL refuses a
+# certificate in which one of these is damaged or repeated. Whether subjectAltName is needed is decided in naming.py.
 PROCESSED = tuple(
     oid.dotted_string
     for oid in (
@@ -45,16 +45,16 @@ PROCESSED = tuple(
     )
 )
 
-# Where the CA's CRL is enforced, the check `revocation` takes its distribution points into account.
+# If the CA's CRL is enforced, the check `revocation` processes the distribution points.
 UNDERSTOOD_WITH_REVOCATION = frozenset({ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string})
 
 
 @value
 class Extensions:
-    """The extensions that admission looks at; None for one that the certificate does not have."""
+    """The extensions that admission uses; None for one that the certificate does not have."""
 
-    problem: str | None = None  # why the list of them could not be read; nothing is known of any then
-    unreadable: Mapping[str, str] = field(default_factory=dict)  # OID of one that could not be read → why
+    problem: str | None = None  # why the whole list could not be read
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # OID of an unreadable extension → why
     is_ca: bool | None = None  # basicConstraints
     signs: bool | None = None  # keyUsage has digitalSignature
     signs_certificates: bool | None = None  # keyUsage has keyCertSign
@@ -68,14 +68,17 @@ class Extensions:
     distribution_points: frozenset[str] = frozenset()  # URIs of cRLDistributionPoints
 
     def why_unreadable(self, *oids: str) -> str | None:
-        """Say why one of these extensions (dotted OIDs) cannot be read, in one line; None: all that are there were."""
+        """Why one of these extensions (dotted OIDs) cannot be read, in one line; None: all present ones were read."""
         if self.problem:
             return self.problem
         return next((self.unreadable[oid] for oid in oids if oid in self.unreadable), None)
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Self:
-        """Read a certificate's extensions; raises what cryptography raises for damaged ones."""
+        """Read a certificate's extensions.
+
+        Raises what cryptography raises for damaged ones.
+        """
         fields: dict[str, Any] = {}
         critical = []
         for extension in certificate.extensions:
@@ -100,10 +103,10 @@ class Extensions:
 
 
 def extension_name(oid: str) -> str:
-    """An extension's name, as `basicConstraints`; its OID, where it has none."""
+    """An extension's name, as `basicConstraints`, or its OID if it has no name."""
     try:
-        name = quietly(lambda: x509.ObjectIdentifier(oid)._name)  # noqa: SLF001 -- it is told nowhere else
-    except Damaged:  # the library does not take every OID that the second reader takes
+        name = call_cryptography(lambda: x509.ObjectIdentifier(oid)._name)  # noqa: SLF001 -- there is no public way
+    except Damaged:  # cryptography does not accept every OID that the second reader accepts
         return f"extension {oid}"
     return f"extension {oid}" if name == "Unknown OID" else name
 

@@ -1,7 +1,7 @@
-"""The first reader: cryptography, which takes what RFC 5280 allows, and parses lazily.
+"""The first reader of certificates: cryptography, which accepts what RFC 5280 allows, and parses lazily.
 
-Damage shows when a field is first touched. So every field that jitr uses is touched once, here, inside one place that
-turns whatever comes out of the library into Damaged.
+It reports damage only when a field is first read. So every field that jitr uses is read here, once, in one call that
+turns all of the library's errors into Damaged.
 """
 
 from cryptography import x509
@@ -9,7 +9,7 @@ from cryptography import x509
 from jitr.x509.contents import SUBJECT_FIELDS, Contents
 from jitr.x509.encoding import Encoded
 from jitr.x509.extensions import Extensions
-from jitr.x509.parsing import quietly
+from jitr.x509.parsing import call_cryptography
 
 
 def read(encoded: Encoded) -> Contents:
@@ -17,7 +17,7 @@ def read(encoded: Encoded) -> Contents:
 
     Raises Damaged, in the library's words.
     """
-    return quietly(lambda: _read(x509.load_der_x509_certificate(encoded.der)))
+    return call_cryptography(lambda: _read(x509.load_der_x509_certificate(encoded.der)))
 
 
 def _read(certificate: x509.Certificate) -> Contents:

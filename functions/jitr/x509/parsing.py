@@ -1,4 +1,4 @@
-"""What cryptography raises for damaged X.509, in one place and under one name."""
+"""Turns everything that cryptography raises for damaged X.509 into one exception, Damaged."""
 
 import warnings
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from cryptography.x509 import (
 
 _Read = TypeVar("_Read")
 
-# What it raises while it reads damage, found by fuzzing (tests/unit/test_damage.py). Everything else is a failure of
-# ours or of the machine, MemoryError, RecursionError and AttributeError among them, and says nothing of a certificate.
+# What cryptography raises for damage, found by fuzzing (tests/unit/test_damage.py). All other exceptions are errors of
+# jitr or of the machine (MemoryError, RecursionError, AttributeError …), and say nothing about a certificate.
 _RAISED = (
     ValueError,
-    TypeError,  # a value of the wrong type goes into one of its own constructors
-    OverflowError,  # a number or a time that Python's types do not hold
+    TypeError,  # from its own constructors, for a value of the wrong type
+    OverflowError,  # a number or a time that Python's types cannot hold
     UnsupportedAlgorithm,
     DuplicateExtension,
     ExtensionNotFound,
@@ -31,17 +31,16 @@ _RAISED = (
 
 
 class Damaged(Exception):
-    """Something cannot be read; the text is one line."""
+    """Something cannot be read; the text says why in one line."""
 
 
-def quietly(read: Callable[[], _Read]) -> _Read:
-    """Have cryptography read something.
+def call_cryptography(read: Callable[[], _Read]) -> _Read:
+    """Call cryptography, without its warnings.
 
-    What it raises for damage is documented for few functions, and is of five classes and more; its Rust part panics
-    with a BaseException of its own. All of that says the same here. Its warnings, of odd lengths and numbers that are
-    no positive integers, would be nobody's to read.
+    For damage it raises many classes, documented for few functions; its Rust part panics with a BaseException. Its
+    warnings, about odd lengths and numbers that are not positive, help no reader of a function's log.
 
-    Raises Damaged; what is no damage, as it came.
+    Raises Damaged; all other exceptions pass through.
     """
     try:
         with warnings.catch_warnings():
@@ -56,6 +55,6 @@ def quietly(read: Callable[[], _Read]) -> _Read:
 
 
 def first_line(error: BaseException) -> str:
-    """Its first line, as far as it can be shown: what cryptography says may quote the certificate."""
+    """The error's first line, in printable ASCII: cryptography's messages may quote the certificate."""
     line = (str(error).splitlines() or [""])[0].encode("ascii", "backslashreplace").decode()
     return "".join(filter(str.isprintable, line))[:200] or type(error).__name__

@@ -1,7 +1,7 @@
-"""PEM (RFC 7468): the DER of the one certificate in a text.
+"""Reads the DER of the one certificate in a PEM text (RFC 7468).
 
-Text before and behind the block is passed over, and so are header lines inside it (RFC 1421, as `Comment: …`), which
-tools of the nineties and some of today's write. What is encrypted is called so.
+Text before and after the block is ignored, and so are header lines inside it (RFC 1421, as `Comment: …`), which old
+and some current tools write. An encrypted block gets a message of its own.
 """
 
 import binascii
@@ -16,7 +16,7 @@ _ENCRYPTED = re.compile(r"Proc-Type:\s*4\s*,\s*ENCRYPTED", re.IGNORECASE)
 
 
 class Encrypted(ValueError):
-    """What is in the block is encrypted."""
+    """The block is encrypted."""
 
 
 def decode(pem: str) -> bytes:
@@ -26,14 +26,14 @@ def decode(pem: str) -> bytes:
     """
     labels = _BLOCK.findall(pem)
     if len(labels) != 1:
-        raise Rejected(Reason.UNREADABLE, f"it is PEM of {len(labels) or 'no'} blocks, and not of one certificate")
+        raise Rejected(Reason.UNREADABLE, f"its PEM has {len(labels) or 'no'} blocks, not one certificate")
     if labels[0] not in LABELS:
-        raise Rejected(Reason.UNREADABLE, "it is PEM of something else than a certificate")
+        raise Rejected(Reason.UNREADABLE, "its PEM block is not a certificate")
     match = re.search(r"-----BEGIN ([^-]*)-----(.*?)-----END \1-----", pem, re.DOTALL)
     if match is None:
-        raise Rejected(Reason.UNREADABLE, "its PEM has no end")
+        raise Rejected(Reason.UNREADABLE, "its PEM has no END line")
     try:
-        pem.encode()  # what no encoding has is in no PEM, around the block neither
+        pem.encode()  # refuses lone surrogates, also outside the block
         body = without_headers(match[2])
         return binascii.a2b_base64("".join(body.split()), strict_mode=True)
     except Encrypted as error:
@@ -43,7 +43,7 @@ def decode(pem: str) -> bytes:
 
 
 def without_headers(body: str) -> str:
-    """What is between BEGIN and END, without header lines; base64 has no colon.
+    """The text between BEGIN and END without header lines, which have a colon; base64 has none.
 
     Raises Encrypted.
     """
@@ -53,7 +53,7 @@ def without_headers(body: str) -> str:
         raise Encrypted
     lines = [line.strip() for line in _LINE_END.split(body)]
     last = max(number for number, line in enumerate(lines) if ":" in line)
-    # A header may go on in lines without a colon; an empty line ends them all.
+    # A header may continue in lines without a colon; an empty line ends the headers.
     ends = next((number for number, line in enumerate(lines[last:], last) if not line), last)
     rest = lines[ends + 1 :]
     return "\n".join(rest if any(rest) else lines[last + 1 :])

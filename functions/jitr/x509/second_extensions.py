@@ -1,7 +1,7 @@
-"""Extensions of a certificate, each read on its own from its DER, for the second reader.
+"""Reads a certificate's extensions from DER, each on its own, for the second reader.
 
-One that cannot be read leaves the others readable; it is named in `Extensions.unreadable`, with why. Which of them
-admission needs, checks.py and naming.py say. Everything here raises Damaged.
+An unreadable extension does not affect the others; `Extensions.unreadable` says why it cannot be read. checks.py and
+naming.py decide which ones admission needs. All functions raise Damaged.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from jitr.x509.der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUE
 from jitr.x509.extensions import Extensions
 from jitr.x509.parsing import Damaged
 
-# GeneralName's choices (RFC 5280 §4.2.1.6); of x400Address and ediPartyName nothing is read.
+# GeneralName's choices (RFC 5280 §4.2.1.6); the content of x400Address and ediPartyName is not read.
 _MAIL, _DNS, _URI, _DIRECTORY, _ADDRESS, _REGISTERED_ID, _OTHER_NAME = 0x81, 0x82, 0x86, 0xA4, 0x87, 0x88, 0xA0
 _CONSTRUCTED = (0xA3, 0xA5)
 
@@ -30,7 +30,7 @@ _MOST_UNUSED = 7  # bits of a byte
 
 
 def read_extensions(extensions: bytes | None) -> Extensions:
-    """Read the list of extensions; what cannot be read is told in the value."""
+    """Read the list of extensions; the value says which of them cannot be read."""
     if extensions is None:
         return Extensions()
     try:
@@ -42,7 +42,7 @@ def read_extensions(extensions: bytes | None) -> Extensions:
     times = Counter(oid for oid, _ in listed)
     for oid, rest in listed:
         if times[oid] > 1:
-            unreadable[oid] = "it stands there twice"
+            unreadable[oid] = "it is there twice"
             continue
         try:
             value = _value(rest)
@@ -54,26 +54,26 @@ def read_extensions(extensions: bytes | None) -> Extensions:
 
 
 def _cut(extension: bytes) -> tuple[str, list[tuple[int, bytes]]]:
-    """An extension's OID, and what follows it: whose it is must be known, or nothing is known of any."""
+    """An extension's OID, and the elements after it. Without an OID, the whole list is unreadable."""
     (tag, _, start, end), *rest = der.children(extension, SEQUENCE) or [(0, 0, 0, 0)]
     if tag != OID:
-        raise Damaged("one has no object identifier")
+        raise Damaged("an extension has no object identifier")
     return der.dotted(extension[start:end]), [(tag, extension[begin:stop]) for tag, begin, _, stop in rest]
 
 
 def _is_critical(rest: list[tuple[int, bytes]]) -> bool:
-    """Whether it is marked as critical; what is not written as a BOOLEAN of X.690 is taken as such a mark."""
+    """Whether it is marked as critical; an element that is not a BOOLEAN FALSE in DER counts as the mark."""
     tag, written = rest[0] if rest else (0, b"")
     return tag != OCTET_STRING and written != bytes((BOOLEAN, 1, 0))
 
 
 def _value(rest: list[tuple[int, bytes]]) -> bytes:
-    """The content of extnValue, behind a BOOLEAN which may be a written-out default."""
+    """The content of extnValue, after an optional BOOLEAN, which may be an explicit default."""
     if len(rest) == 2 and rest[0][0] == BOOLEAN:  # noqa: PLR2004 -- critical and extnValue
         der.boolean(der.content(rest[0][1], BOOLEAN))
         rest = rest[1:]
     if len(rest) != 1:
-        raise Damaged("it is not what RFC 5280, 4.1 has for one")
+        raise Damaged("it is not an Extension as in RFC 5280, 4.1")
     return der.content(rest[0][1], OCTET_STRING)
 
 
@@ -85,14 +85,14 @@ def _basic_constraints(value: bytes) -> Mapping[str, Any]:
     if parts and parts[0][0] == INTEGER:
         der.integer(der.content(parts.pop(0)[1], INTEGER))
     if parts:
-        raise Damaged("it holds more than whether it is a CA, and a path length")
+        raise Damaged("it holds more than cA and pathLenConstraint")
     return {"is_ca": is_ca}
 
 
 def _key_usage(value: bytes) -> Mapping[str, Any]:
     bits = der.content(value, BIT_STRING)
     if not bits or bits[0] > _MOST_UNUSED or (len(bits) == 1 and bits[0]):
-        raise Damaged("it is no string of bits")
+        raise Damaged("it is not a BIT STRING")
     whole = int.from_bytes(bits[1:], "big") >> bits[0] << bits[0]
     first = whole >> 8 * (len(bits) - 2) if whole else 0
     return {
@@ -105,12 +105,12 @@ def _key_usage(value: bytes) -> Mapping[str, Any]:
 def _purposes(value: bytes) -> Mapping[str, Any]:
     purposes = der.children(value, SEQUENCE)
     if any(tag != OID for tag, *_ in purposes):
-        raise Damaged("a purpose is no object identifier")
+        raise Damaged("a purpose is not an object identifier")
     return {"purposes": frozenset(der.dotted(value[start:end]) for _, _, start, end in purposes)}
 
 
 def _alternative_names(value: bytes) -> Mapping[str, Any]:
-    names = _general_names(value, *der.only(value, SEQUENCE))
+    names = _general_names(value, *der.content_range(value, SEQUENCE))
     return {
         "alternative_uris": names.get(_URI, ()),
         "alternative_dns_names": names.get(_DNS, ()),
@@ -119,7 +119,7 @@ def _alternative_names(value: bytes) -> Mapping[str, Any]:
 
 
 def _general_names(value: bytes, at: int, end: int) -> Mapping[int, tuple[str, ...]]:
-    """The names in a part of DER, as text, by the tag of their kind; kinds that are no text are left out."""
+    """The names between two offsets, as text, by their tag; names that are not text are left out."""
     names: dict[int, list[str]] = {}
     for tag, _, start, stop in der.elements(value, at, end):
         octets = value[start:stop]
@@ -137,7 +137,7 @@ def _general_names(value: bytes, at: int, end: int) -> Mapping[int, tuple[str, .
             if [kind for kind, *_ in der.elements(value, start, stop)] != [OID, 0xA0]:
                 raise Damaged("an otherName is not a type and a value")
         elif tag not in (_ADDRESS, *_CONSTRUCTED):
-            raise Damaged(f"a name is of type 0x{tag:02x}, which there is not")
+            raise Damaged(f"a name is of type 0x{tag:02x}, which does not exist")
     return {tag: tuple(found) for tag, found in names.items()}
 
 
@@ -149,31 +149,31 @@ def _authority_key_identifier(value: bytes) -> Mapping[str, Any]:
     tags = [tag for tag, *_ in der.children(value, SEQUENCE)]
     # The CA's name and serial number come together, or not at all.
     if tags not in ([], [_KEY_ID], [_KEY_ID, *_ISSUER], [*_ISSUER]):
-        raise Damaged("it is not what RFC 5280, 4.2.1.1 has for one")
+        raise Damaged("it is not as in RFC 5280, 4.2.1.1")
     return {}
 
 
 def _name_constraints(value: bytes) -> Mapping[str, Any]:
     tags = [tag for tag, *_ in der.children(value, SEQUENCE)]
     if tags != [tag for tag in (0xA0, 0xA1) if tag in tags]:
-        raise Damaged("it is not what RFC 5280, 4.2.1.10 has for one")
+        raise Damaged("it is not as in RFC 5280, 4.2.1.10")
     return {}
 
 
 def _distribution_points(value: bytes) -> Mapping[str, Any]:
-    """The URIs of all full names, whatever reasons and issuers a point names besides."""
+    """The URIs of all full names; reasons and issuers of a point are ignored."""
     uris: list[str] = []
     for point, _, at, end in der.children(value, SEQUENCE):
         parts = der.elements(value, at, end)
         tags = [tag for tag, *_ in parts]
         if point != SEQUENCE or tags != [tag for tag in _POINT_PARTS if tag in tags]:
-            raise Damaged("a distribution point is not what RFC 5280, 4.2.1.13 has for one")
+            raise Damaged("a distribution point is not as in RFC 5280, 4.2.1.13")
         if not {_POINT_NAME, _POINT_ISSUER}.intersection(tags):
-            raise Damaged("a distribution point names neither a place nor an issuer")
+            raise Damaged("a distribution point has neither a name nor an issuer")
         if tags[:1] == [_POINT_NAME]:
             (kind, _, start, stop), *more = der.elements(value, *parts[0][2:]) or [(0, 0, 0, 0)]
             if more or kind not in (_FULL_NAME, _RELATIVE_NAME):
-                raise Damaged("a distribution point's name is of no kind that there is")
+                raise Damaged("a distribution point's name is of an unknown type")
             if kind == _FULL_NAME:
                 uris += _general_names(value, start, stop).get(_URI, ())
     return {"distribution_points": frozenset(uris)}

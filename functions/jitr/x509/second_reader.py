@@ -1,12 +1,12 @@
-"""The second reader: the fields of a certificate that cryptography refuses, read from the DER of its signed part.
+"""The second reader of certificates: reads from DER what cryptography refuses.
 
-Factories write what the library does not take (docs/decisions/0009-second-reader.md): characters that a string type
-does not have, T61String in Latin-1, defaults that are written out, BOOLEANs of 01, NULL behind ecdsa-with-SHA256,
-single extensions that are damaged. What the CA signed is read here where it has one meaning, and is refused where it
-has two: lengths and numbers in BER, a part that stands there twice, bytes where nothing belongs. Where both readers
-can read a certificate, they read the same (tests/unit/test_second_reader.py).
+Factories issue certificates that the library does not accept (docs/decisions/0009-second-reader.md): with characters
+that a string type does not allow, T61String in Latin-1, explicit defaults, BOOLEANs of 01, NULL after
+ecdsa-with-SHA256, or single damaged extensions. This reader accepts signed bytes that have one meaning, and refuses
+those that have two: lengths and numbers in BER, repeated parts, extra bytes. If both readers can read a certificate,
+they read the same (tests/unit/test_second_reader.py).
 
-Everything raises Damaged with what and where, as `subject, organization: …`.
+All functions raise Damaged with the place and the reason, as `subject, organization: …`.
 """
 
 import re
@@ -21,7 +21,7 @@ from jitr.x509 import der, distinguished_names
 from jitr.x509.contents import SUBJECT_FIELDS, Contents
 from jitr.x509.der import INTEGER, SEQUENCE
 from jitr.x509.encoding import Encoded
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.parsing import Damaged, call_cryptography
 from jitr.x509.second_extensions import read_extensions
 
 _Read = TypeVar("_Read")
@@ -29,7 +29,7 @@ _Read = TypeVar("_Read")
 _VERSION, _ISSUER_ID, _SUBJECT_ID, _EXTENSIONS = 0xA0, 0x81, 0x82, 0xA3
 _VERSIONS = range(3)  # 1 to 3, as they are written
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
-_CENTURY = 50  # a UTCTime of a smaller year is in this century (RFC 5280 §4.1.2.5.1)
+_CENTURY = 50  # a UTCTime with a smaller year is in this century (RFC 5280 §4.1.2.5.1)
 
 
 def read(encoded: Encoded) -> Contents:
@@ -64,49 +64,49 @@ def _place(place: str, read_it: Callable[[], _Read]) -> _Read:
 
 
 def _refuse_other_version(version: bytes) -> None:
-    """Version 1 may be written out; version 2 has no other fields than version 3."""
+    """Refuse versions other than 1 to 3; version 1 may be explicit, and version 2 is read like version 3."""
     if not version:
         return
     (tag, begin, _, end), *more = der.children(version, _VERSION) or [(0, 0, 0, 0)]
     if tag != INTEGER or more or der.integer(der.content(version[begin:end], INTEGER)) not in _VERSIONS:
-        raise Damaged("it is none that X.509 has")
+        raise Damaged("it is not a version of X.509")
 
 
 def _times(validity: bytes) -> tuple[datetime, datetime]:
     parts = der.children(validity, SEQUENCE)
     if len(parts) != 2:  # noqa: PLR2004 -- notBefore and notAfter
-        raise Damaged("it is not two times")
+        raise Damaged("it does not hold two times")
     begins, ends = ((tag, validity[start:end]) for tag, _, start, end in parts)
     return _place("notBefore", lambda: _time(*begins)), _place("notAfter", lambda: _time(*ends))
 
 
 def _time(tag: int, octets: bytes) -> datetime:
-    """UTCTime and GeneralizedTime as RFC 5280 §4.1.2.5 has them: with seconds, in UTC, without fractions."""
+    """Read UTCTime or GeneralizedTime in the form of RFC 5280 §4.1.2.5: with seconds, in UTC, without fractions."""
     digits = {_UTC_TIME: 12, _GENERALIZED_TIME: 14}.get(tag)
     if digits is None or not re.fullmatch(rb"[0-9]{%d}Z" % digits, octets):
-        raise Damaged("it is not written as RFC 5280, 4.1.2.5 has times")
+        raise Damaged("it is not in the form of RFC 5280, 4.1.2.5")
     text = octets[:-1].decode("ascii")
     if tag == _UTC_TIME:
         text = ("20" if int(text[:2]) < _CENTURY else "19") + text
     try:
         return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError as error:
-        raise Damaged("it is a time that there is not") from error
+        raise Damaged("the time does not exist") from error
 
 
 def _public_key(key: bytes) -> CertificatePublicKeyTypes:
     try:
-        return quietly(lambda: load_der_public_key(key))  # type: ignore[return-value]  # a certificate's are among them
+        return call_cryptography(lambda: load_der_public_key(key))  # type: ignore[return-value]  # a certificate's are among them
     except Damaged as error:
-        raise Damaged("public key: it is damaged, or of a type or curve that is not known here") from error
+        raise Damaged("public key: it is damaged, or of an unsupported type or curve") from error
 
 
 def _list_of_extensions(rest: tuple[tuple[int, bytes], ...]) -> bytes | None:
-    """The SEQUENCE of extensions behind the unique ids; None when there is none.
+    """The SEQUENCE of extensions, after the unique ids; None when there is none.
 
-    Raises Damaged when a part stands there that RFC 5280 §4.1 does not list, or twice, or in another order.
+    Raises Damaged for a part that RFC 5280 §4.1 does not list, a repeated part, or another order.
     """
     tags = [tag for tag, _ in rest]
     if tags != [tag for tag in (_ISSUER_ID, _SUBJECT_ID, _EXTENSIONS) if tag in tags]:
-        raise Damaged("extensions: what is in their place, or behind them, is not what RFC 5280, 4.1 lists")
+        raise Damaged("extensions: the parts at the end are not those of RFC 5280, 4.1")
     return _place("extensions", lambda: der.content(rest[-1][1], _EXTENSIONS)) if _EXTENSIONS in tags else None

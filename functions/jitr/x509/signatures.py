@@ -1,8 +1,8 @@
-"""Signatures of certificates and CRLs: what an AlgorithmIdentifier says, and whether a CA's key made a signature.
+"""Reads AlgorithmIdentifiers, and verifies the signatures of certificates and CRLs.
 
-Read here and not by the library, which refuses identifiers as CAs write them (NULL after ecdsa-with-SHA256, none after
-sha256WithRSAEncryption), and verifies nothing that is signed with MD5 or SHA-1: "not signed" would be said of what was.
-Whether a hash is strong enough is for checks.py to say.
+The library's own reader refuses identifiers that CAs do write (NULL after ecdsa-with-SHA256, no NULL after
+sha256WithRSAEncryption). It also verifies no MD5 or SHA-1 signatures, so a weak signature would be reported as a wrong
+one. checks.py decides whether a hash is strong enough.
 """
 
 from functools import lru_cache
@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from jitr.frozen import value
 from jitr.x509 import der
 from jitr.x509.der import INTEGER, OID, SEQUENCE
-from jitr.x509.parsing import Damaged, quietly
+from jitr.x509.parsing import Damaged, call_cryptography
 
-# By the OIDs' contents in hex: RFC 8017 appendix A.2.4, RFC 5758, RFC 3279, and NIST's for SHA-3 and DSA.
+# By the content of the OID in hex: RFC 8017 appendix A.2.4, RFC 5758, RFC 3279, and NIST's for SHA-3 and DSA.
 _PSS = "2a864886f70d01010a"
 _ALGORITHMS = {
     "2a864886f70d010104": ("md5WithRSAEncryption", "md5"),
     "2a864886f70d010105": ("sha1WithRSAEncryption", "sha1"),
-    "2b0e03021d": ("sha1WithRSAEncryption", "sha1"),  # OIW's, as old tools from Microsoft wrote it
+    "2b0e03021d": ("sha1WithRSAEncryption", "sha1"),  # OIW's, used by old Microsoft tools
     "2a864886f70d01010e": ("sha224WithRSAEncryption", "sha224"),
     "2a864886f70d01010b": ("sha256WithRSAEncryption", "sha256"),
     "2a864886f70d01010c": ("sha384WithRSAEncryption", "sha384"),
@@ -69,18 +69,18 @@ _PSS_HASH, _PSS_MASK, _PSS_SALT, _PSS_TRAILER = 0xA0, 0xA1, 0xA2, 0xA3
 
 @value
 class SignatureFacts:
-    """How a certificate or CRL was signed: the algorithm's name, and every hash in it, the mask's of RSASSA-PSS too."""
+    """How a certificate or CRL was signed: the algorithm's name, and its hashes, for RSASSA-PSS also the mask's."""
 
     algorithm: str  # the name of its OID, or the OID
-    hashes: tuple[str, ...]  # lower-case names; none for an algorithm that is not known here
+    hashes: tuple[str, ...]  # lower-case names; empty for an unknown algorithm
     salt_length: int | None = None  # bytes; of RSASSA-PSS only
 
 
 @lru_cache(maxsize=16)
 def signature_facts(algorithm: bytes) -> SignatureFacts:
-    """What an AlgorithmIdentifier says; parameters matter to RSASSA-PSS only.
+    """Read an AlgorithmIdentifier; only RSASSA-PSS uses the parameters.
 
-    Raises Damaged when it does not even begin with an OID.
+    Raises Damaged when it does not begin with an OID.
     """
     try:
         identifier, parameters = _parts(algorithm)
@@ -95,14 +95,14 @@ def signature_facts(algorithm: bytes) -> SignatureFacts:
         try:
             return _pss_facts(parameters)
         except Damaged:
-            pass  # an algorithm that is not known here
+            pass  # reported as an unknown algorithm
     return SignatureFacts(algorithm=_NAMES.get(oid, named), hashes=())
 
 
 def is_signed_by(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes, facts: SignatureFacts) -> bool:
     """Whether the key made the signature over these bytes."""
     try:
-        quietly(lambda: _verify(key, signature, signed, facts))
+        call_cryptography(lambda: _verify(key, signature, signed, facts))
     except (Damaged, InvalidSignature):
         return False
     return True
@@ -113,7 +113,7 @@ def _verify(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes, fac
         key.verify(signature, signed)
         return
     if not facts.hashes:
-        raise Damaged("its signature algorithm is not known here")
+        raise Damaged("its signature algorithm is unknown")
     hashed, mask = _CLASSES[facts.hashes[0]](), _CLASSES[facts.hashes[-1]]()
     if isinstance(key, rsa.RSAPublicKey) and facts.salt_length is not None:
         key.verify(signature, signed, padding.PSS(padding.MGF1(mask), facts.salt_length), hashed)
@@ -126,7 +126,7 @@ def _verify(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes, fac
 
 
 def _parts(algorithm: bytes) -> tuple[bytes, bytes]:
-    """The OID's content, and the parameters; NULL and none are the same.
+    """The OID's content, and the parameters; NULL counts as no parameters.
 
     Raises Damaged.
     """
@@ -136,35 +136,35 @@ def _parts(algorithm: bytes) -> tuple[bytes, bytes]:
     identifier = algorithm[first[2] : first[3]]
     parameters = algorithm[first[3] :]
     if len(rest) > 1 or (parameters[:1] == _NULL[:1] and parameters != _NULL):
-        raise Damaged("an algorithm has parameters that are none")
+        raise Damaged("an algorithm has invalid parameters")
     return identifier, b"" if parameters == _NULL else parameters
 
 
 def _pss_facts(parameters: bytes) -> SignatureFacts:
-    """RFC 8017 appendix A.2.3; defaults may be written out.
+    """Read RSASSA-PSS parameters (RFC 8017 appendix A.2.3); defaults may be explicit.
 
     Raises Damaged.
     """
     given = {tag: parameters[start:end] for tag, _, start, end in der.children(parameters, SEQUENCE)}
     if given.keys() - {_PSS_HASH, _PSS_MASK, _PSS_SALT, _PSS_TRAILER}:
-        raise Damaged("RSASSA-PSS has parameters that are not known")
+        raise Damaged("RSASSA-PSS has unknown parameters")
     hashed = _hash_name(given[_PSS_HASH]) if _PSS_HASH in given else "sha1"
     mask = "sha1"
     if _PSS_MASK in given:
         function, of = _parts(given[_PSS_MASK])
         if function.hex() != _MGF1:
-            raise Damaged("RSASSA-PSS has a mask that is not known")
+            raise Damaged("RSASSA-PSS has an unknown mask")
         mask = _hash_name(of)
     salt = _number(given[_PSS_SALT]) if _PSS_SALT in given else 20
     if salt < 0 or (_PSS_TRAILER in given and _number(given[_PSS_TRAILER]) != 1):
-        raise Damaged("RSASSA-PSS has parameters that are not known")
+        raise Damaged("RSASSA-PSS has unknown parameters")
     return SignatureFacts(algorithm=_NAMES[_PSS], hashes=(hashed, mask), salt_length=salt)
 
 
 def _hash_name(algorithm: bytes) -> str:
     identifier, _ = _parts(algorithm)
     if identifier.hex() not in _HASHES:
-        raise Damaged("a hash is not known here")
+        raise Damaged("a hash is unknown")
     return _HASHES[identifier.hex()]
 
 

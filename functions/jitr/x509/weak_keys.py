@@ -1,13 +1,14 @@
-"""RSA public keys whose private half can be worked out, told from the modulus alone.
+"""Recognizes RSA public keys whose private key can be computed, by the modulus alone.
 
-Decides on numbers; it knows no certificates. Two families:
+There are two families:
 
 - A modulus with a small factor (CA/Browser Forum Baseline Requirements §6.1.6: none below 752).
 - ROCA, CVE-2017-15361: Infineon's library made primes of the form k*M + (65537^a mod M), M the product of the first
   primes, so that such a modulus is itself a power of 65537 modulo M. (Nemec, Sys, Svenda, Klinec, Matyas: The Return of
   Coppersmith's Attack, ACM CCS 2017, §2.)
-Exponents that keep nothing secret, 1 and even ones, are no keys to cryptography. One of 3 is weak only where signatures
-are checked carelessly, and devices in the field have it.
+
+Exponents are not checked: cryptography refuses 1 and even ones. An exponent of 3 is weak only with careless
+verification, and devices in the field have it.
 """
 
 import math
@@ -23,19 +24,19 @@ _SMALL_PRIMES = math.prod(n for n in range(2, 752) if all(n % divisor for diviso
 
 
 def why_weak(modulus: int) -> str | None:
-    """Say in some words what makes an RSA key worthless, or None."""
+    """Why the private key can be computed; None for a key that is not known to be weak."""
     if math.gcd(modulus, _SMALL_PRIMES) != 1:
         return "its modulus has a small factor"
     if is_roca(modulus):
-        return "it was made by a faulty library (ROCA, CVE-2017-15361) and can be worked out from the public key"
+        return "it was made by a faulty library (ROCA, CVE-2017-15361), so the private key can be computed from it"
     return None
 
 
 def is_roca(modulus: int) -> bool:
     """Whether the modulus is a power of 65537 modulo the product of ROCA_PRIMES.
 
-    The logarithm is sought prime by prime (Pohlig and Hellman): each prime gives it modulo the order of 65537 there,
-    and all of them have to agree. Of random moduli one in 2^154 passes.
+    It searches the discrete logarithm prime by prime (Pohlig and Hellman): each prime gives it modulo the order of
+    65537, and all of them have to agree. One in 2^154 random moduli passes.
     """
     exponent, order = 0, 1
     for prime in ROCA_PRIMES:
@@ -46,7 +47,7 @@ def is_roca(modulus: int) -> bool:
         common = math.gcd(order, len(powers))
         if (found - exponent) % common:
             return False
-        # Both congruences in one: the Chinese remainder theorem, for orders that share factors.
+        # Combines both congruences: the Chinese remainder theorem, for orders that share factors.
         step = (found - exponent) // common * pow(order // common, -1, len(powers) // common)
         exponent += order * (step % (len(powers) // common))
         order = math.lcm(order, len(powers))

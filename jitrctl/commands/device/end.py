@@ -93,7 +93,7 @@ class _Remains:
         told = []
         for one in self.certificates:
             registered, verdict = self.view.sightings[one].registered, self.view.sightings[one].record.verdict
-            by = f", {verdict.word} by {verdict.by} {at(verdict.at)}" if verdict else ""
+            by = f", {verdict.action} by {verdict.by} {at(verdict.at)}" if verdict else ""
             told.append(f"certificate {one} {registered.status if registered else '(what is recorded of it)'}{by}")
         return [*told, *(f"thing {name}" for name in self.things), *(f"name {name}" for name in self.view.owners)]
 
@@ -162,7 +162,7 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
         was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
         if was_there:
             done.append(f"certificate {short(certificate_id)}")
-        announced(stage, certificate_id, verdicts[certificate_id].word, None)
+        announced(stage, certificate_id, verdicts[certificate_id].action, None)
     done += [f"thing {thing}" for thing in remains.things if at_work.remove_thing(thing)]
     for certificate_id in remains.certificates:
         at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])

@@ -139,8 +139,8 @@ def _take_away(
         status = operator(stage).take_away(certificate_id, word, OrderContext(by=stage.caller, note=note), seen=seen)
         announced(stage, certificate_id, word, status)
         told = str(status) if status else "not registered here; refused when it comes"
-        stays = seen.verdict is not None and word.is_weaker_than(seen.verdict.word)
-        return f"{told}; it stays {seen.verdict.word}" if stays and seen.verdict else told
+        stays = seen.verdict is not None and word.is_weaker_than(seen.verdict.action)
+        return f"{told}; it stays {seen.verdict.action}" if stays and seen.verdict else told
 
     order(scope, device, f"have it {word}", taken_away, yes=yes, meaning=meaning)
 

@@ -69,13 +69,13 @@ def in_words(sighting: Sighting) -> str:
         names = ", ".join(sighting.registered.things) or sighting.registered.asks_for
         told = [str(sighting.registered.status), *([names] if names else [])]
     verdict = sighting.record.verdict
-    return ", ".join([*told, *([f"{verdict.word} by {verdict.by} {at(verdict.at)}"] if verdict else [])])
+    return ", ".join([*told, *([f"{verdict.action} by {verdict.by} {at(verdict.at)}"] if verdict else [])])
 
 
 def announced(stage: Stage, certificate_id: str, word: OperatorAction, status: Status | None) -> None:
     """Announce the verdict that was just written; another operator's that came since is announced by that one."""
     verdict = stage.registry.recall([certificate_id])[certificate_id].verdict
-    if verdict and (verdict.word, verdict.by) == (word, stage.caller):
+    if verdict and (verdict.action, verdict.by) == (word, stage.caller):
         announce(stage, certificate_id, verdict, status)
 
 

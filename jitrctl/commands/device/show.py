@@ -155,8 +155,8 @@ def _notes(sighting: Sighting) -> list[str]:
     notes = []
     if decision and decision.reason:
         notes.append(f"{decision.outcome}, {decision.reason}: {decision.detail}")
-    if decision and decision.next_look:
-        notes.append(f"looked at again after {at(decision.next_look)}, or when its rules change")
+    if decision and decision.next_evaluation:
+        notes.append(f"looked at again after {at(decision.next_evaluation)}, or when its rules change")
     if decision and decision.would_reject:
         notes.append(f"would be refused if it were enforced: {', '.join(map(str, decision.would_reject))}")
     if decision and decision.replaces:
@@ -165,7 +165,7 @@ def _notes(sighting: Sighting) -> list[str]:
         notes.append(f"{short(follower)} followed it")
     if verdict:
         said = f": {verdict.note}" if verdict.note else ""
-        notes.append(f"{verdict.word} by {verdict.by} {at(verdict.at)}{said}")
+        notes.append(f"{verdict.action} by {verdict.by} {at(verdict.at)}{said}")
     if sighting.record.intent:
         notes.append(f"begun and not yet recorded: {sighting.record.intent.outcome}")
     return notes

@@ -16,7 +16,7 @@ from jitrctl.terminal import err, out, print_json, table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitr.hub.table import Whereabouts
+    from jitr.hub.table import DeviceLocation
     from jitrctl.session.stage import Stage
     from jitrctl.status.quotas import QuotaFinding
 
@@ -190,7 +190,7 @@ def _quota(one: QuotaFinding) -> dict[str, Any]:
     }
 
 
-def _device_row(names: Mapping[str, str], one: Whereabouts) -> dict[str, str]:
+def _device_row(names: Mapping[str, str], one: DeviceLocation) -> dict[str, str]:
     return {
         "thing": one.thing_name or "-",
         "certificate": one.certificate_id[:_SHORT],
@@ -201,7 +201,7 @@ def _device_row(names: Mapping[str, str], one: Whereabouts) -> dict[str, str]:
     }
 
 
-def _device(names: Mapping[str, str], one: Whereabouts) -> dict[str, Any]:
+def _device(names: Mapping[str, str], one: DeviceLocation) -> dict[str, Any]:
     return {
         "thing_name": one.thing_name,
         "certificate_id": one.certificate_id,

@@ -23,26 +23,26 @@ _BASIC_CONSTRAINTS, _OCTETS, _EXTENSIONS = bytes.fromhex("0603551d13"), 0x04, 0x
 
 
 def _subject(text: bytes) -> bytes:
-    attribute = der.encoded(der.SEQUENCE, _COMMON_NAME, der.encoded(_PRINTABLE, text))
-    return der.encoded(der.SEQUENCE, der.encoded(_SET, attribute))
+    attribute = der.encode(der.SEQUENCE, _COMMON_NAME, der.encode(_PRINTABLE, text))
+    return der.encode(der.SEQUENCE, der.encode(_SET, attribute))
 
 
 def _extensions(critical: bytes) -> bytes:
-    constraints = der.encoded(_OCTETS, der.encoded(der.SEQUENCE))
-    one = der.encoded(der.SEQUENCE, _BASIC_CONSTRAINTS, der.encoded(der.BOOLEAN, critical), constraints)
-    return der.encoded(_EXTENSIONS, der.encoded(der.SEQUENCE, one))
+    constraints = der.encode(_OCTETS, der.encode(der.SEQUENCE))
+    one = der.encode(der.SEQUENCE, _BASIC_CONSTRAINTS, der.encode(der.BOOLEAN, critical), constraints)
+    return der.encode(_EXTENSIONS, der.encode(der.SEQUENCE, one))
 
 
 # Each is a shape that jitr admits (docs/decisions/0009-second-reader.md), with the parts that make it.
 _SHAPES: Mapping[str, Callable[[], Mapping[str, bytes]]] = {
     "X.509 v1": lambda: {"version": b"", "extensions": b""},
-    "empty subject": lambda: {"subject": der.encoded(der.SEQUENCE)},
+    "empty subject": lambda: {"subject": der.encode(der.SEQUENCE)},
     "& in PrintableString": lambda: {"subject": _subject(b"jitr & prove")},
-    "negative serial number": lambda: {"serial": der.encoded(der.INTEGER, b"\x80\x01")},
-    "serial number 0": lambda: {"serial": der.encoded(der.INTEGER, b"\0")},
+    "negative serial number": lambda: {"serial": der.encode(der.INTEGER, b"\x80\x01")},
+    "serial number 0": lambda: {"serial": der.encode(der.INTEGER, b"\0")},
     "BOOLEAN 01": lambda: {"extensions": _extensions(b"\x01")},
     "NULL behind ecdsa-with-SHA256": lambda: {
-        "algorithm": der.encoded(der.SEQUENCE, _ECDSA_SHA256, der.encoded(der.NULL))
+        "algorithm": der.encode(der.SEQUENCE, _ECDSA_SHA256, der.encode(der.NULL))
     },
 }
 

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from jitr.admission.enrollment import Enrollment, Entry
 from jitr.admission.identity import Identity
-from jitr.admission.procedure import Examination, admit, examine
+from jitr.admission.procedure import Examination, examine
 from jitr.iot_models import CaRegistration, DeviceRegistration, Status
 from jitr.rules import CaRules, CertificateMode, CheckMode, Rules
 from jitr.x509.crl import RevocationList, Revocations
@@ -194,14 +194,7 @@ class Application:
         )
 
     def admit(self) -> Identity:
-        return admit(
-            self.device,
-            self.ca,
-            self.rules,
-            revocations=self.revocations,
-            enrollment=self.enrollment,
-            now=self.now,
-        )
+        return self.examine().admit().identity
 
 
 def arn(device_certificate_id: str) -> str:

@@ -29,13 +29,13 @@ REENCODINGS = (
 
 # openssl reads and verifies it, and jitr does not read it: its words → the reason.
 NOT_READ = {
-    r".*(\(BER\)|more bytes than it needs)(; of the encodings .*)?": "BER in the signed part: readers may not agree",
+    r".*(\(BER\)|more bytes than it needs)(; outside the signed .*)?": "BER in the signed part: readers may not agree",
     r"validity, not(Before|After): .*": "a time that RFC 5280 does not have: openssl refuses it once it looks at times",
     r"version: .*": "a version that X.509 does not have",
     r".*its value is of ASN\.1 type 0x\w\w, which is no string": "no string: openssl takes any type in a name",
     r"(subject|issuer): a relative name is empty": "RFC 5280 §4.1.2.4 has no empty ones",
     r"public key: .*": "a key that cryptography cannot load; openssl does not look at the key of a leaf",
-    r"\w+ cannot be read: more follows than belongs there": "openssl passes over bytes behind an extension's value",
+    r"\w+ cannot be read: bytes follow the element": "openssl passes over bytes behind an extension's value",
     r"keyUsage cannot be read: an element of type 0x24 .*": "an extension's value in parts is BER",
     r"cRLDistributionPoints cannot be read: .*": "a distribution point that openssl passes over",
 }

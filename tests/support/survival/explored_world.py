@@ -273,7 +273,7 @@ class ExploredWorld:
         client = self.account.client("dynamodb", caller=name)
         registry = Registry(client, self.deployment.settings.registry_table)
         outcomes = Outcomes(client, self.deployment.settings.registry_table)
-        verdict = OperatorVerdict(word=OperatorAction.RELEASED, by=f"arn:{name}", at=self.clock.now())
+        verdict = OperatorVerdict(action=OperatorAction.RELEASED, by=f"arn:{name}", at=self.clock.now())
 
         def give(_operator: Operator) -> None:
             seen = registry.recall([leaf.certificate_id])[leaf.certificate_id]

@@ -261,7 +261,7 @@ MENDS = (
         (
             Change(
                 "registration/activation.py",
-                "        rightful = self._restitution.rightful(owner.formers)\n",
+                "        rightful = self._restitution.rightful(owner.previous_owners)\n",
                 "        rightful = None\n",
             ),
             Change("registration/activation.py", "is_ours=owner is not None", "is_ours=standing.owner is not None"),

@@ -299,7 +299,7 @@ def order_release(world: World, leaf: Leaf) -> OperatorVerdict | None:
     client = world.account.client("dynamodb", caller="operator")
     outcomes = Outcomes(client, world.deployment.settings.registry_table)
     seen = world.registry().recall([leaf.certificate_id])[leaf.certificate_id]
-    order = OperatorVerdict(word=OperatorAction.RELEASED, by=OPERATOR, at=world.aws.clock.now(), note="wrong pattern")
+    order = OperatorVerdict(action=OperatorAction.RELEASED, by=OPERATOR, at=world.aws.clock.now(), note="wrong pattern")
     return outcomes.order_release(leaf.certificate_id, order, seen=seen)
 
 

@@ -573,7 +573,7 @@ class World:
         outcomes = Outcomes(client, site.deployment.settings.registry_table)
         with self._order(site, actor, slot):
             seen = Registry(client, site.deployment.settings.registry_table).recall([slot.id])[slot.id]
-            order = OperatorVerdict(word=OperatorAction.RELEASED, by="arn:operator", at=self.clock.now())
+            order = OperatorVerdict(action=OperatorAction.RELEASED, by="arn:operator", at=self.clock.now())
             given = outcomes.order_release(slot.id, order, seen=seen)
             if given is None and standing and site.running[slot.id] == 1:
                 site.standing[slot.id] = standing
@@ -1016,7 +1016,7 @@ class World:
             return decision.status == "PENDING_ACTIVATION"
         match decision.reason:
             case Reason.OPERATOR_VERDICT:
-                waits = record.is_denied and not record.was_taken_away
+                waits = record.is_denied and not record.was_revoked_or_deactivated
             case Reason.AWAITING_APPROVAL:
                 waits = self.variant == "approve" and not record.is_approved
             case Reason.NOT_YET_VALID:
