@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitr.errors import Rejected
+from jitr.x509.certificate import Certificate
 from jitr_fleet import certificate_file
 from jitrctl.errors import Unusable
 from jitrctl.terminal import err
@@ -34,3 +36,14 @@ def read_first(path: Path) -> str:
     if file.note:
         err.print(file.note, markup=False, soft_wrap=True)
     return file.pem
+
+
+def first_certificate_id(path: Path) -> str:
+    """The id of the first certificate in a file; says on standard error where there are others.
+
+    Raises Unusable.
+    """
+    try:
+        return Certificate.from_pem(read_first(path)).fingerprint
+    except Rejected as error:
+        raise Unusable(f"{path} holds a certificate that cannot be read: {error.detail}") from error

@@ -20,17 +20,23 @@ from jitrctl.session.aws_errors import explain
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.verdicts import OperatorVerdict
+    from jitr.iot_models import Status
+    from jitr.verdicts import OperatorAction, OperatorVerdict
     from jitrctl.session.stage import Stage
 
 EVENT_BUS = "default"
 
 
-def announce(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status: str | None) -> None:
-    """Tell the rest of the account's systems of a verdict that has been carried out.
+def publish_own_verdict(stage: Stage, certificate_id: str, action: OperatorAction, status: Status | None) -> None:
+    """Publish the verdict that this operator has just given on a certificate, once it is carried out.
 
-    Raises Refused when it cannot be announced.
+    Another operator's verdict that came since is published by that operator.
+
+    Raises Refused when it cannot be published; Unavailable.
     """
+    verdict = stage.registry.recall([certificate_id])[certificate_id].verdict
+    if verdict is None or (verdict.word, verdict.by) != (action, stage.caller):
+        return
     why = put(stage, VERDICT_DETAIL_TYPE, verdict_detail(stage, certificate_id, verdict, status), verdict.at)
     if why:
         raise Refused(f"it was {verdict.word}, but could not be announced ({why}): give the same order again")

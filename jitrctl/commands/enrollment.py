@@ -10,9 +10,9 @@ import typer
 
 from jitr.admission.enrollment import Entry, EntryRule, digest
 from jitr_fleet.certificate_file import certificate_id_in
+from jitrctl.certificate_files import first_certificate_id
 from jitrctl.clock import now
 from jitrctl.device import denied_but_active, enrollment
-from jitrctl.device.selector import id_in_file
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at as at_
@@ -330,7 +330,7 @@ def subject_of(written: str, *, thing: bool = False) -> Subject:
             return enrollment.certificate_subject(written)
         path = Path(written)
         if path.is_file():
-            return enrollment.certificate_subject(id_in_file(path))
+            return enrollment.certificate_subject(first_certificate_id(path))
         return enrollment.thing_subject(written)
     except (ValueError, OSError) as error:
         raise Unusable(f"{written} is no thing name, no certificate id and no file: {error}") from error

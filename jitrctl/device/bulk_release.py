@@ -74,7 +74,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
+class BulkOrdered:
     """What became of the orders in a stage."""
 
     plan: Plan
@@ -123,7 +123,7 @@ def judge_again(stage: Stage, plan: Plan, candidates: Sequence[Record], wanted: 
     return plan
 
 
-def order(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> Ordered:
+def order_releases(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> BulkOrdered:
     """Write the orders; each only where the record is still the one that was seen.
 
     Raises Unavailable, botocore's errors.
@@ -138,7 +138,7 @@ def order(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> O
         step = f"take back {len(records)} rejections for {names}"
         with on_record(stage, "device release", ca_certificate_id, [step], note):
             ordered += sum(_order_one(stage, record, note) for record in records)
-    return Ordered(plan=plan, ordered=ordered, overtaken=len(plan.orders) - ordered)
+    return BulkOrdered(plan=plan, ordered=ordered, overtaken=len(plan.orders) - ordered)
 
 
 def _rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator[Record]:

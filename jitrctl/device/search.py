@@ -8,19 +8,23 @@ things hang together with those that are known, until no stage has a new one to 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from jitr.admission.issuers import as_recorded, find_issuer
+from jitr.admission.naming import THING_NAME
 from jitr.admission.procedure import thing_name_of
 from jitr.aws.calls import calling
 from jitr.errors import Rejected
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.x509.certificate import Certificate
+from jitr_fleet.certificate_file import certificate_id_in
+from jitrctl.certificate_files import first_certificate_id
 from jitrctl.device.held import held_as
-from jitrctl.errors import Refused
+from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from jitr.owners import Owner
     from jitr.record import Record
@@ -113,6 +117,20 @@ class View:
             },
             owners={thing: owner for thing, owner in owners.items() if owner},
         )
+
+
+def known_from(word: str) -> Known:
+    """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
+
+    Raises Unusable.
+    """
+    if certificate_id := certificate_id_in(word):
+        return Known(certificates=frozenset({certificate_id}))
+    if Path(word).exists():
+        return Known(certificates=frozenset({first_certificate_id(Path(word))}))
+    if THING_NAME.fullmatch(word):
+        return Known(things=frozenset({word}))
+    raise Unusable(f"{word} is no file, no certificate id (64 hex digits) and no thing name: give one of these")
 
 
 def search(scope: Scope, start: Known) -> tuple[Results[View], tuple[Failed, ...], Known]:
@@ -221,7 +239,7 @@ def _trace(stage: Stage, known: Known) -> Known:
 def attached(stage: Stage, thing: str) -> set[str]:
     """The ids of the certificates that are attached to a thing; none when there is no such thing."""
     try:
-        arns = _all(stage.iot.list_thing_principals, "principals", thingName=thing)
+        arns = _list(stage, "list_thing_principals", "principals", thingName=thing)
     except stage.iot.exceptions.ResourceNotFoundException:
         return set()
     return {arn.rpartition("/")[2] for arn in arns if ":cert/" in arn}
@@ -242,11 +260,11 @@ def _registered(stage: Stage, certificate_id: str, record: Record) -> Registered
         created_at=described["creationDate"],
     )
     device = as_recorded(find_issuer(device, stage.rules), record)
-    policies = _all(stage.iot.list_attached_policies, "policies", "nextMarker", "marker", target=device.arn)
+    policies = _list(stage, "list_attached_policies", "policies", target=device.arn)
     return RegisteredCertificate(
         device=device,
         mode=described.get("certificateMode", "DEFAULT"),
-        things=tuple(sorted(_all(stage.iot.list_principal_things, "things", principal=device.arn))),
+        things=tuple(sorted(_list(stage, "list_principal_things", "things", principal=device.arn))),
         policies=tuple(sorted(policy["policyName"] for policy in policies)),
         certificate=_read(device.pem),
         asks_for=thing_name_of(device, stage.rules),
@@ -260,15 +278,7 @@ def _read(pem: str) -> Certificate | None:
         return None
 
 
-def _all(
-    call: Callable[..., Any], items: str, next_: str = "nextToken", again: str = "nextToken", **arguments: Any
-) -> Any:
-    """Every page of a list."""
-    listed: list[Any] = []
-    marker = None
-    while True:
-        answer = call(**arguments, **({again: marker} if marker else {}))
-        listed += answer[items]
-        marker = answer.get(next_)
-        if not marker:
-            return listed
+def _list(stage: Stage, operation: str, items: str, **arguments: str) -> list[Any]:
+    """All pages of a list of AWS IoT's."""
+    pages = stage.iot.get_paginator(operation).paginate(**arguments)
+    return [item for page in pages for item in page[items]]

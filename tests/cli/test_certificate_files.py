@@ -22,7 +22,7 @@ from jitr_fleet.certificate_file import UnusableFile, certificate_id_in, crl_in,
 from jitr_fleet.parse import FleetError, load
 from jitrctl.__main__ import main
 from jitrctl.commands.enrollment import subject_of
-from jitrctl.device.selector import known_from
+from jitrctl.device.search import known_from
 from jitrctl.doctor.context import DeviceContext
 from jitrctl.errors import Unusable
 from tests.support.cases.der import der_of

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from jitrctl.audit.record import on_record
 from jitrctl.commands.device.show import Device
 from jitrctl.device import reconcile as reconciling
-from jitrctl.device.search import only_certificate
-from jitrctl.device.selector import known_from
+from jitrctl.device.search import known_from, only_certificate
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import grouped, out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,11 +12,9 @@ import typer
 from jitr.errors import Reason
 from jitr.verdicts import OperatorAction
 from jitrctl.commands.ca.status import Cas
-from jitrctl.commands.device import order as ordering
-from jitrctl.commands.device.order import announced, operator
+from jitrctl.commands.device.order import Ordered, give_order, open_operator
 from jitrctl.commands.device.show import Device
-from jitrctl.device.bulk_release import Ordered, Plan, Wanted, find, judge_again, order
-from jitrctl.device.operations import OrderContext
+from jitrctl.device.bulk_release import BulkOrdered, Plan, Wanted, find, judge_again, order_releases
 from jitrctl.device.search import Known, View
 from jitrctl.errors import Unusable
 from jitrctl.rules.trial import ADMITTED, CALLS_PER_SECOND
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from jitr.record import Record
+    from jitrctl.device.operations import OrderContext
     from jitrctl.session.stage import Stage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -86,15 +86,14 @@ def release(
         raise Unusable("say which device: its certificate, id or thing; or all with --rejected-for REASON")
     if given := [name for name, value in many.items() if value]:
         raise Unusable(f"{', '.join(given)} can only be said with --rejected-for")
+    give_order(scope, device, "release it: its registration is deleted", partial(_release, revoked), note=note, yes=yes)
 
-    def released(stage: Stage, certificate_id: str, seen: Record) -> str:
-        if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
-            return "not known here"
-        operator(stage).release(certificate_id, OrderContext(by=stage.caller, note=note), revoked=revoked, seen=seen)
-        announced(stage, certificate_id, OperatorAction.RELEASED, None)
-        return "released, judged again at its next connect"
 
-    ordering.order(scope, device, "release it: its registration is deleted", released, yes=yes)
+def _release(revoked: bool, stage: Stage, certificate_id: str, order: OrderContext, seen: Record) -> Ordered:  # noqa: FBT001 -- bound by partial
+    if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
+        return Ordered(text="not known here")
+    open_operator(stage).release(certificate_id, order, revoked=revoked, seen=seen)
+    return Ordered(text="released, judged again at its next connect", action=OperatorAction.RELEASED)
 
 
 def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes: bool) -> None:
@@ -130,8 +129,8 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
             yes=yes,
         )
 
-    def ordered(stage: Stage) -> Ordered:
-        return Ordered(plan=plans[stage]) if dry_run else order(stage, plans[stage], wanted.reasons, note)
+    def ordered(stage: Stage) -> BulkOrdered:
+        return BulkOrdered(plan=plans[stage]) if dry_run else order_releases(stage, plans[stage], wanted.reasons, note)
 
     results = scope.across(ordered, doing="ordering", stages=list(plans))
 
@@ -176,14 +175,14 @@ def _in_words(plan: Plan) -> str:
     return "; ".join(parts)
 
 
-def _told(one: Ordered, *, dry_run: bool) -> str:
+def _told(one: BulkOrdered, *, dry_run: bool) -> str:
     if dry_run or not one.plan.orders:
         return _in_words(one.plan)
     told = f"{one.ordered} ordered; {_in_words(one.plan)}"
     return told + (f"; {one.overtaken} not ordered, since they changed meanwhile" if one.overtaken else "")
 
 
-def _document(one: Ordered, *, dry_run: bool) -> dict[str, Any]:
+def _document(one: BulkOrdered, *, dry_run: bool) -> dict[str, Any]:
     plan = one.plan
     return {
         "found": plan.found,

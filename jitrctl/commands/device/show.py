@@ -12,8 +12,7 @@ from jitr.telemetry import decision_fields
 from jitrctl.audit import log
 from jitrctl.device import live_connection
 from jitrctl.device.leftovers import LeftBehind, left_behind, present_owners
-from jitrctl.device.search import Sighting, View, search
-from jitrctl.device.selector import known_from
+from jitrctl.device.search import Sighting, View, known_from, search
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import at, out, short, table
 

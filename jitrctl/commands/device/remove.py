@@ -1,78 +1,29 @@
-"""`jitrctl device retire | remove`: the end of one certificate, and of a whole device."""
+"""`jitrctl device remove`: the end of a whole device, in every account that is meant."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitr.iot_models import Status
 from jitr.owners import NameRollback
-from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.commands.device.order import announced, operator, order
+from jitr.verdicts import OperatorVerdict
+from jitrctl.audit.events import publish_own_verdict
+from jitrctl.commands.device.order import open_operator
 from jitrctl.commands.device.show import Device
-from jitrctl.device.leftovers import follower
 from jitrctl.device.operations import OrderContext
-from jitrctl.device.search import Known, View, only_certificate, search, trace
-from jitrctl.device.selector import known_from
-from jitrctl.errors import Refused
+from jitrctl.device.search import Known, View, known_from, trace
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
-from jitrctl.session.stage import choose
 from jitrctl.terminal import at, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr.record import Record
     from jitrctl.session.stage import Stage
 
 STAYS_OUT = "Each certificate stays out when it comes again; --forget lets it be judged like a new one."
 FORGOTTEN = "All that is known is dropped: a device that comes again is judged like a new one."
-
-
-@over_stages
-def retire(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """End an old certificate that another one follows, without waiting for the sweep: INACTIVE, policy and thing gone.
-
-    For what a rotation left behind in accounts that the device has not visited since; give the old certificate's id.
-    A device's present certificate is refused: `device deactivate`.
-
-    Example: jitrctl device retire old.pem --account prod --note "has its new one"
-    """
-    stages, _ = scope.opened()
-    certificate = only_certificate(scope, known_from(device), stages)
-    _refuse_present(scope, certificate)
-
-    def retired(stage: Stage, certificate_id: str, seen: Record) -> str:
-        status = operator(stage).retire(certificate_id, OrderContext(by=stage.caller, note=note), seen=seen)
-        if status is None:
-            return "not registered here"
-        announced(stage, certificate_id, OperatorAction.DEACTIVATED, status)
-        return f"{status}, detached"
-
-    order(scope, certificate, "retire it", retired, yes=yes)
-
-
-def _refuse_present(scope: Scope, certificate_id: str) -> None:
-    """Refuse to end what a device lives on; looks in every account of the fleet, whichever are meant.
-
-    Raises Refused.
-    """
-    everywhere = replace(scope, stages=choose(scope.fleet, (), ()))
-    views, _, _ = search(everywhere, Known(frozenset({certificate_id})))
-    seen = {done.stage: done.value for done in views.done}
-    follows = follower(certificate_id, seen)
-    if follows is None:
-        raise Refused(f"nothing follows {short(certificate_id)} in any account: `jitrctl device deactivate` ends it")
-    where, owner = follows
-    sighting = seen[where].sightings.get(owner.certificate_id)
-    status = sighting.registered.status if sighting and sighting.registered else None
-    if status is not Status.ACTIVE:
-        raise Refused(
-            f"{short(owner.certificate_id)} follows it in {where}, and is {status or 'not registered'} there: see to "
-            "that first, or end the old one with `jitrctl device deactivate`"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +105,7 @@ def _exists(stage: Stage, thing: str) -> bool:
 
 def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[str]:
     """Certificates, things, then what is written of them: so a second try finds what the first one left."""
-    at_work, done = operator(stage), list[str]()
+    at_work, done = open_operator(stage), list[str]()
     given = OrderContext(by=stage.caller, note=note)
     verdicts = dict[str, OperatorVerdict]()
     for certificate_id in remains.certificates:
@@ -162,7 +113,7 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
         was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
         if was_there:
             done.append(f"certificate {short(certificate_id)}")
-        announced(stage, certificate_id, verdicts[certificate_id].word, None)
+        publish_own_verdict(stage, certificate_id, verdicts[certificate_id].word, None)
     done += [f"thing {thing}" for thing in remains.things if at_work.remove_thing(thing)]
     for certificate_id in remains.certificates:
         at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])
