@@ -17,7 +17,7 @@ from jitrctl.commands.device import group as device
 from jitrctl.commands.fleet import group as fleet
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.localaws.errors import LocalAwsError
-from jitrctl.run.parallel import in_a_sentence
+from jitrctl.run.parallel import describe_error
 from jitrctl.terminal import Exit, print_error
 
 app = typer.Typer(
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C
         return done.code if isinstance(done.code, int) else Exit.DONE
     except tuple(_EXITS) as error:
-        print_error(str(error) if isinstance(error, FleetError) else in_a_sentence(error))
+        print_error(str(error) if isinstance(error, FleetError) else describe_error(error))
         return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
     return Exit.DONE
 

@@ -25,7 +25,7 @@ class Mapping:
         return self.state not in ("Disabled", "Disabling")
 
 
-def mapping(stage: Stage) -> Mapping | None:
+def find_mapping(stage: Stage) -> Mapping | None:
     """The stage's mapping; None where there is none.
 
     Raises botocore's errors.
@@ -41,7 +41,7 @@ def mapping(stage: Stage) -> Mapping | None:
     return None
 
 
-def configuration(stage: Stage, way: Mapping | None) -> dict[str, Any] | None:
+def read_configuration(stage: Stage, way: Mapping | None) -> dict[str, Any] | None:
     """How that is configured which the queue feeds: with snapshots a version, which has a state of its own.
 
     None where there is no function. Raises botocore's errors.
@@ -59,7 +59,7 @@ def switch(stage: Stage, *, on: bool) -> Mapping:
 
     Raises Refused where there is none, botocore's errors.
     """
-    found = mapping(stage)
+    found = find_mapping(stage)
     if found is None:
         raise Refused("there is no function `register` with a queue: deploy the stack first")
     if found.is_on is on:

@@ -39,12 +39,12 @@ def ask(question: str, *, otherwise: str) -> str:
     return given
 
 
-def is_asked() -> bool:
+def has_question() -> bool:
     """Whether a thread waits for an answer."""
     return bool(_asked)
 
 
-def pass_on() -> None:
+def answer_next() -> None:
     """Ask one question that a thread waits for the answer of; in the main thread, which alone takes questions off.
 
     Raises KeyboardInterrupt.
@@ -62,7 +62,7 @@ def pass_on() -> None:
         _asked.popleft()
 
 
-def refuse() -> None:
+def refuse_all() -> None:
     """Answer whoever waits that there will be no answer."""
     while _asked:
         question, answer = _asked[0]

@@ -128,8 +128,8 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
         device,
         as_declared(ca_rules),
         # The check `revocation` stays: critical extensions are understood because of it.
-        without(unread.keys() - {"revocation"}, rules),
-        revocations=_read_crl(crl, ca_rules) if crl else nobody_revoked(now),
+        without_checks(unread.keys() - {"revocation"}, rules),
+        revocations=_read_crl(crl, ca_rules) if crl else empty_crl(now),
         now=now,
     )
     return VerifyResult(examination=examination, checks=_results(examination, ca_rules, unread))
@@ -144,7 +144,7 @@ def _read_crl(path: Path, ca: CaRules) -> RevocationList:
         raise Unusable(f"{path} cannot be used as the CRL of CA {ca.name}: {error}") from error
 
 
-def nobody_revoked(now: datetime) -> RevocationList:
+def empty_crl(now: datetime) -> RevocationList:
     """A list in force for every certificate, with none on it."""
     return RevocationList(
         this_update=now - timedelta(days=1),
@@ -156,7 +156,7 @@ def nobody_revoked(now: datetime) -> RevocationList:
     )
 
 
-def without(checks: Collection[str], rules: Rules) -> Rules:
+def without_checks(checks: Collection[str], rules: Rules) -> Rules:
     """The rules without the checks that need more than is at hand: an entry that is not read is not missing."""
     off = dict.fromkeys(checks, CheckMode.OFF)
     return replace(rules, cas=tuple(replace(ca, checks={**ca.checks, **off}) for ca in rules.cas))

@@ -37,14 +37,14 @@ def publish_own_verdict(stage: Stage, certificate_id: str, action: OperatorActio
     verdict = stage.registry.recall([certificate_id])[certificate_id].verdict
     if verdict is None or (verdict.word, verdict.by) != (action, stage.caller):
         return
-    why = put(stage, VERDICT_DETAIL_TYPE, verdict_detail(stage, certificate_id, verdict, status), verdict.at)
+    why = publish_event(stage, VERDICT_DETAIL_TYPE, verdict_detail(stage, certificate_id, verdict, status), verdict.at)
     if why:
         raise Refused(f"it was {verdict.word}, but could not be announced ({why}): give the same order again")
 
 
 def verdict_detail(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status: str | None) -> dict[str, Any]:
     """The detail of the event, version 1; `status` is the certificate's then, None when it is not registered there."""
-    told = identified(
+    told = event_detail(
         stage,
         certificate_id=certificate_id,
         verdict=verdict.word.value,
@@ -54,7 +54,7 @@ def verdict_detail(stage: Stage, certificate_id: str, verdict: OperatorVerdict, 
     return told | ({"note": verdict.note} if verdict.note else {}) | ({"status": status} if status else {})
 
 
-def identified(stage: Stage, **told: str) -> dict[str, Any]:
+def event_detail(stage: Stage, **told: str) -> dict[str, Any]:
     """The fields that a detail has at least; the same ones have the same `id`, however often they are sent."""
     told = {"fleet": stage.fleet.name, "account": stage.account.id, "region": stage.region, **told}
     return {
@@ -64,7 +64,7 @@ def identified(stage: Stage, **told: str) -> dict[str, Any]:
     }
 
 
-def put(stage: Stage, detail_type: str, detail: dict[str, Any], at: datetime) -> str | None:
+def publish_event(stage: Stage, detail_type: str, detail: dict[str, Any], at: datetime) -> str | None:
     """Put one event on the account's bus; why that could not be done, None where it was.
 
     AWS's errors are not raised: what the event tells of is done, and that has to be said first.

@@ -75,7 +75,7 @@ def mark_completed(stage: Stage, client: Any, given: AuditEntry) -> None:
     _change(stage, client, given.subject, lambda before: [done if each == one else each for each in before])
 
 
-def last(stage: Stage, subject: str) -> AuditEntry | None:
+def read_last(stage: Stage, subject: str) -> AuditEntry | None:
     """The last order about a subject; None where there was none, or there is no table.
 
     Raises Unavailable, botocore's errors.
@@ -87,10 +87,10 @@ def last(stage: Stage, subject: str) -> AuditEntry | None:
     return _from_fields(subject, plain({"order": kept[-1]})["order"]) if kept else None
 
 
-def last_if_readable(stage: Stage, subject: str) -> AuditEntry | None:
+def read_last_if_readable(stage: Stage, subject: str) -> AuditEntry | None:
     """The same; None also where it cannot be read, which is no reason to say less of the subject itself."""
     try:
-        return last(stage, subject)
+        return read_last(stage, subject)
     except (BotoCoreError, ClientError, Unavailable):
         return None
 

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import NotPermitted, Unavailable
-from jitrctl.audit.events import identified, put
+from jitrctl.audit.events import event_detail, publish_event
 from jitrctl.audit.log import BRAKE, AuditEntry, keep, mark_completed
 from jitrctl.clock import now
 from jitrctl.session.aws_errors import explain
@@ -36,7 +36,7 @@ _AT_ONCE = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard"
 
 
 @contextmanager
-def on_record(
+def audited(
     stage: Stage, order: str, subject: str, steps: Sequence[object], note: str, *, urgent: bool = False
 ) -> Iterator[None]:
     """Keep an order, have it carried out in the `with` block, and announce it; without steps, only the block.
@@ -68,7 +68,7 @@ def on_record(
 
 def order_detail(stage: Stage, given: AuditEntry, *, completed: bool) -> dict[str, Any]:
     """The detail of the event, version 1."""
-    told = identified(
+    told = event_detail(
         stage, order=given.order, subject=given.subject, by=given.by, at=given.at.isoformat(timespec="milliseconds")
     )
     told["steps"] = list(given.steps)
@@ -87,7 +87,7 @@ def _keep(stage: Stage, dynamodb: Any, given: AuditEntry, *, urgent: bool) -> bo
 
 def _announce(stage: Stage, given: AuditEntry, done: str, *, completed: bool) -> None:
     detail = order_detail(stage, given, completed=completed)
-    if why := put(stage, ORDER_DETAIL_TYPE, detail, given.at):
+    if why := publish_event(stage, ORDER_DETAIL_TYPE, detail, given.at):
         stage.warnings.append(
             f"{_in_words(stage, given)} was {done} could not be announced ({why}): tell those who listen"
         )

@@ -70,7 +70,7 @@ def _refuse_out_of_force(path: Path, crl: RevocationList, now: datetime) -> None
         raise Unusable(f"{path} is not in force before {at(crl.this_update)}: correct the CA's clock, or wait")
 
 
-def published_for(stage: Stage, ca: Ca) -> Published:
+def read_published(stage: Stage, ca: Ca) -> Published:
     """What is published in a stage for a CA.
 
     Raises Refused when the stage has no bucket yet; Unavailable, botocore's errors.
@@ -88,7 +88,7 @@ def is_published(new: NewCrl, published: Published) -> bool:
     return published.revocations == new.revocations
 
 
-def why_not_after(new: NewCrl, published: Published) -> str | None:
+def why_not_newer(new: NewCrl, published: Published) -> str | None:
     """Why a CRL must not follow the published one, None when it may: by number, and by time where there is none."""
     now, before = new.revocations, published.revocations
     if not isinstance(before, RevocationList) or before == now:

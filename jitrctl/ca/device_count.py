@@ -30,7 +30,7 @@ class DeviceCount:
         return self.by_status.get(Status.ACTIVE, 0) + self.by_status.get(Status.PENDING_ACTIVATION, 0)
 
 
-def last_counted(stage: Stage, ca_certificate_id: str) -> DeviceCount | None:
+def read_last_count(stage: Stage, ca_certificate_id: str) -> DeviceCount | None:
     """What the sweep's last count says; None before there was one, or a stack.
 
     Raises Unavailable, botocore's errors.

@@ -16,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.rules import CertificateMode
 from jitr_fleet.choices import ANOTHER_MODE, RegisteredBy
 from jitrctl.ca import registry
-from jitrctl.ca.plan import no_proof
+from jitrctl.ca.plan import proof_obstacle
 from jitrctl.errors import Refused
-from jitrctl.run.parallel import in_a_sentence
+from jitrctl.run.parallel import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class Switch:
         return f"{self.stage} {self.state.name}: {self.before.mode} to {self.to}"
 
 
-def switches(states: Mapping[Stage, tuple[CaState, ...]], chosen: frozenset[Stage]) -> tuple[Switch, ...]:
+def plan_switches(states: Mapping[Stage, tuple[CaState, ...]], chosen: frozenset[Stage]) -> tuple[Switch, ...]:
     """What has to change its mode in the chosen stages, those that give DEFAULT up first; pure.
 
     `states` holds every stage of the fleet that could be asked in the same Regions, so that a second account in DEFAULT
@@ -88,7 +88,7 @@ def _obstacle(
                 and (stage, other.name) not in giving_up
             ):
                 return f"{stage} holds it in mode DEFAULT, and one account per CA and Region may: switch that one first"
-    return no_proof(one.state)
+    return proof_obstacle(one.state)
 
 
 def switch(one: Switch, *, old_proof: str | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -105,11 +105,11 @@ def switch(one: Switch, *, old_proof: str | None = None, sleep: Callable[[float]
         )
         iot.delete_ca_certificate(certificateId=certificate_id)
     except (ClientError, BotoCoreError) as error:
-        raise Refused(f"{in_a_sentence(error)}; {_reactivate(one)}") from error
+        raise Refused(f"{describe_error(error)}; {_reactivate(one)}") from error
     try:
         _register(one, one.state.declared, sleep)
     except (Refused, ClientError, BotoCoreError) as error:
-        raise Refused(_put_back(one, old_proof, sleep, why=in_a_sentence(error))) from error
+        raise Refused(_put_back(one, old_proof, sleep, why=describe_error(error))) from error
 
 
 def _register(one: Switch, registration: CaDeployment, sleep: Callable[[float], None]) -> None:
@@ -142,7 +142,7 @@ def _put_back(one: Switch, old_proof: str | None, sleep: Callable[[float], None]
         _register(one, old, sleep)
     except (Refused, ClientError, BotoCoreError) as error:
         return (
-            f"{why}; it is deleted, and putting it back failed too ({in_a_sentence(error)}): cure that, then "
+            f"{why}; it is deleted, and putting it back failed too ({describe_error(error)}): cure that, then "
             "`jitrctl ca apply` registers it as the fleet file says"
         )
     return f"{why}; the old registration in mode {one.before.mode} was put back"
@@ -157,5 +157,5 @@ def _reactivate(one: Switch) -> str:
             newAutoRegistrationStatus="ENABLE" if one.before.registers_automatically else "DISABLE",
         )
     except (ClientError, BotoCoreError) as error:
-        return f"it may be INACTIVE now ({in_a_sentence(error)}): `jitrctl ca status`, then `jitrctl ca apply`"
+        return f"it may be INACTIVE now ({describe_error(error)}): `jitrctl ca status`, then `jitrctl ca apply`"
     return f"nothing was switched, it is in mode {one.before.mode} as before"

@@ -116,7 +116,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
             "would be lost; deploy the stack first, or say --anyway"
         )
     if state.found is None:
-        if refusal := no_proof(state):
+        if refusal := proof_obstacle(state):
             return CaPlan(state=state, steps=(), obstacles=(refusal,))
         steps.append(RegisterCa(automatically=may_register))
         return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting))
@@ -139,7 +139,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
 
 def _left_to_the_stack(state: CaState) -> CaPlan:
     """A CA that the stack registers: nothing is done about it here."""
-    obstacle = _stacks_obstacle(state) if state.found else no_proof(state)
+    obstacle = _stacks_obstacle(state) if state.found else proof_obstacle(state)
     if state.found or obstacle:
         return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
     return CaPlan(state=state, steps=(), waiting=("the stack registers it: deploy the stack",))
@@ -185,7 +185,7 @@ def differences(state: CaState) -> tuple[str, ...]:
     return tuple(told)
 
 
-def expired_proof(state: CaState) -> str | None:
+def proof_warning(state: CaState) -> str | None:
     """What to know of a verification certificate that has expired and is not needed now; None where it is all right.
 
     AWS IoT asks for it when it registers a CA, and never again; but a CA that was deleted could not be registered anew.
@@ -199,7 +199,7 @@ def expired_proof(state: CaState) -> str | None:
     )
 
 
-def no_proof(state: CaState) -> str | None:
+def proof_obstacle(state: CaState) -> str | None:
     """Why AWS IoT would not take the verification certificate in this account; None when it would."""
     proof = _proof(state)
     if proof is None or state.registration_code is None:

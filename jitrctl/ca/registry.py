@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 
-def look(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState, ...]:
+def inspect_cas(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState, ...]:
     """Each of these CAs as it is in a stage.
 
     Raises botocore's errors.
     """
     rules = _rules(stage)
-    of_the_stack = cloudformation.cas(stage) if any(one.registered_by is RegisteredBy.STACK for one in declared) else ()
+    of_the_stack = (
+        cloudformation.list_registered_cas(stage)
+        if any(one.registered_by is RegisteredBy.STACK for one in declared)
+        else ()
+    )
     states = []
     for registration in declared:
         found = find(stage, registration.ca)

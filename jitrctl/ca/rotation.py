@@ -66,7 +66,7 @@ def successions(fleet: Fleet, names: Sequence[str]) -> tuple[Succession, ...]:
     return chosen
 
 
-def has(stage: Stage, ca: Ca) -> bool:
+def has_ca(stage: Stage, ca: Ca) -> bool:
     """Whether the fleet file gives a CA to the stage's account."""
     return any(one.ca.name == ca.name for one in stage.account.cas)
 
@@ -227,7 +227,7 @@ class CaRetirement:
         )
 
 
-def look(stage: Stage, ca: Ca) -> CaRetirement:
+def inspect_retirement(stage: Stage, ca: Ca) -> CaRetirement:
     """A CA as it is in a stage, with every device that depends on it.
 
     Raises Unavailable, botocore's errors.

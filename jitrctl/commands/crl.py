@@ -9,7 +9,7 @@ import typer
 
 from jitr.x509.crl import CrlProblem as UnusableList
 from jitr.x509.crl import RevocationList
-from jitrctl.ca.crl_publish import NewCrl, is_published, publish, published_for, read_crl, why_not_after
+from jitrctl.ca.crl_publish import NewCrl, is_published, publish, read_crl, read_published, why_not_newer
 from jitrctl.clock import now
 from jitrctl.errors import Refused, Unusable
 from jitrctl.run.scope import Scope, Yes, over_stages
@@ -41,11 +41,11 @@ def put(
     Example: jitrctl crl put factory.crl --yes
     """
     new = read_crl(file, _cas(scope, ca), now=now())
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     seen = scope.across(
-        lambda stage: published_for(stage, new.ca), doing="looking", stages=_with_ca(scope, new.ca, stages)
+        lambda stage: read_published(stage, new.ca), doing="looking", stages=_with_ca(scope, new.ca, stages)
     )
-    older = [f"in {done.stage} {why}" for done in seen.done if (why := why_not_after(new, done.value))]
+    older = [f"in {done.stage} {why}" for done in seen.done if (why := why_not_newer(new, done.value))]
     if older:
         raise Refused(f"{file} must not be published: {'; '.join(older)}; nothing was changed anywhere")
     if any(not is_published(new, done.value) for done in seen.done):
@@ -87,7 +87,7 @@ def show(scope: Scope, ca: _Ca = None) -> None:
     cas = _cas(scope, ca)
     stages = [stage for stage in scope.stages if any(_has(stage, one) for one in cas)]
     results = scope.across(
-        lambda stage: {one.name: published_for(stage, one) for one in cas if _has(stage, one)},
+        lambda stage: {one.name: read_published(stage, one) for one in cas if _has(stage, one)},
         doing="looking",
         stages=stages,
     )

@@ -13,16 +13,16 @@ from jitrctl.device.locations import hub_stage
 from jitrctl.errors import Refused, Unusable
 from jitrctl.queues.dead_letters import (
     Letter,
-    Letters,
-    QueueReader,
+    LetterQueue,
+    TargetQueue,
     drop,
-    hubs_reader,
-    queues_of,
-    reader_of,
-    received,
+    find_hub_queue,
+    find_register_queue,
+    list_queues,
+    receive,
     send_again,
 )
-from jitrctl.run.parallel import ON_PURPOSE, in_a_sentence
+from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.terminal import at, out, short
 
@@ -36,7 +36,7 @@ app = typer.Typer(help="Dead letters, and events that could not be delivered.", 
 _SHOWN = 80  # characters of a reason in a list
 
 _Queue = Annotated[
-    Letters,
+    LetterQueue,
     typer.Option(
         "--queue",
         help="dead-letters: what `register` gave up. undelivered: events that a topic rule could not deliver. "
@@ -50,7 +50,7 @@ _All = Annotated[bool, typer.Option("--all", help="Every message that is there."
 
 @app.command("list")
 @over_stages
-def show_list(scope: Scope, most: _Most = 100, queue: _Queue = Letters.DEAD) -> None:
+def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD) -> None:
     """List what is in the dead-letter queue of each account, or in another queue, whose event it is, and why.
 
     Example: jitrctl dlq list --account prod
@@ -58,7 +58,7 @@ def show_list(scope: Scope, most: _Most = 100, queue: _Queue = Letters.DEAD) -> 
     scope = _where_it_is(scope, queue)
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, queue, most=most) as found:
+        with receive(stage, queue, most=most) as found:
             return sorted(found, key=lambda one: one.sent_at)
 
     results = scope.across(read, doing="receiving")
@@ -85,7 +85,7 @@ def show(
     scope: Scope,
     message: Annotated[str, typer.Argument(help="The beginning of its id, as listed.")],
     *,
-    queue: _Queue = Letters.DEAD,
+    queue: _Queue = LetterQueue.DEAD,
 ) -> None:
     """Show one message whole.
 
@@ -94,7 +94,7 @@ def show(
     scope = _where_it_is(scope, queue)
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, queue, most=10_000) as found:
+        with receive(stage, queue, most=10_000) as found:
             return [one for one in found if one.id.startswith(message)]
 
     results = scope.across(read, doing="receiving")
@@ -118,7 +118,7 @@ def show(
 @app.command()
 @over_stages
 def redrive(
-    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = Letters.DEAD, yes: Yes = False
+    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
 ) -> None:
     """Send messages to the function that is to read them again, once their cause is gone; what is no event stays.
 
@@ -127,10 +127,10 @@ def redrive(
     Example: jitrctl dlq redrive 3f2a91c4 --account prod
     """
     scope = _where_it_is(scope, queue)
-    hub = _hubs_reader(scope) if queue.are_the_hubs else None
+    hub = _hubs_reader(scope) if queue.is_for_hub else None
 
     def sending(stage: Stage) -> Callable[[Letter], None]:
-        return partial(send_again, stage, queue, hub or reader_of(stage))
+        return partial(send_again, stage, queue, hub or find_register_queue(stage))
 
     _carry_out(scope, messages, queue, "sent again", sending, every=every, yes=yes)
 
@@ -138,7 +138,7 @@ def redrive(
 @app.command("drop")
 @over_stages
 def drop_messages(
-    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = Letters.DEAD, yes: Yes = False
+    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
 ) -> None:
     """Delete messages for good.
 
@@ -147,32 +147,32 @@ def drop_messages(
 
     Example: jitrctl dlq drop 3f2a91c4 --account prod
     """
-    what = "dropped, and missing in the hub" if queue.are_the_hubs else "dropped"
+    what = "dropped, and missing in the hub" if queue.is_for_hub else "dropped"
     scope = _where_it_is(scope, queue)
     _carry_out(scope, messages, queue, what, lambda stage: partial(drop, stage, queue), every=every, yes=yes)
 
 
-def _where_it_is(scope: Scope, queue: Letters) -> Scope:
+def _where_it_is(scope: Scope, queue: LetterQueue) -> Scope:
     """The scope without the stages that do not have such a queue: the hub's is in one.
 
     Raises Unusable when there is none.
     """
     hub = hub_stage(scope.fleet)
-    if queue.are_the_hubs and hub is None:
+    if queue.is_for_hub and hub is None:
         raise Unusable(f"the fleet file has no [hub], so there is no {queue.described}")
-    stages = tuple(stage for stage in scope.stages if queue in queues_of(stage))
+    stages = tuple(stage for stage in scope.stages if queue in list_queues(stage))
     if not stages:
         raise Unusable(f"the {queue.described} is in {hub}: name that account and Region, or none")
     return replace(scope, stages=stages)
 
 
-def _hubs_reader(scope: Scope) -> QueueReader:
+def _hubs_reader(scope: Scope) -> TargetQueue:
     """The queue of the hub's function, its account opened before anything is changed.
 
     Raises Refused.
     """
     hub = hub_stage(scope.fleet)
-    opened = scope.across(hubs_reader, doing="opening the hub", stages=[hub] if hub else [])
+    opened = scope.across(find_hub_queue, doing="opening the hub", stages=[hub] if hub else [])
     for one in opened.failed:
         raise Refused(one.error)
     return opened.done[0].value
@@ -181,7 +181,7 @@ def _hubs_reader(scope: Scope) -> QueueReader:
 def _carry_out(
     scope: Scope,
     ids: Sequence[str] | None,
-    queue: Letters,
+    queue: LetterQueue,
     what: str,
     work: Callable[[Stage], Callable[[Letter], None]],
     *,
@@ -196,15 +196,15 @@ def _carry_out(
         return [one for one in found if every or any(one.id.startswith(id_) for id_ in ids or ())]
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, queue, most=10_000) as found:
+        with receive(stage, queue, most=10_000) as found:
             return chosen(found)
 
     def done_to(stage: Stage) -> list[tuple[Letter, str | None]]:
         work_on = work(stage)
-        with received(stage, queue, most=10_000) as found:
+        with receive(stage, queue, most=10_000) as found:
             return _worked_on(chosen(found), work_on)
 
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     looked = scope.across(read, doing="receiving", stages=stages)
     plan = [f"{done.stage}  {one.id}  {one.reason}" for done in looked.done for one in done.value]
     if looked.ok and not plan:
@@ -232,7 +232,7 @@ def _worked_on(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> 
             work_on(letter)
         except ON_PURPOSE as failure:
             error = failure
-        worked.append((letter, in_a_sentence(error) if error else None))
+        worked.append((letter, describe_error(error) if error else None))
         if error and not isinstance(error, Refused):
             break
     return worked + [(letter, "not tried") for letter in letters[len(worked) :]]

@@ -180,7 +180,7 @@ def list_(
 
 def _allow(scope: Scope, entry: Entry, *, yes: bool, lift_denials: bool) -> None:
     """Allow a device, and lift those denials alone that the plan has shown."""
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     seen = scope.across(
         lambda stage: stage.enrollment.entries([entry.subject]).get(entry.subject), doing="reading", stages=stages
     )
@@ -212,7 +212,7 @@ def _denial(seen: Entry | None, *, lifting: bool) -> str:
 
 
 def _write(scope: Scope, entries: Sequence[Entry], what: str, *, yes: bool, lift_denials: bool) -> None:
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     if stages:
         scope.confirm([f"{what}, in", *(f"  {stage} as {stage.caller}" for stage in stages)], yes=yes)
     _write_confirmed(scope, entries, what, stages, failed, lift_in=set(stages) if lift_denials else set())
@@ -250,8 +250,10 @@ def _write_confirmed(
             progress=lambda done: rows.__setitem__(stage, done),
         )
         denied = [entry.subject for entry in entries if entry.rule is EntryRule.DENY]
-        looked_at = denied if len(entries) == 1 else denied_but_active.who_may_be_in(stage, denied)
-        return written, [active for subject in looked_at for active in denied_but_active.still_active(stage, subject)]
+        looked_at = denied if len(entries) == 1 else denied_but_active.select_known(stage, denied)
+        return written, [
+            active for subject in looked_at for active in denied_but_active.list_still_active(stage, subject)
+        ]
 
     results = scope.across(work, doing=how_far, stages=stages)
     scope.report(

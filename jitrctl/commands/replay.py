@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl.errors import Refused, Unusable
-from jitrctl.queues.dead_letters import Letters, drop, received
+from jitrctl.queues.dead_letters import LetterQueue, drop, receive
 from jitrctl.queues.replay import Replay, ReplayError, documents_in
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import Exit, out, print_json
@@ -43,7 +43,7 @@ def replay(
     stage = scope.only_stage()
     into = Replay(stage)
     results = [result for path in files or () for result in _replayed(path, into, dry_run=dry_run)]
-    for letters, wanted in ((Letters.DEAD, dead), (Letters.UNDELIVERED, undelivered)):
+    for letters, wanted in ((LetterQueue.DEAD, dead), (LetterQueue.UNDELIVERED, undelivered)):
         if wanted:
             results += _replayed_letters(stage, letters, into, dry_run=dry_run)
     if scope.as_json:
@@ -71,9 +71,9 @@ def _replayed(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]
     return results
 
 
-def _replayed_letters(stage: Stage, letters: Letters, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
+def _replayed_letters(stage: Stage, letters: LetterQueue, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
     results = []
-    with received(stage, letters, most=_MOST_LETTERS) as found:
+    with receive(stage, letters, most=_MOST_LETTERS) as found:
         for letter in found:
             result = _replayed_one(letter.id, {"body": letter.body}, into, dry_run=dry_run)
             if "error" not in result and not dry_run:

@@ -25,7 +25,7 @@ from jitr.store.outcomes import may_be_released
 from jitr.store.sweep_state import ACCOUNT
 from jitr.sweep.budget import PART_OF_LOOKS
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.rules.deployed import read_deployed_rules
@@ -82,7 +82,7 @@ class BulkOrdered:
     overtaken: int = 0  # records that had changed since they were seen
 
 
-def find(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Plan, list[Record]]:
+def find_rejections(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Plan, list[Record]]:
     """The rejections that the wanted reasons name, before any call of AWS IoT: a plan begun, and what is to be judged.
 
     Raises Refused where there is no index, Unavailable, botocore's errors.
@@ -136,7 +136,7 @@ def order_releases(stage: Stage, plan: Plan, reasons: Collection[Reason], note: 
     names = ", ".join(sorted(reason.name for reason in reasons))
     for ca_certificate_id, records in by_ca.items():
         step = f"take back {len(records)} rejections for {names}"
-        with on_record(stage, "device release", ca_certificate_id, [step], note):
+        with audited(stage, "device release", ca_certificate_id, [step], note):
             ordered += sum(_order_one(stage, record, note) for record in records)
     return BulkOrdered(plan=plan, ordered=ordered, overtaken=len(plan.orders) - ordered)
 

@@ -35,7 +35,7 @@ class Held:
     next_look: datetime | None
 
 
-def held(stage: Stage) -> Iterator[Held]:
+def list_held(stage: Stage) -> Iterator[Held]:
     """The devices that are held, those first whose next look is the nearest; at most MOST.
 
     Raises Unavailable, botocore's errors.
@@ -50,9 +50,9 @@ def held(stage: Stage) -> Iterator[Held]:
                 yield _held(decision)
 
 
-def held_as(stage: Stage, thing_name: str) -> set[str]:
+def find_held(stage: Stage, thing_name: str) -> set[str]:
     """The ids of the certificates that are held, and ask for a thing name."""
-    return {one.certificate_id for one in held(stage) if one.thing_name == thing_name}
+    return {one.certificate_id for one in list_held(stage) if one.thing_name == thing_name}
 
 
 def _held(decision: Decision) -> Held:

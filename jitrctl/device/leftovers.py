@@ -1,6 +1,6 @@
 """Which of a thing's certificates is its present one, and what the others left behind in accounts it did not visit.
 
-Pure: decides on what `sightings` saw. A rotation is known only where the device showed its new certificate; in every
+Pure: decides on what `certificates` saw. A rotation is known only where the device showed its new certificate; in every
 other account the old one stays ACTIVE, with nobody there to retire it. That is shown, never acted upon: the device may
 well go there again, with either.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jitr.owners import Owner
-    from jitrctl.device.search import Sighting, View
+    from jitrctl.device.search import DeviceView, StageCertificate
     from jitrctl.session.stage import Stage
 
 
@@ -53,7 +53,7 @@ class LeftBehind:
         )
 
 
-def present_owners(views: Mapping[Stage, View]) -> dict[str, tuple[Stage, Owner]]:
+def present_owners(views: Mapping[Stage, DeviceView]) -> dict[str, tuple[Stage, Owner]]:
     """For each thing the owner whose certificate was issued last, and the first stage that has it so."""
     present: dict[str, tuple[Stage, Owner]] = {}
     for stage, view in views.items():
@@ -63,52 +63,52 @@ def present_owners(views: Mapping[Stage, View]) -> dict[str, tuple[Stage, Owner]
     return present
 
 
-def follower(certificate_id: str, views: Mapping[Stage, View]) -> tuple[Stage, Owner] | None:
+def follower(certificate_id: str, views: Mapping[Stage, DeviceView]) -> tuple[Stage, Owner] | None:
     """Who follows a certificate, and where; None when it is a thing's present one, or shares it."""
     for thing, (where, owner) in present_owners(views).items():
         for stage, view in views.items():
-            sighting = view.sightings.get(certificate_id)
-            if sighting and not _shares(stage, owner) and _came_before(sighting, thing, owner):
+            found = view.certificates.get(certificate_id)
+            if found and not _shares(stage, owner) and _came_before(found, thing, owner):
                 return where, owner
     return None
 
 
-def left_behind(views: Mapping[Stage, View]) -> list[LeftBehind]:
+def left_behind(views: Mapping[Stage, DeviceView]) -> list[LeftBehind]:
     """What works, or waits to, although a later certificate of the same thing has taken over somewhere."""
     return [
         LeftBehind(
             stage=stage,
             thing_name=thing,
-            certificate_id=sighting.certificate_id,
-            status=sighting.registered.status,
+            certificate_id=found.certificate_id,
+            status=found.registered.status,
             followed_by=owner.certificate_id,
             followed_in=where,
-            retiring=sighting.record.replaced_by is not None,
+            retiring=found.record.replaced_by is not None,
         )
         for thing, (where, owner) in present_owners(views).items()
         for stage, view in views.items()
         if not _shares(stage, owner)
-        for sighting in view.sightings.values()
-        if sighting.registered and _is_older(sighting, thing, owner)
+        for found in view.certificates.values()
+        if found.registered and _is_older(found, thing, owner)
     ]
 
 
-def _is_older(sighting: Sighting, thing: str, owner: Owner) -> bool:
+def _is_older(found: StageCertificate, thing: str, owner: Owner) -> bool:
     """Whether a certificate was the thing's before the owner's, and is not out of use."""
-    registered = sighting.registered
+    registered = found.registered
     in_use = registered is not None and registered.status in (Status.ACTIVE, Status.PENDING_ACTIVATION)
-    return in_use and _came_before(sighting, thing, owner)
+    return in_use and _came_before(found, thing, owner)
 
 
-def _came_before(sighting: Sighting, thing: str, owner: Owner) -> bool:
-    registered = sighting.registered
+def _came_before(found: StageCertificate, thing: str, owner: Owner) -> bool:
+    registered = found.registered
     return (
         registered is not None
         and registered.certificate is not None
-        and sighting.certificate_id != owner.certificate_id
-        and thing in sighting.thing_names()
+        and found.certificate_id != owner.certificate_id
+        and thing in found.thing_names()
         # A second device under the same name is held; it was never this one.
-        and not (sighting.record.decision and sighting.record.decision.reason in NAME_LOST)
+        and not (found.record.decision and found.record.decision.reason in NAME_LOST)
         and registered.certificate.not_before <= owner.issued_at
     )
 

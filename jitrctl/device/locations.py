@@ -100,7 +100,7 @@ def _placed(stage: Stage, one: Whereabouts, entries: dict[Subject, Entry]) -> Wh
     return replace(one, is_out_of_place=bool(homes) and one.account_id not in homes)
 
 
-def chosen(found: Sequence[Whereabouts], stages: Sequence[Stage], *, out_of_place: bool) -> list[Whereabouts]:
+def select(found: Sequence[Whereabouts], stages: Sequence[Stage], *, out_of_place: bool) -> list[Whereabouts]:
     """Those in these stages, by thing name, the longest there first."""
     places = {(stage.account.id, stage.region) for stage in stages}
     kept = [

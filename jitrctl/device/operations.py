@@ -22,7 +22,7 @@ from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import Status
 from jitr.provisioning import SetStatus
 from jitr.verdicts import AnotherVerdict, OperatorAction, OperatorVerdict
-from jitrctl.device.order_conflicts import twins_of, wait_out_claim
+from jitrctl.device.order_conflicts import find_twins, wait_out_claim
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Operator:
     ) -> Status | None:
         """Do what the verdict that stands in the record says, and the same with the twin."""
         status = self._end(certificate_id, record)
-        for twin_id in twins_of(certificate_id, record, iot=self._iot, rules=self._rules):
+        for twin_id in find_twins(certificate_id, record, iot=self._iot, rules=self._rules):
             twin = self._recall(twin_id)
             if twin.decision or twin.intent:
                 try:

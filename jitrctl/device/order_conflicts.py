@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _POLL = 0.5  # seconds
 
 
-def twins_of(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules) -> set[str]:
+def find_twins(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules) -> set[str]:
     """The ids of the same certificate with its signature written differently (jitr/twins.py): one, or none.
 
     As it was recorded; of a certificate of which nothing was, from what AWS IoT has.

@@ -75,7 +75,7 @@ class Reconciliation:
     verdict_number: int  # names the operator's verdict that stood; 0: none
 
 
-def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
+def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
     """How a device differs from the rules; None where it is not ACTIVE, and so not provisioned.
 
     Raises Refused when the rules of today make another thing of it; Unavailable, botocore's errors.

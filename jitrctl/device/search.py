@@ -20,7 +20,7 @@ from jitr.iot_models import DeviceRegistration, Status
 from jitr.x509.certificate import Certificate
 from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.certificate_files import first_certificate_id
-from jitrctl.device.held import held_as
+from jitrctl.device.held import find_held
 from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ _MOST_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SearchKeys:
     """What a search goes by: certificate ids, and names of things."""
 
     certificates: frozenset[str] = frozenset()
     things: frozenset[str] = frozenset()
 
-    def __or__(self, other: Known) -> Known:
-        return Known(self.certificates | other.certificates, self.things | other.things)
+    def __or__(self, other: SearchKeys) -> SearchKeys:
+        return SearchKeys(self.certificates | other.certificates, self.things | other.things)
 
     def __bool__(self) -> bool:
         return bool(self.certificates or self.things)
@@ -69,7 +69,7 @@ class RegisteredCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class StageCertificate:
     """One certificate in one stage."""
 
     certificate_id: str
@@ -92,10 +92,10 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class DeviceView:
     """What one stage knows of a device."""
 
-    sightings: dict[str, Sighting] = field(default_factory=dict)  # by certificate id
+    certificates: dict[str, StageCertificate] = field(default_factory=dict)  # by certificate id
     owners: dict[str, Owner] = field(default_factory=dict)  # thing name → who owns it there
     orders: dict[str, AuditEntry] = field(
         default_factory=dict
@@ -103,7 +103,7 @@ class View:
     connections: dict[str, LiveConnection] = field(default_factory=dict)  # certificate id → its thing's, likewise
 
     @classmethod
-    def of(cls, stage: Stage, known: Known) -> Self:
+    def of(cls, stage: Stage, known: SearchKeys) -> Self:
         """Look at these certificates and things in one stage: for each certificate three IoT calls, where it is known.
 
         Raises AccessError, Unavailable, botocore's errors.
@@ -111,29 +111,31 @@ class View:
         records = stage.registry.recall(known.certificates) if known.certificates else {}
         owners = {thing: stage.registry.owner(thing) for thing in known.things}
         return cls(
-            sightings={
-                one: Sighting(certificate_id=one, registered=_registered(stage, one, records[one]), record=records[one])
+            certificates={
+                one: StageCertificate(
+                    certificate_id=one, registered=_registered(stage, one, records[one]), record=records[one]
+                )
                 for one in sorted(known.certificates)
             },
             owners={thing: owner for thing, owner in owners.items() if owner},
         )
 
 
-def known_from(word: str) -> Known:
+def parse_device(word: str) -> SearchKeys:
     """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
 
     Raises Unusable.
     """
     if certificate_id := certificate_id_in(word):
-        return Known(certificates=frozenset({certificate_id}))
+        return SearchKeys(certificates=frozenset({certificate_id}))
     if Path(word).exists():
-        return Known(certificates=frozenset({first_certificate_id(Path(word))}))
+        return SearchKeys(certificates=frozenset({first_certificate_id(Path(word))}))
     if THING_NAME.fullmatch(word):
-        return Known(things=frozenset({word}))
+        return SearchKeys(things=frozenset({word}))
     raise Unusable(f"{word} is no file, no certificate id (64 hex digits) and no thing name: give one of these")
 
 
-def search(scope: Scope, start: Known) -> tuple[Results[View], tuple[Failed, ...], Known]:
+def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[Failed, ...], SearchKeys]:
     """Find what hangs together with a certificate or thing in any stage, and look at it in every stage.
 
     Returned are the views, the stages that failed before they could look, and what was found.
@@ -141,11 +143,11 @@ def search(scope: Scope, start: Known) -> tuple[Results[View], tuple[Failed, ...
     Raises Refused when no stage knows it.
     """
     known, stages, failed = trace(scope, start, scope.stages, held=True)
-    views = scope.across(lambda stage: View.of(stage, known), doing="looking", stages=stages)
+    views = scope.across(lambda stage: DeviceView.of(stage, known), doing="looking", stages=stages)
     return views, failed, known
 
 
-def only_certificate(scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False) -> str:
+def only_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False) -> str:
     """The certificate that is meant: the one given, or the only one that a thing ever had in any of these stages.
 
     `held` says that one is meant, too, that is held and asks for the thing's name.
@@ -158,7 +160,7 @@ def only_certificate(scope: Scope, start: Known, stages: Sequence[Stage], *, hel
     return _only(start, known.certificates, failed)
 
 
-def waiting_certificate(scope: Scope, start: Known, stages: Sequence[Stage]) -> str:
+def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]) -> str:
     """The certificate that is meant by an approval: the one given, else the one that is held for the thing's name.
 
     Raises Refused when there are several, or none; or when a stage cannot be asked.
@@ -166,12 +168,12 @@ def waiting_certificate(scope: Scope, start: Known, stages: Sequence[Stage]) -> 
     if start.certificates:
         return next(iter(start.certificates))
     (thing,) = start.things
-    asked = scope.across(lambda stage: held_as(stage, thing), doing="reading who is held", stages=stages)
+    asked = scope.across(lambda stage: find_held(stage, thing), doing="reading who is held", stages=stages)
     waiting = frozenset(one for done in asked.done for one in done.value)
     return _only(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
 
 
-def _only(start: Known, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
+def _only(start: SearchKeys, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
     (thing,) = start.things
     if failed:
         raise Refused(f"{failed[0].stage} cannot be asked which certificates {thing} has ({failed[0].error})")
@@ -181,8 +183,8 @@ def _only(start: Known, certificates: frozenset[str], failed: Sequence[Failed]) 
 
 
 def trace(
-    scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False
-) -> tuple[Known, tuple[Stage, ...], tuple[Failed, ...]]:
+    scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False
+) -> tuple[SearchKeys, tuple[Stage, ...], tuple[Failed, ...]]:
     """What hangs together with a certificate or a thing in any stage; those that could be asked, and those that not.
 
     With `held` also what is held, and asks for the name of the thing that the search begins with: a device that was
@@ -193,10 +195,10 @@ def trace(
     known = start
     failed: list[Failed] = []
     for thing in start.things if held else ():
-        asked = scope.across(lambda stage, thing=thing: held_as(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
+        asked = scope.across(lambda stage, thing=thing: find_held(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
         failed += asked.failed
         stages = tuple(done.stage for done in asked.done)
-        known |= Known(certificates=frozenset(one for done in asked.done for one in done.value))
+        known |= SearchKeys(certificates=frozenset(one for done in asked.done for one in done.value))
     while True:
         traced = scope.across(lambda stage, known=known: _trace(stage, known), doing="searching", stages=stages)  # type: ignore[misc]
         failed += traced.failed
@@ -213,7 +215,7 @@ def trace(
     return known, tuple(stages), tuple(failed)
 
 
-def _trace(stage: Stage, known: Known) -> Known:
+def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:
     """What one stage knows to hang together with these, step by step until there is no more."""
     found, fresh = known, known
     for _ in range(_MOST_STEPS):
@@ -229,14 +231,14 @@ def _trace(stage: Stage, known: Known) -> Known:
         for thing in fresh.things:
             owner = stage.registry.owner(thing)
             certificates |= {owner.certificate_id} if owner else set()
-            certificates |= attached(stage, thing)
-        everything = found | Known(frozenset(certificates), frozenset(things))
-        fresh = Known(everything.certificates - found.certificates, everything.things - found.things)
+            certificates |= list_attached(stage, thing)
+        everything = found | SearchKeys(frozenset(certificates), frozenset(things))
+        fresh = SearchKeys(everything.certificates - found.certificates, everything.things - found.things)
         found = everything
     return found
 
 
-def attached(stage: Stage, thing: str) -> set[str]:
+def list_attached(stage: Stage, thing: str) -> set[str]:
     """The ids of the certificates that are attached to a thing; none when there is no such thing."""
     try:
         arns = _list(stage, "list_thing_principals", "principals", thingName=thing)

@@ -34,7 +34,7 @@ _BATCH = 10  # SQS's most
 _BRIDGES_ATTRIBUTES = ("ERROR_CODE", "ERROR_MESSAGE")
 
 
-class Letters(StrEnum):
+class LetterQueue(StrEnum):
     """Which queue; the values are what `--queue` takes."""
 
     DEAD = "dead-letters"
@@ -46,51 +46,54 @@ class Letters(StrEnum):
     def described(self) -> str:
         """What a sentence calls it."""
         return {
-            Letters.DEAD: "dead-letter queue",
-            Letters.UNDELIVERED: "queue of undelivered events",
-            Letters.UNFORWARDED: "queue of unforwarded events",
-            Letters.HUB: "dead-letter queue of the hub",
+            LetterQueue.DEAD: "dead-letter queue",
+            LetterQueue.UNDELIVERED: "queue of undelivered events",
+            LetterQueue.UNFORWARDED: "queue of unforwarded events",
+            LetterQueue.HUB: "dead-letter queue of the hub",
         }[self]
 
     @property
-    def are_the_hubs(self) -> bool:
+    def is_for_hub(self) -> bool:
         """Whether what is in it is for the hub's function: decision events, not registration events."""
-        return self in (Letters.UNFORWARDED, Letters.HUB)
+        return self in (LetterQueue.UNFORWARDED, LetterQueue.HUB)
 
     def queue(self, stage: Stage) -> str:
         names = stage.names
         return {
-            Letters.DEAD: names.dead_letter_queue,
-            Letters.UNDELIVERED: names.undelivered_queue,
-            Letters.UNFORWARDED: names.unforwarded_queue,
-            Letters.HUB: names.hub_dead_letter_queue,
+            LetterQueue.DEAD: names.dead_letter_queue,
+            LetterQueue.UNDELIVERED: names.undelivered_queue,
+            LetterQueue.UNFORWARDED: names.unforwarded_queue,
+            LetterQueue.HUB: names.hub_dead_letter_queue,
         }[self]
 
     def function(self, stage: Stage) -> str:
         """The function that is to read what is in it."""
-        return stage.names.hub_function if self.are_the_hubs else stage.names.register_function
+        return stage.names.hub_function if self.is_for_hub else stage.names.register_function
 
     def certificate_id(self, stage: Stage, body: str) -> str:
         """Whose event it is.
 
         Raises UnreadableEvent.
         """
-        if not self.are_the_hubs:
+        if not self.is_for_hub:
             return RegistrationEvent.parse(body).certificate_id
         statement = Statement.parse(body, fleet=stage.fleet.name)
-        if self is Letters.UNFORWARDED and (statement.account_id, statement.region) != (stage.account.id, stage.region):
+        if self is LetterQueue.UNFORWARDED and (statement.account_id, statement.region) != (
+            stage.account.id,
+            stage.region,
+        ):
             # Sent to the hub from here, nobody would see any more that it is not this stage's: EventBridge names the
             # sender of what it forwards, and of a message in this queue it has not.
             raise UnreadableEvent(f"in the queue of {stage}, and says that it is of {statement.place}")
         return statement.certificate_id
 
 
-def queues_of(stage: Stage) -> tuple[Letters, ...]:
+def list_queues(stage: Stage) -> tuple[LetterQueue, ...]:
     """Which of the queues a stage has."""
     return tuple(
         queue
-        for queue in Letters
-        if not queue.are_the_hubs or (stage.fleet.hub and (queue is Letters.UNFORWARDED or is_hub(stage)))
+        for queue in LetterQueue
+        if not queue.is_for_hub or (stage.fleet.hub and (queue is LetterQueue.UNFORWARDED or is_hub(stage)))
     )
 
 
@@ -107,7 +110,7 @@ class Letter:
 
 
 @contextmanager
-def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Letter]]:
+def receive(stage: Stage, letters: LetterQueue, *, most: int) -> Iterator[list[Letter]]:
     """At most so many messages, hidden from others meanwhile; those that are still there go back at the end.
 
     Raises Refused where there is no such queue; botocore's errors.
@@ -126,33 +129,33 @@ def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Lett
 
 
 @dataclass(frozen=True, slots=True)
-class QueueReader:
+class TargetQueue:
     """The queue of the function that is to read a message."""
 
     sqs: SQSClient
     url: str
 
 
-def reader_of(stage: Stage) -> QueueReader:
+def find_register_queue(stage: Stage) -> TargetQueue:
     """`register`'s queue in a stage.
 
     Raises botocore's errors.
     """
-    return QueueReader(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
+    return TargetQueue(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
 
 
-def hubs_reader(hub: Stage) -> QueueReader:
+def find_hub_queue(hub: Stage) -> TargetQueue:
     """The queue of the hub's function, in the stage with the hub.
 
     Raises Refused where there is none; botocore's errors.
     """
     try:
-        return QueueReader(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
+        return TargetQueue(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
     except hub.sqs.exceptions.QueueDoesNotExist as error:
         raise Refused(f"{hub} has no queue {hub.names.hub_queue}: deploy the hub's stack") from error
 
 
-def send_again(stage: Stage, letters: Letters, reader: QueueReader, letter: Letter) -> None:
+def send_again(stage: Stage, letters: LetterQueue, reader: TargetQueue, letter: Letter) -> None:
     """Put a message into the queue of the function that is to read it, then take it out of this one.
 
     Raises Refused when it cannot be read, so that the function would only give it up again; botocore's errors.
@@ -163,19 +166,19 @@ def send_again(stage: Stage, letters: Letters, reader: QueueReader, letter: Lett
     drop(stage, letters, letter)
 
 
-def drop(stage: Stage, letters: Letters, letter: Letter) -> None:
+def drop(stage: Stage, letters: LetterQueue, letter: Letter) -> None:
     """Delete a message for good."""
     stage.sqs.delete_message(QueueUrl=_url(stage, letters), ReceiptHandle=letter.receipt_handle)
 
 
-def _url(stage: Stage, letters: Letters) -> str:
+def _url(stage: Stage, letters: LetterQueue) -> str:
     try:
         return str(stage.sqs.get_queue_url(QueueName=letters.queue(stage))["QueueUrl"])
     except stage.sqs.exceptions.QueueDoesNotExist as error:
         raise Refused(f"there is no {letters.described}: deploy the stack first") from error
 
 
-def _receive(stage: Stage, letters: Letters, url: str, most: int) -> list[Letter]:
+def _receive(stage: Stage, letters: LetterQueue, url: str, most: int) -> list[Letter]:
     answer = stage.sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=min(most, _BATCH),
@@ -187,7 +190,7 @@ def _receive(stage: Stage, letters: Letters, url: str, most: int) -> list[Letter
     return [_letter(stage, letters, message) for message in answer.get("Messages", [])]
 
 
-def _letter(stage: Stage, letters: Letters, message: dict[str, Any]) -> Letter:
+def _letter(stage: Stage, letters: LetterQueue, message: dict[str, Any]) -> Letter:
     certificate_id, unreadable = None, None
     try:
         certificate_id = letters.certificate_id(stage, message["Body"])

@@ -34,7 +34,7 @@ def read_deployed_rules(stage: Stage) -> Rules:
     Raises NotReadable, botocore's errors.
     """
     client = stage.lambda_
-    way = intake.mapping(stage)
+    way = intake.find_mapping(stage)
     version = {"Qualifier": way.alias} if way and way.alias else {}
     try:
         answer = client.get_function(FunctionName=stage.names.register_function, **version)

@@ -21,7 +21,7 @@ from jitr.errors import Basis, CertificateUnknown, Reason, Rejected
 from jitr.iot_models import Status
 from jitrctl.clock import now
 from jitrctl.rules.deployed import NotReadable, read_deployed_rules
-from jitrctl.verify import as_declared, nobody_revoked, without
+from jitrctl.verify import as_declared, empty_crl, without_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -146,8 +146,8 @@ def judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | 
     examination = examine(
         device,
         as_declared(ca) if ca else None,
-        without({"enrollment", "hook"}, rules),
-        revocations=nobody_revoked(at),
+        without_checks({"enrollment", "hook"}, rules),
+        revocations=empty_crl(at),
         now=at,
     )
     try:

@@ -103,15 +103,15 @@ def _ask(status: Status | None, *, wanted: bool) -> None:
 
     Raises KeyboardInterrupt.
     """
-    if not prompts.is_asked():
+    if not prompts.has_question():
         return
     if not wanted:
-        prompts.refuse()
+        prompts.refuse_all()
         return
     if status is not None:
         status.stop()
     try:
-        prompts.pass_on()
+        prompts.answer_next()
     finally:
         if status is not None:
             status.start()
@@ -207,7 +207,7 @@ class _Running(Generic[T]):
         except Exception as error:  # noqa: BLE001 -- a thread that ends without a word would be waited for without end
             if not isinstance(error, ON_PURPOSE):
                 traceback.print_exception(error)
-            self._ended[stage] = Failed(stage=stage, error=in_a_sentence(error), cause=error)
+            self._ended[stage] = Failed(stage=stage, error=describe_error(error), cause=error)
         finally:
             self._news.put(None)
 
@@ -222,7 +222,7 @@ class _Running(Generic[T]):
         return f"interrupted: {told}; the same command again does the rest"
 
 
-def in_a_sentence(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Any error in one sentence that says what to do; ours know it, to others it is added here."""
     if isinstance(error, NotPermitted) or not isinstance(error, (JitrctlError, LocalAwsError, JitrError)):
         return explain(error)

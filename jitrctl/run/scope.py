@@ -97,7 +97,7 @@ class Scope:
         self._say_where(results)
         return results
 
-    def opened(self) -> tuple[tuple[Stage, ...], tuple[Failed, ...]]:
+    def open_stages(self) -> tuple[tuple[Stage, ...], tuple[Failed, ...]]:
         """Open every stage before anything is changed: those that are open, and those that cannot be.
 
         Raises WrongAccount, Unusable.

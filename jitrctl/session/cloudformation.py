@@ -58,7 +58,7 @@ def template(stage: Stage) -> dict[str, Any] | None:
         ) from error
 
 
-def cas(stage: Stage) -> frozenset[str]:
+def list_registered_cas(stage: Stage) -> frozenset[str]:
     """The ids of the CAs that it has registered; a template would also name those that it failed to register.
 
     Raises botocore's errors.

@@ -16,7 +16,7 @@ from jitrctl import intake
 from jitrctl.ca import registry
 from jitrctl.ca.plan import CaState, RuleState, differences
 from jitrctl.device.locations import is_hub
-from jitrctl.queues.dead_letters import queues_of
+from jitrctl.queues.dead_letters import list_queues
 from jitrctl.session import cloudformation
 from jitrctl.session.aws_errors import is_missing
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitr.brake import Engagement
     from jitr.pacing.schedule import Seen
     from jitr_fleet.model import Ca
-    from jitrctl.queues.dead_letters import Letters
+    from jitrctl.queues.dead_letters import LetterQueue
     from jitrctl.session.stage import Stage
 
 # The policy of a CA that names none; it is the checkout's, like the CDK app that deploys it.
@@ -45,7 +45,9 @@ class Health:
     cas: tuple[CaState, ...]
     function: str  # "on", "paused" or what is wrong with it
     waiting: int | None  # messages in the queue `registrations`, those in work included
-    letters: Mapping[Letters, int | None]  # messages in the queues that nobody works on, those that a stage here has
+    letters: Mapping[
+        LetterQueue, int | None
+    ]  # messages in the queues that nobody works on, those that a stage here has
     waiting_for_hub: int | None  # events in the hub's queue, in the stage that has it
     swept_at: datetime | None  # the end of the sweep's last full pass, over the CA whose is the oldest
     enrollment: str | None  # names what the whole enrollment list says; None: there is no table
@@ -56,13 +58,13 @@ class Health:
     drift: tuple[str, ...]
 
 
-def look(stage: Stage, assembly: Path | None) -> Health:
+def read_health(stage: Stage, assembly: Path | None) -> Health:
     """Look at a stage; `assembly` is where `cdk synth` left its templates, None to compare none.
 
     Raises botocore's errors, AccessError.
     """
     stack = cloudformation.describe(stage)
-    cas = registry.look(stage, stage.account.cas)
+    cas = registry.inspect_cas(stage, stage.account.cas)
     drift = [f"{state.name}: {difference}" for state in cas for difference in differences(state)]
     if stack and stack["StackStatus"] not in GOOD_STACK:
         drift.append(f"the stack is {stack['StackStatus']}: look at its events, then deploy again")
@@ -77,7 +79,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         cas=cas,
         function=_function(stage),
         waiting=_messages(stage, stage.names.registrations_queue),
-        letters={queue: _messages(stage, queue.queue(stage)) for queue in queues_of(stage)},
+        letters={queue: _messages(stage, queue.queue(stage)) for queue in list_queues(stage)},
         waiting_for_hub=_messages(stage, stage.names.hub_queue) if is_hub(stage) else None,
         swept_at=_swept_at(stage) if stack else None,
         enrollment=_enrollment(stage) if stack else None,
@@ -94,8 +96,8 @@ def rules_enabled(health: Health) -> int:
 
 
 def _function(stage: Stage) -> str:
-    found = intake.mapping(stage)
-    configuration = intake.configuration(stage, found)
+    found = intake.find_mapping(stage)
+    configuration = intake.read_configuration(stage, found)
     if configuration is None:
         return "missing"
     if configuration.get("State", "Active") not in ("Active", "Inactive"):

@@ -116,7 +116,7 @@ def bounds(stage: Stage) -> tuple[Bound, ...]:
     return (*BOUNDS, *([joining] if groups else []), of_ca, *([of_hook] if asked else []), concurrency)
 
 
-def look(stage: Stage) -> list[QuotaFinding]:
+def read_quotas(stage: Stage) -> list[QuotaFinding]:
     """What Service Quotas says of each.
 
     Raises botocore's errors, AccessError.
@@ -173,7 +173,7 @@ def _pending(client: Any, service: str) -> dict[str, float]:
     return found
 
 
-def unused(found: Sequence[QuotaFinding]) -> float | None:
+def unused_rate(found: Sequence[QuotaFinding]) -> float | None:
     """The activations per second that the quotas allow, where the fleet file's pace is far below it; else None."""
     rates = [one for one in found if not one.bound.executions]
     allowed = min(one.value / one.bound.calls for one in rates)
@@ -181,7 +181,7 @@ def unused(found: Sequence[QuotaFinding]) -> float | None:
     return allowed if allowed >= _FAR * pace else None
 
 
-def order(stage: Stage, finding: QuotaFinding) -> str:
+def increase_command(stage: Stage, finding: QuotaFinding) -> str:
     """The AWS CLI's command that asks for the increase."""
     profile = f" --profile {stage.account.profile}" if stage.account.profile else ""
     return (

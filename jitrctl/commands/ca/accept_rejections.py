@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.brake import Acceptance, Engagement
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.run import completion
@@ -40,7 +40,7 @@ def accept_rejections(
     Example: jitrctl ca accept-rejections factory --note "badger-* is another company's batch"
     """
     ca = known_ca(scope.fleet, name)
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     found = scope.across(lambda stage: _engaged(stage, ca.certificate_id), doing="asking DynamoDB", stages=stages)
     engaged = {done.stage: done.value for done in found.done if done.value}
     if engaged:
@@ -56,7 +56,7 @@ def accept_rejections(
         one = engaged.get(stage)
         if one is None:
             return "off already"
-        with on_record(stage, ACCEPT, ca.certificate_id, [f"reject what the brake holds: {in_words(one)}"], note):
+        with audited(stage, ACCEPT, ca.certificate_id, [f"reject what the brake holds: {in_words(one)}"], note):
             word = Acceptance(rules=one.rules, by=stage.caller, at=now(), note=note)
             if not stage.brakes.accept(ca.certificate_id, one, word):
                 raise Refused("the brake has changed since it was shown: look again with `jitrctl fleet status`")

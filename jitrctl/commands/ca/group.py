@@ -8,9 +8,9 @@ import typer
 
 from jitrctl import intake
 from jitrctl.audit.log import BRAKE, PAUSE, RESUME
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.ca import registry
-from jitrctl.ca.plan import CaPlan, expired_proof, plan
+from jitrctl.ca.plan import CaPlan, plan, proof_warning
 from jitrctl.commands.ca.accept_rejections import accept_rejections
 from jitrctl.commands.ca.proof import csr, verification
 from jitrctl.commands.ca.rotate import retire_ca, rotate
@@ -63,7 +63,7 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
 
     Example: jitrctl ca apply --account dev
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     planned = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT", stages=stages)
     to_do = [(done.stage, one) for done in planned.done for one in done.value]
     if any(one.steps for _, one in to_do):
@@ -72,7 +72,7 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
 
     def applied(stage: Stage) -> tuple[CaPlan, ...]:
         for one in plans[stage]:
-            with on_record(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
+            with audited(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
                 for step in one.steps:
                     registry.apply(stage, one.state.declared, step)
         return plans[stage]
@@ -112,7 +112,7 @@ def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
 
     Example: jitrctl ca pause --account prod --note "CRL of factory is being corrected"
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     if stages:
         places = [f"  {stage}" for stage in stages]
         scope.confirm(["Devices that connect for the first time will wait, in", *places], yes=yes)
@@ -126,16 +126,16 @@ def resume(scope: Scope, note: Note = "") -> None:
 
     Example: jitrctl ca resume --account prod
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     _switch(scope, stages, failed, note, on=True)
 
 
 def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: str, *, on: bool) -> None:
     def switched(stage: Stage) -> str:
-        found = intake.mapping(stage)
+        found = intake.find_mapping(stage)
         order, step = (RESUME, "enable the mapping") if on else (PAUSE, "disable the mapping")
         steps = [step] if found and found.is_on is not on else []
-        with on_record(stage, order, BRAKE, steps, note, urgent=True):
+        with audited(stage, order, BRAKE, steps, note, urgent=True):
             return intake.switch(stage, on=on).state
 
     results = scope.across(switched, doing="switching", stages=stages)
@@ -148,7 +148,7 @@ def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: 
 
 
 def _plans(stage: Stage, cas: Sequence[str] | None, *, anyway: bool) -> tuple[CaPlan, ...]:
-    states = registry.look(stage, chosen_cas(stage, cas or ()))
+    states = registry.inspect_cas(stage, chosen_cas(stage, cas or ()))
     return tuple(plan(state, anyway=anyway) for state in states)
 
 
@@ -167,7 +167,7 @@ def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
 
 
 def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
-    told = [(f"{stage} {one.state.name}", expired_proof(one.state)) for stage, one in plans]
+    told = [(f"{stage} {one.state.name}", proof_warning(one.state)) for stage, one in plans]
     return grouped([(place, warning) for place, warning in told if warning])
 
 
@@ -177,5 +177,5 @@ def _plan_document(one: CaPlan) -> dict[str, Any]:
         "steps": [str(step) for step in one.steps],
         "waiting": list(one.waiting),
         "obstacles": list(one.obstacles),
-        "warning": expired_proof(one.state),
+        "warning": proof_warning(one.state),
     }

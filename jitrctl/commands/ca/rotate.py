@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.ca import registry
-from jitrctl.ca.device_count import DeviceCount, count_now, last_counted
+from jitrctl.ca.device_count import DeviceCount, count_now, read_last_count
 from jitrctl.ca.plan import CaPlan, plan
-from jitrctl.ca.rotation import CaRetirement, Succession, has, look, not_given, retire, successions
+from jitrctl.ca.rotation import CaRetirement, Succession, has_ca, inspect_retirement, not_given, retire, successions
 from jitrctl.commands.ca.status import Cas, count_document, counted_when
 from jitrctl.errors import Refused
 from jitrctl.run import completion
@@ -59,7 +59,7 @@ def rotate(
     Example: jitrctl ca rotate --ca factory --count --note "factory ends in March"
     """
     chosen = successions(scope.fleet, ca or ())
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     seen = scope.across(
         lambda stage: _turns(stage, chosen, anyway=anyway, count=count), doing="asking AWS IoT", stages=stages
     )
@@ -118,8 +118,8 @@ def retire_ca(
     Example: jitrctl ca retire factory
     """
     ending = known_ca(scope.fleet, ca)
-    stages, failed = scope.opened()
-    seen = scope.across(lambda stage: look(stage, ending), doing="looking for devices", stages=stages)
+    stages, failed = scope.open_stages()
+    seen = scope.across(lambda stage: inspect_retirement(stage, ending), doing="looking for devices", stages=stages)
     if failed or seen.failed:
         unasked = (*failed, *seen.failed)[0]
         raise Refused(f"{unasked.stage} cannot be asked who depends on {ca} ({unasked.error}): nothing was changed")
@@ -138,7 +138,7 @@ def retire_ca(
         scope.confirm(to_do, yes=yes)
 
     def ended(stage: Stage) -> tuple[str, ...]:
-        with on_record(stage, "ca retire", ending.certificate_id, plans[stage], note):
+        with audited(stage, "ca retire", ending.certificate_id, plans[stage], note):
             retire(stage, endings[stage], delete=delete)
         return plans[stage]
 
@@ -150,17 +150,17 @@ def retire_ca(
         ],
         fields=lambda steps: {"ca": ca, "steps": list(steps)},
     )
-    if not scope.as_json and any(has(stage, ending) for stage in stages):
+    if not scope.as_json and any(has_ca(stage, ending) for stage in stages):
         out.print(_afterwards(scope, ending), markup=False)
 
 
 def _turns(stage: Stage, chosen: Sequence[Succession], *, anyway: bool, count: bool) -> tuple[_Turn, ...]:
-    return tuple(_turn(stage, one, anyway=anyway, count=count) for one in chosen if has(stage, one.old))
+    return tuple(_turn(stage, one, anyway=anyway, count=count) for one in chosen if has_ca(stage, one.old))
 
 
 def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) -> _Turn:
     given = [one for one in stage.account.cas if one.ca.name == succession.new.name]
-    planned = [plan(state, anyway=anyway) for state in registry.look(stage, given)]
+    planned = [plan(state, anyway=anyway) for state in registry.inspect_cas(stage, given)]
     return _Turn(
         succession=succession,
         plan=planned[0] if planned else None,
@@ -172,7 +172,7 @@ def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) ->
 
 def _counted(stage: Stage, ca: Ca, *, count: bool) -> DeviceCount | None:
     if not count:
-        return last_counted(stage, ca.certificate_id)
+        return read_last_count(stage, ca.certificate_id)
     return count_now(stage, ca.certificate_id) if registry.find(stage, ca) else None
 
 
@@ -180,7 +180,7 @@ def _carry_out(stage: Stage, turns: tuple[_Turn, ...], note: str) -> tuple[_Turn
     for turn in turns:
         if turn.plan is None:
             continue
-        with on_record(stage, "ca rotate", turn.succession.new.certificate_id, turn.plan.steps, note):
+        with audited(stage, "ca rotate", turn.succession.new.certificate_id, turn.plan.steps, note):
             for step in turn.plan.steps:
                 registry.apply(stage, turn.plan.state.declared, step)
     return turns

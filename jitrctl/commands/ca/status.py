@@ -11,8 +11,8 @@ from jitr.iot_models import Status
 from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
-from jitrctl.ca.device_count import count_now, last_counted
-from jitrctl.ca.plan import CaState, differences, expired_proof
+from jitrctl.ca.device_count import count_now, read_last_count
+from jitrctl.ca.plan import CaState, differences, proof_warning
 from jitrctl.run import completion
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.session.stage import chosen_cas
@@ -76,7 +76,7 @@ def status(
 
 
 def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str, Any]:
-    mapping = intake.mapping(stage)
+    mapping = intake.find_mapping(stage)
     paused = mapping is not None and not mapping.is_on
     return {
         "paused": paused,
@@ -87,7 +87,7 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
                 **_state_document(state, count_document(_counted(stage, state, count=count))),
                 "last_order": _last_order(stage, state),
             }
-            for state in registry.look(stage, chosen_cas(stage, cas or ()))
+            for state in registry.inspect_cas(stage, chosen_cas(stage, cas or ()))
         ],
     }
 
@@ -97,7 +97,7 @@ def _pause(stage: Stage) -> AuditEntry | None:
 
     A pause that could not be kept leaves an older order the last one; if that says the contrary, nobody is named.
     """
-    given = log.last_if_readable(stage, log.BRAKE)
+    given = log.read_last_if_readable(stage, log.BRAKE)
     return given if given and given.order == log.PAUSE else None
 
 
@@ -105,7 +105,7 @@ def _last_order(stage: Stage, state: CaState) -> AuditEntry | None:
     """Whose order it may be that a CA is not as the fleet file says, or that was broken off; of others nobody asks."""
     if not differences(state):
         return None
-    return log.last_if_readable(stage, state.declared.ca.certificate_id)
+    return log.read_last_if_readable(stage, state.declared.ca.certificate_id)
 
 
 def _document(told: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str,
         "rule": state.rule,
         "devices": devices,
         "differences": list(differences(state)),
-        "warning": expired_proof(state),
+        "warning": proof_warning(state),
     }
 
 
@@ -145,7 +145,7 @@ def count_document(counted: DeviceCount | None) -> dict[str, Any] | None:
 def _counted(stage: Stage, state: CaState, *, count: bool) -> DeviceCount | None:
     certificate_id = state.declared.ca.certificate_id
     if not count:
-        return last_counted(stage, certificate_id)
+        return read_last_count(stage, certificate_id)
     return count_now(stage, certificate_id) if state.found else None
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.rules import CertificateMode
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.ca import registry
-from jitrctl.ca.mode_switch import Switch, switch, switches
+from jitrctl.ca.mode_switch import Switch, plan_switches, switch
 from jitrctl.commands.ca.status import Cas
 from jitrctl.errors import Refused, Unusable
 from jitrctl.run.parallel import Done, Failed, Results
@@ -53,7 +53,7 @@ def switch_mode(
 
     Example: jitrctl ca switch-mode --account dev --ca factory
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     old_proof = _read(old_verification) if old_verification else None
     wrong = _wrong(scope, ca, stages)
     ready = [one for one in wrong if one.obstacle is None]
@@ -85,12 +85,12 @@ def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tu
     mine = {str(stage) for stage in stages}
     others = [one for one in choose(scope.fleet, (), ()) if one.region in regions and str(one) not in mine]
     looked = scope.across(
-        lambda stage: registry.look(stage, chosen_cas(stage, cas or ())),
+        lambda stage: registry.inspect_cas(stage, chosen_cas(stage, cas or ())),
         doing="asking AWS IoT",
         stages=[*stages, *others],
     )
     states: dict[Stage, tuple[CaState, ...]] = {done.stage: done.value for done in looked.done}
-    wrong = switches(states, frozenset(stages))
+    wrong = plan_switches(states, frozenset(stages))
     if looked.failed and any(one.to is CertificateMode.DEFAULT for one in wrong):
         unasked = looked.failed[0]
         raise Refused(
@@ -122,7 +122,7 @@ def _switch_to(scope: Scope, ready: list[Switch], old_proof: str | None, note: s
     def work(stage: Stage) -> tuple[Switch, ...]:
         for one in by_stage[stage]:
             step = f"delete it in mode {one.before.mode}, and register it in mode {one.to}"
-            with on_record(stage, "ca switch-mode", one.state.declared.ca.certificate_id, [step], note):
+            with audited(stage, "ca switch-mode", one.state.declared.ca.certificate_id, [step], note):
                 switch(one, old_proof=old_proof)
         return by_stage[stage]
 

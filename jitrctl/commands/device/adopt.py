@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.device.adopt import Adoption, NoSuchThing
 from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, over_stages
@@ -37,7 +37,7 @@ def adopt(
         if adoption.is_without_ca:
             without_ca.append(stage)
         steps = [f"take thing {thing} into the registry"] if is_new else []
-        with on_record(stage, "device adopt", certificate_id, steps, note):
+        with audited(stage, "device adopt", certificate_id, steps, note):
             return adoption.carry_out() if is_new else certificate_id
 
     results = scope.across(adopted, doing=f"adopting {thing}")

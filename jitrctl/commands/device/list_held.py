@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.device.held import MOST, Held, held
+from jitrctl.device.held import MOST, Held, list_held
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import at, err, short
@@ -32,7 +32,7 @@ def list_(
         raise Unusable("say --held: all things are in `aws iot list-things`, one device is `jitrctl device show`")
 
     def listed(stage: Stage) -> list[Held]:
-        return [one for one in held(stage) if reason is None or one.reason == reason.upper()]
+        return [one for one in list_held(stage) if reason is None or one.reason == reason.upper()]
 
     results = scope.across(listed, doing="reading who is held")
     scope.report(

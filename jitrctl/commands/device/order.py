@@ -16,7 +16,14 @@ from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
 from jitrctl.commands.device.show import Device
 from jitrctl.device.operations import Operator, OrderContext
-from jitrctl.device.search import Known, Sighting, View, known_from, only_certificate, waiting_certificate
+from jitrctl.device.search import (
+    DeviceView,
+    SearchKeys,
+    StageCertificate,
+    only_certificate,
+    parse_device,
+    waiting_certificate,
+)
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import Stage
 from jitrctl.terminal import at, short
@@ -39,7 +46,7 @@ class Ordered:
 # about what a colleague has ordered since. Raises Refused, Unavailable, botocore's errors.
 CarryOut: TypeAlias = Callable[[Stage, str, OrderContext, "Record"], Ordered]
 # Find the certificate that is meant, in these stages. Raises Refused.
-Resolve: TypeAlias = Callable[[Scope, Known, Sequence[Stage]], str]
+Resolve: TypeAlias = Callable[[Scope, SearchKeys, Sequence[Stage]], str]
 
 
 @over_stages
@@ -108,18 +115,18 @@ def give_order(
     Raises Unusable, Refused, typer.Exit.
     """
     # Resolve
-    start = known_from(device)
-    stages, not_opened = scope.opened()
+    start = parse_device(device)
+    stages, not_opened = scope.open_stages()
     certificate_id = resolve(scope, start, stages) if stages else ""
 
     # Plan
-    known = Known(frozenset({certificate_id}))
-    views = scope.across(lambda stage: View.of(stage, known), doing="looking", stages=stages)
-    shown = {done.stage: done.value.sightings[certificate_id] for done in views.done}
+    known = SearchKeys(frozenset({certificate_id}))
+    views = scope.across(lambda stage: DeviceView.of(stage, known), doing="looking", stages=stages)
+    shown = {done.stage: done.value.certificates[certificate_id] for done in views.done}
 
     # Ask
     if shown:
-        places = [f"  {stage}  {describe(sighting)}" for stage, sighting in shown.items()]
+        places = [f"  {stage}  {describe(found)}" for stage, found in shown.items()]
         scope.confirm([f"Certificate {certificate_id}: {what}, in", *places], yes=yes)
 
     # Run in each stage
@@ -144,13 +151,13 @@ def open_operator(stage: Stage) -> Operator:
     return Operator(client=stage.iot, iot=stage.aws_iot, registry=stage.registry, rules=stage.rules, clock=now)
 
 
-def describe(sighting: Sighting) -> str:
+def describe(found: StageCertificate) -> str:
     """What a certificate is before an order: INACTIVE, sensor-0001, revoked by arn:…/ann 2026-11-26 10:00Z."""
     parts = ["not registered"]
-    if sighting.registered:
-        names = ", ".join(sighting.registered.things) or sighting.registered.asks_for
-        parts = [str(sighting.registered.status), *([names] if names else [])]
-    verdict = sighting.record.verdict
+    if found.registered:
+        names = ", ".join(found.registered.things) or found.registered.asks_for
+        parts = [str(found.registered.status), *([names] if names else [])]
+    verdict = found.record.verdict
     return ", ".join([*parts, *([f"{verdict.word} by {verdict.by} {at(verdict.at)}"] if verdict else [])])
 
 

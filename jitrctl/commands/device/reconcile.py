@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.commands.device.show import Device
 from jitrctl.device import reconcile as reconciling
-from jitrctl.device.search import known_from, only_certificate
+from jitrctl.device.search import only_certificate, parse_device
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import grouped, out
 
@@ -25,9 +25,9 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
 
     Example: jitrctl device reconcile sensor-0001 --note "new group for hall 2"
     """
-    stages, failed = scope.opened()
-    certificate_id = only_certificate(scope, known_from(device), stages) if stages else ""
-    seen = scope.across(lambda stage: reconciling.look(stage, certificate_id), doing="comparing", stages=stages)
+    stages, failed = scope.open_stages()
+    certificate_id = only_certificate(scope, parse_device(device), stages) if stages else ""
+    seen = scope.across(lambda stage: reconciling.compare(stage, certificate_id), doing="comparing", stages=stages)
     found = {done.stage: done.value for done in seen.done}
     to_do = [f"  {stage}  {change.told}" for stage, one in found.items() for change in (one.changes if one else ())]
     if to_do:
@@ -38,7 +38,7 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
         changes = one.changes if one else ()
         if one and changes:
             reconciling.refuse_another_verdict(stage, certificate_id, one)
-        with on_record(stage, "device reconcile", certificate_id, [change.told for change in changes], note):
+        with audited(stage, "device reconcile", certificate_id, [change.told for change in changes], note):
             for change in changes:
                 reconciling.apply(stage, change)
         return one

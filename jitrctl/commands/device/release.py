@@ -14,8 +14,8 @@ from jitr.verdicts import OperatorAction
 from jitrctl.commands.ca.status import Cas
 from jitrctl.commands.device.order import Ordered, give_order, open_operator
 from jitrctl.commands.device.show import Device
-from jitrctl.device.bulk_release import BulkOrdered, Plan, Wanted, find, judge_again, order_releases
-from jitrctl.device.search import Known, View
+from jitrctl.device.bulk_release import BulkOrdered, Plan, Wanted, find_rejections, judge_again, order_releases
+from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.errors import Unusable
 from jitrctl.rules.trial import ADMITTED, CALLS_PER_SECOND
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
@@ -90,16 +90,18 @@ def release(
 
 
 def _release(revoked: bool, stage: Stage, certificate_id: str, order: OrderContext, seen: Record) -> Ordered:  # noqa: FBT001 -- bound by partial
-    if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
+    if not DeviceView.of(stage, SearchKeys(frozenset({certificate_id}))).certificates[certificate_id].is_known:
         return Ordered(text="not known here")
     open_operator(stage).release(certificate_id, order, revoked=revoked, seen=seen)
     return Ordered(text="released, judged again at its next connect", action=OperatorAction.RELEASED)
 
 
 def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes: bool) -> None:
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     found = scope.across(
-        lambda stage: find(stage, chosen_cas(stage, wanted.cas), wanted), doing="reading the index", stages=stages
+        lambda stage: find_rejections(stage, chosen_cas(stage, wanted.cas), wanted),
+        doing="reading the index",
+        stages=stages,
     )
     begun = {done.stage: done.value for done in found.done}
     most = max((len(candidates) for _, candidates in begun.values()), default=0)

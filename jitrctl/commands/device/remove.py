@@ -13,7 +13,7 @@ from jitrctl.audit.events import publish_own_verdict
 from jitrctl.commands.device.order import open_operator
 from jitrctl.commands.device.show import Device
 from jitrctl.device.operations import OrderContext
-from jitrctl.device.search import Known, View, known_from, trace
+from jitrctl.device.search import DeviceView, SearchKeys, parse_device, trace
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at, short
 
@@ -30,20 +30,20 @@ FORGOTTEN = "All that is known is dropped: a device that comes again is judged l
 class _Remains:
     """What one stage has of a device."""
 
-    view: View
+    view: DeviceView
     things: tuple[str, ...]  # that exist, attached to one of its certificates or owned by one
 
     @property
     def certificates(self) -> list[str]:
         """Those that the registry or AWS IoT knows; the owners of names last, so that a second try finds the rest."""
         owners = {owner.certificate_id for owner in self.view.owners.values()}
-        known = [one.certificate_id for one in self.view.sightings.values() if one.is_known]
+        known = [one.certificate_id for one in self.view.certificates.values() if one.is_known]
         return sorted(known, key=lambda one: (one in owners, one))
 
     def lines(self) -> list[str]:
         told = []
         for one in self.certificates:
-            registered, verdict = self.view.sightings[one].registered, self.view.sightings[one].record.verdict
+            registered, verdict = self.view.certificates[one].registered, self.view.certificates[one].record.verdict
             by = f", {verdict.word} by {verdict.by} {at(verdict.at)}" if verdict else ""
             told.append(f"certificate {one} {registered.status if registered else '(what is recorded of it)'}{by}")
         return [*told, *(f"thing {name}" for name in self.things), *(f"name {name}" for name in self.view.owners)]
@@ -66,8 +66,8 @@ def remove(
 
     Example: jitrctl device remove sensor-0001 --note "scrapped"
     """
-    stages, failed = scope.opened()
-    known, asked, unasked = trace(scope, known_from(device), stages)
+    stages, failed = scope.open_stages()
+    known, asked, unasked = trace(scope, parse_device(device), stages)
     seen = scope.across(lambda stage: _look(stage, known), doing="looking", stages=asked)
     remains = {done.stage: done.value for done in seen.done}
     to_do = [f"  {stage}  {line}" for stage, one in remains.items() for line in one.lines()]
@@ -88,9 +88,9 @@ def remove(
     )
 
 
-def _look(stage: Stage, known: Known) -> _Remains:
-    view = View.of(stage, known)
-    attached = {thing for one in view.sightings.values() if one.registered for thing in one.registered.things}
+def _look(stage: Stage, known: SearchKeys) -> _Remains:
+    view = DeviceView.of(stage, known)
+    attached = {thing for one in view.certificates.values() if one.registered for thing in one.registered.things}
     names = sorted(attached | known.things)
     return _Remains(view=view, things=tuple(name for name in names if _exists(stage, name)))
 
@@ -109,7 +109,7 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
     given = OrderContext(by=stage.caller, note=note)
     verdicts = dict[str, OperatorVerdict]()
     for certificate_id in remains.certificates:
-        seen = remains.view.sightings[certificate_id].record
+        seen = remains.view.certificates[certificate_id].record
         was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
         if was_there:
             done.append(f"certificate {short(certificate_id)}")
@@ -121,7 +121,7 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
     return done
 
 
-def _give_up_names(stage: Stage, view: View) -> Sequence[str]:
+def _give_up_names(stage: Stage, view: DeviceView) -> Sequence[str]:
     for thing, owner in view.owners.items():
         stage.registry.give_back(NameRollback(thing_name=thing, by=owner.certificate_id, to=None))
     return [f"name {thing}" for thing in view.owners]

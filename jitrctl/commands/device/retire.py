@@ -10,7 +10,7 @@ from jitr.verdicts import OperatorAction
 from jitrctl.commands.device.order import Ordered, give_order, open_operator
 from jitrctl.commands.device.show import Device
 from jitrctl.device.leftovers import follower
-from jitrctl.device.search import Known, known_from, only_certificate, search
+from jitrctl.device.search import SearchKeys, only_certificate, parse_device, search
 from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import choose
@@ -31,8 +31,8 @@ def retire(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -
 
     Example: jitrctl device retire old.pem --account prod --note "has its new one"
     """
-    stages, _ = scope.opened()
-    certificate = only_certificate(scope, known_from(device), stages)
+    stages, _ = scope.open_stages()
+    certificate = only_certificate(scope, parse_device(device), stages)
     _refuse_present(scope, certificate)
     give_order(scope, certificate, "retire it", _retire, note=note, yes=yes)
 
@@ -50,14 +50,14 @@ def _refuse_present(scope: Scope, certificate_id: str) -> None:
     Raises Refused.
     """
     everywhere = replace(scope, stages=choose(scope.fleet, (), ()))
-    views, _, _ = search(everywhere, Known(frozenset({certificate_id})))
+    views, _, _ = search(everywhere, SearchKeys(frozenset({certificate_id})))
     seen = {done.stage: done.value for done in views.done}
     follows = follower(certificate_id, seen)
     if follows is None:
         raise Refused(f"nothing follows {short(certificate_id)} in any account: `jitrctl device deactivate` ends it")
     where, owner = follows
-    sighting = seen[where].sightings.get(owner.certificate_id)
-    status = sighting.registered.status if sighting and sighting.registered else None
+    found = seen[where].certificates.get(owner.certificate_id)
+    status = found.registered.status if found and found.registered else None
     if status is not Status.ACTIVE:
         raise Refused(
             f"{short(owner.certificate_id)} follows it in {where}, and is {status or 'not registered'} there: see to "

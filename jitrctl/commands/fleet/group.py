@@ -107,7 +107,7 @@ def devices(
         )
     else:
         results = scope.across(locations.from_registry, doing="reading the registries")
-    found = locations.chosen(
+    found = locations.select(
         [one for done in results.done for one in done.value], scope.stages, out_of_place=out_of_place
     )
     names = {account.id: account.name for account in scope.fleet.accounts}
@@ -139,9 +139,9 @@ def show_quotas(scope: Scope) -> None:
 
     Example: jitrctl fleet quotas --account prod
     """
-    results = scope.across(quotas.look, doing="asking Service Quotas")
+    results = scope.across(quotas.read_quotas, doing="asking Service Quotas")
     orders = [
-        (str(done.stage), quotas.order(done.stage, finding))
+        (str(done.stage), quotas.increase_command(done.stage, finding))
         for done in results.done
         for finding in done.value
         if not finding.is_enough and (finding.asked or 0) < finding.needed
@@ -152,7 +152,7 @@ def show_quotas(scope: Scope) -> None:
         for where, order in orders:
             out.print(f"{where}: {order}", markup=False, soft_wrap=True)
         for done in results.done:
-            if allowed := quotas.unused(done.value):
+            if allowed := quotas.unused_rate(done.value):
                 said = f"activations_per_second is far below the {allowed:g} that the quotas allow"
                 out.print(f"{done.stage}: {said}", markup=False, soft_wrap=True)
         if any(not one.known for done in results.done for one in done.value):

@@ -9,7 +9,7 @@ import typer
 
 from jitrctl.clock import now
 from jitrctl.commands.ca.accept_rejections import document, in_words
-from jitrctl.queues.dead_letters import Letters
+from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.status import health
 from jitrctl.terminal import ago, err, grouped, out, table
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _SHORT = 16  # digits of a digest that are enough to recognize it
 _LOST = {
-    Letters.DEAD: "dead letters",
-    Letters.UNDELIVERED: "undelivered by the rule",
-    Letters.UNFORWARDED: "not forwarded to the hub",
-    Letters.HUB: "given up by the hub's function",
+    LetterQueue.DEAD: "dead letters",
+    LetterQueue.UNDELIVERED: "undelivered by the rule",
+    LetterQueue.UNFORWARDED: "not forwarded to the hub",
+    LetterQueue.HUB: "given up by the hub's function",
 }
 
 
@@ -44,7 +44,7 @@ def status(
     Example: jitrctl fleet status
     """
     compared, not_compared = (assembly, None) if assembly else _assembly(scope)
-    results = scope.across(lambda stage: health.look(stage, compared), doing="looking")
+    results = scope.across(lambda stage: health.read_health(stage, compared), doing="looking")
     well = all(_is_well(done.value) for done in results.done)
 
     def shown() -> None:
@@ -111,7 +111,7 @@ def _braked(one: Health) -> list[str]:
 def _lost(one: Health) -> list[str]:
     """What nobody works on any more, and what waits for the hub's function."""
     told = [
-        f"{what}: {count}, see `jitrctl dlq list{'' if queue is Letters.DEAD else f' --queue {queue}'}`"
+        f"{what}: {count}, see `jitrctl dlq list{'' if queue is LetterQueue.DEAD else f' --queue {queue}'}`"
         for queue, what in _LOST.items()
         if (count := one.letters.get(queue))
     ]
@@ -128,8 +128,8 @@ def _health_row(stage: Stage, one: Health) -> dict[str, str]:
         "rules": f"{health.rules_enabled(one)}/{len(one.cas)}",
         "function": one.function,
         "waiting": _number(one.waiting),
-        "dead": _number(one.letters.get(Letters.DEAD)),
-        "lost": _number(one.letters.get(Letters.UNDELIVERED)),
+        "dead": _number(one.letters.get(LetterQueue.DEAD)),
+        "lost": _number(one.letters.get(LetterQueue.UNDELIVERED)),
         "rate": _rate(stage, one),
         "swept": ago(one.swept_at, now()) if one.swept_at else "never",
     }
@@ -164,11 +164,11 @@ def _document(one: Health) -> dict[str, Any]:
         "cas": [{"ca": state.name, "registered": state.found is not None, "rule": state.rule} for state in one.cas],
         "function": one.function,
         "waiting": one.waiting,
-        "dead": one.letters.get(Letters.DEAD),
-        "undelivered": one.letters.get(Letters.UNDELIVERED),
-        "unforwarded": one.letters.get(Letters.UNFORWARDED),
+        "dead": one.letters.get(LetterQueue.DEAD),
+        "undelivered": one.letters.get(LetterQueue.UNDELIVERED),
+        "unforwarded": one.letters.get(LetterQueue.UNFORWARDED),
         "hub_waiting": one.waiting_for_hub,
-        "hub_dead": one.letters.get(Letters.HUB),
+        "hub_dead": one.letters.get(LetterQueue.HUB),
         "swept_at": one.swept_at.isoformat() if one.swept_at else None,
         "enrollment": one.enrollment,
         "turns_per_second": one.turns_per_second,

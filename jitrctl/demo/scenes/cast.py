@@ -72,7 +72,7 @@ class Cast:
         )
 
 
-def accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
+def connect_accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
     """Connect a device again and again until it is accepted; the connection.
 
     Raises LocalAwsError, saying what was recorded or logged instead.
@@ -85,7 +85,7 @@ def accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
         raise LocalAwsError(f"{stage.name} did not accept {name} in {PATIENCE:.0f} s{recorded}") from error
 
 
-def refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = True) -> str:
+def connect_refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = True) -> str:
     """One CONNECT that must be refused, in words.
 
     Raises LocalAwsError when it is accepted.
@@ -97,7 +97,7 @@ def refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = Tru
     raise LocalAwsError(f"{stage.name} accepted {name}, which must not get in")
 
 
-def swept(stage: LocalStage, done: Callable[[], bool]) -> int:
+def sweep_until(stage: LocalStage, done: Callable[[], bool]) -> int:
     """Run the sweep until it has done what is waited for; how many certificates it sent.
 
     Raises LocalAwsError when it does nothing for too long.

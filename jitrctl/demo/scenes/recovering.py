@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 
 from jitr.decisions import Outcome
-from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, accepted, expect, refused, row, swept
+from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, connect_refused, expect, row, sweep_until
 
 
 def lost_event(cast: Cast) -> Detail:
     stage, name = cast.second, "sensor-0005"
     files = cast.ca.issue(cast.devices, name)
     with stage.rule_disabled():
-        answer = refused(stage, files, name)
+        answer = connect_refused(stage, files, name)
     status = stage.status(files.certificate_id)
     expect(status == "PENDING_ACTIVATION", f"{name} is {status} although its event was lost")
     began = time.monotonic()
-    sent = swept(stage, lambda: stage.decision(files.certificate_id) is not None)
+    sent = sweep_until(stage, lambda: stage.decision(files.certificate_id) is not None)
     decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
     expect(decision.outcome is Outcome.ACTIVATED, f"{name} was {decision.outcome}: {decision.detail}")
-    accepted(stage, files, name).close()
+    connect_accepted(stage, files, name).close()
     seconds = f"{time.monotonic() - began:.2f}"
     cast.sum_up(name, stage, "activated, by the sweep")
     return Detail(
