@@ -1,9 +1,9 @@
-"""Taking back many rejections of ours at once, in one account and Region: which ones, and the orders on them.
+"""Releases many of jitr's own rejections at once, in one stage: finds them, evaluates them again, orders the release.
 
-They are found by the index of outcomes, and judged again from the certificates themselves under the deployed rules. An
-order is one write into the certificate's record, conditional on what was seen there; the sweep and `register` do the
-rest (jitr/looks.py, jitr/record.py). What was ordered already, or came up meanwhile, is passed over, so that the same
-command again does what one that was broken off has left.
+The index of outcomes lists the rejections. Each certificate is evaluated again under the deployed rules. An order is
+one write into the certificate's record, conditional on what was read; the sweep and `register` do the rest
+(jitr/sweep/due_evaluations.py, jitr/record.py). Rejections that are ordered already, or were decided on meanwhile, are
+skipped: the same command again completes one that was interrupted.
 """
 
 from __future__ import annotations
@@ -47,45 +47,45 @@ ORDERED = "ordered already"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which rejections are to be taken back."""
+    """Which rejections are to be released."""
 
     reasons: Collection[Reason]
-    cas: Sequence[str]  # names; none is all
+    cas: Sequence[str]  # names; empty: all
     since: datetime
     only_admitted: bool
 
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What was found in a stage, and what is to be ordered there."""
+    """The rejections found in a stage, and the releases to order there."""
 
     found: int = 0  # rejections for these reasons
-    judged: Counter[str] = field(default_factory=Counter)  # "admitted", or the reason that refuses it again
-    left: Counter[str] = field(default_factory=Counter)  # why no order is given
+    judged: Counter[str] = field(default_factory=Counter)  # by "admitted", or the reason of the new refusal
+    left: Counter[str] = field(default_factory=Counter)  # by why no order is given
     orders: list[Record] = field(default_factory=list)
-    unlisted: list[str] = field(default_factory=list)  # CAs of which earlier decisions may not be in the index yet
+    unlisted: list[str] = field(default_factory=list)  # CAs whose earlier decisions may be missing in the index
     rate: float = 1.0  # devices a second
     first_after: timedelta = timedelta()  # until the next sweep, at most
 
     @property
     def takes(self) -> timedelta:
-        """How long it will take until the last one is judged, at most, while new devices leave room."""
+        """The longest time until the last one is evaluated, as long as new devices leave room."""
         return self.first_after + timedelta(seconds=len(self.orders) / self.rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkOrdered:
-    """What became of the orders in a stage."""
+    """The outcome of the orders in a stage."""
 
     plan: Plan
     ordered: int = 0
-    overtaken: int = 0  # records that had changed since they were seen
+    overtaken: int = 0  # records that had changed since they were read
 
 
 def find_rejections(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Plan, list[Record]]:
-    """The rejections that the wanted reasons name, before any call of AWS IoT: a plan begun, and what is to be judged.
+    """Find the rejections for the wanted reasons, without calling AWS IoT: the plan so far, and the candidates.
 
-    Raises Refused where there is no index, Unavailable, botocore's errors.
+    Raises Refused when there is no index; Unavailable, botocore's errors.
     """
     plan = Plan(
         rate=stage.account.activations_per_second * PART_OF_LOOKS,
@@ -110,7 +110,7 @@ def find_rejections(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -
 
 
 def judge_again(stage: Stage, plan: Plan, candidates: Sequence[Record], wanted: Wanted) -> Plan:
-    """Judge the candidates again, each with one DescribeCertificate; the plan, with what is to be ordered.
+    """Evaluate the candidates again, each with one DescribeCertificate; returns the plan with the orders to give.
 
     Raises NotReadable, Unavailable, botocore's errors.
     """
@@ -124,7 +124,7 @@ def judge_again(stage: Stage, plan: Plan, candidates: Sequence[Record], wanted: 
 
 
 def order_releases(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> BulkOrdered:
-    """Write the orders; each only where the record is still the one that was seen.
+    """Write the orders, each on condition that the record is still the one that was read.
 
     Raises Unavailable, botocore's errors.
     """
@@ -154,7 +154,7 @@ def _rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator
 
 
 def _why_not(record: Record) -> str:
-    """Why no release order may be given on a rejection."""
+    """Why a rejection cannot be released."""
     if record.begun_at is not None:
         return "being decided on just now"
     if record.is_denied:

@@ -1,4 +1,4 @@
-"""Who is in although an entry denies it: entries decide on who comes in, and take nothing away from those inside."""
+"""Finds devices that are ACTIVE although an enrollment entry denies them: an entry has no effect on ACTIVE devices."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _AT_ONCE = 100  # BatchGetItem
 
 
 def list_still_active(stage: Stage, subject: Subject) -> list[str]:
-    """The ids of the ACTIVE certificates of which a subject speaks, in one account and Region.
+    """The ids of the ACTIVE certificates that a subject names, in one stage.
 
-    To be asked once the entry is written: a claim that was made before it may still be on its way to ACTIVE, and is
-    waited out (a minute and a half at the very most); from now on there can be no other.
+    Call it after the entry is written: a claim that was made before it may still be on its way to ACTIVE. Such a claim
+    is waited for, 90 seconds at most; after the write no other claim can succeed.
 
     Raises Unavailable.
     """
@@ -41,7 +41,7 @@ def list_still_active(stage: Stage, subject: Subject) -> list[str]:
 
 
 def select_known(stage: Stage, subjects: Sequence[Subject]) -> list[Subject]:
-    """Those of whom something is recorded here: a long list of denials is mostly of devices that never came.
+    """The subjects that this stage has a record of: most of a long list of denials never connected.
 
     Raises Unavailable.
     """

@@ -1,4 +1,4 @@
-"""Which certificate lives where: from the hub's table, or, without a hub, from the registries of all accounts."""
+"""Reads which certificates are ACTIVE in which stages: from the hub's table, or from the registries of all stages."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def is_hub(stage: Stage) -> bool:
 
 
 def from_hub(stage: Stage, *, out_of_place: bool) -> list[Whereabouts]:
-    """What the hub's table says of certificates that live somewhere.
+    """The ACTIVE certificates in the hub's table.
 
-    Raises Unavailable, botocore's errors; Unusable when there is no such table.
+    Raises Unusable when there is no such table; Unavailable, botocore's errors.
     """
     table = HubTable(stage.dynamodb, stage.names.hub_table)
     try:
@@ -49,7 +49,7 @@ def from_hub(stage: Stage, *, out_of_place: bool) -> list[Whereabouts]:
 
 
 def from_registry(stage: Stage) -> list[Whereabouts]:
-    """What one stage's registry says, and whether each belongs there; reads the whole table.
+    """The ACTIVE certificates in one stage's registry, and whether each belongs there; reads the whole table.
 
     Raises Unavailable, botocore's errors.
     """
@@ -78,7 +78,7 @@ def _records(stage: Stage) -> Iterator[Record]:
 
 
 def _living(stage: Stage, record: Record) -> Whereabouts | None:
-    """What a record says, if its certificate was left ACTIVE and no operator has shut it out since."""
+    """The location that a record describes; None unless its certificate was left ACTIVE and no verdict denies it."""
     decision = record.decision
     if decision is None or decision.status is not Status.ACTIVE or record.is_denied:
         return None
@@ -101,7 +101,7 @@ def _placed(stage: Stage, one: Whereabouts, entries: dict[Subject, Entry]) -> Wh
 
 
 def select(found: Sequence[Whereabouts], stages: Sequence[Stage], *, out_of_place: bool) -> list[Whereabouts]:
-    """Those in these stages, by thing name, the longest there first."""
+    """Those in these stages, ordered by thing name, then by time."""
     places = {(stage.account.id, stage.region) for stage in stages}
     kept = [
         one for one in found if (one.account_id, one.region) in places and (one.is_out_of_place or not out_of_place)

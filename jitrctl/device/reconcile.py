@@ -1,8 +1,8 @@
-"""A provisioned device brought in line with the rules of today: what differs, and the steps that mend it.
+"""Brings a provisioned device in line with the present rules: compares, and applies what removes the differences.
 
-`register` acts on new devices alone, so a changed thing type, group, attribute or policy reaches those that are ACTIVE
-already only this way. What the rules say now is made so; what others put on the thing (attributes and groups that no CA
-of the fleet gives) is left alone, and so is the certificate's status.
+`register` acts on new devices only, so a changed thing type, group, attribute or policy reaches ACTIVE devices only
+this way. Attributes and groups that no CA of the fleet gives were added by others and are kept, as is the certificate's
+status.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LeaveGroup:
-    """The thing is no member of the group, which the rules do not give it any more."""
+    """Remove the thing from a group that the rules no longer give it."""
 
     thing_name: str
     thing_group: str
@@ -49,7 +49,7 @@ class LeaveGroup:
 
 @dataclass(frozen=True, slots=True)
 class DropType:
-    """The thing has no type."""
+    """Remove the thing's type."""
 
     thing_name: str
 
@@ -59,7 +59,7 @@ Step = IotStep | LeaveGroup | DropType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileChange:
-    """One difference, in words, and the step that ends it."""
+    """One difference, in words, and the step that removes it."""
 
     told: str
     step: Step
@@ -67,18 +67,18 @@ class ReconcileChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """A device in one stage, and how it differs from what the rules make of it today."""
+    """How a device in one stage differs from the present rules."""
 
     thing_name: str
     changes: tuple[ReconcileChange, ...]
-    would_refuse: tuple[str, ...]  # reasons for which today's rules would not let it in
-    verdict_number: int  # names the operator's verdict that stood; 0: none
+    would_refuse: tuple[str, ...]  # reasons for which the present rules would refuse it
+    verdict_number: int  # of the operator's verdict when it was compared; 0: none
 
 
 def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
-    """How a device differs from the rules; None where it is not ACTIVE, and so not provisioned.
+    """Compare a device with the rules; None when it is not ACTIVE, and so not provisioned.
 
-    Raises Refused when the rules of today make another thing of it; Unavailable, botocore's errors.
+    Raises Refused when the present rules give it another thing name; Unavailable, botocore's errors.
     """
     try:
         device = stage.aws_iot.describe(certificate_id)
@@ -109,7 +109,7 @@ def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
 
 
 def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliation) -> None:
-    """Stop where a colleague has given a verdict on the certificate since it was compared.
+    """Refuse when a colleague has given a verdict on the certificate since it was compared.
 
     Raises OvertakenByColleague, Unavailable.
     """
@@ -119,7 +119,7 @@ def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliati
 
 
 def apply(stage: Stage, change: ReconcileChange) -> None:
-    """Make one change so; done already is done.
+    """Apply one change; a change that is applied already has no effect.
 
     Raises Rejected, CertificateUnknown, Unavailable, botocore's errors.
     """
@@ -134,7 +134,7 @@ def apply(stage: Stage, change: ReconcileChange) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """What AWS IoT has of a device."""
+    """A device as AWS IoT has it."""
 
     things: tuple[str, ...]  # attached
     exists: bool
@@ -164,7 +164,7 @@ class _Found:
 
 
 def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple[str, ...]]:
-    """What the rules make of a device, whether or not they would let it in today, and why they would not."""
+    """The identity that the rules give a device, even if they would now refuse it, and why they would."""
     record = stage.registry.recall([device.certificate_id])[device.certificate_id]
 
     def examined(rules: Rules) -> Any:
@@ -190,7 +190,7 @@ def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple
 
 
 def _observing(rules: Rules) -> Rules:
-    """The same rules, with every check that is enforced only observed: they then say what a device would be."""
+    """The same rules with every enforced check only observed, so that they give an identity to refused devices, too."""
     return replace(
         rules,
         cas=tuple(
@@ -210,7 +210,7 @@ def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found
     name = identity.thing_name
     wanted = {**identity.attributes, OWNER_ATTRIBUTE: device.certificate_id}
     differing = {key: value for key, value in wanted.items() if found.attributes.get(key) != value}
-    # The hook may have given it another type, which nobody here knows.
+    # The hook may have given it another type, which is not recorded.
     retype = identity.thing_type != found.thing_type and not (ca.asks_hook and found.thing_type)
     make = CreateThing(
         thing_name=name,
@@ -259,7 +259,7 @@ def _other_changes(
             if name not in found.things
             else []
         ),
-        # The new policy before the old one goes: an ACTIVE certificate is never without.
+        # Attach the new policy before the old one is detached: an ACTIVE certificate always has one.
         *(
             [ReconcileChange(told=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
             if identity.policy not in found.policies

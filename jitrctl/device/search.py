@@ -1,8 +1,8 @@
-"""One device as each stage sees it: its certificates in AWS IoT and in the registry, and what hangs together.
+"""Finds a device's certificates and things in all stages, and reads what each stage knows of them.
 
-A device is more than one certificate in more than one place: a rotation gives it a new one, and an account that it has
-not visited since still knows the old one. So a search goes back and forth: every stage says which certificates and
-things hang together with those that are known, until no stage has a new one to tell; only then each looks at all.
+A device can have several certificates: a rotation gives it a new one, and a stage that it has not connected to since
+still knows the old one. So the search is repeated: every stage names the certificates and things that are related to
+the known ones, until no stage names a new one. Only then does each stage read all of them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
 
-# A certificate hangs together with what it followed and what followed it; this many steps of that in one stage.
+# A certificate is related to its predecessor and its successor: so many steps of that in one stage.
 _MOST_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class SearchKeys:
-    """What a search goes by: certificate ids, and names of things."""
+    """What to search for: certificate ids and thing names."""
 
     certificates: frozenset[str] = frozenset()
     things: frozenset[str] = frozenset()
@@ -54,14 +54,14 @@ class SearchKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredCertificate:
-    """A certificate as AWS IoT has it in one stage."""
+    """A certificate as it is registered with AWS IoT in one stage."""
 
     device: DeviceRegistration
     mode: str  # DEFAULT or SNI_ONLY
     things: tuple[str, ...]  # attached
     policies: tuple[str, ...]  # attached
     certificate: Certificate | None  # None when it cannot be read
-    asks_for: str | None  # the thing name that the rules make of it
+    asks_for: str | None  # the thing name that the rules derive from it
 
     @property
     def status(self) -> Status:
@@ -70,10 +70,10 @@ class RegisteredCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCertificate:
-    """One certificate in one stage."""
+    """A certificate as one stage knows it."""
 
     certificate_id: str
-    registered: RegisteredCertificate | None  # None: AWS IoT does not know it there
+    registered: RegisteredCertificate | None  # None: not registered there
     record: Record
 
     @property
@@ -81,7 +81,7 @@ class StageCertificate:
         return self.registered is not None or self.record.decision is not None or self.record.verdict is not None
 
     def thing_names(self) -> set[str]:
-        """The things that it is, was or asks to be."""
+        """The thing names that it has, had or requests."""
         names = set(self.registered.things if self.registered else ())
         if self.registered and self.registered.asks_for:
             names.add(self.registered.asks_for)
@@ -96,15 +96,14 @@ class DeviceView:
     """What one stage knows of a device."""
 
     certificates: dict[str, StageCertificate] = field(default_factory=dict)  # by certificate id
-    owners: dict[str, Owner] = field(default_factory=dict)  # thing name → who owns it there
-    orders: dict[str, AuditEntry] = field(
-        default_factory=dict
-    )  # certificate id → the last order, where that was asked for
-    connections: dict[str, LiveConnection] = field(default_factory=dict)  # certificate id → its thing's, likewise
+    owners: dict[str, Owner] = field(default_factory=dict)  # by thing name
+    # By certificate id, where they were read: the last order, and the connection of its thing.
+    orders: dict[str, AuditEntry] = field(default_factory=dict)
+    connections: dict[str, LiveConnection] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stage: Stage, known: SearchKeys) -> Self:
-        """Look at these certificates and things in one stage: for each certificate three IoT calls, where it is known.
+        """Read these certificates and things in one stage: three IoT calls for each registered certificate.
 
         Raises AccessError, Unavailable, botocore's errors.
         """
@@ -136,9 +135,9 @@ def parse_device(word: str) -> SearchKeys:
 
 
 def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[Failed, ...], SearchKeys]:
-    """Find what hangs together with a certificate or thing in any stage, and look at it in every stage.
+    """Find all that is related to a certificate or thing in any stage, and read it in every stage.
 
-    Returned are the views, the stages that failed before they could look, and what was found.
+    Returns the views, the stages that failed during the search, and what was found.
 
     Raises Refused when no stage knows it.
     """
@@ -148,9 +147,9 @@ def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[
 
 
 def only_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False) -> str:
-    """The certificate that is meant: the one given, or the only one that a thing ever had in any of these stages.
+    """Resolve to one certificate: the one given, or the only one that a thing ever had in any of these stages.
 
-    `held` says that one is meant, too, that is held and asks for the thing's name.
+    With `held`, a held certificate that requests the thing's name counts, too.
 
     Raises Refused when a thing has several, or none; or when a stage cannot be asked.
     """
@@ -161,7 +160,7 @@ def only_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage], *
 
 
 def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]) -> str:
-    """The certificate that is meant by an approval: the one given, else the one that is held for the thing's name.
+    """Resolve to the certificate to approve: the one given, else the held one that requests the thing's name.
 
     Raises Refused when there are several, or none; or when a stage cannot be asked.
     """
@@ -185,10 +184,12 @@ def _only(start: SearchKeys, certificates: frozenset[str], failed: Sequence[Fail
 def trace(
     scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False
 ) -> tuple[SearchKeys, tuple[Stage, ...], tuple[Failed, ...]]:
-    """What hangs together with a certificate or a thing in any stage; those that could be asked, and those that not.
+    """Find all that is related to a certificate or a thing in any stage.
 
-    With `held` also what is held, and asks for the name of the thing that the search begins with: a device that was
-    never let in, or a second one under its name.
+    Returns what was found, the stages that answered, and those that failed.
+
+    With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
+    second one under its name.
 
     Raises Refused when no stage knows it.
     """
@@ -216,7 +217,7 @@ def trace(
 
 
 def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:
-    """What one stage knows to hang together with these, step by step until there is no more."""
+    """All that one stage knows to be related to these, directly or over further certificates and things."""
     found, fresh = known, known
     for _ in range(_MOST_STEPS):
         if not fresh:
@@ -239,7 +240,7 @@ def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:
 
 
 def list_attached(stage: Stage, thing: str) -> set[str]:
-    """The ids of the certificates that are attached to a thing; none when there is no such thing."""
+    """The ids of the certificates attached to a thing; none when there is no such thing."""
     try:
         arns = _list(stage, "list_thing_principals", "principals", thingName=thing)
     except stage.iot.exceptions.ResourceNotFoundException:
@@ -281,6 +282,6 @@ def _read(pem: str) -> Certificate | None:
 
 
 def _list(stage: Stage, operation: str, items: str, **arguments: str) -> list[Any]:
-    """All pages of a list of AWS IoT's."""
+    """The items of all pages of an AWS IoT list operation."""
     pages = stage.iot.get_paginator(operation).paginate(**arguments)
     return [item for page in pages for item in page[items]]

@@ -31,7 +31,7 @@ def adopt(
     def adopted(stage: Stage) -> str | None:
         adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
         try:
-            certificate_id, is_new = adoption.look()
+            certificate_id, is_new = adoption.inspect()
         except NoSuchThing:
             return None
         if adoption.is_without_ca:
