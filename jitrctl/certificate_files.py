@@ -1,4 +1,4 @@
-"""The certificate files that commands are given, and what is said of them: read by fleet.certificate_file alone."""
+"""Reads the certificate files given to commands, by jitr_fleet.certificate_file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_file(path: Path) -> CertificateFile:
-    """Read a file with a certificate, in any of the forms that people have.
+    """Read a file with a certificate, in any usual form.
 
     Raises Unusable.
     """
@@ -28,7 +28,7 @@ def read_file(path: Path) -> CertificateFile:
 
 
 def read_first(path: Path) -> str:
-    """The first certificate (PEM) in a file; says on standard error where there are others.
+    """The first certificate (PEM) in a file; reports on standard error when there are others.
 
     Raises Unusable.
     """
@@ -39,7 +39,7 @@ def read_first(path: Path) -> str:
 
 
 def first_certificate_id(path: Path) -> str:
-    """The id of the first certificate in a file; says on standard error where there are others.
+    """The id of the first certificate in a file; reports on standard error when there are others.
 
     Raises Unusable.
     """

@@ -1,7 +1,7 @@
-"""Publishing a CRL: whose it is, whether it may follow what is published, and putting it there unseen by nobody.
+"""Publishes a CA's CRL in a stage: checks it, compares it with the published one, writes it on that condition.
 
-The functions hold devices for a CRL that is stale or cannot be used, so nothing of that kind is published; and nothing
-older than what is there, for that would let revoked devices in again.
+The functions hold devices when the CRL is stale or unusable, so no such CRL is published; and none that is older than
+the published one, since it would admit revoked devices again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CONTENT_TYPE = "application/pkix-crl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCrl:
-    """A CRL that is to be published, in DER or in plain PEM, and what it says."""
+    """A CRL to publish: its bytes (DER or plain PEM) and its contents."""
 
     ca: Ca
     content: bytes
@@ -43,7 +43,7 @@ class NewCrl:
 
 
 def read_crl(path: Path, cas: Sequence[Ca], *, now: datetime) -> NewCrl:
-    """Read a CRL that one of these CAs signed, and that is in force.
+    """Read a CRL that one of these CAs signed and that is in force.
 
     Raises Unusable.
     """
@@ -71,7 +71,7 @@ def _refuse_out_of_force(path: Path, crl: RevocationList, now: datetime) -> None
 
 
 def read_published(stage: Stage, ca: Ca) -> Published:
-    """What is published in a stage for a CA.
+    """Read the CRL that is published for a CA in a stage.
 
     Raises Refused when the stage has no bucket yet; Unavailable, botocore's errors.
     """
@@ -84,12 +84,12 @@ def read_published(stage: Stage, ca: Ca) -> Published:
 
 
 def is_published(new: NewCrl, published: Published) -> bool:
-    """Whether the very same list is published already."""
+    """Whether the same list is published already."""
     return published.revocations == new.revocations
 
 
 def why_not_newer(new: NewCrl, published: Published) -> str | None:
-    """Why a CRL must not follow the published one, None when it may: by number, and by time where there is none."""
+    """Why a CRL must not replace the published one; None when it may. Compares numbers; without them, times."""
     now, before = new.revocations, published.revocations
     if not isinstance(before, RevocationList) or before == now:
         return None
@@ -102,7 +102,7 @@ def why_not_newer(new: NewCrl, published: Published) -> str | None:
 
 
 def publish(stage: Stage, new: NewCrl, instead_of: Published) -> None:
-    """Put the CRL where the functions read it, if what is there is still what was seen.
+    """Write the CRL where the functions read it, on condition that the one seen is still there.
 
     Raises Refused; Unavailable, botocore's errors.
     """

@@ -1,8 +1,8 @@
-"""Changing a CA's mode: AWS IoT has no call for it, so the registration is deleted and made anew.
+"""Changes a CA's mode: AWS IoT has no call for it, so the registration is deleted and made again.
 
-The order keeps what can be kept: everything that could be refused is looked at first; if the new registration fails
-all the same, the old one is put back. Device certificates are not touched: what is ACTIVE goes on working. A device
-that connects for the first time in the seconds between is turned away, and comes again.
+Everything that could be refused is checked first. If the new registration fails nevertheless, the old one is restored.
+Device certificates do not change: ACTIVE ones keep working. A device that connects for the first time in the seconds
+between is refused, and connects again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from jitrctl.ca.plan import CaState, FoundCa
     from jitrctl.session.stage import Stage
 
-# A deleted CA may be shown as registered for a moment still; nothing is documented about it.
+# A deleted CA may count as registered for a moment; AWS does not document this.
 _ATTEMPTS = 10
 _BETWEEN_ATTEMPTS = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """One CA in one stage that is to change its mode, and why it cannot."""
+    """One CA in one stage whose mode is to change, and what prevents it."""
 
     stage: Stage
     state: CaState
@@ -54,10 +54,10 @@ class Switch:
 
 
 def plan_switches(states: Mapping[Stage, tuple[CaState, ...]], chosen: frozenset[Stage]) -> tuple[Switch, ...]:
-    """What has to change its mode in the chosen stages, those that give DEFAULT up first; pure.
+    """Plan the switches in the chosen stages, those that give up DEFAULT first; pure.
 
-    `states` holds every stage of the fleet that could be asked in the same Regions, so that a second account in DEFAULT
-    mode is found before anything is deleted.
+    `states` holds every stage of the fleet in the same Regions that answered, so that a second account in DEFAULT mode
+    is found before anything is deleted.
     """
     wrong = [
         Switch(stage=stage, state=state)
@@ -92,11 +92,11 @@ def _obstacle(
 
 
 def switch(one: Switch, *, old_proof: str | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Delete the registration and make it anew in the other mode, as active and automatic as it was.
+    """Delete the registration and make it in the other mode, with the same status and auto-registration.
 
-    `old_proof` is the verification certificate (PEM) with which a registration in DEFAULT mode can be put back.
+    `old_proof` is the verification certificate (PEM) with which a registration in DEFAULT mode can be restored.
 
-    Raises Refused, with how things stand then.
+    Raises Refused, with the state after the failure.
     """
     iot, certificate_id = one.stage.iot, one.state.declared.ca.certificate_id
     try:
@@ -129,7 +129,7 @@ def _register(one: Switch, registration: CaDeployment, sleep: Callable[[float], 
 
 
 def _put_back(one: Switch, old_proof: str | None, sleep: Callable[[float], None], *, why: str) -> str:
-    """Make the old registration again; how things stand then, in a sentence."""
+    """Restore the old registration; returns the state after that, in a sentence."""
     if one.before.mode is CertificateMode.DEFAULT and old_proof is None:
         return (
             f"{why}; it is deleted, and cannot be put back in mode DEFAULT without its verification certificate "
@@ -149,7 +149,7 @@ def _put_back(one: Switch, old_proof: str | None, sleep: Callable[[float], None]
 
 
 def _reactivate(one: Switch) -> str:
-    """Undo a deactivation after which nothing else happened; how things stand then."""
+    """Undo the deactivation; returns the state after that, in a sentence."""
     try:
         one.stage.iot.update_ca_certificate(
             certificateId=one.state.declared.ca.certificate_id,

@@ -1,7 +1,7 @@
-"""What has to be done to a registered CA to make it what the fleet file says, and how it differs in words.
+"""Plans the steps that make a registered CA what the fleet file says, and describes the differences.
 
-Pure: decides on what `ca_registry` saw. A mode cannot be changed in place, so a wrong one is told and left to
-`jitrctl ca switch-mode`; everything else is made so, and nothing is done twice.
+Pure: decides on the states that registry.py read. A mode cannot be changed in place, so a wrong one is an obstacle and
+left to `jitrctl ca switch-mode`. Everything else becomes a step, unless it is as it should be.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class FoundCa:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaState:
-    """What the fleet file says of a CA in a stage, and what is there."""
+    """A CA of the fleet file in a stage, and how it is registered there."""
 
     declared: CaDeployment
     found: FoundCa | None
     rule: RuleState
-    registration_code: str | None = None  # the account's, where a CA is still to be registered in DEFAULT mode
+    registration_code: str | None = None  # the account's, if the CA is not registered in DEFAULT mode yet and should be
     is_the_stacks: bool = False  # the stage's stack has registered it
 
     @property
@@ -90,12 +90,12 @@ Step = RegisterCa | Activate | EnableAutoRegistration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaPlan:
-    """What is to be done about one CA in one stage, and what keeps the rest from being done."""
+    """The steps for one CA in one stage, and what prevents the others."""
 
     state: CaState
     steps: tuple[Step, ...]
-    waiting: tuple[str, ...] = ()  # for a deployment of the stack, which sees to it
-    obstacles: tuple[str, ...] = ()  # what somebody has to do something about
+    waiting: tuple[str, ...] = ()  # solved by a deployment of the stack
+    obstacles: tuple[str, ...] = ()  # need an action by the operator
 
     @property
     def undone(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ class CaPlan:
 
 
 def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
-    """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
+    """Plan the steps to what the fleet file says; `anyway` enables auto-registration without the topic rule."""
     if state.declared.registered_by is RegisteredBy.STACK:
         return _left_to_the_stack(state)
     steps: list[Step] = []
@@ -138,7 +138,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
 
 
 def _left_to_the_stack(state: CaState) -> CaPlan:
-    """A CA that the stack registers: nothing is done about it here."""
+    """The plan for a CA that the stack registers: no steps."""
     obstacle = _stacks_obstacle(state) if state.found else proof_obstacle(state)
     if state.found or obstacle:
         return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
@@ -146,7 +146,7 @@ def _left_to_the_stack(state: CaState) -> CaPlan:
 
 
 def _stacks_obstacle(state: CaState) -> str | None:
-    """What is to be done about a CA that the stack registers and that is registered; None when it is all right."""
+    """What is wrong with a registered CA of the stack, and the cure; None when nothing is."""
     if not state.is_the_stacks:
         return f'{_REGISTERED_TWICE}: say registered_by = "jitrctl" in this account'
     if state.found and state.found.mode is not state.declared.mode:
@@ -163,7 +163,7 @@ def _stacks_obstacle(state: CaState) -> str | None:
 
 
 def differences(state: CaState) -> tuple[str, ...]:
-    """How a CA differs from what the fleet file says, each in words; none is as it should be."""
+    """How a CA differs from what the fleet file says, each in words; empty when it does not."""
     found, told = state.found, []
     if found is None:
         told.append("it is not registered")
@@ -186,9 +186,9 @@ def differences(state: CaState) -> tuple[str, ...]:
 
 
 def proof_warning(state: CaState) -> str | None:
-    """What to know of a verification certificate that has expired and is not needed now; None where it is all right.
+    """A warning about an expired verification certificate of a registered CA; None when there is nothing to warn of.
 
-    AWS IoT asks for it when it registers a CA, and never again; but a CA that was deleted could not be registered anew.
+    AWS IoT needs it only to register a CA; but a CA that was deleted could not be registered again.
     """
     proof = _proof(state)
     if state.found is None or proof is None or proof.not_after >= now():
@@ -200,7 +200,7 @@ def proof_warning(state: CaState) -> str | None:
 
 
 def proof_obstacle(state: CaState) -> str | None:
-    """Why AWS IoT would not take the verification certificate in this account; None when it would."""
+    """Why AWS IoT would refuse the verification certificate in this account; None when it would not."""
     proof = _proof(state)
     if proof is None or state.registration_code is None:
         return None

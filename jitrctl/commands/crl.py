@@ -1,4 +1,4 @@
-"""`jitrctl crl …`: publish the CAs' CRLs in every account, and look at what is published."""
+"""`jitrctl crl …`: the commands that publish the CAs' CRLs in every account, and show what is published."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def put(
     *,
     yes: Yes = False,
 ) -> None:
-    """Publish a CRL in every account that has its CA; one that is older than a published one is refused everywhere.
+    """Publish a CRL in every account that has its CA; refused everywhere if it is older than a published one.
 
     Example: jitrctl crl put factory.crl --yes
     """
@@ -123,7 +123,7 @@ def _with_ca(scope: Scope, ca: Ca, stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _mode(stage: Stage, name: str) -> str:
-    """How the stage's rules take the check, as the fleet file says."""
+    """The mode of the check `revocation` in the stage's rules."""
     return next(rules.mode_of("revocation").value for rules in stage.rules.cas if rules.name == name)
 
 

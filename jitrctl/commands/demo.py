@@ -1,4 +1,4 @@
-"""`jitrctl demo`: the multi-account story on a local AWS, step by step."""
+"""`jitrctl demo`: runs the multi-account story on a local AWS, step by step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def demo(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
-    """Play AWS's multi-account article on a local AWS: deploy, register the CA, connect devices.
+    """Run AWS's multi-account article on a local AWS: deploy, register the CA, connect devices.
 
     Needs no AWS account and no Docker; everything listens on 127.0.0.1. Takes well under two minutes.
 
@@ -80,5 +80,5 @@ def _play(number: int, step: StoryStep, *, quiet: bool) -> dict[str, Any]:
 
 
 def _progress(text: str) -> AbstractContextManager[Any]:
-    """A spinner while something works, where there is a terminal to show it."""
+    """A spinner on a terminal; nothing otherwise."""
     return err.status(text) if err.is_terminal else nullcontext()

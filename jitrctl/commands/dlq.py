@@ -1,4 +1,4 @@
-"""`jitrctl dlq …`: what nobody works on any more, looked at, sent again or dropped."""
+"""`jitrctl dlq …`: the commands that show, resend or drop dead letters and undelivered events."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _Queue = Annotated[
         "unforwarded: decision events that did not reach the hub. hub: what the hub's function gave up.",
     ),
 ]
-_Most = Annotated[int, typer.Option("--most", help="How many messages to look at in each stage.", min=1, max=10_000)]
+_Most = Annotated[int, typer.Option("--most", help="At most so many messages of each stage.", min=1, max=10_000)]
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="Beginnings of message ids, as listed.")]
 _All = Annotated[bool, typer.Option("--all", help="Every message that is there.")]
 
@@ -51,7 +51,7 @@ _All = Annotated[bool, typer.Option("--all", help="Every message that is there."
 @app.command("list")
 @over_stages
 def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD) -> None:
-    """List what is in the dead-letter queue of each account, or in another queue, whose event it is, and why.
+    """List the messages in the dead-letter queue of each account, or in another queue: which certificate, and why.
 
     Example: jitrctl dlq list --account prod
     """
@@ -87,7 +87,7 @@ def show(
     *,
     queue: _Queue = LetterQueue.DEAD,
 ) -> None:
-    """Show one message whole.
+    """Show one message in full.
 
     Example: jitrctl dlq show 3f2a91c4 --account prod
     """
@@ -120,9 +120,9 @@ def show(
 def redrive(
     scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
 ) -> None:
-    """Send messages to the function that is to read them again, once their cause is gone; what is no event stays.
+    """Send messages to their function again, once the cause is removed; what is no event stays.
 
-    Those of the queues unforwarded and hub go to the hub's function: an event that comes twice changes nothing there.
+    Messages of the queues unforwarded and hub go to the hub's function; a duplicate has no effect there.
 
     Example: jitrctl dlq redrive 3f2a91c4 --account prod
     """
@@ -142,8 +142,8 @@ def drop_messages(
 ) -> None:
     """Delete messages for good.
 
-    A device that is still pending is found by the sweep all the same. For what is in the queues unforwarded and hub
-    nothing makes up: the hub lacks it until the next event about that certificate.
+    The sweep finds a device that is still pending nevertheless. But nothing replaces messages of the queues unforwarded
+    and hub: the hub lacks the decision until the certificate's next one.
 
     Example: jitrctl dlq drop 3f2a91c4 --account prod
     """
@@ -153,9 +153,9 @@ def drop_messages(
 
 
 def _where_it_is(scope: Scope, queue: LetterQueue) -> Scope:
-    """The scope without the stages that do not have such a queue: the hub's is in one.
+    """The scope with only the stages that have such a queue: the hub's is in one.
 
-    Raises Unusable when there is none.
+    Raises Unusable when none has.
     """
     hub = hub_stage(scope.fleet)
     if queue.is_for_hub and hub is None:
@@ -167,7 +167,7 @@ def _where_it_is(scope: Scope, queue: LetterQueue) -> Scope:
 
 
 def _hubs_reader(scope: Scope) -> TargetQueue:
-    """The queue of the hub's function, its account opened before anything is changed.
+    """The queue of the hub's function; opens its account before anything is changed.
 
     Raises Refused.
     """
@@ -188,7 +188,7 @@ def _carry_out(
     every: bool,
     yes: bool,
 ) -> None:
-    """Choose messages by the beginnings of their ids, show which, ask, and do it, each on its own."""
+    """Choose messages by the beginnings of their ids, show them, ask, and process each on its own."""
     if bool(ids) is every:
         raise Unusable("say which messages, by the beginnings of their ids, or --all")
 
@@ -224,7 +224,7 @@ def _carry_out(
 
 
 def _worked_on(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> list[tuple[Letter, str | None]]:
-    """Each message, and why nothing was done about it; what AWS fails one for, the others are not tried for."""
+    """Process each message; returns the errors. After an error of AWS, the remaining ones are not tried."""
     worked: list[tuple[Letter, str | None]] = []
     for letter in letters:
         error = None
@@ -248,7 +248,7 @@ def _document(one: Letter) -> dict[str, Any]:
 
 
 def _cut(text: str) -> str:
-    """As much of a reason as a list has room for; `dlq show` has the rest."""
+    """A reason, cut for the list; `dlq show` has all of it."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -1,4 +1,4 @@
-"""`jitrctl replay`: stored events sent to the handler again, or judged without changing anything."""
+"""`jitrctl replay`: sends stored events to the handler again, or previews the decision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jitrctl.terminal import Exit, out, print_json
 if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
-# A minute for each stretch, in which nobody else is shown them.
+# The messages are hidden from others for a minute.
 _MOST_LETTERS = 100
 
 
@@ -27,13 +27,15 @@ def replay(
         list[Path] | None, typer.Argument(help="Files with one event, error-action message or SQS batch each.")
     ] = None,
     *,
-    dead: Annotated[bool, typer.Option("--dead-letters", help="What is in the dead-letter queue.")] = False,
-    undelivered: Annotated[bool, typer.Option("--undelivered", help="What the rule could not deliver.")] = False,
+    dead: Annotated[bool, typer.Option("--dead-letters", help="The messages in the dead-letter queue.")] = False,
+    undelivered: Annotated[
+        bool, typer.Option("--undelivered", help="The events that the rule could not deliver.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the decision and the plan; change nothing.")] = False,
 ) -> None:
-    """Send stored events to an account's handler again, past the queue; each outcome is shown.
+    """Send stored events to an account's handler again, past the queue, and show each outcome.
 
-    A message of a queue that came to an outcome is taken out of the queue.
+    A message of a queue that came to an outcome is deleted from the queue.
     Exit code 0: every event came to an outcome. 1: at least one did not. 2: nothing was tried.
 
     Example: jitrctl replay events/first-connection.json --account dev --dry-run

@@ -1,8 +1,8 @@
-"""The queues for what nobody works on any more: dead letters and what a rule could not deliver, of a stage and the hub.
+"""Reads, resends and drops the messages of the failure queues: dead letters and undelivered events, of stages and hub.
 
-SQS has no way to look without receiving. So what is looked at is hidden from others for a minute, and given back as
-soon as the look is over; what is sent again is deleted only after the queue of the function that reads it has it, so a
-crash in between leaves a duplicate, which costs nothing, and never a loss.
+SQS messages can only be read by receiving them. So a message that is shown is hidden from others for a minute, and made
+visible again at the end. A message that is sent again is deleted only after the target queue has it: a crash in between
+leaves a duplicate, which is harmless, and loses nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BRIDGES_ATTRIBUTES = ("ERROR_CODE", "ERROR_MESSAGE")
 
 
 class LetterQueue(StrEnum):
-    """Which queue; the values are what `--queue` takes."""
+    """A queue of messages that no function reads; the values are those of `--queue`."""
 
     DEAD = "dead-letters"
     UNDELIVERED = "undelivered"
@@ -44,7 +44,7 @@ class LetterQueue(StrEnum):
 
     @property
     def described(self) -> str:
-        """What a sentence calls it."""
+        """Its name in a sentence."""
         return {
             LetterQueue.DEAD: "dead-letter queue",
             LetterQueue.UNDELIVERED: "queue of undelivered events",
@@ -54,7 +54,7 @@ class LetterQueue(StrEnum):
 
     @property
     def is_for_hub(self) -> bool:
-        """Whether what is in it is for the hub's function: decision events, not registration events."""
+        """Whether its messages are for the hub's function: decision events, not registration events."""
         return self in (LetterQueue.UNFORWARDED, LetterQueue.HUB)
 
     def queue(self, stage: Stage) -> str:
@@ -67,11 +67,11 @@ class LetterQueue(StrEnum):
         }[self]
 
     def function(self, stage: Stage) -> str:
-        """The function that is to read what is in it."""
+        """The function that its messages are for."""
         return stage.names.hub_function if self.is_for_hub else stage.names.register_function
 
     def certificate_id(self, stage: Stage, body: str) -> str:
-        """Whose event it is.
+        """The certificate that an event is about.
 
         Raises UnreadableEvent.
         """
@@ -82,14 +82,14 @@ class LetterQueue(StrEnum):
             stage.account.id,
             stage.region,
         ):
-            # Sent to the hub from here, nobody would see any more that it is not this stage's: EventBridge names the
-            # sender of what it forwards, and of a message in this queue it has not.
+            # The hub could not detect that the event is not this stage's: EventBridge attests the sender of a forwarded
+            # event, but not of a message that is sent from this queue.
             raise UnreadableEvent(f"in the queue of {stage}, and says that it is of {statement.place}")
         return statement.certificate_id
 
 
 def list_queues(stage: Stage) -> tuple[LetterQueue, ...]:
-    """Which of the queues a stage has."""
+    """The queues that a stage has."""
     return tuple(
         queue
         for queue in LetterQueue
@@ -99,21 +99,21 @@ def list_queues(stage: Stage) -> tuple[LetterQueue, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One message of such a queue."""
+    """One message of a queue."""
 
     id: str
     receipt_handle: str
     body: str
     sent_at: datetime
-    certificate_id: str | None  # whose event it is; None when it cannot be read
-    reason: str  # why it is here
+    certificate_id: str | None  # None when the event cannot be read
+    reason: str  # why it was not processed
 
 
 @contextmanager
 def receive(stage: Stage, letters: LetterQueue, *, most: int) -> Iterator[list[Letter]]:
-    """At most so many messages, hidden from others meanwhile; those that are still there go back at the end.
+    """Receive at most so many messages, hidden from others meanwhile; those not deleted are visible again at the end.
 
-    Raises Refused where there is no such queue; botocore's errors.
+    Raises Refused when there is no such queue; botocore's errors.
     """
     url = _url(stage, letters)
     found: dict[str, Letter] = {}
@@ -130,14 +130,14 @@ def receive(stage: Stage, letters: LetterQueue, *, most: int) -> Iterator[list[L
 
 @dataclass(frozen=True, slots=True)
 class TargetQueue:
-    """The queue of the function that is to read a message."""
+    """The queue to which a message is sent again."""
 
     sqs: SQSClient
     url: str
 
 
 def find_register_queue(stage: Stage) -> TargetQueue:
-    """`register`'s queue in a stage.
+    """The queue of `register` in a stage.
 
     Raises botocore's errors.
     """
@@ -147,7 +147,7 @@ def find_register_queue(stage: Stage) -> TargetQueue:
 def find_hub_queue(hub: Stage) -> TargetQueue:
     """The queue of the hub's function, in the stage with the hub.
 
-    Raises Refused where there is none; botocore's errors.
+    Raises Refused when there is none; botocore's errors.
     """
     try:
         return TargetQueue(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
@@ -156,9 +156,9 @@ def find_hub_queue(hub: Stage) -> TargetQueue:
 
 
 def send_again(stage: Stage, letters: LetterQueue, reader: TargetQueue, letter: Letter) -> None:
-    """Put a message into the queue of the function that is to read it, then take it out of this one.
+    """Send a message to the queue of its function, then delete it from this one.
 
-    Raises Refused when it cannot be read, so that the function would only give it up again; botocore's errors.
+    Raises Refused when it cannot be read, since the function would fail on it again; botocore's errors.
     """
     if letter.certificate_id is None:
         raise Refused("it cannot be read, and would only come back: `jitrctl dlq drop`")
@@ -207,7 +207,7 @@ def _letter(stage: Stage, letters: LetterQueue, message: dict[str, Any]) -> Lett
 
 
 def _written(message: dict[str, Any]) -> str | None:
-    """What `register` or EventBridge wrote beside a message, or the topic rule into it; None where nobody did."""
+    """The reason in a message's attributes (of `register` or EventBridge) or body (of the topic rule); None without."""
     attributes = {name: said.get("StringValue", "") for name, said in message.get("MessageAttributes", {}).items()}
     if REASON_ATTRIBUTE in attributes:
         return str(attributes[REASON_ATTRIBUTE])
@@ -221,7 +221,7 @@ def _written(message: dict[str, Any]) -> str | None:
 
 
 def _give_back(stage: Stage, url: str, letters: Iterable[Letter]) -> None:
-    """Show messages to others again; those that were deleted meanwhile fail alone, and are not missed."""
+    """Make messages visible again; for those deleted meanwhile this fails, without effect."""
     given = list(letters)
     for start in range(0, len(given), _BATCH):
         stage.sqs.change_message_visibility_batch(

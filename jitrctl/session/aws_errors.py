@@ -1,4 +1,4 @@
-"""AWS's errors in one sentence each, with the next thing to do."""
+"""Explains AWS's errors in one sentence each, with what to do next."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ THROTTLED = frozenset(
 _STACK_MISSING = frozenset(
     {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist"}
 )
-# In the message of an AccessDenied of STS: what is wrong is the code, or something about MFA, such as the device.
+# In the message of an AccessDenied of STS: the code, or something else about MFA, such as the device, is wrong.
 _CODE_REFUSED = "invalid MFA one time pass code"
 _MFA_REFUSED = "MultiFactorAuthentication failed"
 _RENEW = "renew them the way you got them, for instance `aws sso login`"
 
 
 def name_the_action(**event: Any) -> None:
-    """For botocore's `after-call`: keep with an error which IAM action failed, which a ClientError does not know."""
+    """Handle botocore's `after-call`: add the failed IAM action to an error, since a ClientError does not have it."""
     parsed, model = event["parsed"], event["model"]
     if "Error" in parsed:
         service = model.service_model.signing_name
@@ -61,7 +61,7 @@ def name_the_action(**event: Any) -> None:
 
 
 def explain(error: Exception) -> str:
-    """An error of botocore's as one sentence, without a full stop; of NotPermitted, that of the error behind it."""
+    """An error of botocore as one sentence without a full stop; for NotPermitted, of its cause."""
     if isinstance(error, NotPermitted) and isinstance(error.__cause__, ClientError):
         error = error.__cause__
     if isinstance(error, ClientError):
@@ -73,7 +73,7 @@ def explain(error: Exception) -> str:
         case NoCredentialsError() | PartialCredentialsError():
             said = "there are no credentials: name a profile in the fleet file, or set them in the environment"
         case RefreshWithMFAUnsupportedError():
-            # botocore asks for a code once; where it was not taken, `profiles` says that.
+            # botocore asks for a code once; a refused code is reported by `profiles`.
             said = "what an MFA code gave has run out: run it again, and be asked for another"
         case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
             said = f"the credentials cannot be had ({said}): {_RENEW}"
@@ -87,7 +87,7 @@ def explain(error: Exception) -> str:
 
 
 def wants_another_code(error: Exception) -> bool:
-    """Whether AWS did not take an MFA code, or botocore would need one more from a session than it asks for."""
+    """Whether AWS refused an MFA code, or the credentials of a code have expired."""
     if isinstance(error, ClientError):
         code, said = error.response["Error"].get("Code"), str(error.response["Error"].get("Message"))
         return _CODE_REFUSED in said or (code == "ValidationError" and "tokenCode" in said)
@@ -95,7 +95,7 @@ def wants_another_code(error: Exception) -> bool:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether AWS answers that what was asked for does not exist."""
+    """Whether AWS answered that the resource does not exist."""
     code = error.response["Error"].get("Code", "")
     return code in _STACK_MISSING or code in ("ResourceNotFoundException", "NoSuchEntity")
 
@@ -120,7 +120,7 @@ def _refused(error: ClientError) -> str:
 
 
 def _denied(said: str, action: str) -> str:
-    if _MFA_REFUSED in said:  # not for want of permissions; AWS says what to verify
+    if _MFA_REFUSED in said:  # no permission is missing; AWS says what to verify
         return _one_line(said).rstrip(".")
     named = _NOT_AUTHORIZED.search(said)
     return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"

@@ -1,4 +1,4 @@
-"""`jitrctl ca accept-rejections`: an operator says that the rules are right, and what a brake holds is rejected."""
+"""`jitrctl ca accept-rejections`: ends a brake by confirming the rules: the devices that it holds are rejected."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def accept_rejections(
     *,
     yes: Yes = False,
 ) -> None:
-    """Reject what the brake on a CA's rules holds, since its rules are right, and keep the brake off for a day.
+    """Confirm a CA's rules: reject the devices that its brake holds, and keep the brake off for a day.
 
-    The certificates are set as the CA's `on_reject` says, by the functions, within some sweeps. If the rules are wrong,
-    deploy mended ones instead: that ends the brake too, and the devices come up by themselves.
-    Exit code 1 where the brake has changed since it was shown.
+    The functions set the certificates as the CA's `on_reject` says, within some sweeps. If the rules are wrong, deploy
+    corrected ones instead: that ends the brake too, and the devices are evaluated again by themselves.
+    Exit code 1 when the brake has changed since it was shown.
 
     Example: jitrctl ca accept-rejections factory --note "badger-* is another company's batch"
     """
@@ -57,8 +57,8 @@ def accept_rejections(
         if one is None:
             return "off already"
         with audited(stage, ACCEPT, ca.certificate_id, [f"reject what the brake holds: {in_words(one)}"], note):
-            word = Acceptance(rules=one.rules, by=stage.caller, at=now(), note=note)
-            if not stage.brakes.accept(ca.certificate_id, one, word):
+            acceptance = Acceptance(rules=one.rules, by=stage.caller, at=now(), note=note)
+            if not stage.brakes.accept(ca.certificate_id, one, acceptance):
                 raise Refused("the brake has changed since it was shown: look again with `jitrctl fleet status`")
         return "off; what it held is rejected by the next sweeps"
 

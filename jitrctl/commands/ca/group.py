@@ -1,4 +1,4 @@
-"""`jitrctl ca …`: the CAs as they are registered in each account, made and kept equal to the fleet file."""
+"""`jitrctl ca …`: the commands that register CAs and keep them as the fleet file says."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-app = typer.Typer(help="The CAs in each account: register them, and see how they stand.", no_args_is_help=True)
+app = typer.Typer(
+    help="The CAs in each account: register, rotate and retire them, and show their state.", no_args_is_help=True
+)
 app.command()(csr)
 app.command()(verification)
 
-_Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Enable auto-registration also where the stack is not deployed yet.")
-]
+_Anyway = Annotated[bool, typer.Option("--anyway", help="Enable auto-registration also before the stack is deployed.")]
 
 
 @app.command("plan")
 @over_stages
 def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
-    """Show what `ca apply` would do in each account, and what stands in its way; changes nothing.
+    """Show what `ca apply` would do in each account, and the obstacles; changes nothing.
 
-    Exit code 1 when something stands in its way that somebody has to see to, so that a script can ask. What waits for a
-    deployment of the stack alone does not count.
+    Exit code 1 when there is an obstacle, unless a deployment of the stack removes it.
 
     Example: jitrctl ca plan
     """
@@ -57,9 +56,9 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
 @app.command()
 @over_stages
 def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = False, yes: Yes = False) -> None:
-    """Make the registered CAs what the fleet file says: register, activate, enable auto-registration; nothing twice.
+    """Make the registered CAs what the fleet file says: register, activate, enable auto-registration.
 
-    A wrong mode is shown and left alone. Exit code 1 when a CA is not as the fleet file says afterwards.
+    A wrong mode is shown, not changed. Exit code 1 when a CA still differs from the fleet file.
 
     Example: jitrctl ca apply --account dev
     """
@@ -106,7 +105,7 @@ app.command()(accept_rejections)
 @app.command()
 @over_stages
 def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
-    """Stop deciding on devices: they wait in the queue, for up to four days, until `ca resume`; nothing is lost.
+    """Pause decisions: new devices wait in the queue, for up to four days, until `ca resume`; nothing is lost.
 
     All CAs of an account share the queue, so all of them pause.
 
@@ -122,7 +121,7 @@ def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
 @app.command()
 @over_stages
 def resume(scope: Scope, note: Note = "") -> None:
-    """Decide on devices again, those that waited first.
+    """Resume decisions, first on the devices that waited.
 
     Example: jitrctl ca resume --account prod
     """

@@ -1,4 +1,4 @@
-"""`jitrctl ca rotate | retire`: a successor beside a CA in every account, and the old one's end."""
+"""`jitrctl ca rotate | retire`: registers a CA's successor in every account, and retires the old CA."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
-    """One succession in one stage."""
+    """A succession in one stage."""
 
     succession: Succession
-    plan: CaPlan | None  # of the successor; None where the account is not given it
+    plan: CaPlan | None  # of the successor; None when the fleet file does not give it to the account
     obstacles: tuple[str, ...]
     on_the_old: DeviceCount | None  # None: not counted yet
     on_the_new: DeviceCount | None
@@ -44,7 +44,7 @@ def rotate(
     note: Note = "",
     *,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Enable auto-registration also where the stack is not deployed yet.")
+        bool, typer.Option("--anyway", help="Enable auto-registration also before the stack is deployed.")
     ] = False,
     count: Annotated[
         bool, typer.Option("--count", help="Count the devices now, instead of taking the sweep's last full count.")
@@ -53,8 +53,8 @@ def rotate(
 ) -> None:
     """Register a CA's successor beside it in every account that has it, and show how many devices are still on the old.
 
-    The fleet file says which CA succeeds which: `succeeds`. --ca names the old one. Devices follow with their next
-    certificates; `ca retire` ends the old CA. Given again, it does what is left, and shows how far the devices are.
+    The fleet file names the successor: `succeeds`. --ca names the old CA. Devices follow with their next certificates;
+    `ca retire` ends the old CA. The same command again completes the registrations, and shows the new counts.
 
     Example: jitrctl ca rotate --ca factory --count --note "factory ends in March"
     """
@@ -111,9 +111,9 @@ def retire_ca(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """End a CA in every account: no new devices, INACTIVE; refused while a live device depends on it in any of them.
+    """Retire a CA in every account: no new devices, INACTIVE. Refused while a live device depends on it in any account.
 
-    A device depends on it while a certificate of its is ACTIVE, or pending and not refused.
+    A device depends on it while one of its certificates is ACTIVE, or pending and not rejected.
 
     Example: jitrctl ca retire factory
     """
@@ -213,7 +213,7 @@ def _turn_document(turn: _Turn) -> dict[str, Any]:
 
 
 def _refuse(scope: Scope, seen: Any) -> None:
-    """Say in which stages who depends on the CA, and that nothing was done."""
+    """Report which devices depend on the CA in which stages, and that nothing was changed; raises typer.Exit."""
     if not scope.as_json:
         for line in grouped([(str(done.stage), done.value.obstacle) for done in seen.done if done.value.obstacle]):
             print_error(line)

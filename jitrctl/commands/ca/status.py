@@ -1,4 +1,4 @@
-"""`jitrctl ca status`: each CA in each account, and how it differs from the fleet file."""
+"""`jitrctl ca status`: shows each CA in each account, and how it differs from the fleet file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def status(
 ) -> None:
     """Show each CA in each account: mode, status, rule, devices, and how it differs from the fleet file.
 
-    Exit code 1 when a CA differs, so that a script can ask.
+    Exit code 1 when a CA differs.
 
     Example: jitrctl ca status
     """
@@ -93,23 +93,23 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
 
 
 def _pause(stage: Stage) -> AuditEntry | None:
-    """Whose order it is that the account is paused.
+    """The order that paused the account; None when it is not known.
 
-    A pause that could not be kept leaves an older order the last one; if that says the contrary, nobody is named.
+    If the pause could not be kept, the last order is an older one; one that resumed says nothing about the pause.
     """
     given = log.read_last_if_readable(stage, log.BRAKE)
     return given if given and given.order == log.PAUSE else None
 
 
 def _last_order(stage: Stage, state: CaState) -> AuditEntry | None:
-    """Whose order it may be that a CA is not as the fleet file says, or that was broken off; of others nobody asks."""
+    """The last order about a CA that differs from the fleet file: it may be the cause. None for other CAs."""
     if not differences(state):
         return None
     return log.read_last_if_readable(stage, state.declared.ca.certificate_id)
 
 
 def _document(told: dict[str, Any]) -> dict[str, Any]:
-    """What `_status` told, for --json."""
+    """The result of `_status` for --json."""
     cas = [{**one, "last_order": log.document(one["last_order"])} for one in told["cas"]]
     return {**told, "braked": log.document(told["braked"]), "cas": cas}
 
@@ -132,7 +132,7 @@ def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str,
 
 
 def count_document(counted: DeviceCount | None) -> dict[str, Any] | None:
-    """How many devices a CA has, for --json."""
+    """A CA's device count for --json."""
     if counted is None:
         return None
     return {
@@ -163,7 +163,7 @@ def _row(stage: Stage, one: dict[str, Any]) -> dict[str, str]:
 
 
 def counted_when(devices: Sequence[dict[str, Any] | None]) -> str:
-    """From when the numbers of devices are; `devices` are what `count_document` made."""
+    """When the devices were counted; `devices` are results of `count_document`."""
     times = sorted({one["counted_at"] for one in devices if one})
     if not times:
         return "Devices were not counted yet: the sweep does once a day, and --count does now."

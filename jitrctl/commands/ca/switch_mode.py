@@ -1,4 +1,4 @@
-"""`jitrctl ca switch-mode`: a CA's registration deleted and made anew in the other mode."""
+"""`jitrctl ca switch-mode`: deletes a CA's registration, and makes it in the other mode."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def switch_mode(
     ca: Cas = None,
     old_verification: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The DEFAULT account's verification certificate, to go back if it fails."),
+        typer.Option(metavar="FILE", help="The verification certificate of the DEFAULT registration, to restore it."),
     ] = None,
     note: Note = "",
     *,
     yes: Yes = False,
 ) -> None:
-    """Change the mode of registered CAs to what the fleet file says; what could be refused is looked at first.
+    """Change the mode of registered CAs to the fleet file's; everything that could be refused is checked first.
 
-    If a new registration fails all the same, the old one is put back.
+    If the new registration fails nevertheless, the old one is restored.
 
     Example: jitrctl ca switch-mode --account dev --ca factory
     """
@@ -77,9 +77,9 @@ def switch_mode(
 
 
 def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tuple[Switch, ...]:
-    """What is in the wrong mode, after a look also at the other accounts in the same Regions.
+    """Find the CAs in the wrong mode; also reads the other accounts in the same Regions.
 
-    Raises Refused when one of those cannot be asked: it might hold a CA in mode DEFAULT.
+    Raises Refused when one of those cannot be read: it might hold a CA in mode DEFAULT.
     """
     regions = {stage.region for stage in stages}
     mine = {str(stage) for stage in stages}
@@ -100,7 +100,7 @@ def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tu
 
 
 def _switched(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
-    """Switch, one account giving mode DEFAULT up before another takes it; and only then."""
+    """Switch; an account takes mode DEFAULT only after the others have given it up."""
     giving = _switch_to(scope, [one for one in ready if one.to is CertificateMode.SNI_ONLY], old_proof, note)
     taking = [one for one in ready if one.to is CertificateMode.DEFAULT]
     if giving.failed and taking:

@@ -1,4 +1,4 @@
-"""`jitrctl device adopt`: a thing that was made without jitr, taken into the registry of each account that has it."""
+"""`jitrctl device adopt`: takes a thing made without jitr into the registry of each account that has it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def adopt(
     thing: Annotated[str, typer.Argument(help="The name of a thing that exists, with one certificate attached.")],
     note: Note = "",
 ) -> None:
-    """Take a thing that was made without jitr into the registry, so that its next certificate can follow.
+    """Take a thing made without jitr into the registry, so that its next certificate can be a rotation.
 
     Example: jitrctl device adopt sensor-0001 --account dev --note "made by hand in 2024"
     """

@@ -15,8 +15,8 @@ from jitrctl.commands.device.show import show, where
 from jitrctl.commands.issue import issue
 
 app = typer.Typer(
-    help="Look at one device, and give orders about it: everywhere, or in some accounts. "
-    "If a colleague was faster, an order changes nothing, and says who it was.",
+    help="Show one device, and give orders on it, in all accounts or in some. "
+    "If a colleague was faster, an order changes nothing, and names the colleague.",
     no_args_is_help=True,
 )
 app.command()(show)

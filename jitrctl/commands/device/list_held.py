@@ -1,4 +1,4 @@
-"""`jitrctl device list --held`: who waits, for what, and until when."""
+"""`jitrctl device list --held`: lists the held devices, why they are held, and when they are evaluated next."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 def list_(
     scope: Scope,
     reason: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Only these, such as NOT_LISTED: docs/rejections.md.")
+        str | None, typer.Option(metavar="REASON", help="Only this reason, such as NOT_LISTED: docs/rejections.md.")
     ] = None,
     *,
-    held_ones: Annotated[bool, typer.Option("--held", help="Devices that wait for a cause to go away.")] = False,
+    held_ones: Annotated[
+        bool, typer.Option("--held", help="Held devices: refused until the cause is removed.")
+    ] = False,
 ) -> None:
-    """List the devices that are held in each account: why, as which thing, since when, and when they are looked at.
+    """List the held devices of each account: the reason, the thing name, since when, and the next evaluation.
 
     Example: jitrctl device list --held --account prod
     """

@@ -42,8 +42,8 @@ class Ordered:
     status: Status | None = None  # the certificate's, for the event; None: not registered, or deleted
 
 
-# Carry out an order in one stage. The record is the one that the operator was shown: the order is about that one, not
-# about what a colleague has ordered since. Raises Refused, Unavailable, botocore's errors.
+# Carry out an order in one stage, on condition that the record is still the one that the operator was shown.
+# Raises Refused, Unavailable, botocore's errors.
 CarryOut: TypeAlias = Callable[[Stage, str, OrderContext, "Record"], Ordered]
 # Find the certificate that is meant, in these stages. Raises Refused.
 Resolve: TypeAlias = Callable[[Scope, SearchKeys, Sequence[Stage]], str]
@@ -51,10 +51,10 @@ Resolve: TypeAlias = Callable[[Scope, SearchKeys, Sequence[Stage]], str]
 
 @over_stages
 def approve(scope: Scope, device: Device, note: Note = "") -> None:
-    """Let a device in that waits for approval, or will when it comes; it takes effect at its next connect or sweep.
+    """Approve a device that is held for it, or that was not seen yet; takes effect at its next connect or sweep.
 
-    A thing's name means the device that is held, and asks for it. What is wrong with a certificate stays wrong: an
-    approval stands in for the enrollment list alone.
+    A thing's name means the held device that requests it. An approval replaces only the enrollment entry: all other
+    checks still apply.
 
     Example: jitrctl device approve device.pem --account prod --note "order 4711"
     """
@@ -63,7 +63,7 @@ def approve(scope: Scope, device: Device, note: Note = "") -> None:
 
 @over_stages
 def deny(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Keep a device out, also before it was ever seen in an account; a certificate that is there is set INACTIVE.
+    """Deny a device, also in accounts that have never seen it; a registered certificate is set INACTIVE.
 
     Example: jitrctl device deny device.pem --note "lost in transit"
     """
@@ -80,7 +80,7 @@ def deny(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> 
 
 @over_stages
 def deactivate(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Set a certificate INACTIVE, and keep it from being activated until it is released.
+    """Set a certificate INACTIVE, and prevent its activation until it is released.
 
     Example: jitrctl device deactivate device.pem --account dev --note "sold"
     """
@@ -91,7 +91,7 @@ def deactivate(scope: Scope, device: Device, note: Note = "", *, yes: Yes = Fals
 
 @over_stages
 def revoke(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Set a certificate REVOKED; also before it was ever seen in an account, then it will be refused there.
+    """Set a certificate REVOKED; accounts that have never seen it will refuse it.
 
     Example: jitrctl device revoke device.pem --note "key was on a stolen laptop"
     """
@@ -147,12 +147,12 @@ def give_order(
 
 
 def open_operator(stage: Stage) -> Operator:
-    """The operator's way to change devices in a stage."""
+    """The operator's access to devices in a stage."""
     return Operator(client=stage.iot, iot=stage.aws_iot, registry=stage.registry, rules=stage.rules, clock=now)
 
 
 def describe(found: StageCertificate) -> str:
-    """What a certificate is before an order: INACTIVE, sensor-0001, revoked by arn:…/ann 2026-11-26 10:00Z."""
+    """A certificate's state before an order: INACTIVE, sensor-0001, revoked by arn:…/ann 2026-11-26 10:00Z."""
     parts = ["not registered"]
     if found.registered:
         names = ", ".join(found.registered.things) or found.registered.asks_for

@@ -1,4 +1,4 @@
-"""`jitrctl device reconcile`: a device that is ACTIVE already, brought in line with changed rules."""
+"""`jitrctl device reconcile`: brings an ACTIVE device in line with changed rules."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @over_stages
 def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Bring a device that is ACTIVE in line with the fleet file of today: thing type, groups, attributes, policy.
+    """Bring an ACTIVE device in line with the present fleet file: thing type, groups, attributes, policy.
 
-    What others put on the thing stays, and so does the certificate's status; a device that today's rules would refuse
-    is told. A name never changes. Where a CA has a hook, nothing is taken away, since the hook may have given it.
+    What others added to the thing stays, as does the certificate's status; a device that the present rules would refuse
+    is reported. A thing name never changes. If the CA has a hook, nothing is removed, since the hook may have added it.
 
     Example: jitrctl device reconcile sensor-0001 --note "new group for hall 2"
     """

@@ -1,4 +1,4 @@
-"""`jitrctl device release`: one refused device, or all that were rejected for a reason."""
+"""`jitrctl device release`: releases one refused device, or all that were rejected for a reason."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def release(
         typer.Option(
             "--rejected-for",
             metavar="REASON",
-            help="All devices that were rejected for this reason, in place of one; may be repeated.",
+            help="All devices that were rejected for this reason, instead of one; may be repeated.",
         ),
     ] = None,
     ca: Cas = None,
@@ -51,22 +51,22 @@ def release(
         typer.Option(
             metavar="TIME",
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"],
-            help="Of those, the ones that were rejected since this time, in UTC.",
+            help="Only those rejected since this time, in UTC.",
         ),
     ] = None,
     *,
     would_be_admitted: Annotated[
-        bool, typer.Option("--would-be-admitted", help="Of those, the ones that the deployed rules admit.")
+        bool, typer.Option("--would-be-admitted", help="Only those that the deployed rules would admit.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how many those are; change nothing.")] = False,
-    revoked: Annotated[bool, typer.Option("--revoked", help="Also if it was revoked or taken away.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how many they are; change nothing.")] = False,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Also if an operator revoked or deactivated it.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Let a refused device be judged again when it next connects; its registration is deleted for that.
+    """Have a refused device evaluated again at its next connect; its registration is deleted for that.
 
-    With --rejected-for, all devices that were rejected for a reason. They are judged again by the functions, without
-    being deleted and without connecting, beside new devices and after them. What an operator, or anybody else, has
-    deactivated stays out, and so does what is REVOKED. Broken off, the same command again does the rest.
+    With --rejected-for: all devices that were rejected for a reason. The functions evaluate them again, after new
+    devices, without a new registration or connect. REVOKED devices, and those that somebody has deactivated, are left
+    out. If interrupted, the same command completes it.
 
     Example: jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted
     """
@@ -149,7 +149,7 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
 
 
 def _reason(name: str) -> Reason:
-    """A final reason by its name.
+    """Find a final reason by its name.
 
     Raises Unusable.
     """

@@ -1,4 +1,4 @@
-"""`jitrctl device remove`: the end of a whole device, in every account that is meant."""
+"""`jitrctl device remove`: removes a whole device in the chosen stages."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FORGOTTEN = "All that is known is dropped: a device that comes again is judged l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Remains:
-    """What one stage has of a device."""
+    """What is left of a device in one stage."""
 
     view: DeviceView
-    things: tuple[str, ...]  # that exist, attached to one of its certificates or owned by one
+    things: tuple[str, ...]  # existing ones, attached to or owned by one of its certificates
 
     @property
     def certificates(self) -> list[str]:
-        """Those that the registry or AWS IoT knows; the owners of names last, so that a second try finds the rest."""
+        """The known ones; owners of names last, so that a second run still finds the rest."""
         owners = {owner.certificate_id for owner in self.view.owners.values()}
         known = [one.certificate_id for one in self.view.certificates.values() if one.is_known]
         return sorted(known, key=lambda one: (one in owners, one))
@@ -56,13 +56,16 @@ def remove(
     note: Note = "",
     *,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Also what is known: a certificate that comes again is like a new one.")
+        bool,
+        typer.Option(
+            "--forget", help="Also drop its records: a certificate that comes again is evaluated as a new one."
+        ),
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Remove a device: its certificates, its thing and what the registry says of them, in every account that is meant.
+    """Remove a device in every chosen account: its certificates, its thing and its records.
 
-    Its enrollment entries stay: `enrollment remove`. Broken off, the same command again does the rest.
+    Its enrollment entries stay: `enrollment remove`. If interrupted, the same command completes it.
 
     Example: jitrctl device remove sensor-0001 --note "scrapped"
     """
@@ -104,7 +107,7 @@ def _exists(stage: Stage, thing: str) -> bool:
 
 
 def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[str]:
-    """Certificates, things, then what is written of them: so a second try finds what the first one left."""
+    """Remove certificates, things, then their records: so a second run finds what the first one left."""
     at_work, done = open_operator(stage), list[str]()
     given = OrderContext(by=stage.caller, note=note)
     verdicts = dict[str, OperatorVerdict]()

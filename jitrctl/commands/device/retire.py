@@ -1,4 +1,4 @@
-"""`jitrctl device retire`: the end of an old certificate that another one follows, without waiting for the sweep."""
+"""`jitrctl device retire`: ends an old certificate that another one follows, without waiting for the sweep."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @over_stages
 def retire(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """End an old certificate that another one follows, without waiting for the sweep: INACTIVE, policy and thing gone.
+    """End an old certificate that another one follows, without waiting for the sweep: set it INACTIVE, and detach it.
 
-    For what a rotation left behind in accounts that the device has not visited since; give the old certificate's id.
-    A device's present certificate is refused: `device deactivate`.
+    For the old certificate in accounts to which the device has not connected since its rotation; give the certificate's
+    id. A device's present certificate is refused: use `device deactivate`.
 
     Example: jitrctl device retire old.pem --account prod --note "has its new one"
     """
@@ -45,7 +45,7 @@ def _retire(stage: Stage, certificate_id: str, order: OrderContext, seen: Record
 
 
 def _refuse_present(scope: Scope, certificate_id: str) -> None:
-    """Refuse to end what a device lives on; looks in every account of the fleet, whichever are meant.
+    """Refuse to end a device's present certificate; reads every stage of the fleet, not only the chosen ones.
 
     Raises Refused.
     """

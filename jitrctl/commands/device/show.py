@@ -1,4 +1,4 @@
-"""`jitrctl device show | where`: one device, in every account."""
+"""`jitrctl device show | where`: shows one device in every account."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Device = Annotated[
 
 @over_stages
 def show(scope: Scope, device: Device) -> None:
-    """Show a device in every account: certificates, thing, policy, decision and why, verdict, what was left behind.
+    """Show a device in every account: certificates, thing, policy, decision, verdict, old certificates still in use.
 
-    Also whether its thing's client is connected, since when and from where; else why it went, for 30 minutes.
+    Also whether its client is connected, since when and from where; or why it disconnected in the last 30 minutes.
 
     Example: jitrctl device show sensor-0001
     """
@@ -108,7 +108,7 @@ def _by_age(views: dict[Stage, DeviceView]) -> list[str]:
 
 
 def _certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> Certificate | None:
-    """What the certificate says of itself, from any stage that has it."""
+    """The parsed certificate, from any stage that has it."""
     certificates = (view.certificates.get(certificate_id) for view in views.values())
     return next((one.registered.certificate for one in certificates if one and one.registered), None)
 
@@ -151,7 +151,7 @@ def _row(stage: Stage, found: StageCertificate) -> dict[str, str]:
 
 
 def _notes(found: StageCertificate) -> list[str]:
-    """What does not fit into a table: reasons in a sentence, an operator's word, what comes before and after."""
+    """What does not fit into the table: the reason, the verdict, predecessor and successor."""
     decision, verdict = found.record.decision, found.record.verdict
     notes = []
     if decision and decision.reason:
@@ -173,7 +173,7 @@ def _notes(found: StageCertificate) -> list[str]:
 
 
 def _with_orders(stage: Stage, view: DeviceView) -> DeviceView:
-    """The same, with the last order about each certificate that is known, and its thing's connection."""
+    """The view with the last order about each known certificate, and the connection of its thing."""
     known = [one.certificate_id for one in view.certificates.values() if one.is_known]
     given = {certificate_id: log.read_last_if_readable(stage, certificate_id) for certificate_id in known}
     return replace(
@@ -237,7 +237,7 @@ def _document(found: StageCertificate, view: DeviceView) -> dict[str, Any]:
 
 
 def _ca_named_by(device: DeviceRegistration) -> str | None:
-    """Where it is known from whose the certificate is; None where it is not."""
+    """From what the certificate's CA is known; None when it is not."""
     if device.ca_certificate_id is None:
         return None
     return "AWS IoT" if device.is_ca_named else "signature or record"

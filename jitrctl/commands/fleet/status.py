@@ -1,4 +1,4 @@
-"""`jitrctl fleet status`: every stage in one screen."""
+"""`jitrctl fleet status`: shows every stage in one screen."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ def status(
     scope: Scope,
     assembly: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="What `cdk synth` made, to compare the stacks with (default: cdk.out)."),
+        typer.Option(
+            metavar="FOLDER", help="The output of `cdk synth`, to compare the stacks with (default: cdk.out)."
+        ),
     ] = None,
 ) -> None:
     """Show every stage in one screen: stack, CAs, rules, function, queues, sweep, and drift in words.
 
-    Exit code 1 when something has drifted, a message is dead or could not be delivered, a brake holds what a CA's rules
-    refuse, or a stage cannot be asked.
+    Exit code 1 when something has drifted, a message is dead or undelivered, a brake is engaged, or a stage cannot be
+    read.
 
     Example: jitrctl fleet status
     """
@@ -49,7 +51,7 @@ def status(
 
     def shown() -> None:
         rows = [_health_row(done.stage, done.value) for done in results.done]
-        if all(row["rate"] == _WHOLE for row in rows):  # at 80 columns there is no room for what says nothing
+        if all(row["rate"] == _WHOLE for row in rows):  # an empty column takes room that 80 columns do not have
             rows = [{name: value for name, value in row.items() if name != "rate"} for row in rows]
         out.print(table(rows))
         drift = [
@@ -73,7 +75,7 @@ def status(
 
 
 def _assembly(scope: Scope) -> tuple[Path | None, str | None]:
-    """The assembly beside the fleet file, or why there is none to compare with."""
+    """The assembly beside the fleet file, or why it cannot be compared."""
     found = scope.fleet.path.parent / "cdk.out"
     manifest = found / "manifest.json"
     if not manifest.exists():
@@ -84,7 +86,7 @@ def _assembly(scope: Scope) -> tuple[Path | None, str | None]:
 
 
 def _lists(results: Results[Health]) -> list[str]:
-    """What there is to say when accounts do not have the same enrollment list: who lets other devices in."""
+    """The lines about enrollment lists when accounts have different ones."""
     lists = [(str(done.stage), done.value.enrollment) for done in results.done if done.value.enrollment]
     if len({digest for _, digest in lists}) < 2:  # noqa: PLR2004 -- two lists
         return []
@@ -100,7 +102,7 @@ def _is_well(one: Health) -> bool:
 
 
 def _braked(one: Health) -> list[str]:
-    """What the brakes on CAs' rules hold, and what ends that."""
+    """The engaged brakes, and how to end them."""
     return [
         f"{ca}: the brake holds what its rules refuse, {in_words(engaged)}. Mend the rules and deploy, or "
         f"`jitrctl ca accept-rejections {ca}`: docs/runbook.md#rules-refuse-many"
@@ -109,7 +111,7 @@ def _braked(one: Health) -> list[str]:
 
 
 def _lost(one: Health) -> list[str]:
-    """What nobody works on any more, and what waits for the hub's function."""
+    """The messages in the failure queues, and those that wait for the hub's function."""
     told = [
         f"{what}: {count}, see `jitrctl dlq list{'' if queue is LetterQueue.DEAD else f' --queue {queue}'}`"
         for queue, what in _LOST.items()
@@ -139,7 +141,7 @@ _WHOLE = "-"
 
 
 def _rate(stage: Stage, one: Health) -> str:
-    """The activations a second that are reached at most, of those that the fleet file says; and what is throttled."""
+    """The present rate of activations, of the fleet file's, and the throttled share."""
     wanted = stage.account.activations_per_second
     if one.turns_per_second is None or (one.turns_per_second >= wanted and not one.throttled):
         return _WHOLE

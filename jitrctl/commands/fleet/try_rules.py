@@ -1,4 +1,4 @@
-"""`jitrctl fleet try-rules`: the fleet file's rules against certificates that the accounts already have."""
+"""`jitrctl fleet try-rules`: tries the fleet file's rules on certificates that the accounts already have."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def try_fleet_rules(
     ca: Cas = None,
     *,
     sample: Annotated[
-        int, typer.Option("--sample", metavar="N", min=1, help="Of each CA, at most so many: newest and oldest.")
+        int, typer.Option("--sample", metavar="N", min=1, help="At most so many of each CA: the newest and the oldest.")
     ] = _SAMPLE,
 ) -> None:
-    """Show which certificates that AWS IoT has the fleet file would decide on otherwise than the deployed rules do.
+    """Show on which registered certificates the fleet file would decide differently from the deployed rules.
 
-    Changes nothing, and is to be said before `cdk deploy`. Enrollment entries, CRLs and hooks are left out.
-    Exit code 1 when a certificate that is ACTIVE, and that the deployed rules admit, would be refused for the rules.
+    Changes nothing; run it before `cdk deploy`. Enrollment entries, CRLs and hooks are left out.
+    Exit code 1 when the rules would refuse an ACTIVE certificate that the deployed rules admit.
 
     Example: jitrctl fleet try-rules --ca factory
     """
@@ -78,7 +78,7 @@ def try_fleet_rules(
 
 
 def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
-    """Say beforehand what it costs: the calls share a quota with devices that come up."""
+    """Report the number of calls first: they share a quota with devices that register."""
     most = sample * max((len(chosen_cas(stage, ca or ())) for stage in scope.stages), default=0)
     err.print(
         f"At most {most} calls of DescribeCertificate in each account and Region, {CALLS_PER_SECOND:g} a second: "
@@ -89,7 +89,7 @@ def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """Changes of a stage that differ in the certificate alone."""
+    """Changes in a stage that differ only in the certificate."""
 
     stage: str
     judged: int  # certificates of their CA

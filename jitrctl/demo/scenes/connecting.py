@@ -1,4 +1,4 @@
-"""A device's first connection, its move to another account, and what happens without SNI."""
+"""Shows a device's first connection, its move to another account, and a connection without SNI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A CA of whose devices only some are the fleet's: held until listed, denied, approved; in the operator's own words."""
+"""Shows a CA that admits listed devices only: one is held until it is listed, one is denied, one is approved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A device whose event was lost, and that has given up: the sweep takes it up."""
+"""Shows a device whose event was lost, and that stopped connecting: the sweep finds it."""
 
 from __future__ import annotations
 

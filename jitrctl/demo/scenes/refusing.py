@@ -1,4 +1,4 @@
-"""Devices that must not get in: wrong for good, or of a CA that is not registered."""
+"""Shows devices that must not be admitted: rejected ones, and one of a CA that is not registered."""
 
 from __future__ import annotations
 

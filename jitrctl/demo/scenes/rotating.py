@@ -1,4 +1,4 @@
-"""A device that changes its certificate, and publishes all the while."""
+"""Shows a device that rotates its certificate without a gap in publishing."""
 
 from __future__ import annotations
 
