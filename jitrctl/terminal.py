@@ -65,10 +65,10 @@ def _least_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> 
     return least
 
 
-def grouped(told: Sequence[tuple[str, str]]) -> list[str]:
+def grouped(texts: Sequence[tuple[str, str]]) -> list[str]:
     """Lines for (place, text): an equal text for several places is one line, with all their names."""
     places: dict[str, list[str]] = {}
-    for place, text in told:
+    for place, text in texts:
         places.setdefault(text, []).append(place)
     return [
         f"{named[0]}: {text}" if len(named) == 1 else f"{text}\n  in {', '.join(named)}"

@@ -52,8 +52,8 @@ class AuditEntry:
 
     def __str__(self) -> str:
         """`ca retire` by arn:…/ann 2026-11-26 10:00Z: last device moved."""
-        told = f"`{self.order}` by {self.by} {at(self.at)}" + ("" if self.completed else ", not known to be completed")
-        return told + (f": {self.note}" if self.note else "")
+        text = f"`{self.order}` by {self.by} {at(self.at)}" + ("" if self.completed else ", not known to be completed")
+        return text + (f": {self.note}" if self.note else "")
 
 
 def keep(stage: Stage, client: Any, given: AuditEntry) -> bool:
@@ -99,9 +99,9 @@ def document(given: AuditEntry | None) -> dict[str, Any] | None:
     """An order for --json."""
     if given is None:
         return None
-    told: dict[str, Any] = {"order": given.order, "steps": list(given.steps), "by": given.by}
-    told |= {"at": given.at.isoformat(), "completed": given.completed}
-    return told | ({"note": given.note} if given.note else {})
+    fields: dict[str, Any] = {"order": given.order, "steps": list(given.steps), "by": given.by}
+    fields |= {"at": given.at.isoformat(), "completed": given.completed}
+    return fields | ({"note": given.note} if given.note else {})
 
 
 def _kept(stage: Stage, client: Any, subject: str) -> list[Any]:

@@ -68,11 +68,11 @@ def audited(
 
 def order_detail(stage: Stage, given: AuditEntry, *, completed: bool) -> dict[str, Any]:
     """The detail of the event, version 1."""
-    told = event_detail(
+    detail = event_detail(
         stage, order=given.order, subject=given.subject, by=given.by, at=given.at.isoformat(timespec="milliseconds")
     )
-    told["steps"] = list(given.steps)
-    return told | ({"note": given.note} if given.note else {}) | ({} if completed else {"completed": False})
+    detail["steps"] = list(given.steps)
+    return detail | ({"note": given.note} if given.note else {}) | ({} if completed else {"completed": False})
 
 
 def _keep(stage: Stage, dynamodb: Any, given: AuditEntry, *, urgent: bool) -> bool:
@@ -81,7 +81,7 @@ def _keep(stage: Stage, dynamodb: Any, given: AuditEntry, *, urgent: bool) -> bo
     except Unavailable as error:
         if not urgent or isinstance(error, NotPermitted):
             raise
-        _tell(stage, f"`{given.order}` cannot be kept ({error}), and is carried out all the same")
+        _report(stage, f"`{given.order}` cannot be kept ({error}), but is carried out")
         return False
 
 
@@ -89,7 +89,7 @@ def _announce(stage: Stage, given: AuditEntry, done: str, *, completed: bool) ->
     detail = order_detail(stage, given, completed=completed)
     if why := publish_event(stage, ORDER_DETAIL_TYPE, detail, given.at):
         stage.warnings.append(
-            f"{_in_words(stage, given)} was {done} could not be announced ({why}): tell those who listen"
+            f"{_in_words(stage, given)} was {done} could not be announced ({why}): tell the event's consumers"
         )
 
 
@@ -99,7 +99,7 @@ def _mark_completed(stage: Stage, dynamodb: Any, given: AuditEntry) -> None:
         mark_completed(stage, dynamodb, given)
     except (BotoCoreError, ClientError, Unavailable) as error:
         why = explain(error) if isinstance(error, NotPermitted) or not isinstance(error, Unavailable) else str(error)
-        _tell(stage, f"{_in_words(stage, given)} was carried out, and that it was cannot be kept ({why})")
+        _report(stage, f"{_in_words(stage, given)} was carried out, and that it was cannot be kept ({why})")
 
 
 def _in_words(stage: Stage, given: AuditEntry) -> str:
@@ -109,5 +109,5 @@ def _in_words(stage: Stage, given: AuditEntry) -> str:
     return f"`{given.order}` about {subject} ({'; '.join(given.steps)})"
 
 
-def _tell(stage: Stage, text: str) -> None:
+def _report(stage: Stage, text: str) -> None:
     err.print(f"{stage}: {text}", markup=False, soft_wrap=True)

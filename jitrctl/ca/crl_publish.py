@@ -124,7 +124,7 @@ def publish(stage: Stage, new: NewCrl, instead_of: Published) -> None:
 def _explained(stage: Stage, error: ClientError) -> Exception:
     code = error.response["Error"]["Code"]
     if code in _CHANGED_MEANWHILE:
-        return Refused("somebody published another one at the same time: look with `jitrctl crl show`, and try again")
+        return Refused("another CRL was published at the same time: see `jitrctl crl show`, and try again")
     if code == "NoSuchBucket":
         return Refused(f"there is no bucket {stage.crl_bucket}: deploy the stack first")
     return error

@@ -127,7 +127,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
         )
     if state.found.has_template:
         obstacles.append(
-            "a provisioning template is set, so AWS IoT provisions devices itself and tells nobody: "
+            "a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: "
             "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
         )
     if not state.found.active:
@@ -154,35 +154,35 @@ def _stacks_obstacle(state: CaState) -> str | None:
             f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: the "
             f"deployment will be refused; {ANOTHER_MODE}"
         )
-    told = differences(state)
+    texts = differences(state)
     return (
-        f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
-        if told
+        f"the stack registers it, and {'; '.join(texts)}: deploy the stack, or see what changed it since"
+        if texts
         else None
     )
 
 
 def differences(state: CaState) -> tuple[str, ...]:
     """How a CA differs from what the fleet file says, each in words; empty when it does not."""
-    found, told = state.found, []
+    found, texts = state.found, []
     if found is None:
-        told.append("it is not registered")
+        texts.append("it is not registered")
     else:
         if state.declared.registered_by is RegisteredBy.STACK and not state.is_the_stacks:
-            told.append(_REGISTERED_TWICE)
+            texts.append(_REGISTERED_TWICE)
         if found.mode is not state.declared.mode:
-            told.append(f"its mode is {found.mode}, the fleet file says {state.declared.mode}")
+            texts.append(f"its mode is {found.mode}, the fleet file says {state.declared.mode}")
         if not found.active:
-            told.append("it is INACTIVE: no device can register")
+            texts.append("it is INACTIVE: no device can register")
         if not found.registers_automatically:
-            told.append("auto-registration is off: unknown devices are turned away, and nobody is told")
+            texts.append("auto-registration is off: new devices are refused, and no event is published")
         if found.has_template:
-            told.append("a provisioning template is set: AWS IoT provisions by itself, and jitr hears of nothing")
+            texts.append("a provisioning template is set: AWS IoT provisions devices itself, and publishes no event")
     if state.rule is RuleState.DISABLED:
-        told.append("its topic rule is disabled: first connections are lost until the sweep")
+        texts.append("its topic rule is disabled: first connections are lost until the sweep")
     elif state.rule is not RuleState.ENABLED:
-        told.append(f"its topic rule is {state.rule}: deploy the stack")
-    return tuple(told)
+        texts.append(f"its topic rule is {state.rule}: deploy the stack")
+    return tuple(texts)
 
 
 def proof_warning(state: CaState) -> str | None:

@@ -85,7 +85,7 @@ def register(stage: Stage, registration: CaDeployment, *, active: bool, automati
     except exceptions.ResourceAlreadyExistsException as error:
         raise Refused(
             f"AWS IoT says that {registration.ca.name} is registered already; in mode DEFAULT another account can be "
-            "the one that holds it in this Region: look there, or use SNI_ONLY"
+            "the one that holds it in this Region: check that account, or use SNI_ONLY"
         ) from error
     except exceptions.RegistrationCodeValidationException as error:
         raise Refused(

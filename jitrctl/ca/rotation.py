@@ -89,8 +89,8 @@ class Dependent:
     followed_by: str | None  # id of the successor: the sweep retires this one after the overlap
 
     def __str__(self) -> str:
-        told = f"{self.thing_name or 'a certificate'} ({short(self.certificate_id)} {self.status}"
-        return f"{told}, followed by {short(self.followed_by)})" if self.followed_by else f"{told})"
+        text = f"{self.thing_name or 'a certificate'} ({short(self.certificate_id)} {self.status}"
+        return f"{text}, followed by {short(self.followed_by)})" if self.followed_by else f"{text})"
 
 
 @dataclass(slots=True, kw_only=True)

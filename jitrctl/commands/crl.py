@@ -118,7 +118,7 @@ def _has(stage: Stage, ca: Ca) -> bool:
 
 def _with_ca(scope: Scope, ca: Ca, stages: Sequence[Stage]) -> list[Stage]:
     if not any(_has(stage, ca) for stage in scope.stages):
-        raise Unusable(f"none of the accounts that are meant has the CA {ca.name}")
+        raise Unusable(f"none of the chosen accounts has the CA {ca.name}")
     return [stage for stage in stages if _has(stage, ca)]
 
 

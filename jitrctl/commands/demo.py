@@ -38,18 +38,18 @@ def demo(
     if accounts.running(workspace.directory):
         raise LocalAwsError("a local AWS is running already: stop it with `jitrctl local down`, then try again")
     began = time.monotonic()
-    told: list[dict[str, Any]] = []
+    played: list[dict[str, Any]] = []
     try:
         for number, step in enumerate(Story(workspace, stays=keep).steps(), start=1):
-            told.append(_play(number, step, quiet=as_json))
-            if not told[-1]["ok"]:
+            played.append(_play(number, step, quiet=as_json))
+            if not played[-1]["ok"]:
                 break
     finally:
         if not keep:
             accounts.down(workspace.directory)
-    ok = all(step["ok"] for step in told)
+    ok = all(step["ok"] for step in played)
     if as_json:
-        print_json({"ok": ok, "steps": told})
+        print_json({"ok": ok, "steps": played})
     elif ok:
         left = "the accounts are still running: `jitrctl local status`" if keep else "everything is stopped"
         out.print(f"\nDone in {time.monotonic() - began:.1f} s; {left}.")

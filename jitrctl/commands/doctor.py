@@ -120,7 +120,7 @@ def _row(done: Done[tuple[LinkResult, ...]]) -> dict[str, str]:
 
 def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, str]]:
     """What to do, for each stage: first the broken link, then the notes that have a cure."""
-    told = []
+    sentences = []
     for one in done:
         last = one.value[-1]
         if last.finding.state is State.BROKEN:
@@ -130,13 +130,13 @@ def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, 
         else:
             names = ", ".join(step.link for step in one.value if step.finding.state is State.UNKNOWN)
             text = f"no link is broken as far as could be seen; not looked at: {names}."
-        told.append((str(one.stage), text))
-        told += [
+        sentences.append((str(one.stage), text))
+        sentences += [
             (str(one.stage), f"beside that, {step.link}: {step.finding.cure}.")
             for step in one.value
             if step.finding.state is State.NOTE and step.finding.cure
         ]
-    return told
+    return sentences
 
 
 def _broken(steps: Sequence[LinkResult]) -> str | None:

@@ -206,8 +206,8 @@ def _denial(seen: Entry | None, *, lifting: bool) -> str:
         return ""
     why = f": {seen.note}" if seen.note else ""
     since = f" {seen.at:%Y-%m-%d %H:%M}Z" if seen.at else ""
-    told = f", where it was denied{since} by {seen.by}{why}"
-    return f"{told}; this lifts the denial" if lifting else f"{told}; it stays denied (--lift-denials)"
+    text = f", where it was denied{since} by {seen.by}{why}"
+    return f"{text}; this lifts the denial" if lifting else f"{text}; it stays denied (--lift-denials)"
 
 
 def _write(scope: Scope, entries: Sequence[Entry], what: str, *, yes: bool, lift_denials: bool) -> None:
@@ -297,9 +297,9 @@ def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
 
 def _became(entry: Entry) -> str:
     """An entry of another operator, in words: denied by arn:…/ann 2026-11-26 10:00Z: stolen."""
-    told = {EntryRule.ALLOW: "allowed", EntryRule.DENY: "denied", EntryRule.REMOVED: "removed"}[entry.rule]
+    text = {EntryRule.ALLOW: "allowed", EntryRule.DENY: "denied", EntryRule.REMOVED: "removed"}[entry.rule]
     when = f" {at_(entry.at)}" if entry.at else ""
-    return f"{told} by {entry.by or 'somebody'}{when}" + (f": {entry.note}" if entry.note else "")
+    return f"{text} by {entry.by or 'somebody'}{when}" + (f": {entry.note}" if entry.note else "")
 
 
 def _row(entry: Entry) -> dict[str, str]:

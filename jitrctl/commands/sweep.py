@@ -28,7 +28,7 @@ def _rows(_: Stage, swept: dict[str, Any]) -> list[dict[str, str]]:
         return [dict.fromkeys(("looked at", "sent", "retired"), "-") | {"and": "another sweep is under way"}]
     notes = []
     if swept.get("queue_is_behind"):
-        notes.append("nothing sent: the queue is behind, and has forgotten no one")
+        notes.append("nothing sent: the queue is behind, and may still hold their messages")
     if swept.get("disagreements"):
         notes.append(f"{swept['disagreements']} ACTIVE against a verdict: its log names them")
     if swept.get("unfinished"):

@@ -141,11 +141,11 @@ class Story:
 
 def _registered(stage: LocalStage, name: str, ca: IssuingCa) -> dict[str, str]:
     described = stage.register_ca(name, ca)
-    told = f"{stage.name} has CA {name}"
-    expect(described["certificateId"] == ca.certificate_id, f"{told} under another certificate id")
-    expect(described["certificateMode"] == stage.place.mode_of(name), f"{told} in {described['certificateMode']} mode")
-    expect(described["status"] == "ACTIVE", f"{told} {described['status']}")
-    expect(described["autoRegistrationStatus"] == "ENABLE", f"{told} without auto-registration")
+    text = f"{stage.name} has CA {name}"
+    expect(described["certificateId"] == ca.certificate_id, f"{text} under another certificate id")
+    expect(described["certificateMode"] == stage.place.mode_of(name), f"{text} in {described['certificateMode']} mode")
+    expect(described["status"] == "ACTIVE", f"{text} {described['status']}")
+    expect(described["autoRegistrationStatus"] == "ENABLE", f"{text} without auto-registration")
     return {
         "account": stage.name,
         "CA": name,

@@ -75,10 +75,10 @@ class Adoption:
             and not is_evaluated
             and not self._registry.record_found(self._found(device, certificate, record), record)
         ):
-            stands = self._registry.recall([device.certificate_id])[device.certificate_id]
-            if stands.verdict_number != record.verdict_number:
+            current = self._registry.recall([device.certificate_id])[device.certificate_id]
+            if current.verdict_number != record.verdict_number:
                 raise OvertakenByColleague(
-                    AnotherVerdict(device.certificate_id, stands.verdict),
+                    AnotherVerdict(device.certificate_id, current.verdict),
                     f"the name {self._thing_name} is the certificate's, and nothing was recorded of it",
                 )
             raise OperatingError("a function has just recorded something else of the certificate: try again")

@@ -109,7 +109,7 @@ def _write_some(
                 table.change(changes, by=by, at=at)
         except EntryChanged as error:
             if attempt == _TRIES:
-                raise Refused("somebody else keeps changing these entries: try again later") from error
+                raise Refused("others keep changing these entries: try again later") from error
         except Unavailable as error:
             if attempt == _TRIES or isinstance(error, NotPermitted):
                 raise
@@ -157,7 +157,7 @@ def read_csv(text: str, name: str, fleet: Fleet) -> list[Entry]:
                 problems.append(f"{name}:{line}: {error}")
                 continue
             if first := lines.get(entry.subject):
-                problems.append(f"{name}:{line}: {entry.subject} stands in line {first} already; keep one of them")
+                problems.append(f"{name}:{line}: {entry.subject} is in line {first} already; keep one of them")
             entries[entry.subject] = entry
             lines.setdefault(entry.subject, line)
     except csv.Error as error:
@@ -176,7 +176,7 @@ def _heading_problems(columns: Sequence[str]) -> Iterator[str]:
     if not {"thing_name", "certificate_id"} & set(columns):
         yield "there is no column thing_name, and none certificate_id: the first line is the heading"
     if len(set(columns)) < len(columns):
-        yield "a column stands there twice"
+        yield "a column is there twice"
 
 
 def _row(row: Mapping[str | None, Any], fleet: Fleet) -> Entry:

@@ -36,11 +36,11 @@ class LeftBehind:
     retiring: bool  # the stage knows of the rotation: its sweep retires the certificate after the overlap
 
     def __str__(self) -> str:
-        told = (
+        text = (
             f"{self.stage}: the old certificate {self.certificate_id[:16]}… of {self.thing_name} is still "
             f"{self.status}; {self.followed_by[:16]}… follows it in {self.followed_in}"
         )
-        return f"{told}, and the sweep retires the old one after the overlap" if self.retiring else told
+        return f"{text}, and the sweep retires the old one after the overlap" if self.retiring else text
 
     @property
     def order(self) -> str | None:

@@ -178,7 +178,7 @@ class Operator:
                 certificate_id,
                 record.verdict,
                 f"the certificate is {status or 'not registered here'}, and was taken away or refused for good"
-                f"{_in_words(record)}: `jitrctl device release` lets it be judged again",
+                f"{_in_words(record)}: `jitrctl device release` has it evaluated again",
             )
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")
@@ -203,7 +203,7 @@ class Operator:
         record = self._as_seen(certificate_id, seen)
         device = self._described(certificate_id)
         if device and device.status is Status.ACTIVE:
-            raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
+            raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be evaluated again")
         if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
             raise self._refusal(
                 certificate_id,
@@ -220,9 +220,7 @@ class Operator:
                 self._carry_out(certificate_id, denied, OperatorAction.DENIED, order)
                 device = self._described(certificate_id)
                 if device and device.status is Status.REVOKED and not revoked:
-                    raise self._refusal(
-                        certificate_id, stands, f"somebody has just revoked the certificate; {done}", done
-                    )
+                    raise self._refusal(certificate_id, stands, f"the certificate was revoked just now; {done}", done)
             released = self._verdict(OperatorAction.RELEASED, order)
             if device:
                 # By these the functions distinguish the released status from one that is set afterwards.

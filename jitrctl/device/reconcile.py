@@ -61,7 +61,7 @@ Step = IotStep | LeaveGroup | DropType
 class ReconcileChange:
     """One difference, in words, and the step that removes it."""
 
-    told: str
+    text: str
     step: Step
 
 
@@ -221,14 +221,14 @@ def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found
         is_ours=True,
     )
     if not found.exists:
-        return [ReconcileChange(told=f"create thing {name}", step=make)]
-    told = [f"{key} = {value} instead of {found.attributes.get(key, 'none')}" for key, value in differing.items()]
+        return [ReconcileChange(text=f"create thing {name}", step=make)]
+    texts = [f"{key} = {value} instead of {found.attributes.get(key, 'none')}" for key, value in differing.items()]
     if retype and identity.thing_type:
-        told.append(f"thing type {identity.thing_type} instead of {found.thing_type or 'none'}")
-    changes = [ReconcileChange(told=f"thing {name}: {', '.join(told)}", step=make)] if told else []
+        texts.append(f"thing type {identity.thing_type} instead of {found.thing_type or 'none'}")
+    changes = [ReconcileChange(text=f"thing {name}: {', '.join(texts)}", step=make)] if texts else []
     if retype and not identity.thing_type:
         changes.append(
-            ReconcileChange(told=f"thing {name}: no thing type, not {found.thing_type}", step=DropType(name))
+            ReconcileChange(text=f"thing {name}: no thing type, not {found.thing_type}", step=DropType(name))
         )
     return changes
 
@@ -241,19 +241,19 @@ def _other_changes(
     no_longer = fleets - set(identity.thing_groups) if not ca.asks_hook else set()
     return [
         *(
-            ReconcileChange(told=f"join group {group}", step=AddThingToThingGroup(thing_name=name, thing_group=group))
+            ReconcileChange(text=f"join group {group}", step=AddThingToThingGroup(thing_name=name, thing_group=group))
             for group in identity.thing_groups
             if group not in found.groups
         ),
         *(
-            ReconcileChange(told=f"leave group {group}", step=LeaveGroup(name, group))
+            ReconcileChange(text=f"leave group {group}", step=LeaveGroup(name, group))
             for group in found.groups
             if group in no_longer
         ),
         *(
             [
                 ReconcileChange(
-                    told=f"attach it to {name}", step=AttachThingPrincipal(thing_name=name, certificate_arn=device.arn)
+                    text=f"attach it to {name}", step=AttachThingPrincipal(thing_name=name, certificate_arn=device.arn)
                 )
             ]
             if name not in found.things
@@ -261,13 +261,13 @@ def _other_changes(
         ),
         # Attach the new policy before the old one is detached: an ACTIVE certificate always has one.
         *(
-            [ReconcileChange(told=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
+            [ReconcileChange(text=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
             if identity.policy not in found.policies
             else []
         ),
         *(
             ReconcileChange(
-                told=f"detach policy {policy}", step=DetachPolicy(policy=policy, certificate_arn=device.arn)
+                text=f"detach policy {policy}", step=DetachPolicy(policy=policy, certificate_arn=device.arn)
             )
             for policy in found.policies
             if policy.startswith(ours) and policy != identity.policy

@@ -167,7 +167,7 @@ def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]
     if start.certificates:
         return next(iter(start.certificates))
     (thing,) = start.things
-    asked = scope.across(lambda stage: find_held(stage, thing), doing="reading who is held", stages=stages)
+    asked = scope.across(lambda stage: find_held(stage, thing), doing="reading held devices", stages=stages)
     waiting = frozenset(one for done in asked.done for one in done.value)
     return _only(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
 

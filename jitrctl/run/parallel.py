@@ -177,11 +177,11 @@ class _Running(Generic[T]):
 
     def in_words(self) -> str:
         """How far it is: 3 of 50; prod/us-east-1 and 4 more."""
-        told = f"{len(self._ended)} of {len(self._stages)}"
+        text = f"{len(self._ended)} of {len(self._stages)}"
         under_way = self._under_way
         if len(self._stages) == 1 or not under_way:
             return ""
-        return f"{told}; {under_way[0]}" + (f" and {len(under_way) - 1} more" if len(under_way) > 1 else "")
+        return f"{text}; {under_way[0]}" + (f" and {len(under_way) - 1} more" if len(under_way) > 1 else "")
 
     def results(self) -> Results[T]:
         """The results; raises Interrupted after Ctrl-C."""
@@ -215,8 +215,8 @@ class _Running(Generic[T]):
             "broken off halfway in": [one for one in self._stages if one in self._under_way],
             "not begun in": [one for one in self._stages if one not in self._ended and one not in self._under_way],
         }
-        told = "; ".join(f"{what} {', '.join(map(str, stages))}" for what, stages in parts.items() if stages)
-        return f"interrupted: {told}; the same command again does the rest"
+        text = "; ".join(f"{what} {', '.join(map(str, stages))}" for what, stages in parts.items() if stages)
+        return f"interrupted: {text}; the same command again does the rest"
 
 
 def describe_error(error: Exception) -> str:

@@ -71,7 +71,7 @@ class Scope:
     fleet: Fleet
     stages: tuple[Stage, ...]
     as_json: bool
-    _told: set[Stage] = field(default_factory=set)  # the stages whose endpoint, not AWS, was reported
+    _reported: set[Stage] = field(default_factory=set)  # the stages whose endpoint, not AWS, was reported
 
     def only_stage(self) -> Stage:
         """The one stage, for commands that work on one only.
@@ -171,8 +171,10 @@ class Scope:
         self, results: Results[T], fields: Callable[[T], Mapping[str, Any]], failed: Sequence[Failed]
     ) -> list[dict[str, Any]]:
         """Each stage's part of the JSON document, in the fleet file's order."""
-        told: dict[Stage, dict[str, Any]] = {done.stage: {"ok": True, **fields(done.value)} for done in results.done}
-        told |= {
+        documents: dict[Stage, dict[str, Any]] = {
+            done.stage: {"ok": True, **fields(done.value)} for done in results.done
+        }
+        documents |= {
             one.stage: {"ok": False, "error": one.error}
             # of the colleague who was faster
             | ({"verdict": from_verdict(verdict)} if (verdict := getattr(one.cause, "verdict", None)) else {})
@@ -182,11 +184,11 @@ class Scope:
             {
                 "account": stage.account.name,
                 "region": stage.region,
-                **told[stage],
+                **documents[stage],
                 **({"warnings": list(stage.warnings)} if stage.warnings else {}),
             }
             for stage in self.stages
-            if stage in told
+            if stage in documents
         ]
 
     @property
@@ -199,8 +201,8 @@ class Scope:
 
     def _say_where(self, results: Results[Any]) -> None:
         """Report the stages whose calls do not go to AWS, once each."""
-        fresh = [done.stage for done in results.done if done.stage.is_open and done.stage not in self._told]
-        self._told.update(fresh)
+        fresh = [done.stage for done in results.done if done.stage.is_open and done.stage not in self._reported]
+        self._reported.update(fresh)
         elsewhere = [(str(stage), f"{stage.access.elsewhere}, not AWS") for stage in fresh if stage.access.elsewhere]
         for line in grouped(elsewhere):
             err.print(line, style="dim", markup=False, soft_wrap=True)

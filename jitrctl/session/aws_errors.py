@@ -74,7 +74,7 @@ def explain(error: Exception) -> str:
             said = "there are no credentials: name a profile in the fleet file, or set them in the environment"
         case RefreshWithMFAUnsupportedError():
             # botocore asks for a code once; a refused code is reported by `profiles`.
-            said = "what an MFA code gave has run out: run it again, and be asked for another"
+            said = "the credentials from an MFA code have expired: run it again, and enter another code"
         case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
             said = f"the credentials cannot be had ({said}): {_RENEW}"
         case ConnectionError() | HTTPClientError():

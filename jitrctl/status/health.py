@@ -67,7 +67,7 @@ def read_health(stage: Stage, assembly: Path | None) -> Health:
     cas = registry.inspect_cas(stage, stage.account.cas)
     drift = [f"{state.name}: {difference}" for state in cas for difference in differences(state)]
     if stack and stack["StackStatus"] not in GOOD_STACK:
-        drift.append(f"the stack is {stack['StackStatus']}: look at its events, then deploy again")
+        drift.append(f"the stack is {stack['StackStatus']}: see its events, then deploy again")
     if stack:
         drift += [text for state in cas if (text := _policy_drift(stage, state.declared.ca))]
         drift += [text for text in [_template_drift(stage, assembly)] if text]
@@ -194,7 +194,7 @@ def _policy_drift(stage: Stage, ca: Ca) -> str | None:
     file = ca.policy or _BUILT_IN_POLICY
     if deployed == json.loads(_filled(stage, file.read_text(encoding="utf-8"))):
         return None
-    return f"the default version of policy {name} is not {file.name}: deploy, or look who changed it"
+    return f"the default version of policy {name} is not {file.name}: deploy, or find out who changed it"
 
 
 def _filled(stage: Stage, text: str) -> str:

@@ -319,7 +319,7 @@ def test_every_bad_row_is_told_with_its_line_and_nothing_is_written(
         (8, "account 'test' is none of the fleet's"),
         (9, "write yes or no"),
         (10, "an entry that denies"),
-        (11, "stands in line 2 already"),
+        (11, "is in line 2 already"),
         (12, "more or fewer cells"),
     ]
     assert len(lines) == len(expected) + 1

@@ -166,8 +166,8 @@ def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
 
 
 def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
-    told = [(f"{stage} {one.state.name}", proof_warning(one.state)) for stage, one in plans]
-    return grouped([(place, warning) for place, warning in told if warning])
+    warnings = [(f"{stage} {one.state.name}", proof_warning(one.state)) for stage, one in plans]
+    return grouped([(place, warning) for place, warning in warnings if warning])
 
 
 def _plan_document(one: CaPlan) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def rotate(
     turns = {done.stage: done.value for done in seen.done}
     to_do = [
         f"{stage}  {turn.succession.new.name}, beside {turn.succession.old.name}: {step}"
-        for stage, told in turns.items()
-        for turn in told
+        for stage, of_stage in turns.items()
+        for turn in of_stage
         for step in (turn.plan.steps if turn.plan else ())
     ]
     if to_do:
@@ -85,13 +85,13 @@ def rotate(
 
     scope.report(
         results,
-        rows=lambda _, told: [_row(turn) for turn in told],
-        fields=lambda told: {"successions": [_turn_document(turn) for turn in told]},
+        rows=lambda _, of_stage: [_row(turn) for turn in of_stage],
+        fields=lambda of_stage: {"successions": [_turn_document(turn) for turn in of_stage]},
         failed=(*failed, *seen.failed),
         ok=not obstacles,
     )
     if not scope.as_json and turns:
-        counts = [count_document(turn.on_the_old) for told in turns.values() for turn in told]
+        counts = [count_document(turn.on_the_old) for of_stage in turns.values() for turn in of_stage]
         out.print(counted_when(counts), style="dim")
 
 

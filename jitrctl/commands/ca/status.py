@@ -60,15 +60,15 @@ def status(
                     soft_wrap=True,
                 )
         out.print()
-        told = [(done.stage, one) for done in results.done for one in done.value["cas"]]
-        out.print(table([_row(stage, one) for stage, one in told]))
-        out.print(counted_when([one["devices"] for _, one in told]), style="dim")
+        found = [(done.stage, one) for done in results.done for one in done.value["cas"]]
+        out.print(table([_row(stage, one) for stage, one in found]))
+        out.print(counted_when([one["devices"] for _, one in found]), style="dim")
         paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
-        differing = [(f"{stage} {one['ca']}", text) for stage, one in told for text in one["differences"]]
-        last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in told]
+        differing = [(f"{stage} {one['ca']}", text) for stage, one in found for text in one["differences"]]
+        last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in found]
         last += [(str(done.stage), done.value["braked"]) for done in results.done]
         ordered = [(place, f"the last order was {given}") for place, given in last if given]
-        warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in told if one["warning"]]
+        warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in found if one["warning"]]
         for line in grouped((*paused, *differing, *ordered, *warned)):
             out.print(line, markup=False)
 
@@ -108,10 +108,10 @@ def _last_order(stage: Stage, state: CaState) -> AuditEntry | None:
     return log.read_last_if_readable(stage, state.declared.ca.certificate_id)
 
 
-def _document(told: dict[str, Any]) -> dict[str, Any]:
+def _document(found: dict[str, Any]) -> dict[str, Any]:
     """The result of `_status` for --json."""
-    cas = [{**one, "last_order": log.document(one["last_order"])} for one in told["cas"]]
-    return {**told, "braked": log.document(told["braked"]), "cas": cas}
+    cas = [{**one, "last_order": log.document(one["last_order"])} for one in found["cas"]]
+    return {**found, "braked": log.document(found["braked"]), "cas": cas}
 
 
 def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str, Any]:

@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 WHAT_HAPPENS = """\
-Each registration is deleted and made anew. Device certificates stay registered, and what is ACTIVE goes on working;
-each was registered in its CA's mode of then, and whether it takes the new one, AWS does not document. A device that
-connects for the first time in the seconds between is turned away, and comes again. In mode SNI_ONLY, devices have to
-send SNI. Deploy the stack afterwards: while its rules say the old mode, new devices are held, and they come up by
-themselves then.
+Each registration is deleted and made again. Device certificates stay registered, and ACTIVE ones keep working. They
+were registered in the CA's old mode; AWS does not document whether they take on the new one. A device that connects for
+the first time in the seconds between is refused, and connects again. In mode SNI_ONLY, devices must send SNI. Deploy
+the stack afterwards: while its rules have the old mode, new devices are held; after that they are activated.
 """
 NO_WAY_BACK = """\
-Should a registration in mode SNI_ONLY fail, the one in mode DEFAULT cannot be put back without its verification
+If the registration in mode SNI_ONLY fails, the one in mode DEFAULT cannot be restored without its verification
 certificate: --old-verification FILE.
 """
 

@@ -36,7 +36,7 @@ def list_(
     def listed(stage: Stage) -> list[Held]:
         return [one for one in list_held(stage) if reason is None or one.reason == reason.upper()]
 
-    results = scope.across(listed, doing="reading who is held")
+    results = scope.across(listed, doing="reading held devices")
     scope.report(
         results,
         rows=lambda _, devices: [_row(one) for one in devices],
@@ -46,7 +46,7 @@ def list_(
         return
     for done in results.done:
         if not done.value:
-            err.print(f"{done.stage}: nobody is held{f' for {reason}' if reason else ''}.", markup=False)
+            err.print(f"{done.stage}: no device is held{f' for {reason}' if reason else ''}.", markup=False)
         if len(done.value) >= MOST:
             err.print(f"{done.stage}: only the first {MOST} were read.", markup=False)
 

@@ -29,7 +29,7 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
     certificate_id = only_certificate(scope, parse_device(device), stages) if stages else ""
     seen = scope.across(lambda stage: reconciling.compare(stage, certificate_id), doing="comparing", stages=stages)
     found = {done.stage: done.value for done in seen.done}
-    to_do = [f"  {stage}  {change.told}" for stage, one in found.items() for change in (one.changes if one else ())]
+    to_do = [f"  {stage}  {change.text}" for stage, one in found.items() for change in (one.changes if one else ())]
     if to_do:
         scope.confirm([f"Certificate {certificate_id}:", *to_do], yes=yes)
 
@@ -38,7 +38,7 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
         changes = one.changes if one else ()
         if one and changes:
             reconciling.refuse_another_verdict(stage, certificate_id, one)
-        with audited(stage, "device reconcile", certificate_id, [change.told for change in changes], note):
+        with audited(stage, "device reconcile", certificate_id, [change.text for change in changes], note):
             for change in changes:
                 reconciling.apply(stage, change)
         return one
@@ -50,7 +50,7 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
         rows=lambda _, one: [{"thing": one.thing_name if one else "-", "done": _done(one)}],
         fields=lambda one: {
             "thing_name": one.thing_name if one else None,
-            "changes": [change.told for change in one.changes] if one else [],
+            "changes": [change.text for change in one.changes] if one else [],
             "would_refuse": list(one.would_refuse) if one else [],
         },
         failed=(*failed, *seen.failed),
@@ -58,10 +58,10 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
     )
     if not scope.as_json:
         for line in grouped(refused):
-            out.print(f"Today's rules would not let it in; it stays ACTIVE. {line}", markup=False)
+            out.print(f"The present rules would refuse it; it stays ACTIVE. {line}", markup=False)
 
 
 def _done(one: Reconciliation | None) -> str:
     if one is None:
         return "not ACTIVE here"
-    return "; ".join(change.told for change in one.changes) or "nothing to do"
+    return "; ".join(change.text for change in one.changes) or "nothing to do"

@@ -112,7 +112,7 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
             style="dim",
         )
     judged = scope.across(
-        lambda stage: judge_again(stage, *begun[stage], wanted), doing="judging certificates", stages=list(begun)
+        lambda stage: judge_again(stage, *begun[stage], wanted), doing="evaluating certificates", stages=list(begun)
     )
     for done in judged.done:
         if done.value.unlisted:
@@ -125,7 +125,7 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
         names = ", ".join(sorted(reason.name for reason in wanted.reasons))
         scope.confirm(
             [
-                f"Rejections for {names} are taken back, and the devices judged again, in",
+                f"Rejections for {names} are taken back, and the devices evaluated again, in",
                 *(f"  {stage}  {_in_words(plan)}" for stage, plan in plans.items()),
             ],
             yes=yes,
@@ -138,7 +138,7 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
 
     def shown() -> None:
         for done in results.done:
-            out.print(f"{done.stage}: {_told(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
+            out.print(f"{done.stage}: {_describe(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
 
     scope.report(
         results,
@@ -166,10 +166,10 @@ def _in_words(plan: Plan) -> str:
     if not plan.found:
         return "nothing was rejected for it"
     again = {name: number for name, number in plan.judged.items() if name != ADMITTED}
-    told = [f"{plan.judged[ADMITTED]} would be admitted"]
+    counts = [f"{plan.judged[ADMITTED]} would be admitted"]
     if again:
-        told.append(f"{sum(again.values())} refused again ({_counts(again)})")
-    parts = [f"{len(plan.orders)} of {plan.found}: {', '.join(told)}"]
+        counts.append(f"{sum(again.values())} refused again ({_counts(again)})")
+    parts = [f"{len(plan.orders)} of {plan.found}: {', '.join(counts)}"]
     if plan.orders:
         parts.append(f"within about {_duration(plan.takes)}")
     if plan.left:
@@ -177,11 +177,11 @@ def _in_words(plan: Plan) -> str:
     return "; ".join(parts)
 
 
-def _told(one: BulkOrdered, *, dry_run: bool) -> str:
+def _describe(one: BulkOrdered, *, dry_run: bool) -> str:
     if dry_run or not one.plan.orders:
         return _in_words(one.plan)
-    told = f"{one.ordered} ordered; {_in_words(one.plan)}"
-    return told + (f"; {one.overtaken} not ordered, since they changed meanwhile" if one.overtaken else "")
+    text = f"{one.ordered} ordered; {_in_words(one.plan)}"
+    return text + (f"; {one.overtaken} not ordered, since they changed meanwhile" if one.overtaken else "")
 
 
 def _document(one: BulkOrdered, *, dry_run: bool) -> dict[str, Any]:

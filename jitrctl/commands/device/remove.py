@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-STAYS_OUT = "Each certificate stays out when it comes again; --forget lets it be judged like a new one."
-FORGOTTEN = "All that is known is dropped: a device that comes again is judged like a new one."
+STAYS_OUT = "Each certificate is refused when it comes again; with --forget it is evaluated as a new one."
+FORGOTTEN = "All records are dropped: a device that comes again is evaluated as a new one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +41,12 @@ class _Remains:
         return sorted(known, key=lambda one: (one in owners, one))
 
     def lines(self) -> list[str]:
-        told = []
+        lines = []
         for one in self.certificates:
             registered, verdict = self.view.certificates[one].registered, self.view.certificates[one].record.verdict
             by = f", {verdict.word} by {verdict.by} {at(verdict.at)}" if verdict else ""
-            told.append(f"certificate {one} {registered.status if registered else '(what is recorded of it)'}{by}")
-        return [*told, *(f"thing {name}" for name in self.things), *(f"name {name}" for name in self.view.owners)]
+            lines.append(f"certificate {one} {registered.status if registered else '(only its record)'}{by}")
+        return [*lines, *(f"thing {name}" for name in self.things), *(f"name {name}" for name in self.view.owners)]
 
 
 @over_stages

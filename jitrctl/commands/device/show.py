@@ -43,7 +43,7 @@ def show(scope: Scope, device: Device) -> None:
 
     def shown() -> None:
         things = sorted(present_owners(seen) or known.things)
-        out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate that is no thing's")
+        out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate without a thing")
         for certificate_id in _by_age(seen):
             _show_certificate(certificate_id, seen)
         _show_left_behind(behind)
@@ -129,8 +129,8 @@ def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> No
             unknown.append(str(stage))
             continue
         rows.append(_row(stage, found))
-        told = (*_notes(found), *_connection(view, certificate_id), *_order(view, certificate_id))
-        notes += [f"{stage}: {note}" for note in told]
+        lines = (*_notes(found), *_connection(view, certificate_id), *_order(view, certificate_id))
+        notes += [f"{stage}: {note}" for note in lines]
     if rows:
         out.print(table(rows))
     if unknown:

@@ -104,7 +104,7 @@ def _is_well(one: Health) -> bool:
 def _braked(one: Health) -> list[str]:
     """The engaged brakes, and how to end them."""
     return [
-        f"{ca}: the brake holds what its rules refuse, {in_words(engaged)}. Mend the rules and deploy, or "
+        f"{ca}: the brake holds what its rules refuse, {in_words(engaged)}. Correct the rules and deploy, or "
         f"`jitrctl ca accept-rejections {ca}`: docs/runbook.md#rules-refuse-many"
         for ca, engaged in one.brakes.items()
     ]
@@ -112,14 +112,14 @@ def _braked(one: Health) -> list[str]:
 
 def _lost(one: Health) -> list[str]:
     """The messages in the failure queues, and those that wait for the hub's function."""
-    told = [
+    lines = [
         f"{what}: {count}, see `jitrctl dlq list{'' if queue is LetterQueue.DEAD else f' --queue {queue}'}`"
         for queue, what in _LOST.items()
         if (count := one.letters.get(queue))
     ]
     if one.waiting_for_hub:
-        told.append(f"events that wait for the hub's function: {one.waiting_for_hub}; `jitrctl fleet devices` lags")
-    return told
+        lines.append(f"events that wait for the hub's function: {one.waiting_for_hub}; `jitrctl fleet devices` lags")
+    return lines
 
 
 def _health_row(stage: Stage, one: Health) -> dict[str, str]:

@@ -41,7 +41,7 @@ def try_fleet_rules(
         known_ca(scope.fleet, name)
     _say_calls(scope, ca, sample)
     results = scope.across(
-        lambda stage: try_rules(stage, chosen_cas(stage, ca or ()), sample), doing="judging certificates"
+        lambda stage: try_rules(stage, chosen_cas(stage, ca or ()), sample), doing="evaluating certificates"
     )
     breaks = any(change.breaks for done in results.done for change in done.value.changes)
 
@@ -70,7 +70,7 @@ def try_fleet_rules(
                 )
         looked_at = sum(done.value.looked_at.total() for done in results.done)
         if breaks:
-            out.print("Devices that work would be refused: do not deploy this, or mend the rules first.")
+            out.print("ACTIVE devices would be refused: correct the rules before you deploy.")
         elif not alike:
             out.print(f"Nothing is decided otherwise: {looked_at} certificates judged.")
 

@@ -40,7 +40,7 @@ def listed(cast: Cast) -> Detail:
             _row(_DENIED, first, f"jitrctl enrollment deny {_DENIED}, before it came", f"certificate {status}"),
             _row(_APPROVED, first, f"jitrctl device approve {_APPROVED}.pem", "CONNACK: accepted"),
         ],
-        note="Held devices stay PENDING_ACTIVATION and come up by themselves, at their next knock or by the sweep.",
+        note="Held devices stay PENDING_ACTIVATION, and are activated at their next connect or by the sweep.",
     )
 
 

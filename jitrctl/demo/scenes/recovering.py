@@ -25,7 +25,7 @@ def lost_event(cast: Cast) -> Detail:
     return Detail(
         rows=[
             row("", "CONNECT, topic rule disabled", f"{answer}; no event; certificate {status}"),
-            row("", "gives up", f"the sweep sends {sent} forgotten certificate to the queue"),
+            row("", "gives up", f"the sweep sends {sent} lost certificate to the queue"),
             row(seconds, "CONNECT, later", f"CONNACK: accepted, as thing {decision.thing_name}"),
         ],
         note=f"The sweep was run at once here; its schedule is every {cast.example.sweep.every // 60} minutes.",
