@@ -80,7 +80,7 @@ def read_published(stage: Stage, ca: Ca) -> Published:
     try:
         return stage.crls.of(rules)
     except ClientError as error:
-        raise _explained(stage, error) from error
+        raise _explain(stage, error) from error
 
 
 def is_published(new: NewCrl, published: Published) -> bool:
@@ -118,10 +118,10 @@ def publish(stage: Stage, new: NewCrl, instead_of: Published) -> None:
                 **condition,
             )
     except ClientError as error:
-        raise _explained(stage, error) from error
+        raise _explain(stage, error) from error
 
 
-def _explained(stage: Stage, error: ClientError) -> Exception:
+def _explain(stage: Stage, error: ClientError) -> Exception:
     code = error.response["Error"]["Code"]
     if code in _CHANGED_MEANWHILE:
         return Refused("another CRL was published at the same time: see `jitrctl crl show`, and try again")

@@ -39,7 +39,7 @@ def read_last_count(stage: Stage, ca_certificate_id: str) -> DeviceCount | None:
         last = stage.journal.last_pass(ca_certificate_id)
         if not last.finished_at:
             return None
-        return _with_known(stage, ca_certificate_id, last.counts, last.finished_at)
+        return _add_recorded(stage, ca_certificate_id, last.counts, last.finished_at)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return None
 
@@ -55,12 +55,12 @@ def count_now(stage: Stage, ca_certificate_id: str) -> DeviceCount:
     for page in stage.aws_iot.certificates_of(ca_certificate_id):
         counts.update(one.status.value for one in page.certificates)
     try:
-        return _with_known(stage, ca_certificate_id, counts, None)
+        return _add_recorded(stage, ca_certificate_id, counts, None)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return DeviceCount(counted_at=None, by_status=dict(counts))
 
 
-def _with_known(
+def _add_recorded(
     stage: Stage, ca_certificate_id: str, listed: Mapping[str, int], counted_at: datetime | None
 ) -> DeviceCount:
     """A count of what AWS lists by CA, extended by what the full pass knew from records."""

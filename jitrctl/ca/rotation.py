@@ -110,10 +110,10 @@ def dependents(stage: Stage, ca: Ca) -> Dependents:
     Raises Unavailable, botocore's errors.
     """
     depending, listed, described = Dependents(), set[str](), 0
-    for some, records in _live(stage, stage.aws_iot.certificates_of(ca.certificate_id)):
+    for some, records in _read_live(stage, stage.aws_iot.certificates_of(ca.certificate_id)):
         listed.update(one.certificate_id for one in some)
-        depending.found += _not_refused(some, records)
-    for some, records in _live(stage, stage.aws_iot.certificates(), without=listed):
+        depending.found += _select_dependents(some, records)
+    for some, records in _read_live(stage, stage.aws_iot.certificates(), without=listed):
         named = {one.certificate_id: _recorded_ca(records.get(one.certificate_id)) for one in some}
         for one in some:
             if named[one.certificate_id] is None and described < _MOST_DESCRIBED:
@@ -121,11 +121,11 @@ def dependents(stage: Stage, ca: Ca) -> Dependents:
                 named[one.certificate_id] = _signer(stage, one.certificate_id, ca)
         depending.unknown += sum(name is None for name in named.values())
         its_own = [one for one in some if named[one.certificate_id] == ca.certificate_id]
-        depending.found += _not_refused(its_own, records)
+        depending.found += _select_dependents(its_own, records)
     return depending
 
 
-def _live(
+def _read_live(
     stage: Stage, pages: Iterator[Page], *, without: Collection[str] = ()
 ) -> Iterator[tuple[list[ListedCertificate], dict[str, Record]]]:
     """The live certificates of these pages with their records, in batches."""
@@ -140,10 +140,10 @@ def _live(
             yield some, _records(stage, some)
 
 
-def _not_refused(some: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[Dependent]:
+def _select_dependents(some: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[Dependent]:
     for one in some:
         record = records.get(one.certificate_id)
-        if not _was_refused(one, record):
+        if not _was_rejected(one, record):
             yield _dependent(one, record)
 
 
@@ -171,7 +171,7 @@ def _records(stage: Stage, listed: Sequence[ListedCertificate]) -> dict[str, Rec
         return {}
 
 
-def _was_refused(listed: ListedCertificate, record: Record | None) -> bool:
+def _was_rejected(listed: ListedCertificate, record: Record | None) -> bool:
     """Whether a pending certificate was rejected and left pending (`on_reject = "leave"`)."""
     return (
         listed.status is Status.PENDING_ACTIVATION

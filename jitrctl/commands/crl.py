@@ -58,13 +58,13 @@ def put(
         )
     before = {done.stage: done.value for done in seen.done}
 
-    def put_there(stage: Stage) -> bool:
+    def put_here(stage: Stage) -> bool:
         if is_published(new, before[stage]):
             return False
         publish(stage, new, before[stage])
         return True
 
-    results = scope.across(put_there, doing="publishing", stages=list(before))
+    results = scope.across(put_here, doing="publishing", stages=list(before))
     scope.report(
         results,
         rows=lambda _, changed: [

@@ -101,7 +101,7 @@ def show(
     if results.ok and not any(done.value for done in results.done):
         raise Refused(f"no message in the {queue.described} begins with {message}: see `jitrctl dlq list`")
 
-    def shown() -> None:
+    def show_results() -> None:
         for done in results.done:
             for one in done.value:
                 out.print(f"{done.stage}  {one.id}  sent {at(one.sent_at)}", markup=False, soft_wrap=True)
@@ -110,7 +110,7 @@ def show(
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda found: {"messages": [{**_document(one), "body": one.body} for one in found]},
     )
 
@@ -192,17 +192,17 @@ def _carry_out(
     if bool(ids) is every:
         raise Unusable("say which messages, by the beginnings of their ids, or --all")
 
-    def chosen(found: Sequence[Letter]) -> list[Letter]:
+    def select(found: Sequence[Letter]) -> list[Letter]:
         return [one for one in found if every or any(one.id.startswith(id_) for id_ in ids or ())]
 
     def read(stage: Stage) -> list[Letter]:
         with receive(stage, queue, most=10_000) as found:
-            return chosen(found)
+            return select(found)
 
-    def done_to(stage: Stage) -> list[tuple[Letter, str | None]]:
+    def process(stage: Stage) -> list[tuple[Letter, str | None]]:
         work_on = work(stage)
         with receive(stage, queue, most=10_000) as found:
-            return _worked_on(chosen(found), work_on)
+            return _process(select(found), work_on)
 
     stages, failed = scope.open_stages()
     looked = scope.across(read, doing="receiving", stages=stages)
@@ -211,7 +211,7 @@ def _carry_out(
         raise Refused(f"no such message is in the {queue.described}: `jitrctl dlq list` shows which there are")
     if plan:
         scope.confirm([f"To be {what}:", *plan], yes=yes)
-    results = scope.across(done_to, doing="working", stages=[done.stage for done in looked.done if done.value])
+    results = scope.across(process, doing="working", stages=[done.stage for done in looked.done if done.value])
     scope.report(
         results,
         rows=lambda _, worked: [{"message": one.id[:8], "now": error or what} for one, error in worked],
@@ -223,7 +223,7 @@ def _carry_out(
     )
 
 
-def _worked_on(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> list[tuple[Letter, str | None]]:
+def _process(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> list[tuple[Letter, str | None]]:
     """Process each message; returns the errors. After an error of AWS, the remaining ones are not tried."""
     worked: list[tuple[Letter, str | None]] = []
     for letter in letters:

@@ -63,15 +63,15 @@ def doctor(
             chain.write_text("".join(file.certificates), encoding="ascii")  # TLS takes only plain PEM files
             _check(chain, certificate, key)
 
-        def examined(stage: Stage) -> tuple[LinkResult, ...]:
+        def examine(stage: Stage) -> tuple[LinkResult, ...]:
             case = DeviceContext(
                 stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now()
             )
             return walk(case, Knocker(certificate=chain, key=key, stage=stage) if key else None)
 
-        results = scope.across(examined, doing="looking")
+        results = scope.across(examine, doing="looking")
 
-    def shown() -> None:
+    def show_results() -> None:
         if len(scope.stages) == 1:
             _show_links(results.done[0].value)
         else:
@@ -81,7 +81,7 @@ def doctor(
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=_document,
         ok=all(is_well(done.value) for done in results.done),
         file=str(certificate),

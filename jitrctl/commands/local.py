@@ -46,7 +46,7 @@ def status(*, as_json: _Json = False) -> None:
     workspace = Workspace()
     alive = accounts.running(workspace.directory)
     if as_json:
-        print_json({"accounts": [_described(account) for account in alive]})
+        print_json({"accounts": [_document(account) for account in alive]})
     elif alive:
         _show(workspace, alive)
     else:
@@ -97,14 +97,14 @@ def connect(
 
 def _show(workspace: Workspace, alive: tuple[LocalAccount, ...]) -> None:
     shown = ("account", "id", "Region", "API", "MQTT")
-    out.print(table([{name: _described(account)[name] for name in shown} for account in alive]))
+    out.print(table([{name: _document(account)[name] for name in shown} for account in alive]))
     for account in alive:
         out.print(f"\n# {account.name}", markup=False)
         for line in _lines(workspace, account):
             out.print(line, markup=False, soft_wrap=True)
 
 
-def _described(account: LocalAccount) -> dict[str, str]:
+def _document(account: LocalAccount) -> dict[str, str]:
     return {
         "account": account.name,
         "id": account.id,

@@ -44,10 +44,10 @@ def replay(
         raise Unusable("there is nothing to replay: give files, --dead-letters or --undelivered")
     stage = scope.only_stage()
     into = Replay(stage)
-    results = [result for path in files or () for result in _replayed(path, into, dry_run=dry_run)]
+    results = [result for path in files or () for result in _replay_file(path, into, dry_run=dry_run)]
     for letters, wanted in ((LetterQueue.DEAD, dead), (LetterQueue.UNDELIVERED, undelivered)):
         if wanted:
-            results += _replayed_letters(stage, letters, into, dry_run=dry_run)
+            results += _replay_queue(stage, letters, into, dry_run=dry_run)
     if scope.as_json:
         print_json({"ok": all("error" not in result for result in results), "results": results})
     else:
@@ -59,7 +59,7 @@ def replay(
         raise typer.Exit(Exit.FAILED)
 
 
-def _replayed(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
+def _replay_file(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
     try:
         documents = documents_in(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
@@ -69,22 +69,22 @@ def _replayed(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]
     results = []
     for number, document in enumerate(documents, start=1):
         name = str(path) if len(documents) == 1 else f"{path} ({number} of {len(documents)})"
-        results.append(_replayed_one(name, document, into, dry_run=dry_run))
+        results.append(_replay_one(name, document, into, dry_run=dry_run))
     return results
 
 
-def _replayed_letters(stage: Stage, letters: LetterQueue, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
+def _replay_queue(stage: Stage, letters: LetterQueue, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
     results = []
     with receive(stage, letters, most=_MOST_LETTERS) as found:
         for letter in found:
-            result = _replayed_one(letter.id, {"body": letter.body}, into, dry_run=dry_run)
+            result = _replay_one(letter.id, {"body": letter.body}, into, dry_run=dry_run)
             if "error" not in result and not dry_run:
                 drop(stage, letters, letter)
             results.append(result)
     return results
 
 
-def _replayed_one(name: str, document: dict[str, Any], into: Replay, *, dry_run: bool) -> dict[str, Any]:
+def _replay_one(name: str, document: dict[str, Any], into: Replay, *, dry_run: bool) -> dict[str, Any]:
     try:
         return {"file": name, **(into.preview(document) if dry_run else into.send(document))}
     except Refused as error:

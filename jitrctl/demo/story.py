@@ -126,7 +126,7 @@ class Story:
 
     def _register(self) -> Detail:
         rows = [
-            _registered(stage, name, ca)
+            _register_ca(stage, name, ca)
             for stage in (self.cast.first, self.cast.second)
             for name, ca in self.cast.cas.items()
         ]
@@ -139,7 +139,7 @@ class Story:
         )
 
 
-def _registered(stage: LocalStage, name: str, ca: IssuingCa) -> dict[str, str]:
+def _register_ca(stage: LocalStage, name: str, ca: IssuingCa) -> dict[str, str]:
     described = stage.register_ca(name, ca)
     text = f"{stage.name} has CA {name}"
     expect(described["certificateId"] == ca.certificate_id, f"{text} under another certificate id")

@@ -40,7 +40,7 @@ class Adoption:
         Raises OperatingError when the thing is unknown (NoSuchThing), has no certificate or several, or the name
         belongs to another certificate; Unavailable.
         """
-        device = self._attached()
+        device = self._describe_attached()
         owner = self._registry.owner(self._thing_name)
         if owner and owner.certificate_id != device.certificate_id:
             raise self._of_another()
@@ -59,7 +59,7 @@ class Adoption:
         from jitr.admission.rotation import owner_of  # noqa: PLC0415 -- the same
         from jitr.x509.certificate import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
 
-        device = self._attached()
+        device = self._describe_attached()
         certificate = Certificate.from_pem(device.pem)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
         device = as_recorded(device, record)
@@ -73,7 +73,7 @@ class Adoption:
         if (
             may_be_recorded
             and not is_evaluated
-            and not self._registry.record_found(self._found(device, certificate, record), record)
+            and not self._registry.record_found(self._to_decision(device, certificate, record), record)
         ):
             current = self._registry.recall([device.certificate_id])[device.certificate_id]
             if current.verdict_number != record.verdict_number:
@@ -84,7 +84,7 @@ class Adoption:
             raise OperatingError("a function has just recorded something else of the certificate: try again")
         return device.certificate_id
 
-    def _found(self, device: DeviceRegistration, certificate: Certificate, record: Record) -> Decision:
+    def _to_decision(self, device: DeviceRegistration, certificate: Certificate, record: Record) -> Decision:
         return Decision(
             certificate_id=device.certificate_id,
             outcome=Outcome.FOUND,
@@ -102,7 +102,7 @@ class Adoption:
             verdict_seen=record.verdict_number,
         )
 
-    def _attached(self) -> DeviceRegistration:
+    def _describe_attached(self) -> DeviceRegistration:
         """The one certificate of the thing.
 
         Raises OperatingError, Unavailable.

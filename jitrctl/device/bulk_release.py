@@ -95,7 +95,7 @@ def find_rejections(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -
     for registration in cas:
         if not stage.journal.last_pass(ACCOUNT).lists:
             plan.unlisted.append(registration.ca.name)
-        for record in _rejected(stage, registration.ca.certificate_id, wanted.since):
+        for record in _list_rejected(stage, registration.ca.certificate_id, wanted.since):
             decision = record.decision
             if decision is None or decision.outcome is not Outcome.REJECTED or decision.reason not in wanted.reasons:
                 continue  # decided otherwise since the index was read, or for another reason
@@ -141,7 +141,7 @@ def order_releases(stage: Stage, plan: Plan, reasons: Collection[Reason], note: 
     return BulkOrdered(plan=plan, ordered=ordered, overtaken=len(plan.orders) - ordered)
 
 
-def _rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator[Record]:
+def _list_rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator[Record]:
     """The records of the CA's certificates that the index lists as rejected since a time."""
     try:
         ids = list(stage.outcomes.decided_as(Outcome.REJECTED, ca_certificate_id, since=since))

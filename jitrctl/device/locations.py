@@ -53,11 +53,11 @@ def from_registry(stage: Stage) -> list[Whereabouts]:
 
     Raises Unavailable, botocore's errors.
     """
-    living = [one for record in _records(stage) if (one := _living(stage, record))]
+    living = [one for record in _records(stage) if (one := _to_location(stage, record))]
     entries = stage.enrollment.entries(
         subject for one in living for subject in subjects_of(one.certificate_id, one.thing_name)
     )
-    return [_placed(stage, one, entries) for one in living]
+    return [_mark_place(stage, one, entries) for one in living]
 
 
 def _records(stage: Stage) -> Iterator[Record]:
@@ -77,7 +77,7 @@ def _records(stage: Stage) -> Iterator[Record]:
         start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-def _living(stage: Stage, record: Record) -> Whereabouts | None:
+def _to_location(stage: Stage, record: Record) -> Whereabouts | None:
     """The location that a record describes; None unless its certificate was left ACTIVE and no verdict denies it."""
     decision = record.decision
     if decision is None or decision.status is not Status.ACTIVE or record.is_denied:
@@ -94,7 +94,7 @@ def _living(stage: Stage, record: Record) -> Whereabouts | None:
     )
 
 
-def _placed(stage: Stage, one: Whereabouts, entries: dict[Subject, Entry]) -> Whereabouts:
+def _mark_place(stage: Stage, one: Whereabouts, entries: dict[Subject, Entry]) -> Whereabouts:
     own = [entries[subject] for subject in subjects_of(one.certificate_id, one.thing_name) if subject in entries]
     homes = stage.fleet.homes().of(one.ca, own)
     return replace(one, is_out_of_place=bool(homes) and one.account_id not in homes)

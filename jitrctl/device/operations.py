@@ -201,7 +201,7 @@ class Operator:
         Raises OperatingError when the certificate is ACTIVE, or was revoked and `revoked` is not given; Unavailable.
         """
         record = self._as_seen(certificate_id, seen)
-        device = self._described(certificate_id)
+        device = self._describe(certificate_id)
         if device and device.status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be evaluated again")
         if not revoked and (record.was_taken_away or (device and device.status is Status.REVOKED)):
@@ -218,7 +218,7 @@ class Operator:
                 denied = self._deny(certificate_id, OperatorAction.DENIED, order, stands)
                 stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
                 self._carry_out(certificate_id, denied, OperatorAction.DENIED, order)
-                device = self._described(certificate_id)
+                device = self._describe(certificate_id)
                 if device and device.status is Status.REVOKED and not revoked:
                     raise self._refusal(certificate_id, stands, f"the certificate was revoked just now; {done}", done)
             released = self._verdict(OperatorAction.RELEASED, order)
@@ -334,10 +334,10 @@ class Operator:
         return OperatorVerdict(word=word, by=order.by, at=self._clock(), note=order.note)
 
     def _status(self, certificate_id: str) -> Status | None:
-        device = self._described(certificate_id)
+        device = self._describe(certificate_id)
         return device.status if device else None
 
-    def _described(self, certificate_id: str) -> DeviceRegistration | None:
+    def _describe(self, certificate_id: str) -> DeviceRegistration | None:
         try:
             return self._iot.describe(certificate_id)
         except CertificateUnknown:

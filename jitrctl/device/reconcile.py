@@ -167,7 +167,7 @@ def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple
     """The identity that the rules give a device, even if they would now refuse it, and why they would."""
     record = stage.registry.recall([device.certificate_id])[device.certificate_id]
 
-    def examined(rules: Rules) -> Any:
+    def examine(rules: Rules) -> Any:
         return (
             Examiner(
                 account_id=stage.account.id,
@@ -182,14 +182,14 @@ def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple
             .examination
         )
 
-    refusal = examined(stage.rules).refusal
-    observed = examined(_observing(stage.rules))
+    refusal = examine(stage.rules).refusal
+    observed = examine(_observe_all(stage.rules))
     if observed.refusal:
         raise Refused(f"the rules of today make no thing of it: {observed.refusal}")
     return observed.identity, (f"{refusal.reason}: {refusal.detail}",) if refusal else ()
 
 
-def _observing(rules: Rules) -> Rules:
+def _observe_all(rules: Rules) -> Rules:
     """The same rules with every enforced check only observed, so that they give an identity to refused devices, too."""
     return replace(
         rules,

@@ -112,7 +112,7 @@ class DeviceView:
         return cls(
             certificates={
                 one: StageCertificate(
-                    certificate_id=one, registered=_registered(stage, one, records[one]), record=records[one]
+                    certificate_id=one, registered=_describe_registered(stage, one, records[one]), record=records[one]
                 )
                 for one in sorted(known.certificates)
             },
@@ -156,7 +156,7 @@ def only_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage], *
     if start.certificates:
         return next(iter(start.certificates))
     known, _, failed = trace(scope, start, stages, held=held)
-    return _only(start, known.certificates, failed)
+    return _require_one(start, known.certificates, failed)
 
 
 def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]) -> str:
@@ -169,10 +169,10 @@ def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]
     (thing,) = start.things
     asked = scope.across(lambda stage: find_held(stage, thing), doing="reading held devices", stages=stages)
     waiting = frozenset(one for done in asked.done for one in done.value)
-    return _only(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
+    return _require_one(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
 
 
-def _only(start: SearchKeys, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
+def _require_one(start: SearchKeys, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
     (thing,) = start.things
     if failed:
         raise Refused(f"{failed[0].stage} cannot be asked which certificates {thing} has ({failed[0].error})")
@@ -248,7 +248,7 @@ def list_attached(stage: Stage, thing: str) -> set[str]:
     return {arn.rpartition("/")[2] for arn in arns if ":cert/" in arn}
 
 
-def _registered(stage: Stage, certificate_id: str, record: Record) -> RegisteredCertificate | None:
+def _describe_registered(stage: Stage, certificate_id: str, record: Record) -> RegisteredCertificate | None:
     try:
         with calling("DescribeCertificate"):
             described = stage.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]

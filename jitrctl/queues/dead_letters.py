@@ -202,11 +202,11 @@ def _letter(stage: Stage, letters: LetterQueue, message: dict[str, Any]) -> Lett
         body=message["Body"],
         sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
         certificate_id=certificate_id,
-        reason=_written(message) or unreadable or f"unknown; the log of {letters.function(stage)} says why",
+        reason=_read_reason(message) or unreadable or f"unknown; the log of {letters.function(stage)} says why",
     )
 
 
-def _written(message: dict[str, Any]) -> str | None:
+def _read_reason(message: dict[str, Any]) -> str | None:
     """The reason in a message's attributes (of `register` or EventBridge) or body (of the topic rule); None without."""
     attributes = {name: said.get("StringValue", "") for name, said in message.get("MessageAttributes", {}).items()}
     if REASON_ATTRIBUTE in attributes:

@@ -103,13 +103,13 @@ class Replay:
             return {"outcome": "a sweep: it looks for pending certificates", "plan": []}
         event = _event(document)
         try:
-            return self._previewed(event)
+            return self._preview(event)
         except CertificateUnknown:
             return {"outcome": Outcome.GONE.value, "detail": "AWS IoT does not know the certificate", "plan": []}
         except (JitrError, ClientError, BotoCoreError) as error:
             raise ReplayError(str(error)) from error
 
-    def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
+    def _preview(self, event: RegistrationEvent) -> dict[str, Any]:
         now = present()
         record = self._registry.recall([event.certificate_id])[event.certificate_id]
         records = {event.certificate_id: record}

@@ -99,11 +99,11 @@ def _devices(
     others: list[DeviceRegistration] | None = None
     for ca, chosen in zip(cas, listed, strict=True):
         if chosen:
-            yield ca, _under(ca, _described(iot, chosen)), True
+            yield ca, _under(ca, _describe_all(iot, chosen)), True
             continue
         if others is None:
             of_account = _sample(stage.iot.list_certificates, sample)
-            others = _described(iot, [one for one in of_account if one not in known])
+            others = _describe_all(iot, [one for one in of_account if one not in known])
         signed = [one for one in others if ca.certificate_id in (one.ca_certificate_id, *one.possible_cas)]
         yield ca, _under(ca, signed), False
 
@@ -112,7 +112,7 @@ def _under(ca: Ca, devices: Iterable[DeviceRegistration]) -> list[DeviceRegistra
     return [replace(one, ca_certificate_id=ca.certificate_id) for one in devices]
 
 
-def _described(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegistration]:
+def _describe_all(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegistration]:
     """The registrations of these certificates, without those deleted since they were listed."""
     found = []
     for one in certificate_ids:
@@ -132,7 +132,7 @@ def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: 
             return None
         return _change(device, ca, ADMITTED, after)
     if isinstance(before, Identity) and isinstance(after, Identity):
-        differing = _differing(before, after)
+        differing = _describe_difference(before, after)
         return _change(device, ca, ADMITTED, differing) if differing else None
     said = ADMITTED if isinstance(before, Identity) else before.reason.name
     if isinstance(after, Rejected) and after.reason.name == said:
@@ -173,7 +173,7 @@ def _change(device: DeviceRegistration, ca: str, before: str, after: Identity | 
     )
 
 
-def _differing(before: Identity, after: Identity) -> str:
+def _describe_difference(before: Identity, after: Identity) -> str:
     """What of an admitted device's identity changes, in words; empty when nothing does."""
     parts: dict[str, tuple[Any, Any]] = {
         "thing": (before.thing_name, after.thing_name),
@@ -186,18 +186,18 @@ def _differing(before: Identity, after: Identity) -> str:
 
 def _sample(list_page: Callable[..., Any], most: int) -> list[str]:
     """The ids of the newest and of the oldest certificates of a list, half of each; all, if there are no more."""
-    newest = list(_listed(list_page, most, ascending=False))
+    newest = list(_list_ids(list_page, most, ascending=False))
     if len(newest) < most:
         return newest
     chosen = dict.fromkeys(newest[: most - most // 2])
-    for one in _listed(list_page, most, ascending=True):
+    for one in _list_ids(list_page, most, ascending=True):
         if len(chosen) == most:
             break
         chosen.setdefault(one)
     return list(chosen)
 
 
-def _listed(list_page: Callable[..., Any], most: int, *, ascending: bool) -> Iterator[str]:
+def _list_ids(list_page: Callable[..., Any], most: int, *, ascending: bool) -> Iterator[str]:
     marker: dict[str, str] = {}
     left = most
     while left > 0:

@@ -65,7 +65,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, NotPermitted) and isinstance(error.__cause__, ClientError):
         error = error.__cause__
     if isinstance(error, ClientError):
-        return _refused(error)
+        return _explain_client_error(error)
     said = _one_line(error)
     match error:
         case ProfileNotFound():
@@ -100,12 +100,12 @@ def is_missing(error: ClientError) -> bool:
     return code in _STACK_MISSING or code in ("ResourceNotFoundException", "NoSuchEntity")
 
 
-def _refused(error: ClientError) -> str:
+def _explain_client_error(error: ClientError) -> str:
     code = error.response["Error"].get("Code", "")
     said = error.response["Error"].get("Message") or code
     action = str(error.response["Error"].get(_ACTION, error.operation_name))
     if code in DENIED:
-        return _denied(said, action)
+        return _explain_denied(said, action)
     if code in _EXPIRED:
         return f"the credentials have expired: {_RENEW}"
     if code in _UNKNOWN_KEYS:
@@ -119,7 +119,7 @@ def _refused(error: ClientError) -> str:
     return f"{action}: {_one_line(said)}"
 
 
-def _denied(said: str, action: str) -> str:
+def _explain_denied(said: str, action: str) -> str:
     if _MFA_REFUSED in said:  # no permission is missing; AWS says what to verify
         return _one_line(said).rstrip(".")
     named = _NOT_AUTHORIZED.search(said)

@@ -50,7 +50,7 @@ def session_of(profile: str | None, region: str) -> botocore.session.Session:
     surroundings = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
     if (profile, surroundings) not in _kept:
         alike = next((one for (_, around), one in _kept.items() if around == surroundings), None)
-        _kept[profile, surroundings] = _made(profile, region, alike)
+        _kept[profile, surroundings] = _make_session(profile, region, alike)
     return _kept[profile, surroundings]
 
 
@@ -87,12 +87,12 @@ def ask_again(session: botocore.session.Session) -> None:
     """
     for (profile, surroundings), one in tuple(_kept.items()):
         if one is session:  # else another thread has dropped it
-            if _asked[_named(profile)] >= _CODES:
-                raise _given_up(_named(profile))
+            if _asked[_profile_name(profile)] >= _CODES:
+                raise _codes_used_up(_profile_name(profile))
             del _kept[profile, surroundings]
 
 
-def _made(profile: str | None, region: str, alike: botocore.session.Session | None) -> botocore.session.Session:
+def _make_session(profile: str | None, region: str, alike: botocore.session.Session | None) -> botocore.session.Session:
     core = botocore.session.Session(profile=profile, event_hooks=_handlers(), include_builtin_handlers=False)
     if alike:
         # Share the parsed profiles; without this private attribute they are only parsed again.
@@ -102,9 +102,9 @@ def _made(profile: str | None, region: str, alike: botocore.session.Session | No
     roles = core.get_component("credential_provider").get_provider("assume-role")
     roles.cache = _cache()
     _finding[core] = threading.Lock()
-    name = _named(profile)
+    name = _profile_name(profile)
     if hasattr(roles, "_prompter"):
-        roles._prompter = partial(_code, name)  # noqa: SLF001 -- no other way
+        roles._prompter = partial(_ask_code, name)  # noqa: SLF001 -- no other way
     elif _wants_a_code(core.full_config["profiles"], name):
         raise AccessError(  # botocore would ask in this thread, over the progress and other questions
             f"profile {name} wants an MFA code, and jitrctl cannot ask for it with botocore {botocore.__version__}: "
@@ -132,11 +132,11 @@ def _wants_a_code(profiles: Mapping[str, Mapping[str, Any]], name: str) -> bool:
     return False
 
 
-def _named(profile: str | None) -> str:
+def _profile_name(profile: str | None) -> str:
     return profile or os.environ.get("AWS_PROFILE") or "default"
 
 
-def _code(profile: str, prompt: str) -> str:
+def _ask_code(profile: str, prompt: str) -> str:
     """An MFA code; `prompt` is botocore's, and names the device.
 
     An answer that is no code is not sent to AWS, but counts, so that the questions end.
@@ -155,10 +155,10 @@ def _code(profile: str, prompt: str) -> str:
         if _SIX_DIGITS.fullmatch(code):
             return code
         before = "An MFA code is six digits. "
-    raise _given_up(profile)
+    raise _codes_used_up(profile)
 
 
-def _given_up(profile: str) -> AccessError:
+def _codes_used_up(profile: str) -> AccessError:
     return AccessError(
         f"profile {profile} is given up after three MFA codes: each counts once, so wait until the device shows "
         "another, then run it again"

@@ -192,12 +192,12 @@ def _policy_drift(stage: Stage, ca: Ca) -> str | None:
     except stage.iot.exceptions.ResourceNotFoundException:
         return f"{ca.name}: policy {name} is missing: deploy the stack"
     file = ca.policy or _BUILT_IN_POLICY
-    if deployed == json.loads(_filled(stage, file.read_text(encoding="utf-8"))):
+    if deployed == json.loads(_fill(stage, file.read_text(encoding="utf-8"))):
         return None
     return f"the default version of policy {name} is not {file.name}: deploy, or find out who changed it"
 
 
-def _filled(stage: Stage, text: str) -> str:
+def _fill(stage: Stage, text: str) -> str:
     """A policy file with the stage's values in place of the placeholders, as in the stack."""
     values = (partition_of(stage.region) or "aws", stage.region, stage.account.id)
     for placeholder, value in zip(PLACEHOLDERS, values, strict=True):

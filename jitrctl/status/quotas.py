@@ -124,9 +124,9 @@ def read_quotas(stage: Stage) -> list[QuotaFinding]:
     # An account's quota is listed only after an increase was requested; so the defaults are listed first.
     found = []
     for service in (SERVICE, _LAMBDA):
-        listed = _listed(client, "list_aws_default_service_quotas", service)
-        listed |= _listed(client, "list_service_quotas", service)
-        pending = _pending(client, service)
+        listed = _list_quotas(client, "list_aws_default_service_quotas", service)
+        listed |= _list_quotas(client, "list_service_quotas", service)
+        pending = _list_pending(client, service)
         found += [
             _finding(stage, bound, listed.get(bound.name) or listed.get(bound.code), pending)
             for bound in bounds(stage)
@@ -148,7 +148,7 @@ def _finding(
     )
 
 
-def _listed(client: Any, operation: str, service: str) -> dict[str, tuple[str, float]]:
+def _list_quotas(client: Any, operation: str, service: str) -> dict[str, tuple[str, float]]:
     """The quotas that an operation lists, by name and by code: (code, value); empty for an unknown service."""
     found: dict[str, tuple[str, float]] = {}
     try:
@@ -161,7 +161,7 @@ def _listed(client: Any, operation: str, service: str) -> dict[str, tuple[str, f
     return found
 
 
-def _pending(client: Any, service: str) -> dict[str, float]:
+def _list_pending(client: Any, service: str) -> dict[str, float]:
     """Pending increases, by quota code."""
     found: dict[str, float] = {}
     pages = client.get_paginator("list_requested_service_quota_change_history").paginate(ServiceCode=service)

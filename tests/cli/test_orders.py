@@ -402,7 +402,7 @@ def switched(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return wrong(dev, "DEFAULT", CertificateMode.SNI_ONLY), wrong(prod, "SNI_ONLY", CertificateMode.DEFAULT)
 
     switched: list[str] = []
-    monkeypatch.setattr("jitrctl.commands.ca.switch_mode._wrong", both)
+    monkeypatch.setattr("jitrctl.commands.ca.switch_mode._find_wrong", both)
     monkeypatch.setattr(
         "jitrctl.commands.ca.switch_mode.switch", lambda one, **_: switched.append(one.stage.account.name)
     )

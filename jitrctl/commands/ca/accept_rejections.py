@@ -52,7 +52,7 @@ def accept_rejections(
             yes=yes,
         )
 
-    def accepted(stage: Stage) -> str:
+    def accept(stage: Stage) -> str:
         one = engaged.get(stage)
         if one is None:
             return "off already"
@@ -62,7 +62,7 @@ def accept_rejections(
                 raise Refused("the brake has changed since it was shown: look again with `jitrctl fleet status`")
         return "off; what it held is rejected by the next sweeps"
 
-    results = scope.across(accepted, doing="accepting", stages=[done.stage for done in found.done])
+    results = scope.across(accept, doing="accepting", stages=[done.stage for done in found.done])
     scope.report(
         results,
         rows=lambda _, brake: [{"CA": name, "brake": brake}],

@@ -69,14 +69,14 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
         scope.confirm([f"{stage}  {one.state.name}: {step}" for stage, one in to_do for step in one.steps], yes=yes)
     plans = {done.stage: done.value for done in planned.done}
 
-    def applied(stage: Stage) -> tuple[CaPlan, ...]:
+    def apply_steps(stage: Stage) -> tuple[CaPlan, ...]:
         for one in plans[stage]:
             with audited(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
                 for step in one.steps:
                     registry.apply(stage, one.state.declared, step)
         return plans[stage]
 
-    results = scope.across(applied, doing="applying", stages=list(plans))
+    results = scope.across(apply_steps, doing="applying", stages=list(plans))
     obstacles = [(done.stage, one) for done in results.done for one in done.value if one.undone]
     if not scope.as_json:
         for line in _obstacles(obstacles):
@@ -130,14 +130,14 @@ def resume(scope: Scope, note: Note = "") -> None:
 
 
 def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: str, *, on: bool) -> None:
-    def switched(stage: Stage) -> str:
+    def switch_stage(stage: Stage) -> str:
         found = intake.find_mapping(stage)
         order, step = (RESUME, "enable the mapping") if on else (PAUSE, "disable the mapping")
         steps = [step] if found and found.is_on is not on else []
         with audited(stage, order, BRAKE, steps, note, urgent=True):
             return intake.switch(stage, on=on).state
 
-    results = scope.across(switched, doing="switching", stages=stages)
+    results = scope.across(switch_stage, doing="switching", stages=stages)
     scope.report(
         results,
         rows=lambda _, state: [{"devices": "are decided on" if on else "wait in the queue", "mapping": state}],

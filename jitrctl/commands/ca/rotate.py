@@ -137,12 +137,12 @@ def retire_ca(
     if to_do:
         scope.confirm(to_do, yes=yes)
 
-    def ended(stage: Stage) -> tuple[str, ...]:
+    def end(stage: Stage) -> tuple[str, ...]:
         with audited(stage, "ca retire", ending.certificate_id, plans[stage], note):
             retire(stage, endings[stage], delete=delete)
         return plans[stage]
 
-    results = scope.across(ended, doing="retiring", stages=stages)
+    results = scope.across(end, doing="retiring", stages=stages)
     scope.report(
         results,
         rows=lambda stage, steps: [
@@ -165,12 +165,12 @@ def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) ->
         succession=succession,
         plan=planned[0] if planned else None,
         obstacles=planned[0].undone if planned else (not_given(stage, succession),),
-        on_the_old=_counted(stage, succession.old, count=count),
-        on_the_new=_counted(stage, succession.new, count=count),
+        on_the_old=_count(stage, succession.old, count=count),
+        on_the_new=_count(stage, succession.new, count=count),
     )
 
 
-def _counted(stage: Stage, ca: Ca, *, count: bool) -> DeviceCount | None:
+def _count(stage: Stage, ca: Ca, *, count: bool) -> DeviceCount | None:
     if not count:
         return read_last_count(stage, ca.certificate_id)
     return count_now(stage, ca.certificate_id) if registry.find(stage, ca) else None

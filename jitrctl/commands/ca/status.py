@@ -52,7 +52,7 @@ def status(
     results = scope.across(lambda stage: _status(stage, ca, count=count), doing="asking AWS IoT")
     differs = any(document["differences"] for done in results.done for document in done.value["cas"])
 
-    def shown() -> None:
+    def show_results() -> None:
         for one in scope.fleet.cas:
             if not ca or one.name in ca:
                 out.print(
@@ -72,7 +72,7 @@ def status(
         for line in grouped((*paused, *differing, *ordered, *warned)):
             out.print(line, markup=False)
 
-    scope.report(results, show=shown, fields=_document, ok=not differs)
+    scope.report(results, show=show_results, fields=_document, ok=not differs)
 
 
 def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
         "braked": _pause(stage) if paused else None,
         "cas": [
             {
-                **_state_document(state, count_document(_counted(stage, state, count=count))),
+                **_state_document(state, count_document(_count(stage, state, count=count))),
                 "last_order": _last_order(stage, state),
             }
             for state in registry.inspect_cas(stage, chosen_cas(stage, cas or ()))
@@ -142,7 +142,7 @@ def count_document(counted: DeviceCount | None) -> dict[str, Any] | None:
     }
 
 
-def _counted(stage: Stage, state: CaState, *, count: bool) -> DeviceCount | None:
+def _count(stage: Stage, state: CaState, *, count: bool) -> DeviceCount | None:
     certificate_id = state.declared.ca.certificate_id
     if not count:
         return read_last_count(stage, certificate_id)

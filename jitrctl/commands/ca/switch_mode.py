@@ -54,11 +54,11 @@ def switch_mode(
     """
     stages, failed = scope.open_stages()
     old_proof = _read(old_verification) if old_verification else None
-    wrong = _wrong(scope, ca, stages)
+    wrong = _find_wrong(scope, ca, stages)
     ready = [one for one in wrong if one.obstacle is None]
     if ready:
         scope.confirm([WHAT_HAPPENS, *_without_way_back(ready, old_proof), *map(str, ready)], yes=yes)
-    results = _switched(scope, ready, old_proof, note)
+    results = _switch_all(scope, ready, old_proof, note)
     obstacles = [(f"{one.stage} {one.state.name}", one.obstacle) for one in wrong if one.obstacle]
     if not scope.as_json:
         for line in grouped(obstacles):
@@ -75,7 +75,7 @@ def switch_mode(
     )
 
 
-def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tuple[Switch, ...]:
+def _find_wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tuple[Switch, ...]:
     """Find the CAs in the wrong mode; also reads the other accounts in the same Regions.
 
     Raises Refused when one of those cannot be read: it might hold a CA in mode DEFAULT.
@@ -98,7 +98,7 @@ def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tu
     return wrong
 
 
-def _switched(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
+def _switch_all(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
     """Switch; an account takes mode DEFAULT only after the others have given it up."""
     giving = _switch_to(scope, [one for one in ready if one.to is CertificateMode.SNI_ONLY], old_proof, note)
     taking = [one for one in ready if one.to is CertificateMode.DEFAULT]

@@ -28,7 +28,7 @@ def adopt(
     """
     without_ca: list[Stage] = []
 
-    def adopted(stage: Stage) -> str | None:
+    def adopt_here(stage: Stage) -> str | None:
         adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
         try:
             certificate_id, is_new = adoption.inspect()
@@ -40,7 +40,7 @@ def adopt(
         with audited(stage, "device adopt", certificate_id, steps, note):
             return adoption.carry_out() if is_new else certificate_id
 
-    results = scope.across(adopted, doing=f"adopting {thing}")
+    results = scope.across(adopt_here, doing=f"adopting {thing}")
     if results.ok and not any(done.value for done in results.done):
         raise Refused(f"no account has a thing {thing}: correct the name, or see `aws iot list-things`")
     for stage in without_ca if not scope.as_json else ():

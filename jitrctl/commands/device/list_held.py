@@ -33,10 +33,10 @@ def list_(
     if not held_ones:
         raise Unusable("say --held: all things are in `aws iot list-things`, one device is `jitrctl device show`")
 
-    def listed(stage: Stage) -> list[Held]:
+    def read(stage: Stage) -> list[Held]:
         return [one for one in list_held(stage) if reason is None or one.reason == reason.upper()]
 
-    results = scope.across(listed, doing="reading held devices")
+    results = scope.across(read, doing="reading held devices")
     scope.report(
         results,
         rows=lambda _, devices: [_row(one) for one in devices],

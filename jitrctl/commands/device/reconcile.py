@@ -33,7 +33,7 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
     if to_do:
         scope.confirm([f"Certificate {certificate_id}:", *to_do], yes=yes)
 
-    def reconciled(stage: Stage) -> Reconciliation | None:
+    def apply_changes(stage: Stage) -> Reconciliation | None:
         one = found[stage]
         changes = one.changes if one else ()
         if one and changes:
@@ -43,7 +43,7 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
                 reconciling.apply(stage, change)
         return one
 
-    results = scope.across(reconciled, doing="reconciling", stages=list(found))
+    results = scope.across(apply_changes, doing="reconciling", stages=list(found))
     refused = [(str(stage), why) for stage, one in found.items() for why in (one.would_refuse if one else ())]
     scope.report(
         results,

@@ -131,18 +131,18 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
             yes=yes,
         )
 
-    def ordered(stage: Stage) -> BulkOrdered:
+    def order_here(stage: Stage) -> BulkOrdered:
         return BulkOrdered(plan=plans[stage]) if dry_run else order_releases(stage, plans[stage], wanted.reasons, note)
 
-    results = scope.across(ordered, doing="ordering", stages=list(plans))
+    results = scope.across(order_here, doing="ordering", stages=list(plans))
 
-    def shown() -> None:
+    def show_results() -> None:
         for done in results.done:
             out.print(f"{done.stage}: {_describe(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda one: _document(one, dry_run=dry_run),
         failed=(*failed, *found.failed, *judged.failed),
     )

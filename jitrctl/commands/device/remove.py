@@ -77,10 +77,10 @@ def remove(
     if to_do:
         scope.confirm(["Remove, for good,", *to_do, FORGOTTEN if forget else STAYS_OUT], yes=yes)
 
-    def removed(stage: Stage) -> list[str]:
+    def remove_here(stage: Stage) -> list[str]:
         return _remove(stage, remains[stage], note=note, forget=forget)
 
-    results = scope.across(removed, doing="removing", stages=list(remains))
+    results = scope.across(remove_here, doing="removing", stages=list(remains))
     scope.report(
         results,
         rows=lambda _, done: [{"removed": "; ".join(done) or "nothing is left here"}],

@@ -41,7 +41,7 @@ def show(scope: Scope, device: Device) -> None:
     seen = {done.stage: done.value for done in views.done}
     behind = left_behind(seen)
 
-    def shown() -> None:
+    def show_results() -> None:
         things = sorted(present_owners(seen) or known.things)
         out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate without a thing")
         for certificate_id in _by_age(seen):
@@ -50,7 +50,7 @@ def show(scope: Scope, device: Device) -> None:
 
     scope.report(
         views,
-        show=shown,
+        show=show_results,
         fields=lambda view: {
             "certificates": [_document(one, view) for one in view.certificates.values() if one.is_known]
         },

@@ -112,7 +112,7 @@ def devices(
     )
     names = {account.id: account.name for account in scope.fleet.accounts}
 
-    def shown() -> None:
+    def show_results() -> None:
         if found:
             out.print(table([_device_row(names, one) for one in found]))
         else:
@@ -120,7 +120,7 @@ def devices(
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda _: {},
         ok=not (out_of_place and found),
         source="hub" if hub else "registries",
@@ -146,7 +146,7 @@ def show_quotas(scope: Scope) -> None:
         if not finding.is_enough and (finding.asked or 0) < finding.needed
     ]
 
-    def shown() -> None:
+    def show_results() -> None:
         out.print(table([_quota_row(done.stage, one) for done in results.done for one in done.value]))
         for where, order in orders:
             out.print(f"{where}: {order}", markup=False, soft_wrap=True)
@@ -159,7 +159,7 @@ def show_quotas(scope: Scope) -> None:
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda found: {"quotas": [_quota(one) for one in found]},
         ok=all(one.is_enough for done in results.done for one in done.value),
     )

@@ -49,7 +49,7 @@ def status(
     results = scope.across(lambda stage: health.read_health(stage, compared), doing="looking")
     well = all(_is_well(done.value) for done in results.done)
 
-    def shown() -> None:
+    def show_results() -> None:
         rows = [_health_row(done.stage, done.value) for done in results.done]
         if all(row["rate"] == _WHOLE for row in rows):  # an empty column takes room that 80 columns do not have
             rows = [{name: value for name, value in row.items() if name != "rate"} for row in rows]
@@ -71,7 +71,7 @@ def status(
         if not_compared:
             err.print(f"Templates were not compared: {not_compared}.", style="dim", markup=False)
 
-    scope.report(results, show=shown, fields=_document, ok=well, templates_compared=compared is not None)
+    scope.report(results, show=show_results, fields=_document, ok=well, templates_compared=compared is not None)
 
 
 def _assembly(scope: Scope) -> tuple[Path | None, str | None]:

@@ -45,7 +45,7 @@ def try_fleet_rules(
     )
     breaks = any(change.breaks for done in results.done for change in done.value.changes)
 
-    def shown() -> None:
+    def show_results() -> None:
         alike = [some for done in results.done for some in _alike(done.stage, done.value)]
         if alike:
             out.print(table([one.row for one in alike], whole=[_DECIDED]))
@@ -74,7 +74,7 @@ def try_fleet_rules(
         elif not alike:
             out.print(f"Nothing is decided otherwise: {looked_at} certificates judged.")
 
-    scope.report(results, show=shown, fields=_document, ok=not breaks)
+    scope.report(results, show=show_results, fields=_document, ok=not breaks)
 
 
 def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
