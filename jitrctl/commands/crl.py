@@ -43,7 +43,7 @@ def put(
     new = read_crl(file, _cas(scope, ca), now=now())
     stages, failed = scope.open_stages()
     seen = scope.across(
-        lambda stage: read_published(stage, new.ca), doing="looking", stages=_with_ca(scope, new.ca, stages)
+        lambda stage: read_published(stage, new.ca), doing="reading", stages=_with_ca(scope, new.ca, stages)
     )
     older = [f"in {done.stage} {why}" for done in seen.done if (why := why_not_newer(new, done.value))]
     if older:
@@ -88,7 +88,7 @@ def show(scope: Scope, ca: _Ca = None) -> None:
     stages = [stage for stage in scope.stages if any(_has(stage, one) for one in cas)]
     results = scope.across(
         lambda stage: {one.name: read_published(stage, one) for one in cas if _has(stage, one)},
-        doing="looking",
+        doing="reading",
         stages=stages,
     )
     scope.report(

@@ -69,7 +69,7 @@ def doctor(
             )
             return walk(case, Knocker(certificate=chain, key=key, stage=stage) if key else None)
 
-        results = scope.across(examine, doing="looking")
+        results = scope.across(examine, doing="reading")
 
     def show_results() -> None:
         if len(scope.stages) == 1:

@@ -142,7 +142,7 @@ def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[
     Raises Refused when no stage knows it.
     """
     known, stages, failed = trace(scope, start, scope.stages, held=True)
-    views = scope.across(lambda stage: DeviceView.of(stage, known), doing="looking", stages=stages)
+    views = scope.across(lambda stage: DeviceView.of(stage, known), doing="reading", stages=stages)
     return views, failed, known
 
 

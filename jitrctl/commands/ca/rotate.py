@@ -119,7 +119,7 @@ def retire_ca(
     """
     ending = known_ca(scope.fleet, ca)
     stages, failed = scope.open_stages()
-    seen = scope.across(lambda stage: inspect_retirement(stage, ending), doing="looking for devices", stages=stages)
+    seen = scope.across(lambda stage: inspect_retirement(stage, ending), doing="reading devices", stages=stages)
     if failed or seen.failed:
         unasked = (*failed, *seen.failed)[0]
         raise Refused(f"{unasked.stage} cannot be asked who depends on {ca} ({unasked.error}): nothing was changed")

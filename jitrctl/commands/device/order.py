@@ -121,7 +121,7 @@ def give_order(
 
     # Plan
     known = SearchKeys(frozenset({certificate_id}))
-    views = scope.across(lambda stage: DeviceView.of(stage, known), doing="looking", stages=stages)
+    views = scope.across(lambda stage: DeviceView.of(stage, known), doing="reading", stages=stages)
     shown = {done.stage: done.value.certificates[certificate_id] for done in views.done}
 
     # Ask

@@ -71,7 +71,7 @@ def remove(
     """
     stages, failed = scope.open_stages()
     known, asked, unasked = trace(scope, parse_device(device), stages)
-    seen = scope.across(lambda stage: _look(stage, known), doing="looking", stages=asked)
+    seen = scope.across(lambda stage: _read_remains(stage, known), doing="reading", stages=asked)
     remains = {done.stage: done.value for done in seen.done}
     to_do = [f"  {stage}  {line}" for stage, one in remains.items() for line in one.lines()]
     if to_do:
@@ -91,7 +91,7 @@ def remove(
     )
 
 
-def _look(stage: Stage, known: SearchKeys) -> _Remains:
+def _read_remains(stage: Stage, known: SearchKeys) -> _Remains:
     view = DeviceView.of(stage, known)
     attached = {thing for one in view.certificates.values() if one.registered for thing in one.registered.things}
     names = sorted(attached | known.things)

@@ -36,7 +36,7 @@ def show(scope: Scope, device: Device) -> None:
     """
     found, failed, known = search(scope, parse_device(device))
     bare = {done.stage: done.value for done in found.done}
-    views = scope.across(lambda stage: _with_orders(stage, bare[stage]), doing="looking", stages=list(bare))
+    views = scope.across(lambda stage: _with_orders(stage, bare[stage]), doing="reading", stages=list(bare))
     failed = (*failed, *found.failed)
     seen = {done.stage: done.value for done in views.done}
     behind = left_behind(seen)

@@ -46,7 +46,7 @@ def status(
     Example: jitrctl fleet status
     """
     compared, not_compared = (assembly, None) if assembly else _assembly(scope)
-    results = scope.across(lambda stage: health.read_health(stage, compared), doing="looking")
+    results = scope.across(lambda stage: health.read_health(stage, compared), doing="reading")
     well = all(_is_well(done.value) for done in results.done)
 
     def show_results() -> None:
