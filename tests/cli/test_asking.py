@@ -329,7 +329,7 @@ def test_whoever_opens_an_account_after_what_a_code_gave_has_run_out_is_asked_fo
 
 
 def test_what_a_code_gave_and_has_run_out_is_said_with_the_cure() -> None:
-    assert explain(RefreshWithMFAUnsupportedError()).endswith("run it again, and be asked for another")
+    assert explain(RefreshWithMFAUnsupportedError()).endswith("run it again, and enter another code")
 
 
 @pytest.mark.parametrize("no_answer", [EOFError(), A_STRAY_KEY])
