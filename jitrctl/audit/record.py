@@ -42,7 +42,7 @@ def audited(
     """Keep an order, carry it out in the `with` block, and publish it; without steps, only run the block.
 
         for ca in cas:
-            with on_record(stage, "ca apply", ca.certificate_id, steps, note):
+            with audited(stage, "ca apply", ca.certificate_id, steps, note):
                 ...
 
     With `urgent` it is carried out also when it cannot be kept because DynamoDB does not answer at once.
