@@ -1,4 +1,4 @@
-"""jitrctl: the operator's command. The only place that turns errors into exit codes."""
+"""Runs jitrctl, the operator's command; the only module that turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jitrctl.commands.device import group as device
 from jitrctl.commands.fleet import group as fleet
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.localaws.errors import LocalAwsError
-from jitrctl.run.parallel import in_a_sentence
+from jitrctl.run.parallel import describe_error
 from jitrctl.terminal import Exit, print_error
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(local.app, name="local")
 
-_SELDOM = 100_000  # objects more before the collector looks; 700 is Python's own
+_SELDOM = 100_000  # allocations between two garbage collections; Python's default is 700
 
 
 def _unwrap(commands: typer.Typer) -> None:
-    """Have each command's help wrap where the terminal ends, and not also where the source does."""
+    """Remove the source's line breaks from each command's help, so that it wraps at the terminal's width."""
     for command in commands.registered_commands:
         paragraphs = inspect.cleandoc((command.callback and command.callback.__doc__) or "").split("\n\n")
         command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
@@ -62,7 +62,7 @@ def _unwrap(commands: typer.Typer) -> None:
 
 _unwrap(app)
 
-# The first that fits.
+# The first match counts.
 _EXITS: dict[type[Exception], Exit] = {
     FleetError: Exit.UNUSABLE,
     Unusable: Exit.UNUSABLE,
@@ -83,15 +83,15 @@ def _put_together(commands: typer.Typer) -> Callable[..., object]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code (see terminal.Exit)."""
-    # botocore's clients are many small objects, and live as long as the command: a third of the time that opening fifty
-    # accounts takes went into looking for what could be freed.
+    # botocore's clients are many small objects that live as long as the command: garbage collection took a third of the
+    # time of opening fifty accounts.
     gc.set_threshold(_SELDOM)
     try:
         _put_together(app)(args=arguments)
     except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C
         return done.code if isinstance(done.code, int) else Exit.DONE
     except tuple(_EXITS) as error:
-        print_error(str(error) if isinstance(error, FleetError) else in_a_sentence(error))
+        print_error(str(error) if isinstance(error, FleetError) else describe_error(error))
         return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
     return Exit.DONE
 

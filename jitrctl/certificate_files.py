@@ -1,9 +1,11 @@
-"""The certificate files that commands are given, and what is said of them: read by fleet.certificate_file alone."""
+"""Reads the certificate files given to commands, by jitr_fleet.certificate_file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitr.errors import Rejected
+from jitr.x509.certificate import Certificate
 from jitr_fleet import certificate_file
 from jitrctl.errors import Unusable
 from jitrctl.terminal import err
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_file(path: Path) -> CertificateFile:
-    """Read a file with a certificate, in any of the forms that people have.
+    """Read a file with a certificate, in any usual form.
 
     Raises Unusable.
     """
@@ -26,7 +28,7 @@ def read_file(path: Path) -> CertificateFile:
 
 
 def read_first(path: Path) -> str:
-    """The first certificate (PEM) in a file; says on standard error where there are others.
+    """The first certificate (PEM) in a file; reports on standard error when there are others.
 
     Raises Unusable.
     """
@@ -34,3 +36,14 @@ def read_first(path: Path) -> str:
     if file.note:
         err.print(file.note, markup=False, soft_wrap=True)
     return file.pem
+
+
+def first_certificate_id(path: Path) -> str:
+    """The id of the first certificate in a file; reports on standard error when there are others.
+
+    Raises Unusable.
+    """
+    try:
+        return Certificate.from_pem(read_first(path)).fingerprint
+    except Rejected as error:
+        raise Unusable(f"{path} holds a certificate that cannot be read: {error.detail}") from error

@@ -1,4 +1,4 @@
-"""The present, in one place; tests put another into its callers."""
+"""Gives the present time; tests replace `now` in its callers."""
 
 from __future__ import annotations
 

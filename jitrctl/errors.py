@@ -1,28 +1,28 @@
-"""What ends a command early, and what its user reads.
+"""Defines the errors that end a command, with the messages that its user reads.
 
     JitrctlError
-    ├── Unusable        the input, the fleet file or the surroundings cannot be used; nothing was tried
+    ├── Unusable        the input, the fleet file or the environment cannot be used; nothing was tried
     │   └── AccessError     an account cannot be opened
     │       └── WrongAccount    its credentials are another account's
-    ├── Refused         an order cannot be carried out as things are
-    └── Interrupted     Ctrl-C; the text says what was done, and what was not
+    ├── Refused         an order cannot be carried out in the present state
+    └── Interrupted     Ctrl-C; the message says what was done, and what was not
 
-Each text is one sentence that says what to do next.
+Each message is one sentence that says what to do next.
 """
 
 from __future__ import annotations
 
 
 class JitrctlError(Exception):
-    """Base of everything that a command ends with on purpose."""
+    """Base of the expected errors that end a command."""
 
 
 class Unusable(JitrctlError):
-    """What was given cannot be used; nothing was tried."""
+    """The input or the environment cannot be used; nothing was tried."""
 
 
 class AccessError(Unusable):
-    """An account of the fleet cannot be worked on."""
+    """An account of the fleet cannot be opened."""
 
 
 class WrongAccount(AccessError):
@@ -30,8 +30,8 @@ class WrongAccount(AccessError):
 
 
 class Refused(JitrctlError):
-    """An order cannot be carried out as things are."""
+    """An order cannot be carried out in the present state."""
 
 
 class Interrupted(JitrctlError):
-    """Ctrl-C came; the text says what was done, and what was not."""
+    """Ctrl-C; the message says what was done, and what was not."""

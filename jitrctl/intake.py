@@ -1,4 +1,4 @@
-"""The brake: while a stage's event source mapping is disabled, devices wait in the queue, and nothing is lost."""
+"""Pauses and resumes a stage: switches the event source mapping between the queue and `register`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """The way from the queue `registrations` to the function `register`."""
+    """The event source mapping from the queue `registrations` to the function `register`."""
 
     uuid: str
     state: str  # Lambda's: Enabled, Disabled, and what is in between: Enabling, Disabling, Updating, Creating
-    alias: str = ""  # of the function, where the queue feeds a published version of it
+    alias: str = ""  # of the function, when the mapping is of a published version
 
     @property
     def is_on(self) -> bool:
         return self.state not in ("Disabled", "Disabling")
 
 
-def mapping(stage: Stage) -> Mapping | None:
-    """The stage's mapping; None where there is none.
+def find_mapping(stage: Stage) -> Mapping | None:
+    """Find the stage's mapping; None when there is none.
 
     Raises botocore's errors.
     """
     partition = partition_of(stage.region) or "aws"
     queue = f"arn:{partition}:sqs:{stage.region}:{stage.account.id}:{stage.names.registrations_queue}"
-    # By the queue and not by the function: the mapping may be of the function's alias (`[stack] snap_start`). Somebody
-    # may have another one of the queue, and ours is not that.
+    # List by the queue, not by the function: the mapping may be of the function's alias (`[stack] snap_start`). Another
+    # function may have a mapping of the same queue.
     for found in stage.lambda_.list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]:
         function = f"{found['FunctionArn']}:".partition(":function:")[2]
         if function.startswith(f"{stage.names.register_function}:"):
@@ -41,10 +41,10 @@ def mapping(stage: Stage) -> Mapping | None:
     return None
 
 
-def configuration(stage: Stage, way: Mapping | None) -> dict[str, Any] | None:
-    """How that is configured which the queue feeds: with snapshots a version, which has a state of its own.
+def read_configuration(stage: Stage, way: Mapping | None) -> dict[str, Any] | None:
+    """The configuration of the function, or of the version that the mapping is of: a version has its own state.
 
-    None where there is no function. Raises botocore's errors.
+    None when there is no function. Raises botocore's errors.
     """
     version = {"Qualifier": way.alias} if way and way.alias else {}
     client = stage.lambda_
@@ -55,11 +55,11 @@ def configuration(stage: Stage, way: Mapping | None) -> dict[str, Any] | None:
 
 
 def switch(stage: Stage, *, on: bool) -> Mapping:
-    """Enable or disable the stage's mapping, and say what it is then; Lambda takes a moment to carry it out.
+    """Enable or disable the stage's mapping; returns it with its new state, which Lambda reaches a moment later.
 
-    Raises Refused where there is none, botocore's errors.
+    Raises Refused when there is none; botocore's errors.
     """
-    found = mapping(stage)
+    found = find_mapping(stage)
     if found is None:
         raise Refused("there is no function `register` with a queue: deploy the stack first")
     if found.is_on is on:

@@ -1,8 +1,8 @@
-"""What threads want to know from the operator, such as MFA codes: asked one at a time, by the thread with the terminal.
+"""Asks the operator questions of threads, such as for MFA codes: one at a time, in the main thread.
 
-The main thread shows the progress and gets Ctrl-C. Were the threads to ask by themselves, their questions would run
-into each other and into the progress, and one that is broken off would leave the terminal without its echo. So they
-wait, and `across` asks for them.
+The main thread shows the progress and receives Ctrl-C. If threads asked directly, their questions would mix with each
+other and with the progress, and an interrupted one would leave the terminal without echo. So the threads wait, and
+`across` asks for them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from jitrctl.terminal import can_ask
 
 _Answer = SimpleQueue[str | Exception]
 
-# Taken off once they are answered, so that Ctrl-C, at whichever moment, loses nobody who waits.
+# Removed only after they are answered, so that Ctrl-C at any moment leaves no thread waiting.
 _asked: deque[tuple[str, _Answer]] = deque()
 
 
 def ask(question: str, *, otherwise: str) -> str:
-    """The operator's answer, which is not shown as it is typed; `otherwise` says what to do where nobody can answer.
+    """Ask the operator; the answer is not echoed. `otherwise` is the error message when there is no terminal.
 
-    Raises AccessError when there is nobody to ask, or the answer was Ctrl-D or no text, or Ctrl-C while a thread waited
-    for it; KeyboardInterrupt when it was Ctrl-C in the main thread, which breaks off the command as always.
+    Raises AccessError when there is no terminal; when the answer was Ctrl-D or no text; or Ctrl-C while a thread waited
+    for it. Raises KeyboardInterrupt after Ctrl-C in the main thread.
     """
     if not can_ask():
         raise AccessError(otherwise)
@@ -39,13 +39,13 @@ def ask(question: str, *, otherwise: str) -> str:
     return given
 
 
-def is_asked() -> bool:
+def has_question() -> bool:
     """Whether a thread waits for an answer."""
     return bool(_asked)
 
 
-def pass_on() -> None:
-    """Ask one question that a thread waits for the answer of; in the main thread, which alone takes questions off.
+def answer_next() -> None:
+    """Ask the next question of a thread, and pass on the answer; only for the main thread.
 
     Raises KeyboardInterrupt.
     """
@@ -62,8 +62,8 @@ def pass_on() -> None:
         _asked.popleft()
 
 
-def refuse() -> None:
-    """Answer whoever waits that there will be no answer."""
+def refuse_all() -> None:
+    """Refuse all questions: the waiting threads get an AccessError."""
     while _asked:
         question, answer = _asked[0]
         answer.put(_refusal(question))
@@ -71,13 +71,13 @@ def refuse() -> None:
 
 
 def _typed(question: str) -> str:
-    """What is typed.
+    """Read what is typed.
 
-    Raises AccessError when that is no answer; KeyboardInterrupt.
+    Raises AccessError when it is no answer; KeyboardInterrupt.
     """
     try:
         return getpass.getpass(question)
-    except Exception as error:  # Ctrl-D, a key that is not UTF-8, a terminal that is gone; and threads wait
+    except Exception as error:  # Ctrl-D, input that is not UTF-8, a closed terminal; a thread waits for the answer
         raise _refusal(question) from error
 
 

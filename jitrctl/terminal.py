@@ -1,6 +1,6 @@
-"""What a person, or a program, sees of a command: one place for the console, exit codes and JSON.
+"""Prints a command's output: tables and errors for people, JSON for programs, exit codes.
 
-Results go to standard output; progress and errors to standard error, so that a pipe gets results alone.
+Results go to standard output; progress and errors to standard error, so that a pipe gets only results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-# Characters of a word that are kept together: as many as a reason has; and where there is no room.
+# Words up to the length of the longest reason are not broken; without room, words up to the second length.
 _LONGEST_WORD, _SHORTEST = 27, 8
 _GAP = 2  # between columns
 
@@ -28,18 +28,18 @@ err = Console(stderr=True, highlight=False)
 
 
 class Exit(IntEnum):
-    """What a command's exit code says."""
+    """The exit codes."""
 
     DONE = 0
-    FAILED = 1  # it was tried, and did not succeed, or not in every stage
-    UNUSABLE = 2  # the input, the fleet file or the credentials cannot be used, or the answer was no; nothing was done
+    FAILED = 1  # tried, and failed, at least in one stage
+    UNUSABLE = 2  # unusable input, fleet file or credentials, or not confirmed; nothing was done
     INTERRUPTED = 130  # Ctrl-C
 
 
 def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> Table:
-    """Rows with the same keys, as a table with those as headings; where it is too wide, cells wrap between words.
+    """A table of rows with the same keys, the headings; if it is too wide, cells wrap between words.
 
-    The columns in `whole` break no word while others can.
+    Words in the columns of `whole` are broken last.
     """
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for heading, width in _least_widths(rows, whole).items():
@@ -50,7 +50,7 @@ def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> 
 
 
 def _least_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:
-    """What each column needs so that words stay whole; less for the widest ones, where the terminal is too narrow."""
+    """The width that each column needs to keep words whole; less for the widest ones on a narrow terminal."""
     least = {
         heading: min(max(len(word) for row in rows for word in (heading, *row[heading].split())), _LONGEST_WORD)
         for heading in rows[0]
@@ -58,15 +58,17 @@ def _least_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> 
     room = out.width - _GAP * len(least)
     for columns in ([heading for heading in least if heading not in whole], [*least]):
         while columns and sum(least.values()) > room and max(least[heading] for heading in columns) > _SHORTEST:
-            widest = max(reversed(columns), key=lambda heading: least[heading])  # of equals the last, said in prose
+            widest = max(
+                reversed(columns), key=lambda heading: least[heading]
+            )  # of equal ones the last, which holds prose
             least[widest] -= 1
     return least
 
 
-def grouped(told: Sequence[tuple[str, str]]) -> list[str]:
-    """Lines for (place, text): what is said of several places is said once, with their names."""
+def grouped(texts: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines for (place, text): an equal text for several places is one line, with all their names."""
     places: dict[str, list[str]] = {}
-    for place, text in told:
+    for place, text in texts:
         places.setdefault(text, []).append(place)
     return [
         f"{named[0]}: {text}" if len(named) == 1 else f"{text}\n  in {', '.join(named)}"
@@ -75,17 +77,17 @@ def grouped(told: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def short(certificate_id: str) -> str:
-    """Enough of a certificate's id to recognize it by."""
+    """The first digits of a certificate's id."""
     return f"{certificate_id[:16]}…"
 
 
 def at(moment: datetime) -> str:
-    """A time for people, to the minute, in UTC as in AWS's own logs."""
+    """A time for people, to the minute, in UTC."""
     return f"{moment.astimezone(UTC):%F %R}Z"
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """How long ago, in the greatest unit that fits: 8m ago."""
+    """How long ago, in the largest unit that fits: 8m ago."""
     seconds = max((now - moment).total_seconds(), 0)
     for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
         if seconds >= length:
@@ -94,7 +96,7 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def can_ask() -> bool:
-    """Whether there is somebody to ask: a terminal to show the question on, and one to answer from."""
+    """Whether there is a terminal for the question and for the answer."""
     return err.is_terminal and sys.stdin.isatty()
 
 
@@ -105,7 +107,7 @@ def confirmed(question: str) -> bool:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output, for programs."""
+    """Print one JSON document on standard output."""
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
 

@@ -1,7 +1,7 @@
-"""Offline admission: the very code of the functions, asked about a file.
+"""Runs admission offline on a certificate file, with the functions' own code.
 
-What AWS would say is taken as the fleet file declares it: the CA is registered, ACTIVE and in its mode, the certificate
-is pending. What is not in files, the enrollment entries and what a hook would say, is not evaluated.
+AWS's state is assumed as the fleet file declares it: the CA is registered, ACTIVE and in its mode, the certificate is
+pending. Enrollment entries and hooks are in no file, and are not evaluated.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 
-# Every check that there is, in the order of its number, and what a device that passes it has.
+# All checks in the order of their numbers, and what a device that passes it has.
 SENTENCES = {
     "ca": "judged as a device of CA {ca}",
     **{check.name: check.sentence for check in CHECKS},
     HOOK: "the hook allows it",
 }
 _IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy")
-# What is said of a check that there is nothing to evaluate with.
+# Why a check is not evaluated.
 _OFFLINE = {
     "revocation": "no CRL was given",
     "enrollment": "the enrollment entries are in the account's table",
@@ -47,7 +47,7 @@ _OFFLINE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One line of the answer; `number` as in admission.py, empty for the names, which belong to check 7."""
+    """The result of one check; `number` is empty for the names, which belong to check 7."""
 
     number: str
     check: str
@@ -57,7 +57,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult:
-    """What would become of the certificate."""
+    """Whether the certificate would be admitted, and the result of each check."""
 
     examination: Examination
     checks: tuple[CheckResult, ...]
@@ -68,12 +68,12 @@ class VerifyResult:
 
     @property
     def reader(self) -> str | None:
-        """What read the certificate: "library" or "second"; None when nothing could."""
+        """Which reader read the certificate: "library" or "second"; None when neither could."""
         certificate = self.examination.certificate
         return certificate.reader.value if certificate else None
 
     def document(self) -> dict[str, Any]:
-        """The answer as JSON."""
+        """For --json."""
         refusal, identity = self.examination.refusal, self.examination.identity
         return {
             "admitted": self.admitted,
@@ -128,8 +128,8 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
         device,
         as_declared(ca_rules),
         # The check `revocation` stays: critical extensions are understood because of it.
-        without(unread.keys() - {"revocation"}, rules),
-        revocations=_read_crl(crl, ca_rules) if crl else nobody_revoked(now),
+        without_checks(unread.keys() - {"revocation"}, rules),
+        revocations=_read_crl(crl, ca_rules) if crl else empty_crl(now),
         now=now,
     )
     return VerifyResult(examination=examination, checks=_results(examination, ca_rules, unread))
@@ -144,8 +144,8 @@ def _read_crl(path: Path, ca: CaRules) -> RevocationList:
         raise Unusable(f"{path} cannot be used as the CRL of CA {ca.name}: {error}") from error
 
 
-def nobody_revoked(now: datetime) -> RevocationList:
-    """A list in force for every certificate, with none on it."""
+def empty_crl(now: datetime) -> RevocationList:
+    """A CRL in force for every certificate, without entries."""
     return RevocationList(
         this_update=now - timedelta(days=1),
         next_update=now + timedelta(days=1),
@@ -156,8 +156,8 @@ def nobody_revoked(now: datetime) -> RevocationList:
     )
 
 
-def without(checks: Collection[str], rules: Rules) -> Rules:
-    """The rules without the checks that need more than is at hand: an entry that is not read is not missing."""
+def without_checks(checks: Collection[str], rules: Rules) -> Rules:
+    """The rules with these checks off: an entry that was not read must not count as missing."""
     off = dict.fromkeys(checks, CheckMode.OFF)
     return replace(rules, cas=tuple(replace(ca, checks={**ca.checks, **off}) for ca in rules.cas))
 
@@ -170,11 +170,11 @@ def _named(rules: Rules, name: str) -> CaRules:
 
 
 def _issuer(pem: str, rules: Rules) -> CaRules:
-    """The CA that issued the certificate; another one when none did, so that everything else is said of it too."""
+    """The CA that issued the certificate; if none did, the nearest one, so that all other checks are evaluated too."""
     try:
         certificate = Certificate.from_pem(pem)
     except Rejected:
-        return rules.cas[0]  # it is refused for that, whichever it is
+        return rules.cas[0]  # it is refused as unreadable under any CA
     cas = [(ca, Certificate.from_pem(ca.certificate_pem)) for ca in rules.cas]
     issuers = [ca for ca, read in cas if certificate.is_issued_by(read)]
     signers = [ca for ca, read in cas if certificate.is_signed_by(read)]
@@ -189,7 +189,7 @@ def as_declared(rules: CaRules) -> CaRegistration:
 
 
 def _id_of(pem: str) -> str:
-    """The id that AWS IoT gives the certificate; any for one that cannot be read, since it gives that none."""
+    """The id that AWS IoT gives the certificate; zeros when it cannot be decoded: AWS IoT would not register it."""
     block = pem[pem.index(_BEGIN) :]
     end = block.find(ssl.PEM_FOOTER)
     try:

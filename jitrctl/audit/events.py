@@ -1,6 +1,6 @@
-"""An operator's verdicts on EventBridge, as docs/events/operator-verdict.v1.schema.json describes them.
+"""Publishes operators' verdicts to EventBridge, as docs/events/operator-verdict.v1.schema.json describes them.
 
-`put` and `identified` serve orders that are no verdicts as well (jitrctl/audit/record.py).
+Orders that are no verdicts use `publish_event` and `event_detail`, too (jitrctl/audit/record.py).
 """
 
 from __future__ import annotations
@@ -20,48 +20,54 @@ from jitrctl.session.aws_errors import explain
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.verdicts import OperatorVerdict
+    from jitr.iot_models import Status
+    from jitr.verdicts import OperatorAction, OperatorVerdict
     from jitrctl.session.stage import Stage
 
 EVENT_BUS = "default"
 
 
-def announce(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status: str | None) -> None:
-    """Tell the rest of the account's systems of a verdict that has been carried out.
+def publish_own_verdict(stage: Stage, certificate_id: str, action: OperatorAction, status: Status | None) -> None:
+    """Publish the verdict that this operator has just given on a certificate, once it is carried out.
 
-    Raises Refused when it cannot be announced.
+    Another operator's verdict that came since is published by that operator.
+
+    Raises Refused when it cannot be published; Unavailable.
     """
-    why = put(stage, VERDICT_DETAIL_TYPE, verdict_detail(stage, certificate_id, verdict, status), verdict.at)
+    verdict = stage.registry.recall([certificate_id])[certificate_id].verdict
+    if verdict is None or (verdict.action, verdict.by) != (action, stage.caller):
+        return
+    why = publish_event(stage, VERDICT_DETAIL_TYPE, verdict_detail(stage, certificate_id, verdict, status), verdict.at)
     if why:
         raise Refused(f"it was {verdict.action}, but could not be announced ({why}): give the same order again")
 
 
 def verdict_detail(stage: Stage, certificate_id: str, verdict: OperatorVerdict, status: str | None) -> dict[str, Any]:
-    """The detail of the event, version 1; `status` is the certificate's then, None when it is not registered there."""
-    told = identified(
+    """The event's detail, version 1; `status` is the certificate's after the order, None when it is not registered."""
+    detail = event_detail(
         stage,
         certificate_id=certificate_id,
         verdict=verdict.action.value,
         by=verdict.by,
         at=verdict.at.isoformat(timespec="milliseconds"),
     )
-    return told | ({"note": verdict.note} if verdict.note else {}) | ({"status": status} if status else {})
+    return detail | ({"note": verdict.note} if verdict.note else {}) | ({"status": status} if status else {})
 
 
-def identified(stage: Stage, **told: str) -> dict[str, Any]:
-    """The fields that a detail has at least; the same ones have the same `id`, however often they are sent."""
-    told = {"fleet": stage.fleet.name, "account": stage.account.id, "region": stage.region, **told}
+def event_detail(stage: Stage, **fields: str) -> dict[str, Any]:
+    """The fields that every detail has; equal fields get the same `id`, however often they are sent."""
+    fields = {"fleet": stage.fleet.name, "account": stage.account.id, "region": stage.region, **fields}
     return {
         "version": EVENT_VERSION,
-        "id": hashlib.sha256("|".join(told.values()).encode()).hexdigest()[:32],
-        **told,
+        "id": hashlib.sha256("|".join(fields.values()).encode()).hexdigest()[:32],
+        **fields,
     }
 
 
-def put(stage: Stage, detail_type: str, detail: dict[str, Any], at: datetime) -> str | None:
-    """Put one event on the account's bus; why that could not be done, None where it was.
+def publish_event(stage: Stage, detail_type: str, detail: dict[str, Any], at: datetime) -> str | None:
+    """Put one event on the account's bus; returns why that failed, None when it succeeded.
 
-    AWS's errors are not raised: what the event tells of is done, and that has to be said first.
+    AWS's errors are not raised: the order that the event reports is carried out, and the caller has to say so first.
     """
     entry = {
         "Source": EVENT_SOURCE,

@@ -1,13 +1,13 @@
-"""Operators' orders beside verdicts on certificates, as the registry keeps them: who gave them, when and why.
+"""Keeps the orders that are no verdicts in the registry: who gave them, when and why.
 
-A verdict is kept with its certificate (jitr/verdicts.py). What changes a CA, the brake, or a device that stays what it
-is, has no verdict, and leaves its trail here; jitrctl/audit/record.py says when.
+A verdict is kept with its certificate (jitr/verdicts.py). An order that changes a CA, the brake, or the thing of an
+ACTIVE device has no verdict and is kept here; jitrctl/audit/record.py says when.
 
-    orders#<subject>    the latest orders about one subject, the last one last; before a stack there is no table
+    orders#<subject>    the latest orders about one subject, the last one last; without a stack there is no table
 
-An order is kept before it is carried out, and marked once it is. What has no mark was broken off, by an error or by a
-second Ctrl-C, which leaves nothing else of it; or the mark could not be written. Nobody can tell which, and so it is
-shown as not known to be completed.
+An order is kept before it is carried out, and marked as completed afterwards. An order without the mark was
+interrupted, by an error or by a second Ctrl-C; or the mark could not be written. These cannot be told apart, so the
+order is shown as "not known to be completed".
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 BRAKE = "brake"  # the subject of the next two; other subjects are certificate ids, of a CA or a device
 PAUSE, RESUME = "ca pause", "ca resume"
-# What an item has room for; DynamoDB's limit is 400 KB, and whoever asks for the last order reads all of it.
+# DynamoDB's limit for an item is 400 KB; and reading the last order reads the whole item.
 MOST_KEPT = 50
 _ROOM = 100_000  # bytes, in DynamoDB's JSON
-_ATTEMPTS = 5  # to write an order where others are given about the same subject at the same moment
+_ATTEMPTS = 5  # to write an order while others are written about the same subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One order that was given."""
+    """One order."""
 
     order: str  # the command: ca retire
     subject: str
@@ -52,22 +52,22 @@ class AuditEntry:
 
     def __str__(self) -> str:
         """`ca retire` by arn:…/ann 2026-11-26 10:00Z: last device moved."""
-        told = f"`{self.order}` by {self.by} {at(self.at)}" + ("" if self.completed else ", not known to be completed")
-        return told + (f": {self.note}" if self.note else "")
+        text = f"`{self.order}` by {self.by} {at(self.at)}" + ("" if self.completed else ", not known to be completed")
+        return text + (f": {self.note}" if self.note else "")
 
 
 def keep(stage: Stage, client: Any, given: AuditEntry) -> bool:
-    """Add an order to those about its subject, and drop the oldest; False where there is no table.
+    """Add an order to those about its subject, and drop the oldest; False when there is no table.
 
     `client` is one of the stage's DynamoDB. Raises Unavailable, botocore's errors.
     """
     one = _attributes(given)
-    # It is there already when nothing was heard of the success of the attempt before.
+    # It is there already when the response to an earlier attempt was lost.
     return _change(stage, client, given.subject, lambda before: before if one in before else [*before, one])
 
 
 def mark_completed(stage: Stage, client: Any, given: AuditEntry) -> None:
-    """Say of an order that is kept that all its steps are done; one that was dropped meanwhile stays dropped.
+    """Mark a kept order as completed; one that was dropped meanwhile stays dropped.
 
     Raises Unavailable, botocore's errors.
     """
@@ -75,8 +75,8 @@ def mark_completed(stage: Stage, client: Any, given: AuditEntry) -> None:
     _change(stage, client, given.subject, lambda before: [done if each == one else each for each in before])
 
 
-def last(stage: Stage, subject: str) -> AuditEntry | None:
-    """The last order about a subject; None where there was none, or there is no table.
+def read_last(stage: Stage, subject: str) -> AuditEntry | None:
+    """The last order about a subject; None when there was none, or there is no table.
 
     Raises Unavailable, botocore's errors.
     """
@@ -87,10 +87,10 @@ def last(stage: Stage, subject: str) -> AuditEntry | None:
     return _from_fields(subject, plain({"order": kept[-1]})["order"]) if kept else None
 
 
-def last_if_readable(stage: Stage, subject: str) -> AuditEntry | None:
-    """The same; None also where it cannot be read, which is no reason to say less of the subject itself."""
+def read_last_if_readable(stage: Stage, subject: str) -> AuditEntry | None:
+    """The same; None also when it cannot be read, so that the rest of the answer can still be shown."""
     try:
-        return last(stage, subject)
+        return read_last(stage, subject)
     except (BotoCoreError, ClientError, Unavailable):
         return None
 
@@ -99,13 +99,13 @@ def document(given: AuditEntry | None) -> dict[str, Any] | None:
     """An order for --json."""
     if given is None:
         return None
-    told: dict[str, Any] = {"order": given.order, "steps": list(given.steps), "by": given.by}
-    told |= {"at": given.at.isoformat(), "completed": given.completed}
-    return told | ({"note": given.note} if given.note else {})
+    fields: dict[str, Any] = {"order": given.order, "steps": list(given.steps), "by": given.by}
+    fields |= {"at": given.at.isoformat(), "completed": given.completed}
+    return fields | ({"note": given.note} if given.note else {})
 
 
 def _kept(stage: Stage, client: Any, subject: str) -> list[Any]:
-    """The orders about a subject as DynamoDB has them, the last one last.
+    """The orders about a subject in DynamoDB's JSON, the last one last.
 
     Raises Unavailable, botocore's errors.
     """
@@ -115,9 +115,9 @@ def _kept(stage: Stage, client: Any, subject: str) -> list[Any]:
 
 
 def _change(stage: Stage, client: Any, subject: str, changed: Callable[[list[Any]], list[Any]]) -> bool:
-    """Make of the orders about a subject what `changed` makes of them; False where there is no table.
+    """Apply `changed` to the orders about a subject; False when there is no table.
 
-    No expression of DynamoDB's keeps a list short, so it is read, and written if nobody has written it meanwhile.
+    No update expression can limit a list's length, so the list is read, and written if it has not changed meanwhile.
 
     Raises Unavailable, botocore's errors.
     """
@@ -147,7 +147,7 @@ def _change(stage: Stage, client: Any, subject: str, changed: Callable[[list[Any
 
 
 def _that_fit(orders: list[Any]) -> list[Any]:
-    """The latest of these orders, as many as there is room for; the last one in any case."""
+    """The latest of these orders, as many as fit; the last one in any case."""
     room, first = _ROOM, len(orders)
     while first > max(0, len(orders) - MOST_KEPT):
         room -= len(json.dumps(orders[first - 1], ensure_ascii=False).encode())
@@ -158,7 +158,7 @@ def _that_fit(orders: list[Any]) -> list[Any]:
 
 
 def _attributes(given: AuditEntry) -> dict[str, Any]:
-    """An order as DynamoDB has it."""
+    """An order in DynamoDB's JSON."""
     fields = {
         "order": given.order,
         "steps": list(given.steps),

@@ -1,13 +1,13 @@
-"""Orders beside verdicts on certificates are given: kept, carried out, announced.
+"""Keeps and publishes the orders that are no verdicts on certificates, around carrying them out.
 
 These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections`, `device reconcile | adopt`
-and `device release --rejected-for`. An order is kept (jitrctl/audit/log.py) before it is carried out, so that one that
-was broken off is seen too, and is announced afterwards, as docs/events/operator-order.v1.schema.json describes, also
-when it was broken off; before a stack it is announced alone. An order that finds nothing to do leaves nothing.
-Only an error is announced as breaking an order off. A second Ctrl-C, and whatever else ends jitrctl itself, ends it
-before it can announce anything: of that order there is what was kept, without the mark that it was completed.
+and `device release --rejected-for`. An order is kept (jitrctl/audit/log.py) before it is carried out, so that an
+interrupted one leaves a trace. Afterwards it is published, as docs/events/operator-order.v1.schema.json describes, also
+when an error ended it. Without a stack it is only published. An order with nothing to do leaves nothing. When a second
+Ctrl-C ends jitrctl itself, nothing is published: the kept order lacks the mark that it was completed.
 
-An announcement that fails neither undoes an order nor stops others: it is told beside the results (Stage.warnings).
+An event that cannot be published neither undoes an order nor stops others: it is a warning beside the results
+(Stage.warnings).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import NotPermitted, Unavailable
-from jitrctl.audit.events import identified, put
+from jitrctl.audit.events import event_detail, publish_event
 from jitrctl.audit.log import BRAKE, AuditEntry, keep, mark_completed
 from jitrctl.clock import now
 from jitrctl.session.aws_errors import explain
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 ORDER_DETAIL_TYPE = "Operator Order"
-# What is urgent does not wait for a DynamoDB that takes calls and never answers, five times half a minute long.
+# An urgent order does not wait for a DynamoDB that does not answer: the default is five times 30 s.
 _AT_ONCE = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 1})
 
 
 @contextmanager
-def on_record(
+def audited(
     stage: Stage, order: str, subject: str, steps: Sequence[object], note: str, *, urgent: bool = False
 ) -> Iterator[None]:
-    """Keep an order, have it carried out in the `with` block, and announce it; without steps, only the block.
+    """Keep an order, carry it out in the `with` block, and publish it; without steps, only run the block.
 
         for ca in cas:
-            with on_record(stage, "ca apply", ca.certificate_id, steps, note):
+            with audited(stage, "ca apply", ca.certificate_id, steps, note):
                 ...
 
-    `urgent` carries it out also where it cannot be kept, because DynamoDB cannot be reached at once, and says so.
+    With `urgent` it is carried out also when it cannot be kept because DynamoDB does not answer at once.
 
     Raises Unavailable and botocore's errors when it cannot be kept; then nothing is carried out.
     """
@@ -58,7 +58,7 @@ def on_record(
     try:
         yield
     except Exception:
-        # Some of its steps may be done, and who repeats it announces the others alone.
+        # Some of its steps may be done; the same order again publishes only the others.
         _announce(stage, given, "broken off, and", completed=False)
         raise
     _announce(stage, given, "carried out and kept, but" if is_kept else "carried out, but", completed=True)
@@ -68,11 +68,11 @@ def on_record(
 
 def order_detail(stage: Stage, given: AuditEntry, *, completed: bool) -> dict[str, Any]:
     """The detail of the event, version 1."""
-    told = identified(
+    detail = event_detail(
         stage, order=given.order, subject=given.subject, by=given.by, at=given.at.isoformat(timespec="milliseconds")
     )
-    told["steps"] = list(given.steps)
-    return told | ({"note": given.note} if given.note else {}) | ({} if completed else {"completed": False})
+    detail["steps"] = list(given.steps)
+    return detail | ({"note": given.note} if given.note else {}) | ({} if completed else {"completed": False})
 
 
 def _keep(stage: Stage, dynamodb: Any, given: AuditEntry, *, urgent: bool) -> bool:
@@ -81,33 +81,33 @@ def _keep(stage: Stage, dynamodb: Any, given: AuditEntry, *, urgent: bool) -> bo
     except Unavailable as error:
         if not urgent or isinstance(error, NotPermitted):
             raise
-        _tell(stage, f"`{given.order}` cannot be kept ({error}), and is carried out all the same")
+        _report(stage, f"`{given.order}` cannot be kept ({error}), but is carried out")
         return False
 
 
 def _announce(stage: Stage, given: AuditEntry, done: str, *, completed: bool) -> None:
     detail = order_detail(stage, given, completed=completed)
-    if why := put(stage, ORDER_DETAIL_TYPE, detail, given.at):
+    if why := publish_event(stage, ORDER_DETAIL_TYPE, detail, given.at):
         stage.warnings.append(
-            f"{_in_words(stage, given)} was {done} could not be announced ({why}): tell those who listen"
+            f"{_in_words(stage, given)} was {done} could not be announced ({why}): tell the event's consumers"
         )
 
 
 def _mark_completed(stage: Stage, dynamodb: Any, given: AuditEntry) -> None:
-    """A mark that cannot be written fails nothing: without it, no more is said of the order than is known."""
+    """Mark the order; a failure is only reported: without the mark, the order is shown as not known to be completed."""
     try:
         mark_completed(stage, dynamodb, given)
     except (BotoCoreError, ClientError, Unavailable) as error:
         why = explain(error) if isinstance(error, NotPermitted) or not isinstance(error, Unavailable) else str(error)
-        _tell(stage, f"{_in_words(stage, given)} was carried out, and that it was cannot be kept ({why})")
+        _report(stage, f"{_in_words(stage, given)} was carried out, and that it was cannot be kept ({why})")
 
 
 def _in_words(stage: Stage, given: AuditEntry) -> str:
-    """An order as those need it who have to tell others: with its subject, and all that was to be done."""
+    """An order with its subject and its steps, for a warning."""
     names = {BRAKE: "the brake"} | {ca.certificate_id: f"CA {ca.name}" for ca in stage.fleet.cas}
     subject = names.get(given.subject) or f"certificate {short(given.subject)}"
     return f"`{given.order}` about {subject} ({'; '.join(given.steps)})"
 
 
-def _tell(stage: Stage, text: str) -> None:
+def _report(stage: Stage, text: str) -> None:
     err.print(f"{stage}: {text}", markup=False, soft_wrap=True)

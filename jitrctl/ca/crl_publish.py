@@ -1,7 +1,7 @@
-"""Publishing a CRL: whose it is, whether it may follow what is published, and putting it there unseen by nobody.
+"""Publishes a CA's CRL in a stage: checks it, compares it with the published one, writes it on that condition.
 
-The functions hold devices for a CRL that is stale or cannot be used, so nothing of that kind is published; and nothing
-older than what is there, for that would let revoked devices in again.
+The functions hold devices when the CRL is stale or unusable, so no such CRL is published; and none that is older than
+the published one, since it would admit revoked devices again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CONTENT_TYPE = "application/pkix-crl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCrl:
-    """A CRL that is to be published, in DER or in plain PEM, and what it says."""
+    """A CRL to publish: its bytes (DER or plain PEM) and its contents."""
 
     ca: Ca
     content: bytes
@@ -43,7 +43,7 @@ class NewCrl:
 
 
 def read_crl(path: Path, cas: Sequence[Ca], *, now: datetime) -> NewCrl:
-    """Read a CRL that one of these CAs signed, and that is in force.
+    """Read a CRL that one of these CAs signed and that is in force.
 
     Raises Unusable.
     """
@@ -70,8 +70,8 @@ def _refuse_out_of_force(path: Path, crl: RevocationList, now: datetime) -> None
         raise Unusable(f"{path} is not in force before {at(crl.this_update)}: correct the CA's clock, or wait")
 
 
-def published_for(stage: Stage, ca: Ca) -> PublishedCrl:
-    """What is published in a stage for a CA.
+def read_published(stage: Stage, ca: Ca) -> PublishedCrl:
+    """Read the CRL that is published for a CA in a stage.
 
     Raises Refused when the stage has no bucket yet; Unavailable, botocore's errors.
     """
@@ -80,16 +80,16 @@ def published_for(stage: Stage, ca: Ca) -> PublishedCrl:
     try:
         return stage.crls.of(rules)
     except ClientError as error:
-        raise _explained(stage, error) from error
+        raise _explain(stage, error) from error
 
 
 def is_published(new: NewCrl, published: PublishedCrl) -> bool:
-    """Whether the very same list is published already."""
+    """Whether the same list is published already."""
     return published.revocations == new.revocations
 
 
-def why_not_after(new: NewCrl, published: PublishedCrl) -> str | None:
-    """Why a CRL must not follow the published one, None when it may: by number, and by time where there is none."""
+def why_not_newer(new: NewCrl, published: PublishedCrl) -> str | None:
+    """Why a CRL must not replace the published one; None when it may. Compares numbers; without them, times."""
     now, before = new.revocations, published.revocations
     if not isinstance(before, RevocationList) or before == now:
         return None
@@ -102,7 +102,7 @@ def why_not_after(new: NewCrl, published: PublishedCrl) -> str | None:
 
 
 def publish(stage: Stage, new: NewCrl, instead_of: PublishedCrl) -> None:
-    """Put the CRL where the functions read it, if what is there is still what was seen.
+    """Write the CRL where the functions read it, on condition that the one seen is still there.
 
     Raises Refused; Unavailable, botocore's errors.
     """
@@ -118,13 +118,13 @@ def publish(stage: Stage, new: NewCrl, instead_of: PublishedCrl) -> None:
                 **condition,
             )
     except ClientError as error:
-        raise _explained(stage, error) from error
+        raise _explain(stage, error) from error
 
 
-def _explained(stage: Stage, error: ClientError) -> Exception:
+def _explain(stage: Stage, error: ClientError) -> Exception:
     code = error.response["Error"]["Code"]
     if code in _CHANGED_MEANWHILE:
-        return Refused("somebody published another one at the same time: look with `jitrctl crl show`, and try again")
+        return Refused("another CRL was published at the same time: see `jitrctl crl show`, and try again")
     if code == "NoSuchBucket":
         return Refused(f"there is no bucket {stage.crl_bucket}: deploy the stack first")
     return error

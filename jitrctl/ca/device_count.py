@@ -1,4 +1,4 @@
-"""How many devices a CA has in a stage: as the sweep counted them, or listed now."""
+"""Counts a CA's devices in a stage: from the sweep's last count, or by listing them now."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceCount:
-    """How many certificates a CA has in each status."""
+    """The number of a CA's certificates in each status."""
 
     counted_at: datetime | None  # the end of the sweep's last count; None: now
-    by_status: Mapping[str, int]  # as AWS lists them by CA, or as jitr's records name the CA, whichever is more
-    unlisted: int = 0  # so many more than AWS lists are known from records
+    by_status: Mapping[str, int]  # the greater of AWS's list by CA and jitr's records
+    unlisted: int = 0  # how many more the records know than AWS lists
 
     @property
     def live(self) -> int:
-        """Those that devices use, or wait to."""
+        """Those that are ACTIVE or pending."""
         return self.by_status.get(Status.ACTIVE, 0) + self.by_status.get(Status.PENDING_ACTIVATION, 0)
 
 
-def last_counted(stage: Stage, ca_certificate_id: str) -> DeviceCount | None:
-    """What the sweep's last count says; None before there was one, or a stack.
+def read_last_count(stage: Stage, ca_certificate_id: str) -> DeviceCount | None:
+    """The sweep's last count; None without a count or a stack.
 
     Raises Unavailable, botocore's errors.
     """
@@ -39,15 +39,15 @@ def last_counted(stage: Stage, ca_certificate_id: str) -> DeviceCount | None:
         last = stage.journal.last_pass(ca_certificate_id)
         if not last.finished_at:
             return None
-        return _with_known(stage, ca_certificate_id, last.counts, last.finished_at)
+        return _add_recorded(stage, ca_certificate_id, last.counts, last.finished_at)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return None
 
 
 def count_now(stage: Stage, ca_certificate_id: str) -> DeviceCount:
-    """Every certificate that AWS lists of a registered CA, counted now: a call for each 250.
+    """Count the certificates that AWS lists under a registered CA: one call for 250 of them.
 
-    What AWS does not list is taken from the sweep's last full pass.
+    Certificates that AWS does not list are taken from the sweep's last full pass.
 
     Raises Unavailable, botocore's errors.
     """
@@ -55,15 +55,15 @@ def count_now(stage: Stage, ca_certificate_id: str) -> DeviceCount:
     for page in stage.paced_iot.certificates_of(ca_certificate_id):
         counts.update(one.status.value for one in page.certificates)
     try:
-        return _with_known(stage, ca_certificate_id, counts, None)
+        return _add_recorded(stage, ca_certificate_id, counts, None)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return DeviceCount(counted_at=None, by_status=dict(counts))
 
 
-def _with_known(
+def _add_recorded(
     stage: Stage, ca_certificate_id: str, listed: Mapping[str, int], counted_at: datetime | None
 ) -> DeviceCount:
-    """A count of what AWS lists by CA, with what the full pass knew of it from records and AWS does not list."""
+    """A count of what AWS lists by CA, extended by what the full pass knew from records."""
     passed = stage.journal.last_pass(ACCOUNT).counts
     known = {status.value: passed.get(counted_of(ca_certificate_id, status), 0) for status in Status}
     unlisted = max(0, sum(known.values()) - sum(listed.values()))

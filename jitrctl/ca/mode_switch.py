@@ -1,8 +1,8 @@
-"""Changing a CA's mode: AWS IoT has no call for it, so the registration is deleted and made anew.
+"""Changes a CA's mode: AWS IoT has no call for it, so the registration is deleted and made again.
 
-The order keeps what can be kept: everything that could be refused is looked at first; if the new registration fails
-all the same, the old one is put back. Device certificates are not touched: what is ACTIVE goes on working. A device
-that connects for the first time in the seconds between is turned away, and comes again.
+Everything that could be refused is checked first. If the new registration fails nevertheless, the old one is restored.
+Device certificates do not change: ACTIVE ones keep working. A device that connects for the first time in the seconds
+between is refused, and connects again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.rules import CertificateMode
 from jitr_fleet.choices import ANOTHER_MODE, RegisteredBy
 from jitrctl.ca import registry
-from jitrctl.ca.plan import no_proof
+from jitrctl.ca.plan import proof_obstacle
 from jitrctl.errors import Refused
-from jitrctl.run.parallel import in_a_sentence
+from jitrctl.run.parallel import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from jitrctl.ca.plan import CaState, FoundCa
     from jitrctl.session.stage import Stage
 
-# A deleted CA may be shown as registered for a moment still; nothing is documented about it.
+# A deleted CA may count as registered for a moment; AWS does not document this.
 _ATTEMPTS = 10
 _BETWEEN_ATTEMPTS = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """One CA in one stage that is to change its mode, and why it cannot."""
+    """One CA in one stage whose mode is to change, and what prevents it."""
 
     stage: Stage
     state: CaState
@@ -53,11 +53,11 @@ class Switch:
         return f"{self.stage} {self.state.name}: {self.before.mode} to {self.to}"
 
 
-def switches(states: Mapping[Stage, tuple[CaState, ...]], chosen: frozenset[Stage]) -> tuple[Switch, ...]:
-    """What has to change its mode in the chosen stages, those that give DEFAULT up first; pure.
+def plan_switches(states: Mapping[Stage, tuple[CaState, ...]], chosen: frozenset[Stage]) -> tuple[Switch, ...]:
+    """Plan the switches in the chosen stages, those that give up DEFAULT first; pure.
 
-    `states` holds every stage of the fleet that could be asked in the same Regions, so that a second account in DEFAULT
-    mode is found before anything is deleted.
+    `states` holds every stage of the fleet in the same Regions that answered, so that a second account in DEFAULT mode
+    is found before anything is deleted.
     """
     wrong = [
         Switch(stage=stage, state=state)
@@ -88,15 +88,15 @@ def _obstacle(
                 and (stage, other.name) not in giving_up
             ):
                 return f"{stage} holds it in mode DEFAULT, and one account per CA and Region may: switch that one first"
-    return no_proof(one.state)
+    return proof_obstacle(one.state)
 
 
 def switch(one: Switch, *, old_proof: str | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Delete the registration and make it anew in the other mode, as active and automatic as it was.
+    """Delete the registration and make it in the other mode, with the same status and auto-registration.
 
-    `old_proof` is the verification certificate (PEM) with which a registration in DEFAULT mode can be put back.
+    `old_proof` is the verification certificate (PEM) with which a registration in DEFAULT mode can be restored.
 
-    Raises Refused, with how things stand then.
+    Raises Refused, with the state after the failure.
     """
     iot, certificate_id = one.stage.iot, one.state.declared.ca.certificate_id
     try:
@@ -105,11 +105,11 @@ def switch(one: Switch, *, old_proof: str | None = None, sleep: Callable[[float]
         )
         iot.delete_ca_certificate(certificateId=certificate_id)
     except (ClientError, BotoCoreError) as error:
-        raise Refused(f"{in_a_sentence(error)}; {_reactivate(one)}") from error
+        raise Refused(f"{describe_error(error)}; {_reactivate(one)}") from error
     try:
         _register(one, one.state.declared, sleep)
     except (Refused, ClientError, BotoCoreError) as error:
-        raise Refused(_put_back(one, old_proof, sleep, why=in_a_sentence(error))) from error
+        raise Refused(_put_back(one, old_proof, sleep, why=describe_error(error))) from error
 
 
 def _register(one: Switch, registration: CaDeployment, sleep: Callable[[float], None]) -> None:
@@ -129,7 +129,7 @@ def _register(one: Switch, registration: CaDeployment, sleep: Callable[[float], 
 
 
 def _put_back(one: Switch, old_proof: str | None, sleep: Callable[[float], None], *, why: str) -> str:
-    """Make the old registration again; how things stand then, in a sentence."""
+    """Restore the old registration; returns the state after that, in a sentence."""
     if one.before.mode is CertificateMode.DEFAULT and old_proof is None:
         return (
             f"{why}; it is deleted, and cannot be put back in mode DEFAULT without its verification certificate "
@@ -142,14 +142,14 @@ def _put_back(one: Switch, old_proof: str | None, sleep: Callable[[float], None]
         _register(one, old, sleep)
     except (Refused, ClientError, BotoCoreError) as error:
         return (
-            f"{why}; it is deleted, and putting it back failed too ({in_a_sentence(error)}): cure that, then "
+            f"{why}; it is deleted, and putting it back failed too ({describe_error(error)}): cure that, then "
             "`jitrctl ca apply` registers it as the fleet file says"
         )
     return f"{why}; the old registration in mode {one.before.mode} was put back"
 
 
 def _reactivate(one: Switch) -> str:
-    """Undo a deactivation after which nothing else happened; how things stand then."""
+    """Undo the deactivation; returns the state after that, in a sentence."""
     try:
         one.stage.iot.update_ca_certificate(
             certificateId=one.state.declared.ca.certificate_id,
@@ -157,5 +157,5 @@ def _reactivate(one: Switch) -> str:
             newAutoRegistrationStatus="ENABLE" if one.before.registers_automatically else "DISABLE",
         )
     except (ClientError, BotoCoreError) as error:
-        return f"it may be INACTIVE now ({in_a_sentence(error)}): `jitrctl ca status`, then `jitrctl ca apply`"
+        return f"it may be INACTIVE now ({describe_error(error)}): `jitrctl ca status`, then `jitrctl ca apply`"
     return f"nothing was switched, it is in mode {one.before.mode} as before"

@@ -1,7 +1,7 @@
-"""What has to be done to a registered CA to make it what the fleet file says, and how it differs in words.
+"""Plans the steps that make a registered CA what the fleet file says, and describes the differences.
 
-Pure: decides on what `ca_registry` saw. A mode cannot be changed in place, so a wrong one is told and left to
-`jitrctl ca switch-mode`; everything else is made so, and nothing is done twice.
+Pure: decides on the states that registry.py read. A mode cannot be changed in place, so a wrong one is an obstacle and
+left to `jitrctl ca switch-mode`. Everything else becomes a step, unless it is as it should be.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class FoundCa:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaState:
-    """What the fleet file says of a CA in a stage, and what is there."""
+    """A CA of the fleet file in a stage, and how it is registered there."""
 
     declared: CaDeployment
     found: FoundCa | None
     rule: RuleState
-    registration_code: str | None = None  # the account's, where a CA is still to be registered in DEFAULT mode
+    registration_code: str | None = None  # the account's, if the CA is not registered in DEFAULT mode yet and should be
     is_the_stacks: bool = False  # the stage's stack has registered it
 
     @property
@@ -90,12 +90,12 @@ Step = RegisterCa | Activate | EnableAutoRegistration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaPlan:
-    """What is to be done about one CA in one stage, and what keeps the rest from being done."""
+    """The steps for one CA in one stage, and what prevents the others."""
 
     state: CaState
     steps: tuple[Step, ...]
-    waiting: tuple[str, ...] = ()  # for a deployment of the stack, which sees to it
-    obstacles: tuple[str, ...] = ()  # what somebody has to do something about
+    waiting: tuple[str, ...] = ()  # solved by a deployment of the stack
+    obstacles: tuple[str, ...] = ()  # need an action by the operator
 
     @property
     def undone(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ class CaPlan:
 
 
 def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
-    """The steps to what the fleet file says; `anyway` enables auto-registration before the stage's rule is there."""
+    """Plan the steps to what the fleet file says; `anyway` enables auto-registration without the topic rule."""
     if state.declared.registered_by is RegisteredBy.STACK:
         return _left_to_the_stack(state)
     steps: list[Step] = []
@@ -116,7 +116,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
             "would be lost; deploy the stack first, or say --anyway"
         )
     if state.found is None:
-        if refusal := no_proof(state):
+        if refusal := proof_obstacle(state):
             return CaPlan(state=state, steps=(), obstacles=(refusal,))
         steps.append(RegisterCa(automatically=may_register))
         return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting))
@@ -127,7 +127,7 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
         )
     if state.found.has_template:
         obstacles.append(
-            "a provisioning template is set, so AWS IoT provisions devices itself and tells nobody: "
+            "a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: "
             "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
         )
     if not state.found.active:
@@ -138,15 +138,15 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
 
 
 def _left_to_the_stack(state: CaState) -> CaPlan:
-    """A CA that the stack registers: nothing is done about it here."""
-    obstacle = _stacks_obstacle(state) if state.found else no_proof(state)
+    """The plan for a CA that the stack registers: no steps."""
+    obstacle = _stacks_obstacle(state) if state.found else proof_obstacle(state)
     if state.found or obstacle:
         return CaPlan(state=state, steps=(), obstacles=(obstacle,) if obstacle else ())
     return CaPlan(state=state, steps=(), waiting=("the stack registers it: deploy the stack",))
 
 
 def _stacks_obstacle(state: CaState) -> str | None:
-    """What is to be done about a CA that the stack registers and that is registered; None when it is all right."""
+    """What is wrong with a registered CA of the stack, and the cure; None when nothing is."""
     if not state.is_the_stacks:
         return f'{_REGISTERED_TWICE}: say registered_by = "jitrctl" in this account'
     if state.found and state.found.mode is not state.declared.mode:
@@ -154,41 +154,41 @@ def _stacks_obstacle(state: CaState) -> str | None:
             f"the stack registered it in mode {state.found.mode}, and the fleet file says {state.declared.mode}: the "
             f"deployment will be refused; {ANOTHER_MODE}"
         )
-    told = differences(state)
+    texts = differences(state)
     return (
-        f"the stack registers it, and {'; '.join(told)}: deploy the stack, or see what changed it since"
-        if told
+        f"the stack registers it, and {'; '.join(texts)}: deploy the stack, or see what changed it since"
+        if texts
         else None
     )
 
 
 def differences(state: CaState) -> tuple[str, ...]:
-    """How a CA differs from what the fleet file says, each in words; none is as it should be."""
-    found, told = state.found, []
+    """How a CA differs from what the fleet file says, each in words; empty when it does not."""
+    found, texts = state.found, []
     if found is None:
-        told.append("it is not registered")
+        texts.append("it is not registered")
     else:
         if state.declared.registered_by is RegisteredBy.STACK and not state.is_the_stacks:
-            told.append(_REGISTERED_TWICE)
+            texts.append(_REGISTERED_TWICE)
         if found.mode is not state.declared.mode:
-            told.append(f"its mode is {found.mode}, the fleet file says {state.declared.mode}")
+            texts.append(f"its mode is {found.mode}, the fleet file says {state.declared.mode}")
         if not found.active:
-            told.append("it is INACTIVE: no device can register")
+            texts.append("it is INACTIVE: no device can register")
         if not found.registers_automatically:
-            told.append("auto-registration is off: unknown devices are turned away, and nobody is told")
+            texts.append("auto-registration is off: new devices are refused, and no event is published")
         if found.has_template:
-            told.append("a provisioning template is set: AWS IoT provisions by itself, and jitr hears of nothing")
+            texts.append("a provisioning template is set: AWS IoT provisions devices itself, and publishes no event")
     if state.rule is RuleState.DISABLED:
-        told.append("its topic rule is disabled: first connections are lost until the sweep")
+        texts.append("its topic rule is disabled: first connections are lost until the sweep")
     elif state.rule is not RuleState.ENABLED:
-        told.append(f"its topic rule is {state.rule}: deploy the stack")
-    return tuple(told)
+        texts.append(f"its topic rule is {state.rule}: deploy the stack")
+    return tuple(texts)
 
 
-def expired_proof(state: CaState) -> str | None:
-    """What to know of a verification certificate that has expired and is not needed now; None where it is all right.
+def proof_warning(state: CaState) -> str | None:
+    """A warning about an expired verification certificate of a registered CA; None when there is nothing to warn of.
 
-    AWS IoT asks for it when it registers a CA, and never again; but a CA that was deleted could not be registered anew.
+    AWS IoT needs it only to register a CA; but a CA that was deleted could not be registered again.
     """
     proof = _proof(state)
     if state.found is None or proof is None or proof.not_after >= now():
@@ -199,8 +199,8 @@ def expired_proof(state: CaState) -> str | None:
     )
 
 
-def no_proof(state: CaState) -> str | None:
-    """Why AWS IoT would not take the verification certificate in this account; None when it would."""
+def proof_obstacle(state: CaState) -> str | None:
+    """Why AWS IoT would refuse the verification certificate in this account; None when it would not."""
     proof = _proof(state)
     if proof is None or state.registration_code is None:
         return None

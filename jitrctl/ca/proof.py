@@ -1,7 +1,7 @@
-"""Proving to AWS IoT that somebody holds a CA's key: the request to send to them, and the certificate that they make.
+"""Makes the verification certificate that proves possession of a CA's key to AWS IoT: the request, and the signing.
 
-The proof is a certificate with the account's registration code as its common name, signed by the CA. Its own key proves
-nothing and is used for nothing, so it is made, used for the request and thrown away, unless somebody wants it.
+It is a certificate with the account's registration code as its common name, signed by the CA. Its own key proves
+nothing and is not used again; so it is made for the request and dropped, unless the operator keeps it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from jitr_fleet.model import Ca
 
 CaKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-# Clocks differ, and a proof that is not valid yet is refused.
+# Clocks differ, and a verification certificate that is not valid yet is refused.
 _BACKDATED = timedelta(minutes=10)
 _BITS_FOR_SHA256, _BITS_FOR_SHA384 = 256, 384
 
 
 def request(code: str) -> tuple[bytes, bytes]:
-    """A signing request (PEM) for a registration code, and the key (PEM, not encrypted) that it was made with."""
+    """Make a signing request (PEM) for a registration code; also returns its key (PEM, not encrypted)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, code)])
     signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
@@ -43,9 +43,9 @@ def request(code: str) -> tuple[bytes, bytes]:
 
 
 def verification_certificate(csr: bytes, ca: Ca, key: CaKey, *, days: int, now: datetime | None = None) -> bytes:
-    """Sign a request of `request` with the CA's key; the verification certificate (PEM).
+    """Sign a request of `request` with the CA's key; returns the verification certificate (PEM).
 
-    Raises Unusable when the request or the key cannot be what they should be.
+    Raises Unusable when the request or the key is not what is expected.
     """
     asked = _read_request(csr)
     if key.public_key() != ca.certificate.public_key:
@@ -54,7 +54,7 @@ def verification_certificate(csr: bytes, ca: Ca, key: CaKey, *, days: int, now: 
     made = (
         x509.CertificateBuilder()
         .subject_name(asked.subject)
-        .issuer_name(asked.subject)  # in the place of the CA's
+        .issuer_name(asked.subject)  # replaced by the CA's in _reissue
         .public_key(asked.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
@@ -62,14 +62,14 @@ def verification_certificate(csr: bytes, ca: Ca, key: CaKey, *, days: int, now: 
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, _hash(key))
     )
-    return _reissued(Encoded.of(made.public_bytes(Encoding.DER)), ca.certificate.encoded.subject, key)
+    return _reissue(Encoded.of(made.public_bytes(Encoding.DER)), ca.certificate.encoded.subject, key)
 
 
-def _reissued(made: Encoded, issuer: bytes, key: CaKey) -> bytes:
-    """The certificate (PEM) with another issuer, signed anew.
+def _reissue(made: Encoded, issuer: bytes, key: CaKey) -> bytes:
+    """Replace a certificate's issuer, and sign it again (PEM).
 
-    A CA's name is copied byte for byte: AWS IoT finds the CA by it, and cryptography writes some names otherwise than
-    the CA's certificate does, and others not at all.
+    The CA's name is copied byte for byte: AWS IoT finds the CA by it, and cryptography encodes some names differently
+    and refuses others.
     """
     serial = der.encode(der.INTEGER, made.serial.to_bytes(der.number_width(made.serial), "big", signed=True))
     rest = b"".join(element for _, element in made.rest)
@@ -84,7 +84,7 @@ def _reissued(made: Encoded, issuer: bytes, key: CaKey) -> bytes:
 
 
 def read_key(pem: bytes, password: Callable[[], str]) -> CaKey:
-    """A CA's private key from PEM; `password` is asked for one only when it is encrypted.
+    """Read a CA's private key (PEM); `password` is called only when it is encrypted.
 
     Raises Unusable.
     """

@@ -1,4 +1,4 @@
-"""CAs in AWS IoT: what is registered in a stage, and the steps of a plan; the only module that changes CAs."""
+"""Reads and changes the CAs registered with AWS IoT in a stage; only mode_switch.py also changes them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 
-def look(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState, ...]:
-    """Each of these CAs as it is in a stage.
+def inspect_cas(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState, ...]:
+    """Read the state of each of these CAs in a stage.
 
     Raises botocore's errors.
     """
     rules = _rules(stage)
-    of_the_stack = cloudformation.cas(stage) if any(one.registered_by is RegisteredBy.STACK for one in declared) else ()
+    of_the_stack = (
+        cloudformation.list_registered_cas(stage)
+        if any(one.registered_by is RegisteredBy.STACK for one in declared)
+        else ()
+    )
     states = []
     for registration in declared:
         found = find(stage, registration.ca)
@@ -45,9 +49,9 @@ def look(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState, ...]:
 
 
 def apply(stage: Stage, registration: CaDeployment, step: Step) -> None:
-    """Make one step so.
+    """Carry out one step.
 
-    Raises Refused with what AWS IoT has against a registration; botocore's errors.
+    Raises Refused when AWS IoT refuses a registration; botocore's errors.
     """
     certificate_id = registration.ca.certificate_id
     match step:
@@ -60,9 +64,9 @@ def apply(stage: Stage, registration: CaDeployment, step: Step) -> None:
 
 
 def register(stage: Stage, registration: CaDeployment, *, active: bool, automatically: bool) -> None:
-    """Register a CA in the mode that the fleet file says, with tags that say whose it is.
+    """Register a CA in the mode that the fleet file says, with tags that name the fleet and the CA.
 
-    Raises Refused with what AWS IoT has against it; botocore's errors.
+    Raises Refused when AWS IoT refuses it; botocore's errors.
     """
     proof = registration.verification_certificate_pem
     exceptions = stage.iot.exceptions
@@ -81,7 +85,7 @@ def register(stage: Stage, registration: CaDeployment, *, active: bool, automati
     except exceptions.ResourceAlreadyExistsException as error:
         raise Refused(
             f"AWS IoT says that {registration.ca.name} is registered already; in mode DEFAULT another account can be "
-            "the one that holds it in this Region: look there, or use SNI_ONLY"
+            "the one that holds it in this Region: check that account, or use SNI_ONLY"
         ) from error
     except exceptions.RegistrationCodeValidationException as error:
         raise Refused(
@@ -99,21 +103,21 @@ def registration_code(stage: Stage) -> str:
 
 
 def set_auto_registration(stage: Stage, ca: Ca, *, on: bool) -> None:
-    """Let devices of a CA register as they connect, or turn unknown ones away."""
+    """Enable or disable the registration of a CA's devices at their first connection."""
     stage.iot.update_ca_certificate(
         certificateId=ca.certificate_id, newAutoRegistrationStatus="ENABLE" if on else "DISABLE"
     )
 
 
 def deactivate(stage: Stage, ca: Ca) -> None:
-    """Set a CA INACTIVE: nothing of it registers any more; what is ACTIVE goes on working."""
+    """Set a CA INACTIVE: no device of it is registered any more; ACTIVE ones keep working."""
     stage.iot.update_ca_certificate(
         certificateId=ca.certificate_id, newStatus="INACTIVE", newAutoRegistrationStatus="DISABLE"
     )
 
 
 def delete(stage: Stage, ca: Ca) -> None:
-    """Delete a CA that is INACTIVE; gone already is gone."""
+    """Delete a CA that is INACTIVE, if it exists."""
     with suppress(stage.iot.exceptions.ResourceNotFoundException):
         stage.iot.delete_ca_certificate(certificateId=ca.certificate_id)
 
@@ -140,7 +144,7 @@ def find(stage: Stage, ca: Ca) -> FoundCa | None:
 
 
 def _rules(stage: Stage) -> dict[str, dict[str, Any]]:
-    """The account's topic rules by name. GetTopicRule would answer for a missing one that it is not allowed."""
+    """The account's topic rules by name. For a missing rule, GetTopicRule would answer that it is not permitted."""
     pages = stage.iot.get_paginator("list_topic_rules").paginate()
     return {rule["ruleName"]: rule for page in pages for rule in page["rules"]}
 

@@ -1,8 +1,8 @@
-"""A CA's successor beside it, and a CA's end: what is to be done in each stage, and what stands in the way.
+"""Plans a CA's rotation and retires the old CA: finds the devices that depend on it, and the obstacles.
 
-The fleet file says which CA succeeds which (`succeeds`). A rotation has three parts: the successor is registered beside
-the old CA in every account that has it; the makers issue from the successor, and each device follows with its next
-certificate, as in any rotation; when no device depends on the old CA any more, it is retired.
+The fleet file says which CA succeeds which (`succeeds`). A CA's rotation has three parts: the successor is registered
+beside the old CA in every account that has it; the makers issue from the successor, and each device rotates to its next
+certificate; when no device depends on the old CA any more, it is retired.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 _BATCH = 100  # BatchGetItem's most
-_MOST_DESCRIBED = 250  # half a minute of the account's DescribeCertificate
-# A stack that lost the CA from its file would take its rule with it, and whoever knocks meanwhile would be lost.
+_MOST_DESCRIBED = 250  # 30 s of the account's DescribeCertificate quota
+# If the CA were removed from the file at once, the stack would delete its topic rule, and first connections were lost.
 _LET_GO = (
     'the stack registers it: say registered_by = "jitrctl" in this account, deploy, so that the stack lets go of it, '
     "and run this again"
 )
-_NAMED = 5  # devices that a refusal names; the JSON document has them all
+_NAMED = 5  # devices named in a refusal; --json has them all
 
 
 @dataclass(frozen=True, slots=True)
 class Succession:
-    """One CA of the fleet that is to take another's place."""
+    """A CA of the fleet and its successor."""
 
     old: Ca
     new: Ca
 
 
 def successions(fleet: Fleet, names: Sequence[str]) -> tuple[Succession, ...]:
-    """Which CA succeeds which, of those old ones with these names; none named is all of them.
+    """The successions of the old CAs with these names; without names, all.
 
-    Raises Unusable when there is none, or no CA of such a name.
+    Raises Unusable when there is none, or a name is unknown.
     """
     for name in names:
         known_ca(fleet, name)
@@ -66,13 +66,13 @@ def successions(fleet: Fleet, names: Sequence[str]) -> tuple[Succession, ...]:
     return chosen
 
 
-def has(stage: Stage, ca: Ca) -> bool:
+def has_ca(stage: Stage, ca: Ca) -> bool:
     """Whether the fleet file gives a CA to the stage's account."""
     return any(one.ca.name == ca.name for one in stage.account.cas)
 
 
 def not_given(stage: Stage, succession: Succession) -> str:
-    """What stands in the way where the fleet file gives the account the old CA alone."""
+    """The obstacle when the fleet file gives the account only the old CA."""
     return (
         f"the fleet file gives this account {succession.old.name}, and not {succession.new.name}: add "
         f"ca.{succession.new.name} to [account.{stage.account.name}], and deploy its stack"
@@ -81,39 +81,39 @@ def not_given(stage: Stage, succession: Succession) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependent:
-    """A certificate under a CA that a device uses, or waits to."""
+    """A certificate under a CA that is ACTIVE, or pending."""
 
     certificate_id: str
     status: Status  # ACTIVE or PENDING_ACTIVATION
-    thing_name: str | None  # that it is, or asks to be
-    followed_by: str | None  # certificate id: the sweep retires this one after the overlap
+    thing_name: str | None  # that it has, or requests
+    followed_by: str | None  # id of the successor: the sweep retires this one after the overlap
 
     def __str__(self) -> str:
-        told = f"{self.thing_name or 'a certificate'} ({short(self.certificate_id)} {self.status}"
-        return f"{told}, followed by {short(self.followed_by)})" if self.followed_by else f"{told})"
+        text = f"{self.thing_name or 'a certificate'} ({short(self.certificate_id)} {self.status}"
+        return f"{text}, followed by {short(self.followed_by)})" if self.followed_by else f"{text})"
 
 
 @dataclass(slots=True, kw_only=True)
 class Dependents:
-    """Who depends on a CA in a stage."""
+    """The certificates that depend on a CA in a stage."""
 
     found: list[Dependent] = field(default_factory=list)
-    unknown: int = 0  # live certificates of the account of which nothing says whose they are
+    unknown: int = 0  # live certificates of the account whose CA is not known
 
 
 def dependents(stage: Stage, ca: Ca) -> Dependents:
     """The certificates under a registered CA that are ACTIVE, or pending and not refused; newest first.
 
-    First those that AWS lists under the CA; then, of all others of the account, those whose records name it, or, where
-    no record names a CA, that it has signed: of these at most so many are described.
+    First those that AWS lists under the CA. Then, of all others in the account, those whose record names the CA; or,
+    without such a record, those that it signed: of these at most _MOST_DESCRIBED are described.
 
     Raises Unavailable, botocore's errors.
     """
     depending, listed, described = Dependents(), set[str](), 0
-    for some, records in _live(stage, stage.paced_iot.certificates_of(ca.certificate_id)):
+    for some, records in _read_live(stage, stage.paced_iot.certificates_of(ca.certificate_id)):
         listed.update(one.certificate_id for one in some)
-        depending.found += _not_refused(some, records)
-    for some, records in _live(stage, stage.paced_iot.certificates(), without=listed):
+        depending.found += _select_dependents(some, records)
+    for some, records in _read_live(stage, stage.paced_iot.certificates(), without=listed):
         named = {one.certificate_id: _recorded_ca(records.get(one.certificate_id)) for one in some}
         for one in some:
             if named[one.certificate_id] is None and described < _MOST_DESCRIBED:
@@ -121,14 +121,14 @@ def dependents(stage: Stage, ca: Ca) -> Dependents:
                 named[one.certificate_id] = _signer(stage, one.certificate_id, ca)
         depending.unknown += sum(name is None for name in named.values())
         its_own = [one for one in some if named[one.certificate_id] == ca.certificate_id]
-        depending.found += _not_refused(its_own, records)
+        depending.found += _select_dependents(its_own, records)
     return depending
 
 
-def _live(
+def _read_live(
     stage: Stage, pages: Iterator[Page], *, without: Collection[str] = ()
 ) -> Iterator[tuple[list[ListedCertificate], dict[str, Record]]]:
-    """The live certificates of these pages with their records, so many at a time."""
+    """The live certificates of these pages with their records, in batches."""
     for page in pages:
         live = [
             one
@@ -140,10 +140,10 @@ def _live(
             yield some, _records(stage, some)
 
 
-def _not_refused(some: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[Dependent]:
+def _select_dependents(some: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[Dependent]:
     for one in some:
         record = records.get(one.certificate_id)
-        if not _was_refused(one, record):
+        if not _was_rejected(one, record):
             yield _dependent(one, record)
 
 
@@ -152,9 +152,9 @@ def _recorded_ca(record: Record | None) -> str | None:
 
 
 def _signer(stage: Stage, certificate_id: str, ca: Ca) -> str:
-    """The certificate id of the CA that AWS names, or that signed it; empty for one that is not the fleet's, or gone.
+    """The id of the CA that AWS names, or that signed the certificate; empty for another's CA or a deleted certificate.
 
-    Of several CAs with the key it is this one, if it is among them: a device may depend on it.
+    If several CAs have the key, it is `ca` when that is among them: the device may depend on it.
     """
     try:
         device = stage.paced_iot.describe(certificate_id)
@@ -164,15 +164,15 @@ def _signer(stage: Stage, certificate_id: str, ca: Ca) -> str:
 
 
 def _records(stage: Stage, listed: Sequence[ListedCertificate]) -> dict[str, Record]:
-    """What the registry knows of these; nothing where there is no stack."""
+    """The records of these; empty when there is no stack."""
     try:
         return stage.registry.recall(one.certificate_id for one in listed)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return {}
 
 
-def _was_refused(listed: ListedCertificate, record: Record | None) -> bool:
-    """Whether a pending certificate was refused for good, and left as it was (`on_reject = "leave"`)."""
+def _was_rejected(listed: ListedCertificate, record: Record | None) -> bool:
+    """Whether a pending certificate was rejected and left pending (`on_reject = "leave"`)."""
     return (
         listed.status is Status.PENDING_ACTIVATION
         and record is not None
@@ -193,17 +193,17 @@ def _dependent(listed: ListedCertificate, record: Record | None) -> Dependent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaRetirement:
-    """A CA that is to end in one stage: how it is registered, and who depends on it."""
+    """A CA to retire in one stage: how it is registered, and what depends on it."""
 
     ca: Ca
     found: FoundCa | None
     dependents: tuple[Dependent, ...]
-    unknown: int = 0  # live certificates of which nothing says whose they are
+    unknown: int = 0  # live certificates whose CA is not known
     by_stack: bool = False  # the stage's stack registers it
 
     @property
     def obstacle(self) -> str | None:
-        """Why it must not end yet; None when it may."""
+        """Why it must not be retired yet; None when it may."""
         name = self.ca.name
         if self.found is None:
             return None
@@ -217,7 +217,7 @@ class CaRetirement:
         )
 
     def steps(self, *, delete: bool) -> tuple[str, ...]:
-        """What is to be done, in words."""
+        """The steps, in words."""
         if self.found is None:
             return ()
         return (
@@ -227,8 +227,8 @@ class CaRetirement:
         )
 
 
-def look(stage: Stage, ca: Ca) -> CaRetirement:
-    """A CA as it is in a stage, with every device that depends on it.
+def inspect_retirement(stage: Stage, ca: Ca) -> CaRetirement:
+    """Read how a CA is registered in a stage, with every device that depends on it.
 
     Raises Unavailable, botocore's errors.
     """
@@ -239,12 +239,12 @@ def look(stage: Stage, ca: Ca) -> CaRetirement:
 
 
 def retire(stage: Stage, one: CaRetirement, *, delete: bool) -> None:
-    """End a CA in a stage: no new devices, a last look for those that came meanwhile, INACTIVE; deleted by choice.
+    """Retire a CA in a stage: disable auto-registration, check for new devices, set it INACTIVE, delete it if wanted.
 
-    What is done already is not done again, so a retirement that was broken off can be given anew.
+    Steps that are done already are skipped, so an interrupted retirement can be repeated.
 
-    Raises Refused when a device has come meanwhile; then devices may register again as before. Unavailable, botocore's
-    errors.
+    Raises Refused when a device was registered meanwhile; auto-registration is then enabled again. Unavailable,
+    botocore's errors.
     """
     ca = one.ca
     if one.found is None:

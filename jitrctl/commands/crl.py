@@ -1,4 +1,4 @@
-"""`jitrctl crl …`: publish the CAs' CRLs in every account, and look at what is published."""
+"""`jitrctl crl …`: the commands that publish the CAs' CRLs in every account, and show what is published."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from jitr.x509.crl import CrlProblem as UnusableList
 from jitr.x509.crl import RevocationList
-from jitrctl.ca.crl_publish import NewCrl, is_published, publish, published_for, read_crl, why_not_after
+from jitrctl.ca.crl_publish import NewCrl, is_published, publish, read_crl, read_published, why_not_newer
 from jitrctl.clock import now
 from jitrctl.errors import Refused, Unusable
 from jitrctl.run.scope import Scope, Yes, over_stages
@@ -36,16 +36,16 @@ def put(
     *,
     yes: Yes = False,
 ) -> None:
-    """Publish a CRL in every account that has its CA; one that is older than a published one is refused everywhere.
+    """Publish a CRL in every account that has its CA; refused everywhere if it is older than a published one.
 
     Example: jitrctl crl put factory.crl --yes
     """
     new = read_crl(file, _cas(scope, ca), now=now())
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     seen = scope.across(
-        lambda stage: published_for(stage, new.ca), doing="looking", stages=_with_ca(scope, new.ca, stages)
+        lambda stage: read_published(stage, new.ca), doing="reading", stages=_with_ca(scope, new.ca, stages)
     )
-    older = [f"in {done.stage} {why}" for done in seen.done if (why := why_not_after(new, done.value))]
+    older = [f"in {done.stage} {why}" for done in seen.done if (why := why_not_newer(new, done.value))]
     if older:
         raise Refused(f"{file} must not be published: {'; '.join(older)}; nothing was changed anywhere")
     if any(not is_published(new, done.value) for done in seen.done):
@@ -58,13 +58,13 @@ def put(
         )
     before = {done.stage: done.value for done in seen.done}
 
-    def put_there(stage: Stage) -> bool:
+    def put_here(stage: Stage) -> bool:
         if is_published(new, before[stage]):
             return False
         publish(stage, new, before[stage])
         return True
 
-    results = scope.across(put_there, doing="publishing", stages=list(before))
+    results = scope.across(put_here, doing="publishing", stages=list(before))
     scope.report(
         results,
         rows=lambda _, changed: [
@@ -87,8 +87,8 @@ def show(scope: Scope, ca: _Ca = None) -> None:
     cas = _cas(scope, ca)
     stages = [stage for stage in scope.stages if any(_has(stage, one) for one in cas)]
     results = scope.across(
-        lambda stage: {one.name: published_for(stage, one) for one in cas if _has(stage, one)},
-        doing="looking",
+        lambda stage: {one.name: read_published(stage, one) for one in cas if _has(stage, one)},
+        doing="reading",
         stages=stages,
     )
     scope.report(
@@ -118,12 +118,12 @@ def _has(stage: Stage, ca: Ca) -> bool:
 
 def _with_ca(scope: Scope, ca: Ca, stages: Sequence[Stage]) -> list[Stage]:
     if not any(_has(stage, ca) for stage in scope.stages):
-        raise Unusable(f"none of the accounts that are meant has the CA {ca.name}")
+        raise Unusable(f"none of the chosen accounts has the CA {ca.name}")
     return [stage for stage in stages if _has(stage, ca)]
 
 
 def _mode(stage: Stage, name: str) -> str:
-    """How the stage's rules take the check, as the fleet file says."""
+    """The mode of the check `revocation` in the stage's rules."""
     return next(rules.mode_of("revocation").value for rules in stage.rules.cas if rules.name == name)
 
 

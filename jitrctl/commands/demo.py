@@ -1,4 +1,4 @@
-"""`jitrctl demo`: the multi-account story on a local AWS, step by step."""
+"""`jitrctl demo`: runs the multi-account story on a local AWS, step by step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def demo(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
-    """Play AWS's multi-account article on a local AWS: deploy, register the CA, connect devices.
+    """Run AWS's multi-account article on a local AWS: deploy, register the CA, connect devices.
 
     Needs no AWS account and no Docker; everything listens on 127.0.0.1. Takes well under two minutes.
 
@@ -38,18 +38,18 @@ def demo(
     if accounts.running(workspace.directory):
         raise LocalAwsError("a local AWS is running already: stop it with `jitrctl local down`, then try again")
     began = time.monotonic()
-    told: list[dict[str, Any]] = []
+    played: list[dict[str, Any]] = []
     try:
         for number, step in enumerate(Story(workspace, stays=keep).steps(), start=1):
-            told.append(_play(number, step, quiet=as_json))
-            if not told[-1]["ok"]:
+            played.append(_play(number, step, quiet=as_json))
+            if not played[-1]["ok"]:
                 break
     finally:
         if not keep:
             accounts.down(workspace.directory)
-    ok = all(step["ok"] for step in told)
+    ok = all(step["ok"] for step in played)
     if as_json:
-        print_json({"ok": ok, "steps": told})
+        print_json({"ok": ok, "steps": played})
     elif ok:
         left = "the accounts are still running: `jitrctl local status`" if keep else "everything is stopped"
         out.print(f"\nDone in {time.monotonic() - began:.1f} s; {left}.")
@@ -80,5 +80,5 @@ def _play(number: int, step: StoryStep, *, quiet: bool) -> dict[str, Any]:
 
 
 def _progress(text: str) -> AbstractContextManager[Any]:
-    """A spinner while something works, where there is a terminal to show it."""
+    """A spinner on a terminal; nothing otherwise."""
     return err.status(text) if err.is_terminal else nullcontext()

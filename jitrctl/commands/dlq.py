@@ -1,4 +1,4 @@
-"""`jitrctl dlq …`: what nobody works on any more, looked at, sent again or dropped."""
+"""`jitrctl dlq …`: the commands that show, resend or drop dead letters and undelivered events."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from jitrctl.device.locations import hub_stage
 from jitrctl.errors import Refused, Unusable
 from jitrctl.queues.dead_letters import (
     Letter,
-    Letters,
-    QueueReader,
+    LetterQueue,
+    TargetQueue,
     drop,
-    hubs_reader,
-    queues_of,
-    reader_of,
-    received,
+    find_hub_queue,
+    find_register_queue,
+    list_queues,
+    receive,
     send_again,
 )
-from jitrctl.run.parallel import ON_PURPOSE, in_a_sentence
+from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.terminal import at, out, short
 
@@ -36,29 +36,29 @@ app = typer.Typer(help="Dead letters, and events that could not be delivered.", 
 _SHOWN = 80  # characters of a reason in a list
 
 _Queue = Annotated[
-    Letters,
+    LetterQueue,
     typer.Option(
         "--queue",
         help="dead-letters: what `register` gave up. undelivered: events that a topic rule could not deliver. "
         "unforwarded: decision events that did not reach the hub. hub: what the hub's function gave up.",
     ),
 ]
-_Most = Annotated[int, typer.Option("--most", help="How many messages to look at in each stage.", min=1, max=10_000)]
+_Most = Annotated[int, typer.Option("--most", help="At most so many messages of each stage.", min=1, max=10_000)]
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="Beginnings of message ids, as listed.")]
 _All = Annotated[bool, typer.Option("--all", help="Every message that is there.")]
 
 
 @app.command("list")
 @over_stages
-def show_list(scope: Scope, most: _Most = 100, queue: _Queue = Letters.DEAD) -> None:
-    """List what is in the dead-letter queue of each account, or in another queue, whose event it is, and why.
+def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD) -> None:
+    """List the messages in the dead-letter queue of each account, or in another queue: which certificate, and why.
 
     Example: jitrctl dlq list --account prod
     """
     scope = _where_it_is(scope, queue)
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, queue, most=most) as found:
+        with receive(stage, queue, most=most) as found:
             return sorted(found, key=lambda one: one.sent_at)
 
     results = scope.across(read, doing="receiving")
@@ -85,23 +85,23 @@ def show(
     scope: Scope,
     message: Annotated[str, typer.Argument(help="The beginning of its id, as listed.")],
     *,
-    queue: _Queue = Letters.DEAD,
+    queue: _Queue = LetterQueue.DEAD,
 ) -> None:
-    """Show one message whole.
+    """Show one message in full.
 
     Example: jitrctl dlq show 3f2a91c4 --account prod
     """
     scope = _where_it_is(scope, queue)
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, queue, most=10_000) as found:
+        with receive(stage, queue, most=10_000) as found:
             return [one for one in found if one.id.startswith(message)]
 
     results = scope.across(read, doing="receiving")
     if results.ok and not any(done.value for done in results.done):
         raise Refused(f"no message in the {queue.described} begins with {message}: see `jitrctl dlq list`")
 
-    def shown() -> None:
+    def show_results() -> None:
         for done in results.done:
             for one in done.value:
                 out.print(f"{done.stage}  {one.id}  sent {at(one.sent_at)}", markup=False, soft_wrap=True)
@@ -110,7 +110,7 @@ def show(
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda found: {"messages": [{**_document(one), "body": one.body} for one in found]},
     )
 
@@ -118,19 +118,19 @@ def show(
 @app.command()
 @over_stages
 def redrive(
-    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = Letters.DEAD, yes: Yes = False
+    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
 ) -> None:
-    """Send messages to the function that is to read them again, once their cause is gone; what is no event stays.
+    """Send messages to their function again, once the cause is removed; what is no event stays.
 
-    Those of the queues unforwarded and hub go to the hub's function: an event that comes twice changes nothing there.
+    Messages of the queues unforwarded and hub go to the hub's function; a duplicate has no effect there.
 
     Example: jitrctl dlq redrive 3f2a91c4 --account prod
     """
     scope = _where_it_is(scope, queue)
-    hub = _hubs_reader(scope) if queue.are_the_hubs else None
+    hub = _hubs_reader(scope) if queue.is_for_hub else None
 
     def sending(stage: Stage) -> Callable[[Letter], None]:
-        return partial(send_again, stage, queue, hub or reader_of(stage))
+        return partial(send_again, stage, queue, hub or find_register_queue(stage))
 
     _carry_out(scope, messages, queue, "sent again", sending, every=every, yes=yes)
 
@@ -138,41 +138,41 @@ def redrive(
 @app.command("drop")
 @over_stages
 def drop_messages(
-    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = Letters.DEAD, yes: Yes = False
+    scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
 ) -> None:
     """Delete messages for good.
 
-    A device that is still pending is found by the sweep all the same. For what is in the queues unforwarded and hub
-    nothing makes up: the hub lacks it until the next event about that certificate.
+    The sweep finds a device that is still pending nevertheless. But nothing replaces messages of the queues unforwarded
+    and hub: the hub lacks the decision until the certificate's next one.
 
     Example: jitrctl dlq drop 3f2a91c4 --account prod
     """
-    what = "dropped, and missing in the hub" if queue.are_the_hubs else "dropped"
+    what = "dropped, and missing in the hub" if queue.is_for_hub else "dropped"
     scope = _where_it_is(scope, queue)
     _carry_out(scope, messages, queue, what, lambda stage: partial(drop, stage, queue), every=every, yes=yes)
 
 
-def _where_it_is(scope: Scope, queue: Letters) -> Scope:
-    """The scope without the stages that do not have such a queue: the hub's is in one.
+def _where_it_is(scope: Scope, queue: LetterQueue) -> Scope:
+    """The scope with only the stages that have such a queue: the hub's is in one.
 
-    Raises Unusable when there is none.
+    Raises Unusable when none has.
     """
     hub = hub_stage(scope.fleet)
-    if queue.are_the_hubs and hub is None:
+    if queue.is_for_hub and hub is None:
         raise Unusable(f"the fleet file has no [hub], so there is no {queue.described}")
-    stages = tuple(stage for stage in scope.stages if queue in queues_of(stage))
+    stages = tuple(stage for stage in scope.stages if queue in list_queues(stage))
     if not stages:
         raise Unusable(f"the {queue.described} is in {hub}: name that account and Region, or none")
     return replace(scope, stages=stages)
 
 
-def _hubs_reader(scope: Scope) -> QueueReader:
-    """The queue of the hub's function, its account opened before anything is changed.
+def _hubs_reader(scope: Scope) -> TargetQueue:
+    """The queue of the hub's function; opens its account before anything is changed.
 
     Raises Refused.
     """
     hub = hub_stage(scope.fleet)
-    opened = scope.across(hubs_reader, doing="opening the hub", stages=[hub] if hub else [])
+    opened = scope.across(find_hub_queue, doing="opening the hub", stages=[hub] if hub else [])
     for one in opened.failed:
         raise Refused(one.error)
     return opened.done[0].value
@@ -181,37 +181,37 @@ def _hubs_reader(scope: Scope) -> QueueReader:
 def _carry_out(
     scope: Scope,
     ids: Sequence[str] | None,
-    queue: Letters,
+    queue: LetterQueue,
     what: str,
     work: Callable[[Stage], Callable[[Letter], None]],
     *,
     every: bool,
     yes: bool,
 ) -> None:
-    """Choose messages by the beginnings of their ids, show which, ask, and do it, each on its own."""
+    """Choose messages by the beginnings of their ids, show them, ask, and process each on its own."""
     if bool(ids) is every:
         raise Unusable("say which messages, by the beginnings of their ids, or --all")
 
-    def chosen(found: Sequence[Letter]) -> list[Letter]:
+    def select(found: Sequence[Letter]) -> list[Letter]:
         return [one for one in found if every or any(one.id.startswith(id_) for id_ in ids or ())]
 
     def read(stage: Stage) -> list[Letter]:
-        with received(stage, queue, most=10_000) as found:
-            return chosen(found)
+        with receive(stage, queue, most=10_000) as found:
+            return select(found)
 
-    def done_to(stage: Stage) -> list[tuple[Letter, str | None]]:
+    def process(stage: Stage) -> list[tuple[Letter, str | None]]:
         work_on = work(stage)
-        with received(stage, queue, most=10_000) as found:
-            return _worked_on(chosen(found), work_on)
+        with receive(stage, queue, most=10_000) as found:
+            return _process(select(found), work_on)
 
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     looked = scope.across(read, doing="receiving", stages=stages)
     plan = [f"{done.stage}  {one.id}  {one.reason}" for done in looked.done for one in done.value]
     if looked.ok and not plan:
         raise Refused(f"no such message is in the {queue.described}: `jitrctl dlq list` shows which there are")
     if plan:
         scope.confirm([f"To be {what}:", *plan], yes=yes)
-    results = scope.across(done_to, doing="working", stages=[done.stage for done in looked.done if done.value])
+    results = scope.across(process, doing="working", stages=[done.stage for done in looked.done if done.value])
     scope.report(
         results,
         rows=lambda _, worked: [{"message": one.id[:8], "now": error or what} for one, error in worked],
@@ -223,8 +223,8 @@ def _carry_out(
     )
 
 
-def _worked_on(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> list[tuple[Letter, str | None]]:
-    """Each message, and why nothing was done about it; what AWS fails one for, the others are not tried for."""
+def _process(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> list[tuple[Letter, str | None]]:
+    """Process each message; returns the errors. After an error of AWS, the remaining ones are not tried."""
     worked: list[tuple[Letter, str | None]] = []
     for letter in letters:
         error = None
@@ -232,7 +232,7 @@ def _worked_on(letters: Sequence[Letter], work_on: Callable[[Letter], None]) -> 
             work_on(letter)
         except ON_PURPOSE as failure:
             error = failure
-        worked.append((letter, in_a_sentence(error) if error else None))
+        worked.append((letter, describe_error(error) if error else None))
         if error and not isinstance(error, Refused):
             break
     return worked + [(letter, "not tried") for letter in letters[len(worked) :]]
@@ -248,7 +248,7 @@ def _document(one: Letter) -> dict[str, Any]:
 
 
 def _cut(text: str) -> str:
-    """As much of a reason as a list has room for; `dlq show` has the rest."""
+    """A reason, cut for the list; `dlq show` has all of it."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

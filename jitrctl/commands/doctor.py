@@ -1,4 +1,4 @@
-"""`jitrctl doctor`: why does this device not connect?"""
+"""`jitrctl doctor`: finds why a device does not connect."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def doctor(
         Path | None,
         typer.Option(
             metavar="KEY.pem",
-            help="The device's private key: connect with it, with and without SNI. A device connected under the "
-            "same client id is disconnected by that. Needs --account, and a Region where there are several.",
+            help="The device's private key: connect with it, with and without SNI. This disconnects a device that is "
+            "connected under the same client id. Needs --account, and --region if there are several.",
         ),
     ] = None,
     client_id: Annotated[
@@ -46,11 +46,11 @@ def doctor(
         typer.Option(metavar="ID", help="The MQTT client id that the device uses; else its thing's name."),
     ] = None,
 ) -> None:
-    """Walk the links between a certificate and an accepted connection, and stop at the broken one, with its cure.
+    """Check the links between a certificate and an accepted connection, and stop at the broken one, with its cure.
 
-    Nothing is changed, but that --key connects, as the device does. Name the account where it should get in.
+    Changes nothing, but --key connects as the device does. Name the account that should admit the device.
 
-    Exit code 0: all links are good. 1: one is broken, or could not be looked at. 2: no certificate in the file, or the
+    Exit code 0: all links are good. 1: one is broken, or could not be checked. 2: no certificate in the file, or the
     key or the fleet file is unusable.
 
     Example: jitrctl doctor device.pem --account dev
@@ -59,19 +59,19 @@ def doctor(
     with TemporaryDirectory() as folder:
         chain = Path(folder) / "chain.pem"
         if key:
-            scope.only_stage()  # a device that knocks is registered there: nobody means to do that everywhere
-            chain.write_text("".join(file.certificates), encoding="ascii")  # TLS takes files in plain PEM alone
+            scope.only_stage()  # connecting registers the device, which is not wanted in every stage
+            chain.write_text("".join(file.certificates), encoding="ascii")  # TLS takes only plain PEM files
             _check(chain, certificate, key)
 
-        def examined(stage: Stage) -> tuple[LinkResult, ...]:
+        def examine(stage: Stage) -> tuple[LinkResult, ...]:
             case = DeviceContext(
                 stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now()
             )
             return walk(case, Knocker(certificate=chain, key=key, stage=stage) if key else None)
 
-        results = scope.across(examined, doing="looking")
+        results = scope.across(examine, doing="reading")
 
-    def shown() -> None:
+    def show_results() -> None:
         if len(scope.stages) == 1:
             _show_links(results.done[0].value)
         else:
@@ -81,7 +81,7 @@ def doctor(
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=_document,
         ok=all(is_well(done.value) for done in results.done),
         file=str(certificate),
@@ -89,7 +89,10 @@ def doctor(
 
 
 def _check(chain: Path, certificate: Path, key: Path) -> None:
-    """Raises Unusable when the key is not that of the chain's first certificate; `certificate` is the file's name."""
+    """Check that the key is that of the chain's first certificate; `certificate` is the file's name.
+
+    Raises Unusable.
+    """
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(chain, key, password="")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -116,8 +119,8 @@ def _row(done: Done[tuple[LinkResult, ...]]) -> dict[str, str]:
 
 
 def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, str]]:
-    """What is to be done, for each stage: first what is broken, then what is noted and has a cure."""
-    told = []
+    """What to do, for each stage: first the broken link, then the notes that have a cure."""
+    sentences = []
     for one in done:
         last = one.value[-1]
         if last.finding.state is State.BROKEN:
@@ -127,13 +130,13 @@ def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, 
         else:
             names = ", ".join(step.link for step in one.value if step.finding.state is State.UNKNOWN)
             text = f"no link is broken as far as could be seen; not looked at: {names}."
-        told.append((str(one.stage), text))
-        told += [
+        sentences.append((str(one.stage), text))
+        sentences += [
             (str(one.stage), f"beside that, {step.link}: {step.finding.cure}.")
             for step in one.value
             if step.finding.state is State.NOTE and step.finding.cure
         ]
-    return told
+    return sentences
 
 
 def _broken(steps: Sequence[LinkResult]) -> str | None:

@@ -1,4 +1,4 @@
-"""`jitrctl enrollment …`: the list of devices that the fleet expects, and of those that it denies, in all accounts."""
+"""`jitrctl enrollment …`: the commands on the list of expected and denied devices, in all accounts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 from jitr.admission.enrollment import Entry, EntryRule, digest
 from jitr_fleet.certificate_file import certificate_id_in
+from jitrctl.certificate_files import first_certificate_id
 from jitrctl.clock import now
 from jitrctl.device import denied_but_active, enrollment
-from jitrctl.device.selector import id_in_file
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at as at_
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from jitrctl.run.parallel import Failed
     from jitrctl.session.stage import Stage
 
-_TOLD = 5  # enough to see what it is about
+_NAMED = 5  # names shown in a note; --json has all
 
 app = typer.Typer(help="The list of devices that the fleet expects or denies, in all accounts.", no_args_is_help=True)
 
 _Subject = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A thing name, a certificate's id, or its file.", show_default=False)
 ]
-_Thing = Annotated[bool, typer.Option("--thing", help="DEVICE is a thing name, whatever it looks like.")]
+_Thing = Annotated[bool, typer.Option("--thing", help="Take DEVICE as a thing name in any case.")]
 
 
 @app.command()
@@ -42,25 +42,25 @@ def allow(
     scope: Scope,
     device: _Subject,
     belongs_to: Annotated[
-        list[str] | None, typer.Option("--belongs-to", metavar="ACCOUNT", help="Only there; may be repeated.")
+        list[str] | None, typer.Option("--belongs-to", metavar="ACCOUNT", help="Only in this account; may be repeated.")
     ] = None,
-    thing_type: Annotated[str, typer.Option(help="A thing type of its own.", metavar="TYPE")] = "",
+    thing_type: Annotated[str, typer.Option(help="A thing type for this device.", metavar="TYPE")] = "",
     group: Annotated[list[str] | None, typer.Option(help="One more thing group; may be repeated.")] = None,
     attribute: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An attribute of its own; may be repeated.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An attribute for this device; may be repeated.")
     ] = None,
     note: Note = "",
     *,
     may_follow: Annotated[bool, typer.Option("--may-follow", help="A new certificate may follow at any time.")] = False,
     lift_denials: Annotated[
-        bool, typer.Option("--lift-denials", help="Also where it is denied; with --yes nobody is asked about that.")
+        bool, typer.Option("--lift-denials", help="Also where it is denied; needed for that with --yes.")
     ] = False,
     thing: _Thing = False,
     yes: Yes = False,
 ) -> None:
-    """Let a device in; whoever was held for want of it comes up by itself.
+    """Allow a device; if it is held because it is not listed, it is activated by itself.
 
-    Where the same DEVICE is denied, the plan shows by whom and why, and whoever says yes to it lifts that; with --yes
+    If the same DEVICE is denied, the plan shows by whom and why, and confirming the plan lifts the denial. With --yes
     alone it stays denied, and the exit code is 1.
 
     Example: jitrctl enrollment allow sensor-0001 --belongs-to prod --note "order 4711"
@@ -84,7 +84,7 @@ def allow(
 @app.command()
 @over_stages
 def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
-    """Keep a device out, for good, wherever it is not ACTIVE yet; says where it is.
+    """Deny a device for good, wherever it is not ACTIVE yet; reports where it is.
 
     Example: jitrctl enrollment deny sensor-0001 --note "stolen on 2026-11-20"
     """
@@ -95,7 +95,7 @@ def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = Fal
 @app.command()
 @over_stages
 def remove(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
-    """Take an entry off the list: the CA's rule decides again. Devices that are ACTIVE stay so.
+    """Remove an entry from the list: the CA's rule decides again. ACTIVE devices stay ACTIVE.
 
     Example: jitrctl enrollment remove sensor-0001 --note "scrapped"
     """
@@ -111,14 +111,13 @@ def import_(
     note: Annotated[str, typer.Option(help="Why, for rows without a note.", metavar="TEXT")] = "",
     *,
     lift_denials: Annotated[
-        bool, typer.Option("--lift-denials", help="Also allow what is denied; else it stays so.")
+        bool, typer.Option("--lift-denials", help="Also allow denied devices; else they stay denied.")
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Write a whole list; rows that stand there already are left alone, so that it can be repeated.
+    """Import a whole list; equal entries are not written again, so it can be repeated.
 
-    Every row is checked before anything is written. Of devices that a row denies and jitr knows, those that are ACTIVE
-    are named.
+    Every row is checked before anything is written. Denied devices that are ACTIVE are reported.
 
     Example: jitrctl enrollment import batch-7.csv --note "batch 7" --yes
     """
@@ -160,7 +159,7 @@ def list_(
     *,
     denied: Annotated[bool, typer.Option("--denied", help="Only entries that deny.")] = False,
 ) -> None:
-    """List every entry, account by account, with a digest: accounts with the same one let the same devices in.
+    """List every entry of each account, with a digest: equal digests mean equal lists.
 
     Example: jitrctl enrollment list --account prod --denied
     """
@@ -179,8 +178,8 @@ def list_(
 
 
 def _allow(scope: Scope, entry: Entry, *, yes: bool, lift_denials: bool) -> None:
-    """Allow a device, and lift those denials alone that the plan has shown."""
-    stages, failed = scope.opened()
+    """Allow a device, and lift only the denials that the plan has shown."""
+    stages, failed = scope.open_stages()
     seen = scope.across(
         lambda stage: stage.enrollment.entries([entry.subject]).get(entry.subject), doing="reading", stages=stages
     )
@@ -202,17 +201,17 @@ def _allow(scope: Scope, entry: Entry, *, yes: bool, lift_denials: bool) -> None
 
 
 def _denial(seen: Entry | None, *, lifting: bool) -> str:
-    """What the plan says of a denial that stands there."""
+    """What the plan says of an existing denial."""
     if seen is None or seen.rule is not EntryRule.DENY:
         return ""
     why = f": {seen.note}" if seen.note else ""
     since = f" {seen.at:%Y-%m-%d %H:%M}Z" if seen.at else ""
-    told = f", where it was denied{since} by {seen.by}{why}"
-    return f"{told}; this lifts the denial" if lifting else f"{told}; it stays denied (--lift-denials)"
+    text = f", where it was denied{since} by {seen.by}{why}"
+    return f"{text}; this lifts the denial" if lifting else f"{text}; it stays denied (--lift-denials)"
 
 
 def _write(scope: Scope, entries: Sequence[Entry], what: str, *, yes: bool, lift_denials: bool) -> None:
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     if stages:
         scope.confirm([f"{what}, in", *(f"  {stage} as {stage.caller}" for stage in stages)], yes=yes)
     _write_confirmed(scope, entries, what, stages, failed, lift_in=set(stages) if lift_denials else set())
@@ -229,9 +228,9 @@ def _write_confirmed(
     seen_in: Mapping[Stage, Mapping[Subject, Entry]] | None = None,
     denied_is_failure: bool = False,
 ) -> None:
-    """Write entries into every stage; `seen_in` is what the operator was shown of each.
+    """Write entries into every stage; `seen_in` has the entries that the operator was shown.
 
-    An entry that somebody else has written meanwhile stays, and is a failure.
+    An entry that others have written meanwhile is kept, and is a failure.
     """
     at = now()
     rows = dict.fromkeys(stages, 0)
@@ -250,8 +249,10 @@ def _write_confirmed(
             progress=lambda done: rows.__setitem__(stage, done),
         )
         denied = [entry.subject for entry in entries if entry.rule is EntryRule.DENY]
-        looked_at = denied if len(entries) == 1 else denied_but_active.who_may_be_in(stage, denied)
-        return written, [active for subject in looked_at for active in denied_but_active.still_active(stage, subject)]
+        looked_at = denied if len(entries) == 1 else denied_but_active.select_known(stage, denied)
+        return written, [
+            active for subject in looked_at for active in denied_but_active.list_still_active(stage, subject)
+        ]
 
     results = scope.across(work, doing=how_far, stages=stages)
     scope.report(
@@ -273,16 +274,18 @@ def _write_confirmed(
 
 def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
     denied = [subject.name for subject in written.still_denied]
-    listed = ", ".join(denied[:_TOLD]) + (f" and {len(denied) - _TOLD} more" if len(denied) > _TOLD else "")
-    first = [f"not written, {entry.subject.name} was {_became(entry)} meanwhile" for entry in written.overtaken[:_TOLD]]
-    others = len(written.overtaken) - _TOLD
-    more = f"and {len(active) - _TOLD} more: --json names them" if len(active) > _TOLD else ""
+    listed = ", ".join(denied[:_NAMED]) + (f" and {len(denied) - _NAMED} more" if len(denied) > _NAMED else "")
+    first = [
+        f"not written, {entry.subject.name} was {_became(entry)} meanwhile" for entry in written.overtaken[:_NAMED]
+    ]
+    others = len(written.overtaken) - _NAMED
+    more = f"and {len(active) - _NAMED} more: --json names them" if len(active) > _NAMED else ""
     notes = [
         *first,
         f"and {others} more: --json names them" if others > 0 else "",
         "give the order again if it is still meant" if first else "",
         f"still denied: {listed} (--lift-denials)" if denied else "",
-        *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active[:_TOLD]),
+        *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active[:_NAMED]),
         more,
     ]
     return {
@@ -293,10 +296,10 @@ def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
 
 
 def _became(entry: Entry) -> str:
-    """What somebody else wrote, who it was, when and why: denied by arn:…/ann 2026-11-26 10:00Z: stolen."""
-    told = {EntryRule.ALLOW: "allowed", EntryRule.DENY: "denied", EntryRule.REMOVED: "removed"}[entry.rule]
+    """An entry of another operator, in words: denied by arn:…/ann 2026-11-26 10:00Z: stolen."""
+    text = {EntryRule.ALLOW: "allowed", EntryRule.DENY: "denied", EntryRule.REMOVED: "removed"}[entry.rule]
     when = f" {at_(entry.at)}" if entry.at else ""
-    return f"{told} by {entry.by or 'somebody'}{when}" + (f": {entry.note}" if entry.note else "")
+    return f"{text} by {entry.by or 'somebody'}{when}" + (f": {entry.note}" if entry.note else "")
 
 
 def _row(entry: Entry) -> dict[str, str]:
@@ -330,7 +333,7 @@ def subject_of(written: str, *, thing: bool = False) -> Subject:
             return enrollment.certificate_subject(written)
         path = Path(written)
         if path.is_file():
-            return enrollment.certificate_subject(id_in_file(path))
+            return enrollment.certificate_subject(first_certificate_id(path))
         return enrollment.thing_subject(written)
     except (ValueError, OSError) as error:
         raise Unusable(f"{written} is no thing name, no certificate id and no file: {error}") from error

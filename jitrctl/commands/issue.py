@@ -1,4 +1,4 @@
-"""`jitrctl ca create` and `jitrctl device issue`: a CA and devices to try things with. For development only."""
+"""`jitrctl ca create` and `jitrctl device issue`: make a CA and device certificates. For development only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOR_DEVELOPMENT = (
     "best in an HSM."
 )
 _Directory = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIRECTORY", help="Where the files go; made if it is not there.")
+    Path, typer.Option("--output", "-o", metavar="DIRECTORY", help="Where the files go; created if needed.")
 ]
 
 

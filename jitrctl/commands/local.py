@@ -1,4 +1,4 @@
-"""`jitrctl local up | status | down | connect`: the local AWS, to try things with."""
+"""`jitrctl local up | status | down | connect`: the commands on the local AWS, for trying things out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def status(*, as_json: _Json = False) -> None:
     workspace = Workspace()
     alive = accounts.running(workspace.directory)
     if as_json:
-        print_json({"accounts": [_described(account) for account in alive]})
+        print_json({"accounts": [_document(account) for account in alive]})
     elif alive:
         _show(workspace, alive)
     else:
@@ -67,9 +67,7 @@ def down() -> None:
 def connect(
     name: Annotated[str, typer.Argument(help="The device's common name, for instance sensor-0042.")],
     account: Annotated[str, typer.Option(help="The account to connect to.")],
-    ca: Annotated[
-        str | None, typer.Option(help="The CA that issues its certificate; the fleet's first, if none.")
-    ] = None,
+    ca: Annotated[str | None, typer.Option(help="The CA that issues its certificate; else the fleet's first.")] = None,
     patience: Annotated[float, typer.Option(help="Seconds to try for.")] = 15.0,
 ) -> None:
     """Connect a device, with a certificate made for it on first use, until it is accepted.
@@ -99,14 +97,14 @@ def connect(
 
 def _show(workspace: Workspace, alive: tuple[LocalAccount, ...]) -> None:
     shown = ("account", "id", "Region", "API", "MQTT")
-    out.print(table([{name: _described(account)[name] for name in shown} for account in alive]))
+    out.print(table([{name: _document(account)[name] for name in shown} for account in alive]))
     for account in alive:
         out.print(f"\n# {account.name}", markup=False)
         for line in _lines(workspace, account):
             out.print(line, markup=False, soft_wrap=True)
 
 
-def _described(account: LocalAccount) -> dict[str, str]:
+def _document(account: LocalAccount) -> dict[str, str]:
     return {
         "account": account.name,
         "id": account.id,
@@ -120,7 +118,7 @@ def _described(account: LocalAccount) -> dict[str, str]:
 
 
 def _register_cas(workspace: Workspace, account: LocalAccount) -> list[str]:
-    """The article's command for each CA, in the mode that the fleet file declares."""
+    """The article's command to register each CA, in the fleet file's mode."""
     fleet_account = next(one for one in workspace.fleet().accounts if one.name == account.name)
     lines = []
     for registration in fleet_account.cas:
@@ -134,7 +132,7 @@ def _register_cas(workspace: Workspace, account: LocalAccount) -> list[str]:
 
 
 def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
-    """Ready to paste into a shell in the checkout."""
+    """Commands to paste into a shell in the checkout."""
     environ = account.environ()
     wanted = [
         name

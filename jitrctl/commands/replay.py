@@ -1,4 +1,4 @@
-"""`jitrctl replay`: stored events sent to the handler again, or judged without changing anything."""
+"""`jitrctl replay`: sends stored events to the handler again, or previews the decision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl.errors import Refused, Unusable
-from jitrctl.queues.dead_letters import Letters, drop, received
+from jitrctl.queues.dead_letters import LetterQueue, drop, receive
 from jitrctl.queues.replay import Replay, ReplayError, documents_in
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import Exit, out, print_json
@@ -16,7 +16,7 @@ from jitrctl.terminal import Exit, out, print_json
 if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
-# A minute for each stretch, in which nobody else is shown them.
+# The messages are hidden from others for a minute.
 _MOST_LETTERS = 100
 
 
@@ -27,13 +27,15 @@ def replay(
         list[Path] | None, typer.Argument(help="Files with one event, error-action message or SQS batch each.")
     ] = None,
     *,
-    dead: Annotated[bool, typer.Option("--dead-letters", help="What is in the dead-letter queue.")] = False,
-    undelivered: Annotated[bool, typer.Option("--undelivered", help="What the rule could not deliver.")] = False,
+    dead: Annotated[bool, typer.Option("--dead-letters", help="The messages in the dead-letter queue.")] = False,
+    undelivered: Annotated[
+        bool, typer.Option("--undelivered", help="The events that the rule could not deliver.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the decision and the plan; change nothing.")] = False,
 ) -> None:
-    """Send stored events to an account's handler again, past the queue; each outcome is shown.
+    """Send stored events to an account's handler again, past the queue, and show each outcome.
 
-    A message of a queue that came to an outcome is taken out of the queue.
+    A message of a queue that came to an outcome is deleted from the queue.
     Exit code 0: every event came to an outcome. 1: at least one did not. 2: nothing was tried.
 
     Example: jitrctl replay events/first-connection.json --account dev --dry-run
@@ -42,10 +44,10 @@ def replay(
         raise Unusable("there is nothing to replay: give files, --dead-letters or --undelivered")
     stage = scope.only_stage()
     into = Replay(stage)
-    results = [result for path in files or () for result in _replayed(path, into, dry_run=dry_run)]
-    for letters, wanted in ((Letters.DEAD, dead), (Letters.UNDELIVERED, undelivered)):
+    results = [result for path in files or () for result in _replay_file(path, into, dry_run=dry_run)]
+    for letters, wanted in ((LetterQueue.DEAD, dead), (LetterQueue.UNDELIVERED, undelivered)):
         if wanted:
-            results += _replayed_letters(stage, letters, into, dry_run=dry_run)
+            results += _replay_queue(stage, letters, into, dry_run=dry_run)
     if scope.as_json:
         print_json({"ok": all("error" not in result for result in results), "results": results})
     else:
@@ -57,7 +59,7 @@ def replay(
         raise typer.Exit(Exit.FAILED)
 
 
-def _replayed(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
+def _replay_file(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
     try:
         documents = documents_in(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
@@ -67,22 +69,22 @@ def _replayed(path: Path, into: Replay, *, dry_run: bool) -> list[dict[str, Any]
     results = []
     for number, document in enumerate(documents, start=1):
         name = str(path) if len(documents) == 1 else f"{path} ({number} of {len(documents)})"
-        results.append(_replayed_one(name, document, into, dry_run=dry_run))
+        results.append(_replay_one(name, document, into, dry_run=dry_run))
     return results
 
 
-def _replayed_letters(stage: Stage, letters: Letters, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
+def _replay_queue(stage: Stage, letters: LetterQueue, into: Replay, *, dry_run: bool) -> list[dict[str, Any]]:
     results = []
-    with received(stage, letters, most=_MOST_LETTERS) as found:
+    with receive(stage, letters, most=_MOST_LETTERS) as found:
         for letter in found:
-            result = _replayed_one(letter.id, {"body": letter.body}, into, dry_run=dry_run)
+            result = _replay_one(letter.id, {"body": letter.body}, into, dry_run=dry_run)
             if "error" not in result and not dry_run:
                 drop(stage, letters, letter)
             results.append(result)
     return results
 
 
-def _replayed_one(name: str, document: dict[str, Any], into: Replay, *, dry_run: bool) -> dict[str, Any]:
+def _replay_one(name: str, document: dict[str, Any], into: Replay, *, dry_run: bool) -> dict[str, Any]:
     try:
         return {"file": name, **(into.preview(document) if dry_run else into.send(document))}
     except Refused as error:

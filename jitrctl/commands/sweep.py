@@ -1,4 +1,4 @@
-"""`jitrctl sweep`: the sweep at once, instead of at its next time."""
+"""`jitrctl sweep`: runs the sweep now, without waiting for its schedule."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @over_stages
 def sweep(scope: Scope) -> None:
-    """Run the sweep now in each account: pending devices that the queue has forgotten, and what is due.
+    """Run the sweep now in each account: it finds pending devices whose event was lost, and does what is due.
 
-    Waits for it; it takes up to ten minutes where there are many certificates.
+    Waits for its end, up to ten minutes with many certificates.
 
     Example: jitrctl sweep --account prod
     """
@@ -28,7 +28,7 @@ def _rows(_: Stage, swept: dict[str, Any]) -> list[dict[str, str]]:
         return [dict.fromkeys(("looked at", "sent", "retired"), "-") | {"and": "another sweep is under way"}]
     notes = []
     if swept.get("queue_is_behind"):
-        notes.append("nothing sent: the queue is behind, and has forgotten no one")
+        notes.append("nothing sent: the queue is behind, and may still hold their messages")
     if swept.get("disagreements"):
         notes.append(f"{swept['disagreements']} ACTIVE against a verdict: its log names them")
     if swept.get("unfinished"):

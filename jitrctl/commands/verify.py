@@ -1,4 +1,4 @@
-"""`jitrctl verify`: would this certificate be admitted, and why not?"""
+"""`jitrctl verify`: shows whether a certificate would be admitted, and why not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def verify_command(
     ] = None,
     crl: Annotated[Path | None, typer.Option(metavar="FILE", help="The CA's CRL, for the check revocation.")] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="As if it were then: 2027-01-31 or 2027-01-31T12:00:00Z.")
+        str | None, typer.Option(metavar="TIME", help="Evaluate as of this time: 2027-01-31 or 2027-01-31T12:00:00Z.")
     ] = None,
     fleet: Annotated[Path, typer.Option("--fleet", metavar="FILE", help="The fleet file.")] = Path("fleet.toml"),
     *,
@@ -47,7 +47,7 @@ def verify_command(
 ) -> None:
     """Run every check of admission on a certificate, offline, with the functions' own code.
 
-    Of a chain, the first certificate is looked at.
+    Of a chain, the first certificate is checked.
 
     Exit code 0: it would be admitted. 1: it would be rejected. 2: no certificate in the file, or a file is unusable.
 
@@ -76,7 +76,7 @@ def _rules(fleet: Path, account: str | None, region: str | None) -> Rules:
 
 
 def _moment(written: str) -> datetime:
-    """A moment, in UTC unless it says otherwise.
+    """Parse a time; UTC unless it names a zone.
 
     Raises Unusable.
     """

@@ -1,8 +1,8 @@
-"""The demo's story: AWS's multi-account article, played on the local AWS with the real parts.
+"""Runs the demo: AWS's multi-account article on the local AWS, with the real parts.
 
-The real app.py is deployed by the real CDK CLI, the real asset runs as a Lambda function, and a real MQTT client
-connects over mutual TLS. Nothing here runs the handler or sets a status. Each step does its part, looks at what came of
-it, and fails with one sentence when that is not what is promised.
+The CDK CLI deploys app.py, the asset runs as a Lambda function, and an MQTT client connects over mutual TLS. Nothing
+here runs the handler or sets a status. Each step checks its result, and fails with one sentence when it is not as
+expected.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _SHORT = 16  # digits of an id that are enough to recognize it
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
-    """One step: its title, and what it does; it raises LocalAwsError when it does not come out as promised."""
+    """One step: its title, and its function, which raises LocalAwsError when the result is not as expected."""
 
     title: str
     play: Callable[[], Detail]
 
 
 class Story:
-    """The steps, in order; each builds on those before.
+    """The steps, in order; each needs those before.
 
-    Once the first has played, `cast` is there to go on with (until the accounts are stopped).
+    After the first step, `cast` can be used until the accounts are stopped.
     """
 
     cast: Cast
 
     def __init__(self, workspace: Workspace, *, stays: bool = False) -> None:
-        """`stays`: the accounts go on running when this process has ended."""
+        """`stays`: the accounts keep running after this process."""
         self._workspace = workspace
         self._stays = stays
         self._example = workspace.example()
@@ -126,7 +126,7 @@ class Story:
 
     def _register(self) -> Detail:
         rows = [
-            _registered(stage, name, ca)
+            _register_ca(stage, name, ca)
             for stage in (self.cast.first, self.cast.second)
             for name, ca in self.cast.cas.items()
         ]
@@ -139,13 +139,13 @@ class Story:
         )
 
 
-def _registered(stage: LocalStage, name: str, ca: IssuingCa) -> dict[str, str]:
+def _register_ca(stage: LocalStage, name: str, ca: IssuingCa) -> dict[str, str]:
     described = stage.register_ca(name, ca)
-    told = f"{stage.name} has CA {name}"
-    expect(described["certificateId"] == ca.certificate_id, f"{told} under another certificate id")
-    expect(described["certificateMode"] == stage.place.mode_of(name), f"{told} in {described['certificateMode']} mode")
-    expect(described["status"] == "ACTIVE", f"{told} {described['status']}")
-    expect(described["autoRegistrationStatus"] == "ENABLE", f"{told} without auto-registration")
+    text = f"{stage.name} has CA {name}"
+    expect(described["certificateId"] == ca.certificate_id, f"{text} under another certificate id")
+    expect(described["certificateMode"] == stage.place.mode_of(name), f"{text} in {described['certificateMode']} mode")
+    expect(described["status"] == "ACTIVE", f"{text} {described['status']}")
+    expect(described["autoRegistrationStatus"] == "ENABLE", f"{text} without auto-registration")
     return {
         "account": stage.name,
         "CA": name,

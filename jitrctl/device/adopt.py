@@ -1,4 +1,4 @@
-"""A thing that was made without jitr is taken into one account's registry, so that its next certificate can follow."""
+"""Adopts a thing made without jitr into a stage's registry, so that its next certificate can be a rotation."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Adoption:
         self._client = client  # boto3's, for what only operators call
         self._iot = iot
         self._registry = registry
-        self._seen: Record | None = None  # what `look` showed
-        self.is_without_ca = False  # once looked at: AWS names no CA, and none or several of the fleet's signed it
+        self._seen: Record | None = None  # what `inspect` found
+        self.is_without_ca = False  # set by `inspect`: AWS names no CA, and not exactly one of the fleet's signed it
 
-    def look(self) -> tuple[str, bool]:
-        """The id of the certificate that would be taken with the thing, and whether there is anything to take.
+    def inspect(self) -> tuple[str, bool]:
+        """The id of the thing's certificate, and whether there is anything to adopt.
 
-        What the registry says of the certificate is then what `carry_out` rests on.
+        `carry_out` then demands that the certificate's record is still the one read here.
 
-        Raises OperatingError when the thing is unknown (NoSuchThing), has no certificate or several, or the name is
-        another's; Unavailable.
+        Raises OperatingError when the thing is unknown (NoSuchThing), has no certificate or several, or the name
+        belongs to another certificate; Unavailable.
         """
-        device = self._attached()
+        device = self._describe_attached()
         owner = self._registry.owner(self._thing_name)
         if owner and owner.certificate_id != device.certificate_id:
             raise self._of_another()
@@ -50,16 +50,16 @@ class Adoption:
         return device.certificate_id, owner is None or not is_recorded
 
     def carry_out(self) -> str:
-        """Take the thing and its certificate into the registry; the certificate's id.
+        """Record the certificate as found and as the owner of the thing name; returns its id.
 
-        Raises what `look` raises; OperatingError when a colleague has given a verdict on the certificate, or a function
-        recorded something else of it, since `look`; Rejected when the certificate cannot be read.
+        Raises what `inspect` raises; OperatingError when, since `inspect`, a colleague has given a verdict on the
+        certificate, or a function has recorded another decision; Rejected when the certificate cannot be read.
         """
         from jitr.admission.issuers import with_recorded_ca  # noqa: PLC0415 -- the same
         from jitr.admission.rotation import owner_of  # noqa: PLC0415 -- the same
         from jitr.x509.certificate import Certificate  # noqa: PLC0415 -- cryptography's weight, for this order alone
 
-        device = self._attached()
+        device = self._describe_attached()
         certificate = Certificate.from_pem(device.pem)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
         device = with_recorded_ca(device, record)
@@ -69,28 +69,28 @@ class Adoption:
         if not self._registry.adopt(self._thing_name, owner_of(device, certificate)):
             raise self._of_another()
         may_be_recorded = record.decision is None or record.decision.outcome in (Outcome.HELD, Outcome.FOUND)
-        is_judged = device.status is Status.PENDING_ACTIVATION  # like any other
+        is_evaluated = device.status is Status.PENDING_ACTIVATION  # by the functions, as any other
         if (
             may_be_recorded
-            and not is_judged
-            and not self._registry.record_found(self._found(device, certificate, record), record)
+            and not is_evaluated
+            and not self._registry.record_found(self._to_decision(device, certificate, record), record)
         ):
-            stands = self._registry.recall([device.certificate_id])[device.certificate_id]
-            if stands.verdict_number != record.verdict_number:
+            current = self._registry.recall([device.certificate_id])[device.certificate_id]
+            if current.verdict_number != record.verdict_number:
                 raise OvertakenByColleague(
-                    VerdictConflict(device.certificate_id, stands.verdict),
+                    VerdictConflict(device.certificate_id, current.verdict),
                     f"the name {self._thing_name} is the certificate's, and nothing was recorded of it",
                 )
             raise OperatingError("a function has just recorded something else of the certificate: try again")
         return device.certificate_id
 
-    def _found(self, device: DeviceRegistration, certificate: Certificate, record: Record) -> Decision:
+    def _to_decision(self, device: DeviceRegistration, certificate: Certificate, record: Record) -> Decision:
         return Decision(
             certificate_id=device.certificate_id,
             outcome=Outcome.FOUND,
             status=device.status,
             registered_at=device.created_at,
-            # AWS's time: this one decides which events are settled, and our clock is not the functions'.
+            # AWS's time: this field decides which events are settled, and the operator's clock is not the functions'.
             decided_at=device.created_at,
             rules_digest="",
             ca_certificate_id=device.ca_certificate_id,
@@ -102,7 +102,7 @@ class Adoption:
             verdict_seen=record.verdict_number,
         )
 
-    def _attached(self) -> DeviceRegistration:
+    def _describe_attached(self) -> DeviceRegistration:
         """The one certificate of the thing.
 
         Raises OperatingError, Unavailable.

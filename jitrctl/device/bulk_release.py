@@ -1,9 +1,9 @@
-"""Taking back many rejections of ours at once, in one account and Region: which ones, and the orders on them.
+"""Releases many of jitr's own rejections at once, in one stage: finds them, evaluates them again, orders the release.
 
-They are found by the index of outcomes, and judged again from the certificates themselves under the deployed rules. An
-order is one write into the certificate's record, conditional on what was seen there; the sweep and `register` do the
-rest (jitr/looks.py, jitr/record.py). What was ordered already, or came up meanwhile, is passed over, so that the same
-command again does what one that was broken off has left.
+The index of outcomes lists the rejections. Each certificate is evaluated again under the deployed rules. An order is
+one write into the certificate's record, conditional on what was read; the sweep and `register` do the rest
+(jitr/sweep/due_evaluations.py, jitr/record.py). Rejections that are ordered already, or were decided on meanwhile, are
+skipped: the same command again completes one that was interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jitr.store.outcomes import may_be_released
 from jitr.store.sweep_state import ACCOUNT
 from jitr.sweep.budget import PART_OF_LOOKS
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.rules.deployed import read_deployed_rules
@@ -46,45 +46,45 @@ ORDERED = "ordered already"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which rejections are to be taken back."""
+    """Which rejections are to be released."""
 
     reasons: Collection[Reason]
-    cas: Sequence[str]  # names; none is all
+    cas: Sequence[str]  # names; empty: all
     since: datetime
     only_admitted: bool
 
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What was found in a stage, and what is to be ordered there."""
+    """The rejections found in a stage, and the releases to order there."""
 
     found: int = 0  # rejections for these reasons
-    judged: Counter[str] = field(default_factory=Counter)  # "admitted", or the reason that refuses it again
-    left: Counter[str] = field(default_factory=Counter)  # why no order is given
+    judged: Counter[str] = field(default_factory=Counter)  # by "admitted", or the reason of the new refusal
+    left: Counter[str] = field(default_factory=Counter)  # by why no order is given
     orders: list[Record] = field(default_factory=list)
-    unlisted: list[str] = field(default_factory=list)  # CAs of which earlier decisions may not be in the index yet
+    unlisted: list[str] = field(default_factory=list)  # CAs whose earlier decisions may be missing in the index
     rate: float = 1.0  # devices a second
     first_after: timedelta = timedelta()  # until the next sweep, at most
 
     @property
     def takes(self) -> timedelta:
-        """How long it will take until the last one is judged, at most, while new devices leave room."""
+        """The longest time until the last one is evaluated, as long as new devices leave room."""
         return self.first_after + timedelta(seconds=len(self.orders) / self.rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
-    """What became of the orders in a stage."""
+class BulkOrdered:
+    """The outcome of the orders in a stage."""
 
     plan: Plan
     ordered: int = 0
-    overtaken: int = 0  # records that had changed since they were seen
+    overtaken: int = 0  # records that had changed since they were read
 
 
-def find(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Plan, list[Record]]:
-    """The rejections that the wanted reasons name, before any call of AWS IoT: a plan begun, and what is to be judged.
+def find_rejections(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Plan, list[Record]]:
+    """Find the rejections for the wanted reasons, without calling AWS IoT: the plan so far, and the candidates.
 
-    Raises Refused where there is no index, Unavailable, botocore's errors.
+    Raises Refused when there is no index; Unavailable, botocore's errors.
     """
     plan = Plan(
         rate=stage.account.activations_per_second * PART_OF_LOOKS,
@@ -94,7 +94,7 @@ def find(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Pla
     for registration in cas:
         if not stage.journal.last_pass(ACCOUNT).lists:
             plan.unlisted.append(registration.ca.name)
-        for record in _rejected(stage, registration.ca.certificate_id, wanted.since):
+        for record in _list_rejected(stage, registration.ca.certificate_id, wanted.since):
             decision = record.decision
             if decision is None or decision.outcome is not Outcome.REJECTED or decision.reason not in wanted.reasons:
                 continue  # decided otherwise since the index was read, or for another reason
@@ -109,7 +109,7 @@ def find(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Pla
 
 
 def judge_again(stage: Stage, plan: Plan, candidates: Sequence[Record], wanted: Wanted) -> Plan:
-    """Judge the candidates again, each with one DescribeCertificate; the plan, with what is to be ordered.
+    """Evaluate the candidates again, each with one DescribeCertificate; returns the plan with the orders to give.
 
     Raises NotReadable, Unavailable, botocore's errors.
     """
@@ -121,8 +121,8 @@ def judge_again(stage: Stage, plan: Plan, candidates: Sequence[Record], wanted: 
     return plan
 
 
-def order(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> Ordered:
-    """Write the orders; each only where the record is still the one that was seen.
+def order_releases(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> BulkOrdered:
+    """Write the orders, each on condition that the record is still the one that was read.
 
     Raises Unavailable, botocore's errors.
     """
@@ -134,12 +134,12 @@ def order(stage: Stage, plan: Plan, reasons: Collection[Reason], note: str) -> O
     names = ", ".join(sorted(reason.name for reason in reasons))
     for ca_certificate_id, records in by_ca.items():
         step = f"take back {len(records)} rejections for {names}"
-        with on_record(stage, "device release", ca_certificate_id, [step], note):
+        with audited(stage, "device release", ca_certificate_id, [step], note):
             ordered += sum(_order_one(stage, record, note) for record in records)
-    return Ordered(plan=plan, ordered=ordered, overtaken=len(plan.orders) - ordered)
+    return BulkOrdered(plan=plan, ordered=ordered, overtaken=len(plan.orders) - ordered)
 
 
-def _rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator[Record]:
+def _list_rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator[Record]:
     """The records of the CA's certificates that the index lists as rejected since a time."""
     try:
         ids = list(stage.outcomes.decided_as(Outcome.REJECTED, ca_certificate_id, since=since))
@@ -152,7 +152,7 @@ def _rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator
 
 
 def _why_not(record: Record) -> str:
-    """Why no release order may be given on a rejection."""
+    """Why a rejection cannot be released."""
     if record.begun_at is not None:
         return "being decided on just now"
     if record.is_denied:

@@ -1,4 +1,4 @@
-"""Who is in although an entry denies it: entries decide on who comes in, and take nothing away from those inside."""
+"""Finds devices that are ACTIVE although an enrollment entry denies them: an entry has no effect on ACTIVE devices."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from jitr.admission.enrollment import Subject, SubjectKind
 from jitr.errors import CertificateUnknown
 from jitr.iot_models import Status
 from jitr.record import Record
-from jitrctl.device.order_conflicts import twins_of, wait_out_claim
-from jitrctl.device.search import attached
+from jitrctl.device.order_conflicts import find_twins, wait_out_claim
+from jitrctl.device.search import list_attached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _AT_ONCE = 100  # BatchGetItem
 
 
-def still_active(stage: Stage, subject: Subject) -> list[str]:
-    """The ids of the ACTIVE certificates of which a subject speaks, in one account and Region.
+def list_still_active(stage: Stage, subject: Subject) -> list[str]:
+    """The ids of the ACTIVE certificates that a subject names, in one stage.
 
-    To be asked once the entry is written: a claim that was made before it may still be on its way to ACTIVE, and is
-    waited out (a minute and a half at the very most); from now on there can be no other.
+    Call it after the entry is written: a claim that was made before it may still be on its way to ACTIVE. Such a claim
+    is waited for, 90 seconds at most; after the write no other claim can succeed.
 
     Raises Unavailable.
     """
@@ -32,7 +32,7 @@ def still_active(stage: Stage, subject: Subject) -> list[str]:
     twins = {
         twin_id
         for certificate_id, record in records.items()
-        for twin_id in twins_of(certificate_id, record, iot=stage.aws_iot, rules=stage.rules)
+        for twin_id in find_twins(certificate_id, record, iot=stage.aws_iot, rules=stage.rules)
     } - ids
     records |= stage.registry.recall(twins) if twins else {}
     for certificate_id, record in records.items():
@@ -40,8 +40,8 @@ def still_active(stage: Stage, subject: Subject) -> list[str]:
     return sorted(certificate_id for certificate_id in records if _is_active(stage, certificate_id))
 
 
-def who_may_be_in(stage: Stage, subjects: Sequence[Subject]) -> list[Subject]:
-    """Those of whom something is recorded here: a long list of denials is mostly of devices that never came.
+def select_known(stage: Stage, subjects: Sequence[Subject]) -> list[Subject]:
+    """The subjects that this stage has a record of: most of a long list of denials never connected.
 
     Raises Unavailable.
     """
@@ -57,7 +57,7 @@ def who_may_be_in(stage: Stage, subjects: Sequence[Subject]) -> list[Subject]:
 
 def _of_thing(stage: Stage, thing_name: str) -> set[str]:
     owner = stage.registry.owner(thing_name)
-    return attached(stage, thing_name) | ({owner.certificate_id} if owner else set())
+    return list_attached(stage, thing_name) | ({owner.certificate_id} if owner else set())
 
 
 def _is_active(stage: Stage, certificate_id: str) -> bool:

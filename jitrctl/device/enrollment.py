@@ -1,7 +1,7 @@
-"""What an operator writes into the enrollment list of one account: from a command or a CSV file, checked, written.
+"""Writes entries into the enrollment list of one stage: from a command or a CSV file, checked first.
 
-A file is checked as a whole before anything is written, every bad row with its line. What is written already is left
-alone, so an import can be repeated until every account has it. Nobody's denial is lifted by a list: that is asked for.
+A file is checked as a whole before anything is written; every bad row is reported with its line. Equal entries are not
+written again, so an import can be repeated until every account has it. A list lifts no denial unless that is requested.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"", "no", "false", "0"})
 
 
 class BadRows(Unusable):
-    """A file holds rows that cannot be used; `problems` has every one, with its line and what to do."""
+    """A file holds rows that cannot be used; `problems` has each with its line and what to do."""
 
     def __init__(self, name: str, problems: Sequence[str]) -> None:
         super().__init__(f"{name} has {len(problems)} problem{'s' if len(problems) > 1 else ''}: nothing was imported")
@@ -44,12 +44,12 @@ class BadRows(Unusable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What became of an order in one account."""
+    """What a write did in one stage."""
 
     written: int = 0
     unchanged: int = 0
-    still_denied: tuple[Subject, ...] = ()  # that the order would have allowed
-    overtaken: tuple[Entry, ...] = ()  # what somebody else wrote meanwhile, in place of which nothing was written
+    still_denied: tuple[Subject, ...] = ()  # which the order would have allowed
+    overtaken: tuple[Entry, ...] = ()  # written by others meanwhile, and not replaced
 
 
 def write(
@@ -63,13 +63,13 @@ def write(
     progress: Callable[[int], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Written:
-    """Bring the list in line with these entries, one for a subject; those that say the same already stay.
+    """Write these entries, one for each subject, where the list does not say the same already.
 
-    A subject that is denied stays denied unless `lift_denials` says otherwise. What somebody else has written since the
-    operator saw the entries (`seen`; without it, since they are first read here) is not replaced: `overtaken`. Stopped
-    half-way, it can be done again. `progress` is told after each transaction how many entries are done.
+    A denied subject stays denied unless `lift_denials` is set. An entry that others have written since the operator saw
+    the list (`seen`; without it, since it is first read here) is not replaced, and returned as `overtaken`. An
+    interrupted call can be repeated. `progress` gets the number of entries done after each transaction.
 
-    Raises Refused when the list keeps changing under our hands, Unavailable.
+    Raises Refused when the list keeps changing meanwhile; Unavailable.
     """
     written = unchanged = 0
     denied: list[Subject] = []
@@ -109,7 +109,7 @@ def _write_some(
                 table.change(changes, by=by, at=at)
         except EntryChanged as error:
             if attempt == _TRIES:
-                raise Refused("somebody else keeps changing these entries: try again later") from error
+                raise Refused("others keep changing these entries: try again later") from error
         except Unavailable as error:
             if attempt == _TRIES or isinstance(error, NotPermitted):
                 raise
@@ -135,13 +135,13 @@ def _would_lift(entry: Entry, seen: Entry | None) -> bool:
 
 
 def read_csv(text: str, name: str, fleet: Fleet) -> list[Entry]:
-    """The entries of a CSV file with a heading row.
+    """Read the entries of a CSV file with a heading row.
 
     Columns: `thing_name` or `certificate_id`; `rule` (allow, the default, or deny); `accounts` (names or ids of the
     fleet's), `thing_groups` (both lists with spaces or semicolons between); `thing_type`; `may_follow` (yes or no);
     `attribute:NAME`, one for each attribute; `note`.
 
-    Raises BadRows, Unusable when there is no row at all.
+    Raises BadRows; Unusable when there is no row.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     problems: list[str] = []
@@ -157,7 +157,7 @@ def read_csv(text: str, name: str, fleet: Fleet) -> list[Entry]:
                 problems.append(f"{name}:{line}: {error}")
                 continue
             if first := lines.get(entry.subject):
-                problems.append(f"{name}:{line}: {entry.subject} stands in line {first} already; keep one of them")
+                problems.append(f"{name}:{line}: {entry.subject} is in line {first} already; keep one of them")
             entries[entry.subject] = entry
             lines.setdefault(entry.subject, line)
     except csv.Error as error:
@@ -176,11 +176,11 @@ def _heading_problems(columns: Sequence[str]) -> Iterator[str]:
     if not {"thing_name", "certificate_id"} & set(columns):
         yield "there is no column thing_name, and none certificate_id: the first line is the heading"
     if len(set(columns)) < len(columns):
-        yield "a column stands there twice"
+        yield "a column is there twice"
 
 
 def _row(row: Mapping[str | None, Any], fleet: Fleet) -> Entry:
-    """One row as an entry.
+    """Convert one row to an entry.
 
     Raises ValueError, saying what is wrong with it.
     """
@@ -222,7 +222,7 @@ def entry_of(
     may_follow: bool = False,
     note: str = "",
 ) -> Entry:
-    """An entry that this fleet can use; accounts by name or by id.
+    """Make an entry that this fleet can use; accounts are given by name or id.
 
     Raises ValueError, saying what is wrong with it.
     """
@@ -250,14 +250,14 @@ def entry_of(
 
 
 def thing_subject(name: str) -> Subject:
-    """Raises ValueError when it is no legal thing name."""
+    """The subject for a thing name; raises ValueError when it is no legal one."""
     if not THING_NAME.fullmatch(name):
         raise ValueError(f"thing name {name!a} is not 1 to 128 of the characters a-z A-Z 0-9 : _ -")
     return Subject(SubjectKind.THING, name)
 
 
 def certificate_subject(certificate_id: str) -> Subject:
-    """Raises ValueError when it is no certificate id."""
+    """The subject for a certificate id; raises ValueError when it is none."""
     found = certificate_id_in(certificate_id)
     if found is None:
         raise ValueError(f"certificate_id {certificate_id!a} is not 64 hex digits, the SHA-256 of the certificate")
@@ -278,7 +278,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def document(entry: Entry) -> dict[str, Any]:
-    """An entry for --json; what is empty is left out."""
+    """An entry for --json, without its empty fields."""
     fields = {
         entry.subject.kind.value: entry.subject.name,
         "rule": entry.rule.value,

@@ -1,4 +1,4 @@
-"""Devices that are held in a stage: found by the registry's index of what is due, never by reading the whole table."""
+"""Lists the held devices of a stage, by the registry's `due` index; the whole table is never read."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from jitr.decisions import Decision
     from jitrctl.session.stage import Stage
 
-MOST = 20_000  # that are read in one stage; more than that is one cause, not many devices
+MOST = 20_000  # devices read in one stage; more than that have one common cause
 _BATCH = 100  # BatchGetItem's most
-_ANY_TIME = timedelta(days=36_500)  # whatever our clock says: the times in the index are the functions'
+_ANY_TIME = timedelta(days=36_500)  # the times in the index are by the functions' clock, not the operator's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """One device that waits for a cause to go away."""
+    """One held device, and why it is held."""
 
     certificate_id: str
     ca: str | None
     reason: str
     detail: str
-    thing_name: str | None  # that its certificate asks for
+    thing_name: str | None  # that the rules make of its certificate
     waits_since: datetime  # when it was registered
     looked_at: datetime
     next_look: datetime | None
 
 
-def held(stage: Stage) -> Iterator[Held]:
-    """The devices that are held, those first whose next look is the nearest; at most MOST.
+def list_held(stage: Stage) -> Iterator[Held]:
+    """The held devices, ordered by their next evaluation; at most MOST.
 
     Raises Unavailable, botocore's errors.
     """
@@ -50,9 +50,9 @@ def held(stage: Stage) -> Iterator[Held]:
                 yield _held(decision)
 
 
-def held_as(stage: Stage, thing_name: str) -> set[str]:
-    """The ids of the certificates that are held, and ask for a thing name."""
-    return {one.certificate_id for one in held(stage) if one.thing_name == thing_name}
+def find_held(stage: Stage, thing_name: str) -> set[str]:
+    """The ids of the held certificates that the rules would give this thing name."""
+    return {one.certificate_id for one in list_held(stage) if one.thing_name == thing_name}
 
 
 def _held(decision: Decision) -> Held:

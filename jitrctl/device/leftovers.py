@@ -1,8 +1,8 @@
-"""Which of a thing's certificates is its present one, and what the others left behind in accounts it did not visit.
+"""Decides which of a thing's certificates is its present one, and which old ones are still in use in other stages.
 
-Pure: decides on what `sightings` saw. A rotation is known only where the device showed its new certificate; in every
-other account the old one stays ACTIVE, with nobody there to retire it. That is shown, never acted upon: the device may
-well go there again, with either.
+Pure: works on the views of search.py. A rotation is known only where the device connected with its new certificate. In
+every other stage the old one stays ACTIVE, and no sweep retires it. This is shown, never acted upon: the device may
+connect there again, with either certificate.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jitr.owners import Owner
-    from jitrctl.device.search import Sighting, View
+    from jitrctl.device.search import DeviceView, StageCertificate
     from jitrctl.session.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftBehind:
-    """An old certificate that still works, or waits to, in one stage, while another follows it elsewhere."""
+    """An old certificate that is ACTIVE or pending in one stage, while its successor is in another."""
 
     stage: Stage
     thing_name: str
@@ -33,18 +33,18 @@ class LeftBehind:
     status: Status  # ACTIVE or PENDING_ACTIVATION
     followed_by: str  # certificate id
     followed_in: Stage
-    retiring: bool  # that stage knows of the rotation, and retires it after the overlap
+    retiring: bool  # the stage knows of the rotation: its sweep retires the certificate after the overlap
 
     def __str__(self) -> str:
-        told = (
+        text = (
             f"{self.stage}: the old certificate {self.certificate_id[:16]}… of {self.thing_name} is still "
             f"{self.status}; {self.followed_by[:16]}… follows it in {self.followed_in}"
         )
-        return f"{told}, and the sweep retires the old one after the overlap" if self.retiring else told
+        return f"{text}, and the sweep retires the old one after the overlap" if self.retiring else text
 
     @property
     def order(self) -> str | None:
-        """The command that ends it, once the device does not need it there any more."""
+        """The command that ends it, once the device no longer needs it there; None when the sweep does."""
         if self.retiring:
             return None
         return (
@@ -53,8 +53,8 @@ class LeftBehind:
         )
 
 
-def present_owners(views: Mapping[Stage, View]) -> dict[str, tuple[Stage, Owner]]:
-    """For each thing the owner whose certificate was issued last, and the first stage that has it so."""
+def present_owners(views: Mapping[Stage, DeviceView]) -> dict[str, tuple[Stage, Owner]]:
+    """For each thing, the owner whose certificate was issued last, and the first stage that has this owner."""
     present: dict[str, tuple[Stage, Owner]] = {}
     for stage, view in views.items():
         for thing, owner in view.owners.items():
@@ -63,58 +63,58 @@ def present_owners(views: Mapping[Stage, View]) -> dict[str, tuple[Stage, Owner]
     return present
 
 
-def follower(certificate_id: str, views: Mapping[Stage, View]) -> tuple[Stage, Owner] | None:
-    """Who follows a certificate, and where; None when it is a thing's present one, or shares it."""
+def follower(certificate_id: str, views: Mapping[Stage, DeviceView]) -> tuple[Stage, Owner] | None:
+    """The owner that follows a certificate, and its stage; None when it is the present one, or shares the thing."""
     for thing, (where, owner) in present_owners(views).items():
         for stage, view in views.items():
-            sighting = view.sightings.get(certificate_id)
-            if sighting and not _shares(stage, owner) and _came_before(sighting, thing, owner):
+            found = view.certificates.get(certificate_id)
+            if found and not _shares(stage, owner) and _came_before(found, thing, owner):
                 return where, owner
     return None
 
 
-def left_behind(views: Mapping[Stage, View]) -> list[LeftBehind]:
-    """What works, or waits to, although a later certificate of the same thing has taken over somewhere."""
+def left_behind(views: Mapping[Stage, DeviceView]) -> list[LeftBehind]:
+    """The certificates that are ACTIVE or pending although a later one of the same thing has taken over somewhere."""
     return [
         LeftBehind(
             stage=stage,
             thing_name=thing,
-            certificate_id=sighting.certificate_id,
-            status=sighting.registered.status,
+            certificate_id=found.certificate_id,
+            status=found.registered.status,
             followed_by=owner.certificate_id,
             followed_in=where,
-            retiring=sighting.record.replaced_by is not None,
+            retiring=found.record.replaced_by is not None,
         )
         for thing, (where, owner) in present_owners(views).items()
         for stage, view in views.items()
         if not _shares(stage, owner)
-        for sighting in view.sightings.values()
-        if sighting.registered and _is_older(sighting, thing, owner)
+        for found in view.certificates.values()
+        if found.registered and _is_older(found, thing, owner)
     ]
 
 
-def _is_older(sighting: Sighting, thing: str, owner: Owner) -> bool:
-    """Whether a certificate was the thing's before the owner's, and is not out of use."""
-    registered = sighting.registered
+def _is_older(found: StageCertificate, thing: str, owner: Owner) -> bool:
+    """Whether a certificate was the thing's before the owner's, and is still in use."""
+    registered = found.registered
     in_use = registered is not None and registered.status in (Status.ACTIVE, Status.PENDING_ACTIVATION)
-    return in_use and _came_before(sighting, thing, owner)
+    return in_use and _came_before(found, thing, owner)
 
 
-def _came_before(sighting: Sighting, thing: str, owner: Owner) -> bool:
-    registered = sighting.registered
+def _came_before(found: StageCertificate, thing: str, owner: Owner) -> bool:
+    registered = found.registered
     return (
         registered is not None
         and registered.certificate is not None
-        and sighting.certificate_id != owner.certificate_id
-        and thing in sighting.thing_names()
-        # A second device under the same name is held; it was never this one.
-        and not (sighting.record.decision and sighting.record.decision.reason in NAME_LOST)
+        and found.certificate_id != owner.certificate_id
+        and thing in found.thing_names()
+        # A second device under the same name is held: it was never the thing's.
+        and not (found.record.decision and found.record.decision.reason in NAME_LOST)
         and registered.certificate.not_before <= owner.issued_at
     )
 
 
 def _age(owner: Owner) -> tuple[datetime, datetime]:
-    # As a rotation is recognized: issued later, and on a tie registered later.
+    # As admission recognizes a rotation: issued later; on a tie, registered later.
     return owner.issued_at, owner.registered_at
 
 

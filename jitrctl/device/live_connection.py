@@ -1,7 +1,7 @@
-"""A device's connection as AWS IoT's data plane tells of it: since when, from where, and why it went.
+"""Reads whether a device is connected, from AWS IoT's data plane: since when, from where, or why it disconnected.
 
-AWS keeps why a client went for 30 minutes. Where it may not be asked, or does not answer, that is said; nothing else
-depends on it.
+AWS keeps the reason of a disconnect for 30 minutes. If the call is not permitted or fails, the result says so; nothing
+else depends on it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveConnection:
-    """What AWS says of one client id; `connected` is None where it does not say."""
+    """The state of one client id; `connected` is None when AWS does not say."""
 
     client_id: str
     connected: bool | None
-    since: datetime | None = None  # connected, or gone
+    since: datetime | None = None  # of the connect, or of the disconnect
     source: str | None = None  # IP address
-    reason: str | None = None  # why it went, in AWS's words; or why AWS does not say
+    reason: str | None = None  # of the disconnect, in AWS's words; or why AWS does not say
 
     def __str__(self) -> str:
         if self.connected is None:
@@ -38,7 +38,7 @@ class LiveConnection:
         return f"client {self.client_id}: not connected{when}" + (f", {self.reason}" if self.reason else "")
 
     def document(self) -> dict[str, Any]:
-        """As `--json` has it."""
+        """For --json."""
         return {
             "client_id": self.client_id,
             "connected": self.connected,
@@ -49,7 +49,10 @@ class LiveConnection:
 
 
 def read(stage: Stage, client_id: str) -> LiveConnection:
-    """Ask AWS IoT's data plane for one client's connection; raises AccessError when the account cannot be opened."""
+    """Ask AWS IoT's data plane for one client's connection.
+
+    Raises AccessError when the account cannot be opened.
+    """
     client = stage.access.client("iot-data")
     if not hasattr(client, "get_connection"):
         return LiveConnection(client_id=client_id, connected=None, reason="this boto3 has no GetConnection")

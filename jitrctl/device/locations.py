@@ -1,4 +1,4 @@
-"""Which certificate lives where: from the hub's table, or, without a hub, from the registries of all accounts."""
+"""Reads which certificates are ACTIVE in which stages: from the hub's table, or from the registries of all stages."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def is_hub(stage: Stage) -> bool:
 
 
 def from_hub(stage: Stage, *, out_of_place: bool) -> list[DeviceLocation]:
-    """What the hub's table says of certificates that live somewhere.
+    """The ACTIVE certificates in the hub's table.
 
-    Raises Unavailable, botocore's errors; Unusable when there is no such table.
+    Raises Unusable when there is no such table; Unavailable, botocore's errors.
     """
     table = HubTable(stage.dynamodb, stage.names.hub_table)
     try:
@@ -49,15 +49,15 @@ def from_hub(stage: Stage, *, out_of_place: bool) -> list[DeviceLocation]:
 
 
 def from_registry(stage: Stage) -> list[DeviceLocation]:
-    """What one stage's registry says, and whether each belongs there; reads the whole table.
+    """The ACTIVE certificates in one stage's registry, and whether each belongs there; reads the whole table.
 
     Raises Unavailable, botocore's errors.
     """
-    living = [one for record in _records(stage) if (one := _living(stage, record))]
+    living = [one for record in _records(stage) if (one := _to_location(stage, record))]
     entries = stage.enrollment.entries(
         subject for one in living for subject in subjects_of(one.certificate_id, one.thing_name)
     )
-    return [_placed(stage, one, entries) for one in living]
+    return [_mark_place(stage, one, entries) for one in living]
 
 
 def _records(stage: Stage) -> Iterator[Record]:
@@ -77,8 +77,8 @@ def _records(stage: Stage) -> Iterator[Record]:
         start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-def _living(stage: Stage, record: Record) -> DeviceLocation | None:
-    """What a record says, if its certificate was left ACTIVE and no operator has shut it out since."""
+def _to_location(stage: Stage, record: Record) -> DeviceLocation | None:
+    """The location that a record describes; None unless its certificate was left ACTIVE and no verdict denies it."""
     decision = record.decision
     if decision is None or decision.status is not Status.ACTIVE or record.is_denied:
         return None
@@ -94,14 +94,14 @@ def _living(stage: Stage, record: Record) -> DeviceLocation | None:
     )
 
 
-def _placed(stage: Stage, one: DeviceLocation, entries: dict[Subject, Entry]) -> DeviceLocation:
+def _mark_place(stage: Stage, one: DeviceLocation, entries: dict[Subject, Entry]) -> DeviceLocation:
     own = [entries[subject] for subject in subjects_of(one.certificate_id, one.thing_name) if subject in entries]
     homes = stage.fleet.homes().of(one.ca, own)
     return replace(one, is_out_of_place=bool(homes) and one.account_id not in homes)
 
 
-def chosen(found: Sequence[DeviceLocation], stages: Sequence[Stage], *, out_of_place: bool) -> list[DeviceLocation]:
-    """Those in these stages, by thing name, the longest there first."""
+def select(found: Sequence[DeviceLocation], stages: Sequence[Stage], *, out_of_place: bool) -> list[DeviceLocation]:
+    """Those in these stages, ordered by thing name, then by time."""
     places = {(stage.account.id, stage.region) for stage in stages}
     kept = [
         one for one in found if (one.account_id, one.region) in places and (one.is_out_of_place or not out_of_place)

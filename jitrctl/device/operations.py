@@ -1,14 +1,13 @@
-"""What an operator does to one device in one account, so that `register` never overrules it.
+"""Carries out an operator's order on one device in one stage, so that `register` never overrules it.
 
-UpdateCertificate knows no condition, so we bring one. The operator's word goes into the registry first: from then on no
-claim succeeds against it. A claim that was made just before may still be on its way to UpdateCertificate, so it is
-waited out, and the status is set again.
+UpdateCertificate takes no condition. So the verdict is written into the registry first: from then on no conflicting
+claim succeeds. A claim that was made just before may still be on its way to UpdateCertificate; it is waited for, and
+the status is set again.
 
 Every verdict is conditional on the one that the operator saw (`seen`: the record that the command showed before it
-asked; without it, as it is when the order begins). If a colleague was faster, the order ends with OperatingError, which
-says who it was. Two exceptions take nothing away from anybody: a colleague's verdict of the same word is as good as
-one's own when something is denied or approved; and a weaker denial leaves a stronger one (denied, deactivated, revoked)
-as it is.
+asked; without it, the record at the start of the order). If a colleague was faster, the order ends with OperatingError,
+which names the colleague. Two exceptions: when denying or approving, a colleague's verdict with the same action counts
+as the operator's own; and a weaker denial leaves a stronger one (denied < deactivated < revoked) as it is.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import Status
 from jitr.provisioning import SetStatus
 from jitr.verdicts import OperatorAction, OperatorVerdict, VerdictConflict
-from jitrctl.device.order_conflicts import twins_of, wait_out_claim
+from jitrctl.device.order_conflicts import find_twins, wait_out_claim
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
@@ -44,34 +43,35 @@ _POLL = 0.5  # seconds
 # DetachThingPrincipal is asynchronous: "it can take several seconds to propagate" (IoT API reference).
 _SECONDS_TO_DETACH = 60.0
 _FAR = timedelta(days=36_500)
-_NOTHING = "nothing was changed; give the order again if it is still meant"
-# UpdateCertificate is tried once (jitr/iot.py); an operator's, which never is to ACTIVE, again after a look.
+_NOTHING_DONE = "nothing was changed; give the order again if it is still meant"
+# AwsIot tries UpdateCertificate once (jitr/aws/iot.py). An operator's, which never sets ACTIVE, is tried again after a
+# DescribeCertificate.
 _MOST_TRIES = 3
 
 
 class OperatingError(Refused):
-    """An operator's order cannot be carried out; the text says what to do."""
+    """An operator's order cannot be carried out; the message says what to do."""
 
 
 class OvertakenByColleague(OperatingError):
-    """Another operator was faster; `verdict` stands now, None if what is known was dropped."""
+    """Another operator was faster; `verdict` is in force now, None if the record was dropped."""
 
-    def __init__(self, other: VerdictConflict, done: str = _NOTHING) -> None:
-        """`done` says what this order has done, and what to do now."""
+    def __init__(self, other: VerdictConflict, done: str = _NOTHING_DONE) -> None:
+        """`done` says what this order has done, and what to do next."""
         self.verdict = other.verdict
         super().__init__(f"{other}; {done}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderContext:
-    """Who orders it, and why."""
+    """Who gives an order, and why."""
 
     by: str  # the caller's ARN
     note: str = ""
 
 
 class Operator:
-    """Orders about devices, in one account and Region."""
+    """Orders on devices, in one stage."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class Operator:
     def take_away(
         self, certificate_id: str, word: OperatorAction, order: OrderContext, *, seen: Record | None = None
     ) -> Status | None:
-        """Deny, deactivate or revoke a certificate; the status that it has now, None when it is not registered here.
+        """Deny, deactivate or revoke a certificate; returns its new status, None when it is not registered here.
 
-        Works before the certificate is registered here: then it will be refused when it comes. Its twin, should that
-        be the form that came in here, is taken away with it.
+        Works before the certificate is registered: it will then be refused when it is. If its twin was decided on here,
+        the order is carried out on the twin too.
 
         Raises OperatingError, Unavailable.
         """
@@ -107,21 +107,21 @@ class Operator:
     def _take_away(
         self, certificate_id: str, word: OperatorAction, order: OrderContext, seen: Record | None
     ) -> tuple[Status | None, OperatorVerdict]:
-        """As `take_away`; also the verdict that stands for it."""
+        """As `take_away`; also returns the verdict in force."""
         seen = seen or self._recall(certificate_id)
         try:
             record = self._deny(certificate_id, word, order, seen.verdict)
         except VerdictConflict as other:
             if other.verdict is None or other.verdict.action is not word:
                 raise OvertakenByColleague(other) from other
-            record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague said the same
+            record = replace(self._recall(certificate_id), verdict=other.verdict)  # a colleague gave the same order
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
         return self._carry_out(certificate_id, record, word, order), record.verdict
 
     def _deny(
         self, certificate_id: str, word: OperatorAction, order: OrderContext, seen: OperatorVerdict | None
     ) -> Record:
-        """Write a verdict that denies, unless the one seen denies more; the record with the one that stands.
+        """Write a verdict that denies, unless the one seen is stronger; the record with the verdict in force.
 
         Raises VerdictConflict, Unavailable.
         """
@@ -135,9 +135,9 @@ class Operator:
     def _carry_out(
         self, certificate_id: str, record: Record, word: OperatorAction, order: OrderContext
     ) -> Status | None:
-        """Do what the verdict that stands in the record says, and the same with the twin."""
+        """Carry out the verdict in the record, on the certificate and on its twin."""
         status = self._end(certificate_id, record)
-        for twin_id in twins_of(certificate_id, record, iot=self._iot, rules=self._rules):
+        for twin_id in find_twins(certificate_id, record, iot=self._iot, rules=self._rules):
             twin = self._recall(twin_id)
             if twin.decision or twin.intent:
                 try:
@@ -152,24 +152,24 @@ class Operator:
         return status
 
     def _end(self, certificate_id: str, record: Record) -> Status | None:
-        """Set the status that the record's verdict asks for, again after a claim that was under way."""
+        """Set the status that the record's verdict demands; a second time after a claim that was under way."""
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
-        asked = _STATUS_OF[record.verdict.action]
+        status_wanted = _STATUS_OF[record.verdict.action]
         try:
-            status = self._set_status(certificate_id, asked)
+            status = self._set_status(certificate_id, status_wanted)
             if record.intent is not None:
                 wait_out_claim(self._registry, certificate_id, record, monotonic=self._monotonic, sleep=self._sleep)
-                status = self._set_status(certificate_id, asked)
+                status = self._set_status(certificate_id, status_wanted)
         except CertificateUnknown:
             return None
         return status
 
     def approve(self, certificate_id: str, order: OrderContext, *, seen: Record | None = None) -> Status | None:
-        """Let a certificate in that waits for it, or will when it comes: judged again at its next event or sweep.
+        """Approve a certificate that is held or not registered yet; it is evaluated at its next event or sweep.
 
-        The status that the certificate has now; None when it is not registered here.
+        Returns the certificate's status; None when it is not registered here.
 
-        Raises OperatingError when there is nothing to approve, or it was taken away; Unavailable.
+        Raises OperatingError when there is nothing to approve, or an operator denied it; Unavailable.
         """
         record = self._as_seen(certificate_id, seen, unless=OperatorAction.APPROVED)
         status = self._status(certificate_id)
@@ -178,7 +178,7 @@ class Operator:
                 certificate_id,
                 record.verdict,
                 f"the certificate is {status or 'not registered here'}, and was taken away or refused for good"
-                f"{_in_words(record)}: `jitrctl device release` lets it be judged again",
+                f"{_in_words(record)}: `jitrctl device release` has it evaluated again",
             )
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")
@@ -194,17 +194,16 @@ class Operator:
     def release(
         self, certificate_id: str, order: OrderContext, *, revoked: bool = False, seen: Record | None = None
     ) -> None:
-        """Let a refused certificate be judged again at its next connect.
+        """Have a refused certificate evaluated again at its next connect.
 
-        No API sets PENDING_ACTIVATION, so the registration is deleted, and AWS IoT makes it anew.
+        No API sets PENDING_ACTIVATION, so the registration is deleted, and AWS IoT registers the certificate again.
 
-        Raises OperatingError when the certificate is ACTIVE, or was revoked and `revoked` does not say that this is
-        meant; Unavailable.
+        Raises OperatingError when the certificate is ACTIVE, or was revoked and `revoked` is not given; Unavailable.
         """
         record = self._as_seen(certificate_id, seen)
-        device = self._described(certificate_id)
+        device = self._describe(certificate_id)
         if device and device.status is Status.ACTIVE:
-            raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be judged again")
+            raise OperatingError("the certificate is ACTIVE: deactivate it first, if it is to be evaluated again")
         if not revoked and (record.was_revoked_or_deactivated or (device and device.status is Status.REVOKED)):
             raise self._refusal(
                 certificate_id,
@@ -212,21 +211,19 @@ class Operator:
                 f"the certificate was revoked, or taken away by an operator{_in_words(record)}: say --revoked if that "
                 "is to be undone",
             )
-        stands, done = record.verdict, _NOTHING
+        stands, done = record.verdict, _NOTHING_DONE
         try:
             if device and (device.status is Status.PENDING_ACTIVATION or record.has_unfinished_release):
-                # A delivery may be under way, between attaching and ACTIVE; under a release order, of what is INACTIVE.
+                # An activation may be under way; with an unfinished release order, also of an INACTIVE certificate.
                 denied = self._deny(certificate_id, OperatorAction.DENIED, order, stands)
                 stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
                 self._carry_out(certificate_id, denied, OperatorAction.DENIED, order)
-                device = self._described(certificate_id)
+                device = self._describe(certificate_id)
                 if device and device.status is Status.REVOKED and not revoked:
-                    raise self._refusal(
-                        certificate_id, stands, f"somebody has just revoked the certificate; {done}", done
-                    )
+                    raise self._refusal(certificate_id, stands, f"the certificate was revoked just now; {done}", done)
             released = self._verdict(OperatorAction.RELEASED, order)
             if device:
-                # The functions tell what is released from what somebody does to the certificate afterwards.
+                # By these the functions distinguish the released status from one that is set afterwards.
                 released = replace(released, of_registration=device.created_at, of_status=device.status)
             self._registry.give_verdict(certificate_id, released, seen=stands, forget_decision=True)
         except VerdictConflict as other:
@@ -235,9 +232,9 @@ class Operator:
             self._delete(certificate_id, device.arn)
 
     def retire(self, certificate_id: str, order: OrderContext, *, seen: Record | None = None) -> Status | None:
-        """End a certificate that another one follows: INACTIVE, then off its policy and its thing.
+        """End a certificate that another one follows: set it INACTIVE, then detach its policy and its thing.
 
-        The status that it has now; None when it is not registered here, and nothing was done.
+        Returns its new status; None when it is not registered here, and nothing was done.
 
         Raises OperatingError, Unavailable.
         """
@@ -254,9 +251,9 @@ class Operator:
     def remove_certificate(
         self, certificate_id: str, order: OrderContext, *, seen: Record | None = None
     ) -> tuple[bool, OperatorVerdict]:
-        """Take a certificate away, then delete its registration; whether there was one, and the verdict that stands.
+        """Deactivate a certificate, then delete its registration; whether there was one, and the verdict in force.
 
-        What the registry says of it stays: it is refused when it comes back.
+        Its record stays, so it is refused when it is registered again.
 
         Raises OperatingError, Unavailable.
         """
@@ -274,9 +271,9 @@ class Operator:
         return True, verdict
 
     def remove_thing(self, thing_name: str) -> bool:
-        """Delete a thing that nothing is attached to any more; whether there was one.
+        """Delete a thing that has no principal any more; whether there was one.
 
-        Raises OperatingError when somebody else's principal is attached.
+        Raises OperatingError when another principal is attached.
         """
         try:
             principals = self._client.list_thing_principals(thingName=thing_name)["principals"]
@@ -292,7 +289,7 @@ class Operator:
         return True
 
     def forget(self, certificate_id: str, *, wholly: bool, seen: OperatorVerdict | None) -> None:
-        """Drop what the registry says of a certificate that was removed, but for the verdict; `wholly`: that, too.
+        """Drop the record of a removed certificate, except the verdict; `wholly`: the verdict, too.
 
         `seen` is the verdict with which it was removed.
 
@@ -311,9 +308,9 @@ class Operator:
         return self._registry.recall([certificate_id])[certificate_id]
 
     def _as_seen(self, certificate_id: str, seen: Record | None, *, unless: OperatorAction | None = None) -> Record:
-        """The record as it is now, with the verdict that the operator saw, or one of the word that may stand as well.
+        """The record as it is now; its verdict is the one that the operator saw, or has the action `unless`.
 
-        Raises OperatingError when another one stands; Unavailable.
+        Raises OperatingError when another verdict is in force; Unavailable.
         """
         record = self._recall(certificate_id)
         may_stand = record.verdict is not None and record.verdict.action is unless
@@ -322,9 +319,9 @@ class Operator:
         return record
 
     def _refusal(
-        self, certificate_id: str, seen: OperatorVerdict | None, why: str, done: str = _NOTHING
+        self, certificate_id: str, seen: OperatorVerdict | None, why: str, done: str = _NOTHING_DONE
     ) -> OperatingError:
-        """Why an order is refused: a colleague's verdict, if one came since the one that was seen.
+        """Why an order is refused: a colleague's verdict, if there is one newer than the one that was seen.
 
         Raises Unavailable.
         """
@@ -337,17 +334,17 @@ class Operator:
         return OperatorVerdict(action=word, by=order.by, at=self._clock(), note=order.note)
 
     def _status(self, certificate_id: str) -> Status | None:
-        device = self._described(certificate_id)
+        device = self._describe(certificate_id)
         return device.status if device else None
 
-    def _described(self, certificate_id: str) -> DeviceRegistration | None:
+    def _describe(self, certificate_id: str) -> DeviceRegistration | None:
         try:
             return self._iot.describe(certificate_id)
         except CertificateUnknown:
             return None
 
     def _set_status(self, certificate_id: str, status: Status) -> Status:
-        """Set a status, whatever the certificate is now, and say what it is then; a REVOKED one stays REVOKED.
+        """Set a status, and return the status that the certificate has then; a REVOKED one stays REVOKED.
 
         Raises CertificateUnknown, Unavailable.
         """
@@ -379,7 +376,7 @@ class Operator:
         )
 
     def _once_detached(self, delete: Callable[[], object], conflict: type[Exception]) -> None:
-        """Delete something as soon as AWS IoT has carried out that it is detached; gone already is gone.
+        """Delete something once AWS IoT has propagated its detachment; if it does not exist, do nothing.
 
         Raises OperatingError when that takes too long.
         """
@@ -400,5 +397,5 @@ class Operator:
 
 
 def _in_words(record: Record) -> str:
-    """The verdict that stands, for the end of a clause."""
+    """The verdict in force, in parentheses."""
     return f" ({record.verdict.description})" if record.verdict else ""

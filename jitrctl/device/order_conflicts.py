@@ -1,4 +1,4 @@
-"""What an order about a certificate has to consider beside it: its twin, and a claim that is under way."""
+"""What an order on a certificate has to consider beside it: its twin, and a claim that is under way."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _POLL = 0.5  # seconds
 
 
-def twins_of(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules) -> set[str]:
-    """The ids of the same certificate with its signature written differently (jitr/twins.py): one, or none.
+def find_twins(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules) -> set[str]:
+    """The ids of the certificate's twins (jitr/x509/signature_twin.py): one, or none.
 
-    As it was recorded; of a certificate of which nothing was, from what AWS IoT has.
+    From the record; for a certificate without one, from what AWS IoT has.
 
     Raises Unavailable.
     """
@@ -45,9 +45,9 @@ def wait_out_claim(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait until the claim that was under way is recorded, or so old that its function is dead.
+    """Wait until the claim that was under way is recorded, or so old that its function must have ended.
 
-    By our own clock from now on: how old the claim is already is written in the function's.
+    Counts from now by the operator's clock: the claim's own time is by the function's clock.
 
     Raises Unavailable.
     """

@@ -1,8 +1,8 @@
-"""A provisioned device brought in line with the rules of today: what differs, and the steps that mend it.
+"""Brings a provisioned device in line with the present rules: compares, and applies what removes the differences.
 
-`register` acts on new devices alone, so a changed thing type, group, attribute or policy reaches those that are ACTIVE
-already only this way. What the rules say now is made so; what others put on the thing (attributes and groups that no CA
-of the fleet gives) is left alone, and so is the certificate's status.
+`register` acts on new devices only, so a changed thing type, group, attribute or policy reaches ACTIVE devices only
+this way. Attributes and groups that no CA of the fleet gives were added by others and are kept, as is the certificate's
+status.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LeaveGroup:
-    """The thing is no member of the group, which the rules do not give it any more."""
+    """Remove the thing from a group that the rules no longer give it."""
 
     thing_name: str
     thing_group: str
@@ -49,7 +49,7 @@ class LeaveGroup:
 
 @dataclass(frozen=True, slots=True)
 class DropType:
-    """The thing has no type."""
+    """Remove the thing's type."""
 
     thing_name: str
 
@@ -59,26 +59,26 @@ Step = IotStep | LeaveGroup | DropType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileChange:
-    """One difference, in words, and the step that ends it."""
+    """One difference, in words, and the step that removes it."""
 
-    told: str
+    text: str
     step: Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """A device in one stage, and how it differs from what the rules make of it today."""
+    """How a device in one stage differs from the present rules."""
 
     thing_name: str
     changes: tuple[ReconcileChange, ...]
-    would_refuse: tuple[str, ...]  # reasons for which today's rules would not let it in
-    verdict_number: int  # names the operator's verdict that stood; 0: none
+    would_refuse: tuple[str, ...]  # reasons for which the present rules would refuse it
+    verdict_number: int  # of the operator's verdict when it was compared; 0: none
 
 
-def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
-    """How a device differs from the rules; None where it is not ACTIVE, and so not provisioned.
+def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
+    """Compare a device with the rules; None when it is not ACTIVE, and so not provisioned.
 
-    Raises Refused when the rules of today make another thing of it; Unavailable, botocore's errors.
+    Raises Refused when the present rules give it another thing name; Unavailable, botocore's errors.
     """
     try:
         device = stage.aws_iot.describe(certificate_id)
@@ -109,7 +109,7 @@ def look(stage: Stage, certificate_id: str) -> Reconciliation | None:
 
 
 def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliation) -> None:
-    """Stop where a colleague has given a verdict on the certificate since it was compared.
+    """Refuse when a colleague has given a verdict on the certificate since it was compared.
 
     Raises OvertakenByColleague, Unavailable.
     """
@@ -119,7 +119,7 @@ def refuse_another_verdict(stage: Stage, certificate_id: str, seen: Reconciliati
 
 
 def apply(stage: Stage, change: ReconcileChange) -> None:
-    """Make one change so; done already is done.
+    """Apply one change; a change that is applied already has no effect.
 
     Raises Rejected, CertificateUnknown, Unavailable, botocore's errors.
     """
@@ -134,7 +134,7 @@ def apply(stage: Stage, change: ReconcileChange) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """What AWS IoT has of a device."""
+    """A device as AWS IoT has it."""
 
     things: tuple[str, ...]  # attached
     exists: bool
@@ -164,10 +164,10 @@ class _Found:
 
 
 def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple[str, ...]]:
-    """What the rules make of a device, whether or not they would let it in today, and why they would not."""
+    """The identity that the rules give a device, even if they would now refuse it, and why they would."""
     record = stage.registry.recall([device.certificate_id])[device.certificate_id]
 
-    def examined(rules: Rules) -> Any:
+    def examine(rules: Rules) -> Any:
         return (
             Examiner(
                 account_id=stage.account.id,
@@ -182,15 +182,15 @@ def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple
             .examination
         )
 
-    refusal = examined(stage.rules).refusal
-    observed = examined(_observing(stage.rules))
+    refusal = examine(stage.rules).refusal
+    observed = examine(_observe_all(stage.rules))
     if observed.refusal:
         raise Refused(f"the rules of today make no thing of it: {observed.refusal}")
     return observed.identity, (f"{refusal.reason}: {refusal.detail}",) if refusal else ()
 
 
-def _observing(rules: Rules) -> Rules:
-    """The same rules, with every check that is enforced only observed: they then say what a device would be."""
+def _observe_all(rules: Rules) -> Rules:
+    """The same rules with every enforced check only observed, so that they give an identity to refused devices, too."""
     return replace(
         rules,
         cas=tuple(
@@ -210,7 +210,7 @@ def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found
     name = identity.thing_name
     wanted = {**identity.attributes, OWNER_ATTRIBUTE: device.certificate_id}
     differing = {key: value for key, value in wanted.items() if found.attributes.get(key) != value}
-    # The hook may have given it another type, which nobody here knows.
+    # The hook may have given it another type, which is not recorded.
     retype = identity.thing_type != found.thing_type and not (ca.asks_hook and found.thing_type)
     make = CreateThing(
         thing_name=name,
@@ -221,14 +221,14 @@ def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found
         is_ours=True,
     )
     if not found.exists:
-        return [ReconcileChange(told=f"create thing {name}", step=make)]
-    told = [f"{key} = {value} instead of {found.attributes.get(key, 'none')}" for key, value in differing.items()]
+        return [ReconcileChange(text=f"create thing {name}", step=make)]
+    texts = [f"{key} = {value} instead of {found.attributes.get(key, 'none')}" for key, value in differing.items()]
     if retype and identity.thing_type:
-        told.append(f"thing type {identity.thing_type} instead of {found.thing_type or 'none'}")
-    changes = [ReconcileChange(told=f"thing {name}: {', '.join(told)}", step=make)] if told else []
+        texts.append(f"thing type {identity.thing_type} instead of {found.thing_type or 'none'}")
+    changes = [ReconcileChange(text=f"thing {name}: {', '.join(texts)}", step=make)] if texts else []
     if retype and not identity.thing_type:
         changes.append(
-            ReconcileChange(told=f"thing {name}: no thing type, not {found.thing_type}", step=DropType(name))
+            ReconcileChange(text=f"thing {name}: no thing type, not {found.thing_type}", step=DropType(name))
         )
     return changes
 
@@ -241,33 +241,33 @@ def _other_changes(
     no_longer = fleets - set(identity.thing_groups) if not ca.asks_hook else set()
     return [
         *(
-            ReconcileChange(told=f"join group {group}", step=AddThingToThingGroup(thing_name=name, thing_group=group))
+            ReconcileChange(text=f"join group {group}", step=AddThingToThingGroup(thing_name=name, thing_group=group))
             for group in identity.thing_groups
             if group not in found.groups
         ),
         *(
-            ReconcileChange(told=f"leave group {group}", step=LeaveGroup(name, group))
+            ReconcileChange(text=f"leave group {group}", step=LeaveGroup(name, group))
             for group in found.groups
             if group in no_longer
         ),
         *(
             [
                 ReconcileChange(
-                    told=f"attach it to {name}", step=AttachThingPrincipal(thing_name=name, certificate_arn=device.arn)
+                    text=f"attach it to {name}", step=AttachThingPrincipal(thing_name=name, certificate_arn=device.arn)
                 )
             ]
             if name not in found.things
             else []
         ),
-        # The new policy before the old one goes: an ACTIVE certificate is never without.
+        # Attach the new policy before the old one is detached: an ACTIVE certificate always has one.
         *(
-            [ReconcileChange(told=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
+            [ReconcileChange(text=f"attach policy {identity.policy}", step=_attach(identity.policy, device))]
             if identity.policy not in found.policies
             else []
         ),
         *(
             ReconcileChange(
-                told=f"detach policy {policy}", step=DetachPolicy(policy=policy, certificate_arn=device.arn)
+                text=f"detach policy {policy}", step=DetachPolicy(policy=policy, certificate_arn=device.arn)
             )
             for policy in found.policies
             if policy.startswith(ours) and policy != identity.policy

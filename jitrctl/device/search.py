@@ -1,26 +1,30 @@
-"""One device as each stage sees it: its certificates in AWS IoT and in the registry, and what hangs together.
+"""Finds a device's certificates and things in all stages, and reads what each stage knows of them.
 
-A device is more than one certificate in more than one place: a rotation gives it a new one, and an account that it has
-not visited since still knows the old one. So a search goes back and forth: every stage says which certificates and
-things hang together with those that are known, until no stage has a new one to tell; only then each looks at all.
+A device can have several certificates: a rotation gives it a new one, and a stage that it has not connected to since
+still knows the old one. So the search is repeated: every stage names the certificates and things that are related to
+the known ones, until no stage names a new one. Only then does each stage read all of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from jitr.admission.issuers import find_issuer, with_recorded_ca
+from jitr.admission.naming import THING_NAME
 from jitr.admission.procedure import thing_name_of
 from jitr.aws.calls import calling
 from jitr.errors import Rejected
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.x509.certificate import Certificate
-from jitrctl.device.held import held_as
-from jitrctl.errors import Refused
+from jitr_fleet.certificate_file import certificate_id_in
+from jitrctl.certificate_files import first_certificate_id
+from jitrctl.device.held import find_held
+from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from jitr.owners import Owner
     from jitr.record import Record
@@ -30,19 +34,19 @@ if TYPE_CHECKING:
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
 
-# A certificate hangs together with what it followed and what followed it; this many steps of that in one stage.
+# A certificate is related to its predecessor and its successor: so many steps of that in one stage.
 _MOST_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What a search goes by: certificate ids, and names of things."""
+class SearchKeys:
+    """What to search for: certificate ids and thing names."""
 
     certificates: frozenset[str] = frozenset()
     things: frozenset[str] = frozenset()
 
-    def __or__(self, other: Known) -> Known:
-        return Known(self.certificates | other.certificates, self.things | other.things)
+    def __or__(self, other: SearchKeys) -> SearchKeys:
+        return SearchKeys(self.certificates | other.certificates, self.things | other.things)
 
     def __bool__(self) -> bool:
         return bool(self.certificates or self.things)
@@ -50,14 +54,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredCertificate:
-    """A certificate as AWS IoT has it in one stage."""
+    """A certificate as it is registered with AWS IoT in one stage."""
 
     device: DeviceRegistration
     mode: str  # DEFAULT or SNI_ONLY
     things: tuple[str, ...]  # attached
     policies: tuple[str, ...]  # attached
     certificate: Certificate | None  # None when it cannot be read
-    asks_for: str | None  # the thing name that the rules make of it
+    asks_for: str | None  # the thing name that the rules derive from it
 
     @property
     def status(self) -> Status:
@@ -65,11 +69,11 @@ class RegisteredCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """One certificate in one stage."""
+class StageCertificate:
+    """A certificate as one stage knows it."""
 
     certificate_id: str
-    registered: RegisteredCertificate | None  # None: AWS IoT does not know it there
+    registered: RegisteredCertificate | None  # None: not registered there
     record: Record
 
     @property
@@ -77,7 +81,7 @@ class Sighting:
         return self.registered is not None or self.record.decision is not None or self.record.verdict is not None
 
     def thing_names(self) -> set[str]:
-        """The things that it is, was or asks to be."""
+        """The thing names that it has, had or requests."""
         names = set(self.registered.things if self.registered else ())
         if self.registered and self.registered.asks_for:
             names.add(self.registered.asks_for)
@@ -88,72 +92,87 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class DeviceView:
     """What one stage knows of a device."""
 
-    sightings: dict[str, Sighting] = field(default_factory=dict)  # by certificate id
-    owners: dict[str, Owner] = field(default_factory=dict)  # thing name → who owns it there
-    orders: dict[str, AuditEntry] = field(
-        default_factory=dict
-    )  # certificate id → the last order, where that was asked for
-    connections: dict[str, LiveConnection] = field(default_factory=dict)  # certificate id → its thing's, likewise
+    certificates: dict[str, StageCertificate] = field(default_factory=dict)  # by certificate id
+    owners: dict[str, Owner] = field(default_factory=dict)  # by thing name
+    # By certificate id, where they were read: the last order, and the connection of its thing.
+    orders: dict[str, AuditEntry] = field(default_factory=dict)
+    connections: dict[str, LiveConnection] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, stage: Stage, known: Known) -> Self:
-        """Look at these certificates and things in one stage: for each certificate three IoT calls, where it is known.
+    def of(cls, stage: Stage, known: SearchKeys) -> Self:
+        """Read these certificates and things in one stage: three IoT calls for each registered certificate.
 
         Raises AccessError, Unavailable, botocore's errors.
         """
         records = stage.registry.recall(known.certificates) if known.certificates else {}
         owners = {thing: stage.registry.owner(thing) for thing in known.things}
         return cls(
-            sightings={
-                one: Sighting(certificate_id=one, registered=_registered(stage, one, records[one]), record=records[one])
+            certificates={
+                one: StageCertificate(
+                    certificate_id=one, registered=_describe_registered(stage, one, records[one]), record=records[one]
+                )
                 for one in sorted(known.certificates)
             },
             owners={thing: owner for thing, owner in owners.items() if owner},
         )
 
 
-def search(scope: Scope, start: Known) -> tuple[Results[View], tuple[Failed, ...], Known]:
-    """Find what hangs together with a certificate or thing in any stage, and look at it in every stage.
+def parse_device(word: str) -> SearchKeys:
+    """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
 
-    Returned are the views, the stages that failed before they could look, and what was found.
+    Raises Unusable.
+    """
+    if certificate_id := certificate_id_in(word):
+        return SearchKeys(certificates=frozenset({certificate_id}))
+    if Path(word).exists():
+        return SearchKeys(certificates=frozenset({first_certificate_id(Path(word))}))
+    if THING_NAME.fullmatch(word):
+        return SearchKeys(things=frozenset({word}))
+    raise Unusable(f"{word} is no file, no certificate id (64 hex digits) and no thing name: give one of these")
+
+
+def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[Failed, ...], SearchKeys]:
+    """Find all that is related to a certificate or thing in any stage, and read it in every stage.
+
+    Returns the views, the stages that failed during the search, and what was found.
 
     Raises Refused when no stage knows it.
     """
     known, stages, failed = trace(scope, start, scope.stages, held=True)
-    views = scope.across(lambda stage: View.of(stage, known), doing="looking", stages=stages)
+    views = scope.across(lambda stage: DeviceView.of(stage, known), doing="reading", stages=stages)
     return views, failed, known
 
 
-def only_certificate(scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False) -> str:
-    """The certificate that is meant: the one given, or the only one that a thing ever had in any of these stages.
+def only_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False) -> str:
+    """Resolve to one certificate: the one given, or the only one that a thing ever had in any of these stages.
 
-    `held` says that one is meant, too, that is held and asks for the thing's name.
+    With `held`, a held certificate that requests the thing's name counts, too.
 
     Raises Refused when a thing has several, or none; or when a stage cannot be asked.
     """
     if start.certificates:
         return next(iter(start.certificates))
     known, _, failed = trace(scope, start, stages, held=held)
-    return _only(start, known.certificates, failed)
+    return _require_one(start, known.certificates, failed)
 
 
-def waiting_certificate(scope: Scope, start: Known, stages: Sequence[Stage]) -> str:
-    """The certificate that is meant by an approval: the one given, else the one that is held for the thing's name.
+def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]) -> str:
+    """Resolve to the certificate to approve: the one given, else the held one that requests the thing's name.
 
     Raises Refused when there are several, or none; or when a stage cannot be asked.
     """
     if start.certificates:
         return next(iter(start.certificates))
     (thing,) = start.things
-    asked = scope.across(lambda stage: held_as(stage, thing), doing="reading who is held", stages=stages)
+    asked = scope.across(lambda stage: find_held(stage, thing), doing="reading held devices", stages=stages)
     waiting = frozenset(one for done in asked.done for one in done.value)
-    return _only(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
+    return _require_one(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
 
 
-def _only(start: Known, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
+def _require_one(start: SearchKeys, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
     (thing,) = start.things
     if failed:
         raise Refused(f"{failed[0].stage} cannot be asked which certificates {thing} has ({failed[0].error})")
@@ -163,22 +182,24 @@ def _only(start: Known, certificates: frozenset[str], failed: Sequence[Failed]) 
 
 
 def trace(
-    scope: Scope, start: Known, stages: Sequence[Stage], *, held: bool = False
-) -> tuple[Known, tuple[Stage, ...], tuple[Failed, ...]]:
-    """What hangs together with a certificate or a thing in any stage; those that could be asked, and those that not.
+    scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False
+) -> tuple[SearchKeys, tuple[Stage, ...], tuple[Failed, ...]]:
+    """Find all that is related to a certificate or a thing in any stage.
 
-    With `held` also what is held, and asks for the name of the thing that the search begins with: a device that was
-    never let in, or a second one under its name.
+    Returns what was found, the stages that answered, and those that failed.
+
+    With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
+    second one under its name.
 
     Raises Refused when no stage knows it.
     """
     known = start
     failed: list[Failed] = []
     for thing in start.things if held else ():
-        asked = scope.across(lambda stage, thing=thing: held_as(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
+        asked = scope.across(lambda stage, thing=thing: find_held(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
         failed += asked.failed
         stages = tuple(done.stage for done in asked.done)
-        known |= Known(certificates=frozenset(one for done in asked.done for one in done.value))
+        known |= SearchKeys(certificates=frozenset(one for done in asked.done for one in done.value))
     while True:
         traced = scope.across(lambda stage, known=known: _trace(stage, known), doing="searching", stages=stages)  # type: ignore[misc]
         failed += traced.failed
@@ -195,8 +216,8 @@ def trace(
     return known, tuple(stages), tuple(failed)
 
 
-def _trace(stage: Stage, known: Known) -> Known:
-    """What one stage knows to hang together with these, step by step until there is no more."""
+def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:
+    """All that one stage knows to be related to these, directly or over further certificates and things."""
     found, fresh = known, known
     for _ in range(_MOST_STEPS):
         if not fresh:
@@ -211,23 +232,23 @@ def _trace(stage: Stage, known: Known) -> Known:
         for thing in fresh.things:
             owner = stage.registry.owner(thing)
             certificates |= {owner.certificate_id} if owner else set()
-            certificates |= attached(stage, thing)
-        everything = found | Known(frozenset(certificates), frozenset(things))
-        fresh = Known(everything.certificates - found.certificates, everything.things - found.things)
+            certificates |= list_attached(stage, thing)
+        everything = found | SearchKeys(frozenset(certificates), frozenset(things))
+        fresh = SearchKeys(everything.certificates - found.certificates, everything.things - found.things)
         found = everything
     return found
 
 
-def attached(stage: Stage, thing: str) -> set[str]:
-    """The ids of the certificates that are attached to a thing; none when there is no such thing."""
+def list_attached(stage: Stage, thing: str) -> set[str]:
+    """The ids of the certificates attached to a thing; none when there is no such thing."""
     try:
-        arns = _all(stage.iot.list_thing_principals, "principals", thingName=thing)
+        arns = _list(stage, "list_thing_principals", "principals", thingName=thing)
     except stage.iot.exceptions.ResourceNotFoundException:
         return set()
     return {arn.rpartition("/")[2] for arn in arns if ":cert/" in arn}
 
 
-def _registered(stage: Stage, certificate_id: str, record: Record) -> RegisteredCertificate | None:
+def _describe_registered(stage: Stage, certificate_id: str, record: Record) -> RegisteredCertificate | None:
     try:
         with calling("DescribeCertificate"):
             described = stage.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
@@ -242,11 +263,11 @@ def _registered(stage: Stage, certificate_id: str, record: Record) -> Registered
         created_at=described["creationDate"],
     )
     device = with_recorded_ca(find_issuer(device, stage.rules), record)
-    policies = _all(stage.iot.list_attached_policies, "policies", "nextMarker", "marker", target=device.arn)
+    policies = _list(stage, "list_attached_policies", "policies", target=device.arn)
     return RegisteredCertificate(
         device=device,
         mode=described.get("certificateMode", "DEFAULT"),
-        things=tuple(sorted(_all(stage.iot.list_principal_things, "things", principal=device.arn))),
+        things=tuple(sorted(_list(stage, "list_principal_things", "things", principal=device.arn))),
         policies=tuple(sorted(policy["policyName"] for policy in policies)),
         certificate=_read(device.pem),
         asks_for=thing_name_of(device, stage.rules),
@@ -260,15 +281,7 @@ def _read(pem: str) -> Certificate | None:
         return None
 
 
-def _all(
-    call: Callable[..., Any], items: str, next_: str = "nextToken", again: str = "nextToken", **arguments: Any
-) -> Any:
-    """Every page of a list."""
-    listed: list[Any] = []
-    marker = None
-    while True:
-        answer = call(**arguments, **({again: marker} if marker else {}))
-        listed += answer[items]
-        marker = answer.get(next_)
-        if not marker:
-            return listed
+def _list(stage: Stage, operation: str, items: str, **arguments: str) -> list[Any]:
+    """The items of all pages of an AWS IoT list operation."""
+    pages = stage.iot.get_paginator(operation).paginate(**arguments)
+    return [item for page in pages for item in page[items]]

@@ -16,11 +16,11 @@ from jitr.x509.certificate import Certificate
 from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
-from jitrctl.device.search import Known, View
+from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.doctor import logs, roles
 from jitrctl.doctor.backlog import Backlog, oldest, said_of
 from jitrctl.errors import Refused
-from jitrctl.queues.dead_letters import Letters, received
+from jitrctl.queues.dead_letters import LetterQueue, receive
 from jitrctl.session.aws_errors import is_missing
 from jitrctl.session.cached import kept
 from jitrctl.status.health import iot_logging
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jitr_fleet.model import CaDeployment
     from jitrctl.audit.log import AuditEntry
     from jitrctl.ca.plan import CaState
-    from jitrctl.device.search import Sighting
+    from jitrctl.device.search import StageCertificate
     from jitrctl.doctor.logs import LoggedError
     from jitrctl.doctor.roles import Role
     from jitrctl.intake import Mapping
@@ -127,12 +127,12 @@ class DeviceContext:
 
     @kept
     def ca(self) -> CaState:
-        return registry.look(self.stage, [self.issuing])[0]
+        return registry.inspect_cas(self.stage, [self.issuing])[0]
 
     @kept
     def last_order(self) -> AuditEntry | None:
         """The last order about the CA; None also where it cannot be read."""
-        return log.last_if_readable(self.stage, self.issuing.ca.certificate_id)
+        return log.read_last_if_readable(self.stage, self.issuing.ca.certificate_id)
 
     @kept
     def iot_logging(self) -> str | None:
@@ -177,11 +177,11 @@ class DeviceContext:
     @kept
     def function(self) -> dict[str, Any] | None:
         """The function `register`: its configuration; None when there is none."""
-        return intake.configuration(self.stage, self.mapping)
+        return intake.read_configuration(self.stage, self.mapping)
 
     @kept
     def mapping(self) -> Mapping | None:
-        return intake.mapping(self.stage)
+        return intake.find_mapping(self.stage)
 
     @kept
     def backlog(self) -> Backlog:
@@ -196,10 +196,10 @@ class DeviceContext:
             self.backlog, self.sighting.record, registered.device.created_at if registered else None, self.now
         )
 
-    def letters(self, letters: Letters) -> list[Letter]:
+    def letters(self, letters: LetterQueue) -> list[Letter]:
         """The messages about this certificate in one of the two queues for what nobody works on; they stay there."""
         try:
-            with received(self.stage, letters, most=_MOST_LETTERS) as found:
+            with receive(self.stage, letters, most=_MOST_LETTERS) as found:
                 return [one for one in found if one.certificate_id == self.certificate_id]
         except Refused:  # no such queue: the stack is not there, which other links say
             return []
@@ -214,10 +214,10 @@ class DeviceContext:
         )
 
     @kept
-    def sighting(self) -> Sighting:
+    def sighting(self) -> StageCertificate:
         """The certificate as AWS IoT and the registry have it."""
-        view = View.of(self.stage, Known(frozenset({self.certificate_id})))
-        return view.sightings[self.certificate_id]
+        view = DeviceView.of(self.stage, SearchKeys(frozenset({self.certificate_id})))
+        return view.certificates[self.certificate_id]
 
     @property
     def is_past_registration(self) -> bool:

@@ -10,7 +10,7 @@ from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.verdicts import OperatorAction
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.queues.dead_letters import Letters
+from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.terminal import ago, at
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ def mapping(case: DeviceContext) -> LinkFinding:
 
 def messages(case: DeviceContext) -> LinkFinding:
     """No message about this certificate lies where nobody works on it."""
-    dead = case.letters(Letters.DEAD)
+    dead = case.letters(LetterQueue.DEAD)
     if dead:
         return broken(
             f"{len(dead)} in the dead-letter queue, since {at(dead[-1].sent_at)}: {dead[-1].reason}",
             f"see to the cause, then `jitrctl dlq redrive --all {case.options}`",
         )
-    undelivered = case.letters(Letters.UNDELIVERED)
+    undelivered = case.letters(LetterQueue.UNDELIVERED)
     if undelivered:
         return broken(
             f"{len(undelivered)} could not be delivered to the queue, since {at(undelivered[-1].sent_at)}: "

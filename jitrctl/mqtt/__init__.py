@@ -1,1 +1,1 @@
-"""A device's MQTT connection: to the local AWS, and to AWS IoT itself."""
+"""MQTT connections of a device, to the local AWS and to AWS IoT."""

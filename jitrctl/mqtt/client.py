@@ -1,9 +1,9 @@
-"""A device of the local AWS: it connects with its certificate, is refused, comes back, is accepted.
+"""Connects a device over MQTT with its certificate: once, or with retries until it is accepted.
 
-Nothing is relaxed in TLS. The endpoint's name (`*.localhost`) does not resolve everywhere; the device dials
-the address and puts the name into the ClientHello itself; the server's certificate is verified against it.
-Without SNI it is verified against the IP address, for which TLS sends no SNI. ministack's certificate holds
-both, for the Region of its process; another Region's endpoint name is refused as by any device.
+TLS is verified as usual. The local endpoint's name (`*.localhost`) does not resolve everywhere, so the device connects
+to the address and sends the name as SNI; the server's certificate is verified against the name. Without SNI it is
+verified against the IP address, for which TLS sends no SNI. ministack's certificate holds both, for the Region of its
+process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectAttempt", "ConnectRefusal", "Connection", "Device", "Endpoint", "MqttMessage"]
 
-# Back-off between two attempts, in seconds. Short, as the local AWS is near; in the field it starts at 1 s.
+# Back-off between two attempts, in seconds. Short for the local AWS; real firmware starts at 1 s.
 FIRST_DELAY, LONGEST_DELAY = 0.5, 2.0
 
 
@@ -33,7 +33,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 2.0
 class Endpoint:
     """Where to connect: the TCP address, the name for SNI (None: send none), the server's CA (PEM).
 
-    Without SNI a server may show any certificate of its own: `checks_name` says whether its name has to be right.
+    Without SNI a server may send any of its certificates: `checks_name` says whether the name is verified.
     """
 
     address: tuple[str, int]
@@ -56,19 +56,19 @@ class ConnectAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device: its MQTT client id, its certificate (PEM, its CA may follow) and its key (PEM)."""
+    """A device: its MQTT client id, the files of its certificate (PEM, may be a chain) and its key (PEM)."""
 
     client_id: str
     certificate: Path
     key: Path
 
     def connect(self, endpoint: Endpoint, *, timeout: float = 10.0, clean: bool = True) -> Connection | ConnectRefusal:
-        """Send one CONNECT, without a retry; TCP, TLS and the answer get `timeout` seconds each.
+        """Send one CONNECT, without a retry; `timeout` seconds each for TCP, TLS and the answer.
 
         Unless it is `clean`, it asks for a session that persists.
 
         Raises:
-            MqttError: nothing listens there, or the device's files are no certificate and key.
+            MqttError: nothing listens there, or the files are no certificate and key.
         """
         wire = Wire(name=endpoint.server_name, trust=endpoint.trust, certificate=self.certificate, key=self.key)
         wire.check_hostname = endpoint.checks_name
@@ -93,10 +93,10 @@ class Device:
         return connection
 
     def connect_until_accepted(self, endpoint: Endpoint, *, patience: float) -> tuple[Connection, list[ConnectAttempt]]:
-        """Connect as firmware does, with a jittered back-off, until accepted.
+        """Connect with a jittered back-off, as firmware does, until accepted.
 
         Raises:
-            NotAcceptedError: no attempt of the first `patience` seconds was accepted.
+            NotAcceptedError: no attempt within `patience` seconds was accepted.
             MqttError: as `connect` does.
         """
         began = time.monotonic()
@@ -108,7 +108,7 @@ class Device:
             if isinstance(outcome, Connection):
                 return outcome, [*attempts, ConnectAttempt(seconds=seconds, refusal=None)]
             attempts.append(ConnectAttempt(seconds=seconds, refusal=outcome))
-            # Full jitter: a fleet that lost power comes back spread out.
+            # Full jitter, so that a fleet does not reconnect at once after a power cut.
             delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** len(attempts)))  # noqa: S311
             if seconds + delay >= patience:
                 raise NotAcceptedError(

@@ -1,7 +1,7 @@
-"""One MQTT connection of a device, and how it ended.
+"""Holds one MQTT connection of a device, and finds out how it ended.
 
-No thread: paho's network loop runs inside the calls of `Connection`. So no callback comes after `close()`, and an
-error reaches the caller. The price: nothing is read between calls; hence the longest keep-alive AWS takes.
+There is no thread: paho's network loop runs inside the calls of `Connection`. So no callback comes after `close()`, and
+errors reach the caller. In return nothing is read between calls; hence the longest keep-alive that AWS IoT accepts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
     from typing_extensions import Buffer
 
-KEEP_ALIVE = 1200  # seconds; the longest that AWS IoT takes
+KEEP_ALIVE = 1200  # seconds; the longest that AWS IoT accepts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class ConnectRefusal:
 
     tls: the handshake failed, or an alert came (TLS 1.3 refuses a client's certificate after the handshake).
     closed: the server closed without a CONNACK: what AWS does to a pending, inactive or unknown certificate.
-    connack: a CONNACK that says no.
-    timeout: nothing came in time.
+    connack: a CONNACK with a refusal.
+    timeout: no answer in time.
     """
 
     how: Literal["tls", "closed", "connack", "timeout"]
@@ -49,7 +49,7 @@ class ConnectRefusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttMessage:
-    """What came on a subscribed topic."""
+    """A message on a subscribed topic."""
 
     topic: str
     payload: bytes
@@ -80,12 +80,12 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the broker holds the connection, as far as what it has sent until now tells."""
+        """Whether the connection is open, as far as the data received until now shows."""
         self.serve(lambda: False, seconds=0)
         return self.client.socket() is not None
 
     def publish(self, topic: str, payload: str | bytes, *, timeout: float = 5.0) -> bool:
-        """Publish at QoS 1; True: acknowledged, False: the broker closed, which is how MQTT 3.1.1 says no.
+        """Publish at QoS 1; True: acknowledged, False: the broker closed, which is a refusal in MQTT 3.1.1.
 
         Raises:
             MqttError: neither happened in `timeout` seconds.
@@ -103,32 +103,32 @@ class Connection:
         return self._answered(code, number, what=f"subscription to {topic_filter}", timeout=timeout)
 
     def receive(self, *, timeout: float = 5.0) -> MqttMessage | None:
-        """Answer the next message of a subscription; None: none came in time, or the broker closed."""
+        """Return the next message of a subscription; None: none came in time, or the broker closed."""
         self.serve(lambda: bool(self._messages), seconds=timeout)
         return self._messages.popleft() if self._messages else None
 
     def refusal(self) -> ConnectRefusal | None:
-        """Answer what the CONNACK refuses; None: it accepts."""
+        """The refusal in the CONNACK; None: it accepts."""
         if self.answer is not None and self.answer.is_failure:
             return ConnectRefusal(how="connack", detail=str(self.answer))
         return None
 
     def close(self) -> None:
-        """Say goodbye, where that is still possible, and close the socket. Closing twice does nothing."""
+        """Send DISCONNECT, if possible, and close the socket. Closing twice does nothing."""
         self.client.on_message = None
         if self.client.socket() is not None:
             self.client.disconnect()
         self.wire.close()
 
     def serve(self, happened: Callable[[], bool], *, seconds: float) -> bool:
-        """Read and write until `happened()`, the broker closes or the time is up; answer whether it happened.
+        """Read and write until `happened()`, the broker closes or the time is up; returns whether it happened.
 
-        With 0 seconds, handle what is there already.
+        With 0 seconds, handle only what has arrived already.
         """
         deadline = time.monotonic() + seconds
         while not happened() and (stream := self.wire.stream) is not None and self.client.socket() is not None:
             left = max(0.0, deadline - time.monotonic())
-            poll = select.poll()  # not select(): it stops at file descriptor 1024, a fleet does not
+            poll = select.poll()  # select() is limited to file descriptors below 1024
             poll.register(stream, select.POLLIN | (select.POLLOUT if self.client.want_write() else 0))
             # TLS may hold a decrypted packet that the socket no longer shows.
             events = stream.pending() or poll.poll(left * 1000)
@@ -168,10 +168,10 @@ class Connection:
 
 
 class Wire(ssl.SSLContext):
-    """TLS for one connection: the endpoint's name, not the dialled address, goes into SNI.
+    """TLS for one connection: sends the endpoint's name, not the address, as SNI.
 
-    paho asks its context to wrap the socket, and says only *that* a read failed: an alert and a plain close
-    look the same. So this context keeps the socket it makes, which remembers why.
+    paho has its context wrap the socket, and reports only *that* a read failed: an alert and a plain close
+    look the same. So this context keeps the socket, which stores the error.
     """
 
     stream: Stream | None
@@ -207,20 +207,20 @@ class Wire(ssl.SSLContext):
         return self.stream
 
     def refusal(self) -> ConnectRefusal:
-        """Say how the server ended the connection."""
+        """How the server ended the connection."""
         error = self.stream.error if self.stream else None
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
             return ConnectRefusal(how="tls", detail=str(error))
         return ConnectRefusal(how="closed", detail=str(error) if error else "the server closed without a CONNACK")
 
     def close(self) -> None:
-        """Close the socket, which paho does not when a handshake fails."""
+        """Close the socket; paho does not when a handshake fails."""
         if self.stream is not None:
             self.stream.close()
 
 
 class Stream(ssl.SSLSocket):
-    """A TLS socket that remembers the error which ended it."""
+    """A TLS socket that stores the error which ended it."""
 
     error: OSError | None = None
 

@@ -1,7 +1,7 @@
-"""What can go wrong with a device's connection, and what its user reads.
+"""Defines the errors of a device's connection, with the messages that the user reads.
 
 MqttError                     one plain sentence, and what to do
-└── NotAcceptedError          a device was refused until its patience ended; holds the attempts
+└── NotAcceptedError          a device was not accepted in time; holds the attempts
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MqttError(JitrctlError):
-    """A device cannot connect as was asked; the message says what to do."""
+    """A device cannot connect; the message says what to do."""
 
 
 class NotAcceptedError(MqttError):

@@ -1,8 +1,8 @@
-"""The queues for what nobody works on any more: dead letters and what a rule could not deliver, of a stage and the hub.
+"""Reads, resends and drops the messages of the failure queues: dead letters and undelivered events, of stages and hub.
 
-SQS has no way to look without receiving. So what is looked at is hidden from others for a minute, and given back as
-soon as the look is over; what is sent again is deleted only after the queue of the function that reads it has it, so a
-crash in between leaves a duplicate, which costs nothing, and never a loss.
+SQS messages can only be read by receiving them. So a message that is shown is hidden from others for a minute, and made
+visible again at the end. A message that is sent again is deleted only after the target queue has it: a crash in between
+leaves a duplicate, which is harmless, and loses nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _BATCH = 10  # SQS's most
 _BRIDGES_ATTRIBUTES = ("ERROR_CODE", "ERROR_MESSAGE")
 
 
-class Letters(StrEnum):
-    """Which queue; the values are what `--queue` takes."""
+class LetterQueue(StrEnum):
+    """A queue of messages that no function reads; the values are those of `--queue`."""
 
     DEAD = "dead-letters"
     UNDELIVERED = "undelivered"
@@ -44,73 +44,76 @@ class Letters(StrEnum):
 
     @property
     def described(self) -> str:
-        """What a sentence calls it."""
+        """Its name in a sentence."""
         return {
-            Letters.DEAD: "dead-letter queue",
-            Letters.UNDELIVERED: "queue of undelivered events",
-            Letters.UNFORWARDED: "queue of unforwarded events",
-            Letters.HUB: "dead-letter queue of the hub",
+            LetterQueue.DEAD: "dead-letter queue",
+            LetterQueue.UNDELIVERED: "queue of undelivered events",
+            LetterQueue.UNFORWARDED: "queue of unforwarded events",
+            LetterQueue.HUB: "dead-letter queue of the hub",
         }[self]
 
     @property
-    def are_the_hubs(self) -> bool:
-        """Whether what is in it is for the hub's function: decision events, not registration events."""
-        return self in (Letters.UNFORWARDED, Letters.HUB)
+    def is_for_hub(self) -> bool:
+        """Whether its messages are for the hub's function: decision events, not registration events."""
+        return self in (LetterQueue.UNFORWARDED, LetterQueue.HUB)
 
     def queue(self, stage: Stage) -> str:
         names = stage.names
         return {
-            Letters.DEAD: names.dead_letter_queue,
-            Letters.UNDELIVERED: names.undelivered_queue,
-            Letters.UNFORWARDED: names.unforwarded_queue,
-            Letters.HUB: names.hub_dead_letter_queue,
+            LetterQueue.DEAD: names.dead_letter_queue,
+            LetterQueue.UNDELIVERED: names.undelivered_queue,
+            LetterQueue.UNFORWARDED: names.unforwarded_queue,
+            LetterQueue.HUB: names.hub_dead_letter_queue,
         }[self]
 
     def function(self, stage: Stage) -> str:
-        """The function that is to read what is in it."""
-        return stage.names.hub_function if self.are_the_hubs else stage.names.register_function
+        """The function that its messages are for."""
+        return stage.names.hub_function if self.is_for_hub else stage.names.register_function
 
     def certificate_id(self, stage: Stage, body: str) -> str:
-        """Whose event it is.
+        """The certificate that an event is about.
 
         Raises UnreadableEvent.
         """
-        if not self.are_the_hubs:
+        if not self.is_for_hub:
             return RegistrationEvent.parse(body).certificate_id
         statement = Statement.parse(body, fleet=stage.fleet.name)
-        if self is Letters.UNFORWARDED and (statement.account_id, statement.region) != (stage.account.id, stage.region):
-            # Sent to the hub from here, nobody would see any more that it is not this stage's: EventBridge names the
-            # sender of what it forwards, and of a message in this queue it has not.
+        if self is LetterQueue.UNFORWARDED and (statement.account_id, statement.region) != (
+            stage.account.id,
+            stage.region,
+        ):
+            # The hub could not detect that the event is not this stage's: EventBridge attests the sender of a forwarded
+            # event, but not of a message that is sent from this queue.
             raise UnreadableEvent(f"in the queue of {stage}, and says that it is of {statement.place}")
         return statement.certificate_id
 
 
-def queues_of(stage: Stage) -> tuple[Letters, ...]:
-    """Which of the queues a stage has."""
+def list_queues(stage: Stage) -> tuple[LetterQueue, ...]:
+    """The queues that a stage has."""
     return tuple(
         queue
-        for queue in Letters
-        if not queue.are_the_hubs or (stage.fleet.hub and (queue is Letters.UNFORWARDED or is_hub(stage)))
+        for queue in LetterQueue
+        if not queue.is_for_hub or (stage.fleet.hub and (queue is LetterQueue.UNFORWARDED or is_hub(stage)))
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One message of such a queue."""
+    """One message of a queue."""
 
     id: str
     receipt_handle: str
     body: str
     sent_at: datetime
-    certificate_id: str | None  # whose event it is; None when it cannot be read
-    reason: str  # why it is here
+    certificate_id: str | None  # None when the event cannot be read
+    reason: str  # why it was not processed
 
 
 @contextmanager
-def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Letter]]:
-    """At most so many messages, hidden from others meanwhile; those that are still there go back at the end.
+def receive(stage: Stage, letters: LetterQueue, *, most: int) -> Iterator[list[Letter]]:
+    """Receive at most so many messages, hidden from others meanwhile; those not deleted are visible again at the end.
 
-    Raises Refused where there is no such queue; botocore's errors.
+    Raises Refused when there is no such queue; botocore's errors.
     """
     url = _url(stage, letters)
     found: dict[str, Letter] = {}
@@ -126,36 +129,36 @@ def received(stage: Stage, letters: Letters, *, most: int) -> Iterator[list[Lett
 
 
 @dataclass(frozen=True, slots=True)
-class QueueReader:
-    """The queue of the function that is to read a message."""
+class TargetQueue:
+    """The queue to which a message is sent again."""
 
     sqs: SQSClient
     url: str
 
 
-def reader_of(stage: Stage) -> QueueReader:
-    """`register`'s queue in a stage.
+def find_register_queue(stage: Stage) -> TargetQueue:
+    """The queue of `register` in a stage.
 
     Raises botocore's errors.
     """
-    return QueueReader(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
+    return TargetQueue(stage.sqs, stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"])
 
 
-def hubs_reader(hub: Stage) -> QueueReader:
+def find_hub_queue(hub: Stage) -> TargetQueue:
     """The queue of the hub's function, in the stage with the hub.
 
-    Raises Refused where there is none; botocore's errors.
+    Raises Refused when there is none; botocore's errors.
     """
     try:
-        return QueueReader(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
+        return TargetQueue(hub.sqs, hub.sqs.get_queue_url(QueueName=hub.names.hub_queue)["QueueUrl"])
     except hub.sqs.exceptions.QueueDoesNotExist as error:
         raise Refused(f"{hub} has no queue {hub.names.hub_queue}: deploy the hub's stack") from error
 
 
-def send_again(stage: Stage, letters: Letters, reader: QueueReader, letter: Letter) -> None:
-    """Put a message into the queue of the function that is to read it, then take it out of this one.
+def send_again(stage: Stage, letters: LetterQueue, reader: TargetQueue, letter: Letter) -> None:
+    """Send a message to the queue of its function, then delete it from this one.
 
-    Raises Refused when it cannot be read, so that the function would only give it up again; botocore's errors.
+    Raises Refused when it cannot be read, since the function would fail on it again; botocore's errors.
     """
     if letter.certificate_id is None:
         raise Refused("it cannot be read, and would only come back: `jitrctl dlq drop`")
@@ -163,19 +166,19 @@ def send_again(stage: Stage, letters: Letters, reader: QueueReader, letter: Lett
     drop(stage, letters, letter)
 
 
-def drop(stage: Stage, letters: Letters, letter: Letter) -> None:
+def drop(stage: Stage, letters: LetterQueue, letter: Letter) -> None:
     """Delete a message for good."""
     stage.sqs.delete_message(QueueUrl=_url(stage, letters), ReceiptHandle=letter.receipt_handle)
 
 
-def _url(stage: Stage, letters: Letters) -> str:
+def _url(stage: Stage, letters: LetterQueue) -> str:
     try:
         return str(stage.sqs.get_queue_url(QueueName=letters.queue(stage))["QueueUrl"])
     except stage.sqs.exceptions.QueueDoesNotExist as error:
         raise Refused(f"there is no {letters.described}: deploy the stack first") from error
 
 
-def _receive(stage: Stage, letters: Letters, url: str, most: int) -> list[Letter]:
+def _receive(stage: Stage, letters: LetterQueue, url: str, most: int) -> list[Letter]:
     answer = stage.sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=min(most, _BATCH),
@@ -187,7 +190,7 @@ def _receive(stage: Stage, letters: Letters, url: str, most: int) -> list[Letter
     return [_letter(stage, letters, message) for message in answer.get("Messages", [])]
 
 
-def _letter(stage: Stage, letters: Letters, message: dict[str, Any]) -> Letter:
+def _letter(stage: Stage, letters: LetterQueue, message: dict[str, Any]) -> Letter:
     certificate_id, unreadable = None, None
     try:
         certificate_id = letters.certificate_id(stage, message["Body"])
@@ -199,12 +202,12 @@ def _letter(stage: Stage, letters: Letters, message: dict[str, Any]) -> Letter:
         body=message["Body"],
         sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
         certificate_id=certificate_id,
-        reason=_written(message) or unreadable or f"unknown; the log of {letters.function(stage)} says why",
+        reason=_read_reason(message) or unreadable or f"unknown; the log of {letters.function(stage)} says why",
     )
 
 
-def _written(message: dict[str, Any]) -> str | None:
-    """What `register` or EventBridge wrote beside a message, or the topic rule into it; None where nobody did."""
+def _read_reason(message: dict[str, Any]) -> str | None:
+    """The reason in a message's attributes (of `register` or EventBridge) or body (of the topic rule); None without."""
     attributes = {name: said.get("StringValue", "") for name, said in message.get("MessageAttributes", {}).items()}
     if REASON_ATTRIBUTE in attributes:
         return str(attributes[REASON_ATTRIBUTE])
@@ -218,7 +221,7 @@ def _written(message: dict[str, Any]) -> str | None:
 
 
 def _give_back(stage: Stage, url: str, letters: Iterable[Letter]) -> None:
-    """Show messages to others again; those that were deleted meanwhile fail alone, and are not missed."""
+    """Make messages visible again; for those deleted meanwhile this fails, without effect."""
     given = list(letters)
     for start in range(0, len(given), _BATCH):
         stage.sqs.change_message_visibility_batch(

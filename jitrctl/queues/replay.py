@@ -1,6 +1,6 @@
-"""Sending events again: to the deployed functions, or only through the decision, to see what it would be.
+"""Replays stored events: sends them to the deployed functions, or previews the decision without changes.
 
-Knows the envelopes that a stored event can be in. What is in them is judged by the functions, as ever.
+Knows the envelopes of a stored event. The functions decide on its contents as on any event.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ SCHEDULED = "aws.scheduler"
 
 
 class ReplayError(Refused):
-    """A file or an event cannot be replayed; the text says what to do."""
+    """A file or an event cannot be replayed; the message says what to do."""
 
 
 def documents_in(text: str) -> list[dict[str, Any]]:
-    """The events of one file: one registration event, a rule's error-action message, an SQS batch, a scheduled event.
+    """Read the events of a file: a registration event, an error-action message, an SQS batch, a scheduled event.
 
     Raises ReplayError when it is no JSON object.
     """
@@ -58,7 +58,7 @@ def documents_in(text: str) -> list[dict[str, Any]]:
 
 
 class Replay:
-    """Replays into one account and Region."""
+    """Replays events in one stage."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -79,9 +79,9 @@ class Replay:
         )
 
     def send(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Have the deployed function decide on one event; its answer.
+        """Have the deployed function decide on one event; returns its answer.
 
-        Raises ReplayError with what the function, or Lambda, said.
+        Raises Refused with the error of the function or of Lambda.
         """
         if document.get("source") == SCHEDULED:
             return invoke(self._stage, self._names.sweep_function, document)
@@ -91,11 +91,11 @@ class Replay:
         except Refused as error:
             if f": {event.certificate_id};" not in str(error):
                 raise
-            # CertificateUnknown, whose text is the id; Lambda's own word for its type varies.
+            # CertificateUnknown, whose message is the id; the error type that Lambda reports varies.
             return {"outcome": Outcome.GONE.value, "detail": "AWS IoT does not know the certificate"}
 
     def preview(self, document: dict[str, Any]) -> dict[str, Any]:
-        """What would be decided on one event, and the plan; changes nothing.
+        """Decide on one event without changing anything; returns the outcome and the plan.
 
         Raises ReplayError.
         """
@@ -103,13 +103,13 @@ class Replay:
             return {"outcome": "a sweep: it looks for pending certificates", "plan": []}
         event = _event(document)
         try:
-            return self._previewed(event)
+            return self._preview(event)
         except CertificateUnknown:
             return {"outcome": Outcome.GONE.value, "detail": "AWS IoT does not know the certificate", "plan": []}
         except (JitrError, ClientError, BotoCoreError) as error:
             raise ReplayError(str(error)) from error
 
-    def _previewed(self, event: RegistrationEvent) -> dict[str, Any]:
+    def _preview(self, event: RegistrationEvent) -> dict[str, Any]:
         now = present()
         record = self._registry.recall([event.certificate_id])[event.certificate_id]
         records = {event.certificate_id: record}

@@ -1,6 +1,6 @@
-"""The rules that are deployed in a stage: rules.json, out of the code of its function `register`.
+"""Reads the deployed rules of a stage: rules.json in the code of its function `register`.
 
-Lambda hands the code out as a zip archive under a URL that is good for ten minutes (GetFunction, `Code.Location`).
+Lambda returns a URL of the code as a zip archive, valid for ten minutes (GetFunction, `Code.Location`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _MOST_BYTES = 50_000_000  # of the archive: Lambda's limit for one that is uploa
 
 
 class NotReadable(JitrctlError):
-    """The deployed rules cannot be read; the text says why."""
+    """The deployed rules cannot be read; the message says why."""
 
 
 def read_deployed_rules(stage: Stage) -> Rules:
-    """The rules under which the stage's function decides.
+    """Read the rules under which the stage's function decides.
 
     Raises NotReadable, botocore's errors.
     """
     client = stage.lambda_
-    way = intake.mapping(stage)
+    way = intake.find_mapping(stage)
     version = {"Qualifier": way.alias} if way and way.alias else {}
     try:
         answer = client.get_function(FunctionName=stage.names.register_function, **version)
@@ -44,7 +44,7 @@ def read_deployed_rules(stage: Stage) -> Rules:
 
 
 def rules_in(archive: bytes) -> Rules:
-    """The rules in a function's code.
+    """Read the rules in a function's code.
 
     Raises NotReadable.
     """

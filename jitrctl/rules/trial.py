@@ -1,7 +1,7 @@
-"""Which certificates of a stage the fleet file would decide on otherwise than the deployed rules do.
+"""Compares the fleet file's rules with the deployed ones: which registered certificates would be decided differently.
 
-A sample of those that AWS IoT already has is judged under both, by the functions' own code, each as of the day on which
-it was registered. What is not in the rules is left out: CRLs, enrollment entries, and what a hook would say.
+A sample of the registered certificates is evaluated under both, with the functions' own code, each as of its
+registration time. What is not in the rules is left out: CRLs, enrollment entries, hooks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jitr.errors import Basis, CertificateUnknown, Reason, Rejected
 from jitr.iot_models import Status
 from jitrctl.clock import now
 from jitrctl.rules.deployed import NotReadable, read_deployed_rules
-from jitrctl.verify import as_declared, nobody_revoked, without
+from jitrctl.verify import as_declared, empty_crl, without_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,34 +36,34 @@ ADMITTED = "admitted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionChange:
-    """A certificate on which the fleet file decides otherwise."""
+    """A certificate on which the fleet file decides differently."""
 
     ca: str
     certificate_id: str
     status: Status
     before: str  # "admitted", or the reason
     after: str
-    detail: str  # why, or what of the device becomes another
-    is_refused: bool  # it was admitted, and would not be, for a reason that rests on the rules
+    detail: str  # the reason's detail, or what of the identity changes
+    is_refused: bool  # admitted before, refused after, for a reason that rests on the rules
 
     @property
     def breaks(self) -> bool:
-        """Whether a device that works would be refused."""
+        """Whether an ACTIVE device would be refused."""
         return self.is_refused and self.status is Status.ACTIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What was found in a stage."""
+    """The result in one stage."""
 
     looked_at: Counter[str]  # certificates, by CA
     changes: tuple[DecisionChange, ...]
-    unlisted: tuple[str, ...]  # CAs of which AWS lists none: those were looked for among all of the account
-    unread: str | None  # why the deployed rules could not be read; then what is ACTIVE is taken as admitted
+    unlisted: tuple[str, ...]  # CAs without a list in AWS: their devices were sampled from the whole account
+    unread: str | None  # why the deployed rules could not be read; ACTIVE then counts as admitted
 
 
 def try_rules(stage: Stage, cas: Sequence[CaDeployment], sample: int) -> Trial:
-    """Judge a sample of each CA's certificates under the deployed rules and under the fleet file.
+    """Evaluate a sample of each CA's certificates under the deployed rules and under the fleet file.
 
     Raises Unavailable, botocore's errors.
     """
@@ -93,11 +93,11 @@ def _devices(stage: Stage, cas: Sequence[Ca], sample: int) -> Iterator[tuple[Ca,
     others: list[DeviceRegistration] | None = None
     for ca, chosen in zip(cas, listed, strict=True):
         if chosen:
-            yield ca, _under(ca, _described(stage.paced_iot, chosen)), True
+            yield ca, _under(ca, _describe_all(stage.paced_iot, chosen)), True
             continue
         if others is None:
             of_account = _sample(stage.iot.list_certificates, sample)
-            others = _described(stage.paced_iot, [one for one in of_account if one not in known])
+            others = _describe_all(stage.paced_iot, [one for one in of_account if one not in known])
         signed = [one for one in others if ca.certificate_id in (one.ca_certificate_id, *one.possible_cas)]
         yield ca, _under(ca, signed), False
 
@@ -106,8 +106,8 @@ def _under(ca: Ca, devices: Iterable[DeviceRegistration]) -> list[DeviceRegistra
     return [replace(one, ca_certificate_id=ca.certificate_id) for one in devices]
 
 
-def _described(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegistration]:
-    """These certificates, but for those that were deleted since they were listed."""
+def _describe_all(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegistration]:
+    """The registrations of these certificates, without those deleted since they were listed."""
     found = []
     for one in certificate_ids:
         with suppress(CertificateUnknown):
@@ -116,17 +116,17 @@ def _described(iot: AwsIot, certificate_ids: Iterable[str]) -> list[DeviceRegist
 
 
 def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: Rules) -> DecisionChange | None:
-    """How the rules decide otherwise on a certificate than those that are deployed; None: they do not."""
+    """How the rules decide on a certificate differently from the deployed ones; None when they do not."""
     at = now() if device.status is Status.PENDING_ACTIVATION else device.created_at
     after = judge(device, rules, at)
     before = judge(device, deployed, at) if deployed else None
     if before is None:
-        # Nothing is known of what is deployed but that it has let in who is ACTIVE.
+        # All that is known of the deployed rules is that they admitted the ACTIVE ones.
         if device.status is not Status.ACTIVE or isinstance(after, Identity):
             return None
         return _change(device, ca, ADMITTED, after)
     if isinstance(before, Identity) and isinstance(after, Identity):
-        differing = _differing(before, after)
+        differing = _describe_difference(before, after)
         return _change(device, ca, ADMITTED, differing) if differing else None
     said = ADMITTED if isinstance(before, Identity) else before.reason.name
     if isinstance(after, Rejected) and after.reason.name == said:
@@ -135,13 +135,13 @@ def compare(device: DeviceRegistration, ca: str, deployed: Rules | None, rules: 
 
 
 def judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | Rejected:
-    """Who the device is under these rules, or why it is none; as far as files say it: no entries, CRLs, hooks."""
+    """Evaluate a device under these rules: its identity, or its refusal; without entries, CRLs and hooks."""
     ca = rules.ca(device.ca_certificate_id or "")
     examination = examine(
         device,
         as_declared(ca) if ca else None,
-        without({"enrollment", "hook"}, rules),
-        revocations=nobody_revoked(at),
+        without_checks({"enrollment", "hook"}, rules),
+        revocations=empty_crl(at),
         now=at,
     )
     try:
@@ -167,8 +167,8 @@ def _change(device: DeviceRegistration, ca: str, before: str, after: Identity | 
     )
 
 
-def _differing(before: Identity, after: Identity) -> str:
-    """What of an admitted device becomes another, in words; empty where nothing does."""
+def _describe_difference(before: Identity, after: Identity) -> str:
+    """What of an admitted device's identity changes, in words; empty when nothing does."""
     parts: dict[str, tuple[Any, Any]] = {
         "thing": (before.thing_name, after.thing_name),
         "type": (before.thing_type, after.thing_type),
@@ -179,19 +179,19 @@ def _differing(before: Identity, after: Identity) -> str:
 
 
 def _sample(list_page: Callable[..., Any], most: int) -> list[str]:
-    """The ids of the newest certificates of a list and of its oldest, half of each; all, if there are no more."""
-    newest = list(_listed(list_page, most, ascending=False))
+    """The ids of the newest and of the oldest certificates of a list, half of each; all, if there are no more."""
+    newest = list(_list_ids(list_page, most, ascending=False))
     if len(newest) < most:
         return newest
     chosen = dict.fromkeys(newest[: most - most // 2])
-    for one in _listed(list_page, most, ascending=True):
+    for one in _list_ids(list_page, most, ascending=True):
         if len(chosen) == most:
             break
         chosen.setdefault(one)
     return list(chosen)
 
 
-def _listed(list_page: Callable[..., Any], most: int, *, ascending: bool) -> Iterator[str]:
+def _list_ids(list_page: Callable[..., Any], most: int, *, ascending: bool) -> Iterator[str]:
     marker: dict[str, str] = {}
     left = most
     while left > 0:

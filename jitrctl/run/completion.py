@@ -1,4 +1,4 @@
-"""What a shell may complete after an option: the names in the fleet file that the line names, or in fleet.toml."""
+"""Completes the values of options in a shell: names from the fleet file given on the line, or from fleet.toml."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def accounts(context: typer.Context, incomplete: str) -> list[str]:
-    """Accounts of the fleet file; nothing where it cannot be read, since a shell has no room to say why."""
+    """Accounts of the fleet file; none when it cannot be read, since a shell cannot show why."""
     fleet = _fleet(context)
     return _beginning(incomplete, (account.name for account in fleet.accounts)) if fleet else []
 
 
 def regions(context: typer.Context, incomplete: str) -> list[str]:
-    """Regions of the accounts that the line names already, or of all."""
+    """Regions of the accounts given on the line, or of all."""
     fleet = _fleet(context)
     if fleet is None:
         return []

@@ -1,7 +1,7 @@
-"""Work in many stages at once: a thread and a session each, progress while it runs, and what became of each in the end.
+"""Runs work in many stages in parallel: a thread for each, progress meanwhile, one result for each.
 
-One stage's failure is its own: the others go on, and the answer names both. Ctrl-C begins nothing new, lets what is
-under way finish, and says what was done and what was not; a second one breaks that off, too.
+A failure in one stage does not affect the others; the results name both. After Ctrl-C no stage is begun, those under
+way finish, and the message says what was done and what was not. A second Ctrl-C stops waiting for them.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-# Waiting for AWS takes the time; the rest is Python, which runs one thread at a time anyway.
+# Threads wait for AWS most of the time; Python itself runs one at a time.
 _MOST_AT_ONCE = 16
 ON_PURPOSE = (JitrctlError, LocalAwsError, JitrError, BotoCoreError, ClientError)
-# How often the progress inside a stage is told anew, in seconds.
+# seconds between two updates of the progress
 _TELL_EVERY = 0.5
-_BREAK_OFF = 2  # the Ctrl-C that waits for nothing any more
+_BREAK_OFF = 2  # the number of the Ctrl-C after which nothing is waited for
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done(Generic[T]):
-    """The work in one stage came to an end, with this."""
+    """The work in one stage succeeded; `value` is what it returned."""
 
     stage: Stage
     value: T
@@ -59,7 +59,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results(Generic[T]):
-    """What became of the work in each stage, in the order in which the stages were given."""
+    """The results of the stages, in the order in which the stages were given."""
 
     done: tuple[Done[T], ...]
     failed: tuple[Failed, ...]
@@ -70,13 +70,13 @@ class Results(Generic[T]):
 
 
 def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str | Callable[[], str]) -> Results[T]:
-    """Do the work in every stage, in parallel; `doing` tells it while it runs: "asking AWS IoT".
+    """Do the work in every stage, in parallel; `doing` describes it in the progress: "asking AWS IoT".
 
-    Where one stage takes long, `doing` is a function that says how far all of them are.
+    If one stage can take long, `doing` is a function that returns the progress of all.
 
-    `work` is called once with each stage, in some thread; what it returns is `Done.value`. What it raises on purpose
-    (JitrctlError, JitrError, botocore's errors) becomes `Failed.error`, and so does anything else, as a fault of ours
-    with its traceback on standard error.
+    `work` is called once with each stage, in a thread; what it returns is `Done.value`. What it raises becomes
+    `Failed.error`. An error that is not expected (JitrctlError, JitrError, botocore's are) is reported as a fault of
+    jitrctl, with its traceback on standard error.
 
         results = across(scope.stages, lambda stage: stage.registry.recall([certificate_id]), doing="reading")
         for done in results.done: ...         # done.stage, done.value
@@ -99,30 +99,30 @@ def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str | 
 
 
 def _ask(status: Status | None, *, wanted: bool) -> None:
-    """Ask the operator what a thread waits to be told, with the progress out of the way; or tell it that nobody will.
+    """Ask the operator a question that a thread waits for, with the progress hidden; unless `wanted`, refuse it.
 
     Raises KeyboardInterrupt.
     """
-    if not prompts.is_asked():
+    if not prompts.has_question():
         return
     if not wanted:
-        prompts.refuse()
+        prompts.refuse_all()
         return
     if status is not None:
         status.stop()
     try:
-        prompts.pass_on()
+        prompts.answer_next()
     finally:
         if status is not None:
             status.start()
 
 
 def open_all(stages: Sequence[Stage]) -> Results[str]:
-    """Open every stage before anything is changed in any of them; each value is the ARN of who we are there.
+    """Open every stage before anything is changed in any of them; each value is the ARN of the caller.
 
-    Raises WrongAccount, naming every account whose credentials are another's; Unusable when the shell alone says that
-    calls go elsewhere. Then nothing is to be changed anywhere. Other failures, such as credentials that have expired,
-    are the stage's own.
+    Raises WrongAccount, with every account whose credentials belong to another account; Unusable when only the shell
+    sets an endpoint that is not AWS. Then the caller must change nothing anywhere. Other failures, such as expired
+    credentials, are in the results.
     """
     opened = across(stages, lambda stage: stage.caller, doing="opening the accounts")
     unusable = [failed for failed in opened.failed if isinstance(failed.cause, Unusable)]
@@ -136,14 +136,14 @@ def open_all(stages: Sequence[Stage]) -> Results[str]:
 
 
 class _Running(Generic[T]):
-    """One call of `across`, as the thread that waits sees it."""
+    """The state of one call of `across`, for the thread that waits."""
 
     def __init__(self, stages: Sequence[Stage], work: Callable[[Stage], T]) -> None:
         self._stages = tuple(stages)
         self._work = work
         self._waiting = deque(stages)
         self._begun: list[Stage] = []
-        self._ended: dict[Stage, Done[T] | Failed] = {}  # written by the threads, so that Ctrl-C can lose nothing
+        self._ended: dict[Stage, Done[T] | Failed] = {}  # written by the threads, so that Ctrl-C loses none
         self._news: SimpleQueue[None] = SimpleQueue()
         self._interrupts = 0
 
@@ -161,7 +161,7 @@ class _Running(Generic[T]):
         return self._interrupts > 0
 
     def wait(self, seconds: float) -> None:
-        """Have as many under way as may be, and wait until one has ended, or for so long."""
+        """Begin as many stages as are allowed at once, and wait until one has ended, or for so many seconds."""
         while self._waiting and len(self._under_way) < _MOST_AT_ONCE:
             self._begin(self._waiting.popleft())
         with suppress(Empty):
@@ -177,17 +177,14 @@ class _Running(Generic[T]):
 
     def in_words(self) -> str:
         """How far it is: 3 of 50; prod/us-east-1 and 4 more."""
-        told = f"{len(self._ended)} of {len(self._stages)}"
+        text = f"{len(self._ended)} of {len(self._stages)}"
         under_way = self._under_way
         if len(self._stages) == 1 or not under_way:
             return ""
-        return f"{told}; {under_way[0]}" + (f" and {len(under_way) - 1} more" if len(under_way) > 1 else "")
+        return f"{text}; {under_way[0]}" + (f" and {len(under_way) - 1} more" if len(under_way) > 1 else "")
 
     def results(self) -> Results[T]:
-        """What became of it.
-
-        Raises Interrupted.
-        """
+        """The results; raises Interrupted after Ctrl-C."""
         ended = [self._ended[stage] for stage in self._stages if stage in self._ended]
         if self._interrupts:
             raise Interrupted(self._when_interrupted())
@@ -198,16 +195,16 @@ class _Running(Generic[T]):
 
     def _begin(self, stage: Stage) -> None:
         self._begun.append(stage)
-        # A thread each, and daemons: the second Ctrl-C does not wait for them.
+        # Daemon threads: the second Ctrl-C does not wait for them.
         threading.Thread(target=self._work_in, args=(stage,), name=str(stage), daemon=True).start()
 
     def _work_in(self, stage: Stage) -> None:
         try:
             self._ended[stage] = Done(stage=stage, value=self._work(stage))
-        except Exception as error:  # noqa: BLE001 -- a thread that ends without a word would be waited for without end
+        except Exception as error:  # noqa: BLE001 -- without a result, the thread would be waited for forever
             if not isinstance(error, ON_PURPOSE):
                 traceback.print_exception(error)
-            self._ended[stage] = Failed(stage=stage, error=in_a_sentence(error), cause=error)
+            self._ended[stage] = Failed(stage=stage, error=describe_error(error), cause=error)
         finally:
             self._news.put(None)
 
@@ -218,12 +215,12 @@ class _Running(Generic[T]):
             "broken off halfway in": [one for one in self._stages if one in self._under_way],
             "not begun in": [one for one in self._stages if one not in self._ended and one not in self._under_way],
         }
-        told = "; ".join(f"{what} {', '.join(map(str, stages))}" for what, stages in parts.items() if stages)
-        return f"interrupted: {told}; the same command again does the rest"
+        text = "; ".join(f"{what} {', '.join(map(str, stages))}" for what, stages in parts.items() if stages)
+        return f"interrupted: {text}; the same command again does the rest"
 
 
-def in_a_sentence(error: Exception) -> str:
-    """Any error in one sentence that says what to do; ours know it, to others it is added here."""
+def describe_error(error: Exception) -> str:
+    """Any error in one sentence that says what to do; for errors that are not jitr's own, that is added here."""
     if isinstance(error, NotPermitted) or not isinstance(error, (JitrctlError, LocalAwsError, JitrError)):
         return explain(error)
     if isinstance(error, Unavailable):

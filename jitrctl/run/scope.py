@@ -1,4 +1,4 @@
-"""What every command about the fleet takes, typed once: --account, --region, --fleet and --json.
+"""Defines once what every command on the fleet takes and prints: --account, --region, --fleet and --json.
 
     @app.command()
     @over_stages
@@ -6,8 +6,8 @@
         results = scope.across(lambda stage: ..., doing="asking AWS IoT")
         scope.report(results, rows=lambda stage, value: [{"status": value}], fields=lambda value: {"status": value})
 
-`over_stages` puts the four options in the place of the parameter `scope`, and loads the fleet file before the command
-begins. Options that several commands have, and not all, stand below it, to be named in a signature: `yes: Yes = False`.
+`over_stages` replaces the parameter `scope` by these four options for Typer, and loads the fleet file before it calls
+the command. Options of several commands, but not of all, are defined here for their signatures: `yes: Yes = False`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; for scripts.")]
-# Orders are kept beside others in one item (DynamoDB's limit is 400 KB); a note is for people to read.
-LONGEST_NOTE = 1_000  # characters
+LONGEST_NOTE = 1_000  # characters; many orders share one DynamoDB item of 400 KB at most
 Note = Annotated[str, typer.Option(help="Why; kept with the order.", metavar="TEXT")]
 
 _Accounts = Annotated[
@@ -67,17 +66,17 @@ _OPTIONS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """The stages that a command is about, and how it is to answer."""
+    """The stages that a command works on, and the form of its output."""
 
     fleet: Fleet
     stages: tuple[Stage, ...]
     as_json: bool
-    _told: set[Stage] = field(default_factory=set)  # the stages of which it was said that they are not AWS
+    _reported: set[Stage] = field(default_factory=set)  # the stages whose endpoint, not AWS, was reported
 
     def only_stage(self) -> Stage:
-        """The one stage, for commands that cannot work on several.
+        """The one stage, for commands that work on one only.
 
-        Raises AccessError when several are meant.
+        Raises AccessError when several are chosen.
         """
         return only(self.stages)
 
@@ -88,7 +87,7 @@ class Scope:
         doing: str | Callable[[], str],
         stages: Sequence[Stage] | None = None,
     ) -> Results[T]:
-        """Do the work in all of the scope's stages, or in these of them; see `jitrctl.run.parallel.across`."""
+        """Do the work in all stages of the scope, or only in `stages`; see `jitrctl.run.parallel.across`."""
         try:
             results = across(self.stages if stages is None else stages, work, doing=doing)
         except Interrupted:
@@ -97,8 +96,8 @@ class Scope:
         self._say_where(results)
         return results
 
-    def opened(self) -> tuple[tuple[Stage, ...], tuple[Failed, ...]]:
-        """Open every stage before anything is changed: those that are open, and those that cannot be.
+    def open_stages(self) -> tuple[tuple[Stage, ...], tuple[Failed, ...]]:
+        """Open every stage before anything is changed; returns those that are open, and those that failed.
 
         Raises WrongAccount, Unusable.
         """
@@ -107,9 +106,9 @@ class Scope:
         return tuple(done.stage for done in results.done), results.failed
 
     def confirm(self, plan: Sequence[str], *, yes: bool) -> None:
-        """Show what would be done, a line each, and ask whether to; `yes` is --yes, and asks nobody.
+        """Show what would be done, one line each, and ask for confirmation; `yes` (--yes) does not ask.
 
-        Raises typer.Exit (UNUSABLE) when the answer is no; Unusable when there is nobody to ask.
+        Raises typer.Exit (UNUSABLE) when the answer is no; Unusable when there is no terminal to ask on.
         """
         for line in plan:
             err.print(line, markup=False, soft_wrap=True)
@@ -132,17 +131,17 @@ class Scope:
         ok: bool = True,
         **top: Any,
     ) -> None:
-        """Print what became of each stage, and end with exit code 1 when one failed.
+        """Print the results of all stages, and exit with code 1 when one failed.
 
-        For people: a table with the stage (account/Region) and the columns of `rows`, or what `show` prints, and below
-        it the stages that failed, with why, and the warnings of those in which something is amiss all the same;
-        `failed` are such that failed before. Not `ok` says that not all is well although none failed. With --json, one
-        document, in which a stage has "warnings" where there are any:
+        For people: a table with the stage (account/Region) and the columns of `rows`, or what `show` prints; below it
+        the stages that failed, with the error, and the warnings. `failed` are stages that failed in an earlier step.
+        `ok=False` means exit code 1 although no stage failed. With --json, one document; a stage has "warnings" if
+        there are any:
 
             {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
                                            {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
 
-        Where an operator's verdict that came first is the reason, the failed stage has it as "verdict".
+        If a stage failed because of a colleague's verdict, it has that as "verdict".
 
         Raises typer.Exit (FAILED).
         """
@@ -172,10 +171,12 @@ class Scope:
         self, results: Results[T], fields: Callable[[T], Mapping[str, Any]], failed: Sequence[Failed]
     ) -> list[dict[str, Any]]:
         """Each stage's part of the JSON document, in the fleet file's order."""
-        told: dict[Stage, dict[str, Any]] = {done.stage: {"ok": True, **fields(done.value)} for done in results.done}
-        told |= {
+        documents: dict[Stage, dict[str, Any]] = {
+            done.stage: {"ok": True, **fields(done.value)} for done in results.done
+        }
+        documents |= {
             one.stage: {"ok": False, "error": one.error}
-            # Who was faster, where that is why an order was not carried out.
+            # of the colleague who was faster
             | ({"verdict": from_verdict(verdict)} if (verdict := getattr(one.cause, "verdict", None)) else {})
             for one in failed
         }
@@ -183,11 +184,11 @@ class Scope:
             {
                 "account": stage.account.name,
                 "region": stage.region,
-                **told[stage],
+                **documents[stage],
                 **({"warnings": list(stage.warnings)} if stage.warnings else {}),
             }
             for stage in self.stages
-            if stage in told
+            if stage in documents
         ]
 
     @property
@@ -199,23 +200,24 @@ class Scope:
             print_error(line)
 
     def _say_where(self, results: Results[Any]) -> None:
-        """Name the stages whose calls do not go to AWS, once."""
-        fresh = [done.stage for done in results.done if done.stage.is_open and done.stage not in self._told]
-        self._told.update(fresh)
+        """Report the stages whose calls do not go to AWS, once each."""
+        fresh = [done.stage for done in results.done if done.stage.is_open and done.stage not in self._reported]
+        self._reported.update(fresh)
         elsewhere = [(str(stage), f"{stage.access.elsewhere}, not AWS") for stage in fresh if stage.access.elsewhere]
         for line in grouped(elsewhere):
             err.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 def over_unproven_stages(command: Callable[..., None]) -> Callable[..., None]:
-    """Like `over_stages`, for commands that work before there are verification certificates."""
+    """Like `over_stages`, for commands that need no verification certificates."""
     return over_stages(command, proven=False)
 
 
 def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callable[..., None]:
-    """Make a command with a parameter `scope` one with the options that choose the stages.
+    """Decorate a command: Typer sees the four options in place of the parameter `scope`, which is made from them.
 
-    Not `proven` loads a fleet file whose verification certificates are still to be made; see `fleet.parse.load`.
+    With `proven=False` the fleet file may name verification certificates that do not exist yet; see
+    `jitr_fleet.parse.load`.
     """
     hints = get_type_hints(command, include_extras=True)
     own = [
@@ -234,7 +236,9 @@ def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callabl
         chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
         fleet = load(chosen["fleet"], proven=proven)
         stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
-        for name in _as_list(arguments.get("ca")):  # what several commands call --ca; before any account is asked
+        for name in _as_list(
+            arguments.get("ca")
+        ):  # the option --ca of several commands; checked before any account is opened
             known_ca(fleet, name)
         command(scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"]), **arguments)
 

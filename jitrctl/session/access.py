@@ -1,6 +1,6 @@
-"""Getting at one account in one Region: ordinary AWS profiles, and roles to assume, checked to be that account's.
+"""Opens one account in one Region, with an AWS profile or a role to assume, and checks that it is that account.
 
-Nothing here changes anything, so whoever opens every account first has changed none when one is wrong.
+Opening changes nothing, so a command that opens every account first has changed none when one is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jitr_fleet.model import Account
 
-# A person waits: longer than in the functions before giving up on a call, and five attempts against throttling.
+# Longer timeouts than in the functions, and five attempts against throttling: an operator waits.
 _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 5})
 _SESSION_NAME = "jitrctl"  # in CloudTrail, behind the role's name
 
@@ -35,30 +35,30 @@ _making = threading.Lock()  # of sessions and clients: botocore's sessions are f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """An open way into one account and Region; made by `open_access`."""
+    """An opened account and Region; made by `open_access`."""
 
     account: Account
     region: str
-    session: botocore.session.Session  # which other stages may have, too
-    keys: Mapping[str, Any]  # credentials, as `create_client` takes them; none are the session's own
+    session: botocore.session.Session  # may be shared with other stages
+    keys: Mapping[str, Any]  # credentials for `create_client`; empty: the session's own
     caller: str  # the caller's ARN
-    elsewhere: str | None  # where calls go, when that is not AWS
+    elsewhere: str | None  # the endpoint, when it is not AWS
 
     def client(self, service: str, config: Config | None = None) -> Any:
-        """A new client, 20 ms; keep it. `config` goes over what all of them have."""
+        """Make a client (20 ms: keep it). `config` is merged over the common configuration."""
         with _making:
             return _client(self.session, service, self.account, self.region, self.keys, config)
 
 
 def open_access(account: Account, region: str, home: str | None = None) -> Access:
-    """Open an account in a Region with the credentials that the fleet file names, and ask AWS whose they are.
+    """Open an account in a Region with the credentials that the fleet file names, and check whose they are.
 
-    `home` is the Region in which roles that a profile names are assumed when it has none itself, the same for all
-    accounts behind the profile; None is the account's first. An MFA code that AWS does not take is asked for again,
-    until `profiles` gives the profile up.
+    `home` is the Region in which a profile's roles are assumed when the profile has none, the same for all accounts of
+    the profile; None is the account's first. When AWS refuses an MFA code, another is asked for, until `profiles` gives
+    up.
 
-    Raises AccessError when there are none that work; WrongAccount when they are another account's; Unusable when only
-    the shell says that calls go elsewhere than to AWS.
+    Raises AccessError when the credentials do not work; WrongAccount when they are another account's; Unusable when
+    only the shell sets an endpoint that is not AWS.
     """
     try:
         access, owner = _open(account, region, home or account.regions[0])
@@ -75,9 +75,9 @@ def open_access(account: Account, region: str, home: str | None = None) -> Acces
 
 
 def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
-    """The way in, and whose account it is.
+    """The opened account, and its id as AWS says.
 
-    Raises botocore's errors; AccessError when a code is wanted, and not given; Unusable as `refuse_stray` does.
+    Raises botocore's errors; AccessError when an MFA code is needed and not given; Unusable as `refuse_stray` does.
     """
     with _making:
         session, elsewhere = _session(account, home)
@@ -86,7 +86,7 @@ def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
         keys = {"aws_access_key_id": account.id, "aws_secret_access_key": "test"}
     else:
         try:
-            find_credentials(session)  # `create_client` would, for one account at a time
+            find_credentials(session)  # `create_client` would do so too, but under the lock
         except (BotoCoreError, ClientError) as error:
             if not wants_another_code(error):
                 raise
@@ -94,7 +94,7 @@ def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
                 ask_again(session)
             return _open(account, region, home)
         if account.role_arn:
-            keys = _assumed(session, account, region)
+            keys = _assume_role(session, account, region)
     with _making:
         sts = _client(session, "sts", account, region, keys)
     identity = sts.get_caller_identity()
@@ -105,8 +105,8 @@ def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
 
 
 def _session(account: Account, home: str) -> tuple[botocore.session.Session, str | None]:
-    """A session, and its endpoint when that is not AWS."""
-    # A local emulator has no use for a profile, and its owner need not have one of that name.
+    """A session, and its endpoint when it is not AWS."""
+    # A local emulator needs no profile, so the profile need not exist.
     session = session_of(None if _is_local(account) else account.profile, home)
     in_profile = session.get_scoped_config().get("endpoint_url")
     refuse_stray(account, in_profile)
@@ -129,8 +129,8 @@ def _client(
     return with_trust_read_once(client)
 
 
-def _assumed(session: botocore.session.Session, account: Account, region: str) -> Mapping[str, Any]:
-    """The credentials of the account's role, for the hour that they last."""
+def _assume_role(session: botocore.session.Session, account: Account, region: str) -> Mapping[str, Any]:
+    """The credentials of the account's role, valid for an hour."""
     with _making:
         sts = _client(session, "sts", account, region, {})
     given = sts.assume_role(RoleArn=account.role_arn, RoleSessionName=_SESSION_NAME)["Credentials"]

@@ -1,4 +1,4 @@
-"""AWS's errors in one sentence each, with the next thing to do."""
+"""Explains AWS's errors in one sentence each, with what to do next."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ THROTTLED = frozenset(
 _STACK_MISSING = frozenset(
     {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist"}
 )
-# In the message of an AccessDenied of STS: what is wrong is the code, or something about MFA, such as the device.
+# In the message of an AccessDenied of STS: the code, or something else about MFA, such as the device, is wrong.
 _CODE_REFUSED = "invalid MFA one time pass code"
 _MFA_REFUSED = "MultiFactorAuthentication failed"
 _RENEW = "renew them the way you got them, for instance `aws sso login`"
 
 
 def name_the_action(**event: Any) -> None:
-    """For botocore's `after-call`: keep with an error which IAM action failed, which a ClientError does not know."""
+    """Handle botocore's `after-call`: add the failed IAM action to an error, since a ClientError does not have it."""
     parsed, model = event["parsed"], event["model"]
     if "Error" in parsed:
         service = model.service_model.signing_name
@@ -61,11 +61,11 @@ def name_the_action(**event: Any) -> None:
 
 
 def explain(error: Exception) -> str:
-    """An error of botocore's as one sentence, without a full stop; of NotPermitted, that of the error behind it."""
+    """An error of botocore as one sentence without a full stop; for NotPermitted, of its cause."""
     if isinstance(error, NotPermitted) and isinstance(error.__cause__, ClientError):
         error = error.__cause__
     if isinstance(error, ClientError):
-        return _refused(error)
+        return _explain_client_error(error)
     said = _one_line(error)
     match error:
         case ProfileNotFound():
@@ -73,8 +73,8 @@ def explain(error: Exception) -> str:
         case NoCredentialsError() | PartialCredentialsError():
             said = "there are no credentials: name a profile in the fleet file, or set them in the environment"
         case RefreshWithMFAUnsupportedError():
-            # botocore asks for a code once; where it was not taken, `profiles` says that.
-            said = "what an MFA code gave has run out: run it again, and be asked for another"
+            # botocore asks for a code once; a refused code is reported by `profiles`.
+            said = "the credentials from an MFA code have expired: run it again, and enter another code"
         case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
             said = f"the credentials cannot be had ({said}): {_RENEW}"
         case ConnectionError() | HTTPClientError():
@@ -87,7 +87,7 @@ def explain(error: Exception) -> str:
 
 
 def wants_another_code(error: Exception) -> bool:
-    """Whether AWS did not take an MFA code, or botocore would need one more from a session than it asks for."""
+    """Whether AWS refused an MFA code, or the credentials of a code have expired."""
     if isinstance(error, ClientError):
         code, said = error.response["Error"].get("Code"), str(error.response["Error"].get("Message"))
         return _CODE_REFUSED in said or (code == "ValidationError" and "tokenCode" in said)
@@ -95,17 +95,17 @@ def wants_another_code(error: Exception) -> bool:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether AWS answers that what was asked for does not exist."""
+    """Whether AWS answered that the resource does not exist."""
     code = error.response["Error"].get("Code", "")
     return code in _STACK_MISSING or code in ("ResourceNotFoundException", "NoSuchEntity")
 
 
-def _refused(error: ClientError) -> str:
+def _explain_client_error(error: ClientError) -> str:
     code = error.response["Error"].get("Code", "")
     said = error.response["Error"].get("Message") or code
     action = str(error.response["Error"].get(_ACTION, error.operation_name))
     if code in DENIED:
-        return _denied(said, action)
+        return _explain_denied(said, action)
     if code in _EXPIRED:
         return f"the credentials have expired: {_RENEW}"
     if code in _UNKNOWN_KEYS:
@@ -119,8 +119,8 @@ def _refused(error: ClientError) -> str:
     return f"{action}: {_one_line(said)}"
 
 
-def _denied(said: str, action: str) -> str:
-    if _MFA_REFUSED in said:  # not for want of permissions; AWS says what to verify
+def _explain_denied(said: str, action: str) -> str:
+    if _MFA_REFUSED in said:  # no permission is missing; AWS says what to verify
         return _one_line(said).rstrip(".")
     named = _NOT_AUTHORIZED.search(said)
     return f"{named[1] if named else action} is not allowed: have it added to the permissions of who you are there"

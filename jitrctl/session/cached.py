@@ -1,4 +1,4 @@
-"""Properties that are worked out once, by accounts that are worked on at once."""
+"""Defines `kept`, a cached property without a lock, for stages that are worked on in parallel."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ T = TypeVar("T")
 class kept(Generic[T]):  # noqa: N801 -- a decorator, as functools.cached_property is
     """functools.cached_property without its lock.
 
-    In Python 3.11 that is one for all instances (https://github.com/python/cpython/issues/87634): accounts would be
-    asked one after the other. What has such properties is for one thread at a time, and needs none.
+    In Python 3.11 all instances share that lock (https://github.com/python/cpython/issues/87634): stages would be
+    worked on one after the other. An object with such properties is for one thread at a time, and needs no lock.
     """
 
     def __init__(self, make: Callable[[Any], T]) -> None:
@@ -34,5 +34,5 @@ class kept(Generic[T]):  # noqa: N801 -- a decorator, as functools.cached_proper
         if instance is None:
             return self
         value: T = self._make(instance)
-        instance.__dict__[self._name] = value  # which is looked at before this the next time
+        instance.__dict__[self._name] = value  # found before this descriptor at the next access
         return value

@@ -1,4 +1,4 @@
-"""A stage's stack, as it is deployed."""
+"""Reads a stage's stack from CloudFormation: its state, its template, the CAs that it registered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _THERE = frozenset(
 
 
 def describe(stage: Stage) -> dict[str, Any] | None:
-    """What DescribeStacks says of it; None where it is not deployed.
+    """The stack as DescribeStacks describes it; None when it is not deployed.
 
     Raises botocore's errors.
     """
@@ -39,9 +39,9 @@ def describe(stage: Stage) -> dict[str, Any] | None:
 
 
 def template(stage: Stage) -> dict[str, Any] | None:
-    """The template that it was deployed with; None where it is not deployed.
+    """The template that the stack was deployed with; None when it is not deployed.
 
-    Raises Refused when it is none of the CDK's; botocore's errors.
+    Raises Refused when the template is not the CDK's; botocore's errors.
     """
     client = stage.access.client("cloudformation")
     try:
@@ -58,8 +58,8 @@ def template(stage: Stage) -> dict[str, Any] | None:
         ) from error
 
 
-def cas(stage: Stage) -> frozenset[str]:
-    """The ids of the CAs that it has registered; a template would also name those that it failed to register.
+def list_registered_cas(stage: Stage) -> frozenset[str]:
+    """The ids of the CAs that the stack has registered; the template would also have those that failed.
 
     Raises botocore's errors.
     """

@@ -1,7 +1,7 @@
-"""Where calls for an account go: to AWS, unless the fleet file or the profile says otherwise. A shell never does alone.
+"""Decides where an account's calls go: to AWS, unless the fleet file or the profile sets another endpoint.
 
-A shell that still exports the local AWS's AWS_ENDPOINT_URL would send an order about a real fleet to nobody, and one
-that does not would send the local fleet's orders to the real accounts of the same ids. So:
+A shell that still exports the local AWS's AWS_ENDPOINT_URL would send a real fleet's orders to the local AWS. A shell
+that does not would send a local fleet's orders to the real accounts of the same ids. So:
 
     fleet.toml says endpoint_url    there, whatever the profile and the environment say
     the profile says endpoint_url   there, unless the environment says another
@@ -40,7 +40,7 @@ def is_loopback(url: str) -> bool:
 
 
 def refuse_stray(account: Account, in_profile: str | None, environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse what the shell alone says; `in_profile` is the profile's own endpoint_url.
+    """Refuse an endpoint that only the shell sets; `in_profile` is the profile's endpoint_url.
 
     Raises Unusable.
     """

@@ -1,4 +1,4 @@
-"""Calling a stage's functions at once, instead of waiting for their queue or schedule."""
+"""Invokes a stage's functions directly, past their queue or schedule."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-# Longer than the longest function may take, the sweep's ten minutes; and never a second time because one took long.
+# The read timeout exceeds the longest function timeout (the sweep: 600 s); a slow call is never repeated.
 _PATIENT = Config(read_timeout=620, retries={"mode": "standard", "total_max_attempts": 1})
 
 
 def invoke(stage: Stage, function: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Call a function and wait for its answer.
+    """Invoke a function and wait for its answer.
 
-    Raises Refused with what the function, or Lambda, said.
+    Raises Refused with the error of the function or of Lambda.
     """
     try:
         answer = stage.access.client("lambda", _PATIENT).invoke(

@@ -1,4 +1,4 @@
-"""The stages of a fleet, one account in one Region each, as commands work on them."""
+"""Gives commands access to a stage: one account in one Region, with its clients and tables."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class Stage:
-    """One account in one Region; what needs AWS is opened when it is first asked for, and kept.
+    """One account in one Region; clients are made at their first use, and kept.
 
-    One thread works on a stage at a time.
+    For one thread at a time.
     """
 
     fleet: Fleet
     account: Account
     region: str
-    # What a command did there, and in which something is amiss all the same; told beside its results, with exit code 1.
+    # Problems with what a command did there; shown beside its results, with exit code 1.
     warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Stage:
 
     @kept
     def access(self) -> Access:
-        """The way in; raises AccessError, WrongAccount, Unusable."""
+        """The opened account; raises AccessError, WrongAccount, Unusable."""
         alike = (account for account in self.fleet.accounts if account.profile == self.account.profile)
         return open_access(self.account, self.region, next(alike).regions[0])
 
@@ -65,7 +65,7 @@ class Stage:
 
     @property
     def caller(self) -> str:
-        """The ARN of who we are there."""
+        """The ARN of the caller's identity there."""
         return self.access.caller
 
     @kept
@@ -128,7 +128,7 @@ class Stage:
 
 
 def choose(fleet: Fleet, accounts: Sequence[str], regions: Sequence[str]) -> tuple[Stage, ...]:
-    """The stages of these accounts and Regions, in the fleet file's order; none named is all of them.
+    """The stages of these accounts and Regions, in the fleet file's order; without names, all.
 
     Raises AccessError when an account or a Region is not the fleet's.
     """
@@ -154,7 +154,7 @@ def choose(fleet: Fleet, accounts: Sequence[str], regions: Sequence[str]) -> tup
 def only(stages: Sequence[Stage]) -> Stage:
     """The one stage that was chosen.
 
-    Raises AccessError when there are several, with what to say to choose one.
+    Raises AccessError when there are several, with the options that choose one.
     """
     if len(stages) == 1:
         return stages[0]
@@ -177,9 +177,9 @@ def known_ca(fleet: Fleet, name: str) -> Ca:
 
 
 def chosen_cas(stage: Stage, names: Sequence[str]) -> tuple[CaDeployment, ...]:
-    """The stage's CAs with these names, in the fleet file's order; none named is all of them.
+    """The stage's CAs with these names, in the fleet file's order; without names, all.
 
-    One of another account's is just not among them.
+    CAs that the account does not have are left out.
     """
     return tuple(one for one in stage.account.cas if not names or one.ca.name in names)
 

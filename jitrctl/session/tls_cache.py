@@ -1,12 +1,11 @@
-"""The certificates that clients trust, read once for the process and not for each of their connections.
+"""Shares one TLS context between clients, so that the trusted certificates are read once for the process.
 
-botocore reads the file of trusted certificates anew for each connection: 70 ms of a processor every time, which for
-fifty accounts with four clients each is most of what a look at them takes (bench/accounts.py). So clients that trust
-the same file share one TLS context, which has read it. All else is each client's own as botocore made it: connections,
-timeouts, proxies, socket options.
+botocore reads the file of trusted certificates for each connection: 70 ms of CPU time, which for fifty accounts with
+four clients each is most of a command's time (bench/accounts.py). So clients that trust the same file share one
+context. Everything else stays the client's own: connections, timeouts, proxies, socket options.
 
-botocore has no way to be given a context, so it is put where its HTTP session takes one from. That is only faster: a
-client for which it might not be right, or where botocore is not as we know it, stays as it is.
+botocore has no parameter for a context, so its HTTP session is patched. This is an optimization only: a client for
+which it might be wrong, or of an unknown botocore, is left as it is.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-_trusting: dict[str, ssl.SSLContext] = {}  # by the path of the trusted certificates, and only by that
+_trusting: dict[str, ssl.SSLContext] = {}  # by the path of the trusted certificates
 _reading = threading.Lock()
 
 
 def with_trust_read_once(client: Any) -> Any:
-    """The client; its connections do not read the trusted certificates anew where another's already have."""
+    """The client; its connections use a shared context with the trusted certificates."""
     try:
         session = client._endpoint.http_session  # noqa: SLF001 -- as all below; botocore 1.43, httpsession.py
         if not _is_plain(session):
@@ -35,7 +34,7 @@ def with_trust_read_once(client: Any) -> Any:
         pools = session._manager.connection_pool_kw  # noqa: SLF001
         pools["ssl_context"]
     except (AttributeError, KeyError):
-        return client  # another botocore, of which nothing was changed yet
+        return client  # an unknown botocore; nothing was changed yet
     context = _context(trusted, new_context)
     if context is None:
         return client
@@ -51,13 +50,13 @@ def with_trust_read_once(client: Any) -> Any:
 
 
 def _is_plain(session: Any) -> bool:
-    """Whether an HTTP session of botocore's verifies certificates, and does so with nothing but the trusted ones.
+    """Whether an HTTP session of botocore verifies certificates, with the trusted ones only.
 
-    Raises AttributeError when it is not as we know it.
+    Raises AttributeError for an unknown botocore.
     """
     proxies = session._proxy_config  # noqa: SLF001
     return (
-        bool(session._verify)  # noqa: SLF001 -- else its context would be one that checks nothing
+        bool(session._verify)  # noqa: SLF001 -- else its context verifies nothing
         and not (session._cert_file or session._key_file)  # noqa: SLF001 -- a client's own, read into its context
         and not proxies.settings  # may name certificates of the proxy's own, which are read into the context, too
         and not any(url.lower().startswith("https:") for url in proxies._proxies.values())  # noqa: SLF001 -- reads ca_certs
@@ -66,7 +65,7 @@ def _is_plain(session: Any) -> bool:
 
 
 def _context(trusted: str, new_context: Callable[[], ssl.SSLContext]) -> ssl.SSLContext | None:
-    """The TLS context of all who trust that file; None when it cannot be read, and botocore is to say why."""
+    """The TLS context for that file; None when it cannot be read: botocore then reports why."""
     with _reading:
         if trusted not in _trusting:
             context = new_context()

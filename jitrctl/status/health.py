@@ -1,4 +1,4 @@
-"""A stage in one look: the stack, the queues, the function, the sweep, and what has drifted from the fleet file."""
+"""Reads a stage's health: the stack, the queues, the function, the sweep, and the drift from the fleet file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jitrctl import intake
 from jitrctl.ca import registry
 from jitrctl.ca.plan import CaState, RuleState, differences
 from jitrctl.device.locations import is_hub
-from jitrctl.queues.dead_letters import queues_of
+from jitrctl.queues.dead_letters import list_queues
 from jitrctl.session import cloudformation
 from jitrctl.session.aws_errors import is_missing
 
@@ -27,45 +27,47 @@ if TYPE_CHECKING:
     from jitr.brake import Engagement
     from jitr.pacing.schedule import Seen
     from jitr_fleet.model import Ca
-    from jitrctl.queues.dead_letters import Letters
+    from jitrctl.queues.dead_letters import LetterQueue
     from jitrctl.session.stage import Stage
 
-# The policy of a CA that names none; it is the checkout's, like the CDK app that deploys it.
 _NO_LEVEL = "DISABLED"
+# The policy of a CA that names none; it is in the checkout, like the CDK app that deploys it.
 _BUILT_IN_POLICY = Path(__file__).parents[2] / "policies" / "device.json"
 GOOD_STACK = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What one look at a stage found; None where there is nothing, because the stack is not deployed."""
+    """A stage's health; fields are None when there is nothing to read, because the stack is not deployed."""
 
     stack: str | None  # CloudFormation's status
     deployed_at: datetime | None
     cas: tuple[CaState, ...]
     function: str  # "on", "paused" or what is wrong with it
-    waiting: int | None  # messages in the queue `registrations`, those in work included
-    letters: Mapping[Letters, int | None]  # messages in the queues that nobody works on, those that a stage here has
-    waiting_for_hub: int | None  # events in the hub's queue, in the stage that has it
-    swept_at: datetime | None  # the end of the sweep's last full pass, over the CA whose is the oldest
-    enrollment: str | None  # names what the whole enrollment list says; None: there is no table
-    turns_per_second: float | None  # that are taken, once AWS has throttled for long fewer than the fleet file says
-    throttled: float | None  # the share of the scarce calls since that rate was last judged
+    waiting: int | None  # messages in the queue `registrations`, including those being processed
+    letters: Mapping[
+        LetterQueue, int | None
+    ]  # messages in the queues that nobody works on, those that a stage here has
+    waiting_for_hub: int | None  # events in the hub's queue; None in other stages
+    swept_at: datetime | None  # the end of the sweep's last full pass, of the CA with the oldest one
+    enrollment: str | None  # digest of the whole enrollment list; None: there is no table
+    turns_per_second: float | None  # the present rate: after long throttling, less than the fleet file says
+    throttled: float | None  # the throttled share of the calls since the rate was last adjusted
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
-    brakes: Mapping[str, Engagement]  # that hold what a CA's rules refuse, by the CA's name
+    brakes: Mapping[str, Engagement]  # the engaged ones, by the CA's name
     drift: tuple[str, ...]
 
 
-def look(stage: Stage, assembly: Path | None) -> Health:
-    """Look at a stage; `assembly` is where `cdk synth` left its templates, None to compare none.
+def read_health(stage: Stage, assembly: Path | None) -> Health:
+    """Read a stage's health; `assembly` is the folder with the templates of `cdk synth`, None to compare none.
 
     Raises botocore's errors, AccessError.
     """
     stack = cloudformation.describe(stage)
-    cas = registry.look(stage, stage.account.cas)
+    cas = registry.inspect_cas(stage, stage.account.cas)
     drift = [f"{state.name}: {difference}" for state in cas for difference in differences(state)]
     if stack and stack["StackStatus"] not in GOOD_STACK:
-        drift.append(f"the stack is {stack['StackStatus']}: look at its events, then deploy again")
+        drift.append(f"the stack is {stack['StackStatus']}: see its events, then deploy again")
     if stack:
         drift += [text for state in cas if (text := _policy_drift(stage, state.declared.ca))]
         drift += [text for text in [_template_drift(stage, assembly)] if text]
@@ -77,7 +79,7 @@ def look(stage: Stage, assembly: Path | None) -> Health:
         cas=cas,
         function=_function(stage),
         waiting=_messages(stage, stage.names.registrations_queue),
-        letters={queue: _messages(stage, queue.queue(stage)) for queue in queues_of(stage)},
+        letters={queue: _messages(stage, queue.queue(stage)) for queue in list_queues(stage)},
         waiting_for_hub=_messages(stage, stage.names.hub_queue) if is_hub(stage) else None,
         swept_at=_swept_at(stage) if stack else None,
         enrollment=_enrollment(stage) if stack else None,
@@ -94,8 +96,8 @@ def rules_enabled(health: Health) -> int:
 
 
 def _function(stage: Stage) -> str:
-    found = intake.mapping(stage)
-    configuration = intake.configuration(stage, found)
+    found = intake.find_mapping(stage)
+    configuration = intake.read_configuration(stage, found)
     if configuration is None:
         return "missing"
     if configuration.get("State", "Active") not in ("Active", "Inactive"):
@@ -108,7 +110,7 @@ def _function(stage: Stage) -> str:
 
 
 def _messages(stage: Stage, queue: str) -> int | None:
-    """How many messages a queue holds, about; those in work and those put off included."""
+    """About how many messages a queue holds, including those in flight and delayed; None without the queue."""
     wanted = [
         "ApproximateNumberOfMessages",
         "ApproximateNumberOfMessagesNotVisible",
@@ -125,7 +127,7 @@ def _messages(stage: Stage, queue: str) -> int | None:
 
 
 def _enrollment(stage: Stage) -> str | None:
-    """The digest of the stage's enrollment list, for which the whole of it is read."""
+    """The digest of the stage's enrollment list; reads the whole table."""
     try:
         return stage.enrollment.digest()
     except stage.dynamodb.exceptions.ResourceNotFoundException:
@@ -140,14 +142,14 @@ def _schedule(stage: Stage) -> Seen | None:
 
 
 def _swept_at(stage: Stage) -> datetime | None:
-    """When the sweep last finished counting, by the CA for which that is longest ago; None if one was never counted."""
+    """The oldest of the CAs' last full passes; None if a CA never had one."""
     passes = [stage.journal.last_pass(registration.ca.certificate_id).finished_at for registration in stage.account.cas]
     known = [finished for finished in passes if finished]
     return min(known) if known and len(known) == len(passes) else None
 
 
 def _brakes(stage: Stage) -> dict[str, Engagement]:
-    """The brakes that are engaged; none where there is no table."""
+    """The engaged brakes, by CA name; none when there is no table."""
     names = {one.ca.certificate_id: one.ca.name for one in stage.account.cas}
     try:
         found = stage.brakes.read(names)
@@ -157,9 +159,9 @@ def _brakes(stage: Stage) -> dict[str, Engagement]:
 
 
 def iot_logging(stage: Stage) -> str | None:
-    """What AWS IoT logs: its default level, and events that have one of their own; None when it logs nothing.
+    """What AWS IoT logs: the default level, and the events with another one; None when it logs nothing.
 
-    "unknown" where it does not say, which is no reason to say nothing of the rest.
+    "unknown" when the call fails, so that the rest of the health is still shown.
     """
     try:
         options = stage.iot.get_v2_logging_options(**_with_events(stage))
@@ -177,26 +179,26 @@ def iot_logging(stage: Stage) -> str | None:
 
 
 def _with_events(stage: Stage) -> dict[str, Any]:
-    """The parameter that has events' own levels answered too, where this boto3 knows it (December 2025)."""
+    """The parameter for the levels of events, if this boto3 knows it (December 2025)."""
     shape = stage.iot.meta.service_model.operation_model("GetV2LoggingOptions").input_shape
     return {"verbose": True} if shape and "verbose" in shape.members else {}
 
 
 def _policy_drift(stage: Stage, ca: Ca) -> str | None:
-    """How the policy that devices have differs from the file."""
+    """How the deployed policy differs from the file; None when it does not."""
     name = stage.fleet.policy_name(ca)
     try:
         deployed = json.loads(stage.iot.get_policy(policyName=name)["policyDocument"])
     except stage.iot.exceptions.ResourceNotFoundException:
         return f"{ca.name}: policy {name} is missing: deploy the stack"
     file = ca.policy or _BUILT_IN_POLICY
-    if deployed == json.loads(_filled(stage, file.read_text(encoding="utf-8"))):
+    if deployed == json.loads(_fill(stage, file.read_text(encoding="utf-8"))):
         return None
-    return f"the default version of policy {name} is not {file.name}: deploy, or look who changed it"
+    return f"the default version of policy {name} is not {file.name}: deploy, or find out who changed it"
 
 
-def _filled(stage: Stage, text: str) -> str:
-    """A policy file with the stage's own values, as the stack has them put in."""
+def _fill(stage: Stage, text: str) -> str:
+    """A policy file with the stage's values in place of the placeholders, as in the stack."""
     values = (partition_of(stage.region) or "aws", stage.region, stage.account.id)
     for placeholder, value in zip(PLACEHOLDERS, values, strict=True):
         text = text.replace(placeholder, value)
@@ -204,14 +206,14 @@ def _filled(stage: Stage, text: str) -> str:
 
 
 def _template_drift(stage: Stage, assembly: Path | None) -> str | None:
-    """How the deployed template differs from the synthesized one."""
+    """How the deployed template differs from the synthesized one; None when it does not."""
     if assembly is None:
         return None
     synthesized = synthesized_template(assembly, str(stage))
     if synthesized is None:
         return f"{assembly} holds no template for it: `make synth`"
     deployed = cloudformation.template(stage)
-    # Through JSON, so that both went through the same.
+    # Convert both through JSON, to compare the same types.
     if json.loads(json.dumps(deployed)) == synthesized:
         return None
     return f"the deployed template is not the synthesized one: cdk diff {stage}"

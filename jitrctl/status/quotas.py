@@ -1,8 +1,7 @@
-"""The Service Quotas that bound activation in an account and Region, beside the pace that the fleet file asks for.
+"""Compares the Service Quotas that limit activation in a stage with the rate in the fleet file.
 
-A quota is found by its name, else by its code, and its code is the one that Service Quotas gives it. Service code,
-names, codes and defaults were checked against two dumps of the API (docs/aws-facts.md, §6); the codes and defaults here
-are used where Service Quotas knows neither, and said to be so.
+A quota is found by its name, else by its code. Service code, names, codes and defaults were checked against two dumps
+of the API (docs/aws-facts.md, §6). If Service Quotas does not know a quota, the default here is used and marked.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ if TYPE_CHECKING:
 
 SERVICE = "iotcore"
 _LAMBDA = "lambda"
-# What the functions besides `register` may need at once: the sweep, the hub's, and a direct invocation.
+# Concurrent executions besides those of `register`: the sweep, the hub's function, a direct invocation.
 _OTHER_EXECUTIONS = 4
 _SECONDS_A_CA_IS_KNOWN = 60
-# What is asked for above the pace: an operator's and the sweep's own calls, and retries.
+# A requested increase exceeds the rate, for calls of operators and the sweep, and for retries.
 _ROOM = 1.25
 # Increases of concurrency below AWS's own default are granted to the default (Lambda guide, "Lambda quotas").
 _LEAST_INCREASED_CONCURRENCY = 1000
-_STEP = 5  # quotas are asked for in round numbers
-_FAR = 2  # a pace so many times below what the quotas allow is named
+_STEP = 5  # increases are rounded up to a multiple of this
+_FAR = 2  # a rate that is lower than the quotas by this factor is reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """One quota: what it bounds, its name and code, its default per second, and how many calls one activation takes.
+    """One quota: what it limits, its name and code, its default per second, and the calls of one activation.
 
-    That of another service than AWS IoT's is no rate: `executions` is then what the stage needs at once.
+    Lambda's quota is no rate: `executions` is then the number that the stage needs at once.
     """
 
     action: str
@@ -51,13 +50,13 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaFinding:
-    """What holds for one quota in one stage."""
+    """One quota in one stage, and what the stage needs."""
 
     bound: Bound
     value: float  # calls per second, or executions at once
-    known: bool  # whether Service Quotas said so; else it is AWS's default
-    needed: float  # calls per second at the fleet file's pace
-    asked: float | None = None  # an increase that was asked for and is not decided
+    known: bool  # from Service Quotas; else AWS's default
+    needed: float  # calls per second at the fleet file's rate
+    asked: float | None = None  # a requested increase that is pending
 
     @property
     def is_enough(self) -> bool:
@@ -65,7 +64,7 @@ class QuotaFinding:
 
     @property
     def increase(self) -> int | None:
-        """What to ask for; None when it is enough."""
+        """The increase to request; None when the quota is enough."""
         if self.is_enough:
             return None
         if self.bound.executions:
@@ -74,11 +73,11 @@ class QuotaFinding:
 
 
 def _of_api(action: str, code: str, default: float, *, calls: float = 1) -> Bound:
-    """The quota of an API's calls."""
+    """The quota of an API call."""
     return Bound(action=action, name=f"{action} API TPS", code=code, default=default, calls=calls)
 
 
-# In the order of an activation's calls. The first bounds what can be registered at all, before any function runs.
+# In the order of an activation's calls. The first limits the registrations, before any function runs.
 BOUNDS = (
     Bound(
         action="device certificates registered",
@@ -95,7 +94,7 @@ BOUNDS = (
 
 
 def bounds(stage: Stage) -> tuple[Bound, ...]:
-    """The quotas that bound this stage; each group is a call more for a device, of the CA with the most."""
+    """The quotas that limit this stage; counts one call for each thing group of the CA with the most."""
     groups = max((len(one.ca.thing_groups) for one in stage.account.cas), default=0)
     joining = _of_api("AddThingToThingGroup", "L-2904683A", 100, calls=groups)
     concurrency = Bound(
@@ -106,28 +105,28 @@ def bounds(stage: Stage) -> tuple[Bound, ...]:
         service=_LAMBDA,
         executions=max_concurrency_for(stage.account.activations_per_second) + _OTHER_EXECUTIONS,
     )
-    # What each environment remembers of a CA for a minute (jitr.aws.iot): at most so many reads, whatever the pace.
+    # Each environment caches a CA for a minute (jitr.aws.iot): at most so many reads, at any rate.
     environments = max_concurrency_for(stage.account.activations_per_second)
     reads = environments * len(stage.account.cas) / _SECONDS_A_CA_IS_KNOWN
     of_ca = _of_api("DescribeCACertificate", "L-E72BB356", 10, calls=reads / stage.account.activations_per_second)
-    # A refusal by a hook looks up what an earlier attempt attached: once for each device at the most.
+    # After a refusal by a hook, what an earlier attempt attached is listed: at most once for each device.
     asked = any(one.ca.hook_in(stage.account, stage.region) for one in stage.account.cas)
     of_hook = _of_api("ListPrincipalThings", "L-C481616A", 10)
     return (*BOUNDS, *([joining] if groups else []), of_ca, *([of_hook] if asked else []), concurrency)
 
 
-def look(stage: Stage) -> list[QuotaFinding]:
-    """What Service Quotas says of each.
+def read_quotas(stage: Stage) -> list[QuotaFinding]:
+    """Read each quota from Service Quotas.
 
     Raises botocore's errors, AccessError.
     """
     client = stage.access.client("service-quotas")
-    # An account's own quota is listed only once it has been asked for or applied, so the defaults stand behind them.
+    # An account's quota is listed only after an increase was requested; so the defaults are listed first.
     found = []
     for service in (SERVICE, _LAMBDA):
-        listed = _listed(client, "list_aws_default_service_quotas", service)
-        listed |= _listed(client, "list_service_quotas", service)
-        pending = _pending(client, service)
+        listed = _list_quotas(client, "list_aws_default_service_quotas", service)
+        listed |= _list_quotas(client, "list_service_quotas", service)
+        pending = _list_pending(client, service)
         found += [
             _finding(stage, bound, listed.get(bound.name) or listed.get(bound.code), pending)
             for bound in bounds(stage)
@@ -149,8 +148,8 @@ def _finding(
     )
 
 
-def _listed(client: Any, operation: str, service: str) -> dict[str, tuple[str, float]]:
-    """Every quota that an operation lists: name, and code → code and value; none where it does not know the service."""
+def _list_quotas(client: Any, operation: str, service: str) -> dict[str, tuple[str, float]]:
+    """The quotas that an operation lists, by name and by code: (code, value); empty for an unknown service."""
     found: dict[str, tuple[str, float]] = {}
     try:
         for page in client.get_paginator(operation).paginate(ServiceCode=service):
@@ -162,8 +161,8 @@ def _listed(client: Any, operation: str, service: str) -> dict[str, tuple[str, f
     return found
 
 
-def _pending(client: Any, service: str) -> dict[str, float]:
-    """Increases that were asked for and are not decided, by quota code."""
+def _list_pending(client: Any, service: str) -> dict[str, float]:
+    """Pending increases, by quota code."""
     found: dict[str, float] = {}
     pages = client.get_paginator("list_requested_service_quota_change_history").paginate(ServiceCode=service)
     for page in pages:
@@ -173,16 +172,16 @@ def _pending(client: Any, service: str) -> dict[str, float]:
     return found
 
 
-def unused(found: Sequence[QuotaFinding]) -> float | None:
-    """The activations per second that the quotas allow, where the fleet file's pace is far below it; else None."""
+def unused_rate(found: Sequence[QuotaFinding]) -> float | None:
+    """The activations per second that the quotas allow, if the fleet file's rate is far below it; else None."""
     rates = [one for one in found if not one.bound.executions]
     allowed = min(one.value / one.bound.calls for one in rates)
     pace = max(one.needed for one in rates if one.bound.calls == 1)
     return allowed if allowed >= _FAR * pace else None
 
 
-def order(stage: Stage, finding: QuotaFinding) -> str:
-    """The AWS CLI's command that asks for the increase."""
+def increase_command(stage: Stage, finding: QuotaFinding) -> str:
+    """The AWS CLI command that requests the increase."""
     profile = f" --profile {stage.account.profile}" if stage.account.profile else ""
     return (
         f"aws service-quotas request-service-quota-increase --service-code {finding.bound.service} "

@@ -329,7 +329,7 @@ def test_whoever_opens_an_account_after_what_a_code_gave_has_run_out_is_asked_fo
 
 
 def test_what_a_code_gave_and_has_run_out_is_said_with_the_cure() -> None:
-    assert explain(RefreshWithMFAUnsupportedError()).endswith("run it again, and be asked for another")
+    assert explain(RefreshWithMFAUnsupportedError()).endswith("run it again, and enter another code")
 
 
 @pytest.mark.parametrize("no_answer", [EOFError(), A_STRAY_KEY])
@@ -345,7 +345,7 @@ def test_ctrl_d_or_a_stray_key_at_a_question_of_the_main_thread_is_no_answer(
         prompts.ask("code: ", otherwise="x")
 
 
-@pytest.mark.parametrize("asks", [prompts.pass_on, prompts.refuse])
+@pytest.mark.parametrize("asks", [prompts.answer_next, prompts.refuse_all])
 @pytest.mark.usefixtures("screen")
 def test_ctrl_c_at_any_line_of_asking_loses_nobody_who_waits(asks: Callable[[], None]) -> None:
     left = 0  # lines until Ctrl-C
@@ -364,14 +364,14 @@ def test_ctrl_c_at_any_line_of_asking_loses_nobody_who_waits(asks: Callable[[], 
     for line in range(1, 100):
         waits = threading.Thread(target=_ask, daemon=True)
         waits.start()
-        while not prompts.is_asked():
+        while not prompts.has_question():
             waits.join(0.01)
         left = line
         sys.settrace(at_each_line)
         with suppress(KeyboardInterrupt):
             asks()
         sys.settrace(traced)
-        prompts.refuse()  # as `across` does after Ctrl-C
+        prompts.refuse_all()  # as `across` does after Ctrl-C
         waits.join(PATIENCE)
         assert not waits.is_alive(), f"Ctrl-C at line {line} of {asks.__name__}"
         if left > 0:  # it came to its end before

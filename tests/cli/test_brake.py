@@ -39,14 +39,14 @@ def stage(*functions: str, asked: list[Any] | None = None) -> Any:
 
 @pytest.mark.parametrize("ours", [FUNCTION, f"{FUNCTION}:{LIVE}"])
 def test_the_brake_is_on_registers_way_with_and_without_snapshots_whoever_else_reads_the_queue(ours: str) -> None:
-    found = intake.mapping(stage(f"{FUNCTION}-audit", ours))
+    found = intake.find_mapping(stage(f"{FUNCTION}-audit", ours))
 
     assert found
     assert found.uuid == ours
 
 
 def test_somebody_elses_way_out_of_the_queue_is_not_braked() -> None:
-    assert intake.mapping(stage(f"{FUNCTION}-audit")) is None
+    assert intake.find_mapping(stage(f"{FUNCTION}-audit")) is None
 
 
 @pytest.mark.parametrize(("fed", "qualifier"), [(FUNCTION, {}), (f"{FUNCTION}:{LIVE}", {"Qualifier": LIVE})])
@@ -55,9 +55,9 @@ def test_it_is_what_the_queue_feeds_that_is_asked_how_it_is(fed: str, qualifier:
     asked: list[Any] = []
     there = stage(fed, asked=asked)
 
-    assert intake.configuration(there, intake.mapping(there)) == {"State": "Active"}
+    assert intake.read_configuration(there, intake.find_mapping(there)) == {"State": "Active"}
     assert asked == [{"FunctionName": NAMES.register_function, **qualifier}]
 
 
 def test_a_function_that_is_not_there_has_no_configuration() -> None:
-    assert intake.configuration(stage(), None) is None
+    assert intake.read_configuration(stage(), None) is None

@@ -125,7 +125,7 @@ def test_an_order_for_many_is_kept_and_announced_once_for_each_ca(fleet: Simulat
     reject(fleet, DEV, "sensor-0001", "sensor-0002")
     mend(fleet)
     fleet.say(*RELEASE, "--yes", "--note", "INC-7")
-    given = log.last(fleet.stage(DEV), fleet.old.certificate_id)
+    given = log.read_last(fleet.stage(DEV), fleet.old.certificate_id)
     assert given
     assert (given.order, given.note, given.completed) == ("device release", "INC-7", True)
     assert given.steps == (f"take back 2 rejections for {REASON}",)
@@ -133,7 +133,7 @@ def test_an_order_for_many_is_kept_and_announced_once_for_each_ca(fleet: Simulat
     assert len(put) == 1
     schema = json.loads((EVENTS / "operator-order.v1.schema.json").read_text())
     Draft202012Validator(schema).validate(put[0].detail)
-    assert log.last(fleet.stage(PROD), fleet.old.certificate_id) is None
+    assert log.read_last(fleet.stage(PROD), fleet.old.certificate_id) is None
 
 
 def test_an_account_that_cannot_be_asked_is_named_and_the_others_are_done(

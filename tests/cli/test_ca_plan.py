@@ -18,8 +18,8 @@ from jitrctl.ca.plan import (
     RegisterCa,
     RuleState,
     differences,
-    expired_proof,
     plan,
+    proof_warning,
 )
 from tests.support.cases.issuing import Authority, named
 
@@ -231,7 +231,7 @@ def test_an_expired_proof_is_a_warning_where_the_ca_is_registered_already(
     there = replace(GOOD, mode=CertificateMode.DEFAULT) if registered else None
     state = CaState(declared=declared, found=there, rule=RuleState.ENABLED, registration_code=CODE)
 
-    warning = expired_proof(state)
+    warning = proof_warning(state)
 
     assert bool(warning) is warned
     if warning:

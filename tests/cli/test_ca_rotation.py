@@ -161,14 +161,14 @@ def test_a_device_that_comes_between_the_look_and_the_end_keeps_the_ca(
 def test_a_ca_is_not_retired_while_an_account_cannot_be_asked_who_depends_on_it(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = rotation.look
+    real = rotation.inspect_retirement
 
     def look(stage: Stage, one: Any) -> Any:
         if stage.account.name == PROD:
             raise Refused("it is dark there")
         return real(stage, one)
 
-    monkeypatch.setattr("jitrctl.commands.ca.rotate.look", look)
+    monkeypatch.setattr("jitrctl.commands.ca.rotate.inspect_retirement", look)
     said = fleet.say("ca", "retire", "factory", "--yes", code=1)
     assert "prod/eu-central-1 cannot be asked who depends on factory (it is dark there): nothing was changed" in said
     assert described(fleet, DEV, fleet.old) == ON
@@ -207,13 +207,13 @@ def test_live_certificates_of_which_nothing_says_whose_they_are_are_told(
 def test_what_aws_lists_under_no_ca_is_counted_from_the_records(fleet: Simulated) -> None:
     fleet.aws.undocumented.unname_cas()
     assert fleet.knock(DEV, fleet.issue("sensor-0001"), "sensor-0001") == "accepted"
-    assert device_count.last_counted(fleet.stage(DEV), fleet.old.certificate_id) is None
+    assert device_count.read_last_count(fleet.stage(DEV), fleet.old.certificate_id) is None
     fleet.sweep(DEV)
-    for count in (device_count.last_counted, device_count.count_now):
+    for count in (device_count.read_last_count, device_count.count_now):
         counted = count(fleet.stage(DEV), fleet.old.certificate_id)
         assert counted
         assert (dict(counted.by_status), counted.live, counted.unlisted) == ({"ACTIVE": 1}, 1, 1)
         assert "AWS IoT lists 1 of them under no CA" in counted_when([count_document(counted)])
-    of_new = device_count.last_counted(fleet.stage(DEV), fleet.new.certificate_id)
+    of_new = device_count.read_last_count(fleet.stage(DEV), fleet.new.certificate_id)
     assert of_new
     assert (dict(of_new.by_status), of_new.unlisted) == ({}, 0)

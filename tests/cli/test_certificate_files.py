@@ -22,7 +22,7 @@ from jitr_fleet.certificate_file import UnusableFile, certificate_id_in, crl_in,
 from jitr_fleet.parse import FleetError, load
 from jitrctl.__main__ import main
 from jitrctl.commands.enrollment import subject_of
-from jitrctl.device.selector import known_from
+from jitrctl.device.search import parse_device
 from jitrctl.doctor.context import DeviceContext
 from jitrctl.errors import Unusable
 from tests.support.cases.der import der_of
@@ -127,7 +127,7 @@ def doctor(_: Files, path: Path) -> str:
 
 
 def of_device(_: Files, path: Path) -> str:
-    (found,) = known_from(str(path)).certificates
+    (found,) = parse_device(str(path)).certificates
     return found
 
 
@@ -327,7 +327,7 @@ def test_a_fingerprint_is_an_id_wherever_an_id_is_taken(write: Callable[[str], s
     one = "0aff" * 16
     word = write(one)
     assert certificate_id_in(word) == one
-    assert known_from(word).certificates == {one}
+    assert parse_device(word).certificates == {one}
     assert subject_of(word).name == one
 
 

@@ -188,7 +188,7 @@ def test_somebody_who_publishes_at_the_same_time_is_not_overwritten(
     code, said = run("put", fleet.file(number=4), "--yes")
 
     assert code == 1
-    assert "somebody published another one at the same time" in said
+    assert "another CRL was published at the same time" in said
     assert fleet.published(DEV) == theirs
 
 

@@ -227,7 +227,7 @@ def test_a_device_that_todays_rules_would_refuse_is_told_and_stays_active(fleet:
     fleet.knock(DEV, device, NAME)
     fleet.write(RULES + 'thing_groups = ["line-1"]\nminimum_remaining_life = "500d"\n')
     said = fleet.say("device", "reconcile", NAME)
-    assert "Today's rules would not let it in; it stays ACTIVE. dev/eu-central-1: EXPIRES_TOO_SOON" in said
+    assert "The present rules would refuse it; it stays ACTIVE. dev/eu-central-1: EXPIRES_TOO_SOON" in said
     assert fleet.status(DEV, device) == "ACTIVE"
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from jitrctl.__main__ import main
 from jitrctl.localaws.workspace import CHECKOUT
-from jitrctl.queues.dead_letters import Letters, received
+from jitrctl.queues.dead_letters import LetterQueue, receive
 from jitrctl.session import access
 from jitrctl.session.stage import Stage
 
@@ -30,7 +30,7 @@ class Queues:
             for queue in (names.registrations_queue, names.dead_letter_queue, names.undelivered_queue):
                 stage.sqs.create_queue(QueueName=queue)
 
-    def put(self, place: str, body: str, *, reason: str | None = None, letters: Letters = Letters.DEAD) -> str:
+    def put(self, place: str, body: str, *, reason: str | None = None, letters: LetterQueue = LetterQueue.DEAD) -> str:
         stage = self.stages[place]
         url = stage.sqs.get_queue_url(QueueName=letters.queue(stage))["QueueUrl"]
         attributes = {"jitr_reason": {"DataType": "String", "StringValue": reason}} if reason else {}
@@ -43,7 +43,7 @@ class Queues:
         answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return [message["Body"] for message in answer.get("Messages", [])]
 
-    def left(self, place: str, letters: Letters = Letters.DEAD) -> list[str]:
+    def left(self, place: str, letters: LetterQueue = LetterQueue.DEAD) -> list[str]:
         return self.bodies(place, letters.queue(self.stages[place]))
 
     def sent(self, place: str) -> list[str]:
@@ -111,7 +111,7 @@ def test_each_message_is_listed_with_whose_it_is_and_why_and_stays_to_be_had(
 ) -> None:
     queues.put(DEV, EVENT, reason="AccessDenied, 10 receives")
     queues.put(DEV, "not JSON", reason="unreadable: not JSON")
-    queues.put(PROD, UNDELIVERED, letters=Letters.UNDELIVERED)
+    queues.put(PROD, UNDELIVERED, letters=LetterQueue.UNDELIVERED)
 
     said = told("dlq", "list")
 
@@ -155,10 +155,10 @@ def test_what_is_sent_again_leaves_the_queue_and_what_is_no_event_stays(
 
 def test_undelivered_events_are_sent_again_in_every_account(queues: Queues, told: Callable[..., Any]) -> None:
     for place in (DEV, PROD):
-        queues.put(place, UNDELIVERED, letters=Letters.UNDELIVERED)
+        queues.put(place, UNDELIVERED, letters=LetterQueue.UNDELIVERED)
     told("dlq", "redrive", "--queue", "undelivered", "--all", "--yes")
     for place in (DEV, PROD):
-        assert (queues.sent(place), queues.left(place, Letters.UNDELIVERED)) == ([UNDELIVERED], [])
+        assert (queues.sent(place), queues.left(place, LetterQueue.UNDELIVERED)) == ([UNDELIVERED], [])
 
 
 def test_a_message_that_cannot_be_sent_again_is_not_deleted(queues: Queues, told: Callable[..., Any]) -> None:
@@ -196,8 +196,8 @@ def test_nothing_is_done_without_yes_or_without_saying_to_what(
 def test_what_the_hub_gave_up_is_looked_for_in_its_account_alone_and_sent_to_its_function_again(
     hub: Queues, told: Callable[..., Any]
 ) -> None:
-    good = hub.put(PROD, decision(CERTIFICATE), letters=Letters.HUB)
-    bad = hub.put(PROD, decision(CERTIFICATE, fleet="other"), letters=Letters.HUB)
+    good = hub.put(PROD, decision(CERTIFICATE), letters=LetterQueue.HUB)
+    bad = hub.put(PROD, decision(CERTIFICATE, fleet="other"), letters=LetterQueue.HUB)
 
     listed = told("dlq", "list", "--queue", "hub")
     said = told("dlq", "redrive", "--queue", "hub", "--all", "--yes", code=1)
@@ -209,7 +209,7 @@ def test_what_the_hub_gave_up_is_looked_for_in_its_account_alone_and_sent_to_its
     }
     assert {one["id"]: one["ok"] for one in said[PROD]} == {good: True, bad: False}
     assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [decision(CERTIFICATE)]
-    assert hub.left(PROD, Letters.HUB) == [decision(CERTIFICATE, fleet="other")]
+    assert hub.left(PROD, LetterQueue.HUB) == [decision(CERTIFICATE, fleet="other")]
     assert (hub.sent(PROD), hub.sent(DEV)) == ([], [])
 
 
@@ -228,19 +228,19 @@ def test_what_could_not_be_forwarded_says_what_eventbridge_said_and_is_sent_to_t
     assert listed["certificate_id"] == CERTIFICATE
     assert listed["reason"] == "NO_PERMISSIONS: not authorized to put events"
     assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [decision(CERTIFICATE)]
-    assert hub.left(DEV, Letters.UNFORWARDED) == []
+    assert hub.left(DEV, LetterQueue.UNFORWARDED) == []
 
 
 def test_an_unforwarded_event_stays_where_the_hub_cannot_take_it(
     hub: Queues, fleet_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hub.put(DEV, decision(CERTIFICATE), letters=Letters.UNFORWARDED)
+    hub.put(DEV, decision(CERTIFICATE), letters=LetterQueue.UNFORWARDED)
     prod = hub.stages[PROD]
     prod.sqs.delete_queue(QueueUrl=prod.sqs.get_queue_url(QueueName=prod.names.hub_queue)["QueueUrl"])
     words = ["dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", "--account", "dev"]
     assert main([*words, "--fleet", str(fleet_file)]) == 1
     assert "prod/eu-central-1 has no queue jitr-acme-hub: deploy the hub's stack" in capsys.readouterr().err
-    assert hub.left(DEV, Letters.UNFORWARDED) == [decision(CERTIFICATE)]
+    assert hub.left(DEV, LetterQueue.UNFORWARDED) == [decision(CERTIFICATE)]
 
 
 def test_an_event_that_says_it_is_of_another_account_is_not_passed_on_to_the_hub(
@@ -248,19 +248,19 @@ def test_an_event_that_says_it_is_of_another_account_is_not_passed_on_to_the_hub
 ) -> None:
     """Whoever may send to the queue of one account could have the hub believe anything of another."""
     forged = decision(CERTIFICATE).replace("111111111111", "222222222222")
-    hub.put(DEV, forged, letters=Letters.UNFORWARDED)
+    hub.put(DEV, forged, letters=LetterQueue.UNFORWARDED)
     (listed,) = told("dlq", "list", "--queue", "unforwarded")[DEV]
     told("dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", code=1)
     assert listed["reason"] == "in the queue of dev/eu-central-1, and says that it is of 222222222222/eu-central-1"
     assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == []
-    assert hub.left(DEV, Letters.UNFORWARDED) == [forged]
+    assert hub.left(DEV, LetterQueue.UNFORWARDED) == [forged]
 
 
 def test_the_hubs_account_is_opened_once_and_before_anybody_is_asked(
     hub: Queues, fleet_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
-        hub.put(DEV, decision(CERTIFICATE), letters=Letters.UNFORWARDED)
+        hub.put(DEV, decision(CERTIFICATE), letters=LetterQueue.UNFORWARDED)
     opened: list[str] = []
     real = access.open_access
 
@@ -329,7 +329,7 @@ def test_the_hubs_queue_is_not_looked_for_in_another_account(
 
 def test_messages_are_hidden_while_they_are_looked_at_and_back_afterwards(queues: Queues) -> None:
     queues.put(DEV, EVENT)
-    with received(queues.stages[DEV], Letters.DEAD, most=10) as found:
+    with receive(queues.stages[DEV], LetterQueue.DEAD, most=10) as found:
         assert len(found) == 1
         assert queues.left(DEV) == []
     assert queues.left(DEV) == [EVENT]

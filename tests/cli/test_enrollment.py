@@ -230,13 +230,13 @@ def test_an_import_names_the_denied_devices_that_are_in(
         )
         stages[1].registry.adopt(name, owner)
     asked: list[Subject] = []
-    still_active = denied_but_active.still_active
+    still_active = denied_but_active.list_still_active
 
     def noted(stage: Stage, subject: Subject) -> list[str]:
         asked.append(subject)
         return still_active(stage, subject)
 
-    monkeypatch.setattr(denied_but_active, "still_active", noted)
+    monkeypatch.setattr(denied_but_active, "list_still_active", noted)
     unknown = "".join(f"thing-{number:04},,deny\n" for number in range(250))
     file = write_csv(
         f"thing_name,certificate_id,rule\n{unknown}sensor-0000,,deny\n,{ids[1]},deny\nsensor-0002,,allow\n"
@@ -319,7 +319,7 @@ def test_every_bad_row_is_told_with_its_line_and_nothing_is_written(
         (8, "account 'test' is none of the fleet's"),
         (9, "write yes or no"),
         (10, "an entry that denies"),
-        (11, "stands in line 2 already"),
+        (11, "is in line 2 already"),
         (12, "more or fewer cells"),
     ]
     assert len(lines) == len(expected) + 1

@@ -202,7 +202,7 @@ def test_another_policy_than_the_files_is_drift(deployed: Stage, fleet_file: Pat
     )
     said = told("fleet", "status", "--fleet", str(fleet_file), "--account", "dev", code=1)
     assert (
-        "the default version of policy jitr-acme--factory is not device.json: deploy, or look who changed it"
+        "the default version of policy jitr-acme--factory is not device.json: deploy, or find out who changed it"
         in (said["dev/eu-central-1"]["drift"])
     )
 

@@ -50,7 +50,7 @@ def announced(fleet: Simulated, name: str = DEV) -> list[dict[str, Any]]:
 
 
 def kept(fleet: Simulated, subject: Authority | str, name: str = DEV) -> AuditEntry | None:
-    return log.last(fleet.stage(name), subject if isinstance(subject, str) else subject.certificate_id)
+    return log.read_last(fleet.stage(name), subject if isinstance(subject, str) else subject.certificate_id)
 
 
 def denied(name: str) -> FaultHook:
@@ -90,7 +90,7 @@ def at_fault(fleet: Simulated, fault: FaultHook) -> Iterator[None]:
 def mapping(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The event source mapping of every account, which the simulation's Lambda does not have."""
     mapping = {"state": "Enabled"}
-    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
 
     def switch(_: Stage, *, on: bool) -> Mapping:
         mapping["state"] = "Enabled" if on else "Disabled"
@@ -205,7 +205,7 @@ def test_a_second_adoption_finds_nothing_to_do_and_leaves_nothing(fleet: Simulat
 def test_status_names_who_gave_the_last_order_about_a_ca_that_is_not_as_the_fleet_file_says_and_of_no_other(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: None)
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: None)
     fleet.write(successor_in=())
     fleet.say("ca", "retire", "factory", "--account", DEV, "--note", "stolen key", "--yes")
 
@@ -232,7 +232,7 @@ def broken_off_halfway(fleet: Simulated) -> None:
 def test_status_names_whose_order_was_broken_off_while_the_ca_is_still_active(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: None)
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: None)
     broken_off_halfway(fleet)
 
     said = fleet.say("ca", "status", "--account", DEV, "--ca", "factory", code=1)
@@ -317,7 +317,7 @@ def test_an_announcement_that_fails_however_fails_the_command_and_says_that_the_
 ) -> None:
     fails(fleet)
     said = fleet.say("ca", "retire", "factory", "--account", DEV, "--yes", code=1)
-    assert f" was carried out and kept, but could not be announced ({why}): tell those who listen" in said
+    assert f" was carried out and kept, but could not be announced ({why}): tell the event's consumers" in said
     assert kept(fleet, fleet.old) is not None
     assert announced(fleet) == []
 
@@ -402,7 +402,7 @@ def switched(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return wrong(dev, "DEFAULT", CertificateMode.SNI_ONLY), wrong(prod, "SNI_ONLY", CertificateMode.DEFAULT)
 
     switched: list[str] = []
-    monkeypatch.setattr("jitrctl.commands.ca.switch_mode._wrong", both)
+    monkeypatch.setattr("jitrctl.commands.ca.switch_mode._find_wrong", both)
     monkeypatch.setattr(
         "jitrctl.commands.ca.switch_mode.switch", lambda one, **_: switched.append(one.stage.account.name)
     )
@@ -456,7 +456,7 @@ def test_the_brake_waits_for_dynamodb_for_one_short_attempt_and_other_orders_are
 
     monkeypatch.setattr(Access, "client", kept_in_mind)
     for stage, urgent in zip(stages, (True, False), strict=False):
-        with record.on_record(stage, "ca pause", BRAKE, ["disable the mapping"], "", urgent=urgent):
+        with record.audited(stage, "ca pause", BRAKE, ["disable the mapping"], "", urgent=urgent):
             pass
 
     brakes, others = asked
@@ -511,7 +511,7 @@ def test_an_order_whose_completion_cannot_be_kept_stands_is_announced_and_is_tol
 
 def test_of_an_order_that_jitrctl_does_not_survive_there_is_only_what_was_kept_before(fleet: Simulated) -> None:
     """A second Ctrl-C ends the process in the middle of it; nothing of ours runs any more."""
-    with suppress(Died), record.on_record(fleet.stage(DEV), "ca pause", BRAKE, ["disable the mapping"], "wrong CRL"):
+    with suppress(Died), record.audited(fleet.stage(DEV), "ca pause", BRAKE, ["disable the mapping"], "wrong CRL"):
         raise Died
     given = kept(fleet, BRAKE)
     assert given
@@ -520,7 +520,7 @@ def test_of_an_order_that_jitrctl_does_not_survive_there_is_only_what_was_kept_b
 
 
 def give(stage: Stage, note: str, *, step: str = "disable the mapping") -> None:
-    with record.on_record(stage, "ca pause", BRAKE, [step], note):
+    with record.audited(stage, "ca pause", BRAKE, [step], note):
         pass
 
 
@@ -620,7 +620,7 @@ def test_an_order_of_which_the_answer_was_lost_is_kept_once(fleet: Simulated) ->
 
 
 def test_a_trail_that_cannot_be_read_hides_nothing_else(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: Mapping(uuid="0", state="Disabled"))
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: Mapping(uuid="0", state="Disabled"))
     leaf = fleet.issue("sensor-0001")
     assert fleet.knock(DEV, leaf, "sensor-0001") == "accepted"
     fleet.write(successor_in=())
@@ -637,7 +637,7 @@ def test_a_trail_that_cannot_be_read_hides_nothing_else(fleet: Simulated, monkey
 @pytest.mark.usefixtures("aws")
 def test_before_there_is_a_stack_an_order_is_announced_alone(stages: tuple[Stage, ...]) -> None:
     done = []
-    with record.on_record(stages[0], "ca apply", "a" * 64, ["register it"], "first"):
+    with record.audited(stages[0], "ca apply", "a" * 64, ["register it"], "first"):
         done.append("it")
     assert done == ["it"]
-    assert log.last(stages[0], "a" * 64) is None
+    assert log.read_last(stages[0], "a" * 64) is None

@@ -75,7 +75,7 @@ def test_accepted_rejections_are_on_record_announced_and_carried_out(fleet: Simu
     said = fleet.say("ca", "accept-rejections", "factory", "--note", "not ours", "--account", DEV, "--yes")
     assert "off; what it held is rejected by the next sweeps" in said
     stage = fleet.stage(DEV)
-    given = log.last(stage, fleet.old.certificate_id)
+    given = log.read_last(stage, fleet.old.certificate_id)
     assert given
     assert (given.order, given.note, given.completed) == ("ca accept-rejections", "not ours", True)
     (event,) = [one for one in fleet.place(DEV).events.put if one.detail_type == "Operator Order"]
@@ -88,7 +88,7 @@ def test_accepted_rejections_are_on_record_announced_and_carried_out(fleet: Simu
 def test_where_no_brake_is_engaged_nothing_is_accepted_and_nothing_asked(fleet: Simulated) -> None:
     said = fleet.say("ca", "accept-rejections", "factory", "--note", "not ours")
     assert "off already" in said
-    assert log.last(fleet.stage(DEV), fleet.old.certificate_id) is None
+    assert log.read_last(fleet.stage(DEV), fleet.old.certificate_id) is None
     assert fleet.say("ca", "accept-rejections", "another", "--note", "not ours", code=2)
 
 

@@ -43,7 +43,7 @@ GONE = refusal("ValidationError", "Stack with id jitr-acme does not exist")
 
 def test_the_cas_of_a_stack_are_those_that_it_has_registered_and_not_those_that_it_failed_to() -> None:
     kind = "AWS::IoT::CACertificate"
-    found = cloudformation.cas(
+    found = cloudformation.list_registered_cas(
         stage(
             resources=[
                 resource("AWS::SQS::Queue", "queue", "CREATE_COMPLETE"),
@@ -59,11 +59,11 @@ def test_the_cas_of_a_stack_are_those_that_it_has_registered_and_not_those_that_
 
 
 def test_a_stack_that_is_not_deployed_has_none() -> None:
-    assert cloudformation.cas(stage(refused=GONE)) == frozenset()
+    assert cloudformation.list_registered_cas(stage(refused=GONE)) == frozenset()
     assert cloudformation.template(stage(refused=GONE)) is None
 
 
-@pytest.mark.parametrize("ask", [cloudformation.cas, cloudformation.template])
+@pytest.mark.parametrize("ask", [cloudformation.list_registered_cas, cloudformation.template])
 def test_a_stack_that_may_not_be_looked_at_is_not_taken_for_a_missing_one(ask: Callable[[Stage], Any]) -> None:
     with pytest.raises(ClientError):
         ask(stage(refused=refusal("AccessDenied", "not authorized to perform cloudformation:ListStackResources")))

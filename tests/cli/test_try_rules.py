@@ -198,7 +198,7 @@ def test_code_is_downloaded_from_where_lambda_says_and_from_no_file(
             return {"Code": {"Location": location}}
 
     stage = fleet.stage(DEV)
-    monkeypatch.setattr("jitrctl.intake.mapping", lambda _: None)
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: None)
     stage.__dict__["lambda_"] = Lambda()
     with pytest.raises(NotReadable, match="names no place"):
         read_deployed_rules(stage)

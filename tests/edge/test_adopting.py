@@ -57,7 +57,7 @@ def test_an_adoption_tells_when_it_is_not_known_whose_the_certificate_is(cloud: 
         description["certificatePem"] = issue_ca(key=ec_key(owner="another")).leaf()
     wire.answer("DescribeCertificate", {"certificateDescription": description})
     adopting = adoption(cloud)
-    assert adopting.look() == (device, True)
+    assert adopting.inspect() == (device, True)
     assert adopting.is_without_ca == (by == "nobody")
 
 
@@ -111,7 +111,7 @@ def test_a_verdict_that_came_after_the_look_ends_an_adoption(cloud: Cloud) -> No
     cloud.iot.update_certificate(certificateId=device, newStatus="ACTIVE")
     thing(cloud, device)
     adopting = adoption(cloud)
-    assert adopting.look() == (device, True)
+    assert adopting.inspect() == (device, True)
     cloud.registry.give_verdict(device, said(OperatorAction.REVOKED, note="stolen"), seen=None)
     with pytest.raises(OvertakenByColleague, match=r"revoked by .*stolen.*, which came first") as overtaken:
         adopting.carry_out()

@@ -14,7 +14,7 @@ from jitr.record import Record
 from jitr.store.registry_writes import STALE_INTENT, Due
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OperatingError, Operator, OrderContext
-from jitrctl.device.order_conflicts import twins_of
+from jitrctl.device.order_conflicts import find_twins
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, rules_for
 from tests.support.cases.twins import twin_of
 from tests.support.cloud import Cloud, Wire
@@ -112,7 +112,7 @@ def test_the_form_that_is_in_is_taken_away_though_nothing_is_recorded_of_the_one
 
 def test_the_intent_names_the_twin_that_an_older_versions_decision_does_not(cloud: Cloud) -> None:
     record = Record(decision=replace(ACTIVATION, twin_id=None), intent=replace(ACTIVATION, twin_id="7" * 64))
-    assert twins_of(ID, record, iot=cloud.aws_iot, rules=cloud.rules) == {"7" * 64}
+    assert find_twins(ID, record, iot=cloud.aws_iot, rules=cloud.rules) == {"7" * 64}
 
 
 @pytest.mark.parametrize("word", STATUS_OF)

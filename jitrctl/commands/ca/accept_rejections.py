@@ -1,4 +1,4 @@
-"""`jitrctl ca accept-rejections`: an operator says that the rules are right, and what a brake holds is rejected."""
+"""`jitrctl ca accept-rejections`: ends a brake by confirming the rules: the devices that it holds are rejected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.brake import Acceptance, Engagement
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.run import completion
@@ -31,16 +31,16 @@ def accept_rejections(
     *,
     yes: Yes = False,
 ) -> None:
-    """Reject what the brake on a CA's rules holds, since its rules are right, and keep the brake off for a day.
+    """Confirm a CA's rules: reject the devices that its brake holds, and keep the brake off for a day.
 
-    The certificates are set as the CA's `on_reject` says, by the functions, within some sweeps. If the rules are wrong,
-    deploy mended ones instead: that ends the brake too, and the devices come up by themselves.
-    Exit code 1 where the brake has changed since it was shown.
+    The functions set the certificates as the CA's `on_reject` says, within some sweeps. If the rules are wrong, deploy
+    corrected ones instead: that ends the brake too, and the devices are evaluated again by themselves.
+    Exit code 1 when the brake has changed since it was shown.
 
     Example: jitrctl ca accept-rejections factory --note "badger-* is another company's batch"
     """
     ca = known_ca(scope.fleet, name)
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     found = scope.across(lambda stage: _engaged(stage, ca.certificate_id), doing="asking DynamoDB", stages=stages)
     engaged = {done.stage: done.value for done in found.done if done.value}
     if engaged:
@@ -52,17 +52,17 @@ def accept_rejections(
             yes=yes,
         )
 
-    def accepted(stage: Stage) -> str:
+    def accept(stage: Stage) -> str:
         one = engaged.get(stage)
         if one is None:
             return "off already"
-        with on_record(stage, ACCEPT, ca.certificate_id, [f"reject what the brake holds: {in_words(one)}"], note):
-            word = Acceptance(rules=one.rules, by=stage.caller, at=now(), note=note)
-            if not stage.brakes.accept(ca.certificate_id, one, word):
+        with audited(stage, ACCEPT, ca.certificate_id, [f"reject what the brake holds: {in_words(one)}"], note):
+            acceptance = Acceptance(rules=one.rules, by=stage.caller, at=now(), note=note)
+            if not stage.brakes.accept(ca.certificate_id, one, acceptance):
                 raise Refused("the brake has changed since it was shown: look again with `jitrctl fleet status`")
         return "off; what it held is rejected by the next sweeps"
 
-    results = scope.across(accepted, doing="accepting", stages=[done.stage for done in found.done])
+    results = scope.across(accept, doing="accepting", stages=[done.stage for done in found.done])
     scope.report(
         results,
         rows=lambda _, brake: [{"CA": name, "brake": brake}],

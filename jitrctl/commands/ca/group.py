@@ -1,4 +1,4 @@
-"""`jitrctl ca …`: the CAs as they are registered in each account, made and kept equal to the fleet file."""
+"""`jitrctl ca …`: the commands that register CAs and keep them as the fleet file says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import typer
 
 from jitrctl import intake
 from jitrctl.audit.log import BRAKE, PAUSE, RESUME
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.ca import registry
-from jitrctl.ca.plan import CaPlan, expired_proof, plan
+from jitrctl.ca.plan import CaPlan, plan, proof_warning
 from jitrctl.commands.ca.accept_rejections import accept_rejections
 from jitrctl.commands.ca.proof import csr, verification
 from jitrctl.commands.ca.rotate import retire_ca, rotate
@@ -26,22 +26,21 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-app = typer.Typer(help="The CAs in each account: register them, and see how they stand.", no_args_is_help=True)
+app = typer.Typer(
+    help="The CAs in each account: register, rotate and retire them, and show their state.", no_args_is_help=True
+)
 app.command()(csr)
 app.command()(verification)
 
-_Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Enable auto-registration also where the stack is not deployed yet.")
-]
+_Anyway = Annotated[bool, typer.Option("--anyway", help="Enable auto-registration also before the stack is deployed.")]
 
 
 @app.command("plan")
 @over_stages
 def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
-    """Show what `ca apply` would do in each account, and what stands in its way; changes nothing.
+    """Show what `ca apply` would do in each account, and the obstacles; changes nothing.
 
-    Exit code 1 when something stands in its way that somebody has to see to, so that a script can ask. What waits for a
-    deployment of the stack alone does not count.
+    Exit code 1 when there is an obstacle, unless a deployment of the stack removes it.
 
     Example: jitrctl ca plan
     """
@@ -57,27 +56,27 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
 @app.command()
 @over_stages
 def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = False, yes: Yes = False) -> None:
-    """Make the registered CAs what the fleet file says: register, activate, enable auto-registration; nothing twice.
+    """Make the registered CAs what the fleet file says: register, activate, enable auto-registration.
 
-    A wrong mode is shown and left alone. Exit code 1 when a CA is not as the fleet file says afterwards.
+    A wrong mode is shown, not changed. Exit code 1 when a CA still differs from the fleet file.
 
     Example: jitrctl ca apply --account dev
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     planned = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT", stages=stages)
     to_do = [(done.stage, one) for done in planned.done for one in done.value]
     if any(one.steps for _, one in to_do):
         scope.confirm([f"{stage}  {one.state.name}: {step}" for stage, one in to_do for step in one.steps], yes=yes)
     plans = {done.stage: done.value for done in planned.done}
 
-    def applied(stage: Stage) -> tuple[CaPlan, ...]:
+    def apply_steps(stage: Stage) -> tuple[CaPlan, ...]:
         for one in plans[stage]:
-            with on_record(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
+            with audited(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
                 for step in one.steps:
                     registry.apply(stage, one.state.declared, step)
         return plans[stage]
 
-    results = scope.across(applied, doing="applying", stages=list(plans))
+    results = scope.across(apply_steps, doing="applying", stages=list(plans))
     obstacles = [(done.stage, one) for done in results.done for one in done.value if one.undone]
     if not scope.as_json:
         for line in _obstacles(obstacles):
@@ -106,13 +105,13 @@ app.command()(accept_rejections)
 @app.command()
 @over_stages
 def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
-    """Stop deciding on devices: they wait in the queue, for up to four days, until `ca resume`; nothing is lost.
+    """Pause decisions: new devices wait in the queue, for up to four days, until `ca resume`; nothing is lost.
 
     All CAs of an account share the queue, so all of them pause.
 
     Example: jitrctl ca pause --account prod --note "CRL of factory is being corrected"
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     if stages:
         places = [f"  {stage}" for stage in stages]
         scope.confirm(["Devices that connect for the first time will wait, in", *places], yes=yes)
@@ -122,23 +121,23 @@ def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
 @app.command()
 @over_stages
 def resume(scope: Scope, note: Note = "") -> None:
-    """Decide on devices again, those that waited first.
+    """Resume decisions, first on the devices that waited.
 
     Example: jitrctl ca resume --account prod
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     _switch(scope, stages, failed, note, on=True)
 
 
 def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: str, *, on: bool) -> None:
-    def switched(stage: Stage) -> str:
-        found = intake.mapping(stage)
+    def switch_stage(stage: Stage) -> str:
+        found = intake.find_mapping(stage)
         order, step = (RESUME, "enable the mapping") if on else (PAUSE, "disable the mapping")
         steps = [step] if found and found.is_on is not on else []
-        with on_record(stage, order, BRAKE, steps, note, urgent=True):
+        with audited(stage, order, BRAKE, steps, note, urgent=True):
             return intake.switch(stage, on=on).state
 
-    results = scope.across(switched, doing="switching", stages=stages)
+    results = scope.across(switch_stage, doing="switching", stages=stages)
     scope.report(
         results,
         rows=lambda _, state: [{"devices": "are decided on" if on else "wait in the queue", "mapping": state}],
@@ -148,7 +147,7 @@ def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: 
 
 
 def _plans(stage: Stage, cas: Sequence[str] | None, *, anyway: bool) -> tuple[CaPlan, ...]:
-    states = registry.look(stage, chosen_cas(stage, cas or ()))
+    states = registry.inspect_cas(stage, chosen_cas(stage, cas or ()))
     return tuple(plan(state, anyway=anyway) for state in states)
 
 
@@ -167,8 +166,8 @@ def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
 
 
 def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
-    told = [(f"{stage} {one.state.name}", expired_proof(one.state)) for stage, one in plans]
-    return grouped([(place, warning) for place, warning in told if warning])
+    warnings = [(f"{stage} {one.state.name}", proof_warning(one.state)) for stage, one in plans]
+    return grouped([(place, warning) for place, warning in warnings if warning])
 
 
 def _plan_document(one: CaPlan) -> dict[str, Any]:
@@ -177,5 +176,5 @@ def _plan_document(one: CaPlan) -> dict[str, Any]:
         "steps": [str(step) for step in one.steps],
         "waiting": list(one.waiting),
         "obstacles": list(one.obstacles),
-        "warning": expired_proof(one.state),
+        "warning": proof_warning(one.state),
     }

@@ -1,4 +1,4 @@
-"""`jitrctl ca csr | verification`: the verification certificate that mode DEFAULT asks for, made by two people."""
+"""`jitrctl ca csr | verification`: makes the verification certificate that mode DEFAULT needs: request, and signing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Ca = Annotated[
     typer.Option("--ca", metavar="CA", help="The CA, if the fleet has several.", autocompletion=completion.cas),
 ]
 _Out = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; without, it is printed.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write; else it is printed.")
 ]
 
 
@@ -33,10 +33,10 @@ def csr(
     ca: _Ca = None,
     output: _Out = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Keep the request's key, which nothing needs.")
+        Path | None, typer.Option("--key", metavar="FILE", help="Also write the request's key; it is not needed.")
     ] = None,
 ) -> None:
-    """Write the request for an account's verification certificate, to send to whoever holds the CA's key.
+    """Write the request for an account's verification certificate, for the holder of the CA's key.
 
     Its common name is the account's registration code. Only DEFAULT mode needs it.
 
@@ -57,7 +57,7 @@ def csr(
         return
     _deliver(pem, output)
     err.print(
-        f"Whoever holds the key of CA {named.name} makes the certificate: `jitrctl ca verification`, or\n"
+        f"The holder of the key of CA {named.name} makes the certificate: `jitrctl ca verification`, or\n"
         f"openssl x509 -req -in {output or 'FILE'} -CA {named.certificate_path.name} -CAkey KEY -CAcreateserial "
         "-days 365 -sha256",
         markup=False,
@@ -75,10 +75,10 @@ def verification(
     days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=3650)] = 365,
     password_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Holds the key's password, if it has one; else it is asked."),
+        typer.Option(metavar="FILE", help="Has the key's password; else it is asked for."),
     ] = None,
 ) -> None:
-    """Sign a request with the CA's key, for those who hold it; the key is read, used once, and goes nowhere.
+    """Sign a request with the CA's key, as the holder of the key; it is used once, and not stored.
 
     Needs no AWS account.
 

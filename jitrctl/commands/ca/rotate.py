@@ -1,4 +1,4 @@
-"""`jitrctl ca rotate | retire`: a successor beside a CA in every account, and the old one's end."""
+"""`jitrctl ca rotate | retire`: registers a CA's successor in every account, and retires the old CA."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.ca import registry
-from jitrctl.ca.device_count import DeviceCount, count_now, last_counted
+from jitrctl.ca.device_count import DeviceCount, count_now, read_last_count
 from jitrctl.ca.plan import CaPlan, plan
-from jitrctl.ca.rotation import CaRetirement, Succession, has, look, not_given, retire, successions
+from jitrctl.ca.rotation import CaRetirement, Succession, has_ca, inspect_retirement, not_given, retire, successions
 from jitrctl.commands.ca.status import Cas, count_document, counted_when
 from jitrctl.errors import Refused
 from jitrctl.run import completion
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
-    """One succession in one stage."""
+    """A succession in one stage."""
 
     succession: Succession
-    plan: CaPlan | None  # of the successor; None where the account is not given it
+    plan: CaPlan | None  # of the successor; None when the fleet file does not give it to the account
     obstacles: tuple[str, ...]
     on_the_old: DeviceCount | None  # None: not counted yet
     on_the_new: DeviceCount | None
@@ -44,7 +44,7 @@ def rotate(
     note: Note = "",
     *,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Enable auto-registration also where the stack is not deployed yet.")
+        bool, typer.Option("--anyway", help="Enable auto-registration also before the stack is deployed.")
     ] = False,
     count: Annotated[
         bool, typer.Option("--count", help="Count the devices now, instead of taking the sweep's last full count.")
@@ -53,21 +53,21 @@ def rotate(
 ) -> None:
     """Register a CA's successor beside it in every account that has it, and show how many devices are still on the old.
 
-    The fleet file says which CA succeeds which: `succeeds`. --ca names the old one. Devices follow with their next
-    certificates; `ca retire` ends the old CA. Given again, it does what is left, and shows how far the devices are.
+    The fleet file names the successor: `succeeds`. --ca names the old CA. Devices follow with their next certificates;
+    `ca retire` ends the old CA. The same command again completes the registrations, and shows the new counts.
 
     Example: jitrctl ca rotate --ca factory --count --note "factory ends in March"
     """
     chosen = successions(scope.fleet, ca or ())
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     seen = scope.across(
         lambda stage: _turns(stage, chosen, anyway=anyway, count=count), doing="asking AWS IoT", stages=stages
     )
     turns = {done.stage: done.value for done in seen.done}
     to_do = [
         f"{stage}  {turn.succession.new.name}, beside {turn.succession.old.name}: {step}"
-        for stage, told in turns.items()
-        for turn in told
+        for stage, of_stage in turns.items()
+        for turn in of_stage
         for step in (turn.plan.steps if turn.plan else ())
     ]
     if to_do:
@@ -85,13 +85,13 @@ def rotate(
 
     scope.report(
         results,
-        rows=lambda _, told: [_row(turn) for turn in told],
-        fields=lambda told: {"successions": [_turn_document(turn) for turn in told]},
+        rows=lambda _, of_stage: [_row(turn) for turn in of_stage],
+        fields=lambda of_stage: {"successions": [_turn_document(turn) for turn in of_stage]},
         failed=(*failed, *seen.failed),
         ok=not obstacles,
     )
     if not scope.as_json and turns:
-        counts = [count_document(turn.on_the_old) for told in turns.values() for turn in told]
+        counts = [count_document(turn.on_the_old) for of_stage in turns.values() for turn in of_stage]
         out.print(counted_when(counts), style="dim")
 
 
@@ -111,15 +111,15 @@ def retire_ca(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """End a CA in every account: no new devices, INACTIVE; refused while a live device depends on it in any of them.
+    """Retire a CA in every account: no new devices, INACTIVE. Refused while a live device depends on it in any account.
 
-    A device depends on it while a certificate of its is ACTIVE, or pending and not refused.
+    A device depends on it while one of its certificates is ACTIVE, or pending and not rejected.
 
     Example: jitrctl ca retire factory
     """
     ending = known_ca(scope.fleet, ca)
-    stages, failed = scope.opened()
-    seen = scope.across(lambda stage: look(stage, ending), doing="looking for devices", stages=stages)
+    stages, failed = scope.open_stages()
+    seen = scope.across(lambda stage: inspect_retirement(stage, ending), doing="reading devices", stages=stages)
     if failed or seen.failed:
         unasked = (*failed, *seen.failed)[0]
         raise Refused(f"{unasked.stage} cannot be asked who depends on {ca} ({unasked.error}): nothing was changed")
@@ -137,12 +137,12 @@ def retire_ca(
     if to_do:
         scope.confirm(to_do, yes=yes)
 
-    def ended(stage: Stage) -> tuple[str, ...]:
-        with on_record(stage, "ca retire", ending.certificate_id, plans[stage], note):
+    def end(stage: Stage) -> tuple[str, ...]:
+        with audited(stage, "ca retire", ending.certificate_id, plans[stage], note):
             retire(stage, endings[stage], delete=delete)
         return plans[stage]
 
-    results = scope.across(ended, doing="retiring", stages=stages)
+    results = scope.across(end, doing="retiring", stages=stages)
     scope.report(
         results,
         rows=lambda stage, steps: [
@@ -150,29 +150,29 @@ def retire_ca(
         ],
         fields=lambda steps: {"ca": ca, "steps": list(steps)},
     )
-    if not scope.as_json and any(has(stage, ending) for stage in stages):
+    if not scope.as_json and any(has_ca(stage, ending) for stage in stages):
         out.print(_afterwards(scope, ending), markup=False)
 
 
 def _turns(stage: Stage, chosen: Sequence[Succession], *, anyway: bool, count: bool) -> tuple[_Turn, ...]:
-    return tuple(_turn(stage, one, anyway=anyway, count=count) for one in chosen if has(stage, one.old))
+    return tuple(_turn(stage, one, anyway=anyway, count=count) for one in chosen if has_ca(stage, one.old))
 
 
 def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) -> _Turn:
     given = [one for one in stage.account.cas if one.ca.name == succession.new.name]
-    planned = [plan(state, anyway=anyway) for state in registry.look(stage, given)]
+    planned = [plan(state, anyway=anyway) for state in registry.inspect_cas(stage, given)]
     return _Turn(
         succession=succession,
         plan=planned[0] if planned else None,
         obstacles=planned[0].undone if planned else (not_given(stage, succession),),
-        on_the_old=_counted(stage, succession.old, count=count),
-        on_the_new=_counted(stage, succession.new, count=count),
+        on_the_old=_count(stage, succession.old, count=count),
+        on_the_new=_count(stage, succession.new, count=count),
     )
 
 
-def _counted(stage: Stage, ca: Ca, *, count: bool) -> DeviceCount | None:
+def _count(stage: Stage, ca: Ca, *, count: bool) -> DeviceCount | None:
     if not count:
-        return last_counted(stage, ca.certificate_id)
+        return read_last_count(stage, ca.certificate_id)
     return count_now(stage, ca.certificate_id) if registry.find(stage, ca) else None
 
 
@@ -180,7 +180,7 @@ def _carry_out(stage: Stage, turns: tuple[_Turn, ...], note: str) -> tuple[_Turn
     for turn in turns:
         if turn.plan is None:
             continue
-        with on_record(stage, "ca rotate", turn.succession.new.certificate_id, turn.plan.steps, note):
+        with audited(stage, "ca rotate", turn.succession.new.certificate_id, turn.plan.steps, note):
             for step in turn.plan.steps:
                 registry.apply(stage, turn.plan.state.declared, step)
     return turns
@@ -213,7 +213,7 @@ def _turn_document(turn: _Turn) -> dict[str, Any]:
 
 
 def _refuse(scope: Scope, seen: Any) -> None:
-    """Say in which stages who depends on the CA, and that nothing was done."""
+    """Report which devices depend on the CA in which stages, and that nothing was changed; raises typer.Exit."""
     if not scope.as_json:
         for line in grouped([(str(done.stage), done.value.obstacle) for done in seen.done if done.value.obstacle]):
             print_error(line)

@@ -1,4 +1,4 @@
-"""`jitrctl ca status`: each CA in each account, and how it differs from the fleet file."""
+"""`jitrctl ca status`: shows each CA in each account, and how it differs from the fleet file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jitr.iot_models import Status
 from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
-from jitrctl.ca.device_count import count_now, last_counted
-from jitrctl.ca.plan import CaState, differences, expired_proof
+from jitrctl.ca.device_count import count_now, read_last_count
+from jitrctl.ca.plan import CaState, differences, proof_warning
 from jitrctl.run import completion
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.session.stage import chosen_cas
@@ -45,14 +45,14 @@ def status(
 ) -> None:
     """Show each CA in each account: mode, status, rule, devices, and how it differs from the fleet file.
 
-    Exit code 1 when a CA differs, so that a script can ask.
+    Exit code 1 when a CA differs.
 
     Example: jitrctl ca status
     """
     results = scope.across(lambda stage: _status(stage, ca, count=count), doing="asking AWS IoT")
     differs = any(document["differences"] for done in results.done for document in done.value["cas"])
 
-    def shown() -> None:
+    def show_results() -> None:
         for one in scope.fleet.cas:
             if not ca or one.name in ca:
                 out.print(
@@ -60,23 +60,23 @@ def status(
                     soft_wrap=True,
                 )
         out.print()
-        told = [(done.stage, one) for done in results.done for one in done.value["cas"]]
-        out.print(table([_row(stage, one) for stage, one in told]))
-        out.print(counted_when([one["devices"] for _, one in told]), style="dim")
+        found = [(done.stage, one) for done in results.done for one in done.value["cas"]]
+        out.print(table([_row(stage, one) for stage, one in found]))
+        out.print(counted_when([one["devices"] for _, one in found]), style="dim")
         paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
-        differing = [(f"{stage} {one['ca']}", text) for stage, one in told for text in one["differences"]]
-        last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in told]
+        differing = [(f"{stage} {one['ca']}", text) for stage, one in found for text in one["differences"]]
+        last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in found]
         last += [(str(done.stage), done.value["braked"]) for done in results.done]
         ordered = [(place, f"the last order was {given}") for place, given in last if given]
-        warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in told if one["warning"]]
+        warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in found if one["warning"]]
         for line in grouped((*paused, *differing, *ordered, *warned)):
             out.print(line, markup=False)
 
-    scope.report(results, show=shown, fields=_document, ok=not differs)
+    scope.report(results, show=show_results, fields=_document, ok=not differs)
 
 
 def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str, Any]:
-    mapping = intake.mapping(stage)
+    mapping = intake.find_mapping(stage)
     paused = mapping is not None and not mapping.is_on
     return {
         "paused": paused,
@@ -84,34 +84,34 @@ def _status(stage: Stage, cas: Sequence[str] | None, *, count: bool) -> dict[str
         "braked": _pause(stage) if paused else None,
         "cas": [
             {
-                **_state_document(state, count_document(_counted(stage, state, count=count))),
+                **_state_document(state, count_document(_count(stage, state, count=count))),
                 "last_order": _last_order(stage, state),
             }
-            for state in registry.look(stage, chosen_cas(stage, cas or ()))
+            for state in registry.inspect_cas(stage, chosen_cas(stage, cas or ()))
         ],
     }
 
 
 def _pause(stage: Stage) -> AuditEntry | None:
-    """Whose order it is that the account is paused.
+    """The order that paused the account; None when it is not known.
 
-    A pause that could not be kept leaves an older order the last one; if that says the contrary, nobody is named.
+    If the pause could not be kept, the last order is an older one; one that resumed says nothing about the pause.
     """
-    given = log.last_if_readable(stage, log.BRAKE)
+    given = log.read_last_if_readable(stage, log.BRAKE)
     return given if given and given.order == log.PAUSE else None
 
 
 def _last_order(stage: Stage, state: CaState) -> AuditEntry | None:
-    """Whose order it may be that a CA is not as the fleet file says, or that was broken off; of others nobody asks."""
+    """The last order about a CA that differs from the fleet file: it may be the cause. None for other CAs."""
     if not differences(state):
         return None
-    return log.last_if_readable(stage, state.declared.ca.certificate_id)
+    return log.read_last_if_readable(stage, state.declared.ca.certificate_id)
 
 
-def _document(told: dict[str, Any]) -> dict[str, Any]:
-    """What `_status` told, for --json."""
-    cas = [{**one, "last_order": log.document(one["last_order"])} for one in told["cas"]]
-    return {**told, "braked": log.document(told["braked"]), "cas": cas}
+def _document(found: dict[str, Any]) -> dict[str, Any]:
+    """The result of `_status` for --json."""
+    cas = [{**one, "last_order": log.document(one["last_order"])} for one in found["cas"]]
+    return {**found, "braked": log.document(found["braked"]), "cas": cas}
 
 
 def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str, Any]:
@@ -127,12 +127,12 @@ def _state_document(state: CaState, devices: dict[str, Any] | None) -> dict[str,
         "rule": state.rule,
         "devices": devices,
         "differences": list(differences(state)),
-        "warning": expired_proof(state),
+        "warning": proof_warning(state),
     }
 
 
 def count_document(counted: DeviceCount | None) -> dict[str, Any] | None:
-    """How many devices a CA has, for --json."""
+    """A CA's device count for --json."""
     if counted is None:
         return None
     return {
@@ -142,10 +142,10 @@ def count_document(counted: DeviceCount | None) -> dict[str, Any] | None:
     }
 
 
-def _counted(stage: Stage, state: CaState, *, count: bool) -> DeviceCount | None:
+def _count(stage: Stage, state: CaState, *, count: bool) -> DeviceCount | None:
     certificate_id = state.declared.ca.certificate_id
     if not count:
-        return last_counted(stage, certificate_id)
+        return read_last_count(stage, certificate_id)
     return count_now(stage, certificate_id) if state.found else None
 
 
@@ -163,7 +163,7 @@ def _row(stage: Stage, one: dict[str, Any]) -> dict[str, str]:
 
 
 def counted_when(devices: Sequence[dict[str, Any] | None]) -> str:
-    """From when the numbers of devices are; `devices` are what `count_document` made."""
+    """When the devices were counted; `devices` are results of `count_document`."""
     times = sorted({one["counted_at"] for one in devices if one})
     if not times:
         return "Devices were not counted yet: the sweep does once a day, and --count does now."

@@ -1,4 +1,4 @@
-"""`jitrctl ca switch-mode`: a CA's registration deleted and made anew in the other mode."""
+"""`jitrctl ca switch-mode`: deletes a CA's registration, and makes it in the other mode."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.rules import CertificateMode
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.ca import registry
-from jitrctl.ca.mode_switch import Switch, switch, switches
+from jitrctl.ca.mode_switch import Switch, plan_switches, switch
 from jitrctl.commands.ca.status import Cas
 from jitrctl.errors import Refused, Unusable
 from jitrctl.run.parallel import Done, Failed, Results
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 WHAT_HAPPENS = """\
-Each registration is deleted and made anew. Device certificates stay registered, and what is ACTIVE goes on working;
-each was registered in its CA's mode of then, and whether it takes the new one, AWS does not document. A device that
-connects for the first time in the seconds between is turned away, and comes again. In mode SNI_ONLY, devices have to
-send SNI. Deploy the stack afterwards: while its rules say the old mode, new devices are held, and they come up by
-themselves then.
+Each registration is deleted and made again. Device certificates stay registered, and ACTIVE ones keep working. They
+were registered in the CA's old mode; AWS does not document whether they take on the new one. A device that connects for
+the first time in the seconds between is refused, and connects again. In mode SNI_ONLY, devices must send SNI. Deploy
+the stack afterwards: while its rules have the old mode, new devices are held; after that they are activated.
 """
 NO_WAY_BACK = """\
-Should a registration in mode SNI_ONLY fail, the one in mode DEFAULT cannot be put back without its verification
+If the registration in mode SNI_ONLY fails, the one in mode DEFAULT cannot be restored without its verification
 certificate: --old-verification FILE.
 """
 
@@ -41,25 +40,25 @@ def switch_mode(
     ca: Cas = None,
     old_verification: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The DEFAULT account's verification certificate, to go back if it fails."),
+        typer.Option(metavar="FILE", help="The verification certificate of the DEFAULT registration, to restore it."),
     ] = None,
     note: Note = "",
     *,
     yes: Yes = False,
 ) -> None:
-    """Change the mode of registered CAs to what the fleet file says; what could be refused is looked at first.
+    """Change the mode of registered CAs to the fleet file's; everything that could be refused is checked first.
 
-    If a new registration fails all the same, the old one is put back.
+    If the new registration fails nevertheless, the old one is restored.
 
     Example: jitrctl ca switch-mode --account dev --ca factory
     """
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     old_proof = _read(old_verification) if old_verification else None
-    wrong = _wrong(scope, ca, stages)
+    wrong = _find_wrong(scope, ca, stages)
     ready = [one for one in wrong if one.obstacle is None]
     if ready:
         scope.confirm([WHAT_HAPPENS, *_without_way_back(ready, old_proof), *map(str, ready)], yes=yes)
-    results = _switched(scope, ready, old_proof, note)
+    results = _switch_all(scope, ready, old_proof, note)
     obstacles = [(f"{one.stage} {one.state.name}", one.obstacle) for one in wrong if one.obstacle]
     if not scope.as_json:
         for line in grouped(obstacles):
@@ -76,21 +75,21 @@ def switch_mode(
     )
 
 
-def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tuple[Switch, ...]:
-    """What is in the wrong mode, after a look also at the other accounts in the same Regions.
+def _find_wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tuple[Switch, ...]:
+    """Find the CAs in the wrong mode; also reads the other accounts in the same Regions.
 
-    Raises Refused when one of those cannot be asked: it might hold a CA in mode DEFAULT.
+    Raises Refused when one of those cannot be read: it might hold a CA in mode DEFAULT.
     """
     regions = {stage.region for stage in stages}
     mine = {str(stage) for stage in stages}
     others = [one for one in choose(scope.fleet, (), ()) if one.region in regions and str(one) not in mine]
     looked = scope.across(
-        lambda stage: registry.look(stage, chosen_cas(stage, cas or ())),
+        lambda stage: registry.inspect_cas(stage, chosen_cas(stage, cas or ())),
         doing="asking AWS IoT",
         stages=[*stages, *others],
     )
     states: dict[Stage, tuple[CaState, ...]] = {done.stage: done.value for done in looked.done}
-    wrong = switches(states, frozenset(stages))
+    wrong = plan_switches(states, frozenset(stages))
     if looked.failed and any(one.to is CertificateMode.DEFAULT for one in wrong):
         unasked = looked.failed[0]
         raise Refused(
@@ -99,8 +98,8 @@ def _wrong(scope: Scope, cas: list[str] | None, stages: tuple[Stage, ...]) -> tu
     return wrong
 
 
-def _switched(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
-    """Switch, one account giving mode DEFAULT up before another takes it; and only then."""
+def _switch_all(scope: Scope, ready: list[Switch], old_proof: str | None, note: str) -> Results[tuple[Switch, ...]]:
+    """Switch; an account takes mode DEFAULT only after the others have given it up."""
     giving = _switch_to(scope, [one for one in ready if one.to is CertificateMode.SNI_ONLY], old_proof, note)
     taking = [one for one in ready if one.to is CertificateMode.DEFAULT]
     if giving.failed and taking:
@@ -122,7 +121,7 @@ def _switch_to(scope: Scope, ready: list[Switch], old_proof: str | None, note: s
     def work(stage: Stage) -> tuple[Switch, ...]:
         for one in by_stage[stage]:
             step = f"delete it in mode {one.before.mode}, and register it in mode {one.to}"
-            with on_record(stage, "ca switch-mode", one.state.declared.ca.certificate_id, [step], note):
+            with audited(stage, "ca switch-mode", one.state.declared.ca.certificate_id, [step], note):
                 switch(one, old_proof=old_proof)
         return by_stage[stage]
 

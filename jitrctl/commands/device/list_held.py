@@ -1,4 +1,4 @@
-"""`jitrctl device list --held`: who waits, for what, and until when."""
+"""`jitrctl device list --held`: lists the held devices, why they are held, and when they are evaluated next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.device.held import MOST, Held, held
+from jitrctl.device.held import MOST, Held, list_held
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import at, err, short
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 def list_(
     scope: Scope,
     reason: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Only these, such as NOT_LISTED: docs/rejections.md.")
+        str | None, typer.Option(metavar="REASON", help="Only this reason, such as NOT_LISTED: docs/rejections.md.")
     ] = None,
     *,
-    held_ones: Annotated[bool, typer.Option("--held", help="Devices that wait for a cause to go away.")] = False,
+    held_ones: Annotated[
+        bool, typer.Option("--held", help="Held devices: refused until the cause is removed.")
+    ] = False,
 ) -> None:
-    """List the devices that are held in each account: why, as which thing, since when, and when they are looked at.
+    """List the held devices of each account: the reason, the thing name, since when, and the next evaluation.
 
     Example: jitrctl device list --held --account prod
     """
     if not held_ones:
         raise Unusable("say --held: all things are in `aws iot list-things`, one device is `jitrctl device show`")
 
-    def listed(stage: Stage) -> list[Held]:
-        return [one for one in held(stage) if reason is None or one.reason == reason.upper()]
+    def read(stage: Stage) -> list[Held]:
+        return [one for one in list_held(stage) if reason is None or one.reason == reason.upper()]
 
-    results = scope.across(listed, doing="reading who is held")
+    results = scope.across(read, doing="reading held devices")
     scope.report(
         results,
         rows=lambda _, devices: [_row(one) for one in devices],
@@ -44,7 +46,7 @@ def list_(
         return
     for done in results.done:
         if not done.value:
-            err.print(f"{done.stage}: nobody is held{f' for {reason}' if reason else ''}.", markup=False)
+            err.print(f"{done.stage}: no device is held{f' for {reason}' if reason else ''}.", markup=False)
         if len(done.value) >= MOST:
             err.print(f"{done.stage}: only the first {MOST} were read.", markup=False)
 

@@ -1,14 +1,13 @@
-"""`jitrctl device reconcile`: a device that is ACTIVE already, brought in line with changed rules."""
+"""`jitrctl device reconcile`: brings an ACTIVE device in line with changed rules."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.audit.record import on_record
+from jitrctl.audit.record import audited
 from jitrctl.commands.device.show import Device
 from jitrctl.device import reconcile as reconciling
-from jitrctl.device.search import only_certificate
-from jitrctl.device.selector import known_from
+from jitrctl.device.search import only_certificate, parse_device
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import grouped, out
 
@@ -19,39 +18,39 @@ if TYPE_CHECKING:
 
 @over_stages
 def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Bring a device that is ACTIVE in line with the fleet file of today: thing type, groups, attributes, policy.
+    """Bring an ACTIVE device in line with the present fleet file: thing type, groups, attributes, policy.
 
-    What others put on the thing stays, and so does the certificate's status; a device that today's rules would refuse
-    is told. A name never changes. Where a CA has a hook, nothing is taken away, since the hook may have given it.
+    What others added to the thing stays, as does the certificate's status; a device that the present rules would refuse
+    is reported. A thing name never changes. If the CA has a hook, nothing is removed, since the hook may have added it.
 
     Example: jitrctl device reconcile sensor-0001 --note "new group for hall 2"
     """
-    stages, failed = scope.opened()
-    certificate_id = only_certificate(scope, known_from(device), stages) if stages else ""
-    seen = scope.across(lambda stage: reconciling.look(stage, certificate_id), doing="comparing", stages=stages)
+    stages, failed = scope.open_stages()
+    certificate_id = only_certificate(scope, parse_device(device), stages) if stages else ""
+    seen = scope.across(lambda stage: reconciling.compare(stage, certificate_id), doing="comparing", stages=stages)
     found = {done.stage: done.value for done in seen.done}
-    to_do = [f"  {stage}  {change.told}" for stage, one in found.items() for change in (one.changes if one else ())]
+    to_do = [f"  {stage}  {change.text}" for stage, one in found.items() for change in (one.changes if one else ())]
     if to_do:
         scope.confirm([f"Certificate {certificate_id}:", *to_do], yes=yes)
 
-    def reconciled(stage: Stage) -> Reconciliation | None:
+    def apply_changes(stage: Stage) -> Reconciliation | None:
         one = found[stage]
         changes = one.changes if one else ()
         if one and changes:
             reconciling.refuse_another_verdict(stage, certificate_id, one)
-        with on_record(stage, "device reconcile", certificate_id, [change.told for change in changes], note):
+        with audited(stage, "device reconcile", certificate_id, [change.text for change in changes], note):
             for change in changes:
                 reconciling.apply(stage, change)
         return one
 
-    results = scope.across(reconciled, doing="reconciling", stages=list(found))
+    results = scope.across(apply_changes, doing="reconciling", stages=list(found))
     refused = [(str(stage), why) for stage, one in found.items() for why in (one.would_refuse if one else ())]
     scope.report(
         results,
         rows=lambda _, one: [{"thing": one.thing_name if one else "-", "done": _done(one)}],
         fields=lambda one: {
             "thing_name": one.thing_name if one else None,
-            "changes": [change.told for change in one.changes] if one else [],
+            "changes": [change.text for change in one.changes] if one else [],
             "would_refuse": list(one.would_refuse) if one else [],
         },
         failed=(*failed, *seen.failed),
@@ -59,10 +58,10 @@ def reconcile(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False
     )
     if not scope.as_json:
         for line in grouped(refused):
-            out.print(f"Today's rules would not let it in; it stays ACTIVE. {line}", markup=False)
+            out.print(f"The present rules would refuse it; it stays ACTIVE. {line}", markup=False)
 
 
 def _done(one: Reconciliation | None) -> str:
     if one is None:
         return "not ACTIVE here"
-    return "; ".join(change.told for change in one.changes) or "nothing to do"
+    return "; ".join(change.text for change in one.changes) or "nothing to do"

@@ -1,9 +1,10 @@
-"""`jitrctl device release`: one refused device, or all that were rejected for a reason."""
+"""`jitrctl device release`: releases one refused device, or all that were rejected for a reason."""
 
 from __future__ import annotations
 
 import difflib
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,12 +12,10 @@ import typer
 from jitr.errors import Reason
 from jitr.verdicts import OperatorAction
 from jitrctl.commands.ca.status import Cas
-from jitrctl.commands.device import order as ordering
-from jitrctl.commands.device.order import announced, operator
+from jitrctl.commands.device.order import Ordered, give_order, open_operator
 from jitrctl.commands.device.show import Device
-from jitrctl.device.bulk_release import Ordered, Plan, Wanted, find, judge_again, order
-from jitrctl.device.operations import OrderContext
-from jitrctl.device.search import Known, View
+from jitrctl.device.bulk_release import BulkOrdered, Plan, Wanted, find_rejections, judge_again, order_releases
+from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.errors import Unusable
 from jitrctl.rules.trial import ADMITTED
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from jitr.record import Record
+    from jitrctl.device.operations import OrderContext
     from jitrctl.session.stage import Stage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,7 +43,7 @@ def release(
         typer.Option(
             "--rejected-for",
             metavar="REASON",
-            help="All devices that were rejected for this reason, in place of one; may be repeated.",
+            help="All devices that were rejected for this reason, instead of one; may be repeated.",
         ),
     ] = None,
     ca: Cas = None,
@@ -52,22 +52,22 @@ def release(
         typer.Option(
             metavar="TIME",
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"],
-            help="Of those, the ones that were rejected since this time, in UTC.",
+            help="Only those rejected since this time, in UTC.",
         ),
     ] = None,
     *,
     would_be_admitted: Annotated[
-        bool, typer.Option("--would-be-admitted", help="Of those, the ones that the deployed rules admit.")
+        bool, typer.Option("--would-be-admitted", help="Only those that the deployed rules would admit.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how many those are; change nothing.")] = False,
-    revoked: Annotated[bool, typer.Option("--revoked", help="Also if it was revoked or taken away.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show how many they are; change nothing.")] = False,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Also if an operator revoked or deactivated it.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Let a refused device be judged again when it next connects; its registration is deleted for that.
+    """Have a refused device evaluated again at its next connect; its registration is deleted for that.
 
-    With --rejected-for, all devices that were rejected for a reason. They are judged again by the functions, without
-    being deleted and without connecting, beside new devices and after them. What an operator, or anybody else, has
-    deactivated stays out, and so does what is REVOKED. Broken off, the same command again does the rest.
+    With --rejected-for: all devices that were rejected for a reason. The functions evaluate them again, after new
+    devices, without a new registration or connect. REVOKED devices, and those that somebody has deactivated, are left
+    out. If interrupted, the same command completes it.
 
     Example: jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted
     """
@@ -87,28 +87,29 @@ def release(
         raise Unusable("say which device: its certificate, id or thing; or all with --rejected-for REASON")
     if given := [name for name, value in many.items() if value]:
         raise Unusable(f"{', '.join(given)} can only be said with --rejected-for")
+    give_order(scope, device, "release it: its registration is deleted", partial(_release, revoked), note=note, yes=yes)
 
-    def released(stage: Stage, certificate_id: str, seen: Record) -> str:
-        if not View.of(stage, Known(frozenset({certificate_id}))).sightings[certificate_id].is_known:
-            return "not known here"
-        operator(stage).release(certificate_id, OrderContext(by=stage.caller, note=note), revoked=revoked, seen=seen)
-        announced(stage, certificate_id, OperatorAction.RELEASED, None)
-        return "released, judged again at its next connect"
 
-    ordering.order(scope, device, "release it: its registration is deleted", released, yes=yes)
+def _release(revoked: bool, stage: Stage, certificate_id: str, order: OrderContext, seen: Record) -> Ordered:  # noqa: FBT001 -- bound by partial
+    if not DeviceView.of(stage, SearchKeys(frozenset({certificate_id}))).certificates[certificate_id].is_known:
+        return Ordered(text="not known here")
+    open_operator(stage).release(certificate_id, order, revoked=revoked, seen=seen)
+    return Ordered(text="released, judged again at its next connect", action=OperatorAction.RELEASED)
 
 
 def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes: bool) -> None:
-    stages, failed = scope.opened()
+    stages, failed = scope.open_stages()
     found = scope.across(
-        lambda stage: find(stage, chosen_cas(stage, wanted.cas), wanted), doing="reading the index", stages=stages
+        lambda stage: find_rejections(stage, chosen_cas(stage, wanted.cas), wanted),
+        doing="reading the index",
+        stages=stages,
     )
     begun = {done.stage: done.value for done in found.done}
     most = max((len(candidates) for _, candidates in begun.values()), default=0)
     if most:
         err.print(in_words(most, begun), style="dim")
     judged = scope.across(
-        lambda stage: judge_again(stage, *begun[stage], wanted), doing="judging certificates", stages=list(begun)
+        lambda stage: judge_again(stage, *begun[stage], wanted), doing="evaluating certificates", stages=list(begun)
     )
     for done in judged.done:
         if done.value.unlisted:
@@ -121,31 +122,31 @@ def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes
         names = ", ".join(sorted(reason.name for reason in wanted.reasons))
         scope.confirm(
             [
-                f"Rejections for {names} are taken back, and the devices judged again, in",
+                f"Rejections for {names} are taken back, and the devices evaluated again, in",
                 *(f"  {stage}  {_in_words(plan)}" for stage, plan in plans.items()),
             ],
             yes=yes,
         )
 
-    def ordered(stage: Stage) -> Ordered:
-        return Ordered(plan=plans[stage]) if dry_run else order(stage, plans[stage], wanted.reasons, note)
+    def order_here(stage: Stage) -> BulkOrdered:
+        return BulkOrdered(plan=plans[stage]) if dry_run else order_releases(stage, plans[stage], wanted.reasons, note)
 
-    results = scope.across(ordered, doing="ordering", stages=list(plans))
+    results = scope.across(order_here, doing="ordering", stages=list(plans))
 
-    def shown() -> None:
+    def show_results() -> None:
         for done in results.done:
-            out.print(f"{done.stage}: {_told(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
+            out.print(f"{done.stage}: {_describe(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda one: _document(one, dry_run=dry_run),
         failed=(*failed, *found.failed, *judged.failed),
     )
 
 
 def _reason(name: str) -> Reason:
-    """A final reason by its name.
+    """Find a final reason by its name.
 
     Raises Unusable.
     """
@@ -162,10 +163,10 @@ def _in_words(plan: Plan) -> str:
     if not plan.found:
         return "nothing was rejected for it"
     again = {name: number for name, number in plan.judged.items() if name != ADMITTED}
-    told = [f"{plan.judged[ADMITTED]} would be admitted"]
+    counts = [f"{plan.judged[ADMITTED]} would be admitted"]
     if again:
-        told.append(f"{sum(again.values())} refused again ({_counts(again)})")
-    parts = [f"{len(plan.orders)} of {plan.found}: {', '.join(told)}"]
+        counts.append(f"{sum(again.values())} refused again ({_counts(again)})")
+    parts = [f"{len(plan.orders)} of {plan.found}: {', '.join(counts)}"]
     if plan.orders:
         parts.append(f"within about {_duration(plan.takes)}")
     if plan.left:
@@ -173,14 +174,14 @@ def _in_words(plan: Plan) -> str:
     return "; ".join(parts)
 
 
-def _told(one: Ordered, *, dry_run: bool) -> str:
+def _describe(one: BulkOrdered, *, dry_run: bool) -> str:
     if dry_run or not one.plan.orders:
         return _in_words(one.plan)
-    told = f"{one.ordered} ordered; {_in_words(one.plan)}"
-    return told + (f"; {one.overtaken} not ordered, since they changed meanwhile" if one.overtaken else "")
+    text = f"{one.ordered} ordered; {_in_words(one.plan)}"
+    return text + (f"; {one.overtaken} not ordered, since they changed meanwhile" if one.overtaken else "")
 
 
-def _document(one: Ordered, *, dry_run: bool) -> dict[str, Any]:
+def _document(one: BulkOrdered, *, dry_run: bool) -> dict[str, Any]:
     plan = one.plan
     return {
         "found": plan.found,

@@ -1,4 +1,4 @@
-"""`jitrctl device show | where`: one device, in every account."""
+"""`jitrctl device show | where`: shows one device in every account."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from jitr.telemetry import decision_fields
 from jitrctl.audit import log
 from jitrctl.device import live_connection
 from jitrctl.device.leftovers import LeftBehind, left_behind, present_owners
-from jitrctl.device.search import Sighting, View, search
-from jitrctl.device.selector import known_from
+from jitrctl.device.search import DeviceView, StageCertificate, parse_device, search
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import at, out, short, table
 
@@ -29,30 +28,32 @@ Device = Annotated[
 
 @over_stages
 def show(scope: Scope, device: Device) -> None:
-    """Show a device in every account: certificates, thing, policy, decision and why, verdict, what was left behind.
+    """Show a device in every account: certificates, thing, policy, decision, verdict, old certificates still in use.
 
-    Also whether its thing's client is connected, since when and from where; else why it went, for 30 minutes.
+    Also whether its client is connected, since when and from where; or why it disconnected in the last 30 minutes.
 
     Example: jitrctl device show sensor-0001
     """
-    found, failed, known = search(scope, known_from(device))
+    found, failed, known = search(scope, parse_device(device))
     bare = {done.stage: done.value for done in found.done}
-    views = scope.across(lambda stage: _with_orders(stage, bare[stage]), doing="looking", stages=list(bare))
+    views = scope.across(lambda stage: _with_orders(stage, bare[stage]), doing="reading", stages=list(bare))
     failed = (*failed, *found.failed)
     seen = {done.stage: done.value for done in views.done}
     behind = left_behind(seen)
 
-    def shown() -> None:
+    def show_results() -> None:
         things = sorted(present_owners(seen) or known.things)
-        out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate that is no thing's")
+        out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate without a thing")
         for certificate_id in _by_age(seen):
             _show_certificate(certificate_id, seen)
         _show_left_behind(behind)
 
     scope.report(
         views,
-        show=shown,
-        fields=lambda view: {"certificates": [_document(one, view) for one in view.sightings.values() if one.is_known]},
+        show=show_results,
+        fields=lambda view: {
+            "certificates": [_document(one, view) for one in view.certificates.values() if one.is_known]
+        },
         failed=failed,
         things=sorted(known.things),
         left_behind=[_left_behind_document(one) for one in behind],
@@ -65,10 +66,10 @@ def where(scope: Scope, device: Device) -> None:
 
     Example: jitrctl device where device.pem
     """
-    views, failed, _ = search(scope, known_from(device))
+    views, failed, _ = search(scope, parse_device(device))
 
-    def rows(_: Stage, view: View) -> list[dict[str, str]]:
-        known = [one for one in view.sightings.values() if one.is_known]
+    def rows(_: Stage, view: DeviceView) -> list[dict[str, str]]:
+        known = [one for one in view.certificates.values() if one.is_known]
         return [{"certificate": short(one.certificate_id), **_status(one)} for one in known] or [
             {"certificate": "-", "status": "not known here", "decision": ""}
         ]
@@ -79,7 +80,7 @@ def where(scope: Scope, device: Device) -> None:
         fields=lambda view: {
             "certificates": [
                 {"certificate_id": one.certificate_id, "status": one.registered.status if one.registered else None}
-                for one in view.sightings.values()
+                for one in view.certificates.values()
                 if one.is_known
             ]
         },
@@ -87,17 +88,17 @@ def where(scope: Scope, device: Device) -> None:
     )
 
 
-def _status(sighting: Sighting) -> dict[str, str]:
-    decision = sighting.record.decision
+def _status(found: StageCertificate) -> dict[str, str]:
+    decision = found.record.decision
     return {
-        "status": str(sighting.registered.status) if sighting.registered else "not registered",
+        "status": str(found.registered.status) if found.registered else "not registered",
         "decision": " ".join(map(str, filter(None, (decision.outcome, decision.reason)))) if decision else "none",
     }
 
 
-def _by_age(views: dict[Stage, View]) -> list[str]:
+def _by_age(views: dict[Stage, DeviceView]) -> list[str]:
     """The certificate ids, the latest issued first."""
-    ids = {one.certificate_id for view in views.values() for one in view.sightings.values()}
+    ids = {one.certificate_id for view in views.values() for one in view.certificates.values()}
 
     def age(certificate_id: str) -> float:
         certificate = _certificate(certificate_id, views)
@@ -106,13 +107,13 @@ def _by_age(views: dict[Stage, View]) -> list[str]:
     return sorted(ids, key=lambda one: (-age(one), one))
 
 
-def _certificate(certificate_id: str, views: dict[Stage, View]) -> Certificate | None:
-    """What the certificate says of itself, from any stage that has it."""
-    sightings = (view.sightings.get(certificate_id) for view in views.values())
-    return next((one.registered.certificate for one in sightings if one and one.registered), None)
+def _certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> Certificate | None:
+    """The parsed certificate, from any stage that has it."""
+    certificates = (view.certificates.get(certificate_id) for view in views.values())
+    return next((one.registered.certificate for one in certificates if one and one.registered), None)
 
 
-def _show_certificate(certificate_id: str, views: dict[Stage, View]) -> None:
+def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> None:
     out.print(f"\n[bold]Certificate[/bold] {certificate_id}", soft_wrap=True)
     if certificate := _certificate(certificate_id, views):
         out.print(
@@ -123,13 +124,13 @@ def _show_certificate(certificate_id: str, views: dict[Stage, View]) -> None:
         )
     rows, unknown, notes = [], [], []
     for stage, view in views.items():
-        sighting = view.sightings[certificate_id]
-        if not sighting.is_known:
+        found = view.certificates[certificate_id]
+        if not found.is_known:
             unknown.append(str(stage))
             continue
-        rows.append(_row(stage, sighting))
-        told = (*_notes(sighting), *_connection(view, certificate_id), *_order(view, certificate_id))
-        notes += [f"{stage}: {note}" for note in told]
+        rows.append(_row(stage, found))
+        lines = (*_notes(found), *_connection(view, certificate_id), *_order(view, certificate_id))
+        notes += [f"{stage}: {note}" for note in lines]
     if rows:
         out.print(table(rows))
     if unknown:
@@ -139,8 +140,8 @@ def _show_certificate(certificate_id: str, views: dict[Stage, View]) -> None:
         out.print(note, markup=False)
 
 
-def _row(stage: Stage, sighting: Sighting) -> dict[str, str]:
-    registered, decision = sighting.registered, sighting.record.decision
+def _row(stage: Stage, found: StageCertificate) -> dict[str, str]:
+    registered, decision = found.registered, found.record.decision
     return {
         "stage": str(stage),
         "status": f"{registered.status} ({registered.mode})" if registered else "not registered",
@@ -149,9 +150,9 @@ def _row(stage: Stage, sighting: Sighting) -> dict[str, str]:
     }
 
 
-def _notes(sighting: Sighting) -> list[str]:
-    """What does not fit into a table: reasons in a sentence, an operator's word, what comes before and after."""
-    decision, verdict = sighting.record.decision, sighting.record.verdict
+def _notes(found: StageCertificate) -> list[str]:
+    """What does not fit into the table: the reason, the verdict, predecessor and successor."""
+    decision, verdict = found.record.decision, found.record.verdict
     notes = []
     if decision and decision.reason:
         notes.append(f"{decision.outcome}, {decision.reason}: {decision.detail}")
@@ -161,36 +162,36 @@ def _notes(sighting: Sighting) -> list[str]:
         notes.append(f"would be refused if it were enforced: {', '.join(map(str, decision.would_reject))}")
     if decision and decision.replaces:
         notes.append(f"it followed {short(decision.replaces)}")
-    if follower := sighting.record.replaced_by or (decision.replaced_by if decision else None):
+    if follower := found.record.replaced_by or (decision.replaced_by if decision else None):
         notes.append(f"{short(follower)} followed it")
     if verdict:
         said = f": {verdict.note}" if verdict.note else ""
         notes.append(f"{verdict.action} by {verdict.by} {at(verdict.at)}{said}")
-    if sighting.record.intent:
-        notes.append(f"begun and not yet recorded: {sighting.record.intent.outcome}")
+    if found.record.intent:
+        notes.append(f"begun and not yet recorded: {found.record.intent.outcome}")
     return notes
 
 
-def _with_orders(stage: Stage, view: View) -> View:
-    """The same, with the last order about each certificate that is known, and its thing's connection."""
-    known = [one.certificate_id for one in view.sightings.values() if one.is_known]
-    given = {certificate_id: log.last_if_readable(stage, certificate_id) for certificate_id in known}
+def _with_orders(stage: Stage, view: DeviceView) -> DeviceView:
+    """The view with the last order about each known certificate, and the connection of its thing."""
+    known = [one.certificate_id for one in view.certificates.values() if one.is_known]
+    given = {certificate_id: log.read_last_if_readable(stage, certificate_id) for certificate_id in known}
     return replace(
         view,
         orders={certificate_id: order for certificate_id, order in given.items() if order},
         connections={
             one.certificate_id: live_connection.read(stage, one.registered.things[0])
-            for one in view.sightings.values()
+            for one in view.certificates.values()
             if one.registered and one.registered.things
         },
     )
 
 
-def _order(view: View, certificate_id: str) -> list[str]:
+def _order(view: DeviceView, certificate_id: str) -> list[str]:
     return [str(view.orders[certificate_id])] if certificate_id in view.orders else []
 
 
-def _connection(view: View, certificate_id: str) -> list[str]:
+def _connection(view: DeviceView, certificate_id: str) -> list[str]:
     return [str(view.connections[certificate_id])] if certificate_id in view.connections else []
 
 
@@ -203,10 +204,10 @@ def _show_left_behind(behind: list[LeftBehind]) -> None:
             out.print(f"  When the device no longer needs it there: {one.order}", markup=False, soft_wrap=True)
 
 
-def _document(sighting: Sighting, view: View) -> dict[str, Any]:
-    registered, record = sighting.registered, sighting.record
-    connection = view.connections.get(sighting.certificate_id)
-    document: dict[str, Any] = {"certificate_id": sighting.certificate_id, "status": None}
+def _document(found: StageCertificate, view: DeviceView) -> dict[str, Any]:
+    registered, record = found.registered, found.record
+    connection = view.connections.get(found.certificate_id)
+    document: dict[str, Any] = {"certificate_id": found.certificate_id, "status": None}
     if registered:
         document |= {
             "status": registered.status,
@@ -231,12 +232,12 @@ def _document(sighting: Sighting, view: View) -> dict[str, Any]:
         "verdict": from_verdict(record.verdict) if record.verdict else None,
         "replaced_by": record.replaced_by,
         "connection": connection.document() if connection else None,
-        "last_order": log.document(view.orders.get(sighting.certificate_id)),
+        "last_order": log.document(view.orders.get(found.certificate_id)),
     }
 
 
 def _ca_named_by(device: DeviceRegistration) -> str | None:
-    """Where it is known from whose the certificate is; None where it is not."""
+    """From what the certificate's CA is known; None when it is not."""
     if device.ca_certificate_id is None:
         return None
     return "AWS IoT" if device.is_ca_named else "signature or record"

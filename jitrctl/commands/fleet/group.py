@@ -1,4 +1,4 @@
-"""`jitrctl fleet …`: the fleet file by itself, and every stage of it in one look."""
+"""`jitrctl fleet …`: the commands on the fleet file, and on all stages at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SHORT = 16  # digits of an id that are enough to recognize it
 
 OutOfPlace = Annotated[
-    bool, typer.Option("--out-of-place", help="Only those that live in an account that is not theirs.")
+    bool, typer.Option("--out-of-place", help="Only devices in an account to which they do not belong.")
 ]
 
 app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
@@ -32,7 +32,7 @@ app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
 @app.command()
 @over_stages
 def check(scope: Scope) -> None:
-    """Check the fleet file and every file that it names, all problems at once, and show what it says; needs no AWS.
+    """Check the fleet file and every file that it names, report all problems, and show its contents; needs no AWS.
 
     Example: jitrctl fleet check
     """
@@ -94,9 +94,9 @@ def devices(
 ) -> None:
     """List which device lives in which accounts, and since when.
 
-    With a [hub] its table says so; without one the registry of every account is read, which takes a while where there
-    are many devices. A device belongs to the accounts that its enrollment entry names, or else to its CA's `home`.
-    With --out-of-place, exit code 1 when there is any.
+    Reads the hub's table; without a [hub] the registry of every account, which takes long with many devices. A device
+    belongs to the accounts that its enrollment entry names, else to its CA's `home`. With --out-of-place, exit code 1
+    when there is any.
 
     Example: jitrctl fleet devices --out-of-place
     """
@@ -107,12 +107,12 @@ def devices(
         )
     else:
         results = scope.across(locations.from_registry, doing="reading the registries")
-    found = locations.chosen(
+    found = locations.select(
         [one for done in results.done for one in done.value], scope.stages, out_of_place=out_of_place
     )
     names = {account.id: account.name for account in scope.fleet.accounts}
 
-    def shown() -> None:
+    def show_results() -> None:
         if found:
             out.print(table([_device_row(names, one) for one in found]))
         else:
@@ -120,7 +120,7 @@ def devices(
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda _: {},
         ok=not (out_of_place and found),
         source="hub" if hub else "registries",
@@ -131,28 +131,27 @@ def devices(
 @app.command(name="quotas")
 @over_stages
 def show_quotas(scope: Scope) -> None:
-    """Show the Service Quotas that bound activation beside activations_per_second, and the increase to ask for.
+    """Show the Service Quotas that limit activation, what activations_per_second needs, and the increase to request.
 
-    Exit code 1 where a quota is less than the fleet file's pace needs: AWS then throttles until the rate is what it
-    accepts, or, where an account may run too few functions at once, devices wait for one. A pace of half of what the
-    quotas allow, or less, is named too.
+    Exit code 1 when a quota is less than that rate needs: AWS then throttles, or, with too few concurrent executions,
+    devices wait. A rate of half of what the quotas allow, or less, is reported too.
 
     Example: jitrctl fleet quotas --account prod
     """
-    results = scope.across(quotas.look, doing="asking Service Quotas")
+    results = scope.across(quotas.read_quotas, doing="asking Service Quotas")
     orders = [
-        (str(done.stage), quotas.order(done.stage, finding))
+        (str(done.stage), quotas.increase_command(done.stage, finding))
         for done in results.done
         for finding in done.value
         if not finding.is_enough and (finding.asked or 0) < finding.needed
     ]
 
-    def shown() -> None:
+    def show_results() -> None:
         out.print(table([_quota_row(done.stage, one) for done in results.done for one in done.value]))
         for where, order in orders:
             out.print(f"{where}: {order}", markup=False, soft_wrap=True)
         for done in results.done:
-            if allowed := quotas.unused(done.value):
+            if allowed := quotas.unused_rate(done.value):
                 said = f"activations_per_second is far below the {allowed:g} that the quotas allow"
                 out.print(f"{done.stage}: {said}", markup=False, soft_wrap=True)
         if any(not one.known for done in results.done for one in done.value):
@@ -160,7 +159,7 @@ def show_quotas(scope: Scope) -> None:
 
     scope.report(
         results,
-        show=shown,
+        show=show_results,
         fields=lambda found: {"quotas": [_quota(one) for one in found]},
         ok=all(one.is_enough for done in results.done for one in done.value),
     )

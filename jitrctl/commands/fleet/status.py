@@ -1,4 +1,4 @@
-"""`jitrctl fleet status`: every stage in one screen."""
+"""`jitrctl fleet status`: shows every stage in one screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from jitrctl.clock import now
 from jitrctl.commands.ca.accept_rejections import document, in_words
-from jitrctl.queues.dead_letters import Letters
+from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.status import health
 from jitrctl.terminal import ago, err, grouped, out, table
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _SHORT = 16  # digits of a digest that are enough to recognize it
 _LOST = {
-    Letters.DEAD: "dead letters",
-    Letters.UNDELIVERED: "undelivered by the rule",
-    Letters.UNFORWARDED: "not forwarded to the hub",
-    Letters.HUB: "given up by the hub's function",
+    LetterQueue.DEAD: "dead letters",
+    LetterQueue.UNDELIVERED: "undelivered by the rule",
+    LetterQueue.UNFORWARDED: "not forwarded to the hub",
+    LetterQueue.HUB: "given up by the hub's function",
 }
 
 
@@ -33,23 +33,25 @@ def status(
     scope: Scope,
     assembly: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="What `cdk synth` made, to compare the stacks with (default: cdk.out)."),
+        typer.Option(
+            metavar="FOLDER", help="The output of `cdk synth`, to compare the stacks with (default: cdk.out)."
+        ),
     ] = None,
 ) -> None:
     """Show every stage in one screen: stack, CAs, rules, function, queues, sweep, and drift in words.
 
-    Exit code 1 when something has drifted, a message is dead or could not be delivered, a brake holds what a CA's rules
-    refuse, or a stage cannot be asked.
+    Exit code 1 when something has drifted, a message is dead or undelivered, a brake is engaged, or a stage cannot be
+    read.
 
     Example: jitrctl fleet status
     """
     compared, not_compared = (assembly, None) if assembly else _assembly(scope)
-    results = scope.across(lambda stage: health.look(stage, compared), doing="looking")
+    results = scope.across(lambda stage: health.read_health(stage, compared), doing="reading")
     well = all(_is_well(done.value) for done in results.done)
 
-    def shown() -> None:
+    def show_results() -> None:
         rows = [_health_row(done.stage, done.value) for done in results.done]
-        if all(row["rate"] == _WHOLE for row in rows):  # at 80 columns there is no room for what says nothing
+        if all(row["rate"] == _WHOLE for row in rows):  # an empty column takes room that 80 columns do not have
             rows = [{name: value for name, value in row.items() if name != "rate"} for row in rows]
         out.print(table(rows))
         drift = [
@@ -69,11 +71,11 @@ def status(
         if not_compared:
             err.print(f"Templates were not compared: {not_compared}.", style="dim", markup=False)
 
-    scope.report(results, show=shown, fields=_document, ok=well, templates_compared=compared is not None)
+    scope.report(results, show=show_results, fields=_document, ok=well, templates_compared=compared is not None)
 
 
 def _assembly(scope: Scope) -> tuple[Path | None, str | None]:
-    """The assembly beside the fleet file, or why there is none to compare with."""
+    """The assembly beside the fleet file, or why it cannot be compared."""
     found = scope.fleet.path.parent / "cdk.out"
     manifest = found / "manifest.json"
     if not manifest.exists():
@@ -84,7 +86,7 @@ def _assembly(scope: Scope) -> tuple[Path | None, str | None]:
 
 
 def _lists(results: Results[Health]) -> list[str]:
-    """What there is to say when accounts do not have the same enrollment list: who lets other devices in."""
+    """The lines about enrollment lists when accounts have different ones."""
     lists = [(str(done.stage), done.value.enrollment) for done in results.done if done.value.enrollment]
     if len({digest for _, digest in lists}) < 2:  # noqa: PLR2004 -- two lists
         return []
@@ -100,24 +102,24 @@ def _is_well(one: Health) -> bool:
 
 
 def _braked(one: Health) -> list[str]:
-    """What the brakes on CAs' rules hold, and what ends that."""
+    """The engaged brakes, and how to end them."""
     return [
-        f"{ca}: the brake holds what its rules refuse, {in_words(engaged)}. Mend the rules and deploy, or "
+        f"{ca}: the brake holds what its rules refuse, {in_words(engaged)}. Correct the rules and deploy, or "
         f"`jitrctl ca accept-rejections {ca}`: docs/runbook.md#rules-refuse-many"
         for ca, engaged in one.brakes.items()
     ]
 
 
 def _lost(one: Health) -> list[str]:
-    """What nobody works on any more, and what waits for the hub's function."""
-    told = [
-        f"{what}: {count}, see `jitrctl dlq list{'' if queue is Letters.DEAD else f' --queue {queue}'}`"
+    """The messages in the failure queues, and those that wait for the hub's function."""
+    lines = [
+        f"{what}: {count}, see `jitrctl dlq list{'' if queue is LetterQueue.DEAD else f' --queue {queue}'}`"
         for queue, what in _LOST.items()
         if (count := one.letters.get(queue))
     ]
     if one.waiting_for_hub:
-        told.append(f"events that wait for the hub's function: {one.waiting_for_hub}; `jitrctl fleet devices` lags")
-    return told
+        lines.append(f"events that wait for the hub's function: {one.waiting_for_hub}; `jitrctl fleet devices` lags")
+    return lines
 
 
 def _health_row(stage: Stage, one: Health) -> dict[str, str]:
@@ -128,8 +130,8 @@ def _health_row(stage: Stage, one: Health) -> dict[str, str]:
         "rules": f"{health.rules_enabled(one)}/{len(one.cas)}",
         "function": one.function,
         "waiting": _number(one.waiting),
-        "dead": _number(one.letters.get(Letters.DEAD)),
-        "lost": _number(one.letters.get(Letters.UNDELIVERED)),
+        "dead": _number(one.letters.get(LetterQueue.DEAD)),
+        "lost": _number(one.letters.get(LetterQueue.UNDELIVERED)),
         "rate": _rate(stage, one),
         "swept": ago(one.swept_at, now()) if one.swept_at else "never",
     }
@@ -139,7 +141,7 @@ _WHOLE = "-"
 
 
 def _rate(stage: Stage, one: Health) -> str:
-    """The activations a second that are reached at most, of those that the fleet file says; and what is throttled."""
+    """The present rate of activations, of the fleet file's, and the throttled share."""
     wanted = stage.account.activations_per_second
     if one.turns_per_second is None or (one.turns_per_second >= wanted and not one.throttled):
         return _WHOLE
@@ -164,11 +166,11 @@ def _document(one: Health) -> dict[str, Any]:
         "cas": [{"ca": state.name, "registered": state.found is not None, "rule": state.rule} for state in one.cas],
         "function": one.function,
         "waiting": one.waiting,
-        "dead": one.letters.get(Letters.DEAD),
-        "undelivered": one.letters.get(Letters.UNDELIVERED),
-        "unforwarded": one.letters.get(Letters.UNFORWARDED),
+        "dead": one.letters.get(LetterQueue.DEAD),
+        "undelivered": one.letters.get(LetterQueue.UNDELIVERED),
+        "unforwarded": one.letters.get(LetterQueue.UNFORWARDED),
         "hub_waiting": one.waiting_for_hub,
-        "hub_dead": one.letters.get(Letters.HUB),
+        "hub_dead": one.letters.get(LetterQueue.HUB),
         "swept_at": one.swept_at.isoformat() if one.swept_at else None,
         "enrollment": one.enrollment,
         "turns_per_second": one.turns_per_second,

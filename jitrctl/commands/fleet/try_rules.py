@@ -1,4 +1,4 @@
-"""`jitrctl fleet try-rules`: the fleet file's rules against certificates that the accounts already have."""
+"""`jitrctl fleet try-rules`: tries the fleet file's rules on certificates that the accounts already have."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def try_fleet_rules(
     ca: Cas = None,
     *,
     sample: Annotated[
-        int, typer.Option("--sample", metavar="N", min=1, help="Of each CA, at most so many: newest and oldest.")
+        int, typer.Option("--sample", metavar="N", min=1, help="At most so many of each CA: the newest and the oldest.")
     ] = _SAMPLE,
 ) -> None:
-    """Show which certificates that AWS IoT has the fleet file would decide on otherwise than the deployed rules do.
+    """Show on which registered certificates the fleet file would decide differently from the deployed rules.
 
-    Changes nothing, and is to be said before `cdk deploy`. Enrollment entries, CRLs and hooks are left out.
-    Exit code 1 when a certificate that is ACTIVE, and that the deployed rules admit, would be refused for the rules.
+    Changes nothing; run it before `cdk deploy`. Enrollment entries, CRLs and hooks are left out.
+    Exit code 1 when the rules would refuse an ACTIVE certificate that the deployed rules admit.
 
     Example: jitrctl fleet try-rules --ca factory
     """
@@ -42,11 +42,11 @@ def try_fleet_rules(
         known_ca(scope.fleet, name)
     _say_calls(scope, ca, sample)
     results = scope.across(
-        lambda stage: try_rules(stage, chosen_cas(stage, ca or ()), sample), doing="judging certificates"
+        lambda stage: try_rules(stage, chosen_cas(stage, ca or ()), sample), doing="evaluating certificates"
     )
     breaks = any(change.breaks for done in results.done for change in done.value.changes)
 
-    def shown() -> None:
+    def show_results() -> None:
         alike = [some for done in results.done for some in _alike(done.stage, done.value)]
         if alike:
             out.print(table([one.row for one in alike], whole=[_DECIDED]))
@@ -71,22 +71,22 @@ def try_fleet_rules(
                 )
         looked_at = sum(done.value.looked_at.total() for done in results.done)
         if breaks:
-            out.print("Devices that work would be refused: do not deploy this, or mend the rules first.")
+            out.print("ACTIVE devices would be refused: correct the rules before you deploy.")
         elif not alike:
             out.print(f"Nothing is decided otherwise: {looked_at} certificates judged.")
 
-    scope.report(results, show=shown, fields=_document, ok=not breaks)
+    scope.report(results, show=show_results, fields=_document, ok=not breaks)
 
 
 def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
-    """Say beforehand what it costs: the calls share a quota with devices that come up."""
+    """Report the number of calls first: they share a quota with devices that register."""
     most = sample * max((len(chosen_cas(stage, ca or ())) for stage in scope.stages), default=0)
     err.print(in_words(most, scope.stages), style="dim")
 
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """Changes of a stage that differ in the certificate alone."""
+    """Changes in a stage that differ only in the certificate."""
 
     stage: str
     judged: int  # certificates of their CA

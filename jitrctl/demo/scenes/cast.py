@@ -1,4 +1,4 @@
-"""What the demo's scenes share: the two deployed accounts, the CAs whose keys are at hand, what is told at the end."""
+"""Holds what the demo's scenes share: the two deployed accounts, the CAs with their keys, the summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POLL = 0.2  # seconds
 
 @dataclass(slots=True)
 class Detail:
-    """What a step shows: rows of a table, all with the same keys, and a sentence or two."""
+    """The output of a step: rows of a table, all with the same keys, and a note."""
 
     rows: list[dict[str, str]] = field(default_factory=list)
     note: str = ""
@@ -35,15 +35,15 @@ class Detail:
 
 @dataclass(slots=True, kw_only=True)
 class Cast:
-    """Who plays: `first` has the first CA in DEFAULT mode, `second` in SNI_ONLY mode."""
+    """The deployed accounts and the files: `first` has the first CA in DEFAULT mode, `second` in SNI_ONLY mode."""
 
     first: LocalStage
     second: LocalStage
     cas: Mapping[str, IssuingCa]  # by their names in fleet.toml, in its order
-    example: Fleet  # the checkout's, as it is written
-    fleet_file: Path  # the one that is deployed
-    devices: Path  # where their files are
-    summary: list[dict[str, str]] = field(default_factory=list)  # one row for each device that came to an end
+    example: Fleet  # the checkout's fleet file
+    fleet_file: Path  # the deployed one
+    devices: Path  # the folder with their files
+    summary: list[dict[str, str]] = field(default_factory=list)  # one row for each device
 
     @property
     def ca(self) -> IssuingCa:
@@ -51,9 +51,9 @@ class Cast:
         return next(iter(self.cas.values()))
 
     def order(self, stage: LocalStage, *words: str) -> None:
-        """Have an operator say `jitrctl …` about one account.
+        """Run `jitrctl …` on one account.
 
-        Raises LocalAwsError with what the command said when it fails.
+        Raises LocalAwsError with the command's output when it fails.
         """
         options = ("--account", stage.name, "--region", stage.account.region, "--fleet", str(self.fleet_file))
         done = subprocess.run(
@@ -72,10 +72,10 @@ class Cast:
         )
 
 
-def accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
-    """Connect a device again and again until it is accepted; the connection.
+def connect_accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
+    """Connect a device until it is accepted; returns the connection.
 
-    Raises LocalAwsError, saying what was recorded or logged instead.
+    Raises LocalAwsError, with what was recorded or logged instead.
     """
     try:
         return stage.device(files, name).connect_until_accepted(stage.endpoint, patience=PATIENCE)[0]
@@ -85,8 +85,8 @@ def accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
         raise LocalAwsError(f"{stage.name} did not accept {name} in {PATIENCE:.0f} s{recorded}") from error
 
 
-def refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = True) -> str:
-    """One CONNECT that must be refused, in words.
+def connect_refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = True) -> str:
+    """Send one CONNECT that must be refused; returns the refusal in words.
 
     Raises LocalAwsError when it is accepted.
     """
@@ -97,10 +97,10 @@ def refused(stage: LocalStage, files: DeviceFiles, name: str, *, sni: bool = Tru
     raise LocalAwsError(f"{stage.name} accepted {name}, which must not get in")
 
 
-def swept(stage: LocalStage, done: Callable[[], bool]) -> int:
-    """Run the sweep until it has done what is waited for; how many certificates it sent.
+def sweep_until(stage: LocalStage, done: Callable[[], bool]) -> int:
+    """Run the sweep until `done`; returns the number of certificates it sent.
 
-    Raises LocalAwsError when it does nothing for too long.
+    Raises LocalAwsError when `done` is not reached in time.
     """
     sent, deadline = 0, time.monotonic() + PATIENCE
     while True:
@@ -112,11 +112,11 @@ def swept(stage: LocalStage, done: Callable[[], bool]) -> int:
 
 
 def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence at each call
-    """Fail the scene with a sentence unless something holds."""
+    """Fail the scene with this sentence unless the condition holds."""
     if not holds:
         raise LocalAwsError(otherwise)
 
 
 def row(seconds: str, did: str, came_back: str) -> dict[str, str]:
-    """One line of what a device does, and what comes back."""
+    """One row: what the device did, and AWS IoT's answer."""
     return {"seconds": seconds, "device": did, "AWS IoT": came_back}

@@ -1,4 +1,4 @@
-"""A device's first connection, its move to another account, and what happens without SNI."""
+"""Shows a device's first connection, its move to another account, and a connection without SNI."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from jitr.decisions import Outcome
-from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, accepted, expect, refused, row
+from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, connect_refused, expect, row
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.stage import UNKNOWN
 from jitrctl.mqtt.client import ConnectRefusal
@@ -26,7 +26,7 @@ def move(cast: Cast) -> Detail:
     files = cast.ca.issued(cast.devices, _NAME)
     assert files is not None  # noqa: S101 -- the first connection was played before
     detail = _onboard(cast, cast.second, files)
-    with accepted(cast.first, files, _NAME) as connection:
+    with connect_accepted(cast.first, files, _NAME) as connection:
         acknowledged = connection.publish(f"devices/{_NAME}/state", '{"back": true}')
     expect(acknowledged, f"the device does not work in {cast.first.name} any more")
     detail.rows.append(row("", f"CONNECT and publish in {cast.first.name}", "accepted and acknowledged, as before"))
@@ -43,7 +43,7 @@ def _onboard(cast: Cast, stage: LocalStage, files: DeviceFiles) -> Detail:
         raise LocalAwsError(f"{stage.name} accepted a certificate that it had never seen")
     status = stage.status(files.certificate_id)
     expect(status != UNKNOWN, f"{stage.name} did not register the certificate")
-    connection = accepted(stage, files, _NAME)
+    connection = connect_accepted(stage, files, _NAME)
     seconds = time.monotonic() - began
     decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
     expect(decision.outcome is Outcome.ACTIVATED, f"{stage.name} recorded {decision.outcome} {decision.detail or ''}")
@@ -66,7 +66,7 @@ def _onboard(cast: Cast, stage: LocalStage, files: DeviceFiles) -> Detail:
 def without_sni(cast: Cast) -> Detail:
     stage, name = cast.second, "sensor-0002"
     files = cast.ca.issue(cast.devices, name)
-    answer = refused(stage, files, name, sni=False)
+    answer = connect_refused(stage, files, name, sni=False)
     status = stage.status(files.certificate_id)
     expect(status == UNKNOWN, f"{stage.name} registered a device that sent no SNI: {status}")
     cast.sum_up(name, stage, "not registered (no SNI)")

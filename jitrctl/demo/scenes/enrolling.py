@@ -1,4 +1,4 @@
-"""A CA of whose devices only some are the fleet's: held until listed, denied, approved; in the operator's own words."""
+"""Shows a CA that admits listed devices only: one is held until it is listed, one is denied, one is approved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.rules import EnrollmentRule
-from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, accepted, expect, refused
+from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, connect_refused, expect
 from jitrctl.localaws.errors import LocalAwsError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def listed(cast: Cast) -> Detail:
     cast.order(stage, "enrollment", "allow", _EXPECTED, "--note", "order 4711", "--yes")
     cast.order(stage, "device", "approve", str(files[_APPROVED].certificate), "--note", "seen on site")
     for name in (_EXPECTED, _APPROVED):
-        accepted(stage, files[name], name).close()
+        connect_accepted(stage, files[name], name).close()
     status = stage.status(files[_DENIED].certificate_id)
     expect(status == "INACTIVE", f"{_DENIED} is {status} although its entry denies it")
     cast.sum_up(_EXPECTED, stage, "activated, once listed")
@@ -40,7 +40,7 @@ def listed(cast: Cast) -> Detail:
             _row(_DENIED, first, f"jitrctl enrollment deny {_DENIED}, before it came", f"certificate {status}"),
             _row(_APPROVED, first, f"jitrctl device approve {_APPROVED}.pem", "CONNACK: accepted"),
         ],
-        note="Held devices stay PENDING_ACTIVATION and come up by themselves, at their next knock or by the sweep.",
+        note="Held devices stay PENDING_ACTIVATION, and are activated at their next connect or by the sweep.",
     )
 
 
@@ -56,7 +56,7 @@ def _listed_ca(cast: Cast) -> IssuingCa:
 
 
 def _first_decision(cast: Cast, files: DeviceFiles, name: str) -> Decision:
-    refused(cast.first, files, name)
+    connect_refused(cast.first, files, name)
     return cast.first.awaited_decision(files.certificate_id, seconds=PATIENCE)
 
 

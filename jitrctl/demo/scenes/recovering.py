@@ -1,31 +1,31 @@
-"""A device whose event was lost, and that has given up: the sweep takes it up."""
+"""Shows a device whose event was lost, and that stopped connecting: the sweep finds it."""
 
 from __future__ import annotations
 
 import time
 
 from jitr.decisions import Outcome
-from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, accepted, expect, refused, row, swept
+from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, connect_refused, expect, row, sweep_until
 
 
 def lost_event(cast: Cast) -> Detail:
     stage, name = cast.second, "sensor-0005"
     files = cast.ca.issue(cast.devices, name)
     with stage.rule_disabled():
-        answer = refused(stage, files, name)
+        answer = connect_refused(stage, files, name)
     status = stage.status(files.certificate_id)
     expect(status == "PENDING_ACTIVATION", f"{name} is {status} although its event was lost")
     began = time.monotonic()
-    sent = swept(stage, lambda: stage.decision(files.certificate_id) is not None)
+    sent = sweep_until(stage, lambda: stage.decision(files.certificate_id) is not None)
     decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
     expect(decision.outcome is Outcome.ACTIVATED, f"{name} was {decision.outcome}: {decision.detail}")
-    accepted(stage, files, name).close()
+    connect_accepted(stage, files, name).close()
     seconds = f"{time.monotonic() - began:.2f}"
     cast.sum_up(name, stage, "activated, by the sweep")
     return Detail(
         rows=[
             row("", "CONNECT, topic rule disabled", f"{answer}; no event; certificate {status}"),
-            row("", "gives up", f"the sweep sends {sent} forgotten certificate to the queue"),
+            row("", "gives up", f"the sweep sends {sent} lost certificate to the queue"),
             row(seconds, "CONNECT, later", f"CONNACK: accepted, as thing {decision.thing_name}"),
         ],
         note=f"The sweep was run at once here; its schedule is every {cast.example.sweep.every // 60} minutes.",

@@ -1,9 +1,9 @@
-"""Devices that must not get in: wrong for good, or of a CA that is not registered."""
+"""Shows devices that must not be admitted: rejected ones, and one of a CA that is not registered."""
 
 from __future__ import annotations
 
 from jitr.errors import Reason
-from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, expect, refused
+from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_refused, expect
 from jitrctl.localaws.issuing import IssuingCa
 from jitrctl.localaws.stage import UNKNOWN
 
@@ -11,13 +11,13 @@ from jitrctl.localaws.stage import UNKNOWN
 def refusals(cast: Cast) -> Detail:
     stage, rows, stranger_name = cast.first, [], "sensor-0003"
     stranger = IssuingCa.create(cast.devices / "unregistered-ca", "unregistered").issue(cast.devices, stranger_name)
-    answer = refused(stage, stranger, stranger_name)
+    answer = connect_refused(stage, stranger, stranger_name)
     for name, days, reason in (
         ("toaster-0001", 365, Reason.COMMON_NAME_REFUSED),
         ("sensor-0004", 7, Reason.EXPIRES_TOO_SOON),
     ):
         files = cast.ca.issue(cast.devices, name, days=days)
-        refused(stage, files, name)
+        connect_refused(stage, files, name)
         decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
         status = stage.status(files.certificate_id)
         expect(decision.reason is reason, f"{name} was {decision.outcome} {decision.reason}, not {reason}")

@@ -1,8 +1,8 @@
-"""A device that changes its certificate, and publishes all the while."""
+"""Shows a device that rotates its certificate without a gap in publishing."""
 
 from __future__ import annotations
 
-from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, accepted, expect, refused, row, swept
+from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, connect_refused, expect, row, sweep_until
 
 
 def rotation(cast: Cast) -> Detail:
@@ -10,14 +10,14 @@ def rotation(cast: Cast) -> Detail:
     # Within the rotation window (60 days), and long enough to be let in (30 days).
     old = cast.ca.issue(cast.devices / "old", name, days=45)
     new = cast.ca.issue(cast.devices / "new", name)
-    with accepted(stage, old, name) as connection:
+    with connect_accepted(stage, old, name) as connection:
         expect(connection.publish(f"devices/{name}/state", "{}"), "the old certificate does not work")
-        answer = refused(stage, new, name)
+        answer = connect_refused(stage, new, name)
         follows = stage.awaited_decision(new.certificate_id, seconds=PATIENCE)
         expect(follows.replaces == old.certificate_id, f"the new certificate was {follows.outcome}: {follows.detail}")
         expect(connection.publish(f"devices/{name}/state", "{}"), "there was a gap before the new one worked")
-    with accepted(stage, new, name) as connection:
-        swept(stage, lambda: stage.status(old.certificate_id) == "INACTIVE")
+    with connect_accepted(stage, new, name) as connection:
+        sweep_until(stage, lambda: stage.status(old.certificate_id) == "INACTIVE")
         expect(connection.publish(f"devices/{name}/state", "{}"), "the new certificate stopped working")
     status = stage.status(old.certificate_id)
     expect(status == "INACTIVE", f"the old certificate is {status} after the overlap")

@@ -155,7 +155,6 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
         "device.held",
         "commands.device.order",
         "commands.enrollment",
-        "commands.device.group",
     ):
         monkeypatch.setattr(f"jitrctl.{module}.now", fleet.aws.clock.now, raising=False)
     clock, at_once = fleet.aws.clock, threading.Lock()

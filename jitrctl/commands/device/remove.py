@@ -1,0 +1,130 @@
+"""`jitrctl device remove`: removes a whole device in the chosen stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jitr.owners import NameRollback
+from jitr.verdicts import OperatorVerdict
+from jitrctl.audit.events import publish_own_verdict
+from jitrctl.commands.device.order import open_operator
+from jitrctl.commands.device.show import Device
+from jitrctl.device.operations import OrderContext
+from jitrctl.device.search import DeviceView, SearchKeys, parse_device, trace
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.terminal import at, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jitrctl.session.stage import Stage
+
+STAYS_OUT = "Each certificate is refused when it comes again; with --forget it is evaluated as a new one."
+FORGOTTEN = "All records are dropped: a device that comes again is evaluated as a new one."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remains:
+    """What is left of a device in one stage."""
+
+    view: DeviceView
+    things: tuple[str, ...]  # existing ones, attached to or owned by one of its certificates
+
+    @property
+    def certificates(self) -> list[str]:
+        """The known ones; owners of names last, so that a second run still finds the rest."""
+        owners = {owner.certificate_id for owner in self.view.owners.values()}
+        known = [one.certificate_id for one in self.view.certificates.values() if one.is_known]
+        return sorted(known, key=lambda one: (one in owners, one))
+
+    def lines(self) -> list[str]:
+        lines = []
+        for one in self.certificates:
+            registered, verdict = self.view.certificates[one].registered, self.view.certificates[one].record.verdict
+            by = f", {verdict.action} by {verdict.by} {at(verdict.at)}" if verdict else ""
+            lines.append(f"certificate {one} {registered.status if registered else '(only its record)'}{by}")
+        return [*lines, *(f"thing {name}" for name in self.things), *(f"name {name}" for name in self.view.owners)]
+
+
+@over_stages
+def remove(
+    scope: Scope,
+    device: Device,
+    note: Note = "",
+    *,
+    forget: Annotated[
+        bool,
+        typer.Option(
+            "--forget", help="Also drop its records: a certificate that comes again is evaluated as a new one."
+        ),
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Remove a device in every chosen account: its certificates, its thing and its records.
+
+    Its enrollment entries stay: `enrollment remove`. If interrupted, the same command completes it.
+
+    Example: jitrctl device remove sensor-0001 --note "scrapped"
+    """
+    stages, failed = scope.open_stages()
+    known, asked, unasked = trace(scope, parse_device(device), stages)
+    seen = scope.across(lambda stage: _read_remains(stage, known), doing="reading", stages=asked)
+    remains = {done.stage: done.value for done in seen.done}
+    to_do = [f"  {stage}  {line}" for stage, one in remains.items() for line in one.lines()]
+    if to_do:
+        scope.confirm(["Remove, for good,", *to_do, FORGOTTEN if forget else STAYS_OUT], yes=yes)
+
+    def remove_here(stage: Stage) -> list[str]:
+        return _remove(stage, remains[stage], note=note, forget=forget)
+
+    results = scope.across(remove_here, doing="removing", stages=list(remains))
+    scope.report(
+        results,
+        rows=lambda _, done: [{"removed": "; ".join(done) or "nothing is left here"}],
+        fields=lambda done: {"removed": list(done)},
+        failed=(*failed, *unasked, *seen.failed),
+        things=sorted(known.things),
+        certificates=sorted(known.certificates),
+    )
+
+
+def _read_remains(stage: Stage, known: SearchKeys) -> _Remains:
+    view = DeviceView.of(stage, known)
+    attached = {thing for one in view.certificates.values() if one.registered for thing in one.registered.things}
+    names = sorted(attached | known.things)
+    return _Remains(view=view, things=tuple(name for name in names if _exists(stage, name)))
+
+
+def _exists(stage: Stage, thing: str) -> bool:
+    try:
+        stage.iot.describe_thing(thingName=thing)
+    except stage.iot.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[str]:
+    """Remove certificates, things, then their records: so a second run finds what the first one left."""
+    at_work, done = open_operator(stage), list[str]()
+    given = OrderContext(by=stage.caller, note=note)
+    verdicts = dict[str, OperatorVerdict]()
+    for certificate_id in remains.certificates:
+        seen = remains.view.certificates[certificate_id].record
+        was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
+        if was_there:
+            done.append(f"certificate {short(certificate_id)}")
+        publish_own_verdict(stage, certificate_id, verdicts[certificate_id].word, None)
+    done += [f"thing {thing}" for thing in remains.things if at_work.remove_thing(thing)]
+    for certificate_id in remains.certificates:
+        at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])
+    done += _give_up_names(stage, remains.view)
+    return done
+
+
+def _give_up_names(stage: Stage, view: DeviceView) -> Sequence[str]:
+    for thing, owner in view.owners.items():
+        stage.registry.give_back(NameRollback(thing_name=thing, by=owner.certificate_id, to=None))
+    return [f"name {thing}" for thing in view.owners]

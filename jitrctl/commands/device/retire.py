@@ -1,0 +1,65 @@
+"""`jitrctl device retire`: ends an old certificate that another one follows, without waiting for the sweep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jitr.iot_models import Status
+from jitr.verdicts import OperatorAction
+from jitrctl.commands.device.order import Ordered, give_order, open_operator
+from jitrctl.commands.device.show import Device
+from jitrctl.device.leftovers import follower
+from jitrctl.device.search import SearchKeys, only_certificate, parse_device, search
+from jitrctl.errors import Refused
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.stage import choose
+from jitrctl.terminal import short
+
+if TYPE_CHECKING:
+    from jitr.record import Record
+    from jitrctl.device.operations import OrderContext
+    from jitrctl.session.stage import Stage
+
+
+@over_stages
+def retire(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
+    """End an old certificate that another one follows, without waiting for the sweep: set it INACTIVE, and detach it.
+
+    For the old certificate in accounts to which the device has not connected since its rotation; give the certificate's
+    id. A device's present certificate is refused: use `device deactivate`.
+
+    Example: jitrctl device retire old.pem --account prod --note "has its new one"
+    """
+    stages, _ = scope.open_stages()
+    certificate = only_certificate(scope, parse_device(device), stages)
+    _refuse_present(scope, certificate)
+    give_order(scope, certificate, "retire it", _retire, note=note, yes=yes)
+
+
+def _retire(stage: Stage, certificate_id: str, order: OrderContext, seen: Record) -> Ordered:
+    status = open_operator(stage).retire(certificate_id, order, seen=seen)
+    if status is None:
+        return Ordered(text="not registered here")
+    return Ordered(text=f"{status}, detached", action=OperatorAction.DEACTIVATED, status=status)
+
+
+def _refuse_present(scope: Scope, certificate_id: str) -> None:
+    """Refuse to end a device's present certificate; reads every stage of the fleet, not only the chosen ones.
+
+    Raises Refused.
+    """
+    everywhere = replace(scope, stages=choose(scope.fleet, (), ()))
+    views, _, _ = search(everywhere, SearchKeys(frozenset({certificate_id})))
+    seen = {done.stage: done.value for done in views.done}
+    follows = follower(certificate_id, seen)
+    if follows is None:
+        raise Refused(f"nothing follows {short(certificate_id)} in any account: `jitrctl device deactivate` ends it")
+    where, owner = follows
+    found = seen[where].certificates.get(owner.certificate_id)
+    status = found.registered.status if found and found.registered else None
+    if status is not Status.ACTIVE:
+        raise Refused(
+            f"{short(owner.certificate_id)} follows it in {where}, and is {status or 'not registered'} there: see to "
+            "that first, or end the old one with `jitrctl device deactivate`"
+        )
