@@ -6,6 +6,7 @@ more are measured once by hand (reached.py); the others in each `make bench`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.conditions import Conditions
 from bench.cost import Cost
@@ -16,7 +17,7 @@ from bench.world import Storm
 
 # AWS would let in too few devices for quotas that are ten times as large: with its own limits, storms raised so are
 # bound by those.
-RAISED = {"raised": 10.0, "registrations_bound": False, "connects_per_second": 5000.0}
+RAISED: dict[str, Any] = {"raised": 10.0, "registrations_bound": False, "connects_per_second": 5000.0}
 BURSTS = (30, 60, 200)  # devices within a second
 
 

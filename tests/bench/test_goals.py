@@ -13,7 +13,7 @@ from bench.devices import BackOff
 from bench.goals import GOALS, LARGE
 from bench.world import Storm
 
-NOTHING = Use(calls={}, items_read=0, seconds=0, messages_of_a_batch=1)
+NOTHING = Use(calls={}, items_read=0, items_in_transactions=0, seconds=0, messages_of_a_batch=1)
 
 
 def costs(dollars: float) -> list[Cost]:

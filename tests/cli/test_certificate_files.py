@@ -271,7 +271,7 @@ def test_what_stands_behind_a_certificate_in_its_block_is_not_cut_off(files: Fil
     ("damage", "said"),
     [
         (lambda der: der + b"\0", "ENCODING_REFUSED: bytes follow the certificate"),
-        (lambda der: b"\x30\x80" + der[4:] + bytes(2), "ENCODING_REFUSED: a length is left open (BER)"),
+        (lambda der: b"\x30\x80" + der[4:] + bytes(2), "ENCODING_REFUSED: a length is indefinite (BER)"),
         (lambda der: der[:-5], "UNREADABLE: the certificate cannot be read: it is cut short"),
     ],
 )

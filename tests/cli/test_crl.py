@@ -150,7 +150,7 @@ def again(stage: Stage) -> Stage:
     [
         ({"next_update": NOW - HOUR / 2}, "is stale since"),
         ({"this_update": NOW + HOUR}, "is not in force before"),
-        ({"next_update": None}, "as the CRL of CA factory: it names no nextUpdate"),
+        ({"next_update": None}, "as the CRL of CA factory: it has no nextUpdate"),
     ],
 )
 def test_a_crl_that_would_hold_devices_is_not_published(
@@ -164,7 +164,7 @@ def test_a_crl_that_would_hold_devices_is_not_published(
 
 def test_a_file_that_is_no_crl_of_the_fleets_cas_is_unusable(fleet: Fleet, run: Run, tmp_path: Path) -> None:
     other = issue_ca("Other CA")
-    assert "it is by 'CN=Other CA,O=Acme'" in run("put", fleet.file(authority=other), "--yes")[1]
+    assert "its issuer is 'CN=Other CA,O=Acme'" in run("put", fleet.file(authority=other), "--yes")[1]
     (tmp_path / "text").write_text("not a CRL")
     code, said = run("put", str(tmp_path / "text"), "--yes")
     assert (code, "neither DER nor a PEM text" in said) == (2, True)

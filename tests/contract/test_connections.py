@@ -54,7 +54,8 @@ def hang_up(place: Place, device: Device) -> Iterator[Callable[[], None]]:
 
 
 def model(place: Place, operation: str) -> "OperationModel":
-    return place.data.meta.service_model.operation_model(operation)
+    found: OperationModel = place.data.meta.service_model.operation_model(operation)
+    return found
 
 
 @contextmanager
@@ -214,7 +215,7 @@ def test_a_user_deletes_only_connections_that_a_policy_names(place: Place, devic
 
 @pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
 @pytest.mark.usefixtures("hang_up")
-def test_a_session_ends_some_time_after_its_certificate_left_active(place: Place, device: Device, status: str) -> None:
+def test_a_session_ends_some_time_after_its_certificate_left_active(place: Place, device: Device, status: Any) -> None:
     place.iot.update_certificate(certificateId=certificate_id(device), newStatus=status)
     assert place.data.get_connection(clientId=device.client_id)["connected"], "not at once"
 

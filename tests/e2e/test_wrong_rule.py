@@ -42,7 +42,7 @@ def test_sixty_devices_under_a_wrong_pattern_come_up_but_for_one_that_is_taken_a
 
     assert alarm_state(fleet, ALARM) == "ALARM"
     code, brakes = ask_status(fleet, capsys)
-    assert (code, brakes.keys()) == (1, {"factory"})
+    assert (code, set(brakes)) == (1, {"factory"})
     assert brakes["factory"]["reason"] == REASON
     assert brakes["factory"]["refused"] > 20
 
@@ -80,7 +80,7 @@ def test_a_flood_of_bad_devices_among_good_ones_is_kept_out_and_the_good_come_in
     assert len(rejected) in REJECTED
     assert len(held) == len(bad) - len(rejected)
     code, brakes = ask_status(fleet, capsys)
-    assert (code, brakes.keys()) == (1, {"factory"})
+    assert (code, set(brakes)) == (1, {"factory"})
     assert "badger" in brakes["factory"]["example"]
 
     fleet.local.sweep()

@@ -341,7 +341,7 @@ def test_no_damage_to_a_crl_raises_anything_but_the_domains_error(
         except UnusableCrl as refusal:
             outcomes.add(" ".join(str(refusal).split()[:4]))
     assert {"its signature is not", "read"} & outcomes == {"read" if signed_by_the_ca else "its signature is not"}
-    assert "it is not a valid" in outcomes
+    assert "it is not a" in outcomes
 
 
 def damaged(whole: bytes, rng: random.Random) -> bytes:

@@ -116,7 +116,7 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
         was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
         if was_there:
             done.append(f"certificate {short(certificate_id)}")
-        publish_own_verdict(stage, certificate_id, verdicts[certificate_id].word, None)
+        publish_own_verdict(stage, certificate_id, verdicts[certificate_id].action, None)
     done += [f"thing {thing}" for thing in remains.things if at_work.remove_thing(thing)]
     for certificate_id in remains.certificates:
         at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])
