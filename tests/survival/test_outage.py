@@ -199,7 +199,7 @@ def test_a_storm_of_two_hundred_within_an_outage_comes_up() -> None:
     leaves = [world.issue(f"sensor-{number:04}") for number in range(2, 202)]
     for leaf in leaves:
         world.account.connect(leaf, client_id="storm")
-    suffer(world, Outage(lambda call: call.operation == "DescribeCertificate"), 0.75 * HOUR)
+    suffer(world, Outage(lambda call: call.operation == "DescribeCertificate"), 1.5 * HOUR)
     assert world.deployment.journal.metrics[LEFT_TO_SWEEP]
     live(world, 2 * HOUR)
     assert {world.status(leaf) for leaf in leaves} == {"ACTIVE"}

@@ -220,19 +220,13 @@ class Batch:
             self._redelivery.guarded(lambda: places.extend(self._turns.line_up(patient)))
         line = iter(places)
         for one in waiting:
-            place = next(line, None) if one.need is not Need.NEW else None
-            self._beside.start(partial(self._put_one_off, one, place))
-        self._beside.join()
-
-    def _put_one_off(self, one: _Waiting, place: float | None) -> None:
-        """`place` is when it may ask again, in seconds; None: it has none in the line."""
-        least, most = 2, 8
-        if place is not None:
-            least = int(place) + 1
-            most = least + 5
-        elif one.need is not Need.NEW and self._is_left_to_look(one):
-            return
-        self._redelivery.put_off(one.message, one.event, "its turn lies too far ahead", least=least, most=most)
+            least, most = 2, 8
+            if one.need is not Need.NEW and (seconds := next(line, None)) is not None:
+                least = int(seconds) + 1
+                most = least + 5
+            elif one.need is not Need.NEW and self._is_left_to_look(one):
+                continue
+            self._redelivery.put_off(one.message, one.event, "its turn lies too far ahead", least=least, most=most)
 
     def _is_left_to_look(self, one: _Waiting) -> bool:
         """Whether its message can be deleted: the sweep finds the certificate by the index."""

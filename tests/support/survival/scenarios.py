@@ -307,6 +307,7 @@ def _taken_back(world: World) -> None:
     """The rejection is ordered to be taken back, and the sweep has sent the device."""
     world.aws.fault = world.watch
     _refused_by_name(world)
+    world.aws.clock.advance(1)  # decisions of one millisecond are one decision to a condition
     assert order_release(world, world.leaf)
     world.deployment.sweep()
     (message,) = world.deployment.registrations.messages
