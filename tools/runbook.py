@@ -260,10 +260,8 @@ class Runbook:
         file.write_text(before + new + after, encoding="utf-8")
 
     def deploy(self) -> None:
-        from jitrctl.localaws import deployment  # noqa: PLC0415 -- the checkout is on the path only now
 
-        deployment.synthesize(self.fleet.workspace, self.fleet.local.account)
-        deployment.deploy(self.fleet.workspace, self.fleet.local.account, self.fleet.local.place)
+        self.fleet.deploy()
 
     def in_hub(self) -> set[str]:
         """The certificates that the hub's table has."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jitrctl.localaws import deployment
 from jitrctl.mqtt.client import ConnectRefusal
 from tests.e2e.conftest import awaited
 from tests.support.local.deployed import Deployed
@@ -74,8 +73,7 @@ def mend(fleet: Deployed) -> None:
     if WRONG not in text:
         return
     file.write_text(text.replace(WRONG, RIGHT, 1), encoding="utf-8")
-    deployment.synthesize(fleet.workspace, fleet.local.account)
-    deployment.deploy(fleet.workspace, fleet.local.account, fleet.local.place)
+    fleet.deploy()
 
 
 def alarm_state(fleet: Deployed, name: str) -> str:
