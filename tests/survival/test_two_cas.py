@@ -102,6 +102,8 @@ class TwoCas(RuleBasedStateMachine):
         if hook:
             self.world.hook(hook)
             self.world.watch.hook_refuses = None in hook
+            given = [f"sensor-{name}" for name in hook if name is not None]
+            self.world.watch.hook_names = () if any("{" in name for name in given) else tuple(given)
         for label in up:
             self.come_up(label)
         self.orders = 0

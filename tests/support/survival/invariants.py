@@ -285,7 +285,9 @@ def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
     wanted: dict[str, list[DeviceCertificate]] = defaultdict(list)
     for certificate in watch.certificates.values():
         name = watch.name_for(certificate)
-        if not _is_kept_out(watch, certificate) and not (name and _is_in_the_way(watch, name, certificate)):
+        possible = [name] if name else watch.hook_names
+        blocked = bool(possible) and all(_is_in_the_way(watch, one, certificate) for one in possible)
+        if not _is_kept_out(watch, certificate) and not blocked:
             wanted[name or f"a thing of {common_name(certificate.leaf.pem)}"].append(certificate)
     for name, certificates in wanted.items():
         thing = watch.things.get(name)

@@ -99,6 +99,7 @@ class Seen:
     rejections: list[Rejection] = field(default_factory=list)  # for the rules, in their order
     engagements: set[str] = field(default_factory=set)  # of brakes on CAs' rules, as they are stored
     release_orders: set[int] = field(default_factory=set)  # registrations, rejected before, on which one was given
+    hook_names: tuple[str, ...] = ()  # all that the hook ever gives; none: it gives new ones, or there is no hook
     hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)  # by caller and certificate id
