@@ -19,11 +19,13 @@ from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.mqtt.client import ConnectRefusal
-from tests.e2e.conftest import PATIENCE, awaited, forget
+from tests.e2e.conftest import awaited
 from tests.support.local import deploying
 
 CA = "partner"
 DAY = timedelta(days=1)
+# Longer than the minute for which an execution environment keeps what it knows of the bucket.
+PATIENCE = 120.0
 
 
 @pytest.fixture
@@ -74,17 +76,17 @@ def test_a_stale_crl_holds_and_the_next_one_lets_the_same_device_in_and_refuses_
     assert "is stale since" in capsys.readouterr().err
     file.write_bytes(crl(ca, 2, begins=now, ends=now + 7 * DAY, revoked=stolen))
     assert publish() == 0
-    forget(
-        stage
-    )  # within the minute for which an environment keeps what it knows of the bucket (tests/edge/test_crls.py)
 
     connection, _ = stage.device(good, "gateway-0801").connect_until_accepted(stage.endpoint, patience=PATIENCE)
     connection.close()
     assert stage.status(good.certificate_id) == "ACTIVE"
 
-    refused(stage, stolen, "gateway-0802")
-    decision = stage.awaited_decision(stolen.certificate_id, seconds=PATIENCE)
-    assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REVOKED_BY_CA)
+    def evaluated() -> Reason | None:
+        """An environment may keep the CRL before for a minute: then the device is held, and connects again."""
+        refused(stage, stolen, "gateway-0802")
+        return stage.awaited_decision(stolen.certificate_id, seconds=PATIENCE).reason
+
+    awaited(lambda: evaluated() is Reason.REVOKED_BY_CA, "the new CRL in force", seconds=2 * PATIENCE)
     awaited(lambda: stage.status(stolen.certificate_id) == "INACTIVE", "its certificate INACTIVE")
 
 

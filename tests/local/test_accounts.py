@@ -269,7 +269,7 @@ def _up_in_a_process(directory: Path, *, stays: bool) -> Iterator[subprocess.Pop
         "import signal, time; from pathlib import Path; from jitrctl.localaws.accounts import *\n"
         # What a shell starts in the background ignores Ctrl-C, and hands that down.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"up(Path({str(directory)!r}), [Account(name='dev', id={DEV.id!r}, region={DEV.region!r},"
+        f"up(Path({str(directory)!r}), [AccountSpec(name='dev', id={DEV.id!r}, region={DEV.region!r},"
         f" profile={DEV.profile!r})], stays={stays})\n"
         "print('up', flush=True)\n"
         "time.sleep(600)\n"
