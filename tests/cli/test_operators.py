@@ -77,8 +77,10 @@ def test_reading_changes_nothing_but_how_long_letters_hide_and_whose_turn_it_is(
     turns, letters = changing
     assert turns["Action"] == ["dynamodb:UpdateItem"]
     assert [arn.rpartition("/")[2] for arn in turns["Resource"]] == ["jitr-<fleet>-registry"]
-    # UpdateItem has one key. ForAllValues would also hold where AWS tells none.
-    assert turns["Condition"] == {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": [PACE]}}
+    # All keys of the request, and one at least: ForAllValues alone would also hold where AWS tells none.
+    assert turns["Condition"] == {
+        f"{these}:StringEquals": {"dynamodb:LeadingKeys": [PACE]} for these in ("ForAllValues", "ForAnyValue")
+    }
     assert letters["Action"] == ["sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"]
     assert [arn.rpartition(":")[2] for arn in letters["Resource"]] == [
         "jitr-<fleet>-dead-letters",

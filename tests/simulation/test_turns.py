@@ -198,6 +198,12 @@ def test_sustained_throttling_slows_every_environment_and_they_recover(fleet: Fl
     assert slow < fleet.look(other).rate <= RATE
 
 
+def test_a_rate_that_is_written_far_too_low_stops_nobody(fleet: Fleet) -> None:
+    turns = fleet.environment()
+    turns.see({"rate": 1})  # thousandths
+    assert turns.rate == RATE / 20
+
+
 def test_the_rate_is_judged_by_one_environment_in_a_window_and_not_for_a_lone_device(fleet: Fleet) -> None:
     turns = fleet.environment()
     for _ in range(5):

@@ -35,7 +35,7 @@ WINDOW = 10.0
 _SUSTAINED, _BEYOND, _RARE = 0.2, 0.1, 0.02
 FEWEST_CALLS = 20  # below which throttles are not significant
 _RECOVERY = 1.03  # per window: from half of the rate to all of it in four minutes
-_LEAST_PART = 0.05
+LEAST_PART = 0.05
 
 
 def adjust_rate(rate: float, *, calls: int, throttles: int, seconds: float, full: float) -> float:
@@ -48,7 +48,7 @@ def adjust_rate(rate: float, *, calls: int, throttles: int, seconds: float, full
         return min(rate * _RECOVERY, full)
     many = _SUSTAINED if rate >= full else _BEYOND
     if throttles > many * calls and seconds < 3 * WINDOW:
-        return min(max((calls - throttles) / 2 / seconds, _LEAST_PART * full), rate)
+        return min(max((calls - throttles) / 2 / seconds, LEAST_PART * full), rate)
     return rate
 
 

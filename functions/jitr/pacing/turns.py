@@ -26,7 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from jitr.aws.calls import CLIENT_CONFIG, calling
-from jitr.aws.rate_limit import FEWEST_CALLS, WINDOW, adjust_rate
+from jitr.aws.rate_limit import FEWEST_CALLS, LEAST_PART, WINDOW, adjust_rate
 from jitr.errors import Unavailable
 from jitr.pacing.schedule import (
     PACE,
@@ -102,7 +102,9 @@ class Turns:
     @property
     def rate(self) -> float:
         """Turns a second."""
-        return min(self._seen.rate or self._per_second, self._per_second)
+        # An item of before the configured rate was raised, or a wrong one, must not stop everything.
+        least = LEAST_PART * self._per_second
+        return max(min(self._seen.rate or self._per_second, self._per_second), least)
 
     @property
     def _interval(self) -> float:
