@@ -15,30 +15,9 @@ from moto.iotdata.responses import IoTDataPlaneResponse
 from jitr_fleet.parse import load
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
+from tests.support.cli.fleet_file import FLEET
 from tests.support.cli.kept_clients import keep_clients
 
-DEV, PROD = "111111111111", "222222222222"
-FLEET = f"""\
-[fleet]
-name = "acme"
-
-[ca.factory]
-certificate = "factory.pem"
-common_name = "sensor-[0-9]{{4,}}"
-thing_type  = "sensor"
-
-[account.dev]
-id = "{DEV}"
-regions = ["eu-central-1"]
-role_arn = "arn:aws:iam::{DEV}:role/operator"
-ca.factory = {{ mode = "SNI_ONLY" }}
-
-[account.prod]
-id = "{PROD}"
-regions = ["eu-central-1", "us-east-1"]
-role_arn = "arn:aws:iam::{PROD}:role/operator"
-ca.factory = {{ mode = "SNI_ONLY" }}
-"""
 SURROUNDINGS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",

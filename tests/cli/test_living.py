@@ -18,9 +18,9 @@ from jitr.store.enrollment_table import EntryChange
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.__main__ import main
 from jitrctl.session.stage import Stage
-from tests.cli.conftest import DEV, PROD
-from tests.edge.test_hub import create_hub_table
+from tests.support.cli.fleet_file import DEV, PROD
 from tests.support.cloud import create_registry
+from tests.support.edge.hub_table import create_hub_table
 from tests.support.examples import ACTIVATION, OTHER_ID
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)

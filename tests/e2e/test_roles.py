@@ -38,7 +38,8 @@ from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.mqtt.client import ConnectRefusal
-from tests.e2e.conftest import awaited
+from tests.support.e2e.waiting import wait_until
+from tests.support.infra.least_privilege import as_list
 from tests.support.local import deploying
 
 Permission = tuple[str, str]  # a statement's Sid, and one of its actions
@@ -89,7 +90,7 @@ class Role:
             (one["Sid"], action)
             for one in self.policy()["Statement"]
             if one["Sid"] not in set(LocalDifference)
-            for action in listed(one["Action"])
+            for action in as_list(one["Action"])
         }
 
     @contextmanager
@@ -101,7 +102,9 @@ class Role:
         left = [
             {
                 **one,
-                "Action": [each for each in listed(one["Action"]) if one["Sid"] not in names or not same(each, action)],
+                "Action": [
+                    each for each in as_list(one["Action"]) if one["Sid"] not in names or not same(each, action)
+                ],
             }
             for one in before["Statement"]
         ]
@@ -117,10 +120,6 @@ class Role:
 def api(stage: LocalStage, service: str) -> Any:
     """Clients take a while to make."""
     return stage.account.client(service)
-
-
-def listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 def same(one: str, action: str) -> bool:
@@ -331,7 +330,7 @@ def forgotten(stand: Stand) -> Go:
     """A device waits, and no event of it was ever sent; nor is a lease left of a sweep that could not give it back."""
     stand.device()
     waited = now() + timedelta(seconds=1.5)
-    awaited(lambda: now() > waited, "longer than the ordinary path takes")
+    wait_until(lambda: now() > waited, "longer than the ordinary path takes")
     stand.dynamodb.delete_item(TableName=stand.stage.names.registry_table, Key=key("lease#sweep"))
     return stand.sweep
 
@@ -364,7 +363,7 @@ def retiring(stand: Stand) -> Go:
     assert decision
     assert decision.replaces == old.certificate_id
     ends = decision.decided_at + timedelta(seconds=1)
-    awaited(lambda: now() > ends, "the overlap's end")
+    wait_until(lambda: now() > ends, "the overlap's end")
     return forgotten(stand)
 
 
@@ -510,7 +509,7 @@ def test_events_of_two_accounts_become_one_table_that_jitrctl_reads(
     def everywhere() -> set[str]:
         return {one.account_id for one in table.scan() if one.certificate_id == certificate_id}
 
-    awaited(lambda: everywhere() == {stage.account.id, "111111111111"}, "both accounts in the table")
+    wait_until(lambda: everywhere() == {stage.account.id, "111111111111"}, "both accounts in the table")
     code = main(["fleet", "devices", "--out-of-place", "--fleet", str(workspace.fleet_file), "--json"])
     (found,) = [
         one for one in json.loads(capsys.readouterr().out)["devices"] if one["certificate_id"] == certificate_id

@@ -25,12 +25,12 @@ from jitr.store.failure_count import FailureCount
 from jitr.store.registry_writes import Due
 from jitr.telemetry import CALLS_OF
 from jitr.verdicts import OperatorAction
-from tests.edge.test_enrollment import of_device
-from tests.edge.test_registry import deny, recalled
+from tests.support.cases.enrollment import of_device
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.support.cases.twins import twin_of
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.edge.deployed import ENROLLMENT
+from tests.support.edge.records import deny, recall
 from tests.support.examples import HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -644,7 +644,7 @@ def test_a_device_that_an_operator_held_comes_up_at_the_operators_word(warm: Clo
     deny(warm, device)
     warm.batch(warm.record(warm.event(device)))
     warm.now += SECOND
-    warm.registry.give_verdict(device, said(word, warm.now), seen=recalled(warm, device).verdict)
+    warm.registry.give_verdict(device, said(word, warm.now), seen=recall(warm, device).verdict)
     warm.batch(warm.record(warm.event(device)))
     assert warm.status(device) == "ACTIVE"
 

@@ -19,6 +19,7 @@ from jitr.store.registry_writes import STALE_INTENT, Due
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW, SECOND
 from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.edge.records import deny, recall
 from tests.support.examples import (
     ACTIVATION,
     ANOTHER,
@@ -36,16 +37,6 @@ from tests.support.examples import (
 
 NOBODY_KNOWN = Record()
 RETIRE_AT = NOW + 7 * DAY
-
-
-def recalled(cloud: Cloud, certificate_id: str = ID) -> Record:
-    return cloud.registry.recall([certificate_id])[certificate_id]
-
-
-def deny(cloud: Cloud, certificate_id: str = ID, word: OperatorAction = OperatorAction.DENIED) -> None:
-    """What jitrctl writes when an operator speaks who has read the record."""
-    seen = recalled(cloud, certificate_id).verdict
-    cloud.registry.give_verdict(certificate_id, said(word), seen=seen)
 
 
 def first(word: OperatorAction, note: str = "") -> OperatorVerdict:
@@ -92,40 +83,40 @@ def due(cloud: Cloud, what: Due, by: datetime = NOW + 400 * DAY, most: int = 100
 @pytest.mark.parametrize("decision", [LEAST, MOST], ids=["least", "most"])
 def test_a_decision_reads_back_with_every_field(cloud: Cloud, decision: Decision) -> None:
     cloud.registry.record(decision)
-    assert recalled(cloud) == Record(decision=decision)
+    assert recall(cloud) == Record(decision=decision)
 
 
 @pytest.mark.parametrize("decision", [LEAST, MOST], ids=["least", "most"])
 def test_an_intent_reads_back_with_every_field(cloud: Cloud, decision: Decision) -> None:
     cloud.registry.intend(decision, Record(), run="run")
-    assert recalled(cloud) == Record(intent=decision)
+    assert recall(cloud) == Record(intent=decision)
 
 
 def test_a_decision_takes_the_place_of_its_intent(cloud: Cloud) -> None:
     cloud.registry.intend(REJECTION, Record(), run="run")
     cloud.registry.record(REJECTION)
-    assert recalled(cloud) == Record(decision=REJECTION)
+    assert recall(cloud) == Record(decision=REJECTION)
 
 
 def test_a_hold_leaves_an_intent_that_can_be_another_runs(cloud: Cloud) -> None:
     cloud.registry.intend(REJECTION, Record(), run="run")
     cloud.registry.record(MOST)
-    assert recalled(cloud) == Record(decision=MOST, intent=REJECTION)
+    assert recall(cloud) == Record(decision=MOST, intent=REJECTION)
 
 
 @pytest.mark.parametrize("decision", [MOST, REJECTION], ids=["hold", "rejection"])
 def test_a_run_records_its_decision_only_while_it_has_the_certificate(cloud: Cloud, decision: Decision) -> None:
     cloud.registry.intend(REJECTION, Record(), run="run")
     cloud.registry.record(decision, Record(), run="another")
-    assert recalled(cloud) == Record(intent=REJECTION)
+    assert recall(cloud) == Record(intent=REJECTION)
     cloud.registry.record(decision, Record(), run="run")
-    assert recalled(cloud) == Record(decision=decision)
+    assert recall(cloud) == Record(decision=decision)
 
 
 def test_an_intent_leaves_the_decision_before_it(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
     cloud.registry.intend(replace(MOST, outcome=Outcome.REJECTED), Record(decision=MOST), run="run")
-    assert recalled(cloud) == Record(decision=MOST, intent=replace(MOST, outcome=Outcome.REJECTED))
+    assert recall(cloud) == Record(decision=MOST, intent=replace(MOST, outcome=Outcome.REJECTED))
 
 
 @pytest.mark.parametrize("decision", [MOST, ACTIVATION, replace(MOST, outcome=Outcome.REJECTED)])
@@ -133,19 +124,19 @@ def test_a_decision_replaces_the_one_before_it(cloud: Cloud, decision: Decision)
     cloud.registry.record(LEAST)
     cloud.registry.record(MOST)
     cloud.registry.record(decision)
-    assert recalled(cloud).decision == decision
+    assert recall(cloud).decision == decision
 
 
 def test_what_was_found_never_replaces_a_decision(cloud: Cloud) -> None:
     cloud.registry.record(ACTIVATION)
     cloud.registry.record(LEAST)
-    assert recalled(cloud) == Record(decision=ACTIVATION)
+    assert recall(cloud) == Record(decision=ACTIVATION)
 
 
 def test_what_was_found_never_replaces_an_intent(cloud: Cloud) -> None:
     cloud.registry.intend(ACTIVATION, Record(), run="run")
     cloud.registry.record(LEAST)
-    assert recalled(cloud) == Record(intent=ACTIVATION)
+    assert recall(cloud) == Record(intent=ACTIVATION)
 
 
 def test_an_operators_verdict_outlives_decisions_and_sweeps(cloud: Cloud) -> None:
@@ -153,19 +144,19 @@ def test_an_operators_verdict_outlives_decisions_and_sweeps(cloud: Cloud) -> Non
     cloud.registry.intend(REJECTION, Record(verdict=first(OperatorAction.DENIED)), run="run")
     cloud.registry.record(REJECTION)
     cloud.registry.note_sweep(ID, NOW)
-    assert recalled(cloud) == Record(decision=REJECTION, verdict=first(OperatorAction.DENIED), swept_at=NOW)
+    assert recall(cloud) == Record(decision=REJECTION, verdict=first(OperatorAction.DENIED), swept_at=NOW)
     assert due(cloud, Due.DENIED) == [ID]
 
 
 def test_a_verdict_alone_is_a_record(cloud: Cloud) -> None:
     deny(cloud)
-    assert recalled(cloud) == Record(verdict=first(OperatorAction.DENIED))
+    assert recall(cloud) == Record(verdict=first(OperatorAction.DENIED))
 
 
 def test_a_sweep_is_noted_to_the_millisecond(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
     cloud.registry.note_sweep(ID, NOW + 7 * MILLISECOND)
-    assert recalled(cloud) == Record(decision=MOST, swept_at=NOW + 7 * MILLISECOND)
+    assert recall(cloud) == Record(decision=MOST, swept_at=NOW + 7 * MILLISECOND)
 
 
 def test_every_item_carries_the_schema_version(cloud: Cloud) -> None:
@@ -206,7 +197,7 @@ def test_an_item_with_fields_of_a_newer_version_can_be_read(cloud: Cloud) -> Non
         ExpressionAttributeNames={"#schema": "schema"},
         ExpressionAttributeValues={":newer": {"N": "2"}},
     )
-    assert recalled(cloud) == Record(decision=MOST)
+    assert recall(cloud) == Record(decision=MOST)
 
 
 def rewrite(cloud: Cloud, field: str, value: dict[str, Any]) -> None:
@@ -256,7 +247,7 @@ def test_a_reason_of_a_newer_version_is_not_known_but_the_decision_is(
     revoked = replace(MOST, outcome=Outcome.REJECTED, status=Status.REVOKED)
     cloud.registry.record(revoked)
     rewrite(cloud, field, value)
-    record = recalled(cloud)
+    record = recall(cloud)
     assert record.decision == replace(revoked, **read)
     assert record.was_revoked_or_deactivated
 
@@ -306,7 +297,7 @@ def test_a_claim_writes_the_intent_and_the_owner_in_one_breath(cloud: Cloud, wir
     wire.forget()
     claim(cloud.registry)
     assert wire.operations("dynamodb") == ["TransactWriteItems"]
-    assert recalled(cloud) == Record(intent=ACTIVATION)
+    assert recall(cloud) == Record(intent=ACTIVATION)
     assert cloud.registry.owner("sensor-0001") == OWNER
 
 
@@ -319,7 +310,7 @@ def test_a_claim_can_be_made_again_by_the_same_certificate(cloud: Cloud) -> None
 def test_a_claim_leaves_the_decision_before_it(cloud: Cloud) -> None:
     cloud.registry.record(MOST)
     claim(cloud.registry, record=Record(decision=MOST))
-    assert recalled(cloud) == Record(decision=MOST, intent=ACTIVATION)
+    assert recall(cloud) == Record(decision=MOST, intent=ACTIVATION)
 
 
 @pytest.mark.parametrize("word", [word for word in OperatorAction if not word.allows_activation])
@@ -331,14 +322,14 @@ def test_a_claim_against_an_operators_verdict_is_refused_and_writes_nothing(clou
 @pytest.mark.parametrize("word", [word for word in OperatorAction if not word.allows_activation])
 def test_a_claim_against_a_verdict_that_was_seen_is_refused(cloud: Cloud, word: OperatorAction) -> None:
     deny(cloud, word=word)
-    assert refused(cloud, record=recalled(cloud)).reason is Reason.OPERATOR_VERDICT
+    assert refused(cloud, record=recall(cloud)).reason is Reason.OPERATOR_VERDICT
 
 
 @pytest.mark.parametrize("word", [word for word in OperatorAction if word.allows_activation])
 def test_a_claim_that_an_operator_allows_is_made(cloud: Cloud, word: OperatorAction) -> None:
     deny(cloud, word=word)
     claim(cloud.registry, record=Record(verdict=first(word)))
-    assert recalled(cloud) == Record(intent=ACTIVATION, verdict=first(word))
+    assert recall(cloud) == Record(intent=ACTIVATION, verdict=first(word))
 
 
 def test_a_claim_against_a_verdict_in_a_newer_versions_words_is_refused(cloud: Cloud) -> None:
@@ -355,14 +346,14 @@ def test_a_claim_against_a_verdict_in_a_newer_versions_words_is_refused(cloud: C
 def test_a_verdict_does_not_stand_against_a_rejection(cloud: Cloud) -> None:
     deny(cloud)
     cloud.registry.intend(REJECTION, Record(verdict=first(OperatorAction.DENIED)), run="run")
-    assert recalled(cloud).intent == REJECTION
+    assert recall(cloud).intent == REJECTION
 
 
 def test_a_rejection_that_was_begun_before_an_operator_spoke_is_overtaken(cloud: Cloud) -> None:
     deny(cloud, word=OperatorAction.REVOKED)
     with pytest.raises(Overtaken):
         cloud.registry.intend(REJECTION, Record(), run="run")
-    assert recalled(cloud) == Record(verdict=first(OperatorAction.REVOKED))
+    assert recall(cloud) == Record(verdict=first(OperatorAction.REVOKED))
 
 
 BEGIN: dict[str, Callable[[Registry, Record], None]] = {
@@ -399,10 +390,10 @@ def test_another_runs_intent_stands_against_a_claim_until_its_function_must_be_d
     cloud.registry.intend(REJECTION, Record(), run="another")
     intent = replace(ACTIVATION, decided_at=REJECTION.decided_at + later)
     if is_overtaken:
-        overtaken(cloud, intent, recalled(cloud))
+        overtaken(cloud, intent, recall(cloud))
     else:
-        claim(cloud.registry, intent, recalled(cloud))
-        assert recalled(cloud).intent == intent
+        claim(cloud.registry, intent, recall(cloud))
+        assert recall(cloud).intent == intent
 
 
 @pytest.mark.parametrize(("later", "is_overtaken"), [(STALE_INTENT, True), (STALE_INTENT + MILLISECOND, False)])
@@ -413,21 +404,21 @@ def test_another_runs_claim_stands_against_a_rejection_until_its_function_must_b
     intent = replace(REJECTION, decided_at=ACTIVATION.decided_at + later)
     if is_overtaken:
         with pytest.raises(Overtaken):
-            cloud.registry.intend(intent, recalled(cloud), run="another")
-        assert recalled(cloud).intent == ACTIVATION
+            cloud.registry.intend(intent, recall(cloud), run="another")
+        assert recall(cloud).intent == ACTIVATION
     else:
-        cloud.registry.intend(intent, recalled(cloud), run="another")
-        assert recalled(cloud).intent == intent
+        cloud.registry.intend(intent, recall(cloud), run="another")
+        assert recall(cloud).intent == intent
 
 
 @pytest.mark.parametrize("begin", BEGIN)
 def test_an_intent_that_another_run_left_since_is_not_taken_over_unseen(cloud: Cloud, begin: str) -> None:
-    seen = recalled(cloud)
+    seen = recall(cloud)
     cloud.registry.intend(replace(REJECTION, thing_name="another"), seen, run="another")
     cloud.registry.hand_back_intent(ID, run="another")
     with pytest.raises(Overtaken):
         BEGIN[begin](cloud.registry, seen)
-    BEGIN[begin](cloud.registry, recalled(cloud))
+    BEGIN[begin](cloud.registry, recall(cloud))
 
 
 @pytest.mark.parametrize("begin", BEGIN)
@@ -440,7 +431,7 @@ def test_an_intent_in_words_of_a_later_version_is_taken_over_like_any_other(clou
         UpdateExpression="SET intent.outcome = :newer",
         ExpressionAttributeValues={":newer": {"S": "newer"}},
     )
-    seen = recalled(cloud)
+    seen = recall(cloud)
     assert seen.intent is None
     BEGIN[begin](cloud.registry, seen)
 
@@ -448,7 +439,7 @@ def test_an_intent_in_words_of_a_later_version_is_taken_over_like_any_other(clou
 def test_a_messages_own_redelivery_may_begin_again_at_once(cloud: Cloud) -> None:
     cloud.registry.intend(REJECTION, Record(), run="run")
     cloud.registry.intend(replace(REJECTION, decided_at=NOW + SECOND), Record(), run="run")
-    assert recalled(cloud).intent == replace(REJECTION, decided_at=NOW + SECOND)
+    assert recall(cloud).intent == replace(REJECTION, decided_at=NOW + SECOND)
 
 
 OTHERS = replace(ACTIVATION, certificate_id=OTHER_ID)
@@ -480,7 +471,7 @@ def test_a_rotation_takes_the_name_over_and_writes_down_when_the_old_one_ends_in
     claim(cloud.registry, ROTATION)
     assert wire.operations("dynamodb") == ["TransactWriteItems"]
     assert cloud.registry.owner("sensor-0001") == OWNER
-    assert recalled(cloud, OTHER_ID) == Record(decision=OTHERS, replaced_by=ID, former_thing_name="sensor-0001")
+    assert recall(cloud, OTHER_ID) == Record(decision=OTHERS, replaced_by=ID, former_thing_name="sensor-0001")
     assert due(cloud, Due.RETIRE, RETIRE_AT) == [OTHER_ID]
     assert due(cloud, Due.RETIRE, RETIRE_AT - MILLISECOND) == []
 
@@ -498,7 +489,7 @@ def test_of_two_that_would_follow_the_same_certificate_one_does(cloud: Cloud) ->
     claim(cloud.registry, replace(OTHERS, replaces="old"), owner=ANOTHER)
     assert refused(cloud, replace(ACTIVATION, replaces="old")).reason is Reason.NOT_A_ROTATION
     assert cloud.registry.owner("sensor-0001") == ANOTHER
-    assert recalled(cloud, "old").replaced_by == OTHER_ID
+    assert recall(cloud, "old").replaced_by == OTHER_ID
 
 
 def test_of_two_that_claim_a_free_name_one_gets_it(cloud: Cloud) -> None:
@@ -512,7 +503,7 @@ def test_the_name_of_a_certificate_that_is_gone_is_taken_over_and_nobody_is_reti
     claim(cloud.registry, earlier=replace(OWNER, certificate_id=OTHER_ID))
     assert cloud.registry.owner("sensor-0001") == OWNER
     assert due(cloud, Due.RETIRE) == []
-    assert recalled(cloud, OTHER_ID).replaced_by is None
+    assert recall(cloud, OTHER_ID).replaced_by is None
 
 
 def test_a_name_whose_owner_was_registered_again_is_not_taken_over(cloud: Cloud) -> None:
@@ -535,7 +526,7 @@ def test_who_shares_a_name_leaves_it_to_the_first(cloud: Cloud) -> None:
     claim(cloud.registry, OTHERS, owner=ANOTHER, share=True)
     claim(cloud.registry, owner=replace(OWNER, previous_owners=(OTHER_ID,)), share=True)
     assert cloud.registry.owner("sensor-0001") == ANOTHER
-    assert recalled(cloud).intent == ACTIVATION
+    assert recall(cloud).intent == ACTIVATION
 
 
 @pytest.mark.parametrize("codes", [("TransactionConflict", "None"), ("None", "ThrottlingError")])
@@ -573,7 +564,7 @@ def test_an_owner_is_read_consistently(cloud: Cloud, wire: Wire) -> None:
 
 def test_a_thing_cannot_pass_for_a_certificate(cloud: Cloud) -> None:
     claim(cloud.registry, replace(ACTIVATION, thing_name=OTHER_ID))
-    assert recalled(cloud, OTHER_ID) == Record()
+    assert recall(cloud, OTHER_ID) == Record()
 
 
 def test_a_name_is_given_up_by_its_owner_alone(cloud: Cloud) -> None:
@@ -590,7 +581,7 @@ def test_a_name_is_adopted_by_one_certificate_and_can_be_again(cloud: Cloud) -> 
     assert cloud.registry.adopt("sensor-0001", OWNER)
     assert not cloud.registry.adopt("sensor-0001", ANOTHER)
     assert cloud.registry.owner("sensor-0001") == OWNER
-    assert recalled(cloud) == Record()
+    assert recall(cloud) == Record()
 
 
 HELD_AGAIN = replace(MOST, attempts=1)
@@ -654,7 +645,7 @@ def test_a_verdict_says_what_is_due(cloud: Cloud, word: OperatorAction) -> None:
 )
 def test_a_verdict_stays_in_the_index_whatever_is_recorded_after_it(cloud: Cloud, decision: Decision) -> None:
     deny(cloud, word=OperatorAction.DEACTIVATED)
-    cloud.registry.record(decision, seen=recalled(cloud))
+    cloud.registry.record(decision, seen=recall(cloud))
     assert due(cloud, Due.DENIED) == [ID]
 
 
@@ -690,7 +681,7 @@ def test_what_was_sent_is_due_later(cloud: Cloud) -> None:
     cloud.registry.note_sweep(ID, NOW, look_again=NOW + HOUR)
     assert due(cloud, Due.LOOK, NOW + HOUR - MILLISECOND) == []
     assert due(cloud, Due.LOOK, NOW + HOUR) == [ID]
-    assert recalled(cloud) == Record(decision=HELD_AGAIN, swept_at=NOW)
+    assert recall(cloud) == Record(decision=HELD_AGAIN, swept_at=NOW)
 
 
 def test_no_look_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
@@ -703,7 +694,7 @@ def test_a_verdict_returns_the_record_as_it_stood_and_keeps_it(cloud: Cloud) -> 
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     before = cloud.registry.give_verdict(ID, said(OperatorAction.REVOKED, note="stolen"), seen=None)
     assert before == Record(decision=MOST, intent=REJECTION, verdict=first(OperatorAction.REVOKED, note="stolen"))
-    assert recalled(cloud) == before
+    assert recall(cloud) == before
 
 
 def test_a_verdict_on_what_is_not_known_returns_an_empty_record(cloud: Cloud) -> None:
@@ -716,29 +707,29 @@ def test_a_verdict_can_make_a_certificate_as_good_as_new(cloud: Cloud) -> None:
     cloud.registry.intend(REJECTION, Record(decision=MOST), run="run")
     cloud.registry.note_sweep(ID, NOW)
     cloud.registry.give_verdict(ID, said(OperatorAction.RELEASED), seen=None, forget_decision=True)
-    assert recalled(cloud) == Record(verdict=first(OperatorAction.RELEASED))
+    assert recall(cloud) == Record(verdict=first(OperatorAction.RELEASED))
 
 
 @pytest.mark.parametrize("earlier", [None, MOST], ids=["nothing", "held"])
 def test_what_was_found_is_recorded_over_nothing_and_over_a_hold(cloud: Cloud, earlier: Decision | None) -> None:
     if earlier:
         cloud.registry.record(earlier)
-    cloud.registry.record(LEAST, seen=recalled(cloud))
-    assert recalled(cloud) == Record(decision=LEAST)
+    cloud.registry.record(LEAST, seen=recall(cloud))
+    assert recall(cloud) == Record(decision=LEAST)
 
 
 def test_what_was_found_replaces_the_intent_that_was_seen(cloud: Cloud) -> None:
     cloud.registry.intend(ACTIVATION, Record(), run="run")
-    cloud.registry.record(LEAST, seen=recalled(cloud))
-    assert recalled(cloud) == Record(decision=LEAST)
+    cloud.registry.record(LEAST, seen=recall(cloud))
+    assert recall(cloud) == Record(decision=LEAST)
 
 
 def test_what_was_found_never_replaces_an_intent_that_came_meanwhile(cloud: Cloud) -> None:
     cloud.registry.intend(ACTIVATION, Record(), run="run")
-    seen = recalled(cloud)
+    seen = recall(cloud)
     cloud.registry.intend(replace(ACTIVATION, decided_at=NOW + SECOND), seen, run="run")
     cloud.registry.record(LEAST, seen=seen)
-    assert recalled(cloud).decision is None
+    assert recall(cloud).decision is None
 
 
 DO: dict[str, Callable[[Registry], object]] = {

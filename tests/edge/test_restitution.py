@@ -11,10 +11,10 @@ from jitr.owners import Owner
 from jitr.registration.name_rollback import Restitution
 from jitr.rules import OnReject, OnReplacement
 from jitr.verdicts import OperatorAction
-from tests.edge.test_enrollment import of_device
-from tests.edge.test_registry import deny
+from tests.support.cases.enrollment import of_device
 from tests.support.cases.issuing import DAY, NOW, factory, rules_for
 from tests.support.cloud import Cloud
+from tests.support.edge.records import deny
 from tests.support.examples import MINUTE
 
 NAME = "sensor-0001"

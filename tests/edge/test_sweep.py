@@ -28,9 +28,9 @@ from jitr.sweep.runner import Swept
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import Operator, OrderContext
-from tests.edge.test_adopting import adopted
 from tests.support.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, named, rules_for
 from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.edge.adoption import adopt
 from tests.support.examples import ACTIVATION, ANN, HOUR, MINUTE, OWNER, said
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -690,7 +690,7 @@ def test_an_adopted_certificate_is_retired_like_any_other(cloud: Cloud) -> None:
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
     attached(cloud, first)
-    adopted(cloud)
+    adopt(cloud)
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
     cloud.now = NOW + 7 * DAY
@@ -749,7 +749,7 @@ def test_an_adopted_certificate_that_had_been_found_before_is_retired_too(cloud:
     assert found
     assert found.outcome is Outcome.FOUND
     attached(cloud, first)
-    adopted(cloud)
+    adopt(cloud)
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
     cloud.now = NOW + 7 * DAY
@@ -762,7 +762,7 @@ def test_a_certificate_whose_adoption_was_never_recorded_is_retired_too(cloud: C
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.iot.update_certificate(certificateId=first, newStatus="ACTIVE")
     attached(cloud, first)
-    adopted(cloud)
+    adopt(cloud)
     cloud.dynamodb.delete_item(TableName=TABLE, Key={"id": {"S": f"certificate#{first}"}})
     cloud.batch(cloud.record(cloud.event(cloud.knock())))
     cloud.now = NOW + 7 * DAY

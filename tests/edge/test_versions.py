@@ -25,6 +25,7 @@ from jitr.store.sweep_state import Pass
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import ACCOUNT
 from tests.support.cloud import TABLE, Cloud
+from tests.support.edge.records import recall
 from tests.support.examples import ANN
 
 VERSIONS = Path(__file__).parent / "versions"
@@ -270,15 +271,11 @@ def put(
     cloud.dynamodb.put_item(TableName=TABLE, Item=as_of(kept(name, version)))
 
 
-def recalled(cloud: Cloud) -> Record:
-    return cloud.registry.recall([ID])[ID]
-
-
 @VERSIONED
 @pytest.mark.parametrize(("version", "name"), [(version, name) for version in RECORDS for name in RECORDS[version]])
 def test_a_record_is_read(cloud: Cloud, version: int, name: str, as_of: Callable[..., dict[str, Any]]) -> None:
     put(cloud, name, as_of, version)
-    assert recalled(cloud) == RECORDS[version][name]
+    assert recall(cloud) == RECORDS[version][name]
 
 
 @VERSIONED
@@ -294,7 +291,7 @@ def test_the_version_before_reads_what_the_brake_holds_as_held(cloud: Cloud) -> 
     for name in ("brake", "rests_on"):
         del item["decision"]["M"][name]
     cloud.dynamodb.put_item(TableName=TABLE, Item=item)
-    assert recalled(cloud) == Record(decision=replace(BRAKED, brake=None))
+    assert recall(cloud) == Record(decision=replace(BRAKED, brake=None))
 
 
 @VERSIONED
@@ -343,7 +340,7 @@ def test_every_kind_of_item_and_message_is_kept() -> None:
 def test_an_intent_of_the_version_before_is_finished(cloud: Cloud) -> None:
     put(cloud, "intent", version=1)
     cloud.registry.record(ACTIVATED)
-    assert recalled(cloud) == Record(decision=ACTIVATED, swept_at=THEN - SECOND)
+    assert recall(cloud) == Record(decision=ACTIVATED, swept_at=THEN - SECOND)
 
 
 def test_an_end_that_version_1_wrote_down_outlives_a_verdict(cloud: Cloud) -> None:
@@ -404,8 +401,8 @@ def test_a_later_versions_words_are_read_on_the_safe_side(
     item[path[0]]["M"][path[1]] = {"S": "quarantined"}
     cloud.dynamodb.put_item(TableName=TABLE, Item=item)
     put(cloud, "owner")
-    assert recalled(cloud) == read
-    assert recalled(cloud).is_denied is (name == "verdict")
+    assert recall(cloud) == read
+    assert recall(cloud).is_denied is (name == "verdict")
 
 
 EVENT = RegistrationEvent(

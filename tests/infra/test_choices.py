@@ -16,21 +16,12 @@ from jitr_cdk.stage import AccountStacks, RegionStack
 from jitr_cdk.target import AWS, local
 from jitr_fleet.model import Fleet
 from jitr_fleet.resources import LIVE
-from tests.infra.conftest import Stacks, Synthesized, synthesized
-from tests.infra.test_permissions import problems, resolved, statements
 from tests.support.fleet.drafts import Draft, Issuer
+from tests.support.infra.fleet_options import CHINA_AND_GOVERNMENT, EVERYTHING
+from tests.support.infra.least_privilege import arn_text, privilege_problems, role_statements
+from tests.support.infra.synthesis import Stacks, Synthesized
 
 Changed = Callable[[str], Stacks]
-
-EVERYTHING = """
-[stack]
-tags = { team = "iot", "cost centre" = "4711" }
-permission_boundary = "arn:<partition>:iam::<account>:policy/boundary"
-termination_protection = true
-iot_logging = "warn"
-snap_start = true
-kms_key = "arn:<partition>:kms:<region>:<account>:alias/jitr"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +29,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
     """The stacks where everything is chosen, for tests that only read them."""
     draft = Draft(tmp_path_factory.mktemp("everything"), Issuer())
     draft.text += f"\n{EVERYTHING}"
-    return synthesized(draft.load(), AWS)
+    return Stacks(draft.load(), AWS)
 
 
 def region_stacks(fleet: Fleet) -> list[RegionStack]:
@@ -89,7 +80,7 @@ def test_nothing_of_the_log_level_is_left_behind_to_be_in_the_next_stacks_way(ev
 
 def test_the_local_aws_which_does_not_know_it_is_left_without_a_log_level(draft: Draft) -> None:
     draft.text += EVERYTHING
-    assert not synthesized(draft.load(), local())["dev/eu-central-1"].of_type("AWS::IoT::Logging")
+    assert not Stacks(draft.load(), local())["dev/eu-central-1"].of_type("AWS::IoT::Logging")
 
 
 def test_where_it_is_chosen_register_starts_from_a_snapshot_and_events_go_to_what_has_one(
@@ -114,7 +105,7 @@ def test_where_it_is_chosen_register_starts_from_a_snapshot_and_events_go_to_wha
 def test_other_rules_make_another_version_for_the_snapshot(changed: Changed, draft: Draft) -> None:
     first = changed(EVERYTHING)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
     draft.replace('minimum_remaining_life = "30d"', 'minimum_remaining_life = "31d"')
-    second = synthesized(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
+    second = Stacks(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
 
     assert set(first) != set(second)
 
@@ -130,7 +121,7 @@ def test_another_layer_makes_another_version_for_the_snapshot(
         wheel.writestr("mended.py", "")
     monkeypatch.setattr(jitr_cdk.asset, "WHEELS", wheels.parent)
     monkeypatch.setattr(jitr_cdk.asset, "BUILD", tmp_path / "build")
-    second = synthesized(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
+    second = Stacks(draft.load(), AWS)["prod/us-east-1"].template.find_resources("AWS::Lambda::Version")
 
     assert set(first) != set(second)
 
@@ -141,7 +132,7 @@ def test_an_account_may_choose_on_its_own_whether_there_are_snapshots(
 ) -> None:
     draft.text += f"\n[stack]\nsnap_start = {everywhere}\n"
     draft.replace('profile = "acme-dev"', f'profile = "acme-dev"\nsnap_start = {here}')
-    stacks = synthesized(draft.load(), AWS)
+    stacks = Stacks(draft.load(), AWS)
 
     assert bool(stacks["dev/eu-central-1"].of_type("AWS::Lambda::Version")) is not others
     assert bool(stacks["prod/us-east-1"].of_type("AWS::Lambda::Version")) is others
@@ -149,7 +140,7 @@ def test_an_account_may_choose_on_its_own_whether_there_are_snapshots(
 
 def test_the_local_aws_takes_no_snapshots(draft: Draft) -> None:
     draft.text += EVERYTHING
-    stack = synthesized(draft.load(), local())["dev/eu-central-1"]
+    stack = Stacks(draft.load(), local())["dev/eu-central-1"]
 
     assert not stack.of_type("AWS::Lambda::Alias")
     assert not [one for one in stack.of_type("AWS::Lambda::Function") if "SnapStart" in one["Properties"]]
@@ -157,7 +148,7 @@ def test_the_local_aws_takes_no_snapshots(draft: Draft) -> None:
 
 def test_whatever_is_chosen_least_privilege_holds(everything: Stacks) -> None:
     for stack in everything.values():
-        assert problems(stack) == []
+        assert privilege_problems(stack) == []
 
 
 OWN_KEY = 'kms_key = "arn:aws:kms:eu-central-1:111111111111:key/0123abcd-0000-0000-0000-000000000000"'
@@ -185,7 +176,7 @@ def keys_of(stack: Synthesized) -> list[Any]:
             value: Any = resource["Properties"]
             for step in path:
                 value = value[step] if isinstance(step, int) else (value or {}).get(step)
-            found.append(value and resolved(value, stack.template.to_json()))
+            found.append(value and arn_text(value, stack.template.to_json()))
     return found
 
 
@@ -220,7 +211,7 @@ def test_what_a_key_encrypts_is_what_the_table_says(
     fleet = with_key(draft, account, written)
     one = next(one for one in fleet.accounts if one.name == account)
     for region in one.regions:
-        stack = synthesized(fleet, AWS)[f"{account}/{region}"]
+        stack = Stacks(fleet, AWS)[f"{account}/{region}"]
         arn = written.replace("<partition>", "aws").replace("<region>", region).replace("<account>", one.id)
         keys = keys_of(stack)
         functions, others = keys[-2:], keys[:-2]
@@ -276,17 +267,17 @@ def test_without_a_choice_nothing_asks_kms(production: Synthesized) -> None:
 def test_an_account_may_have_a_key_of_its_own(draft: Draft) -> None:
     draft.text += EVERYTHING
     draft.replace('profile = "acme-dev"', f'profile = "acme-dev"\n{OWN_KEY}')
-    stack = synthesized(draft.load(), AWS)["dev/eu-central-1"]
+    stack = Stacks(draft.load(), AWS)["dev/eu-central-1"]
 
     assert set(keys_of(stack)) == {OWN_KEY.partition('"')[2].rstrip('"')}
     for statement in stack.statements("UseKey"):
         assert "Condition" not in statement
-        assert resolved(statement["Resource"], {}) in keys_of(stack)
+        assert arn_text(statement["Resource"], {}) in keys_of(stack)
 
 
 def test_roles_use_the_key_for_what_they_do_and_by_its_alias_alone(everything: Stacks) -> None:
     stack = everything["prod/us-east-1"]
-    roles = {role: statement for role, statement in statements(stack) if statement["Sid"] == "UseKey"}
+    roles = {role: statement for role, statement in role_statements(stack) if statement["Sid"] == "UseKey"}
 
     assert {role.rstrip("0123456789ABCDEF"): one["Action"] for role, one in roles.items()} == {
         "RegistrationRegisterRole": ["kms:Decrypt", "kms:GenerateDataKey"],
@@ -294,13 +285,13 @@ def test_roles_use_the_key_for_what_they_do_and_by_its_alias_alone(everything: S
         "SweepingSweepRole": ["kms:Decrypt", "kms:GenerateDataKey"],
     }
     for one in roles.values():
-        assert resolved(one["Resource"], {}).endswith(":key/*")
+        assert arn_text(one["Resource"], {}).endswith(":key/*")
         assert one["Condition"] == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/jitr"}}
 
 
 def test_types_and_groups_that_are_there_already_are_not_created(draft: Draft) -> None:
     draft.replace('thing_type = "sensor"', 'thing_type = "sensor"\nexisting = true')
-    stack = synthesized(draft.load(), AWS)["prod/us-east-1"]
+    stack = Stacks(draft.load(), AWS)["prod/us-east-1"]
 
     assert not stack.of_type("AWS::IoT::ThingType")
     assert not stack.of_type("AWS::IoT::ThingGroup")
@@ -310,7 +301,7 @@ def test_types_and_groups_that_are_there_already_are_not_created(draft: Draft) -
 
 def by_the_stack(draft: Draft) -> Stacks:
     draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
-    return synthesized(draft.load(), AWS)
+    return Stacks(draft.load(), AWS)
 
 
 def test_by_default_no_stack_registers_a_ca(production: Synthesized) -> None:
@@ -353,7 +344,7 @@ def test_another_certificate_under_a_cas_name_is_another_ca_and_inherits_nothing
     draft.issuer = Issuer()
     draft.write("factory.pem", draft.issuer.certificate())
     draft.write("dev.pem", draft.issuer.verification())
-    second = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
+    second = Stacks(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
 
     assert len(of_the_ca(first)) == 3
     assert not of_the_ca(first) & of_the_ca(second)
@@ -369,7 +360,7 @@ def test_a_ca_under_another_name_is_the_same_one_and_is_not_registered_again(dra
     """With another logical id CloudFormation would register the certificate a second time, in mid-update."""
     first = by_the_stack(draft)["dev/eu-central-1"].template.to_json()
     draft.text = draft.text.replace("ca.factory", "ca.plant")
-    second = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
+    second = Stacks(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
 
     assert len(of_the_ca(first)) == 3
     assert of_the_ca(first) == of_the_ca(second)
@@ -418,27 +409,14 @@ def test_another_mode_is_refused_before_anything_is_touched(draft: Draft, stage:
     assert "`jitrctl ca switch-mode`" in allowed["ConstraintDescription"]
 
 
-CHINA_AND_GOVERNMENT = """
-[account.cn]
-id = "333333333333"
-regions = ["cn-north-1", "cn-northwest-1"]
-ca.factory = { mode = "SNI_ONLY" }
-
-[account.gov]
-id = "444444444444"
-regions = ["us-gov-west-1"]
-ca.factory = { mode = "SNI_ONLY" }
-"""
-
-
 @pytest.mark.parametrize(("stage", "partition"), [("cn/cn-north-1", "aws-cn"), ("gov/us-gov-west-1", "aws-us-gov")])
 def test_other_partitions_arns_are_right(draft: Draft, stage: str, partition: str) -> None:
     draft.text += CHINA_AND_GOVERNMENT + EVERYTHING
-    stack = synthesized(draft.load(), AWS)[stage]
+    stack = Stacks(draft.load(), AWS)[stage]
 
     assert not stack.of_type("AWS::Lambda::Version"), "Lambda has no snapshots there"
     assert "arn:aws" not in json.dumps(stack.template.to_json()), "the partition is always CloudFormation's own"
-    assert problems(stack) == []
+    assert privilege_problems(stack) == []
     trusts = json.dumps([one["Properties"]["AssumeRolePolicyDocument"] for one in stack.of_type("AWS::IAM::Role")])
     assert set(json.loads(f"[{','.join(_services(trusts))}]")) == {
         "iot.amazonaws.com",
@@ -480,9 +458,9 @@ def named(stack: Synthesized) -> set[tuple[str, str]]:
 )
 def test_two_fleets_in_one_account_share_no_name(draft: Draft, other: str) -> None:
     draft.text += '\n[hub]\naccount = "dev"\n'
-    first = synthesized(draft.load(), AWS)["dev/eu-central-1"]
+    first = Stacks(draft.load(), AWS)["dev/eu-central-1"]
     draft.replace('name = "acme"', f'name = "{other}"')
-    second = synthesized(draft.load(), AWS)["dev/eu-central-1"]
+    second = Stacks(draft.load(), AWS)["dev/eu-central-1"]
 
     assert named(first)
     assert not named(first) & named(second)
@@ -490,7 +468,7 @@ def test_two_fleets_in_one_account_share_no_name(draft: Draft, other: str) -> No
 
 def test_every_resource_whose_name_is_fixed_is_in_the_comparison(draft: Draft) -> None:
     draft.text += '\n[hub]\naccount = "dev"\n'
-    template = synthesized(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
+    template = Stacks(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
     fixed = {
         one["Type"]
         for one in template["Resources"].values()

@@ -17,8 +17,8 @@ from jitr.store.registry import DUE_INDEX
 from jitr_cdk.target import LocalDifference
 from jitr_fleet.model import Fleet
 from jitr_fleet.resources import ResourceNames
-from tests.infra.test_choices import EVERYTHING
 from tests.support.fleet.drafts import Draft
+from tests.support.infra.fleet_options import EVERYTHING
 
 NAMES = ResourceNames("acme")
 

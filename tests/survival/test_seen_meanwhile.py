@@ -4,8 +4,8 @@ from jitr.rules import EnrollmentRule
 from jitrctl.device.operations import OrderContext
 from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.support.survival.promises import DAY, NAME, Promises
-from tests.survival.test_other_names import Renaming, at
-from tests.survival.test_withdrawal_repair import is_bare, mark
+from tests.support.survival.renaming import Renaming, strike_first
+from tests.support.survival.withdrawal_marks import is_bare, mark
 
 A = Authority.new("Factory A")
 ORDER = OrderContext(by="arn:aws:iam::111111111111:user/ann")
@@ -111,7 +111,7 @@ def test_a_policy_detached_on_purpose_stays_off_whatever_an_earlier_name_left() 
     renaming = Renaming("hook")
     world, leaf = renaming.world, renaming.leaf
     world.connect(leaf)
-    renaming.attempt(at("AttachPolicy", "throttled"))
+    renaming.attempt(strike_first("AttachPolicy", "throttled"))
     world.mapping.drain(within=300)
     assert world.status(leaf) == "ACTIVE"
     world.clock.advance(3600)

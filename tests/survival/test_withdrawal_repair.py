@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +10,10 @@ import jsonschema
 import pytest
 
 from jitr.store.registry import Registry
-from jitr.store.withdrawal_marks import marks
-from simulation import Authority, Call, Leaf
+from simulation import Authority, Leaf
 from tests.support.survival.promises import DAY, NAME, Promises
-from tests.survival.test_other_names import at
-from tests.survival.test_other_names import marks as standing_marks
+from tests.support.survival.renaming import strike_first
+from tests.support.survival.withdrawal_marks import is_bare, mark, standing_marks, sweep_calls
 
 A = Authority.new("Factory A")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/events/device-broken.v1.schema.json").read_text())
@@ -33,21 +31,6 @@ def device(world: Promises) -> Leaf:
     leaf = world.issue("factory", begins=-300, ends=30)
     assert world.come_up(leaf) == "ACTIVE"
     return leaf
-
-
-def mark(world: Promises, leaf: Leaf, *names: str, due_in: float = 90) -> None:
-    client = world.account.client("dynamodb", caller="admin")
-    left = marks(leaf.certificate_id, names or [NAME], "device", world.clock.now() + timedelta(seconds=due_in - 90))
-    Registry(client, world.deployment.settings.registry_table).note_withdrawals(left)
-
-
-def sweep_calls(world: Promises, *, after: float = 120) -> list[str]:
-    """The IoT calls that one sweep makes, besides listing."""
-    world.clock.advance(after)
-    began = len(world.aws.calls)
-    world.deployment.sweep()
-    calls: list[Call] = world.aws.calls[began:]
-    return [one.operation for one in calls if one.service == "iot" and not one.operation.startswith("ListCertificates")]
 
 
 def broken(world: Promises) -> list[dict[str, Any]]:
@@ -73,12 +56,6 @@ def half_way(world: Promises, *, until: str = "AttachPolicy") -> Leaf:
 
 def things(world: Promises) -> list[str]:
     return list(world.account.iot.things.by_name)
-
-
-def is_bare(world: Promises, leaf: Leaf) -> bool:
-    """Whether nothing is attached to the certificate."""
-    arn = world.certificate(leaf).arn
-    return not world.account.iot.things.of_principal(arn) and not world.account.iot.policies.of_target(arn)
 
 
 @pytest.mark.parametrize("lacks", [{"thing": True}, {"policy": True}, {"thing": True, "policy": True}], ids=str)
@@ -265,7 +242,7 @@ def test_a_final_rejection_takes_back_what_an_earlier_attempt_made() -> None:
     world = Promises({"factory": (A, {})})
     leaf = world.issue("factory")
     world.connect(leaf)
-    world.aws.fault = at("AttachPolicy", "throttled")
+    world.aws.fault = strike_first("AttachPolicy", "throttled")
     world.mapping.poll()
     world.aws.fault = None
     world.deploy(factory={"common_name": "other-[0-9]+"})

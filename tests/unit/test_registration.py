@@ -41,8 +41,7 @@ from jitr.store.registry import Registry
 from jitr.telemetry import CONTRADICTIONS, Announcer
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import ACCOUNT, DAY, NOW, SECOND, Application, applying, factory, named
-from tests.support.examples import OWNER
-from tests.unit.test_settings import SETTINGS
+from tests.support.examples import OWNER, SETTINGS
 
 IOT_STEPS = [CreateThing, AddThingToThingGroup, AttachThingPrincipal, AttachPolicy, SetStatus]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jitrctl.mqtt.client import ConnectRefusal
-from tests.e2e.conftest import awaited
+from tests.support.e2e.waiting import wait_until
 from tests.support.local.deployed import Deployed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Devices:
             time.sleep(5)
             return False
 
-        awaited(all_are, f"{len(names)} devices {status}", seconds=PATIENCE)
+        wait_until(all_are, f"{len(names)} devices {status}", seconds=PATIENCE)
 
 
 def mend(fleet: Deployed) -> None:
