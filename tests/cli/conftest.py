@@ -13,10 +13,13 @@ from moto.iotdata.exceptions import ResourceNotFoundException
 from moto.iotdata.responses import IoTDataPlaneResponse
 
 from jitr_fleet.parse import load
+from jitrctl.audit import record
+from jitrctl.intake import Mapping
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
 from tests.support.cli.fleet_file import FLEET
 from tests.support.cli.kept_clients import keep_clients
+from tests.support.cli.simulated import Simulated, simulated
 
 SURROUNDINGS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -92,3 +95,25 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stages(fleet_file: Path) -> tuple[Stage, ...]:
     """dev/eu-central-1, prod/eu-central-1, prod/us-east-1."""
     return choose(load(fleet_file), (), ())
+
+
+@pytest.fixture
+def mapping(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The event source mapping of every account, which the simulation's Lambda does not have."""
+    mapping = {"state": "Enabled"}
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
+
+    def switch(_: Stage, *, on: bool) -> Mapping:
+        mapping["state"] = "Enabled" if on else "Disabled"
+        return Mapping(uuid="0", state=mapping["state"])
+
+    monkeypatch.setattr("jitrctl.intake.switch", switch)
+    return mapping
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    """The simulated fleet, whose orders are kept by its own clock."""
+    fleet = simulated(tmp_path, monkeypatch)
+    monkeypatch.setattr(record, "now", fleet.aws.clock.now)
+    return fleet

@@ -10,6 +10,7 @@ from jitr_cdk.target import AWS, local
 from jitr_fleet.model import Fleet
 from jitr_fleet.parse import load
 from tests.support.fleet.drafts import Draft, Issuer
+from tests.support.infra.fleet_options import EVERYTHING
 from tests.support.infra.synthesis import Stacks, Synthesized, synthesize
 
 
@@ -48,3 +49,11 @@ def changed(draft: Draft) -> Callable[[str], Stacks]:
         return Stacks(draft.load(), AWS)
 
     return synthesize
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
+    """The stacks where everything is chosen, for tests that only read them."""
+    draft = Draft(tmp_path_factory.mktemp("everything"), Issuer())
+    draft.text += f"\n{EVERYTHING}"
+    return Stacks(draft.load(), AWS)
