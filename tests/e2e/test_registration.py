@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.queues import REASON_ATTRIBUTE
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import event_document
@@ -17,46 +16,12 @@ from jitr.store.registry_writes import STALE_INTENT
 from jitrctl.__main__ import main
 from jitrctl.demo.scenes.cast import Detail
 from jitrctl.demo.story import Story
-from jitrctl.localaws.issuing import DeviceFiles
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.mqtt.client import Connection
-from tests.support.e2e.stage_devices import NewDevice, connect, expect_refusal
+from tests.support.e2e.queues import dead_letters, event_of, send
+from tests.support.e2e.stage_devices import NewDevice, certificate_arn, connect, expect_refusal
 from tests.support.e2e.waiting import PATIENCE, wait_until
-
-
-def send(stage: LocalStage, *bodies: str) -> None:
-    sqs = stage.account.client("sqs")
-    url = sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
-    entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
-    for start in range(0, len(entries), 10):  # SendMessageBatch's most
-        assert not sqs.send_message_batch(QueueUrl=url, Entries=entries[start : start + 10]).get("Failed")
-
-
-def event_of(stage: LocalStage, story: Story, files: DeviceFiles) -> str:
-    """The event that AWS IoT publishes when the device connects for the first time."""
-    return json.dumps(
-        event_document(
-            certificate_id=files.certificate_id,
-            ca_certificate_id=story.cast.ca.certificate_id,
-            account_id=stage.account.id,
-            published_at=None,
-            registered_at=None,
-        )
-    )
-
-
-def dead_letters(stage: LocalStage) -> dict[str, str]:
-    """The bodies in the dead-letter queue, each with its reason."""
-    sqs = stage.account.client("sqs")
-    url = sqs.get_queue_url(QueueName=stage.names.dead_letter_queue)["QueueUrl"]
-    answer = sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
-    )
-    return {
-        message["Body"]: message["MessageAttributes"][REASON_ATTRIBUTE]["StringValue"]
-        for message in answer.get("Messages", [])
-    }
 
 
 def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]]) -> None:
@@ -274,10 +239,7 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
     with default_stage.rule_disabled():
         expect_refusal(default_stage, files, "sensor-0106")
     event = tmp_path / "lost.json"
-    event.write_text(
-        event_of(default_stage, story, files),
-        encoding="utf-8",
-    )
+    event.write_text(event_of(default_stage, story, files), encoding="utf-8")
     common = ["replay", str(event), "--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
 
     assert main([*common, "--dry-run"]) == 0
@@ -335,8 +297,8 @@ def test_a_revoked_certificate_that_is_deleted_stays_out_when_it_comes_back(
 
     assert main(["device", "revoke", str(files.certificate), "--note", "stolen", "--yes", *common]) == 0
     assert default_stage.status(certificate_id) == "REVOKED"
-    iot.detach_policy(policyName="jitr-acme--factory", target=_arn(default_stage, certificate_id))
-    iot.detach_thing_principal(thingName="sensor-0108", principal=_arn(default_stage, certificate_id))
+    iot.detach_policy(policyName="jitr-acme--factory", target=certificate_arn(default_stage, certificate_id))
+    iot.detach_thing_principal(thingName="sensor-0108", principal=certificate_arn(default_stage, certificate_id))
     iot.delete_certificate(certificateId=certificate_id)
 
     assert expect_refusal(default_stage, files, "sensor-0108").how == "closed"
@@ -347,10 +309,6 @@ def test_a_revoked_certificate_that_is_deleted_stays_out_when_it_comes_back(
     assert main(["device", "release", certificate_id, "--yes", *common]) == 1, "only with --revoked"
     assert main(["device", "release", certificate_id, "--revoked", "--yes", *common]) == 0
     connect(default_stage, files, "sensor-0108").close()
-
-
-def _arn(stage: LocalStage, certificate_id: str) -> str:
-    return f"arn:aws:iot:{stage.account.region}:{stage.account.id}:cert/{certificate_id}"
 
 
 def _refusal(stage: LocalStage, certificate_id: str) -> Any:
@@ -381,7 +339,7 @@ def test_a_thing_that_somebody_made_is_adopted_when_nobody_is_attached_and_left_
     default_stage.iot.create_thing(thingName="sensor-0111")
     connect(default_stage, foreign, "sensor-0112").close()
     default_stage.iot.attach_thing_principal(
-        thingName="sensor-0111", principal=_arn(default_stage, foreign.certificate_id)
+        thingName="sensor-0111", principal=certificate_arn(default_stage, foreign.certificate_id)
     )
 
     connect(default_stage, free, "sensor-0110").close()
@@ -420,10 +378,7 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
     # The stack's is six minutes; the messages of the killed function are to come again while we wait.
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "5"})
 
-    send(
-        stage,
-        *(event_of(stage, story, files) for files in devices.values()),
-    )
+    send(stage, *(event_of(stage, story, files) for files in devices.values()))
     wait_until(
         lambda: any(stage.status(files.certificate_id) == "ACTIVE" for files in devices.values()), "the first one"
     )

@@ -33,3 +33,7 @@ def expect_refusal(stage: LocalStage, files: DeviceFiles, name: str) -> ConnectR
     answer = stage.device(files, name).connect(stage.endpoint)
     assert isinstance(answer, ConnectRefusal)
     return answer
+
+
+def certificate_arn(stage: LocalStage, certificate_id: str) -> str:
+    return f"arn:aws:iot:{stage.account.region}:{stage.account.id}:cert/{certificate_id}"

@@ -11,6 +11,10 @@ from aws_cdk.assertions import Template
 from jitr_cdk.stage import AccountStacks
 from jitr_cdk.target import Target
 from jitr_fleet.model import Fleet
+from jitr_fleet.resources import ResourceNames
+
+# Of the example fleet and of the drafts.
+NAMES = ResourceNames("acme")
 
 
 class Synthesized:
