@@ -14,8 +14,6 @@ from tests.support.cases.issuing import Authority, certificate_id, named
 from tests.support.cloud import create_registry
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
 DAY = timedelta(days=1)
 
 

@@ -13,8 +13,6 @@ from tests.support.examples import (
 )
 
 NOBODY_KNOWN = Record()
-
-
 RETIRE_AT = NOW + 7 * DAY
 
 

@@ -15,14 +15,8 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.examples import ANN
 
 ID, OTHER_ID, CA_ID = "ab" * 32, "cd" * 32, "ef" * 32
-
-
 THEN = datetime(2026, 11, 1, 12, 0, 0, 285_000, tzinfo=UTC)
-
-
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
-
-
 ACTIVATED = Decision(
     certificate_id=ID,
     outcome=Outcome.ACTIVATED,
@@ -39,8 +33,6 @@ ACTIVATED = Decision(
     subject="CN=sensor-0001,OU=Mark-2,O=Acme",
     replaces=OTHER_ID,
 )
-
-
 REJECTED = replace(
     ACTIVATED,
     outcome=Outcome.REJECTED,
@@ -51,8 +43,6 @@ REJECTED = replace(
     reason=Reason.EXPIRED,
     detail="not valid after 2026-10-31T12:00:00Z, now 2026-11-01T12:00:00Z",
 )
-
-
 HELD = replace(
     REJECTED,
     outcome=Outcome.HELD,
@@ -61,8 +51,6 @@ HELD = replace(
     detail="CA factory is INACTIVE in this account; activate it",
     attempts=3,
 )
-
-
 REPLACED = replace(
     ACTIVATED,
     outcome=Outcome.REPLACED,
@@ -72,8 +60,6 @@ REPLACED = replace(
     replaces=None,
     replaced_by=OTHER_ID,
 )
-
-
 FOUND = Decision(
     certificate_id=ID,
     outcome=Outcome.FOUND,
@@ -82,11 +68,7 @@ FOUND = Decision(
     decided_at=THEN,
     rules_digest="0123456789abcdef",
 )
-
-
 VERDICT = OperatorVerdict(action=OperatorAction.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
-
-
 OWNER = Owner(
     certificate_id=ID,
     ca_certificate_id=CA_ID,
@@ -95,11 +77,7 @@ OWNER = Owner(
     ends_at=datetime(2027, 11, 1, 12, tzinfo=UTC),
     registered_at=THEN - SECOND,
 )
-
-
 FULL_PASS = Pass(began_at=THEN, finished_at=THEN + 60 * SECOND, counts={"ACTIVE": 100_000, "PENDING_ACTIVATION": 12})
-
-
 RECORDS_OF_1: dict[str, Record] = {
     "decision-activated": Record(decision=ACTIVATED),
     "decision-rejected": Record(decision=REJECTED),
@@ -110,12 +88,8 @@ RECORDS_OF_1: dict[str, Record] = {
     "verdict": Record(decision=HELD, verdict=VERDICT),
     "handed-over": Record(decision=replace(ACTIVATED, replaces=None), replaced_by=OTHER_ID),
 }
-
-
 # A certificate's end is due in an item of its own, and a decision names the one before it.
 HELD_AGAIN = replace(HELD, after=THEN - DAY)
-
-
 RECORDS: dict[int, dict[str, Record]] = {
     1: RECORDS_OF_1,
     2: RECORDS_OF_1
@@ -125,12 +99,8 @@ RECORDS: dict[int, dict[str, Record]] = {
         "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
     },
 }
-
-
 # The brake holds what its CA's rules would reject.
 BRAKED = replace(HELD_AGAIN, reason=Reason.COMMON_NAME_REFUSED, detail="no sensor", brake=1)
-
-
 # An operator takes a rejection back, and the certificate waits INACTIVE for a curable reason.
 ORDER = OperatorVerdict(
     action=OperatorAction.RELEASED,
@@ -142,18 +112,12 @@ ORDER = OperatorVerdict(
     of_status=Status.INACTIVE,
     of_rejection=REJECTED.decided_at,
 )
-
-
 RELEASED = replace(HELD_AGAIN, status=Status.INACTIVE, verdict_seen=1, release=1, after=REJECTED.decided_at)
-
-
 RECORDS[3] = RECORDS[2] | {
     "decision-braked": Record(decision=BRAKED),
     "decision-released": Record(decision=RELEASED),
     "release-order": Record(decision=REJECTED, verdict=ORDER),
 }
-
-
 BRAKE = Brake(
     counters={
         "0123456789abcdef": Counters(
@@ -173,8 +137,6 @@ BRAKE = Brake(
     accepted=Acceptance(rules="fedcba9876543210", by=ANN, at=THEN - DAY, note="not ours"),
     acceptances=1,
 )
-
-
 DUE = {
     1: {"decision-held": Due.LOOK, "handed-over": Due.RETIRE, "verdict": Due.DENIED},
     2: {"decision-held": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},

@@ -21,14 +21,8 @@ if TYPE_CHECKING:
     from jitrctl.localaws.accounts import LocalAccount
 
 SNI_ONLY = '{ mode = "SNI_ONLY" }'
-
-
 DEFAULT = '{ mode = "DEFAULT", verification_certificate = "dev.pem" }'
-
-
 NUMBERS = count(1)
-
-
 NAMES = ResourceNames("acme")
 
 
