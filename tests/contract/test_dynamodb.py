@@ -14,6 +14,9 @@ from tests.support.contract.tables import INVALID, Table, key, plain, values
 REFUSED = ("ConditionalCheckFailedException", 400)
 
 
+# Conditional writes
+
+
 def test_an_update_makes_an_item_that_is_not_there(table: Table) -> None:
     table.client.update_item(**table.update("a", "SET intent = :intent", intent={"run": "1"}))
 
@@ -110,6 +113,9 @@ def test_the_item_as_it_was_is_answered_when_asked_for(table: Table) -> None:
     assert plain(second["Attributes"]) == {"id": "a", "verdict": "denied"}
 
 
+# What is refused for its form
+
+
 @pytest.mark.parametrize(
     ("expression", "names", "given"),
     [
@@ -164,6 +170,9 @@ def test_a_table_that_is_not_there_is_not_found(place: Place) -> None:
     assert refused == ("ResourceNotFoundException", 400)
 
 
+# BatchGetItem
+
+
 def batch(table: Table, *ids: str) -> dict[str, Any]:
     request: Any = {table.name: {"Keys": [key(one) for one in ids], "ConsistentRead": True}}
     answered: Any = table.client.batch_get_item(RequestItems=request)
@@ -193,6 +202,9 @@ def test_a_batch_holds_100_keys_at_most(table: Table) -> None:
 
     assert answer(lambda: batch(table, *ids[:100])) == OK
     assert answer(lambda: batch(table, *ids)) == INVALID
+
+
+# The sparse index
 
 
 def test_the_index_holds_what_has_its_keys_in_their_order(table: Table) -> None:

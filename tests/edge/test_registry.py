@@ -20,17 +20,7 @@ from tests.support.cases.issuing import NOW
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.edge.claims import claim
 from tests.support.edge.records import deny, due_ids, first_verdict, recall
-from tests.support.examples import (
-    ACTIVATION,
-    ID,
-    LEAST,
-    MILLISECOND,
-    MOST,
-    OTHER_ID,
-    OWNER,
-    REJECTION,
-    said,
-)
+from tests.support.examples import ACTIVATION, ID, LEAST, MILLISECOND, MOST, OTHER_ID, OWNER, REJECTION, said
 
 
 @pytest.mark.parametrize("decision", [LEAST, MOST], ids=["least", "most"])

@@ -18,17 +18,7 @@ from tests.support.cases.issuing import DAY, NOW, SECOND
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.edge.claims import RETIRE_AT, claim
 from tests.support.edge.records import deny, due_ids, first_verdict, recall
-from tests.support.examples import (
-    ACTIVATION,
-    ANOTHER,
-    ID,
-    MILLISECOND,
-    MINUTE,
-    MOST,
-    OTHER_ID,
-    OWNER,
-    REJECTION,
-)
+from tests.support.examples import ACTIVATION, ANOTHER, ID, MILLISECOND, MINUTE, MOST, OTHER_ID, OWNER, REJECTION
 
 
 def refused(cloud: Cloud, *arguments: Any, **more: Any) -> Rejected:

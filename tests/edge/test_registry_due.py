@@ -13,17 +13,7 @@ from jitr.verdicts import OperatorAction
 from tests.support.cases.issuing import NOW, SECOND
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.edge.records import deny, due_ids, first_verdict, recall
-from tests.support.examples import (
-    ACTIVATION,
-    HOUR,
-    ID,
-    LEAST,
-    MILLISECOND,
-    MINUTE,
-    MOST,
-    REJECTION,
-    said,
-)
+from tests.support.examples import ACTIVATION, HOUR, ID, LEAST, MILLISECOND, MINUTE, MOST, REJECTION, said
 
 HELD_AGAIN = replace(MOST, attempts=1)
 

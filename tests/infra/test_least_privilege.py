@@ -31,7 +31,8 @@ from simulation.faults import ServiceError
 from tests.support.fleet.drafts import Draft, Issuer
 from tests.support.infra.least_privilege import arn_text, as_list
 from tests.support.infra.synthesis import Stacks
-from tests.support.survival.scenarios import SCENARIOS, Scenario, World, authority
+from tests.support.survival.scenario_world import World, authority
+from tests.support.survival.scenarios import SCENARIOS, Scenario
 
 ACCOUNT, REGION = "111111111111", "eu-central-1"
 ROLES = {"register": "RegistrationRegisterRole", "sweep": "SweepingSweepRole"}

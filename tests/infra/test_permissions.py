@@ -13,12 +13,7 @@ from typing import Any
 import pytest
 
 from jitr_cdk.target import LocalDifference
-from tests.support.infra.least_privilege import (
-    arn_text,
-    as_list,
-    privilege_problems,
-    role_statements,
-)
+from tests.support.infra.least_privilege import arn_text, as_list, privilege_problems, role_statements
 
 
 def test_every_action_exists_and_is_limited_to_what_it_supports(stacks: Mapping[str, Any]) -> None:

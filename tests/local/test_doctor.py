@@ -15,13 +15,7 @@ import pytest
 
 from jitrctl.doctor.runner import CONNECT, CONNECT_WITHOUT_SNI, LINKS
 from tests.support.local.authority import Authority
-from tests.support.local.broken_links import (
-    FIRST_CONNECTION,
-    FUNCTION,
-    message_in,
-    paused,
-    rule_disabled,
-)
+from tests.support.local.broken_links import FIRST_CONNECTION, FUNCTION, message_in, paused, rule_disabled
 from tests.support.local.deployed import Deployed, deployed, role_policy
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from tests.support.survival.outages import (
     refuse,
     register_long_ago,
 )
-from tests.support.survival.scenarios import DAY, World, authority
+from tests.support.survival.scenario_world import DAY, World, authority
 from tests.support.survival.survived import lost
 
 ORDER = OrderContext(by="arn:aws:iam::111111111111:user/operator")

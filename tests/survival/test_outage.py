@@ -23,7 +23,8 @@ from tests.support.survival.outages import (
     refuse,
     register_long_ago,
 )
-from tests.support.survival.scenarios import DAY, HOOK_ARN, World
+from tests.support.survival.scenario_world import DAY, World
+from tests.support.survival.scenarios import HOOK_ARN
 from tests.support.survival.survived import lost
 
 
@@ -32,6 +33,9 @@ def suffer(world: World, outage: Outage, seconds: float) -> None:
     pass_time(world, seconds)
     world.aws.fault = None
     assert outage.struck
+
+
+# Outages
 
 
 def test_a_device_registered_eight_days_ago_outlives_an_hour_of_5xx() -> None:
@@ -134,6 +138,9 @@ def test_a_storm_of_two_hundred_within_an_outage_comes_up() -> None:
     assert {world.status(leaf) for leaf in leaves} == {"ACTIVE"}
     assert world.deployment.dead_letters.size == 0
     assert world.deployment.registrations.size == 0
+
+
+# Missing permissions
 
 
 @dataclass(frozen=True)
@@ -277,6 +284,9 @@ def test_a_refused_call_is_logged_as_an_error_that_names_its_action() -> None:
     assert {one["action"] for one in errors} == {"iot:CreateThing"}
     assert {one["certificate_id"] for one in errors} == {world.leaf.certificate_id}
     assert all(re.match("iot:CreateThing is not permitted: .*assumed-role", one["exception"]) for one in errors)
+
+
+# Pauses and limits
 
 
 def test_the_first_pauses_are_short_and_the_others_double_up_to_a_quarter_of_an_hour() -> None:

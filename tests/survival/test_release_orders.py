@@ -11,7 +11,8 @@ from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Leaf, Moment
 from tests.support.survival.crowd import MENDED, WRONG, Crowd
-from tests.support.survival.scenarios import DAY, OPERATOR, authority
+from tests.support.survival.scenario_world import DAY, authority
+from tests.support.survival.scenarios import OPERATOR
 
 CA = authority().certificate_id
 

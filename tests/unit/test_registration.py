@@ -12,10 +12,7 @@ from jitr.errors import Overtaken, Reason, Unavailable
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.pacing.schedule import PACE, Need
-from jitr.provisioning import (
-    IotStep,
-    plan,
-)
+from jitr.provisioning import IotStep, plan
 from jitr.record import Record
 from jitr.rules import CheckMode, OnReject
 from jitr.telemetry import CONTRADICTIONS

@@ -9,14 +9,7 @@ import pytest
 from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected, Unavailable
 from jitr.iot_models import Status
-from jitr.provisioning import (
-    AddThingToThingGroup,
-    AttachPolicy,
-    AttachThingPrincipal,
-    CreateThing,
-    IotStep,
-    SetStatus,
-)
+from jitr.provisioning import AddThingToThingGroup, AttachPolicy, AttachThingPrincipal, CreateThing, IotStep, SetStatus
 from jitr.record import Record
 from tests.support.cases.issuing import DAY, NOW, SECOND
 from tests.support.unit.registration_world import World

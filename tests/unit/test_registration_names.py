@@ -9,13 +9,7 @@ from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, Reason, Rejected, Unavailable
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import NameRollback, Owner
-from jitr.provisioning import (
-    AttachPolicy,
-    AttachThingPrincipal,
-    DetachPolicy,
-    IotStep,
-    plan_withdrawal,
-)
+from jitr.provisioning import AttachPolicy, AttachThingPrincipal, DetachPolicy, IotStep, plan_withdrawal
 from jitr.record import Record, Standing
 from jitr.rules import OnReplacement
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory

@@ -7,10 +7,7 @@ from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store.registry import Registry
 from tests.support.cases.issuing import DAY, NOW
-from tests.support.examples import (
-    ACTIVATION,
-    OWNER,
-)
+from tests.support.examples import ACTIVATION, OWNER
 
 NOBODY_KNOWN = Record()
 RETIRE_AT = NOW + 7 * DAY

@@ -9,10 +9,7 @@ from jitr.store.registry_writes import Due
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW
 from tests.support.cloud import Cloud
-from tests.support.examples import (
-    ID,
-    said,
-)
+from tests.support.examples import ID, said
 
 
 def recall(cloud: Cloud, certificate_id: str = ID) -> Record:

@@ -9,7 +9,8 @@ from jitr.store.dynamodb import plain
 from jitr.store.outcomes import Outcomes
 from jitr.verdicts import OperatorVerdict
 from simulation import Call, Died, Leaf, Moment
-from tests.support.survival.scenarios import World, authority, order_release
+from tests.support.survival.scenario_world import World, authority
+from tests.support.survival.scenarios import order_release
 
 WRONG: dict[str, Any] = {"common_name": "senzor-[0-9]+"}
 MENDED: dict[str, Any] = {"common_name": "sensor-[0-9]+"}

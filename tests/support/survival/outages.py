@@ -7,7 +7,7 @@ from typing import Any
 from jitr.decisions import Outcome
 from simulation import Call, Fault, Leaf, Moment
 from simulation.faults import denied
-from tests.support.survival.scenarios import DAY, World
+from tests.support.survival.scenario_world import DAY, World
 from tests.support.survival.survived import lost
 
 HOUR = 3600.0

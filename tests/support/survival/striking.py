@@ -2,7 +2,8 @@
 
 from jitr.telemetry import BRAKE_DETAIL_TYPE
 from tests.support.survival.matrix import Case, Company, Strike, cases, recorded_calls
-from tests.support.survival.scenarios import Scenario, World
+from tests.support.survival.scenario_world import World
+from tests.support.survival.scenarios import Scenario
 
 ACTIVATION_CALLS = 7  # IoT calls, with a group and the CA's description; what changed rules may turn a refusal into
 

@@ -14,11 +14,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.events import RegistrationEvent
 from jitr.iot_models import Status
 from jitr.pacing.turns import Turns
-from jitr.provisioning import (
-    CreateThing,
-    IotStep,
-    SetStatus,
-)
+from jitr.provisioning import CreateThing, IotStep, SetStatus
 from jitr.record import Record, Standing
 from jitr.registration.procedure import Registration
 from jitr.store.brakes import Brakes
