@@ -23,6 +23,7 @@ from jitrctl.run.scope import Scope
 from jitrctl.session.stage import Stage
 from jitrctl.terminal import Exit
 from tests.support.cases.issuing import Authority, certificate_id, named
+from tests.support.cli.enrollment_tables import create_enrollment
 from tests.support.cloud import create_registry
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -33,15 +34,6 @@ ID = "ab" * 32
 PROD = "222222222222"
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-def create_enrollment(stage: Stage) -> None:
-    stage.dynamodb.create_table(
-        TableName=stage.names.enrollment_table,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 @pytest.fixture
