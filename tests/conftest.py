@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support.spread import Scheduler, Spread
+# An assertion there says what was compared, as in a test; before the first of its modules is imported.
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.spread import Scheduler, Spread  # noqa: E402
 
 # The CDK would look through each template that is synthesized, ten seconds long, and only warn. cfn-lint looks through
 # them in tests/infra, and both do in `make synth`. Before the CDK's process starts, which keeps its environment.
