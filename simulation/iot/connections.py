@@ -111,4 +111,4 @@ def _not_found(client_id: str) -> ServiceError:
 
 
 def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+    return int(moment.timestamp() * 1000)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RIGHT, WRONG = '"sensor-[0-9]{4,}"', '"senzor-[0-9]{4,}"'
 # Held devices have a twentieth of the rate where new ones wait, and each environment looks at one of them now and then.
-PATIENCE = 600.0  # seconds
+PATIENCE = 180.0  # seconds
 
 
 class Devices:
@@ -63,7 +63,19 @@ class Devices:
             time.sleep(5)
             return False
 
-        wait_until(all_are, f"{len(names)} devices {status}", seconds=PATIENCE)
+        try:
+            wait_until(all_are, f"{len(names)} devices {status}", seconds=PATIENCE)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self._told(status, names)}") from None
+
+    def _told(self, status: str, names: Sequence[str]) -> str:
+        """How many are in which status, and what stands in the registry about one that is not in the status wanted."""
+        one = next((name for name in names if self.status(name) != status), names[0])
+        record = self._fleet.client("dynamodb").get_item(
+            TableName=self._fleet.stage.names.registry_table,
+            Key={"id": {"S": f"certificate#{self.by_name[one].certificate_id}"}},
+        )
+        return f"{dict(self.statuses(names))}, such as {one}: {record.get('Item')}"
 
 
 def mend(fleet: Deployed) -> None:
