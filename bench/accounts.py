@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = [
-        measured(
+        measure(
             accounts,
             regions=options.regions,
             cas=options.cas,
@@ -93,7 +93,7 @@ def table(found: list[StatusTimes]) -> str:
     return f"{markdown(header, rows)}\nMedians of {found[0].runs}, on {machine()}.\n"
 
 
-def measured(
+def measure(
     accounts: int, *, regions: int = 1, cas: int = 1, latency: float = 0.1, runs: int = 5, roles: bool = False
 ) -> StatusTimes:
     """Run `jitrctl ca status --json` so often over a fleet of that size.

@@ -30,12 +30,12 @@ def main() -> int:
     parser.add_argument("--certificates", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    seconds = measured(options.certificates)
+    seconds = measure(options.certificates)
     sys.stdout.write(json.dumps(seconds, indent=2) + "\n" if options.json else table(seconds))
     return 0
 
 
-def measured(certificates: int) -> dict[str, float]:
+def measure(certificates: int) -> dict[str, float]:
     """Median seconds of the whole, of reading, and of each check."""
     authority = issue_ca(key=rsa_key(owner="ca"))
     pems = [authority.leaf(named(f"sensor-{number:06}"), key=ec_key()) for number in range(certificates)]

@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    starts, imports = measured(options.runs)
+    starts, imports = measure(options.runs)
     if options.json:
         rows = [{name: getattr(start, name) for name in Start.__slots__} for start in starts]
         sys.stdout.write(json.dumps({"starts": rows, "imports": imports}, indent=2) + "\n")
@@ -67,7 +67,7 @@ def main() -> int:
     return 0
 
 
-def measured(runs: int) -> tuple[list[Start], list[tuple[str, float]]]:
+def measure(runs: int) -> tuple[list[Start], list[tuple[str, float]]]:
     """Every subject with and without byte-code, in turns; and the costliest imports, with seconds of their own."""
     with sandboxes(situation()) as places:
         found: dict[tuple[str, bool], list[dict[str, float]]] = {}

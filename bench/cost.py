@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from bench.conditions import SECONDS_OF_OTHERS, Conditions
 from bench.ours import Jitr
 from bench.table import markdown
-from bench.world import Storm, weather
+from bench.world import Storm, simulate
 from jitr.aws.rate_limit import BATCH_SIZE
 
 PRICES_OF = "2026-09-20"
@@ -71,23 +71,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cost", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    costs = measured()
+    costs = measure()
     rows = [{"of": cost.of, "total": cost.total, **cost.dollars} for cost in costs]
     sys.stdout.write(json.dumps(rows, indent=2) + "\n" if options.json else table(costs))
     return 0
 
 
-def measured() -> list[Cost]:
+def measure() -> list[Cost]:
     """A device by itself, a device of a storm, and a duplicate."""
     # So far apart that none waits for another; each in a batch of its own. Lambda starts another environment only when
     # all are busy (guide, "Understanding Lambda function scaling"), so there is one, which knows the CA for a minute.
     apart = Conditions(devices=50, within=500.0, registrations_bound=False, environments=1)
-    alone = weather(Jitr(max_concurrency=1), apart, patience=200)
-    storm = weather(Jitr(), Conditions(devices=500), patience=20)
+    alone = simulate(Jitr(max_concurrency=1), apart, patience=200)
+    storm = simulate(Jitr(), Conditions(devices=500), patience=20)
     return [
         _cost("activations, each alone", _use(alone, messages_of_a_batch=1)),
         _cost("activations, in a storm", _use(storm, messages_of_a_batch=BATCH_SIZE)),
-        _cost("duplicates", skimmed()),
+        _cost("duplicates", measure_duplicate()),
     ]
 
 
@@ -122,7 +122,7 @@ def _use(storm: Storm, *, messages_of_a_batch: float) -> Use:
     )
 
 
-def skimmed() -> Use:
+def measure_duplicate() -> Use:
     """A duplicate's part of a batch of duplicates: one call reads the records of all, and the schedule."""
     return Use(
         calls={"dynamodb:BatchGetItem": 1 / BATCH_SIZE},

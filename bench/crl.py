@@ -37,15 +37,15 @@ def main() -> int:
     parser.add_argument("--measure", nargs=2, type=Path, metavar=("CRL", "CA"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        sys.stdout.write(json.dumps(_measured(*options.measure)))
+        sys.stdout.write(json.dumps(_measure(*options.measure)))
         return 0
     authority = issue_ca(key=rsa_key(owner="ca"))
-    rows = [_measured_apart(authority, number) for number in options.entries]
+    rows = [_measure_apart(authority, number) for number in options.entries]
     sys.stdout.write(json.dumps(rows, indent=2) + "\n" if options.json else _table(rows))
     return 0
 
 
-def _measured_apart(authority: Authority, number: int) -> dict[str, float]:
+def _measure_apart(authority: Authority, number: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         crl, ca = Path(directory) / "ca.crl", Path(directory) / "ca.pem"
         crl.write_bytes(_crl(authority, number))
@@ -64,7 +64,7 @@ def _crl(authority: Authority, number: int) -> bytes:
     )
 
 
-def _measured(crl_path: Path, ca_path: Path) -> dict[str, float]:
+def _measure(crl_path: Path, ca_path: Path) -> dict[str, float]:
     ca = Certificate.from_pem(ca_path.read_text(encoding="utf-8"))
     data = crl_path.read_bytes()
     before = _peak()

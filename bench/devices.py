@@ -36,7 +36,7 @@ class BenchDevice:
     every: float | None = None  # seconds between two attempts; by the back-off, if not given
 
 
-class Knocking:
+class ConnectingDevices:
     """Devices that connect to one account."""
 
     def __init__(self, account: SimulatedAccount, clock: Clock, back_off: BackOff, rng: Random) -> None:

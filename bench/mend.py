@@ -19,7 +19,7 @@ from datetime import timedelta
 from random import Random
 
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
-from bench.devices import BackOff, BenchDevice, Knocking
+from bench.devices import BackOff, BenchDevice, ConnectingDevices
 from bench.ours import Jitr
 from bench.table import markdown
 from jitr.decisions import Decision, Outcome
@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=10, help="activations a second")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    mended = measured(
+    mended = measure(
         held=options.held,
         released=options.released,
         new=options.new,
@@ -77,7 +77,7 @@ def main() -> int:
     return 0
 
 
-def measured(*, held: int, released: int, new: int, rate: float = 10, knock_every: float | None = None) -> Mended:
+def measure(*, held: int, released: int, new: int, rate: float = 10, knock_every: float | None = None) -> Mended:
     """Mend the rules, and let time pass until everybody is ACTIVE, or three days are over."""
     random.seed(1)
     rng = Random(1)  # noqa: S311 -- a simulation
@@ -99,12 +99,12 @@ def measured(*, held: int, released: int, new: int, rate: float = 10, knock_ever
     waiting = [registered(leaf, "PENDING_ACTIVATION") for leaf in leaves[:held]]
     rejected = [registered(leaf, "INACTIVE") for leaf in leaves[held:]]
     _refuse(waiting, rejected, authority, account, jitr.deployment.settings.registry_table)
-    knocking = Knocking(account, clock, BackOff.FULL_JITTER, rng)
+    knocking = ConnectingDevices(account, clock, BackOff.FULL_JITTER, rng)
     devices = [BenchDevice(f"sensor-9{number:06}", authority.issue) for number in range(new)]
     began_at = {device.name: 60.0 * number for number, device in enumerate(devices)}
     for device in devices:
         knocking.begin(device, after=began_at[device.name])
-    back = Knocking(account, clock, BackOff.FULL_JITTER, rng)
+    back = ConnectingDevices(account, clock, BackOff.FULL_JITTER, rng)
     for number, leaf in enumerate(leaves[:held] if knock_every else ()):
         device = BenchDevice(f"sensor-{number:06}", authority.issue, leaf, every=knock_every)
         back.begin(device, after=rng.uniform(0, knock_every or 0))

@@ -91,7 +91,7 @@ class Jitr:
 
     @property
     def most_in_flight(self) -> int:
-        return self.deployment.registrations.most_flying
+        return self.deployment.registrations.most_in_flight
 
     @property
     def lambda_seconds(self) -> float:

@@ -25,7 +25,7 @@ def main() -> int:
         _END,
         "100 ms a call and burst 1 s, unless it says otherwise; registrations within a second are unlimited. Of "
         f"{reached.commits()}; 10,000 devices and more by `python -m bench.reached`, the others by `make bench`.\n\n"
-        f"{goals.table(storms, mended, cost.measured())}\n{storm.table(list(storms.values()))}\n"
+        f"{goals.table(storms, mended, cost.measure())}\n{storm.table(list(storms.values()))}\n"
         f"{mend.table(list(mended.values()))}\nSmall bursts, and at 0e245c8, the last commit before the account's "
         "environments shared one schedule ([bursts-before.json](performance/bursts-before.json)), where 30, 60 and 200 "
         "devices took 7.0, 4.3 and 4.5 s above the bound:\n\n![bursts](performance/bursts.svg)\n",

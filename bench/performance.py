@@ -19,7 +19,7 @@ from bench import accounts, admit, coldstart, cost, goals, mend, pace, reached, 
 from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.pace import PLOTS, put
-from bench.side_by_side import side_by_side
+from bench.side_by_side import run_side_by_side
 from bench.sweep import Sweeps
 from bench.table import machine
 from bench.world import Storm
@@ -62,16 +62,16 @@ def _virtual(options: argparse.Namespace) -> str:
     sizes = [size for size in (1_000_000, 100_000, 10_000, 1000) if size <= options.fleet]
     conditions = _conditions(options)
     works: list[Callable[[], Any]] = [
-        *(partial(storm.weathered, handler, same, _PATIENCE) for handler in _PEERS),
-        *(partial(sweep.measured, size) for size in sizes),
-        *(partial(storm.weathered, "jitr", one, _PATIENCE) for one in conditions),
-        *(partial(mend.measured, held=_MENDED, released=0, new=20, knock_every=every) for every in _KNOCKS.values()),
+        *(partial(storm.run_storm, handler, same, _PATIENCE) for handler in _PEERS),
+        *(partial(sweep.measure, size) for size in sizes),
+        *(partial(storm.run_storm, "jitr", one, _PATIENCE) for one in conditions),
+        *(partial(mend.measure, held=_MENDED, released=0, new=20, knock_every=every) for every in _KNOCKS.values()),
         partial(sweep.in_storm, options.devices // 3),
     ]
     found: list[Any] = []
-    for one in side_by_side(works):
+    for one in run_side_by_side(works):
         found.append(one)
-        sys.stderr.write(f"{storm.told(one) if isinstance(one, Storm) else type(one).__name__}\n")
+        sys.stderr.write(f"{storm.summarize(one) if isinstance(one, Storm) else type(one).__name__}\n")
     rest = iter(found)
     peers, sweeps, storms, mended = (list(islice(rest, len(some))) for some in (_PEERS, sizes, conditions, _KNOCKS))
     commit, wanted = reached.current_commit(), {goal.conditions for goal in goals.GOALS}
@@ -104,7 +104,7 @@ def _conditions(options: argparse.Namespace) -> list[Conditions]:
 
 
 def _storms(options: argparse.Namespace, found: Sequence[Storm]) -> str:
-    drawn = {storm.described(one.conditions): one for one in found[1:6:3]}
+    drawn = {storm.describe(one.conditions): one for one in found[1:6:3]}
     _draw("storm.svg", f"{options.devices:,} devices within 60 s", drawn)
     return f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n"
 
@@ -124,7 +124,7 @@ def _peers(conditions: Conditions, found: Sequence[Storm]) -> str:
 
 
 def _cold_start(options: argparse.Namespace) -> str:
-    starts, imports = coldstart.measured(options.runs)
+    starts, imports = coldstart.measure(options.runs)
     return (
         f"### Cold start\n\n`python -m bench.coldstart`, medians of {options.runs}\n\n"
         f"{coldstart.table(starts)}\n{coldstart.imports_table(imports)}"
@@ -132,23 +132,23 @@ def _cold_start(options: argparse.Namespace) -> str:
 
 
 def _warm(_: argparse.Namespace) -> str:
-    return f"### Warm\n\n`python -m bench.warm`\n\n{warm.table(warm.measured(300))}"
+    return f"### Warm\n\n`python -m bench.warm`\n\n{warm.table(warm.measure(300))}"
 
 
 def _admit(_: argparse.Namespace) -> str:
-    return f"### The decision alone\n\n`python -m bench.admit`\n\n{admit.table(admit.measured(300))}"
+    return f"### The decision alone\n\n`python -m bench.admit`\n\n{admit.table(admit.measure(300))}"
 
 
 def _sweep(sweeps: Sequence[Sweeps], swept: Storm) -> str:
-    return f"### Sweep\n\n`python -m bench.sweep`\n\n{sweep.table(sweeps)}\n{sweep.told(swept)}\n"
+    return f"### Sweep\n\n`python -m bench.sweep`\n\n{sweep.table(sweeps)}\n{sweep.summarize(swept)}\n"
 
 
 def _cost(_: argparse.Namespace) -> str:
-    return f"### Cost\n\n`python -m bench.cost`, prices of {cost.PRICES_OF}\n\n{cost.table(cost.measured())}"
+    return f"### Cost\n\n`python -m bench.cost`, prices of {cost.PRICES_OF}\n\n{cost.table(cost.measure())}"
 
 
 def _accounts(_: argparse.Namespace) -> str:
-    found = [accounts.measured(one, runs=3) for one in (1, accounts.ACCOUNTS)]
+    found = [accounts.measure(one, runs=3) for one in (1, accounts.ACCOUNTS)]
     return f"### Many accounts\n\n`python -m bench.accounts`: `jitrctl ca status`\n\n{accounts.table(found)}"
 
 

@@ -22,7 +22,7 @@ from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.mend import Mended
 from bench.plot import Points
-from bench.side_by_side import side_by_side
+from bench.side_by_side import run_side_by_side
 from bench.world import Storm
 
 KEPT = Path(__file__).parents[1] / "docs" / "performance" / "reached.json"
@@ -37,8 +37,8 @@ def main() -> int:
     commit, kept = current_commit(), {one["conditions"]: one["commit"] for one in _storms()}
     wanted = [goal.conditions for goal in (*goals.GOALS, *goals.LARGE) if options.only in goal.what]
     missing = [one for one in dict.fromkeys(wanted) if kept.get(one) != commit]
-    for found in side_by_side([partial(storm.weathered, "jitr", one, _PATIENCE) for one in missing]):
-        sys.stderr.write(storm.told(found) + "\n")
+    for found in run_side_by_side([partial(storm.run_storm, "jitr", one, _PATIENCE) for one in missing]):
+        sys.stderr.write(storm.summarize(found) + "\n")
         keep(found, commit)
     return 0
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def side_by_side(works: Sequence[Callable[[], T]]) -> Iterator[T]:
+def run_side_by_side(works: Sequence[Callable[[], T]]) -> Iterator[T]:
     """What each comes to, in this order; begun in this order too, so let the longest be the first.
 
     Raises what a work raises.

@@ -23,9 +23,9 @@ from bench.devices import BackOff
 from bench.ours import Jitr
 from bench.peers import AwsBlog, IotDr, SoftChef
 from bench.plot import Panel, svg
-from bench.side_by_side import side_by_side
+from bench.side_by_side import run_side_by_side
 from bench.table import markdown
-from bench.world import Registrar, Storm, weather
+from bench.world import Registrar, Storm, simulate
 
 _DEFAULT_RATE = 10.0
 _A_BURST = 60.0  # seconds: what comes within less is told
@@ -86,7 +86,7 @@ def harm(storms: Sequence[Storm]) -> str:
     )
 
 
-def described(conditions: Conditions) -> str:
+def describe(conditions: Conditions) -> str:
     """What differs from storm to storm, in words."""
     every = f" every {conditions.held_every:g} s" if conditions.held_every else ""
     usual = Conditions()
@@ -140,7 +140,7 @@ def _row(storm: Storm) -> list[str | float | None]:
     return [
         storm.registrar,
         conditions.devices,
-        described(conditions),
+        describe(conditions),
         round(conditions.bound),
         None if storm.all_registered is None else round(storm.all_registered),
         None if storm.all_active is None else round(storm.all_active),
@@ -163,11 +163,11 @@ def main() -> int:
     options = _parser().parse_args()
     wanted = product(options.handler, list(_conditions(options)))
     storms = []
-    for storm in side_by_side([partial(weathered, *one, options.patience) for one in wanted]):
-        sys.stderr.write(told(storm) + "\n")
+    for storm in run_side_by_side([partial(run_storm, *one, options.patience) for one in wanted]):
+        sys.stderr.write(summarize(storm) + "\n")
         storms.append(storm)
     if options.plot:
-        named = {f"{storm.registrar} {described(storm.conditions)}": storm for storm in storms}
+        named = {f"{storm.registrar} {describe(storm.conditions)}": storm for storm in storms}
         options.plot.parent.mkdir(parents=True, exist_ok=True)
         options.plot.write_text(plot(f"{options.devices:,} devices", named), encoding="utf-8")
     if options.json:
@@ -177,14 +177,14 @@ def main() -> int:
     return 0
 
 
-def weathered(handler: str, conditions: Conditions, patience: float) -> Storm:
+def run_storm(handler: str, conditions: Conditions, patience: float) -> Storm:
     """One storm before the handler of that name."""
-    return weather(HANDLERS[handler](conditions), conditions, patience=patience)
+    return simulate(HANDLERS[handler](conditions), conditions, patience=patience)
 
 
-def told(storm: Storm) -> str:
+def summarize(storm: Storm) -> str:
     """What was run, and what it took, in a line."""
-    return f"{storm.registrar}, {described(storm.conditions)}: {storm.processor_seconds:.0f} s of processor time"
+    return f"{storm.registrar}, {describe(storm.conditions)}: {storm.processor_seconds:.0f} s of processor time"
 
 
 def as_json(storm: Storm) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from datetime import timedelta
 from bench.conditions import Conditions
 from bench.ours import Jitr
 from bench.table import markdown
-from bench.world import Storm, weather
+from bench.world import Storm, simulate
 from jitr.pacing.schedule import TERMS, Need
 from jitr.store.sweep_state import ACCOUNT, Pass, SweepState
 from simulation import Authority, Aws, Deployment, SimulatedAccount
@@ -51,13 +51,13 @@ def main() -> int:
     parser.add_argument("--storm", type=int, default=1000, help="devices of the storm to sweep in")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    sizes = [measured(size) for size in options.fleet]
+    sizes = [measure(size) for size in options.fleet]
     storm = in_storm(options.storm)
     if options.json:
         found = {"sweeps": [asdict(size) for size in sizes], "sent_in_storm": storm.swept}
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
-        sys.stdout.write(table(sizes) + "\n" + told(storm) + "\n")
+        sys.stdout.write(table(sizes) + "\n" + summarize(storm) + "\n")
     return 0
 
 
@@ -66,10 +66,10 @@ def in_storm(devices: int) -> Storm:
     conditions = Conditions(devices=devices, within=1.0, registrations_bound=False)
     tenth = max(conditions.bound // 10, 1)
     # A message that waits in an environment for its turn is not in the queue: so long it must wait to look forgotten.
-    return weather(Jitr(sweep_every=tenth, pending_after=max(tenth, TERMS[Need.NEW].reach)), conditions)
+    return simulate(Jitr(sweep_every=tenth, pending_after=max(tenth, TERMS[Need.NEW].reach)), conditions)
 
 
-def told(storm: Storm) -> str:
+def summarize(storm: Storm) -> str:
     """In words, what the sweeps of a storm sent."""
     return (
         f"In a storm of {storm.conditions.devices:,}, most of which wait for longer than `pending_after`, ten sweeps "
@@ -77,7 +77,7 @@ def told(storm: Storm) -> str:
     )
 
 
-def measured(fleet: int) -> Sweeps:
+def measure(fleet: int) -> Sweeps:
     """Sweep a fleet of that size once, and then count it."""
     aws = Aws(keep_calls=False)
     account = aws.account("111111111111")

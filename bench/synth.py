@@ -114,7 +114,7 @@ def measure(name: str, shape: Shape) -> bool:
         folder = Path(temporary)
         fleet_file = write_fleet(folder, shape)
         began = time.monotonic()
-        megabytes = synthesized(fleet_file, folder / "cdk.out")
+        megabytes = synthesize(fleet_file, folder / "cdk.out")
         seconds = time.monotonic() - began
         largest = Largest.of(folder / "cdk.out")
         stacks = len(list((folder / "cdk.out").glob("*.template.json")))
@@ -152,7 +152,7 @@ def write_fleet(folder: Path, shape: Shape) -> Path:
     return path
 
 
-def synthesized(fleet_file: Path, out: Path) -> float:
+def synthesize(fleet_file: Path, out: Path) -> float:
     """Run app.py as the CDK CLI does; the most memory of its processes together, in MB."""
     environ = os.environ | {"CDK_OUTDIR": str(out), "CDK_CONTEXT_JSON": f'{{"fleet": "{fleet_file}"}}'}
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environ)

@@ -78,12 +78,12 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    warm = measured(options.devices)
+    warm = measure(options.devices)
     sys.stdout.write(json.dumps(asdict(warm), indent=2) + "\n" if options.json else table(warm))
     return 0
 
 
-def measured(devices: int) -> Warm:
+def measure(devices: int) -> Warm:
     """Raises SystemExit when the floor makes fewer or more calls than the handler."""
     with sandboxes(situation(devices, decided=200)) as places:
         warm = Warm(**places[True].measure(_CODE.format(rounds=_ROUNDS)))

@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
-from bench.devices import BenchDevice, Knocking
+from bench.devices import BenchDevice, ConnectingDevices
 from simulation import Authority, Aws, Call, Clock, Fault, Moment, SimulatedAccount
 from simulation.clock import START
 from simulation.iot.certificates import DeviceCertificate
@@ -145,7 +145,7 @@ class _World:
         self.devices = [
             BenchDevice(f"sensor-{number:06}", self.authority.issue) for number in range(conditions.devices)
         ]
-        self.knocking = Knocking(self.account, self.clock, conditions.back_off, self.rng)
+        self.knocking = ConnectingDevices(self.account, self.clock, conditions.back_off, self.rng)
         for device in self.devices:
             self.knocking.begin(device, after=self.rng.uniform(0, conditions.within))
         for number in range(conditions.held):
@@ -289,7 +289,7 @@ class _World:
         self.clock.call_later(after, take)
 
 
-def weather(registrar: Registrar, conditions: Conditions, *, patience: float = 4.0) -> Storm:
+def simulate(registrar: Registrar, conditions: Conditions, *, patience: float = 4.0) -> Storm:
     """Run one storm; `patience` is how many times the quota bound is waited at most."""
     random.seed(conditions.seed)  # botocore's and our own random delays
     gc.collect()

@@ -29,7 +29,7 @@ class Authority:
     def new(cls, name: str) -> Self:
         return cls._of(_name(name), ec.generate_private_key(ec.SECP256R1()))
 
-    def renewed(self) -> Self:
+    def renew(self) -> Self:
         """The CA with another certificate: the same name and key."""
         return self._of(self.certificate.subject, self.key)
 

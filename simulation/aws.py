@@ -27,7 +27,7 @@ from simulation.faults import (
     NotModelled,
     Params,
     ServiceError,
-    partially,
+    carry_out_partially,
     server_error,
     throttled,
 )
@@ -79,7 +79,7 @@ class Aws:
             self._accounts[key] = SimulatedAccount(self, place)
         return self._accounts[key]
 
-    def made(self, *, caller: str | None = None, service: ServiceName | None = None) -> list[str]:
+    def list_operations(self, *, caller: str | None = None, service: ServiceName | None = None) -> list[str]:
         """The names of the operations attempted so far, in order."""
         return [
             call.operation
@@ -211,14 +211,14 @@ class SimulatedAccount:
 
     def _attempt(self, call: Call, read_timeout: float) -> Answer:
         before = self.aws.ask(call, "before")
-        self._strike(before, call, read_timeout)
+        self._apply_fault(before, call, read_timeout)
         if not self.admits(call.name):
             raise throttled(call.service)
         answer: Answer = {}
         error: ServiceError | None = None
         try:
             operation = self._operation(call)
-            answer = partially(call, operation) if before else operation(call.parameters)
+            answer = carry_out_partially(call, operation) if before else operation(call.parameters)
         except ServiceError as refused:
             error = refused
         except Exception as broken:
@@ -226,12 +226,12 @@ class SimulatedAccount:
         after = self.aws.ask(call, "after")
         if after is Fault.PARTIAL:
             raise NotModelled("a partial answer to what was carried out as a whole")
-        self._strike(after, call, read_timeout)
+        self._apply_fault(after, call, read_timeout)
         if error:
             raise error
         return answer
 
-    def _strike(self, fault: Fault | None, call: Call, read_timeout: float) -> None:
+    def _apply_fault(self, fault: Fault | None, call: Call, read_timeout: float) -> None:
         match fault:
             case Fault.THROTTLED:
                 raise throttled(call.service)

@@ -105,7 +105,7 @@ class Events(BaseEventHooks):
         self._own.unregister(self._name(event_name), handler, *more, **options)
 
     @contextmanager
-    def as_before(self) -> Iterator[None]:
+    def without_listening(self) -> Iterator[None]:
         """Register what is no listener."""
         before = self.is_heard, self.hears_ends
         yield

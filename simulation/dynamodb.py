@@ -12,7 +12,7 @@ from typing import Any
 from simulation import expressions
 from simulation.faults import Answer, NotModelled, Params, ServiceError
 from simulation.place import Place
-from simulation.update_item import updated
+from simulation.update_item import apply_update
 from simulation.values import ExpressionScope, Item, PathParts, Value, invalid, order
 
 _MOST_IN_BATCH_GET = _MOST_IN_TRANSACTION = 100
@@ -256,7 +256,7 @@ class DynamoDb:
             case "Update":
                 scope = _scope(before or dict(params["Key"]), params)
                 text = params.get("UpdateExpression")
-                after = updated(expressions.update(text), scope, table.key_names) if text else scope.item
+                after = apply_update(expressions.update(text), scope, table.key_names) if text else scope.item
                 return table, key, after
         raise NotModelled(kind)
 

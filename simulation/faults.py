@@ -117,7 +117,7 @@ def denied(call: Call) -> ServiceError:
     return ServiceError(code, text, status=400 if call.service == "dynamodb" else 403)
 
 
-def partially(call: Call, carry_out: Callable[[Params], Answer]) -> Answer:
+def carry_out_partially(call: Call, carry_out: Callable[[Params], Answer]) -> Answer:
     """Carry a batch call out except for its first entry, which is reported as each service reports it."""
     if call.name not in PARTIAL:
         raise NotModelled(f"a partial answer of {call.name}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from simulation.clock import Clock, Closed
 from simulation.faults import ModelBroken, NotModelled
-from simulation.lineage import MOST_HOPS, Lineage, invoked
+from simulation.lineage import MOST_HOPS, Lineage, carry_lineage
 from simulation.queue import Queue, SqsMessage
 from simulation.sqs import Sqs
 
@@ -97,7 +97,7 @@ class EventSourceMapping:
         # A message's handle changes when another poller receives it; what we delete is what we received.
         received = [(message.message_id, message.receipt_handle) for message in messages]
         try:
-            with self._clock.deadline(self._timeout), invoked(self._lineage(messages)):
+            with self._clock.deadline(self._timeout), carry_lineage(self._lineage(messages)):
                 answer = self._handler(event, Context(self._clock, self._clock.monotonic() + self._timeout))
             failed = _failures(answer, everything)
         except (KeyboardInterrupt, NotModelled, ModelBroken, Closed):

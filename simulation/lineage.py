@@ -22,7 +22,7 @@ def current_lineage() -> Lineage | None:
 
 
 @contextmanager
-def invoked(lineage: Lineage) -> Iterator[None]:
+def carry_lineage(lineage: Lineage) -> Iterator[None]:
     """What is sent inside is sent by an invocation of this lineage."""
     token = _current.set(lineage)
     try:

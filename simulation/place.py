@@ -30,7 +30,7 @@ class Undocumented:
     # Whether a message that Lambda stops as part of a loop takes the batch that it came in with it (aws-facts §9).
     loop_stops_whole_batch: bool = True
 
-    def unname_cas(self) -> None:
+    def hide_sni_only_cas(self) -> None:
         """From now on AWS says of no certificate in SNI_ONLY mode whose it is."""
         self.names_sni_only_cas = self.lists_sni_only_by_ca = False
 

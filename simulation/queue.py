@@ -41,7 +41,7 @@ class SqsMessage:
     received_at: float = 0.0
     first_received_at: float = 0.0
     gone: bool = False
-    flies: bool = False  # received, and hidden since
+    is_in_flight: bool = False  # received, and hidden since
     lineage: "Lineage | None" = None  # of the invocation that sent it; a device's or an operator's has none
 
     @property
@@ -80,8 +80,8 @@ class Queue:
         self._hidden: list[tuple[float, int, SqsMessage]] = []
         self._received: dict[int, SqsMessage] = {}
         self.shuffled: Random | None = None  # give out whatever is there, instead of the oldest
-        self.flying = 0  # messages that were received, and are hidden
-        self.most_flying = 0
+        self.in_flight_count = 0  # messages that were received, and are hidden
+        self.most_in_flight = 0
         self.depth = 0  # messages, counted as they come and go; what only its retention ended counts until it is met
 
     def send(
@@ -104,7 +104,7 @@ class Queue:
         now = self.clock.monotonic()
         self._reveal(now)
         received: list[SqsMessage] = []
-        while self._ready and len(received) < min(most, _MOST_IN_FLIGHT - self.flying + len(received)):
+        while self._ready and len(received) < min(most, _MOST_IN_FLIGHT - self.in_flight_count + len(received)):
             if self.shuffled:
                 chosen = self.shuffled.randrange(len(self._ready))
                 self._ready[0], self._ready[chosen] = self._ready[chosen], self._ready[0]
@@ -123,7 +123,7 @@ class Queue:
             message.first_received_at = message.first_received_at or now
             self._received[message.number] = message
             self._hide(message, now + (self.visibility if visibility is None else visibility))
-            self._fly(message)
+            self._count_in_flight(message)
             received.append(message)
         return received
 
@@ -182,7 +182,7 @@ class Queue:
     def in_flight(self) -> int:
         """How many are received, and hidden."""
         self._reveal(self.clock.monotonic())
-        return self.flying
+        return self.in_flight_count
 
     def next_visible_in(self) -> float | None:
         """Seconds until a message can be received, 0 when one can be now; None when there is none at all."""
@@ -221,14 +221,14 @@ class Queue:
         message.visible_at = until
         heapq.heappush(self._hidden, (until, message.number, message))
 
-    def _fly(self, message: SqsMessage) -> None:
-        message.flies = True
-        self.flying += 1
-        self.most_flying = max(self.most_flying, self.flying)
+    def _count_in_flight(self, message: SqsMessage) -> None:
+        message.is_in_flight = True
+        self.in_flight_count += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight_count)
 
-    def _land(self, message: SqsMessage) -> None:
-        self.flying -= message.flies
-        message.flies = False
+    def _uncount_in_flight(self, message: SqsMessage) -> None:
+        self.in_flight_count -= message.is_in_flight
+        message.is_in_flight = False
 
     def _reveal(self, now: float) -> None:
         """Make visible what is due; an entry that its message's later visibility or deletion overtook is dropped."""
@@ -237,7 +237,7 @@ class Queue:
             until, _, message = heapq.heappop(hidden)
             if not message.gone and message.visible_at == until:
                 message.visible_at = 0.0  # so that a second entry for the same moment is overtaken too
-                self._land(message)
+                self._uncount_in_flight(message)
                 self._ready.append(message)
 
     def _is_gone(self, message: SqsMessage, now: float) -> bool:
@@ -247,7 +247,7 @@ class Queue:
 
     def _drop(self, message: SqsMessage) -> None:
         self.depth -= not message.gone
-        self._land(message)
+        self._uncount_in_flight(message)
         message.gone = True
         self._received.pop(message.number, None)
         while self._all and self._all[0].gone:

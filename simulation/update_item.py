@@ -8,7 +8,7 @@ from simulation.expressions import Update
 from simulation.values import ExpressionScope, Item, PathParts, Value, invalid, number
 
 
-def updated(update: Update, scope: ExpressionScope, key_names: tuple[str, ...]) -> Item:
+def apply_update(update: Update, scope: ExpressionScope, key_names: tuple[str, ...]) -> Item:
     """Carry an update out.
 
     Raises ServiceError when paths overlap, the key would change, or a value does not fit.

@@ -88,7 +88,7 @@ def _connect(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
             return operation.error(request.url, error)
         return operation.answer(request.url, served)
 
-    with events.as_before():
+    with events.without_listening():
         events.register(f"before-send.{service.service_id.hyphenize()}", answer)
         _wait_virtually(client, clock)
 

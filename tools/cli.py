@@ -27,7 +27,7 @@ def commands(command: Any, name: str = "jitrctl") -> dict[str, Any]:
     return {full: one for part, each in below.items() for full, one in commands(each, f"{name} {part}").items()}
 
 
-def described(name: str, command: Any) -> str:
+def describe(name: str, command: Any) -> str:
     """What --help says of a command, as Markdown."""
     text, _, example = inspect.cleandoc(command.help).partition("Example: ")
     arguments = [one for one in command.params if one.param_type_name == "argument"]
@@ -48,9 +48,9 @@ def described(name: str, command: Any) -> str:
     return "\n".join(lines)
 
 
-def generated() -> str:
+def render_commands() -> str:
     """All commands, as they stand between the page's markers."""
-    return "\n" + "\n".join(described(name, one) for name, one in commands(get_command(app)).items())
+    return "\n" + "\n".join(describe(name, one) for name, one in commands(get_command(app)).items())
 
 
 def _wrapped(text: str) -> str:
@@ -79,4 +79,4 @@ def _default(option: Any) -> str:
 
 if __name__ == "__main__":
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(BETWEEN.sub(lambda _: generated(), page), encoding="utf-8")
+    PAGE.write_text(BETWEEN.sub(lambda _: render_commands(), page), encoding="utf-8")

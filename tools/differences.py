@@ -10,7 +10,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "divergences.md"
 BEGIN, END = "<!-- differences: make docs -->\n", "\n<!-- end of differences -->"
 
 
-def current() -> str:
+def read_table() -> str:
     """The table that stands there."""
     return DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
 

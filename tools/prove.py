@@ -27,9 +27,9 @@ _CALLS = re.compile(r"(\d+) calls")
 
 
 def main() -> int:
-    _put(PROBES_BEGIN, PROBES_END, probes())
+    _put(PROBES_BEGIN, PROBES_END, render_probes())
     workspace = Workspace()
-    started = accounts.up(workspace.directory, [place.to_start() for place in workspace.places()])
+    started = accounts.up(workspace.directory, [place.spec() for place in workspace.find_places()])
     try:
         workspace.prepare(started)
         said = _run([])
@@ -53,7 +53,7 @@ def main() -> int:
     return 0 if all(things == 0 for *_, things in rows) else 1
 
 
-def probes() -> str:
+def render_probes() -> str:
     """The table of what is asked; a test compares it."""
     rows = ["| probe | question | makes | accounts | local AWS |", "|---|---|---|---|---|"]
     rows += [

@@ -23,7 +23,7 @@ def put(page: Path, lines: str) -> None:
     page.write_text(f"{before}{BEGIN}```console\n$ make demo\n{lines}\n```\n{END}{after}", encoding="utf-8")
 
 
-def shortened(lines: str) -> str:
+def shorten(lines: str) -> str:
     """The steps of the story's three turns.
 
     Raises ValueError when a step has another title.
@@ -41,7 +41,7 @@ def main() -> int:
     done = subprocess.run([demo, "demo"], env=environ, stdout=subprocess.PIPE, text=True, check=True)
     lines = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
     put(WHOLE, lines)
-    put(README, shortened(lines))
+    put(README, shorten(lines))
     return 0
 
 

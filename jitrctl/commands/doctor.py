@@ -11,7 +11,7 @@ import typer
 
 from jitrctl.certificate_files import read_file
 from jitrctl.clock import now
-from jitrctl.doctor.connect import Knocker
+from jitrctl.doctor.connect import DeviceConnector
 from jitrctl.doctor.context import DeviceContext
 from jitrctl.doctor.finding import State
 from jitrctl.doctor.runner import is_well, walk
@@ -67,7 +67,7 @@ def doctor(
             case = DeviceContext(
                 stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now()
             )
-            return walk(case, Knocker(certificate=chain, key=key, stage=stage) if key else None)
+            return walk(case, DeviceConnector(certificate=chain, key=key, stage=stage) if key else None)
 
         results = scope.across(examine, doing="reading")
 

@@ -61,7 +61,7 @@ class Backlog:
         return ", ".join(parts)
 
 
-def said_of(backlog: Backlog, record: Record, registered_at: datetime | None, now: datetime) -> str:
+def describe_messages(backlog: Backlog, record: Record, registered_at: datetime | None, now: datetime) -> str:
     """What is known of one certificate's messages: its registration's event, and whether it is being decided on."""
     if record.intent is not None:
         return f"the function has begun on this device, {at(record.intent.decided_at)}"
@@ -75,7 +75,7 @@ def said_of(backlog: Backlog, record: Record, registered_at: datetime | None, no
     return f"{event} may be among them"
 
 
-def oldest(stage: Stage, queue: str, now: datetime) -> datetime | None:
+def read_oldest(stage: Stage, queue: str, now: datetime) -> datetime | None:
     """When a queue's oldest message was sent, but for those received more than three times.
 
     None where CloudWatch does not say, or may not be asked. The age is that of the datapoint's time, which may be

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jitrctl.doctor.context import DeviceContext
 
 
-def registered(case: DeviceContext) -> LinkFinding:
+def check_registration(case: DeviceContext) -> LinkFinding:
     """AWS IoT knows the CA; it closes the connection of every device whose CA it does not know."""
     ca = case.issuing.ca
     if case.ca.found is None:
@@ -22,7 +22,7 @@ def registered(case: DeviceContext) -> LinkFinding:
     return good(f"{ca.name} is registered, {ca.certificate_id}")
 
 
-def mode(case: DeviceContext) -> LinkFinding:
+def check_mode(case: DeviceContext) -> LinkFinding:
     """In the mode that the fleet file says: what devices must send hangs on it, and the function holds them if not."""
     found, declared = _found(case).mode, case.issuing.mode
     if found is not declared:
@@ -33,7 +33,7 @@ def mode(case: DeviceContext) -> LinkFinding:
     return good(str(found))
 
 
-def active(case: DeviceContext) -> LinkFinding:
+def check_status(case: DeviceContext) -> LinkFinding:
     """ACTIVE; of an INACTIVE CA AWS IoT registers no device."""
     if not _found(case).active:
         return broken(
@@ -43,7 +43,7 @@ def active(case: DeviceContext) -> LinkFinding:
     return good("ACTIVE")
 
 
-def auto_registration(case: DeviceContext) -> LinkFinding:
+def check_auto_registration(case: DeviceContext) -> LinkFinding:
     """Unknown devices are registered as they connect."""
     if not _found(case).registers_automatically:
         return broken(
@@ -53,7 +53,7 @@ def auto_registration(case: DeviceContext) -> LinkFinding:
     return good("ENABLE")
 
 
-def template(case: DeviceContext) -> LinkFinding:
+def check_template(case: DeviceContext) -> LinkFinding:
     """No provisioning template: with one AWS IoT provisions by itself (JITP), and publishes no event for jitr."""
     if _found(case).has_template:
         return broken(
@@ -64,7 +64,7 @@ def template(case: DeviceContext) -> LinkFinding:
     return good("none, so AWS IoT publishes an event")
 
 
-def logging(case: DeviceContext) -> LinkFinding:
+def check_logging(case: DeviceContext) -> LinkFinding:
     """AWS IoT's own log: the only place that says why it refused to register a device. No device needs it."""
     level = case.iot_logging
     if level == "unknown":

@@ -37,7 +37,7 @@ _CURES = {
 
 
 @dataclass(kw_only=True, eq=False)
-class Knocker:
+class DeviceConnector:
     """A device with its key, at the endpoint of one account and Region."""
 
     certificate: Path
@@ -54,12 +54,12 @@ class Knocker:
         if url is None:
             host = self.stage.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
             return Endpoint(address=(host, _PORT), server_name=host, trust=_AUTHORITIES)
-        for account in state.remembered(self.stage.fleet.path.parent):
+        for account in state.load(self.stage.fleet.path.parent):
             if account.endpoint_url == url:
                 return find_endpoint(account)
         raise Unusable(f"{url} is not AWS, and no local AWS that runs beside the fleet file: leave out --key")
 
-    def knock(self, client_id: str, *, sni: bool) -> ConnectRefusal | None:
+    def connect(self, client_id: str, *, sni: bool) -> ConnectRefusal | None:
         """One CONNECT; None when it was accepted.
 
         Raises MqttError, OSError when nothing can be reached; as `endpoint` does.
@@ -70,10 +70,10 @@ class Knocker:
         answer.close()
         return None
 
-    def knock_until_accepted(self, client_id: str) -> float:
+    def connect_until_accepted(self, client_id: str) -> float:
         """Connect as firmware does; the seconds until it was accepted.
 
-        Raises NotAcceptedError, and what `knock` does.
+        Raises NotAcceptedError, and what `connect` does.
         """
         connection, attempts = self._device(client_id).connect_until_accepted(self.endpoint, patience=_PATIENCE)
         connection.close()
@@ -88,15 +88,15 @@ class Knocker:
         return replace(self.endpoint, address=(socket.gethostbyname(host), port), server_name=None, checks_name=False)
 
 
-def with_sni(case: DeviceContext, knocker: Knocker) -> LinkFinding:
+def try_with_sni(case: DeviceContext, connector: DeviceConnector) -> LinkFinding:
     """The device connects as it should, with the endpoint's name."""
     client_id, is_new = case.connects_as, case.sighting.registered is None
     try:
-        refusal = knocker.knock(client_id, sni=True)
+        refusal = connector.connect(client_id, sni=True)
         if refusal is None:
             return good(f"CONNACK: accepted, as client id {client_id}")
         if is_new and refusal.how == "closed":
-            seconds = knocker.knock_until_accepted(client_id)
+            seconds = connector.connect_until_accepted(client_id)
             return good(
                 f"closed, as every first connection is; accepted {seconds:.1f} s later, as client id {client_id}"
             )
@@ -110,10 +110,10 @@ def with_sni(case: DeviceContext, knocker: Knocker) -> LinkFinding:
     return broken(f"{refusal.how}: {refusal.detail}", _CURES[refusal.how])
 
 
-def without_sni(case: DeviceContext, knocker: Knocker) -> LinkFinding:
+def try_without_sni(case: DeviceContext, connector: DeviceConnector) -> LinkFinding:
     """What comes back to a device that sends no name; only in mode DEFAULT it may be let in."""
     try:
-        refusal = knocker.knock(case.connects_as, sni=False)
+        refusal = connector.connect(case.connects_as, sni=False)
     except (LocalAwsError, MqttError, OSError) as error:
         return note(f"could not be tried: {error}")
     mode = case.issuing.mode

@@ -18,7 +18,7 @@ from jitrctl.audit import log
 from jitrctl.ca import registry
 from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.doctor import logs, roles
-from jitrctl.doctor.backlog import Backlog, oldest, said_of
+from jitrctl.doctor.backlog import Backlog, describe_messages, read_oldest
 from jitrctl.errors import Refused
 from jitrctl.queues.dead_letters import LetterQueue, receive
 from jitrctl.session.aws_errors import is_missing
@@ -158,7 +158,7 @@ class DeviceContext:
         partition = self.stage.iot.meta.partition
         return f"arn:{partition}:{service}:{self.stage.region}:{self.stage.account.id}:{resource}"
 
-    def role(self, arn: str) -> Role | None:
+    def read_role(self, arn: str) -> Role | None:
         """A role with what it may do and who may act in it; None when there is none."""
         return roles.read(self.stage.access.client("iam"), arn.rpartition("/")[2])
 
@@ -186,17 +186,17 @@ class DeviceContext:
     @kept
     def backlog(self) -> Backlog:
         """What the queue `registrations` holds; see there why nothing is received from it."""
-        return Backlog.of(self.queue or {}, oldest(self.stage, self.stage.names.registrations_queue, self.now))
+        return Backlog.of(self.queue or {}, read_oldest(self.stage, self.stage.names.registrations_queue, self.now))
 
     @property
     def own_messages(self) -> str:
         """What is known of this certificate's messages in it; empty where nothing is."""
         registered = self.sighting.registered
-        return said_of(
+        return describe_messages(
             self.backlog, self.sighting.record, registered.device.created_at if registered else None, self.now
         )
 
-    def letters(self, letters: LetterQueue) -> list[Letter]:
+    def receive_letters(self, letters: LetterQueue) -> list[Letter]:
         """The messages about this certificate in one of the two queues for what nobody works on; they stay there."""
         try:
             with receive(self.stage, letters, most=_MOST_LETTERS) as found:
@@ -209,7 +209,7 @@ class DeviceContext:
         """What the function logged as errors since the last decision on this certificate, or for a day."""
         decision = self.sighting.record.decision
         group = self.stage.names.log_group(self.stage.names.register_function)
-        return logs.errors(
+        return logs.read_errors(
             self.stage.access.client("logs"), group, now=self.now, since=decision.decided_at if decision else None
         )
 
@@ -236,7 +236,7 @@ class DeviceContext:
         except self.stage.iot.exceptions.ResourceNotFoundException:
             return None
 
-    def policy_text(self, name: str) -> str:
+    def read_policy_text(self, name: str) -> str:
         """The default version of a policy of AWS IoT, JSON."""
         return str(self.stage.iot.get_policy(policyName=name)["policyDocument"])
 

@@ -30,7 +30,7 @@ _CURES = {
 }
 
 
-def mapping(case: DeviceContext) -> LinkFinding:
+def check_mapping(case: DeviceContext) -> LinkFinding:
     """The function takes messages from the queue."""
     if case.function is None:
         return broken("there is no function `register`", f"deploy the stack: `cdk deploy {case.stage}`")
@@ -44,15 +44,15 @@ def mapping(case: DeviceContext) -> LinkFinding:
     return good(case.mapping.state)
 
 
-def messages(case: DeviceContext) -> LinkFinding:
+def check_messages(case: DeviceContext) -> LinkFinding:
     """No message about this certificate lies where nobody works on it."""
-    dead = case.letters(LetterQueue.DEAD)
+    dead = case.receive_letters(LetterQueue.DEAD)
     if dead:
         return broken(
             f"{len(dead)} in the dead-letter queue, since {at(dead[-1].sent_at)}: {dead[-1].reason}",
             f"see to the cause, then `jitrctl dlq redrive --all {case.options}`",
         )
-    undelivered = case.letters(LetterQueue.UNDELIVERED)
+    undelivered = case.receive_letters(LetterQueue.UNDELIVERED)
     if undelivered:
         return broken(
             f"{len(undelivered)} could not be delivered to the queue, since {at(undelivered[-1].sent_at)}: "
@@ -63,7 +63,7 @@ def messages(case: DeviceContext) -> LinkFinding:
     return good(f"none about it dead or undelivered; {case.backlog}{own}")
 
 
-def function(case: DeviceContext) -> LinkFinding:
+def check_function(case: DeviceContext) -> LinkFinding:
     """It can start, and did not fail on this certificate."""
     configuration = case.function or {}
     if configuration.get("State", "Active") not in ("Active", "Inactive"):
@@ -86,7 +86,7 @@ def function(case: DeviceContext) -> LinkFinding:
     return good(f"no error in {_log(case)}")
 
 
-def status(case: DeviceContext) -> LinkFinding:
+def check_status(case: DeviceContext) -> LinkFinding:
     """AWS IoT knows the certificate here, and may let it in."""
     registered = case.sighting.registered
     if registered is None:
@@ -111,7 +111,7 @@ def status(case: DeviceContext) -> LinkFinding:
     return broken(f"{registered.status}, {why}", cure)
 
 
-def decision(case: DeviceContext) -> LinkFinding:
+def check_decision(case: DeviceContext) -> LinkFinding:
     """What `register` decided, and why."""
     record, registered = case.sighting.record, case.sighting.registered
     made = record.decision

@@ -19,14 +19,14 @@ _SQL_VERSION = "2016-03-23"
 _IOT = "iot.amazonaws.com"
 
 
-def present(case: DeviceContext) -> LinkFinding:
+def check_rule(case: DeviceContext) -> LinkFinding:
     """The CA's topic rule is there."""
     if case.ca.rule is RuleState.MISSING:
         return broken(f"there is no topic rule {_name(case)}: events of first connections are lost", _deploy(case))
     return good(_name(case))
 
 
-def enabled(case: DeviceContext) -> LinkFinding:
+def check_rule_enabled(case: DeviceContext) -> LinkFinding:
     """It is enabled."""
     if case.rule.get("ruleDisabled"):
         return broken(
@@ -37,7 +37,7 @@ def enabled(case: DeviceContext) -> LinkFinding:
     return good("enabled")
 
 
-def sql(case: DeviceContext) -> LinkFinding:
+def check_rule_sql(case: DeviceContext) -> LinkFinding:
     """It listens to this CA's topic, and drops nothing."""
     expected, found = rule_sql(case.issuing.ca.certificate_id), case.rule["sql"]
     if _plain(found) != _plain(expected):
@@ -47,7 +47,7 @@ def sql(case: DeviceContext) -> LinkFinding:
     return good("as deployed")
 
 
-def action(case: DeviceContext) -> LinkFinding:
+def check_rule_action(case: DeviceContext) -> LinkFinding:
     """It sends to the queue that the function reads."""
     queue = case.stage.names.registrations_queue
     if _role_arn(case) is None:
@@ -55,10 +55,10 @@ def action(case: DeviceContext) -> LinkFinding:
     return good(f"to {queue}")
 
 
-def role(case: DeviceContext) -> LinkFinding:
+def check_rule_role(case: DeviceContext) -> LinkFinding:
     """AWS IoT may act in the rule's role, and the role may send to the queue."""
     arn = _role_arn(case)
-    found = case.role(arn) if arn else None
+    found = case.read_role(arn) if arn else None
     if found is None:
         return broken(f"the rule's role {arn} does not exist", _deploy(case))
     context = {"aws:SourceAccount": case.stage.account.id, "aws:SourceArn": case.rule_arn}
@@ -79,7 +79,7 @@ def role(case: DeviceContext) -> LinkFinding:
     return good("AWS IoT may act in it, and it may send to the queue")
 
 
-def queue(case: DeviceContext) -> LinkFinding:
+def check_queue(case: DeviceContext) -> LinkFinding:
     """The queue is there, and its own policy does not stand against the rule."""
     found = case.queue
     if found is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jitrctl.doctor.context import DeviceContext
 
 
-def certificate(case: DeviceContext) -> LinkFinding:
+def check_certificate(case: DeviceContext) -> LinkFinding:
     """A certificate that can be read, and is valid now; AWS IoT and TLS refuse every other one."""
     if case.problem:
         return broken(
@@ -35,7 +35,7 @@ def certificate(case: DeviceContext) -> LinkFinding:
     return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{reader}{rest}")
 
 
-def issuer(case: DeviceContext) -> LinkFinding:
+def check_issuer(case: DeviceContext) -> LinkFinding:
     """A CA of the fleet signed it, and this account has that CA in the fleet file."""
     if len(case.possible) > 1:
         names = " and ".join(one.ca.name for one in case.possible)
@@ -63,7 +63,7 @@ def issuer(case: DeviceContext) -> LinkFinding:
     )
 
 
-def chain(case: DeviceContext) -> LinkFinding:
+def check_chain(case: DeviceContext) -> LinkFinding:
     """The file's order, and whether the device has to send the server's name, or its CA."""
     mode = case.issuing.mode
     read = [_read(pem) for pem in case.certificates[1:]]
@@ -77,7 +77,7 @@ def chain(case: DeviceContext) -> LinkFinding:
     return good("SNI is not needed here, where the CA is in mode DEFAULT; without it, the device must send its CA, too")
 
 
-def checks(case: DeviceContext) -> LinkFinding:
+def check_admission(case: DeviceContext) -> LinkFinding:
     """What the functions' own checks say offline: all but the CRL, the enrollment entries and the hook."""
     refusal, identity = case.examination.refusal, case.examination.identity
     if refusal:

@@ -24,7 +24,7 @@ class LoggedError:
     text: str
 
 
-def errors(client: Any, group: str, *, now: datetime, since: datetime | None) -> list[LoggedError]:
+def read_errors(client: Any, group: str, *, now: datetime, since: datetime | None) -> list[LoggedError]:
     """The errors in a function's log, oldest first: since then, but for a day at most, and 500 of a kind.
 
     None of them when the function has not logged yet. Raises botocore's errors.

@@ -25,7 +25,7 @@ _SUBJECT = {
 }
 
 
-def thing(case: DeviceContext) -> LinkFinding:
+def check_thing(case: DeviceContext) -> LinkFinding:
     """The certificate is attached to its thing."""
     registered, made = _registered(case), case.sighting.record.decision
     if not registered.things:
@@ -42,13 +42,13 @@ def thing(case: DeviceContext) -> LinkFinding:
     return good(", ".join(registered.things))
 
 
-def connection(case: DeviceContext) -> LinkFinding:
+def check_connection(case: DeviceContext) -> LinkFinding:
     """Whether it is connected now, since when and from where; else why it went, where AWS still knows."""
     found = live_connection.read(case.stage, case.connects_as)
     return good(str(found)) if found.connected else note(str(found))
 
 
-def policy(case: DeviceContext) -> LinkFinding:
+def check_policy(case: DeviceContext) -> LinkFinding:
     """A policy is attached to the certificate: the one of its CA."""
     registered, expected = _registered(case), case.stage.fleet.policy_name(case.issuing.ca)
     if not registered.policies:
@@ -62,10 +62,10 @@ def policy(case: DeviceContext) -> LinkFinding:
     return good(", ".join(registered.policies))
 
 
-def allows(case: DeviceContext) -> LinkFinding:
+def check_policy_allows(case: DeviceContext) -> LinkFinding:
     """The policies allow iot:Connect under the device's client id; policies of its thing groups are not looked at."""
     registered, client = _registered(case), case.connects_as
-    documents = [json.loads(case.policy_text(name)) for name in registered.policies]
+    documents = [json.loads(case.read_policy_text(name)) for name in registered.policies]
     request = Request(action="iot:Connect", resource=case.arn("iot", f"client/{client}"), context=_context(case))
     match evaluate(documents, request):
         case PolicyAnswer.ALLOWED:

@@ -15,7 +15,7 @@ from jitrctl.session.aws_errors import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jitrctl.doctor.connect import Knocker
+    from jitrctl.doctor.connect import DeviceConnector
     from jitrctl.doctor.context import DeviceContext
 
 
@@ -30,31 +30,31 @@ class Link:
 
 
 LINKS = (
-    Link(name="certificate", look=files.certificate),
-    Link(name="issuer", look=files.issuer),
-    Link(name="chain and SNI", look=files.chain),
-    Link(name="checks", look=files.checks, first_connection=True),
-    Link(name="CA registered", look=ca.registered, first_connection=True),
-    Link(name="CA mode", look=ca.mode, first_connection=True),
-    Link(name="CA active", look=ca.active, first_connection=True),
-    Link(name="auto-registration", look=ca.auto_registration, first_connection=True),
-    Link(name="provisioning template", look=ca.template, first_connection=True),
-    Link(name="AWS IoT logging", look=ca.logging),
-    Link(name="rule present", look=delivery.present, first_connection=True),
-    Link(name="rule enabled", look=delivery.enabled, first_connection=True),
-    Link(name="rule SQL", look=delivery.sql, first_connection=True),
-    Link(name="rule action", look=delivery.action, first_connection=True),
-    Link(name="rule role", look=delivery.role, first_connection=True),
-    Link(name="queue", look=delivery.queue, first_connection=True),
-    Link(name="mapping", look=decision.mapping, first_connection=True),
-    Link(name="messages", look=decision.messages, first_connection=True),
-    Link(name="function", look=decision.function, first_connection=True),
-    Link(name="certificate status", look=decision.status),
-    Link(name="decision", look=decision.decision, of_registered=True),
-    Link(name="thing", look=provisioned.thing, of_registered=True),
-    Link(name="policy", look=provisioned.policy, of_registered=True),
-    Link(name="policy allows Connect", look=provisioned.allows, of_registered=True),
-    Link(name="connection", look=provisioned.connection, of_registered=True),
+    Link(name="certificate", look=files.check_certificate),
+    Link(name="issuer", look=files.check_issuer),
+    Link(name="chain and SNI", look=files.check_chain),
+    Link(name="checks", look=files.check_admission, first_connection=True),
+    Link(name="CA registered", look=ca.check_registration, first_connection=True),
+    Link(name="CA mode", look=ca.check_mode, first_connection=True),
+    Link(name="CA active", look=ca.check_status, first_connection=True),
+    Link(name="auto-registration", look=ca.check_auto_registration, first_connection=True),
+    Link(name="provisioning template", look=ca.check_template, first_connection=True),
+    Link(name="AWS IoT logging", look=ca.check_logging),
+    Link(name="rule present", look=delivery.check_rule, first_connection=True),
+    Link(name="rule enabled", look=delivery.check_rule_enabled, first_connection=True),
+    Link(name="rule SQL", look=delivery.check_rule_sql, first_connection=True),
+    Link(name="rule action", look=delivery.check_rule_action, first_connection=True),
+    Link(name="rule role", look=delivery.check_rule_role, first_connection=True),
+    Link(name="queue", look=delivery.check_queue, first_connection=True),
+    Link(name="mapping", look=decision.check_mapping, first_connection=True),
+    Link(name="messages", look=decision.check_messages, first_connection=True),
+    Link(name="function", look=decision.check_function, first_connection=True),
+    Link(name="certificate status", look=decision.check_status),
+    Link(name="decision", look=decision.check_decision, of_registered=True),
+    Link(name="thing", look=provisioned.check_thing, of_registered=True),
+    Link(name="policy", look=provisioned.check_policy, of_registered=True),
+    Link(name="policy allows Connect", look=provisioned.check_policy_allows, of_registered=True),
+    Link(name="connection", look=provisioned.check_connection, of_registered=True),
 )
 CONNECT, CONNECT_WITHOUT_SNI = "connect", "connect without SNI"
 
@@ -67,14 +67,14 @@ class LinkResult:
     finding: LinkFinding
 
 
-def walk(case: DeviceContext, knocker: Knocker | None = None) -> tuple[LinkResult, ...]:
-    """Look at one link after the other, up to the one that is broken; with `knocker` connect in the end.
+def walk(case: DeviceContext, connector: DeviceConnector | None = None) -> tuple[LinkResult, ...]:
+    """Look at one link after the other, up to the one that is broken; with `connector` connect in the end.
 
     A link of the first connection is only noted where that is behind the device. One that AWS does not let us look at
     is UNKNOWN, and the next one is looked at. Raises AccessError when the account cannot be opened.
     """
     steps: list[LinkResult] = []
-    for name, finding in _findings(case, knocker):
+    for name, finding in _findings(case, connector):
         steps.append(LinkResult(link=name, finding=finding))
         if finding.state is State.BROKEN:
             break
@@ -86,7 +86,7 @@ def is_well(steps: tuple[LinkResult, ...]) -> bool:
     return all(step.finding.state in (State.GOOD, State.NOTE) for step in steps)
 
 
-def _findings(case: DeviceContext, knocker: Knocker | None) -> Iterator[tuple[str, LinkFinding]]:
+def _findings(case: DeviceContext, connector: DeviceConnector | None) -> Iterator[tuple[str, LinkFinding]]:
     for link in LINKS:
         if link.of_registered and not _is_registered(case):
             continue
@@ -96,12 +96,12 @@ def _findings(case: DeviceContext, knocker: Knocker | None) -> Iterator[tuple[st
                 finding = note(
                     f"{finding.text}; this device is registered already, new ones are kept out", finding.cure
                 )
-            elif link.look is decision.status and knocker and not _is_registered(case):
+            elif link.look is decision.check_status and connector and not _is_registered(case):
                 finding = note("AWS IoT has never seen it here: the connection below is its first")
         yield link.name, finding
-    if knocker:
-        yield CONNECT, _guarded(lambda one: connect.with_sni(one, knocker), case)
-        yield CONNECT_WITHOUT_SNI, _guarded(lambda one: connect.without_sni(one, knocker), case)
+    if connector:
+        yield CONNECT, _guarded(lambda one: connect.try_with_sni(one, connector), case)
+        yield CONNECT_WITHOUT_SNI, _guarded(lambda one: connect.try_without_sni(one, connector), case)
 
 
 def _guarded(look: Callable[[DeviceContext], LinkFinding], case: DeviceContext) -> LinkFinding:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["AccountSpec", "LocalAccount", "down", "running", "up"]
+__all__ = ["AccountSpec", "LocalAccount", "down", "find_running", "up"]
 
 SECONDS_TO_START = 30.0
 ATTEMPTS = 3  # a port that was free may be taken before ministack binds it
@@ -58,7 +58,7 @@ def up(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool = False)
     """
     directory = directory.resolve()
     _refuse_unusable(accounts)
-    if processes.alive(directory):
+    if processes.find_alive(directory):
         raise LocalAwsError(f"a local AWS is already running in {directory}: use it, or stop it first")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.forget(directory)
@@ -76,15 +76,15 @@ def up(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool = False)
     raise LocalAwsError(f"other programs took its ports {ATTEMPTS} times: try again; the logs are in {directory}")
 
 
-def running(directory: Path) -> tuple[LocalAccount, ...]:
+def find_running(directory: Path) -> tuple[LocalAccount, ...]:
     """Answer the accounts that `up` started in the directory and that are still alive.
 
     Raises:
         LocalAwsError: the state file cannot be read.
     """
     directory = directory.resolve()
-    alive = processes.alive(directory)
-    return tuple(account for account in state.remembered(directory) if account.pid in alive)
+    alive = processes.find_alive(directory)
+    return tuple(account for account in state.load(directory) if account.pid in alive)
 
 
 def down(directory: Path) -> tuple[LocalAccount, ...]:
@@ -96,13 +96,13 @@ def down(directory: Path) -> tuple[LocalAccount, ...]:
         LocalAwsError: a process does not end.
     """
     directory = directory.resolve()
-    alive = processes.alive(directory)
+    alive = processes.find_alive(directory)
     try:
-        accounts = state.remembered(directory)
+        accounts = state.load(directory)
     except LocalAwsError:  # an unreadable file must not keep processes alive: their command lines tell who they are
         accounts = ()
     processes.stop(directory, groups=[account.pid for account in accounts])
-    if left := processes.alive(directory):
+    if left := processes.find_alive(directory):
         raise LocalAwsError(f"processes {sorted(left)} of the local AWS do not end: end them by hand")
     state.forget(directory)
     return tuple(account for account in accounts if account.pid in alive)
@@ -130,7 +130,7 @@ def _start(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool) -> 
         pid = processes.start(directory, account.name, environ=environ, log=log, stays=stays)
         place = LocalAccount(**asdict(account), gateway_port=gateway_port, mqtt_port=mqtt_port, pid=pid, log=log)
         started.append(place)
-        state.remember(directory, started)
+        state.save(directory, started)
     return tuple(started)
 
 

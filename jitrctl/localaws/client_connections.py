@@ -57,7 +57,7 @@ async def _handle(method: str, path: str, headers: Any, body: bytes, query: dict
         if session is None and (last is None or _is_forgotten(last)):
             return _not_found(key[2])
         return json_response(
-            _described(key[2], session, last or {}, sockets=asked.get("includeSocketInformation", False))
+            _describe(key[2], session, last or {}, sockets=asked.get("includeSocketInformation", False))
         )
     if session is None and persistent is None:
         return _not_found(key[2])
@@ -71,7 +71,7 @@ async def _handle(method: str, path: str, headers: Any, body: bytes, query: dict
     return 200, {}, b""
 
 
-def _described(client_id: str, session: Any, last: dict[str, Any], *, sockets: bool) -> dict[str, Any]:
+def _describe(client_id: str, session: Any, last: dict[str, Any], *, sockets: bool) -> dict[str, Any]:
     """As GetConnection answers; times are epoch milliseconds."""
     found: dict[str, Any] = {"clientId": client_id, "connected": session is not None}
     if session is not None:

@@ -69,7 +69,7 @@ class IssuingCa:
     def certificate_id(self) -> str:
         return Certificate.from_pem(self.pem).fingerprint
 
-    def verification_certificate(self, registration_code: str, out: Path) -> Path:
+    def issue_verification_certificate(self, registration_code: str, out: Path) -> Path:
         """Prove to one account that we hold the CA's key: a certificate with the account's registration code as CN.
 
         Raises LocalAwsError.
@@ -79,7 +79,7 @@ class IssuingCa:
         _openssl("req", "-new", "-key", key, "-subj", f"/CN={registration_code}", "-out", request)
         return self._sign(request, out, days=_VERIFICATION_DAYS)
 
-    def issued(self, directory: Path, common_name: str) -> DeviceFiles | None:
+    def find_issued(self, directory: Path, common_name: str) -> DeviceFiles | None:
         """What `issue` made earlier, if this CA signed it."""
         files = _device_files(directory, common_name)
         if not (files.certificate.exists() and files.key.exists()):

@@ -72,12 +72,12 @@ def start(directory: Path, name: str, *, environ: Mapping[str, str], log: Path, 
     os.close(standard_input)
     _held[pid] = ours
     # For a moment Linux shows a new program without its command line, and `stop` would not know it.
-    while pid not in alive(directory) and not has_ended(pid):
+    while pid not in find_alive(directory) and not has_ended(pid):
         time.sleep(POLL)
     return pid
 
 
-def alive(directory: Path) -> frozenset[int]:
+def find_alive(directory: Path) -> frozenset[int]:
     """Answer the pids of the ministack processes that belong to this directory."""
     return frozenset(process.pid for process in _processes() if _is_ours(process, directory))
 
@@ -88,7 +88,7 @@ def stop(directory: Path, *, groups: Iterable[int] = ()) -> None:
     `groups` are the ids that a state file remembers. Such a group is ended even when its leader has died,
     provided that a member still carries the marker: Lambda workers do.
     """
-    ours = alive(directory)
+    ours = find_alive(directory)
     remembered = ours | frozenset(groups)  # a worker that outlives TERM has lost its leader by then
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in _groups(directory, remembered):

@@ -85,14 +85,16 @@ class LocalStage:
         """What the deployed function recorded."""
         return self.registry.recall([certificate_id])[certificate_id].decision
 
-    def awaited_decision(self, certificate_id: str, *, seconds: float) -> Decision:
+    def wait_for_decision(self, certificate_id: str, *, seconds: float) -> Decision:
         """Wait for the deployed function to record its decision.
 
         Raises LocalAwsError with what the function logged instead.
         """
-        if decision := _awaited(lambda: self.decision(certificate_id), seconds=seconds):
+        if decision := _wait(lambda: self.decision(certificate_id), seconds=seconds):
             return decision
-        raise LocalAwsError(f"no decision on {certificate_id[:16]}… in {self.name} after {seconds:.0f} s{self.said()}")
+        raise LocalAwsError(
+            f"no decision on {certificate_id[:16]}… in {self.name} after {seconds:.0f} s{self.describe_last_error()}"
+        )
 
     def sweep(self) -> dict[str, Any]:
         """Run the deployed sweep now, as its schedule would; what it did.
@@ -106,7 +108,7 @@ class LocalStage:
         return said
 
     @contextmanager
-    def rule_disabled(self) -> Iterator[None]:
+    def disable_rule(self) -> Iterator[None]:
         """The first CA's topic rule disabled, as by an accident: its devices that knock meanwhile cause no event."""
         rule = self.names.rule(self.place.account.cas[0].ca.name)
         self.iot.disable_topic_rule(ruleName=rule)
@@ -133,7 +135,7 @@ class LocalStage:
                 lines.append(line)
         return lines
 
-    def said(self) -> str:
+    def describe_last_error(self) -> str:
         """The function's last error, to put behind a failure's sentence; empty when it logged none."""
         errors = [line for line in self.log_lines() if line["level"] == "ERROR"]
         if not errors:
@@ -157,7 +159,7 @@ def _wake(endpoint: Endpoint) -> None:
         pass
 
 
-def _awaited(look: Callable[[], Decision | None], *, seconds: float) -> Decision | None:
+def _wait(look: Callable[[], Decision | None], *, seconds: float) -> Decision | None:
     deadline = time.monotonic() + seconds
     while True:
         found = look()

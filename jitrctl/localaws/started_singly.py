@@ -34,12 +34,12 @@ def _acquire(func_name: str, config: Any, code_zip: bytes, qualifier: str = "$LA
     key = lambda_runtime._worker_key(func_name, config, qualifier)  # noqa: SLF001 -- ministack offers no other way in
     with _one_at_a_time[key]:
         began = time.monotonic()
-        while (start := _what_is_awaited(key)) and time.monotonic() - began < start:
+        while (start := _seconds_worth_waiting(key)) and time.monotonic() - began < start:
             time.sleep(_LOOK)
         return _acquire_worker(func_name, config, code_zip, qualifier=qualifier, **more)
 
 
-def _what_is_awaited(key: str) -> float:
+def _seconds_worth_waiting(key: str) -> float:
     """How many seconds are worth a wait; 0 where a worker is free, or there is none at all."""
     with lambda_runtime._lock:  # noqa: SLF001 -- as above
         workers = list(lambda_runtime._workers.get(key, ()))  # noqa: SLF001 -- as above

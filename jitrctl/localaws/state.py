@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ACCOUNTS, CONFIG, CREDENTIALS = "accounts.json", "aws-config", "aws-credentials"
 
 
-def remember(directory: Path, accounts: Sequence[LocalAccount]) -> None:
+def save(directory: Path, accounts: Sequence[LocalAccount]) -> None:
     """Write accounts.json and the two AWS files (0600), each replaced in one step."""
     entries = [{**asdict(account), "log": str(account.log)} for account in accounts]
     config = credentials = ""
@@ -33,7 +33,7 @@ def remember(directory: Path, accounts: Sequence[LocalAccount]) -> None:
     _replace(directory / CREDENTIALS, credentials)
 
 
-def remembered(directory: Path) -> tuple[LocalAccount, ...]:
+def load(directory: Path) -> tuple[LocalAccount, ...]:
     """Answer the accounts in accounts.json, alive or not; none when there is no such file.
 
     Raises:

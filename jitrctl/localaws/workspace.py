@@ -34,7 +34,7 @@ _ACCOUNT = re.compile(r"\[account\.([a-z0-9-]+)")
 _REGIONS = re.compile(r"(?m)^regions\s*=\s*\[[^\]]*\]")
 _ELSEWHERE = re.compile(r"(?m)^(?:endpoint_url|role_arn)\s*=.*\n")
 # What is written in days or minutes for the field, and would be waited for here.
-_HURRIED = {"pending_after": "1s", "overlap": "1s"}
+_SHORT_TIMES = {"pending_after": "1s", "overlap": "1s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class LocalPlace:
         """The stack's name on the CDK command line."""
         return f"{self.account.name}/{self.region}"
 
-    def to_start(self) -> AccountSpec:
+    def spec(self) -> AccountSpec:
         return AccountSpec(
             name=self.account.name,
             id=self.account.id,
@@ -85,19 +85,19 @@ class Workspace:
     def cloud_assembly(self) -> Path:
         return self.directory / "cdk.out"
 
-    def example(self) -> Fleet:
+    def load_example(self) -> Fleet:
         """The checkout's fleet, as it is written.
 
         Raises FleetError.
         """
         return load(self.checkout / "fleet.toml")
 
-    def places(self) -> tuple[LocalPlace, LocalPlace]:
+    def find_places(self) -> tuple[LocalPlace, LocalPlace]:
         """The two accounts that the local AWS runs, one in DEFAULT and one in SNI_ONLY mode, in a Region of both.
 
         Raises FleetError when the checkout's fleet.toml is wrong, LocalAwsError when it holds no such pair.
         """
-        accounts = self.example().accounts
+        accounts = self.load_example().accounts
         for first in accounts:
             for second in accounts:
                 shared = [region for region in first.regions if region in second.regions]
@@ -116,7 +116,7 @@ class Workspace:
 
         Raises LocalAwsError, FleetError.
         """
-        example = self.example()
+        example = self.load_example()
         made = {ca.name: IssuingCa.create(self.directory / "ca", ca.name) for ca in example.cas}
         for ca in example.cas:
             self._counterpart(ca.certificate_path).write_text(made[ca.name].pem, encoding="utf-8")
@@ -128,12 +128,12 @@ class Workspace:
                 if path := registration.verification_certificate_path:
                     # An account that does not run here has no code, and nobody will ask for its proof.
                     code = codes.get(account.name, "0" * 64)
-                    made[registration.ca.name].verification_certificate(code, self._counterpart(path))
-        text = _hurried(example.path.read_text(encoding="utf-8"))
-        self.fleet_file.write_text(_located(text, started), encoding="utf-8")
+                    made[registration.ca.name].issue_verification_certificate(code, self._counterpart(path))
+        text = _shorten_times(example.path.read_text(encoding="utf-8"))
+        self.fleet_file.write_text(_keep_local_accounts(text, started), encoding="utf-8")
         return load(self.fleet_file), made
 
-    def fleet(self) -> Fleet:
+    def load_fleet(self) -> Fleet:
         """The fleet that the local AWS runs, once it is prepared.
 
         Raises FleetError.
@@ -159,7 +159,7 @@ class Workspace:
         return counterpart
 
 
-def _located(text: str, started: Sequence[LocalAccount]) -> str:
+def _keep_local_accounts(text: str, started: Sequence[LocalAccount]) -> str:
     """The fleet file with the accounts and Regions that run here alone, and where each is.
 
     So nothing that is told to work on this file ever calls AWS, where the accounts may be real.
@@ -176,9 +176,9 @@ def _located(text: str, started: Sequence[LocalAccount]) -> str:
     return "".join(kept)
 
 
-def _hurried(text: str) -> str:
+def _shorten_times(text: str) -> str:
     """The fleet file with the times that a person would have to wait for cut short."""
-    for key, value in _HURRIED.items():
+    for key, value in _SHORT_TIMES.items():
         text, count = re.subn(rf'(?m)^({key}\s*=\s*)"[^"]*"', rf'\1"{value}"', text)
         if not count:
             raise LocalAwsError(f"fleet.toml does not say {key}: add it, so that the local AWS can cut it short")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ACCEPTED = "accepted"
 
 
-def code_of(call: Callable[[], object]) -> str:
+def try_call(call: Callable[[], object]) -> str:
     """The code of the error that AWS answers, or ACCEPTED; what says nothing about the question is raised.
 
     Raises botocore's errors.

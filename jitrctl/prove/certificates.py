@@ -109,7 +109,7 @@ class ProbeCa:
         return self.issue(registration_code, now).certificate
 
 
-def stand_alone(name: str, now: datetime) -> ProbeIdentity:
+def issue_self_signed(name: str, now: datetime) -> ProbeIdentity:
     """A self-signed certificate, for a client that is registered without a CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     made = _builder(_name(name), _name(name), key.public_key(), now - _BACKDATED, now + _DAYS).sign(

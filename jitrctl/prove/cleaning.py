@@ -55,7 +55,7 @@ class Cleaner:
                     self._delete(entry, finder)
                 except (ClientError, BotoCoreError, JitrctlError) as error:
                     why = str(error) if isinstance(error, JitrctlError) else explain(error)
-                    self.journal.refused(entry, why)
+                    self.journal.keep_refusal(entry, why)
                     self.refused.append(entry)
                 else:
                     self.journal.drop(entry)
@@ -72,25 +72,25 @@ class Cleaner:
         iot = self.place.iot
         match entry.kind:
             case ResourceKind.THING:
-                self._patiently(lambda: iot.delete_thing(thingName=entry.name))
+                self._retry(lambda: iot.delete_thing(thingName=entry.name))
             case ResourceKind.POLICY:
-                self._patiently(lambda: iot.delete_policy(policyName=entry.name), within=_POLICY_FREE_WITHIN)
+                self._retry(lambda: iot.delete_policy(policyName=entry.name), within=_POLICY_FREE_WITHIN)
             case ResourceKind.ROLE:
                 iam = self.place.client("iam")
-                self._patiently(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
-                self._patiently(lambda: iam.delete_role(RoleName=entry.name))
+                self._retry(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
+                self._retry(lambda: iam.delete_role(RoleName=entry.name))
             case ResourceKind.MAPPING:
                 self._delete_mappings(entry)
             case ResourceKind.FUNCTION:
-                self._patiently(lambda: self.place.client("lambda").delete_function(FunctionName=entry.name))
+                self._retry(lambda: self.place.client("lambda").delete_function(FunctionName=entry.name))
             case ResourceKind.QUEUE:
                 sqs = self.place.client("sqs")
-                self._patiently(lambda: sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=entry.name)["QueueUrl"]))
+                self._retry(lambda: sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=entry.name)["QueueUrl"]))
             case _:
                 certificate_id = finder.find(entry)
                 if certificate_id is None:
                     return
-                self.journal.found(entry, certificate_id)
+                self.journal.keep_id(entry, certificate_id)
                 if entry.kind is ResourceKind.CA:
                     self._delete_ca(certificate_id)
                 else:
@@ -106,13 +106,13 @@ class Cleaner:
                 return
             raise
         for one in found:
-            self.journal.found(entry, one["UUID"])
-            self._patiently(lambda uuid=one["UUID"]: function.delete_event_source_mapping(UUID=uuid))  # type: ignore[misc]
+            self.journal.keep_id(entry, one["UUID"])
+            self._retry(lambda uuid=one["UUID"]: function.delete_event_source_mapping(UUID=uuid))  # type: ignore[misc]
 
     def _delete_ca(self, certificate_id: str) -> None:
         iot = self.place.iot
         iot.update_ca_certificate(certificateId=certificate_id, newStatus="INACTIVE")
-        self._patiently(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
+        self._retry(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
 
     def _delete_certificate(self, certificate_id: str) -> None:
         iot, arn = self.place.iot, self.place.certificate_arn(certificate_id)
@@ -124,12 +124,12 @@ class Cleaner:
         attached = [one["policyName"] for one in iot.list_attached_policies(target=arn)["policies"]]
         for policy in _names(attached, self._ours(ResourceKind.POLICY)):
             iot.detach_policy(policyName=policy, target=arn)
-        self._patiently(lambda: iot.delete_certificate(certificateId=certificate_id))
+        self._retry(lambda: iot.delete_certificate(certificateId=certificate_id))
 
     def _ours(self, kind: ResourceKind) -> set[str]:
         return {entry.name for entry in self._entries(kind)}
 
-    def _patiently(self, delete: Callable[[], Any], *, within: float = _DETACHED_WITHIN) -> None:
+    def _retry(self, delete: Callable[[], Any], *, within: float = _DETACHED_WITHIN) -> None:
         """Delete, again and again while something is still attached; what is not there is deleted.
 
         Raises botocore's errors.

@@ -128,14 +128,14 @@ class MqttSession:
         self._connection.close()
 
 
-def endpoint_of(stage: Stage) -> Endpoint:
+def find_stage_endpoint(stage: Stage) -> Endpoint:
     """Where the stage's devices connect.
 
     Raises Unusable when there is no such place; botocore's errors.
     """
     url = stage.access.elsewhere
     if url is not None:
-        for account in state.remembered(stage.fleet.path.parent):
+        for account in state.load(stage.fleet.path.parent):
             if account.endpoint_url == url:
                 return find_endpoint(account)
         raise Unusable(

@@ -112,13 +112,13 @@ class Journal:
         self._write()
         return entry
 
-    def found(self, entry: JournalEntry, certificate_id: str) -> None:
+    def keep_id(self, entry: JournalEntry, certificate_id: str) -> None:
         """Keep the id that AWS gave it."""
         if entry.found_id != certificate_id:
             entry.found_id = certificate_id
             self._write()
 
-    def refused(self, entry: JournalEntry, why: str) -> None:
+    def keep_refusal(self, entry: JournalEntry, why: str) -> None:
         """Keep why it could not be deleted."""
         entry.refused = why
         self._write()
@@ -154,7 +154,7 @@ class Journal:
             raise Unusable(f"the journal {self.path} cannot be written ({error.strerror}): make room for it") from error
 
 
-def earlier(folder: Path) -> tuple[Journal, ...]:
+def read_earlier(folder: Path) -> tuple[Journal, ...]:
     """The journals that earlier runs left, oldest first.
 
     Raises Unusable.
@@ -164,7 +164,7 @@ def earlier(folder: Path) -> tuple[Journal, ...]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the folder, so that no other run cleans what this one is making; a process that dies lets go of it.
 
     Raises Unusable.

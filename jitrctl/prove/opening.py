@@ -9,7 +9,7 @@ from botocore.config import Config
 
 from jitrctl import clock
 from jitrctl.errors import Unusable
-from jitrctl.prove.devices import MqttDevices, endpoint_of
+from jitrctl.prove.devices import MqttDevices, find_stage_endpoint
 from jitrctl.prove.guard import Guard
 from jitrctl.prove.run import ProvePlace
 from jitrctl.session.stage import Stage
@@ -43,7 +43,7 @@ class RealTime:
         time.sleep(seconds)
 
 
-def in_one_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def choose_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """One stage for each account, all in the first Region that they share.
 
     Raises Unusable when there are more than two accounts, or no such Region.
@@ -58,7 +58,7 @@ def in_one_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     raise Unusable(f"accounts {' and '.join(accounts)} share no Region: choose accounts that do")
 
 
-def place_of(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> ProvePlace:
+def open_place(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> ProvePlace:
     """A stage as probes see it.
 
     Raises AccessError, botocore's errors.
@@ -84,12 +84,12 @@ def place_of(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> P
     )
 
 
-def devices_of(stage: Stage, folder: Path) -> Devices:
+def open_devices(stage: Stage, folder: Path) -> Devices:
     """What connects to a stage; `folder` is private, and is removed by who made it.
 
     Raises Unusable when there is no data endpoint; botocore's errors.
     """
-    return MqttDevices(endpoint=endpoint_of(stage), folder=folder)
+    return MqttDevices(endpoint=find_stage_endpoint(stage), folder=folder)
 
 
 def other_region(stage: Stage) -> str | None:
@@ -99,7 +99,7 @@ def other_region(stage: Stage) -> str | None:
     return next(iter(in_file), None) or next((region for region in others if region != stage.region), None)
 
 
-def unanswerable(stage: Stage, probes: Sequence[Probe]) -> Mapping[str, str]:
+def list_unanswerable(stage: Stage, probes: Sequence[Probe]) -> Mapping[str, str]:
     """What the place behind a stage cannot answer, each with why."""
     if stage.access.elsewhere is None:
         return {}

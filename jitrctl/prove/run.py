@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 from jitr_fleet.resources import registered_topic
-from jitrctl.prove.certificates import ProbeCa, ProbeIdentity, id_of, stand_alone
+from jitrctl.prove.certificates import ProbeCa, ProbeIdentity, id_of, issue_self_signed
 from jitrctl.prove.finding import Finder
 from jitrctl.prove.journal import JournalEntry, ResourceKind
 from jitrctl.prove.probe import Unanswered
@@ -141,7 +141,7 @@ class Run:
 
     # CAs
 
-    def authority(self, what: str) -> ProbeCa:
+    def new_ca(self, what: str) -> ProbeCa:
         """A CA that no account knows."""
         return ProbeCa.new(self.name(f"ca-{what}"), self.time.now())
 
@@ -159,13 +159,13 @@ class Run:
         answer = place.iot.register_ca_certificate(
             caCertificate=ca.pem, certificateMode=mode, setAsActive=True, allowAutoRegistration=True, **more
         )
-        self.journal.found(entry, str(answer["certificateId"]))
+        self.journal.keep_id(entry, str(answer["certificateId"]))
         return str(answer["certificateId"])
 
     def ca(self, mode: str) -> tuple[ProbeCa, ProvePlace]:
         """The shared CA of a mode, and where it is registered: DEFAULT in the first account, SNI_ONLY in the last."""
         if mode not in self._cas:
-            ca, place = self.authority(mode.lower().replace("_", "-")), self.first if mode == DEFAULT else self.last
+            ca, place = self.new_ca(mode.lower().replace("_", "-")), self.first if mode == DEFAULT else self.last
             self.register_ca(place, ca, mode)
             self._cas[mode] = ca, place
         return self._cas[mode]
@@ -180,7 +180,7 @@ class Run:
     def identity(self, ca: ProbeCa, what: str, **options: Any) -> ProbeIdentity:
         return ca.issue(self.name(what), self.time.now(), **options)
 
-    def expect(self, place: ProvePlace, identity: ProbeIdentity) -> JournalEntry:
+    def expect_registration(self, place: ProvePlace, identity: ProbeIdentity) -> JournalEntry:
         """Write down that a device's certificate may be registered there: before its first CONNECT."""
         known = (one for one in self._entries(place, ResourceKind.CERTIFICATE) if one.pem == identity.certificate)
         return next(known, None) or self._certificate_entry(
@@ -200,7 +200,7 @@ class Run:
 
         Raises Unanswered, botocore's errors.
         """
-        entry = self.expect(place, identity)
+        entry = self.expect_registration(place, identity)
         answer = place.devices.connect(identity, identity.name, sni=sni, alone=alone)
         if not isinstance(answer, str):
             answer.close()
@@ -209,10 +209,10 @@ class Run:
         certificate_id = certificate_id or Finder(place, self.journal).find(entry)
         if certificate_id is None:
             return None
-        self.journal.found(entry, certificate_id)
+        self.journal.keep_id(entry, certificate_id)
         return ProbeDevice(place=place, identity=identity, certificate_id=certificate_id, client_id=identity.name)
 
-    def device(self, mode: str, what: str) -> ProbeDevice:
+    def register_device(self, mode: str, what: str) -> ProbeDevice:
         """A new device under the shared CA of a mode, registered and pending.
 
         Raises Unanswered when AWS registers nothing.
@@ -223,9 +223,9 @@ class Run:
             raise Unanswered(f"no certificate was registered {_REGISTERED_WITHIN:.0f} s after a device's CONNECT")
         return registered
 
-    def active_device(self, mode: str, what: str) -> ProbeDevice:
+    def activate_device(self, mode: str, what: str) -> ProbeDevice:
         """A new device that may connect: with a policy, and ACTIVE."""
-        device = self.device(mode, what)
+        device = self.register_device(mode, what)
         self.allow(device)
         device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
         return device
@@ -236,7 +236,7 @@ class Run:
         name = self._policy(device.place, "connect", [statement])
         device.place.iot.attach_policy(policyName=name, target=device.arn)
 
-    def session(self, device: ProbeDevice, *, seconds: float = 120.0) -> ProbeSession:
+    def open_session(self, device: ProbeDevice, *, seconds: float = 120.0) -> ProbeSession:
         """Connect until accepted.
 
         Raises Unanswered when it is not, in that time.
@@ -262,7 +262,7 @@ class Run:
         while True:
             if place not in self._listeners or not self._listeners[place][1].is_open:
                 device = self._listeners[place][0] if place in self._listeners else self._listener(place)
-                self._listeners[place] = device, self.session(device)
+                self._listeners[place] = device, self.open_session(device)
             session = self._listeners[place][1]
             answer = session.subscribe(registered_topic(ca_id))
             if answer == "granted":
@@ -271,7 +271,7 @@ class Run:
                 raise Unanswered(f"the subscription to {registered_topic(ca_id)} is refused ({answer})")
             self.time.sleep(LOOK_EVERY + 0.1)
 
-    def event(self, session: ProbeSession, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
+    def receive_event(self, session: ProbeSession, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
         """The next event about a certificate, as it came; None if there is none in that time."""
         until = self.time.monotonic() + seconds
         while (left := until - self.time.monotonic()) > 0:
@@ -284,14 +284,14 @@ class Run:
 
     # Other things
 
-    def thing(self, place: ProvePlace) -> str:
-        name = self.planned(place, ResourceKind.THING, "thing")
+    def create_thing(self, place: ProvePlace) -> str:
+        name = self.journal_name(place, ResourceKind.THING, "thing")
         place.iot.create_thing(thingName=name)
         return name
 
-    def role(self, place: ProvePlace, service: str = "iot", *statements: Mapping[str, Any]) -> str:
+    def create_role(self, place: ProvePlace, service: str = "iot", *statements: Mapping[str, Any]) -> str:
         """A role for an AWS service that may do what the statements say; its ARN."""
-        name = self.planned(place, ResourceKind.ROLE, "role")
+        name = self.journal_name(place, ResourceKind.ROLE, "role")
         trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
         answer = place.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=_document(trust))
         if statements:
@@ -300,7 +300,7 @@ class Run:
             )
         return str(answer["Role"]["Arn"])
 
-    def planned(self, place: ProvePlace, kind: ResourceKind, what: str) -> str:
+    def journal_name(self, place: ProvePlace, kind: ResourceKind, what: str) -> str:
         """A name for what is about to be made, which is in the journal."""
         name = self.name(what)
         self.journal.add(JournalEntry(account=place.account, region=place.region, kind=kind, name=name))
@@ -325,10 +325,10 @@ class Run:
     def _listener(self, place: ProvePlace) -> ProbeDevice:
         """A client that may subscribe to registration events, and nothing else."""
         now = self.time.now()
-        identity = stand_alone(self.name("listener"), now)
+        identity = issue_self_signed(self.name("listener"), now)
         entry = self._certificate_entry(place, ResourceKind.CERTIFICATE, identity.name, identity.certificate)
         answer = place.iot.register_certificate_without_ca(certificatePem=identity.certificate, status="ACTIVE")
-        self.journal.found(entry, str(answer["certificateId"]))
+        self.journal.keep_id(entry, str(answer["certificateId"]))
         topics = "$aws/events/certificates/registered/*"
         statements = [
             {"Effect": "Allow", "Action": "iot:Connect", "Resource": place.arn(f"client/{self.id}-*")},

@@ -24,7 +24,7 @@ def refuse_production(places: Sequence[ProvePlace], ours: frozenset[str]) -> Non
 
     Raises Refused with everything that was found; botocore's errors.
     """
-    found = [f"{place.label} has {what}" for place in places for what in occupants(place, ours)]
+    found = [f"{place.label} has {what}" for place in places for what in find_uses(place, ours)]
     if found:
         raise Refused(
             f"{'; '.join(found)}: this looks like an account that is in use, so nothing was made; "
@@ -33,7 +33,7 @@ def refuse_production(places: Sequence[ProvePlace], ours: frozenset[str]) -> Non
         )
 
 
-def occupants(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
+def find_uses(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
     """What says that the account is in use, each in words.
 
     Raises botocore's errors.
@@ -42,7 +42,7 @@ def occupants(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
     if stacks:
         yield f"the stack {stacks[0]}" if len(stacks) == 1 else f"the stacks {', '.join(stacks)}"
     for rule in _rules(place):
-        if meets(rule.get("topicPattern") or "", registered_topic("0" * 64)) or _is_for_one_ca(rule):
+        if matches_topic(rule.get("topicPattern") or "", registered_topic("0" * 64)) or _is_for_one_ca(rule):
             yield f"the topic rule {rule['ruleName']} on registration events"
     cas = _pages(place, "list_ca_certificates", "certificates")
     registering = sum(one["status"] == "ACTIVE" and one["certificateId"] not in ours for one in cas)
@@ -50,7 +50,7 @@ def occupants(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
         yield "an ACTIVE CA" if registering == 1 else f"{registering} ACTIVE CAs"
 
 
-def meets(topic_filter: str, topic: str) -> bool:
+def matches_topic(topic_filter: str, topic: str) -> bool:
     """Whether an MQTT topic filter takes a topic; wildcards at its beginning take none that begins with $."""
     levels, wanted = topic.split("/"), topic_filter.split("/")
     if wanted[0] in ("#", "+"):

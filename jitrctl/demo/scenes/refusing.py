@@ -18,7 +18,7 @@ def refusals(cast: Cast) -> Detail:
     ):
         files = cast.ca.issue(cast.devices, name, days=days)
         connect_refused(stage, files, name)
-        decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+        decision = stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
         status = stage.status(files.certificate_id)
         expect(decision.reason is reason, f"{name} was {decision.outcome} {decision.reason}, not {reason}")
         expect(status == decision.status, f"{name} is {status}, the record says {decision.status}")

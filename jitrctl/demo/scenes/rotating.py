@@ -13,7 +13,7 @@ def rotation(cast: Cast) -> Detail:
     with connect_accepted(stage, old, name) as connection:
         expect(connection.publish(f"devices/{name}/state", "{}"), "the old certificate does not work")
         answer = connect_refused(stage, new, name)
-        follows = stage.awaited_decision(new.certificate_id, seconds=PATIENCE)
+        follows = stage.wait_for_decision(new.certificate_id, seconds=PATIENCE)
         expect(follows.replaces == old.certificate_id, f"the new certificate was {follows.outcome}: {follows.detail}")
         expect(connection.publish(f"devices/{name}/state", "{}"), "there was a gap before the new one worked")
     with connect_accepted(stage, new, name) as connection:

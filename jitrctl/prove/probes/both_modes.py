@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.answers import ACCEPTED, code_of
+from jitrctl.prove.answers import ACCEPTED, try_call
 from jitrctl.prove.probe import Expectation, Probe
 from jitrctl.prove.run import DEFAULT, SNI_ONLY
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(run: Run) -> Mapping[str, Json]:
     ca, first = run.ca(DEFAULT)
-    found: dict[str, Json] = {"SNI_ONLY beside DEFAULT": code_of(lambda: run.register_ca(run.last, ca, SNI_ONLY))}
+    found: dict[str, Json] = {"SNI_ONLY beside DEFAULT": try_call(lambda: run.register_ca(run.last, ca, SNI_ONLY))}
     if found["SNI_ONLY beside DEFAULT"] == ACCEPTED:
         identity = run.identity(ca, "both")
         for what, place in (("DEFAULT", first), ("SNI_ONLY", run.last)):

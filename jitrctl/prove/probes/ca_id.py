@@ -25,7 +25,7 @@ def run(run: Run) -> Mapping[str, Json]:
     for mode in (DEFAULT, SNI_ONLY):
         ca, place = run.ca(mode)
         found[f"CA id, {mode}"] = SHA256 if run.ca_id(ca, place) == ca.certificate_id else OTHER
-    device = run.device(SNI_ONLY, "first")
+    device = run.register_device(SNI_ONLY, "first")
     found["device's id"] = SHA256 if device.certificate_id == device.identity.certificate_id else OTHER
     return found
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "activated")
+    device = run.register_device(SNI_ONLY, "activated")
     run.allow(device)
     device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
     began = run.time.monotonic()
-    session = run.session(device)
+    session = run.open_session(device)
     seconds = run.time.monotonic() - began
     session.close()
     return {"ACTIVE to CONNACK": round(seconds, 1)}

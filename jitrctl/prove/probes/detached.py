@@ -17,8 +17,8 @@ _PATIENCE = 60.0  # seconds
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "detached")
-    iot, thing = device.place.iot, run.thing(device.place)
+    device = run.register_device(SNI_ONLY, "detached")
+    iot, thing = device.place.iot, run.create_thing(device.place)
     iot.attach_thing_principal(thingName=thing, principal=device.arn, thingPrincipalType="EXCLUSIVE_THING")
 
     def attached() -> bool | None:

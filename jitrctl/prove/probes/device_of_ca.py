@@ -21,7 +21,7 @@ def run(run: Run) -> Mapping[str, Json]:
     found: dict[str, Json] = {}
     for mode in (DEFAULT, SNI_ONLY):
         ca, place = run.ca(mode)
-        device = run.device(mode, "described")
+        device = run.register_device(mode, "described")
         described = device.describe()
         named = described.get("caCertificateId")
         found[f"caCertificateId, {mode}"] = {None: "left out", run.ca_id(ca, place): _NAMED}.get(named, named)

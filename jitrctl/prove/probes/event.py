@@ -30,14 +30,14 @@ def run(run: Run) -> Mapping[str, Json]:
         device = run.connect_new(place, identity)
         if device is None:
             raise Unanswered("no certificate was registered after a device's CONNECT")
-        first = run.event(session, device.certificate_id)
+        first = run.receive_event(session, device.certificate_id)
         if first is None:
             found[f"first event, {mode}"] = "none came"
             continue
         found |= _first(first, mode)
         run.time.sleep(LOOK_EVERY + 0.1)
         device.connect()
-        second = run.event(session, device.certificate_id)
+        second = run.receive_event(session, device.certificate_id)
         found[f"repeated, {mode}"] = "none came" if second is None else "came"
         if second is not None:
             found |= _repeated(second, mode, device.describe()["creationDate"].timestamp())

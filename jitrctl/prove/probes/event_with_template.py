@@ -34,7 +34,7 @@ _ROLE_KNOWN_WITHIN = 40.0  # seconds; IAM is eventually consistent
 
 def run(run: Run) -> Mapping[str, Json]:
     place = run.last
-    ca = run.authority("template")
+    ca = run.new_ca("template")
     ca_id = register_with_template(run, place, ca)
     session = run.listen(place, ca_id)
     device = run.connect_new(place, run.identity(ca, "template"))
@@ -42,7 +42,7 @@ def run(run: Run) -> Mapping[str, Json]:
         return {"registered": False}
     return {
         "registered": True,
-        "event": "none came" if run.event(session, device.certificate_id) is None else "came",
+        "event": "none came" if run.receive_event(session, device.certificate_id) is None else "came",
     }
 
 
@@ -51,7 +51,7 @@ def register_with_template(run: Run, place: ProvePlace, ca: ProbeCa) -> str:
 
     Raises botocore's errors.
     """
-    config = {"templateBody": TEMPLATE, "roleArn": run.role(place)}
+    config = {"templateBody": TEMPLATE, "roleArn": run.create_role(place)}
 
     def register() -> str | None:
         try:

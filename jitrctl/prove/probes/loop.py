@@ -72,7 +72,7 @@ def _dead_letters(sqs: Any, queue: str) -> list[str]:
 
 
 def _queue(run: Run, place: ProvePlace, what: str, attributes: dict[str, str]) -> str:
-    name = run.planned(place, ResourceKind.QUEUE, what)
+    name = run.journal_name(place, ResourceKind.QUEUE, what)
     return str(place.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
@@ -88,8 +88,8 @@ def _function(run: Run, place: ProvePlace, queue: str) -> None:
     """
     arn = _arn(place, queue)
     actions = [f"sqs:{name}" for name in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "SendMessage")]
-    role = run.role(place, "lambda", {"Effect": "Allow", "Action": actions, "Resource": arn})
-    name, client = run.planned(place, ResourceKind.FUNCTION, "function"), place.client("lambda")
+    role = run.create_role(place, "lambda", {"Effect": "Allow", "Action": actions, "Resource": arn})
+    name, client = run.journal_name(place, ResourceKind.FUNCTION, "function"), place.client("lambda")
 
     def create() -> bool | None:
         return _known(

@@ -17,8 +17,8 @@ _PATIENCE = 60.0  # seconds
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.active_device(SNI_ONLY, "deleted")
-    session = run.session(device)
+    device = run.activate_device(SNI_ONLY, "deleted")
+    session = run.open_session(device)
     try:
         device.place.client("iot-data").delete_connection(clientId=device.client_id)
         began = run.time.monotonic()
@@ -28,7 +28,7 @@ def run(run: Run) -> Mapping[str, Json]:
     if ended is None:
         return {"DeleteConnection to the session's end": "not in a minute"}
     found: dict[str, Json] = {"DeleteConnection to the session's end": round(ended - began, 1)}
-    run.session(device).close()
+    run.open_session(device).close()
     return found | {"the end to an accepted CONNECT": round(run.time.monotonic() - ended, 1)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.answers import ACCEPTED, code_of
+from jitrctl.prove.answers import ACCEPTED, try_call
 from jitrctl.prove.probe import Expectation, Probe
 from jitrctl.prove.run import SNI_ONLY
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "revoked")
+    device = run.register_device(SNI_ONLY, "revoked")
     iot, found = device.place.iot, {}
     for status in ("INACTIVE", "ACTIVE"):
         iot.update_certificate(certificateId=device.certificate_id, newStatus="REVOKED")
         if device.status() != "REVOKED":
             continue
-        found[f"REVOKED to {status}"] = code_of(
+        found[f"REVOKED to {status}"] = try_call(
             lambda to=status: iot.update_certificate(certificateId=device.certificate_id, newStatus=to)  # type: ignore[misc]
         )
     return found

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.active_device(SNI_ONLY, "subscribing")
-    session = run.session(device)
+    device = run.activate_device(SNI_ONLY, "subscribing")
+    session = run.open_session(device)
     try:
         return {"unauthorized SUBSCRIBE": session.subscribe(f"{run.id}/not-allowed")}
     finally:
