@@ -46,7 +46,7 @@ def found(fleet: Simulated) -> tuple[State, str]:
 
 
 def test_doctor_looks_at_the_connection_last_of_a_device_that_is_registered() -> None:
-    assert runner.LINKS[-1].look is provisioned.check_connection
+    assert runner.LINKS[-1].check is provisioned.check_connection
     assert runner.LINKS[-1].of_registered
 
 
