@@ -1,8 +1,8 @@
-"""Where the local AWS keeps its things in a checkout, and the example fleet with local values filled in.
+"""Prepares the local AWS's directory in a checkout: the example fleet with local values, and its CAs with their keys.
 
-fleet.toml is taken over word for word, but for two times that nobody wants to wait for, and what does not run here.
-Its paths are relative to the file, so a copy below .local/ finds other certificates there: those of a CA whose key is
-at hand.
+The copy of fleet.toml differs in two times, which are cut short, and lacks the accounts and Regions that do not run
+locally. Its paths are relative to the file, so the copy below .local/ names other certificates: those of CAs whose keys
+are there.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[2]
 
-# What the fleet file says of an account: a section each, and in it where the account is.
+# An account's sections of the fleet file, and the keys in them that say where it is.
 _SECTION = re.compile(r"(?m)^(?=\[)")
 _ACCOUNT = re.compile(r"\[account\.([a-z0-9-]+)")
 _REGIONS = re.compile(r"(?m)^regions\s*=\s*\[[^\]]*\]")
 _ELSEWHERE = re.compile(r"(?m)^(?:endpoint_url|role_arn)\s*=.*\n")
-# What is written in days or minutes for the field, and would be waited for here.
+# Times that are days or minutes in the field, and that the demo would have to wait for.
 _SHORT_TIMES = {"pending_after": "1s", "overlap": "1s"}
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPlace:
-    """One account of the fleet in the Region where it runs locally."""
+    """One account of the fleet, and the Region in which it runs locally."""
 
     account: FleetAccount
     region: str
@@ -86,7 +86,7 @@ class Workspace:
         return self.directory / "cdk.out"
 
     def load_example(self) -> Fleet:
-        """The checkout's fleet, as it is written.
+        """The fleet of the checkout's fleet.toml, unchanged.
 
         Raises FleetError.
         """
@@ -112,7 +112,7 @@ class Workspace:
     def prepare(self, started: Sequence[LocalAccount]) -> tuple[Fleet, dict[str, IssuingCa]]:
         """Make the CAs with their keys, the verification certificates, and the fleet file that names them.
 
-        `started` are the accounts of `places`, which run; the fleet file says of each where it is.
+        `started` are the running accounts of `find_places`; the fleet file gets the address of each.
 
         Raises LocalAwsError, FleetError.
         """
@@ -126,7 +126,7 @@ class Workspace:
         for account in example.accounts:
             for registration in account.cas:
                 if path := registration.verification_certificate_path:
-                    # An account that does not run here has no code, and nobody will ask for its proof.
+                    # An account that does not run locally has no code, and its proof is not needed.
                     code = codes.get(account.name, "0" * 64)
                     made[registration.ca.name].issue_verification_certificate(code, self._counterpart(path))
         text = _shorten_times(example.path.read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ class Workspace:
         )
 
     def _counterpart(self, path: Path) -> Path:
-        """Where a file of the checkout's fleet stands in ours."""
+        """The path of a copy, below the directory, of a file of the checkout's fleet."""
         try:
             relative = path.resolve().relative_to(self.checkout.resolve())
         except ValueError as error:
@@ -160,9 +160,9 @@ class Workspace:
 
 
 def _keep_local_accounts(text: str, started: Sequence[LocalAccount]) -> str:
-    """The fleet file with the accounts and Regions that run here alone, and where each is.
+    """The fleet file with only the accounts and Regions that run locally, and the address of each.
 
-    So nothing that is told to work on this file ever calls AWS, where the accounts may be real.
+    So no command on this file ever calls AWS, where the accounts may be real.
     """
     kept = []
     for section in _SECTION.split(text):
@@ -177,7 +177,10 @@ def _keep_local_accounts(text: str, started: Sequence[LocalAccount]) -> str:
 
 
 def _shorten_times(text: str) -> str:
-    """The fleet file with the times that a person would have to wait for cut short."""
+    """The fleet file with the times of `_SHORT_TIMES`.
+
+    Raises LocalAwsError if the file lacks one of these keys.
+    """
     for key, value in _SHORT_TIMES.items():
         text, count = re.subn(rf'(?m)^({key}\s*=\s*)"[^"]*"', rf'\1"{value}"', text)
         if not count:

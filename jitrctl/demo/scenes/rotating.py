@@ -7,7 +7,7 @@ from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, c
 
 def rotation(cast: Cast) -> Detail:
     stage, name = cast.first, "sensor-0006"
-    # Within the rotation window (60 days), and long enough to be let in (30 days).
+    # Within the rotation window (60 days), and long enough to be admitted (30 days).
     old = cast.ca.issue(cast.devices / "old", name, days=45)
     new = cast.ca.issue(cast.devices / "new", name)
     with connect_accepted(stage, old, name) as connection:
