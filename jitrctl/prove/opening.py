@@ -1,4 +1,4 @@
-"""Opens the accounts of a run: guarded clients, the way for devices, and the time."""
+"""Opens the accounts of a run: guarded clients, connections of devices, and the time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _MOST = 2  # accounts
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
-# Where an account has one Region in the fleet file, and its registration code is to be compared with another's.
+# Regions to compare registration codes with, if the fleet file has one Region for the account.
 _OTHERS = ("us-east-1", "eu-west-1")
 
 
 class RealTime:
-    """The time as it is."""
+    """The real time."""
 
     def now(self) -> datetime:
         return clock.now()
@@ -50,7 +50,7 @@ def choose_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """
     accounts = list(dict.fromkeys(stage.account.name for stage in stages))
     if len(accounts) > _MOST:
-        raise Unusable(f"the fleet has accounts {', '.join(accounts)}: say which one or two with --account")
+        raise Unusable(f"the fleet has accounts {', '.join(accounts)}: choose one or two with --account")
     for region in dict.fromkeys(stage.region for stage in stages):
         here = tuple(stage for stage in stages if stage.region == region)
         if len(here) == len(accounts):
@@ -85,7 +85,7 @@ def open_place(stage: Stage, journal: Journal, devices: Devices, time_: Time) ->
 
 
 def open_devices(stage: Stage, folder: Path) -> Devices:
-    """What connects to a stage; `folder` is private, and is removed by who made it.
+    """Devices that connect to a stage; `folder` is private, and its maker removes it.
 
     Raises Unusable when there is no data endpoint; botocore's errors.
     """
@@ -100,7 +100,7 @@ def other_region(stage: Stage) -> str | None:
 
 
 def list_unanswerable(stage: Stage, probes: Sequence[Probe]) -> Mapping[str, str]:
-    """What the place behind a stage cannot answer, each with why."""
+    """The probes that the local AWS cannot answer, if the stage is there: name → why."""
     if stage.access.elsewhere is None:
         return {}
     return {probe.name: probe.not_local for probe in probes if probe.not_local}

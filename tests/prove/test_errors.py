@@ -146,7 +146,7 @@ def test_an_account_in_use_is_refused_unless_it_is_a_sandbox(occupy: Any, world:
     code, said = world.say(*BOTH, "--only", "ca-id")
     assert code == 1
     assert expected in said
-    assert "say --sandbox" in said
+    assert "add --sandbox" in said
     assert world.left() == left
     assert "RegisterCACertificate" not in world.aws.list_operations(caller=CALLER)
 
@@ -215,7 +215,7 @@ def test_two_runs_at_once_are_refused(world: World) -> None:
         other.kill()
 
     assert code == 2
-    assert "another `jitrctl prove` works with" in said
+    assert "another `jitrctl prove` uses" in said
 
 
 def test_a_journal_that_cannot_be_read_is_not_passed_over(world: World) -> None:
