@@ -35,13 +35,13 @@ PROBE = Probe(
         Expectation(
             what="SNI_ONLY beside DEFAULT",
             assumed=ACCEPTED,
-            otherwise="a fleet cannot mix the modes: fleet.toml has to refuse it, and `ca switch-mode` has no way",
+            otherwise="a fleet cannot mix the modes: fleet.toml has to refuse it, and `ca switch-mode` cannot work",
         ),
         *(
             Expectation(
                 what=f"one device registers in the {mode} account",
                 assumed=True,
-                otherwise="a device does not move between accounts: the fleet's promise does not hold",
+                otherwise="a device cannot move between the fleet's accounts, which jitr promises",
             )
             for mode in (DEFAULT, SNI_ONLY)
         ),

@@ -1,4 +1,4 @@
-"""Is a CA's id the SHA-256 of its DER, in both modes? Cleaning rests on it, so it is asked first."""
+"""Is a CA's id the SHA-256 of its DER, in both modes? Cleaning depends on it, so this is the first probe."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROBE = Probe(
             what="device's id",
             assumed=SHA256,
             otherwise="a device has another id in each account: verdicts, the hub and `jitrctl device where` "
-            "look for it "
+            "search for it "
             "under the wrong one",
         ),
     ),

@@ -1,4 +1,4 @@
-"""How long from ACTIVE to an accepted CONNECT?"""
+"""How long after ACTIVE is a CONNECT accepted?"""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROBE = Probe(
         Expectation(
             what="ACTIVE to CONNACK",
             assumed=Within(most=15),
-            otherwise="docs/devices.md must ask firmware for more patience, and `doctor --key` waits too briefly",
+            otherwise="docs/devices.md must ask firmware to retry for longer, and `doctor --key` waits too briefly",
         ),
     ),
     run=run,

@@ -1,4 +1,4 @@
-"""EXCLUSIVE_THING: repeated, repeated in the other way, on a second thing, and two certificates on one thing."""
+"""What is an EXCLUSIVE_THING attachment answered: again, not exclusively, on a second thing, with a second device?"""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ PROBE = Probe(
         Expectation(
             what="attached again, not exclusively",
             assumed="InvalidRequestException",
-            otherwise="`jitrctl device adopt` of a device that is attached in the other way comes out differently",
+            otherwise="`jitrctl device adopt` has another outcome for a device that is not attached exclusively",
         ),
         Expectation(
             what="attached to another thing",
             assumed="InvalidRequestException",
-            otherwise="`register` takes another error for a failure of AWS, and tries it again; if it is "
+            otherwise="`register` takes another error for a failure of AWS, and retries; if it is "
             "accepted, a device "
             "can have two things",
         ),

@@ -28,15 +28,14 @@ def run(run: Run) -> Mapping[str, Json]:
 
 PROBE = Probe(
     name="pending-set",
-    question="Which error does UpdateCertificate answer that sets PENDING_ACTIVATION?",
+    question="Which error does UpdateCertificate answer if it sets PENDING_ACTIVATION?",
     method="Sets a registered device's certificate INACTIVE, then PENDING_ACTIVATION.",
     expects=(
         Expectation(
             what="INACTIVE to PENDING_ACTIVATION",
             assumed="InvalidRequestException",
-            otherwise="if it is accepted, an operator could have a device registered anew in the console: the "
-            "sweep would "
-            "take it up; jitr itself never asks for it",
+            otherwise="if it is accepted, an operator could set a device pending in the console, and the sweep "
+            "would find it; jitr itself never does",
         ),
     ),
     run=run,

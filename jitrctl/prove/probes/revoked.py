@@ -36,14 +36,14 @@ PROBE = Probe(
         Expectation(
             what="REVOKED to INACTIVE",
             assumed="CertificateStateException",
-            otherwise="if it is accepted, REVOKED is not final: whoever may update certificates can lift a revocation, "
-            "and only the record's verdict keeps the device out",
+            otherwise="if it is accepted, REVOKED is not final: a user who may update certificates can lift a "
+            "revocation, and only the record's verdict keeps the device out",
         ),
         Expectation(
             what="REVOKED to ACTIVE",
             assumed="CertificateStateException",
-            otherwise="if it is accepted, REVOKED is not final (the simulation already plays it so); another error is "
-            "explained by `jitrctl` with the wrong sentence",
+            otherwise="if it is accepted, REVOKED is not final (the simulation already plays it so); `jitrctl` "
+            "explains another error with the wrong sentence",
             switch="revoked_may_become_active",
             to_switch=lambda found: found == ACCEPTED,
         ),

@@ -1,4 +1,4 @@
-"""What is a second account told that registers a CA in DEFAULT mode; and do both modes go together?"""
+"""Which error does a second account get that registers a CA in DEFAULT mode?"""
 
 from __future__ import annotations
 

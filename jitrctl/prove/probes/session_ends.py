@@ -1,4 +1,4 @@
-"""How long from INACTIVE to the end of a live session?"""
+"""How long after INACTIVE does a live session end?"""
 
 from __future__ import annotations
 

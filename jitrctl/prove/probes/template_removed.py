@@ -1,4 +1,4 @@
-"""What does UpdateCACertificate's removeAutoRegistration take away?"""
+"""What does UpdateCACertificate's removeAutoRegistration remove?"""
 
 from __future__ import annotations
 

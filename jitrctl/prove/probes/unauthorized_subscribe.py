@@ -1,4 +1,4 @@
-"""How is a SUBSCRIBE answered that the policy does not allow?"""
+"""What is a SUBSCRIBE answered that the policy does not allow?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROBE = Probe(
             what="unauthorized SUBSCRIBE",
             assumed="closed",
             otherwise="docs/devices.md must tell firmware to read the SUBACK; if it is granted, the policy "
-            "does not hold",
+            "has no effect",
         ),
     ),
     run=run,
