@@ -1,9 +1,9 @@
-"""What a CRL costs: reading and indexing it once, and each look into it, against pyca's own lookup.
+"""Measures what a CRL costs: reading and indexing it once, and each lookup, against pyca's lookup.
 
     python -m bench.crl --entries 1000 100000 1000000
 
-Each size is measured in a process of its own, so that its memory is its own; on Linux. Lambda gives a function of
-512 MB a third of a processor: what takes a second here takes some three there.
+Each size is measured in a process of its own, for its memory; on Linux. Lambda gives a function of 512 MB a third of a
+processor: what takes a second here takes some three there.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def _measure_apart(authority: Authority, number: int) -> dict[str, float]:
 
 
 def _crl(authority: Authority, number: int) -> bytes:
-    """A CRL of so many entries, in no order, every third one with a reason."""
+    """A CRL with `number` entries in random order, every third one with a reason."""
     rng = random.Random(number)  # noqa: S311 -- the same list every time
     one_reason = reason(1)
     return issue_crl(
@@ -98,7 +98,7 @@ def _median(look: Callable[[int], object], asked: list[int]) -> float:
 
 
 def _peak() -> float:
-    """The process's greatest memory so far, in MB; getrusage would count its parent's too."""
+    """The process's peak memory in MB; getrusage would include its parent's."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6
 

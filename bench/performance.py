@@ -1,8 +1,8 @@
-"""Run every bench, and write what they find into docs/performance.md between its two markers: `make bench`.
+"""Runs every bench, and writes the figures into docs/performance.md between its two markers: `make bench`.
 
     python -m bench.performance --devices 1500
 
-Moderate sizes, some twelve minutes on two idle processors. Larger ones are reached.py's, and stand beside these.
+Moderate sizes, some twelve minutes on two idle processors. reached.py measures the larger ones.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from bench.world import Storm
 _PEERS = ("softchef", "aws-blog", "iot-dr", "jitr")  # the longest first, or it would be waited for alone
 _PATIENCE = 3.0  # times the bound
 _MENDED = 2000  # held devices
-# How they come to be looked at after the mend, and how often each connects, in seconds.
+# How held devices come to be evaluated after the correction, and seconds between two CONNECTs of each.
 _KNOCKS = {"which knock every minute": 60.0, "found by the sweep": None}
 _BEGIN, _END = "<!-- figures: make bench -->\n", "<!-- end of figures -->"
 
 
 def main() -> int:
-    """Run everything; the figures go into the document, progress to stderr."""
+    """Run every bench; the figures go into the document, progress to stderr."""
     parser = argparse.ArgumentParser(prog="python -m bench.performance", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=1500, help="of each storm; of the peers' half")
     parser.add_argument("--runs", type=int, default=15, help="cold starts of each kind")
@@ -57,7 +57,7 @@ def _head(options: argparse.Namespace) -> str:
 
 
 def _virtual(options: argparse.Namespace) -> str:
-    """Everything whose time is virtual, side by side."""
+    """Run everything whose time is virtual, in parallel."""
     same = Conditions(devices=options.devices // 2, registrations_bound=False, back_off=BackOff.IMPATIENT)
     sizes = [size for size in (1_000_000, 100_000, 10_000, 1000) if size <= options.fleet]
     conditions = _conditions(options)
