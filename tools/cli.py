@@ -1,4 +1,4 @@
-"""Put every command's help into docs/cli.md, between its markers."""
+"""Writes every command's help into docs/cli.md, between its markers."""
 
 import inspect
 import re
@@ -15,12 +15,12 @@ BETWEEN = re.compile(r"(?<=<!-- commands: make docs -->\n).*(?=<!-- end of comma
 
 WIDTH = 120
 
-# What every command about the fleet takes; the page tells of it once.
+# Options of every command about the fleet; the page describes them once.
 COMMON = {"--account", "--region", "--fleet", "--json"}
 
 
 def commands(command: Any, name: str = "jitrctl") -> dict[str, Any]:
-    """Every command that does something, under its full name, in the order of --help."""
+    """Every command that is not a group, by its full name, in the order of --help."""
     below = getattr(command, "commands", None)
     if below is None:
         return {name: command}
@@ -28,7 +28,7 @@ def commands(command: Any, name: str = "jitrctl") -> dict[str, Any]:
 
 
 def describe(name: str, command: Any) -> str:
-    """What --help says of a command, as Markdown."""
+    """A command's --help, as Markdown."""
     text, _, example = inspect.cleandoc(command.help).partition("Example: ")
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
@@ -49,7 +49,7 @@ def describe(name: str, command: Any) -> str:
 
 
 def render_commands() -> str:
-    """All commands, as they stand between the page's markers."""
+    """All commands, as the text between the page's markers."""
     return "\n" + "\n".join(describe(name, one) for name, one in commands(get_command(app)).items())
 
 

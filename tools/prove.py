@@ -1,4 +1,4 @@
-"""Put a real run of `jitrctl prove` against the local AWS into docs/prove.md, and what is left after it is broken off.
+"""Writes a real run of `jitrctl prove` on the local AWS into docs/prove.md, and what interrupted runs leave.
 
 python tools/prove.py        takes four minutes; starts a local AWS, and stops it
 """
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def render_probes() -> str:
-    """The table of what is asked; a test compares it."""
+    """The table of probes; a test compares it."""
     rows = ["| probe | question | makes | accounts | local AWS |", "|---|---|---|---|---|"]
     rows += [
         f"| `{one.name}` | {one.question} | {one.makes} | {one.accounts} | {one.not_local or 'answers'} |"
@@ -64,7 +64,7 @@ def render_probes() -> str:
 
 
 def _run(more: list[str], *, at: int = 0, by: signal.Signals | None = None) -> str:
-    """Run the command; send it a signal once it has begun the probe with that number."""
+    """Run the command; send it the signal `by` when it begins the probe with number `at`."""
     environ = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
     lines: list[str] = []
     with subprocess.Popen(
@@ -89,7 +89,7 @@ def _calls(said: str) -> str:
 
 
 def _things(started: tuple[LocalAccount, ...]) -> int:
-    """Everything that is in the accounts, as they say themselves."""
+    """How many CAs, certificates, things, policies and roles the accounts have."""
     return sum(len(found) for account in started for found in _lists(account))
 
 

@@ -92,7 +92,7 @@ def check_status(case: DeviceContext) -> LinkFinding:
     if registered is None:
         return broken(
             f"AWS IoT in {case.stage} has never seen it: the device did not get as far as a CONNECT here",
-            "look at the device: the account's endpoint, SNI, port 8883, its key; `jitrctl doctor --key` tries it",
+            "check the device: the account's endpoint, SNI, port 8883, its key; `jitrctl doctor --key` tries it",
         )
     if registered.status in (Status.ACTIVE, _PENDING):
         return good(f"{registered.status}, in mode {registered.mode}")

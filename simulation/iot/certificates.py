@@ -122,7 +122,7 @@ class Certificates:
         return {}
 
     def delete_certificate(self, params: Params) -> Answer:
-        """Delete a certificate neither ACTIVE nor attached; `forceDelete` ignores an INACTIVE one's policies (aws-facts §4)."""
+        """Delete a certificate neither ACTIVE nor attached; forced, INACTIVE ones may have policies (aws-facts §4)."""
         certificate = self._certificate(params)
         if certificate.status == "ACTIVE":
             raise ServiceError("CertificateStateException", "An ACTIVE certificate cannot be deleted")
