@@ -106,7 +106,7 @@ def measure(
         with _endpoint(folder, BenchFleet(name=_NAME, cas=ids), latency) as url:
             fleet_file = _write_fleet(folder, accounts, regions, list(ids), roles=roles)
             _write_profiles(folder, accounts, url)
-            looks = sorted(_look(fleet_file, accounts * regions) for _ in range(runs))
+            timed = sorted(_time_one_run(fleet_file, accounts * regions) for _ in range(runs))
     return StatusTimes(
         accounts=accounts,
         regions=regions,
@@ -114,13 +114,13 @@ def measure(
         latency=latency,
         runs=runs,
         by="roles" if roles else "profiles",
-        seconds=median(seconds for seconds, _ in looks),
-        slowest=looks[-1][0],
-        processor_seconds=looks[len(looks) // 2][1],
+        seconds=median(seconds for seconds, _ in timed),
+        slowest=timed[-1][0],
+        processor_seconds=timed[len(timed) // 2][1],
     )
 
 
-def _look(fleet_file: Path, stages: int) -> tuple[float, float]:
+def _time_one_run(fleet_file: Path, stages: int) -> tuple[float, float]:
     """Seconds and processor seconds of one run."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environ["AWS_CONFIG_FILE"] = str(fleet_file.with_name("config"))
@@ -135,8 +135,8 @@ def _look(fleet_file: Path, stages: int) -> tuple[float, float]:
         check=False,
     )
     seconds = time.monotonic() - began
-    told = json.loads(done.stdout or "{}")
-    if done.returncode or not told.get("ok") or len(told["stages"]) != stages:
+    status = json.loads(done.stdout or "{}")
+    if done.returncode or not status.get("ok") or len(status["stages"]) != stages:
         raise SystemExit(f"`jitrctl ca status` ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr}")
     return seconds, _children_seconds() - before
 

@@ -40,7 +40,11 @@ class Functions:
         try:
             answer = function(json.loads(params["Payload"]))
         except Exception as error:  # noqa: BLE001 -- whatever it raises is its answer
-            said = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
-            return {"FunctionError": "Unhandled", "ExecutedVersion": "$LATEST", "Payload": json.dumps(said).encode()}
+            error_payload = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
+            return {
+                "FunctionError": "Unhandled",
+                "ExecutedVersion": "$LATEST",
+                "Payload": json.dumps(error_payload).encode(),
+            }
         payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         return {"ExecutedVersion": "$LATEST", "Payload": payload}

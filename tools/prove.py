@@ -32,20 +32,20 @@ def main() -> int:
     started = accounts.up(workspace.directory, [place.spec() for place in workspace.find_places()])
     try:
         workspace.prepare(started)
-        said = _run([])
-        rows = [("the last probe", "nothing", _calls(said), _things(started))]
+        whole = _run([])
+        rows = [("the last probe", "nothing", _calls(whole), _things(started))]
         for number in _CTRL_C_AT:
-            told = _run([], at=number, by=signal.SIGINT)
-            rows.append((f"Ctrl-C in probe {number}", "nothing", _calls(told), _things(started)))
+            output = _run([], at=number, by=signal.SIGINT)
+            rows.append((f"Ctrl-C in probe {number}", "nothing", _calls(output), _things(started)))
         _run([], at=_KILLED_AT, by=signal.SIGKILL)
         left = _things(started)
-        told = _run(["--clean"])
-        rows.append((f"SIGKILL in probe {_KILLED_AT}, then `--clean`", str(left), _calls(told), _things(started)))
+        output = _run(["--clean"])
+        rows.append((f"SIGKILL in probe {_KILLED_AT}, then `--clean`", str(left), _calls(output), _things(started)))
     finally:
         accounts.down(workspace.directory)
-    shown = f"```console\n$ jitrctl {' '.join(ARGUMENTS)}\n{said}\n```\n\n"
+    shown = f"```console\n$ jitrctl {' '.join(ARGUMENTS)}\n{whole}\n```\n\n"
     shown += "After a SIGKILL in the sixth probe:\n\n"
-    shown += f"```console\n$ jitrctl prove --fleet .local/fleet.toml --clean\n{told}\n```\n"
+    shown += f"```console\n$ jitrctl prove --fleet .local/fleet.toml --clean\n{output}\n```\n"
     _put(BEGIN, END, shown)
     ends = ["| ended by | left by it | calls, with cleaning | things left |", "|---|---|---|---|"]
     ends += [f"| {end} | {by_it} | {calls} | {things} |" for end, by_it, calls, things in rows]
@@ -83,8 +83,8 @@ def _run(more: list[str], *, at: int = 0, by: signal.Signals | None = None) -> s
     return "\n".join(lines).strip()
 
 
-def _calls(said: str) -> str:
-    found = _CALLS.findall(said)
+def _calls(output: str) -> str:
+    found = _CALLS.findall(output)
     return str(found[-1]) if found else "-"
 
 

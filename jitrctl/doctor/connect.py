@@ -90,7 +90,7 @@ class DeviceConnector:
 
 def try_with_sni(case: DeviceContext, connector: DeviceConnector) -> LinkFinding:
     """The device connects, and sends the endpoint's name (SNI)."""
-    client_id, is_new = case.connects_as, case.sighting.registered is None
+    client_id, is_new = case.connects_as, case.stage_certificate.registered is None
     try:
         refusal = connector.connect(client_id, sni=True)
         if refusal is None:
@@ -119,7 +119,7 @@ def try_without_sni(case: DeviceContext, connector: DeviceConnector) -> LinkFind
     mode = case.issuing.mode
     if refusal is None:
         return good("accepted") if mode is CertificateMode.DEFAULT else note(f"accepted, in mode {mode}")
-    said = f"{refusal.how}: {refusal.detail}"
+    text = f"{refusal.how}: {refusal.detail}"
     if mode is CertificateMode.SNI_ONLY:
-        return good(f"{said}; in mode SNI_ONLY a device has to send SNI")
-    return note(f"{said}; mode DEFAULT accepts a device without SNI if it also sends its CA")
+        return good(f"{text}; in mode SNI_ONLY a device has to send SNI")
+    return note(f"{text}; mode DEFAULT accepts a device without SNI if it also sends its CA")

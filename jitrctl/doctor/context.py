@@ -102,7 +102,7 @@ class DeviceContext:
         if len(found) < 2:  # noqa: PLR2004 -- nothing to decide
             return found
         ids = {ca.certificate_id for ca in issuers_of(self.certificates[0], self.stage.rules)}
-        registered = self.sighting.registered
+        registered = self.stage_certificate.registered
         if registered is not None:
             ids = {registered.device.ca_certificate_id or "", *registered.device.possible_cas}
         return [one for one in found if one.ca.certificate_id in ids] or found
@@ -191,9 +191,9 @@ class DeviceContext:
     @property
     def own_messages(self) -> str:
         """What is known of this certificate's messages in the queue; empty if nothing is."""
-        registered = self.sighting.registered
+        registered = self.stage_certificate.registered
         return describe_messages(
-            self.backlog, self.sighting.record, registered.device.created_at if registered else None, self.now
+            self.backlog, self.stage_certificate.record, registered.device.created_at if registered else None, self.now
         )
 
     def receive_letters(self, letters: LetterQueue) -> list[Letter]:
@@ -207,14 +207,14 @@ class DeviceContext:
     @kept
     def errors(self) -> list[LoggedError]:
         """The errors that the function logged since the last decision on this certificate, at most a day ago."""
-        decision = self.sighting.record.decision
+        decision = self.stage_certificate.record.decision
         group = self.stage.names.log_group(self.stage.names.register_function)
         return logs.read_errors(
             self.stage.access.client("logs"), group, now=self.now, since=decision.decided_at if decision else None
         )
 
     @kept
-    def sighting(self) -> StageCertificate:
+    def stage_certificate(self) -> StageCertificate:
         """The certificate in AWS IoT and in the registry."""
         view = DeviceView.of(self.stage, SearchKeys(frozenset({self.certificate_id})))
         return view.certificates[self.certificate_id]
@@ -222,13 +222,13 @@ class DeviceContext:
     @property
     def is_past_registration(self) -> bool:
         """Whether the certificate is registered and no longer pending: what a first connection needs is over."""
-        registered = self.sighting.registered
+        registered = self.stage_certificate.registered
         return registered is not None and registered.status is not Status.PENDING_ACTIVATION
 
     @kept
     def thing(self) -> dict[str, Any] | None:
         """The first thing that the certificate is attached to (DescribeThing); None if there is none."""
-        registered = self.sighting.registered
+        registered = self.stage_certificate.registered
         if registered is None or not registered.things:
             return None
         try:
@@ -243,7 +243,7 @@ class DeviceContext:
     @property
     def connects_as(self) -> str:
         """The MQTT client id: the operator's, else the name of the device's thing, or of the thing it would become."""
-        registered, decision = self.sighting.registered, self.sighting.record.decision
+        registered, decision = self.stage_certificate.registered, self.stage_certificate.record.decision
         names = (
             self.client_id,
             *(registered.things if registered else ()),

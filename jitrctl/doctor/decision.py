@@ -59,7 +59,7 @@ def check_messages(case: DeviceContext) -> LinkFinding:
             f"{undelivered[-1].reason}",
             f"remove the cause, then `jitrctl dlq redrive --all --queue undelivered {case.options}`",
         )
-    own = f"; {case.own_messages}" if case.own_messages and case.sighting.record.decision is None else ""
+    own = f"; {case.own_messages}" if case.own_messages and case.stage_certificate.record.decision is None else ""
     return good(f"none about it dead or undelivered; {case.backlog}{own}")
 
 
@@ -76,7 +76,7 @@ def check_function(case: DeviceContext) -> LinkFinding:
             "deploy what it lacks, usually a permission; the message is then tried again by itself",
         )
     crashes = [one for one in case.errors if one.certificate_id is None and case.now - one.at < _RECENT]
-    if crashes and case.sighting.record.decision is None:
+    if crashes and case.stage_certificate.record.decision is None:
         return broken(
             f"it fails for every device, last {ago(crashes[-1].at, case.now)}: {crashes[-1].text}",
             f"deploy a version that starts; its log is {_log(case)}",
@@ -88,7 +88,7 @@ def check_function(case: DeviceContext) -> LinkFinding:
 
 def check_status(case: DeviceContext) -> LinkFinding:
     """The certificate is registered in this stage, and ACTIVE or pending."""
-    registered = case.sighting.registered
+    registered = case.stage_certificate.registered
     if registered is None:
         return broken(
             f"AWS IoT in {case.stage} has never seen it: the device did not get as far as a CONNECT here",
@@ -96,7 +96,7 @@ def check_status(case: DeviceContext) -> LinkFinding:
         )
     if registered.status in (Status.ACTIVE, _PENDING):
         return good(f"{registered.status}, in mode {registered.mode}")
-    decision, verdict = case.sighting.record.decision, case.sighting.record.verdict
+    decision, verdict = case.stage_certificate.record.decision, case.stage_certificate.record.verdict
     if verdict and not verdict.action.allows_activation:
         why = f"{verdict.action} by {verdict.by}, {at(verdict.at)}" + (f": {verdict.note}" if verdict.note else "")
     elif decision and decision.reason:
@@ -113,7 +113,7 @@ def check_status(case: DeviceContext) -> LinkFinding:
 
 def check_decision(case: DeviceContext) -> LinkFinding:
     """What `register` decided, and why."""
-    record, registered = case.sighting.record, case.sighting.registered
+    record, registered = case.stage_certificate.record, case.stage_certificate.registered
     made = record.decision
     is_active = registered is not None and registered.status is Status.ACTIVE
     if made is None:

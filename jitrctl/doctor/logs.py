@@ -61,5 +61,5 @@ def _read(event: dict[str, Any]) -> LoggedError | None:
     if not isinstance(line, dict) or line.get("level") != "ERROR":
         return None
     cause = str(line.get("exception") or "").strip().splitlines()
-    said = ": ".join(str(part) for part in (line.get("message"), cause[-1] if cause else None) if part)
-    return LoggedError(at=at, certificate_id=line.get("certificate_id"), text=said)
+    text = ": ".join(str(part) for part in (line.get("message"), cause[-1] if cause else None) if part)
+    return LoggedError(at=at, certificate_id=line.get("certificate_id"), text=text)

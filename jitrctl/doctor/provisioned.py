@@ -27,7 +27,7 @@ _SUBJECT = {
 
 def check_thing(case: DeviceContext) -> LinkFinding:
     """The certificate is attached to its thing."""
-    registered, made = _registered(case), case.sighting.record.decision
+    registered, made = _registered(case), case.stage_certificate.record.decision
     if not registered.things:
         expected = made.thing_name if made and made.thing_name else case.connects_as
         return broken(
@@ -101,6 +101,6 @@ def _context(case: DeviceContext) -> dict[str, str | None]:
 
 
 def _registered(case: DeviceContext) -> RegisteredCertificate:
-    registered = case.sighting.registered
+    registered = case.stage_certificate.registered
     assert registered is not None  # noqa: S101 -- the link `status` is broken otherwise
     return registered

@@ -67,30 +67,30 @@ class LinkResult:
     finding: LinkFinding
 
 
-def walk(case: DeviceContext, connector: DeviceConnector | None = None) -> tuple[LinkResult, ...]:
+def check_links(case: DeviceContext, connector: DeviceConnector | None = None) -> tuple[LinkResult, ...]:
     """Check one link after the other, up to the first that is broken; then connect, if there is a `connector`.
 
     A broken link of the first connection is only a NOTE if the device is past it. A link that AWS does not let us read
     is UNKNOWN, and the next one is checked. Raises AccessError if the account cannot be opened.
     """
     steps: list[LinkResult] = []
-    for name, finding in _findings(case, connector):
+    for name, finding in _check_all(case, connector):
         steps.append(LinkResult(link=name, finding=finding))
         if finding.state is State.BROKEN:
             break
     return tuple(steps)
 
 
-def is_well(steps: tuple[LinkResult, ...]) -> bool:
+def is_healthy(steps: tuple[LinkResult, ...]) -> bool:
     """Whether every link was checked, and none keeps the device out."""
     return all(step.finding.state in (State.GOOD, State.NOTE) for step in steps)
 
 
-def _findings(case: DeviceContext, connector: DeviceConnector | None) -> Iterator[tuple[str, LinkFinding]]:
+def _check_all(case: DeviceContext, connector: DeviceConnector | None) -> Iterator[tuple[str, LinkFinding]]:
     for link in LINKS:
         if link.of_registered and not _is_registered(case):
             continue
-        finding = _guarded(link.check, case)
+        finding = _check(link.check, case)
         if finding.state is State.BROKEN:
             if link.first_connection and _is_past_registration(case):
                 finding = note(
@@ -100,11 +100,11 @@ def _findings(case: DeviceContext, connector: DeviceConnector | None) -> Iterato
                 finding = note("AWS IoT has never seen it here: the connection below is its first")
         yield link.name, finding
     if connector:
-        yield CONNECT, _guarded(lambda one: connect.try_with_sni(one, connector), case)
-        yield CONNECT_WITHOUT_SNI, _guarded(lambda one: connect.try_without_sni(one, connector), case)
+        yield CONNECT, _check(lambda one: connect.try_with_sni(one, connector), case)
+        yield CONNECT_WITHOUT_SNI, _check(lambda one: connect.try_without_sni(one, connector), case)
 
 
-def _guarded(check: Callable[[DeviceContext], LinkFinding], case: DeviceContext) -> LinkFinding:
+def _check(check: Callable[[DeviceContext], LinkFinding], case: DeviceContext) -> LinkFinding:
     """A link's finding; UNKNOWN if AWS does not answer what it needs."""
     try:
         return check(case)
@@ -116,7 +116,7 @@ def _guarded(check: Callable[[DeviceContext], LinkFinding], case: DeviceContext)
 def _is_registered(case: DeviceContext) -> bool:
     """Whether the certificate is registered in this stage; False if AWS does not answer."""
     try:
-        return case.sighting.registered is not None
+        return case.stage_certificate.registered is not None
     except (BotoCoreError, ClientError, Unavailable):
         return False
 

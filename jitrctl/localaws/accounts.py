@@ -185,10 +185,10 @@ def _serves(account: LocalAccount) -> bool:
             if health["iot_mtls"] != "starting":  # ministack only logs that it could not bind the MQTT port
                 return False
         elif processes.has_ended(account.pid):
-            said = account.log.read_text(errors="replace").strip() if account.log.exists() else ""
-            if "already in use" in said.lower():
+            output = account.log.read_text(errors="replace").strip() if account.log.exists() else ""
+            if "already in use" in output.lower():
                 return False
-            last = said.splitlines()[-1] if said else "it said nothing"
+            last = output.splitlines()[-1] if output else "no output"
             raise LocalAwsError(f"the local account {account.name} did not start ({last}); see {account.log}")
         time.sleep(processes.POLL)
     raise LocalAwsError(

@@ -115,4 +115,4 @@ def _cause(output: str) -> str:
     """The lines of the CLI's output that say what failed."""
     lines = [_ESCAPES.sub("", line).strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"❌|_FAILED|rror:|denied|fleet\.toml:", line)]
-    return " | ".join(telling[:3] or lines[-2:] or ["it said nothing"])[:600]
+    return " | ".join(telling[:3] or lines[-2:] or ["no output"])[:600]

@@ -120,5 +120,5 @@ def _openssl(*arguments: object) -> None:
         raise LocalAwsError("openssl is not installed: install it (Debian: apt-get install openssl)")
     done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise LocalAwsError(f"openssl {arguments[0]} failed: {last}")

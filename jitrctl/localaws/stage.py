@@ -102,10 +102,10 @@ class LocalStage:
         Raises LocalAwsError when it fails.
         """
         answer = self.account.client("lambda").invoke(FunctionName=self.names.sweep_function, Payload=b"{}")
-        said: dict[str, Any] = json.loads(answer["Payload"].read())
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
-            raise LocalAwsError(f"the sweep failed in {self.name}: {said.get('errorMessage')}")
-        return said
+            raise LocalAwsError(f"the sweep failed in {self.name}: {result.get('errorMessage')}")
+        return result
 
     @contextmanager
     def disable_rule(self) -> Iterator[None]:

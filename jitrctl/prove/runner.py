@@ -141,7 +141,7 @@ def _carry_out_one(run: Run, probe: Probe, outcome: ProbeOutcome) -> None:
 def _why(error: Exception) -> str:
     if isinstance(error, JitrctlError | LocalAwsError):
         return str(error)
-    said = explain(error)
+    text = explain(error)
     if isinstance(error, ClientError) and error.response["Error"].get("Code") in DENIED:
-        return f"{said}; policies/operators/prove.json has all that is needed"
-    return said
+        return f"{text}; policies/operators/prove.json has all that is needed"
+    return text
