@@ -91,7 +91,7 @@ def test_a_poison_message_between_good_ones_goes_whole_to_the_dead_letters_and_t
     stage = default_stage
     good = {name: new_device(name) for name in ("sensor-0104", "sensor-0107")}
     poison = '{"certificateId": "not hex", "note": "whole"}'
-    with stage.rule_disabled():
+    with stage.disable_rule():
         for name, files in good.items():
             expect_refusal(stage, files, name)
 
@@ -128,7 +128,7 @@ def test_the_sweep_takes_up_every_device_that_connected_while_the_rule_was_disab
 ) -> None:
     stage = sni_only_stage
     devices = {name: new_device(name) for name in ("sensor-0114", "sensor-0115", "sensor-0116")}
-    with stage.rule_disabled():
+    with stage.disable_rule():
         for name, files in devices.items():
             expect_refusal(stage, files, name)
             expect_refusal(stage, files, name)
@@ -208,7 +208,7 @@ def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: Loc
     with default_stage.rule_disabled():
         expect_refusal(default_stage, files, "sensor-0105")
         send(default_stage, json.dumps(forged))
-        decision = default_stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+        decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     assert decision.outcome is Outcome.ACTIVATED
     (line,) = [
@@ -370,7 +370,7 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
     # Three batches: turns for them lie three seconds apart, so that not all are done when the first one is.
     names = [f"sensor-{number:04}" for number in range(200, 230)]
     devices = {name: new_device(name) for name in names}
-    with stage.rule_disabled():
+    with stage.disable_rule():
         for name, files in devices.items():
             expect_refusal(stage, files, name)
     sqs = stage.account.client("sqs")

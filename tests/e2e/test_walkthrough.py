@@ -126,7 +126,7 @@ class Fleet:
     def issue(self, ca: str, name: str, *, days: int = 365) -> DeviceFiles:
         """A device's certificate by a CA, made once."""
         directory = self.workspace.devices / ca
-        return self.cas[ca].issued(directory, name) or self.cas[ca].issue(directory, name, days=days)
+        return self.cas[ca].find_issued(directory, name) or self.cas[ca].issue(directory, name, days=days)
 
 
 @pytest.fixture(scope="module")

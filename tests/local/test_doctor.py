@@ -230,7 +230,7 @@ def test_a_held_device_is_named_with_its_reason_and_the_order_that_lets_it_in(
 ) -> None:
     files = fleet.issue("gateway-0001", ca="partner")
     fleet.local.device(files, "gateway-0001").connect(fleet.local.endpoint)
-    fleet.local.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    fleet.local.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     code, said = fleet.ask(capsys, "doctor", str(files.certificate))
 
