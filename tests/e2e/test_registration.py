@@ -78,7 +78,7 @@ def test_an_activated_device_hears_its_own_topic_alone(sni_only_stage: LocalStag
 def test_a_rejected_device_stays_out_however_often_it_knocks(default_stage: LocalStage, new_device: NewDevice) -> None:
     files = new_device("toaster-0100")
     expect_refusal(default_stage, files, "toaster-0100")
-    decision = default_stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.COMMON_NAME_REFUSED)
     assert [expect_refusal(default_stage, files, "toaster-0100").how for _ in range(3)] == ["closed"] * 3
@@ -109,7 +109,7 @@ def test_an_event_that_is_delivered_again_and_again_after_the_decision_changes_n
 ) -> None:
     stage, files = default_stage, new_device("sensor-0113")
     connect(stage, files, "sensor-0113").close()
-    decided = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    decided = stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     def dropped() -> int:
         lines = (line for line in stage.log_lines() if line.get("certificate_id") == files.certificate_id)
@@ -205,7 +205,7 @@ def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: Loc
         registered_at=None,
     )
 
-    with default_stage.rule_disabled():
+    with default_stage.disable_rule():
         expect_refusal(default_stage, files, "sensor-0105")
         send(default_stage, json.dumps(forged))
         decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
@@ -236,7 +236,7 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     files = new_device("sensor-0106")
-    with default_stage.rule_disabled():
+    with default_stage.disable_rule():
         expect_refusal(default_stage, files, "sensor-0106")
     event = tmp_path / "lost.json"
     event.write_text(event_of(default_stage, story, files), encoding="utf-8")
@@ -323,7 +323,7 @@ def test_a_second_device_under_a_known_name_is_held_and_the_first_one_left_alone
     connect(default_stage, first, "sensor-0109").close()
 
     expect_refusal(default_stage, clone, "sensor-0109")
-    decision = default_stage.awaited_decision(clone.certificate_id, seconds=PATIENCE)
+    decision = default_stage.wait_for_decision(clone.certificate_id, seconds=PATIENCE)
 
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert default_stage.status(clone.certificate_id) == "PENDING_ACTIVATION"
@@ -344,7 +344,7 @@ def test_a_thing_that_somebody_made_is_adopted_when_nobody_is_attached_and_left_
 
     connect(default_stage, free, "sensor-0110").close()
     expect_refusal(default_stage, taken, "sensor-0111")
-    decision = default_stage.awaited_decision(taken.certificate_id, seconds=PATIENCE)
+    decision = default_stage.wait_for_decision(taken.certificate_id, seconds=PATIENCE)
 
     adopted = default_stage.iot.describe_thing(thingName="sensor-0110")["attributes"]
     assert adopted == {"colour": "red", "model": "S1", "jitr_certificate": free.certificate_id}

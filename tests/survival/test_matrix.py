@@ -9,7 +9,7 @@ from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.matrix import ALL, Company, Strike, outcome_table, possible, recorded_calls
 from tests.support.survival.scenarios import Scenario
 from tests.support.survival.striking import strike_everywhere
-from tools.outcomes import DOCUMENT, current
+from tools.outcomes import DOCUMENT, read_table
 
 PLAYED = "cases of the failure matrix"
 _DEATH = (Strike.DIES_AFTER, Company.NOBODY)

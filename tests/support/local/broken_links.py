@@ -79,7 +79,7 @@ def rule_deleted(fleet: Deployed) -> Iterator[None]:
 
 @contextmanager
 def rule_disabled(fleet: Deployed) -> Iterator[None]:
-    with fleet.local.rule_disabled():
+    with fleet.local.disable_rule():
         yield
 
 

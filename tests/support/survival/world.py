@@ -42,7 +42,7 @@ class World(MachineOrders):
     def __init__(
         self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool = False
     ) -> None:
-        """`unnamed`: AWS says of no certificate whose it is (Undocumented.unname_cas)."""
+        """`unnamed`: AWS says of no certificate whose it is (Undocumented.hide_sni_only_cas)."""
         super().__init__(on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed)
         self._running = 0
         self._moments = 0
