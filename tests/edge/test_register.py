@@ -362,7 +362,7 @@ def test_what_waits_for_aws_is_left_to_the_sweep_at_the_twelfth_receive(
     assert (line["certificate_id"], line["receives"]) == (device, receives)
     # What an attempt began is due; all else is found as it is.
     began = operation in ("UpdateCertificate", "PutEvents", "UpdateItem")
-    assert warm.registry.due(Due.LOOK, NOW, most=9) == [device] * began
+    assert warm.registry.list_due(Due.LOOK, NOW, most=9) == [device] * began
 
 
 def test_what_is_put_off_for_anything_else_is_left_to_the_sweep_at_the_hundredth_receive(
@@ -509,17 +509,17 @@ def test_what_comes_again_after_its_processing_ended_is_not_suspected(warm: Clou
     records = [warm.record(warm.event(device), receives=5) for device in devices]
     wire.fail("CreateThing", error, times=2)
     assert warm.batch(*records) == [record["messageId"] for record in records]
-    assert FailureCount(warm.dynamodb, TABLE).begun(record["messageId"] for record in records) == set()
+    assert FailureCount(warm.dynamodb, TABLE).find_begun(record["messageId"] for record in records) == set()
     assert warm.batch(*records) == []
 
 
 def test_where_nothing_tells_what_was_begun_all_that_was_received_often_is_suspected(
     warm: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def begun(_self: object, _ids: object) -> set[str]:
+    def find_begun(_self: object, _ids: object) -> set[str]:
         raise Unavailable("BatchGetItem: InternalServerError")
 
-    monkeypatch.setattr(FailureCount, "begun", begun)
+    monkeypatch.setattr(FailureCount, "find_begun", find_begun)
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(2)]
     records = [warm.record(warm.event(device), receives=5) for device in devices]
     assert warm.batch(*records) == [records[1]["messageId"]]
@@ -583,7 +583,7 @@ def test_a_held_device_that_is_gone_is_not_due_any_more(warm: Cloud) -> None:
     warm.now += 5 * MINUTE
     assert warm.batch(warm.record(warm.event(device), receives=3, age=MINUTE)) == []
     assert warm.counted()["Gone"] == 1
-    assert warm.registry.due(Due.LOOK, NOW + 9 * DAY, most=9) == []
+    assert warm.registry.list_due(Due.LOOK, NOW + 9 * DAY, most=9) == []
     assert warm.registry.recall([device])[device].is_held
 
 
@@ -701,7 +701,7 @@ def test_a_device_changes_its_certificate_and_both_work_until_the_overlap_is_ove
     assert owner
     assert owner.certificate_id == second
     assert warm.registry.recall([first])[first].replaced_by == second
-    assert warm.registry.due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
+    assert warm.registry.list_due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
 
 
 def test_a_device_cannot_go_back_to_the_certificate_that_it_left(warm: Cloud, rotating: tuple[str, str]) -> None:

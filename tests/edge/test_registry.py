@@ -86,7 +86,7 @@ def overtaken(cloud: Cloud, *arguments: Any, **more: Any) -> None:
 
 
 def due(cloud: Cloud, what: Due, by: datetime = NOW + 400 * DAY, most: int = 100) -> list[str]:
-    return cloud.registry.due(what, by, most=most)
+    return cloud.registry.list_due(what, by, most=most)
 
 
 @pytest.mark.parametrize("decision", [LEAST, MOST], ids=["least", "most"])
@@ -694,7 +694,7 @@ def test_what_was_sent_is_due_later(cloud: Cloud) -> None:
 
 
 def test_no_look_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
-    cloud.registry.no_look_due(ID, Record(due_at=NOW))
+    cloud.registry.clear_evaluation(ID, Record(due_at=NOW))
     assert cloud.items() == {}
 
 
@@ -747,7 +747,7 @@ DO: dict[str, Callable[[Registry], object]] = {
     "UpdateItem": lambda registry: registry.record(MOST),
     "TransactWriteItems": claim,
     "DeleteItem": lambda registry: registry.give_back(NameRollback(thing_name="sensor-0001", by=ID, to=None)),
-    "Query": lambda registry: registry.due(Due.LOOK, NOW, most=1),
+    "Query": lambda registry: registry.list_due(Due.LOOK, NOW, most=1),
 }
 WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.record(MOST),
@@ -755,7 +755,7 @@ WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.intend(MOST, Record(), run="run"),
     lambda registry: registry.note_sweep(ID, NOW),
     lambda registry: registry.postpone_retirement(ID, NOW),
-    lambda registry: registry.no_look_due(ID, Record(due_at=NOW)),
+    lambda registry: registry.clear_evaluation(ID, Record(due_at=NOW)),
     lambda registry: registry.give_verdict(ID, said(OperatorAction.DENIED), seen=None),
     lambda registry: registry.adopt("sensor-0001", OWNER),
 ]

@@ -22,7 +22,7 @@ from jitr.owners import NameRollback
 from jitr.provisioning import IotStep, SetStatus
 from jitr.rules import Rules
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import ACCOUNT, Pass, counted_of
+from jitr.store.sweep_state import ACCOUNT, Pass, count_key
 from jitr.sweep import due_evaluations, runner
 from jitr.sweep.runner import Swept
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
@@ -467,7 +467,7 @@ def test_what_was_decided_since_leaves_the_index(cloud: Cloud) -> None:
     decision = decided(cloud, at=NOW - DAY)
     cloud.registry.give_verdict(decision.certificate_id, said(OperatorAction.APPROVED, NOW), seen=None)
     assert cloud.swept().sent == 0
-    assert cloud.registry.due(Due.LOOK, NOW, most=9) == []
+    assert cloud.registry.list_due(Due.LOOK, NOW, most=9) == []
 
 
 MOST_DUE = 2
@@ -624,8 +624,8 @@ def test_a_certificate_is_retired_only_while_the_one_that_follows_it_is_active(
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
     assert (cloud.status(first), policies(cloud, first)) == ("ACTIVE", ["jitr-acme-factory"])
-    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY + HOUR, most=9) == [first]
-    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY + HOUR - SECOND, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 7 * DAY + HOUR, most=9) == [first]
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 7 * DAY + HOUR - SECOND, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")
@@ -636,7 +636,7 @@ def test_a_certificate_that_has_its_name_again_is_not_retired(cloud: Cloud) -> N
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
     assert cloud.status(first) == "ACTIVE"
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")
@@ -649,7 +649,7 @@ def test_a_replaced_certificate_that_was_deleted_needs_no_end(cloud: Cloud, wire
     cloud.iot.delete_certificate(certificateId=first)
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
     assert wire.of("PutEvents") == []
 
 
@@ -713,8 +713,8 @@ def test_a_certificate_that_is_taken_away_during_its_overlap_is_retired_all_the_
         "REVOKED" if word is OperatorAction.REVOKED else "INACTIVE",
         [],
     )
-    assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.DENIED, cloud.now, most=9) == [first]
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")
@@ -723,8 +723,8 @@ def test_a_certificate_that_was_taken_away_and_is_then_followed_stays_against_a_
     cloud.batch(cloud.record(cloud.event(first)))
     operator(cloud).take_away(first, OperatorAction.DENIED, OrderContext(by=ANN))
     cloud.batch(cloud.record(cloud.event(cloud.knock())))
-    assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
-    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
+    assert cloud.registry.list_due(Due.DENIED, cloud.now, most=9) == [first]
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
 
 
 @pytest.mark.usefixtures("listing")
@@ -736,7 +736,7 @@ def test_a_release_during_the_overlap_ends_nothing_twice(cloud: Cloud) -> None:
     cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")
@@ -869,7 +869,7 @@ def test_the_full_pass_counts_by_the_ca_that_the_record_names(cloud: Cloud, list
         cloud.registry.record(replace(ACTIVATION, certificate_id=f"{number:064x}", ca_certificate_id=ca))
     cloud.swept()
     assert counts(cloud) == {}
-    assert cloud.journal.last_pass(ACCOUNT).counts == {counted_of(ca, "ACTIVE"): 1, counted_of(ca, "INACTIVE"): 1}
+    assert cloud.journal.last_pass(ACCOUNT).counts == {count_key(ca, "ACTIVE"): 1, count_key(ca, "INACTIVE"): 1}
 
 
 def test_what_is_known_and_listed_under_no_ca_is_recorded_when_it_is_taken_away(cloud: Cloud, listing: Listing) -> None:

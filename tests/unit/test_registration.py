@@ -64,20 +64,20 @@ class World:
         self.enrollment.entries.side_effect = lambda _: {
             one.subject: one for one in self.application.enrollment.entries
         }
-        self.enrollment.changed_since.return_value = set()
+        self.enrollment.find_changed.return_value = set()
         self.crls = create_autospec(Crls, instance=True)
         self.crls.of.side_effect = lambda *_: PublishedCrl(version='"1"', revocations=self.application.revocations)
         self.crls.changed_since.return_value = set()
         self.hook = create_autospec(Hook, instance=True)
         self.brakes = create_autospec(Brakes, instance=True)
-        self.brakes.accepted_since.return_value = set()
+        self.brakes.find_accepted.return_value = set()
         self.brakes.count_refusal.return_value = Brake()
         for name in ("iot", "registry", "crls", "enrollment", "hook", "announcer"):
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
         self.iot.create_thing.return_value = None  # the thing is new, or as it should be
-        self.registry.standing.return_value = Standing()
+        self.registry.recall_standing.return_value = Standing()
         self.registry.recall.return_value = defaultdict(Record)  # nothing is known of any other certificate
         self.registry.record_found.return_value = True
         self.turns = create_autospec(Turns, instance=True)
@@ -188,11 +188,11 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "iot.describe_ca",
         "crls.of",
         "enrollment.entries",
-        "registry.standing",
+        "registry.recall_standing",
         "iot.create_thing",
         "apply AttachThingPrincipal",
         "apply AttachPolicy",
-        "enrollment.unchanged",  # what the claim rests on, besides
+        "enrollment.require_unchanged",  # what the claim rests on, besides
         "registry.claim",
         "apply AddThingToThingGroup",
         "iot.take_turn",
@@ -237,7 +237,7 @@ def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
     create, *steps = plan(world.application.admit(), world.application.device)
     world.iot.create_thing.assert_called_once_with(create)
     assert world.iot.apply.call_args_list == [call(step) for step in steps if isinstance(step, IotStep)]
-    world.registry.standing.assert_called_once_with("sensor-0001", ANY)
+    world.registry.recall_standing.assert_called_once_with("sensor-0001", ANY)
 
 
 def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
@@ -260,7 +260,7 @@ def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
         retire_at=NOW + 7 * DAY,
         twin=Record(),
         back=None,
-        entries=world.enrollment.unchanged.return_value,
+        entries=world.enrollment.require_unchanged.return_value,
     )
 
 
@@ -524,7 +524,7 @@ NO_ROTATION = {"ends_at": NOW + 300 * DAY}
 
 
 def test_a_thing_name_that_another_certificate_owns_is_not_given_away(world: World) -> None:
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert world.statuses_set == []
@@ -548,7 +548,7 @@ def test_a_thing_name_that_is_claimed_while_we_work_is_lost_and_what_was_attache
 
 
 def test_what_was_taken_back_once_is_not_taken_back_at_every_look(world: World) -> None:
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     first = world.decide()
     world.now += DAY
     calls = world.iot.apply.call_count
@@ -567,7 +567,7 @@ def test_a_withdrawal_that_fails_leaves_no_decision_behind(world: World) -> None
 
 def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> None:
     device_id = world.application.device.certificate_id
-    world.registry.standing.return_value = Standing(owner=owner(certificate_id=device_id, **NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(certificate_id=device_id, **NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
     assert world.registry.claim.call_args.kwargs["earlier"].certificate_id == device_id
@@ -577,7 +577,7 @@ def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> Non
 def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_devices(
     world: World, owned: Owner | None, *, is_ours: bool
 ) -> None:
-    world.registry.standing.return_value = Standing(owner=owned)
+    world.registry.recall_standing.return_value = Standing(owner=owned)
     world.decide()
     assert world.iot.create_thing.call_args.args[0].is_ours is is_ours
 
@@ -585,7 +585,7 @@ def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_
 @pytest.mark.parametrize("overlap", [0, 604_800])
 def test_a_rotation_replaces_the_old_certificate_and_says_when_it_ends(world: World, overlap: int) -> None:
     world.application = world.application.with_rules(overlap=overlap)
-    world.registry.standing.return_value = Standing(owner=owner())
+    world.registry.recall_standing.return_value = Standing(owner=owner())
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, "f" * 64)
     claim = world.registry.claim.call_args
@@ -597,7 +597,7 @@ def test_a_rotation_replaces_the_old_certificate_and_says_when_it_ends(world: Wo
 
 def test_a_shared_thing_keeps_its_first_owner_and_nothing_is_replaced(world: World) -> None:
     world.application = world.application.with_rules(on_replacement=OnReplacement.SHARE)
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
     assert world.registry.claim.call_args.kwargs["share"] is True
@@ -605,7 +605,7 @@ def test_a_shared_thing_keeps_its_first_owner_and_nothing_is_replaced(world: Wor
 
 def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
     world.application = world.application.with_rules(on_replacement=OnReplacement.REJECT)
-    world.registry.standing.return_value = Standing(owner=owner())
+    world.registry.recall_standing.return_value = Standing(owner=owner())
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REPLACEMENT_REFUSED)
     assert world.statuses_set == [Status.INACTIVE]
@@ -636,7 +636,7 @@ def gone(world: World, certificate_id: str) -> None:
 @pytest.mark.parametrize("on_replacement", [OnReplacement.ROTATE, OnReplacement.REJECT])
 def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_replacement: OnReplacement) -> None:
     world.application = world.application.with_rules(on_replacement=on_replacement)
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     gone(world, "f" * 64)
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
@@ -644,7 +644,7 @@ def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_r
 
 
 def test_an_owner_that_cannot_be_described_is_not_gone(world: World) -> None:
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
 
     def describe(asked: str) -> DeviceRegistration:
         if asked == "f" * 64:
@@ -760,7 +760,8 @@ def test_a_step_that_fails_leaves_no_decision_behind(world: World, kind: type[Io
 
 
 @pytest.mark.parametrize(
-    "where", ["iot.describe", "iot.describe_ca", "crls.of", "enrollment.entries", "registry.standing", "registry.claim"]
+    "where",
+    ["iot.describe", "iot.describe_ca", "crls.of", "enrollment.entries", "registry.recall_standing", "registry.claim"],
 )
 def test_a_question_that_fails_leaves_no_decision_and_no_status_behind(world: World, where: str) -> None:
     part, method = where.split(".")
@@ -889,7 +890,7 @@ def test_nothing_is_recalled_for_nobody(world: World) -> None:
 
 
 def test_a_batch_is_recalled_at_once(world: World) -> None:
-    world.registry.recall_beside.return_value = {"a": Record()}, {"next_at": 1}
+    world.registry.recall_with_item.return_value = {"a": Record()}, {"next_at": 1}
     assert world.registration().recall({"a", "b"}) == {"a": Record()}
-    world.registry.recall_beside.assert_called_once_with({"a", "b"}, PACE)
+    world.registry.recall_with_item.assert_called_once_with({"a", "b"}, PACE)
     world.turns.see.assert_called_once_with({"next_at": 1})

@@ -56,7 +56,7 @@ def to_brake(fields: Mapping[str, Any]) -> Brake:
     )
 
 
-def outdated(fields: Iterable[str], now: datetime) -> list[str]:
+def find_outdated(fields: Iterable[str], now: datetime) -> list[str]:
     """The names of counters that nothing is computed from any more."""
     found = [match for match in map(_COUNTER.fullmatch, fields) if match]
     return [
@@ -64,7 +64,7 @@ def outdated(fields: Iterable[str], now: datetime) -> list[str]:
     ]
 
 
-def count(table: str, ca_certificate_id: str, counted: Mapping[str, Tally], now: datetime) -> "UpdateTypeDef":
+def count_decisions(table: str, ca_certificate_id: str, counted: Mapping[str, Tally], now: datetime) -> "UpdateTypeDef":
     """Add decisions to a CA's counters, by the digest of its rules."""
     added: dict[str, int] = {}
     for rules, tally in counted.items():
@@ -107,7 +107,7 @@ def counted_at(fields: Mapping[str, Any]) -> datetime | None:
     return moment(counted["at"]) if counted else None
 
 
-def forget(table: str, ca_certificate_id: str, counters: Iterable[str]) -> "UpdateTypeDef":
+def forget_counters(table: str, ca_certificate_id: str, counters: Iterable[str]) -> "UpdateTypeDef":
     """Remove counters, which are never added to again."""
     names = {f"#c{position}": name for position, name in enumerate(counters)}
     return {
@@ -142,7 +142,7 @@ def engage(table: str, ca_certificate_id: str, engaged: Engagement, *, acceptanc
     }
 
 
-def announced(table: str, ca_certificate_id: str, engaged: Engagement) -> "UpdateTypeDef":
+def note_announced(table: str, ca_certificate_id: str, engaged: Engagement) -> "UpdateTypeDef":
     """Note that an engaged brake was announced."""
     update = disengage(table, ca_certificate_id, engaged)
     update["UpdateExpression"] = "SET engaged.announced = :true"

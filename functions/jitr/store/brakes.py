@@ -19,8 +19,8 @@ from jitr.errors import Basis, Overtaken, Unavailable
 from jitr.record import Record
 from jitr.rules import CaRules
 from jitr.store import brake_items
-from jitr.store.brake_items import brake_key, outdated, to_brake
-from jitr.store.dynamodb import key, plain
+from jitr.store.brake_items import brake_key, find_outdated, to_brake
+from jitr.store.dynamodb import deserialize, key
 from jitr.store.registry_items import certificate_key
 from jitr.store.registry_writes import STALE_INTENT
 
@@ -57,7 +57,7 @@ class Brakes:
         ids = sorted(set(ca_certificate_ids))
         brakes = {one: Brake() for one in ids}
         for item in batch_get(self._client, self._table, [key(brake_key(one)) for one in ids]):
-            fields = plain(item)
+            fields = deserialize(item)
             brakes[fields["id"].removeprefix(brake_key(""))] = to_brake(fields)
         now = self._clock()
         self._acceptances |= {one: (now, brake.acceptances) for one, brake in brakes.items()}
@@ -79,8 +79,8 @@ class Brakes:
         before = max(now - COUNTED_FOR, uncounted_at or now - COUNTED_FOR)
         mark = brake_items.mark_counted(self._table, certificate_id, rules.digest, now, before=before)
         if not self._update(mark):
-            return self._counted(rules, certificate_id, has_begun=has_begun)
-        counted = self._take(rules.certificate_id)
+            return self._recall_counted(rules, certificate_id, has_begun=has_begun)
+        counted = self._take_unwritten(rules.certificate_id)
         try:
             return self._count(
                 rules.certificate_id, counted | {rules.digest: counted.get(rules.digest, Tally()) + Tally(refused=1)}
@@ -89,13 +89,13 @@ class Brakes:
             self._put_back(rules.certificate_id, counted)
             raise
 
-    def _counted(self, rules: CaRules, certificate_id: str, *, has_begun: bool) -> Brake:
+    def _recall_counted(self, rules: CaRules, certificate_id: str, *, has_begun: bool) -> Brake:
         """What is known of the CA, where the certificate was marked as counted before.
 
         Raises Unavailable, Overtaken.
         """
         keys = [key(brake_key(rules.certificate_id)), key(certificate_key(certificate_id))]
-        items = {fields["id"]: fields for fields in map(plain, batch_get(self._client, self._table, keys))}
+        items = {fields["id"]: fields for fields in map(deserialize, batch_get(self._client, self._table, keys))}
         counted_at = brake_items.counted_at(items.get(certificate_key(certificate_id), {}))
         if not has_begun and counted_at:
             if self._clock() - counted_at <= STALE_INTENT:
@@ -127,7 +127,7 @@ class Brakes:
             return
         self._write_at = now + _EVERY
         for ca_certificate_id in list(self._unwritten):
-            counted = self._take(ca_certificate_id)
+            counted = self._take_unwritten(ca_certificate_id)
             try:
                 self._count(ca_certificate_id, counted)
             except Unavailable:
@@ -146,7 +146,7 @@ class Brakes:
 
         Raises Unavailable.
         """
-        self._update(brake_items.announced(self._table, ca_certificate_id, engaged))
+        self._update(brake_items.note_announced(self._table, ca_certificate_id, engaged))
 
     def disengage(self, ca_certificate_id: str, engaged: Engagement) -> bool:
         """End the brake, since the CA's rules are others; False where it has been changed meanwhile.
@@ -162,7 +162,7 @@ class Brakes:
         """
         return self._update(brake_items.accept(self._table, ca_certificate_id, engaged, accepted))
 
-    def accepted_since(self, records: Mapping[str, Record]) -> set[str]:
+    def find_accepted(self, records: Mapping[str, Record]) -> set[str]:
         """The certificate ids that the brake holds, and whose CA's rejections an operator has accepted since.
 
         What was read within the last minute holds, save for what the sweep has sent since it was held: an acceptance
@@ -189,7 +189,7 @@ class Brakes:
             if max(decision.brake or 0, 0) < known.get(decision.ca_certificate_id or "", 0)
         }
 
-    def _take(self, ca_certificate_id: str) -> dict[str, Tally]:
+    def _take_unwritten(self, ca_certificate_id: str) -> dict[str, Tally]:
         """What waits to be written about a CA, which it then does not any more."""
         with self._lock:
             return defaultdict(Tally, self._unwritten.pop(ca_certificate_id, {}))
@@ -201,13 +201,13 @@ class Brakes:
 
     def _count(self, ca_certificate_id: str, counted: Mapping[str, Tally]) -> Brake:
         now = self._clock()
-        update = brake_items.count(self._table, ca_certificate_id, counted, now)
+        update = brake_items.count_decisions(self._table, ca_certificate_id, counted, now)
         with calling("UpdateItem"):
             answer = self._client.update_item(**update, ReturnValues="ALL_NEW")
-        fields = plain(answer.get("Attributes", {}))
-        old = outdated(fields, now)
+        fields = deserialize(answer.get("Attributes", {}))
+        old = find_outdated(fields, now)
         if len(old) >= _MANY_OUTDATED:
-            self._update(brake_items.forget(self._table, ca_certificate_id, old))
+            self._update(brake_items.forget_counters(self._table, ca_certificate_id, old))
         return to_brake(fields)
 
     def _update(self, update: "UpdateTypeDef") -> bool:

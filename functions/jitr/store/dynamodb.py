@@ -17,7 +17,7 @@ def key(of: str) -> dict[str, Any]:
     return {"id": {"S": of}}
 
 
-def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
+def serialize(fields: Mapping[str, Any]) -> dict[str, Any]:
     """A whole item's attributes."""
     return {name: _serialize(value) for name, value in fields.items()}
 
@@ -27,12 +27,12 @@ def values(**fields: Any) -> dict[str, Any]:
     return {f":{name}": _serialize(value) for name, value in fields.items()}
 
 
-def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def deserialize(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """An item's attributes as Python's own values; numbers are Decimals."""
     return {name: _deserialize(value) for name, value in attributes.items()}
 
 
-def setting(table: str, of: str, /, **fields: Any) -> "UpdateTypeDef":
+def set_attributes(table: str, of: str, /, **fields: Any) -> "UpdateTypeDef":
     """The update of one item that sets these attributes, whatever they are called."""
     return {
         "TableName": table,

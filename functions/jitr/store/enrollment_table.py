@@ -14,7 +14,7 @@ from jitr.aws.calls import PASSING, batch_get, calling
 from jitr.errors import JitrError, Unavailable
 from jitr.frozen import value
 from jitr.record import Record
-from jitr.store.dynamodb import key, plain, stored, values
+from jitr.store.dynamodb import deserialize, key, serialize, values
 from jitr.store.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.store.registry_items import milliseconds
 
@@ -57,19 +57,19 @@ class EnrollmentTable:
         for start in range(0, len(wanted), MOST_SUBJECTS):
             keys = [key(entry_key(subject)) for subject in wanted[start : start + MOST_SUBJECTS]]
             for item in batch_get(self._client, self._table, keys):
-                entry = to_entry(plain(item))
+                entry = to_entry(deserialize(item))
                 found[entry.subject] = entry
         return found
 
-    def unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
+    def require_unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
         """For a transaction: the entries of these subjects are still the ones that were read, all that there are."""
         read = {entry.subject: entry for entry in entries}
         return [
-            {"TableName": self._table, "Key": key(entry_key(one)), **_as_read(read.get(one))}  # type: ignore[typeddict-item]  # mypy sees no keys in _as_read
+            {"TableName": self._table, "Key": key(entry_key(one)), **_require_as_read(read.get(one))}  # type: ignore[typeddict-item]  # mypy sees no keys in _as_read
             for one in sorted(set(subjects))
         ]
 
-    def changed_since(self, records: Mapping[str, Record]) -> set[str]:
+    def find_changed(self, records: Mapping[str, Record]) -> set[str]:
         """The held certificates, of these records by certificate id, whose entries say something else than then.
 
         Raises Unavailable.
@@ -97,9 +97,9 @@ class EnrollmentTable:
         """
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=key(_VERSION), ConsistentRead=True)
-        return str(plain(answer["Item"])["version"]) if "Item" in answer else None
+        return str(deserialize(answer["Item"])["version"]) if "Item" in answer else None
 
-    def everything(self) -> Iterator[Entry]:
+    def scan_entries(self) -> Iterator[Entry]:
         """Every entry, also removed ones, in no order; for operators, since it reads the whole table.
 
         Raises Unavailable.
@@ -109,7 +109,7 @@ class EnrollmentTable:
             with calling("Scan"):
                 answer = self._client.scan(TableName=self._table, ConsistentRead=True, **start)
             for item in answer["Items"]:
-                fields = plain(item)
+                fields = deserialize(item)
                 if to_subject(fields["id"]) is not None:
                     yield to_entry(fields)
             if "LastEvaluatedKey" not in answer:
@@ -121,7 +121,7 @@ class EnrollmentTable:
 
         Raises Unavailable.
         """
-        return digest(self.everything())
+        return digest(self.scan_entries())
 
     def change(self, changes: Sequence[EntryChange], *, by: str, at: datetime) -> None:
         """Write up to 99 entries and a new version of the list, all or none.
@@ -136,7 +136,7 @@ class EnrollmentTable:
             "by": by,
             "at": milliseconds(at),
         }
-        writes.append({"Put": {"TableName": self._table, "Item": stored(stamp)}})
+        writes.append({"Put": {"TableName": self._table, "Item": serialize(stamp)}})
         try:
             with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=writes)
@@ -152,13 +152,13 @@ class EnrollmentTable:
         return {
             "Put": {
                 "TableName": self._table,
-                "Item": stored(from_entry(change.entry, replaced=change.replaces)),
-                **_as_read(change.replaces),  # type: ignore[typeddict-item]  # as above
+                "Item": serialize(from_entry(change.entry, replaced=change.replaces)),
+                **_require_as_read(change.replaces),  # type: ignore[typeddict-item]  # as above
             }
         }
 
 
-def _as_read(entry: Entry | None) -> Any:
+def _require_as_read(entry: Entry | None) -> Any:
     """The condition that an entry is still the one that was read; None: that there is none.
 
     What was written by hand may have no time, or one that nobody can read: then its rule alone is compared.

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from jitr.aws.calls import batch_get, calling
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.registry_items import SCHEMA
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class FailureCount:
         seconds = round(now.timestamp())
         noted = {"begun_at": seconds, EXPIRES_AT: seconds + round(_KEPT.total_seconds()), "schema": SCHEMA}
         with calling("UpdateItem"):
-            self._client.update_item(**setting(self._table, f"failures#{message_id}", **noted))
+            self._client.update_item(**set_attributes(self._table, f"failures#{message_id}", **noted))
 
     def end(self, message_id: str) -> None:
         """Note that processing came to an end, after which the message comes again.
@@ -70,11 +70,11 @@ class FailureCount:
                 TableName=self._table, Key=key(f"failures#{message_id}"), UpdateExpression="REMOVE begun_at"
             )
 
-    def begun(self, message_ids: Iterable[str]) -> set[str]:
+    def find_begun(self, message_ids: Iterable[str]) -> set[str]:
         """Those of these messages whose processing began and came to no end; at most a batch.
 
         Raises Unavailable, NotPermitted.
         """
         keys = [key(f"failures#{one}") for one in dict.fromkeys(message_ids)]
-        items = map(plain, batch_get(self._client, self._table, keys))
+        items = map(deserialize, batch_get(self._client, self._table, keys))
         return {str(item["id"]).partition("#")[2] for item in items if "begun_at" in item}

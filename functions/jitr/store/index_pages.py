@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
-from jitr.store.dynamodb import plain, stored
+from jitr.store.dynamodb import deserialize, serialize
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Position = Mapping[str, Any]
 
 
-def page(
+def query_page(
     client: "DynamoDBClient",
     table: str,
     index: str,
@@ -27,7 +27,7 @@ def page(
 
     Raises Unavailable.
     """
-    start: Any = {"ExclusiveStartKey": stored(after)} if after else {}
+    start: Any = {"ExclusiveStartKey": serialize(after)} if after else {}
     with calling("Query"):
         answer = client.query(
             TableName=table,
@@ -38,4 +38,4 @@ def page(
             **start,
         )
     last = answer.get("LastEvaluatedKey")
-    return [item["id"]["S"].partition("#")[2] for item in answer["Items"]], plain(last) if last else None
+    return [item["id"]["S"].partition("#")[2] for item in answer["Items"]], deserialize(last) if last else None

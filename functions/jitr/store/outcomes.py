@@ -15,8 +15,8 @@ from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store import registry_writes
-from jitr.store.dynamodb import key, plain, values
-from jitr.store.index_pages import Position, page
+from jitr.store.dynamodb import deserialize, key, values
+from jitr.store.index_pages import Position, query_page
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX, listing, partition
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, milliseconds, to_record
 from jitr.store.registry_writes import Due
@@ -42,7 +42,7 @@ class Outcomes:
         self._client = client
         self._table = table
 
-    def decided_as(self, outcome: Outcome, ca_certificate_id: str, *, since: datetime) -> Iterator[str]:
+    def list_decided(self, outcome: Outcome, ca_certificate_id: str, *, since: datetime) -> Iterator[str]:
         """The ids of the CA's certificates on which this was decided since a time, the earliest decision first.
 
         The index may lag behind the records, which say what stands.
@@ -53,7 +53,7 @@ class Outcomes:
         condition = f"{LISTED_AS} = :as_ AND {LISTED_AT} >= :since"
         after: Position | None = None
         while True:
-            ids, after = page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
+            ids, after = query_page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
             yield from ids
             if after is None:
                 return
@@ -110,7 +110,7 @@ class Outcomes:
                 rejected=Outcome.REJECTED.value,
             ),
         }
-        registry_writes.demand_as_seen(update, seen)
+        registry_writes.require_as_seen(update, seen)
         if self._update(update):
             return given
         # botocore tries again when an answer is lost.
@@ -119,7 +119,7 @@ class Outcomes:
 
     def _recall(self, certificate_id: str) -> Record:
         items = batch_get(self._client, self._table, [key(certificate_key(certificate_id))])
-        return to_record(plain(items[0])) if items else Record()
+        return to_record(deserialize(items[0])) if items else Record()
 
     def _update(self, update: Mapping[str, Any]) -> bool:
         """Make one update; False when its condition does not hold."""

@@ -83,7 +83,7 @@ class Registry(DueItems, VerdictItems):
         checks = list(entries)
         if intent.twin_id and intent.twin_id != intent.replaces:
             checks.append(
-                registry_writes.unchanged(self._table, intent.twin_id, twin or Record(), now=intent.decided_at)
+                registry_writes.require_unchanged(self._table, intent.twin_id, twin or Record(), now=intent.decided_at)
             )
         writes: list[TransactWriteItemTypeDef] = [{"Update": update} for update in updates]
         writes += [{"ConditionCheck": check} for check in checks]
@@ -105,7 +105,7 @@ class Registry(DueItems, VerdictItems):
                 raise Unavailable(f"TransactWriteItems: {', '.join((begun, owned, *others))}") from error
             raise
         if back:
-            self._follow_no_more(back)
+            self._undo_hand_over(back)
 
     def _why_not_begun(self, certificate_id: str) -> Rejected | Overtaken:
         if self.recall([certificate_id])[certificate_id].is_denied:
@@ -158,7 +158,7 @@ class Registry(DueItems, VerdictItems):
 
         Raises Unavailable.
         """
-        return self._update(registry_writes.tried(self._table, certificate_id, thing_name, record))
+        return self._update(registry_writes.note_tried(self._table, certificate_id, thing_name, record))
 
     def note_withdrawals(self, marks: Iterable[Withdrawal]) -> None:
         """Leave to the sweep what attempts may have left behind.
@@ -181,7 +181,7 @@ class Registry(DueItems, VerdictItems):
                 case {"Delete": delete}:
                     with calling("DeleteItem"):
                         self._client.delete_item(**delete)
-            self._follow_no_more(back)
+            self._undo_hand_over(back)
 
     def give_back_if_unchanged(self, back: NameRollback, record: Record, now: datetime) -> None:
         """Give a thing name back as `give_back`, if the record of the certificate that has it is still the one seen.
@@ -190,18 +190,18 @@ class Registry(DueItems, VerdictItems):
 
         Raises Overtaken when another decision was made or begun meanwhile, Unavailable.
         """
-        check = registry_writes.unchanged(self._table, back.by, record, now=now)
+        check = registry_writes.require_unchanged(self._table, back.by, record, now=now)
         writes: list[TransactWriteItemTypeDef] = [
             {"ConditionCheck": check},
             registry_writes.give_back(self._table, back),
         ]
         if not self._transact(writes):
             raise Overtaken("the certificate was decided on, or its name given back, meanwhile")
-        self._follow_no_more(back)
+        self._undo_hand_over(back)
 
-    def _follow_no_more(self, back: NameRollback) -> None:
+    def _undo_hand_over(self, back: NameRollback) -> None:
         if back.to:
-            self._update(registry_writes.follow_no_more(self._table, back.to.certificate_id, back.thing_name))
+            self._update(registry_writes.undo_hand_over(self._table, back.to.certificate_id, back.thing_name))
 
     def record(
         self,
@@ -226,15 +226,15 @@ class Registry(DueItems, VerdictItems):
         # What is due follows from the decision, unless an operator's verdict stands: then that is in the index. Each
         # write demands what it assumes. The third is for a verdict that was lifted between the first two.
         for denied in (False, True, False):
-            update = registry_writes.decided(self._table, decision, denied=denied, run=run, tried=tried)
+            update = registry_writes.record_decision(self._table, decision, denied=denied, run=run, tried=tried)
             if run:
                 pass  # having the certificate is the condition
             elif decision.outcome is Outcome.FOUND:
-                registry_writes.only_over_a_hold(update, seen.intent if seen else None)
+                registry_writes.require_hold(update, seen.intent if seen else None)
             elif decision.outcome is Outcome.HELD and seen is not None:
-                registry_writes.only_if_undecided_since(update, seen.decided_at)
+                registry_writes.require_undecided_since(update, seen.decided_at)
             elif seen is not None and seen.intent is not None:
-                registry_writes.only_over_intent(update, seen.intent)
+                registry_writes.require_intent(update, seen.intent)
             if self._write(update, ended):
                 return
 
@@ -243,4 +243,4 @@ class Registry(DueItems, VerdictItems):
 
         Raises Unavailable.
         """
-        return self._update(registry_writes.found(self._table, found, seen))
+        return self._update(registry_writes.record_found(self._table, found, seen))

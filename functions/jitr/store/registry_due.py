@@ -10,8 +10,8 @@ from datetime import datetime
 from jitr.aws.calls import calling
 from jitr.record import Record
 from jitr.store import registry_writes
-from jitr.store.dynamodb import key, setting, values
-from jitr.store.index_pages import Position, page
+from jitr.store.dynamodb import key, set_attributes, values
+from jitr.store.index_pages import Position, query_page
 from jitr.store.registry_items import SCHEMA, certificate_key, milliseconds, retirement_key
 from jitr.store.registry_table import RegistryTable
 from jitr.store.registry_writes import Due
@@ -22,7 +22,7 @@ DUE_INDEX = "due"
 class DueItems(RegistryTable):
     """What is due, found, written down, put off and taken out again."""
 
-    def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
+    def list_due(self, what: Due, by: datetime, *, most: int) -> list[str]:
         """The certificate ids with which something is due, the longest overdue first, at most `most`.
 
         Raises Unavailable.
@@ -30,13 +30,13 @@ class DueItems(RegistryTable):
         ids: list[str] = []
         after: Position | None = None
         while len(ids) < most:
-            some, after = self.due_after(after, what, by, most=most - len(ids))
+            some, after = self.list_due_after(after, what, by, most=most - len(ids))
             ids += some
             if after is None:
                 break
         return ids
 
-    def due_after(
+    def list_due_after(
         self, after: Position | None, what: Due, by: datetime, *, most: int
     ) -> tuple[list[str], Position | None]:
         """A part of what is due, from a position on: the certificate ids, and where the list goes on, if it does.
@@ -44,7 +44,9 @@ class DueItems(RegistryTable):
         Raises Unavailable.
         """
         wanted = values(due=what.value, by=milliseconds(by))
-        return page(self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most)
+        return query_page(
+            self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most
+        )
 
     def note_sweep(self, certificate_id: str, swept_at: datetime, *, look_again: datetime | None = None) -> None:
         """Write down that the sweep sent this certificate to the queue, and when what was due is due again.
@@ -53,25 +55,25 @@ class DueItems(RegistryTable):
         """
         due = {"due_at": milliseconds(look_again)} if look_again else {}
         at = certificate_key(certificate_id)
-        self._update(setting(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
+        self._update(set_attributes(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
 
-    def no_look_due(self, certificate_id: str, record: Record) -> None:
+    def clear_evaluation(self, certificate_id: str, record: Record) -> None:
         """Take a certificate out of the index, if the look, the decision and the verdict are still those seen.
 
         Raises Unavailable.
         """
         if record.due_at is not None:
-            self._update(registry_writes.no_look_due(self._table, certificate_id, record, due_at=record.due_at))
+            self._update(registry_writes.clear_evaluation(self._table, certificate_id, record, due_at=record.due_at))
 
-    def no_release_due(self, certificate_id: str, record: Record) -> None:
+    def clear_release(self, certificate_id: str, record: Record) -> None:
         """Take a certificate out of the index, if the release order that is due is still the one seen.
 
         Raises Unavailable.
         """
         if record.due_at is not None:
-            self._update(registry_writes.no_release_due(self._table, certificate_id, due_at=record.due_at))
+            self._update(registry_writes.clear_release(self._table, certificate_id, due_at=record.due_at))
 
-    def leave_unfinished(self, certificate_id: str, at: datetime) -> None:
+    def schedule_unfinished(self, certificate_id: str, at: datetime) -> None:
         """Have the sweep look at a certificate on which an attempt began and recorded nothing, unless more is due.
 
         Without this, the daily pass finds it (resend.py).
@@ -88,7 +90,7 @@ class DueItems(RegistryTable):
             }
         )
 
-    def leave_look(self, certificate_id: str, at: datetime) -> None:
+    def schedule_evaluation(self, certificate_id: str, at: datetime) -> None:
         """Have the sweep look at a certificate that was decided, unless something is due with it already.
 
         Raises Unavailable.
@@ -109,7 +111,7 @@ class DueItems(RegistryTable):
 
         Raises Unavailable.
         """
-        self._update(registry_writes.retirement(self._table, certificate_id, at=until))
+        self._update(registry_writes.schedule_retirement(self._table, certificate_id, at=until))
         self._end_first_versions_retirement(certificate_id)
 
     def end_retirement(self, certificate_id: str, by: datetime) -> None:

@@ -11,7 +11,7 @@ from jitr.aws.calls import calling
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store import registry_writes
-from jitr.store.dynamodb import key, plain, values
+from jitr.store.dynamodb import deserialize, key, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, moment, to_record
 from jitr.store.registry_table import RegistryTable
@@ -58,7 +58,7 @@ class VerdictItems(RegistryTable):
         if forget_decision:
             update["UpdateExpression"] += f" {_FORGET}"
             update["ExpressionAttributeNames"]["#decision"] = "decision"
-        registry_writes.only_with_verdict(update, seen)
+        registry_writes.require_verdict(update, seen)
         try:
             with calling("UpdateItem"):
                 answer = self._client.update_item(**update)
@@ -67,9 +67,9 @@ class VerdictItems(RegistryTable):
             if record.verdict and _is_same(record.verdict, given):
                 return record  # botocore tried again, since the first answer was lost
             raise VerdictConflict(certificate_id, record.verdict) from error
-        before = plain(answer.get("Attributes", {}))
+        before = deserialize(answer.get("Attributes", {}))
         if before.get("due") == Due.RETIRE.value:  # version 1 has both in one place
-            self._update(registry_writes.retirement(self._table, certificate_id, at=moment(before["due_at"])))
+            self._update(registry_writes.schedule_retirement(self._table, certificate_id, at=moment(before["due_at"])))
         return replace(to_record(before), verdict=given)
 
     def forget_decision(self, certificate_id: str, *, seen: OperatorVerdict) -> None:
@@ -83,7 +83,7 @@ class VerdictItems(RegistryTable):
             "UpdateExpression": _FORGET,
             "ExpressionAttributeNames": {"#decision": "decision"},
         }
-        registry_writes.only_with_verdict(update, seen)
+        registry_writes.require_verdict(update, seen)
         if not self._update(update):
             raise VerdictConflict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
 
@@ -95,7 +95,7 @@ class VerdictItems(RegistryTable):
         Raises VerdictConflict, Unavailable.
         """
         delete: dict[str, Any] = {"TableName": self._table, "Key": key(certificate_key(certificate_id))}
-        registry_writes.only_with_verdict(delete, seen)
+        registry_writes.require_verdict(delete, seen)
         try:
             with calling("DeleteItem"):
                 self._client.delete_item(**delete)

@@ -16,7 +16,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.owners import NameRollback, Owner
 from jitr.record import Record
-from jitr.store.dynamodb import key, setting, values
+from jitr.store.dynamodb import key, set_attributes, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, listing
 from jitr.store.registry_items import (
     SCHEMA,
@@ -66,7 +66,7 @@ def begin(
         "ExpressionAttributeNames": {"#schema": "schema"},
         "ExpressionAttributeValues": values(intent=from_decision(intent) | {"run": run}, schema=SCHEMA),
     }
-    _demand(
+    _require(
         update,
         "(attribute_not_exists(intent) OR intent.run = :run"
         " OR (intent.decided_at = :begun AND (intent.run = :nobody OR intent.decided_at < :stale)))",
@@ -75,9 +75,9 @@ def begin(
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
         stale=milliseconds(intent.decided_at - STALE_INTENT),
     )
-    demand_as_seen(update, record)
+    require_as_seen(update, record)
     if not whatever_the_verdict:
-        _demand(update, NOT_DENIED, true=True)
+        _require(update, NOT_DENIED, true=True)
     return update
 
 
@@ -86,27 +86,27 @@ def is_being_decided(record: Record, now: datetime) -> bool:
     return record.intent is not None and record.begun_by is not None and now - record.intent.decided_at <= STALE_INTENT
 
 
-def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
+def require_unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
     """See that a certificate's record is still the one seen, and that no run is on its way to changing it."""
     check: ConditionCheckTypeDef = {"TableName": table, "Key": key(certificate_key(certificate_id))}  # type: ignore[typeddict-item]  # built step by step
-    _demand(
+    _require(
         check,
         "(attribute_not_exists(intent) OR intent.decided_at < :stale)",
         stale=milliseconds(now - STALE_INTENT),
     )
-    demand_as_seen(check, record)
+    require_as_seen(check, record)
     return check
 
 
-def demand_as_seen(write: Any, record: Record) -> None:
+def require_as_seen(write: Any, record: Record) -> None:
     """Add the condition that the decision and the verdict are those that were seen."""
     decided = "attribute_not_exists(#decision)"
     fields, names = {}, {"#decision": "decision"}
     if record.decided_at:
         decided, fields["seen"] = "#decision.decided_at = :seen", milliseconds(record.decided_at)
-    _demand(write, decided, **fields)
+    _require(write, decided, **fields)
     write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | names
-    only_with_verdict(write, record.verdict)
+    require_verdict(write, record.verdict)
 
 
 def try_name(update: Any, thing_name: str, record: Record) -> None:
@@ -117,10 +117,10 @@ def try_name(update: Any, thing_name: str, record: Record) -> None:
     update["UpdateExpression"] += ", tried_name = :tried, tried_is_open = :true"
     condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
     before = {"tried_before": record.tried_name} if record.tried_name else {}
-    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
+    _require(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
 
 
-def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
+def note_tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
     """Write down the thing name that an attempt uses, if the record and its intent are still those seen."""
     update: dict[str, Any] = {
         "TableName": table,
@@ -131,24 +131,24 @@ def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> d
     }
     try_name(update, thing_name, record)
     begun = "intent.decided_at = :begun" if record.begun_at else "attribute_not_exists(intent)"
-    _demand(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
-    demand_as_seen(update, record)
+    _require(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
+    require_as_seen(update, record)
     return update
 
 
-def only_with_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
+def require_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
     """Let a write happen only while this operator's verdict stands; None: while there is none.
 
     The time tells it from one of the same version that was given after all was forgotten, and alone identifies one
     that an earlier version of jitrctl gave.
     """
     if verdict is None:
-        _demand(write, "attribute_not_exists(verdict)")
+        _require(write, "attribute_not_exists(verdict)")
         return
     version, given = "attribute_not_exists(verdict.#version)", {}
     if verdict.version:
         version, given = "verdict.#version = :version", {"version": verdict.version}
-    _demand(write, f"verdict.#at = :heard AND {version}", heard=milliseconds(verdict.at), **given)
+    _require(write, f"verdict.#at = :heard AND {version}", heard=milliseconds(verdict.at), **given)
     names = write.get("ExpressionAttributeNames", {})
     write["ExpressionAttributeNames"] = names | {"#at": "at", "#version": "version"}
 
@@ -197,15 +197,15 @@ def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datet
     """Write down which decision let another certificate follow this one, and when this one ends."""
     former = {"replaced_by": by.certificate_id, "former_thing_name": by.thing_name}
     return [
-        setting(table, certificate_key(certificate_id), **former, schema=SCHEMA),
-        retirement(table, certificate_id, at=retire_at),
+        set_attributes(table, certificate_key(certificate_id), **former, schema=SCHEMA),
+        schedule_retirement(table, certificate_id, at=retire_at),
     ]
 
 
-def retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
+def schedule_retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
     """Let a certificate's end be due; an item of its own, since a verdict or a look may be due with the certificate."""
     due = {"due": Due.RETIRE.value, "due_at": milliseconds(at)}
-    return setting(table, retirement_key(certificate_id), **due, schema=SCHEMA)
+    return set_attributes(table, retirement_key(certificate_id), **due, schema=SCHEMA)
 
 
 def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
@@ -222,7 +222,7 @@ def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
     }
 
 
-def follow_no_more(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
+def undo_hand_over(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
     """Take back from a certificate that another one followed it, since it has the name again."""
     return {
         "TableName": table,
@@ -238,7 +238,7 @@ def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
     return _own(table, thing_name, owner, _FREE)
 
 
-def decided(
+def record_decision(
     table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
 ) -> dict[str, Any]:
     """Write down a decision, and what is to be done next: with `denied` only while an operator's verdict stands against
@@ -280,50 +280,50 @@ def decided(
         "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
         "ExpressionAttributeValues": values(decision=from_decision(decision), schema=SCHEMA) | more,
     }
-    _demand(update, _DENIED if denied else NOT_DENIED, true=True)
+    _require(update, _DENIED if denied else NOT_DENIED, true=True)
     if run:
-        _demand(update, "intent.run = :run", run=run)
+        _require(update, "intent.run = :run", run=run)
     return update
 
 
-def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
+def record_found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
     """Write down a status that was found, over the record that was seen and no intent but the one in it."""
-    update = decided(table, decision, denied=record.is_denied)
-    _demand(
+    update = record_decision(table, decision, denied=record.is_denied)
+    _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
     )
-    demand_as_seen(update, record)
+    require_as_seen(update, record)
     return update
 
 
-def no_release_due(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
+def clear_release(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
     """Take a certificate out of the index while the release that is due is the one seen: another order has its time."""
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
         "UpdateExpression": "REMOVE due, due_at",
     }
-    _demand(update, "due = :release AND due_at = :due_at", release=Due.RELEASE.value, due_at=milliseconds(due_at))
+    _require(update, "due = :release AND due_at = :due_at", release=Due.RELEASE.value, due_at=milliseconds(due_at))
     return update
 
 
-def no_look_due(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
+def clear_evaluation(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
     """Take a certificate out of the index while the look that is due, the decision and the verdict are those seen."""
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
         "UpdateExpression": "REMOVE due, due_at",
     }
-    _demand(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
-    demand_as_seen(update, record)
+    _require(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
+    require_as_seen(update, record)
     return update
 
 
-def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
+def require_hold(update: dict[str, Any], seen: Decision | None) -> None:
     """Let a write happen only where nothing was decided here but a hold, and no intent stands but the one seen."""
-    _demand(
+    _require(
         update,
         "(attribute_not_exists(#decision) OR #decision.outcome IN (:held, :found)) "
         "AND (attribute_not_exists(intent) OR intent.decided_at = :seen) "
@@ -337,25 +337,25 @@ def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
     update["ExpressionAttributeNames"]["#word"] = "word"
 
 
-def only_over_intent(update: dict[str, Any], seen: Decision) -> None:
+def require_intent(update: dict[str, Any], seen: Decision) -> None:
     """Let a write happen only where no intent stands but the one that was seen."""
-    _demand(
+    _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :seen)",
         seen=milliseconds(seen.decided_at),
     )
 
 
-def only_if_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:
+def require_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:
     """Let a write happen only where the decision is still the one that was made at the time seen."""
     condition = "attribute_not_exists(#decision)"
     if seen is None:
-        _demand(update, condition)
+        _require(update, condition)
     else:
-        _demand(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen))
+        _require(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen))
 
 
-def _demand(write: Any, condition: str, **more: Any) -> None:
+def _require(write: Any, condition: str, **more: Any) -> None:
     """Add a condition to a write."""
     earlier = write.get("ConditionExpression")
     write["ConditionExpression"] = f"{earlier} AND {condition}" if earlier else condition

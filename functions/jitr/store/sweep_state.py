@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
 from jitr.frozen import value
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.index_pages import Position
 from jitr.store.registry_items import SCHEMA, milliseconds, moment
 
@@ -101,19 +101,19 @@ class SweepState:
 
     def look_back_marker(self, listed: str) -> str | None:
         """Where an interrupted look back goes on, the list's marker."""
-        return self._read(_of(listed)).get("look_back_marker")
+        return self._read(_pass_key(listed)).get("look_back_marker")
 
     def keep_look_back_marker(self, listed: str, marker: str | None) -> None:
-        self._write(_of(listed), {"look_back_marker": marker})
+        self._write(_pass_key(listed), {"look_back_marker": marker})
 
     def full_pass(self, listed: str) -> Pass:
         """The full pass that is going on, or the last finished one; over the list of a CA, or of the ACCOUNT."""
-        item = self._read(_of(listed))
+        item = self._read(_pass_key(listed))
         return _to_pass(item.get("full_pass") or item.get("last_pass") or {})
 
     def last_pass(self, listed: str) -> Pass:
         """The last finished full pass, with its counts; empty when there was none yet."""
-        return _to_pass(self._read(_of(listed)).get("last_pass") or {})
+        return _to_pass(self._read(_pass_key(listed)).get("last_pass") or {})
 
     def keep_pass(self, listed: str, going: Pass) -> None:
         fields = {
@@ -125,9 +125,9 @@ class SweepState:
             "lists": going.lists,
         }
         if going.finished_at:
-            self._write(_of(listed), {"full_pass": None, "last_pass": fields})
+            self._write(_pass_key(listed), {"full_pass": None, "last_pass": fields})
         else:
-            self._write(_of(listed), {"full_pass": fields})
+            self._write(_pass_key(listed), {"full_pass": fields})
 
     def rules_digest(self) -> str | None:
         return self._read(_RULES).get("digest")
@@ -144,11 +144,11 @@ class SweepState:
         done = {"digest": walk.version} if walk.is_finished else {}
         self._write(_RULES, _from_walk(walk) | done)
 
-    def walk(self) -> Walk | None:
+    def enrollment_walk(self) -> Walk | None:
         """The last walk over held devices because the enrollment list had changed, finished or not."""
         return _to_walk(self._read(_ENROLLMENT))
 
-    def keep_walk(self, walk: Walk) -> None:
+    def keep_enrollment_walk(self, walk: Walk) -> None:
         self._write(_ENROLLMENT, _from_walk(walk))
 
     def crl_walk(self) -> Walk | None:
@@ -161,11 +161,11 @@ class SweepState:
     def _read(self, of: str) -> dict[str, Any]:
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=key(of), ConsistentRead=True)
-        return plain(answer.get("Item", {}))
+        return deserialize(answer.get("Item", {}))
 
     def _write(self, of: str, fields: dict[str, Any]) -> None:
         with calling("UpdateItem"):
-            self._client.update_item(**setting(self._table, of, **fields, schema=SCHEMA))
+            self._client.update_item(**set_attributes(self._table, of, **fields, schema=SCHEMA))
 
 
 def _to_pass(fields: Mapping[str, Any]) -> Pass:
@@ -199,10 +199,10 @@ def _to_walk(fields: Mapping[str, Any]) -> Walk | None:
     )
 
 
-def counted_of(ca_certificate_id: str, status: str) -> str:
+def count_key(ca_certificate_id: str, status: str) -> str:
     """The key of a count of the account's list: certificates in a status whose records name the CA."""
     return f"{ca_certificate_id} {status}"
 
 
-def _of(listed: str) -> str:
+def _pass_key(listed: str) -> str:
     return f"sweep#{listed}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import batch_get, calling
 from jitr.frozen import value
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.registry_items import SCHEMA, milliseconds, moment, withdrawal_key
 from jitr.store.registry_writes import STALE_INTENT, Due
 
@@ -49,7 +49,7 @@ def note(table: str, withdrawal: Withdrawal) -> "TransactWriteItemTypeDef":
     """Write the mark; one that stands is due when this one says."""
     policy = {"policy": withdrawal.policy} if withdrawal.policy else {}
     due = {"due": Due.WITHDRAW.value, "due_at": milliseconds(withdrawal.due_at)}
-    return {"Update": setting(table, withdrawal.key, **due, **policy, schema=SCHEMA)}
+    return {"Update": set_attributes(table, withdrawal.key, **due, **policy, schema=SCHEMA)}
 
 
 def end(table: str, withdrawal: Withdrawal) -> "TransactWriteItemTypeDef":
@@ -70,7 +70,7 @@ class Withdrawals:
         Raises Unavailable.
         """
         keys = [withdrawal_key(*one.split("#", 1)) for one in ids]
-        items = (plain(item) for item in batch_get(self._client, self._table, [key(one) for one in keys]))
+        items = (deserialize(item) for item in batch_get(self._client, self._table, [key(one) for one in keys]))
         found = {fields["id"]: _withdrawal(fields) for fields in items if "due_at" in fields}
         return [found[one] for one in keys if one in found]
 

@@ -28,13 +28,13 @@ def read_brakes(brakes: Brakes, rules: Rules) -> dict[str, Brake]:
     return brakes.read(ca.certificate_id for ca in rules.cas)
 
 
-def judged_under(rules: Rules, known: Mapping[str, Brake]) -> str:
+def rules_version(rules: Rules, known: Mapping[str, Brake]) -> str:
     """Names what held devices are judged under: the rules, and which rejections operators have accepted."""
     acceptances = sum(brake.acceptances for brake in known.values())
     return f"{rules.digest}+{acceptances}" if acceptances else rules.digest
 
 
-def look_after(brakes: Brakes, announcer: Announcer, ca: CaRules, brake: Brake, now: datetime) -> None:
+def maintain_brake(brakes: Brakes, announcer: Announcer, ca: CaRules, brake: Brake, now: datetime) -> None:
     """End, announce and report one CA's brake.
 
     Raises Unavailable.

@@ -28,7 +28,7 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import SweepState, Walk
-from jitr.sweep.brake_end import judged_under, read_brakes
+from jitr.sweep.brake_end import read_brakes, rules_version
 from jitr.sweep.resend import SENT_RECENTLY, is_unfinished, was_sent_recently
 
 # What one sweep takes of what is due; the next one takes the rest.
@@ -69,15 +69,15 @@ class DueEvaluations:
 
         Raises Unavailable, NotPermitted.
         """
-        ordered = self._registry.due(Due.RELEASE, now, most=_MOST_RELEASED)
+        ordered = self._registry.list_due(Due.RELEASE, now, most=_MOST_RELEASED)
         for start in range(0, len(ordered), _PAGE):
             records = self._registry.recall(ordered[start : start + _PAGE])
             again = []
             for certificate_id, record in records.items():
                 if not record.is_release_ordered:
-                    self._registry.no_release_due(certificate_id, record)  # it was carried out, or is void
+                    self._registry.clear_release(certificate_id, record)  # it was carried out, or is void
                 elif not was_sent_recently(record, now):
-                    again.append(_waiting(record))
+                    again.append(_to_message(record))
             if not send(again, now + SENT_RECENTLY) or (start + _PAGE < len(ordered) and not time_is_left()):
                 return False
         return len(ordered) < _MOST_RELEASED
@@ -87,7 +87,7 @@ class DueEvaluations:
 
         Raises Unavailable, NotPermitted.
         """
-        due = self._registry.due(Due.LOOK, now, most=_MOST_DUE)
+        due = self._registry.list_due(Due.LOOK, now, most=_MOST_DUE)
         for start in range(0, len(due), _PAGE):
             if not self._send_page(due[start : start + _PAGE], now, time_is_left=time_is_left, send=send):
                 return False
@@ -100,7 +100,7 @@ class DueEvaluations:
 
         Raises Unavailable, NotPermitted.
         """
-        under = judged_under(self._rules, read_brakes(self._brakes, self._rules))
+        under = rules_version(self._rules, read_brakes(self._brakes, self._rules))
         if self._journal.rules_digest() == under:
             return True
         walk = self._journal.rules_walk()
@@ -119,25 +119,25 @@ class DueEvaluations:
 
         Raises Unavailable, NotPermitted.
         """
-        version, walk = self._enrollment.version(), self._journal.walk()
+        version, walk = self._enrollment.version(), self._journal.enrollment_walk()
         if version is None or (walk and walk.version == version and walk.is_finished):
             return True
         if walk is None or walk.version != version:
             walk = Walk(version=version, began_at=now)
-            self._journal.keep_walk(walk)
+            self._journal.keep_enrollment_walk(walk)
         began_at = walk.began_at
 
         def send_page(ids: Sequence[str]) -> bool:
             records = self._registry.recall(ids)
-            changed = self._enrollment.changed_since(records)
+            changed = self._enrollment.find_changed(records)
             # What was sent for another cause since the walk began is judged by the list as it is.
             return send(
-                [_waiting(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)],
+                [_to_message(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)],
                 now + SENT_RECENTLY,
             )
 
         walked = self._walk(walk, now, send_page, time_is_left)
-        self._journal.keep_walk(walked)
+        self._journal.keep_enrollment_walk(walked)
         return walked.is_finished
 
     def send_where_crls_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
@@ -159,7 +159,7 @@ class DueEvaluations:
 
         def send_page(ids: Sequence[str]) -> bool:
             waiting = [
-                _waiting(record)
+                _to_message(record)
                 for record in self._registry.recall(ids).values()
                 if _awaits_crl(record, published) and not _was_sent_after(record, began_at)
             ]
@@ -175,7 +175,7 @@ class DueEvaluations:
         """Go on with a walk over what is held, until its end, or until not all can be sent; where it is then."""
         after = walk.after
         while True:
-            ids, further = self._registry.due_after(after, Due.LOOK, now + _FAR, most=_PAGE)
+            ids, further = self._registry.list_due_after(after, Due.LOOK, now + _FAR, most=_PAGE)
             if ids and not send_page(ids):
                 return replace(walk, after=after)  # this page again
             if further is None:
@@ -197,24 +197,24 @@ class DueEvaluations:
         registration: it costs one DescribeCertificate.
         """
         again = []
-        accepted = self._brakes.accepted_since(records)
+        accepted = self._brakes.find_accepted(records)
         for certificate_id, recalled in records.items():
             record = replace(recalled, brake_changed=certificate_id in accepted)
             waits = record.is_held or record.is_approved_since
             if record.decision is not None and not waits and not is_unfinished(record):
-                self._registry.no_look_due(certificate_id, recalled)  # it was decided since
+                self._registry.clear_evaluation(certificate_id, recalled)  # it was decided since
             elif self._is_sent(record, now) or (
                 record.is_waiting(now, rules_digest=self._rules_digest) and not record.was_sent_since_decided
             ):
                 continue
             elif waits:
-                again.append(_waiting(record))
+                again.append(_to_message(record))
             elif not time_is_left():
                 return again, False
             elif registered := self._registered(certificate_id, record):
                 again.append(registered)
             else:
-                self._registry.no_look_due(certificate_id, recalled)  # its first event takes it up, should it come
+                self._registry.clear_evaluation(certificate_id, recalled)  # its first event takes it up, should it come
         return again, True
 
     def _is_sent(self, record: Record, now: datetime) -> bool:
@@ -260,7 +260,7 @@ def _was_sent_after(record: Record, moment: datetime) -> bool:
     return record.swept_at is not None and record.swept_at >= moment
 
 
-def _waiting(record: Record) -> EventToSend:
+def _to_message(record: Record) -> EventToSend:
     """The message about a certificate that was decided on, and waits."""
     assert record.decision is not None  # noqa: S101 -- it waits
     return EventToSend(

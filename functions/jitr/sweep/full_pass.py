@@ -36,7 +36,7 @@ from jitr.store.outcome_index import listing
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, counted_of
+from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
@@ -109,7 +109,7 @@ class FullPass:
             return passed
         if going.finished_at or going.began_at is None:
             going = Pass(began_at=now, lists=True)
-        denied = frozenset(self._registry.due(Due.DENIED, now, most=_MOST_DENIED))
+        denied = frozenset(self._registry.list_due(Due.DENIED, now, most=_MOST_DENIED))
         has_list = self._enrollment.version() is not None
         counts = Counter(going.counts)
         for page in self._iot.certificates(going.marker):
@@ -125,7 +125,7 @@ class FullPass:
                 return passed
             self._record(taken_away, records)
             self._list(records)
-            counts.update(self._counted(page, records))
+            counts.update(self._recall_counted(page, records))
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             passed.disagreements += self._report(active, records, denied, has_list=has_list)
             going = replace(going, marker=page.next_marker)
@@ -149,7 +149,7 @@ class FullPass:
         for one in page.certificates:
             ca = self._rules.ca(records[one.certificate_id].ca_certificate_id or "")
             if ca:
-                yield counted_of(ca.certificate_id, one.status.value)
+                yield count_key(ca.certificate_id, one.status.value)
 
     def _taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
         """What is to be recorded of those of a page that jitr knows, and that somebody else revoked or deactivated."""

@@ -42,7 +42,7 @@ from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
-from jitr.sweep.brake_end import look_after, read_brakes
+from jitr.sweep.brake_end import maintain_brake, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
 from jitr.sweep.daily_count import DailyCount
 from jitr.sweep.due_evaluations import DueEvaluations
@@ -173,7 +173,7 @@ class Sweep:
         with self._part("brakes", run):
             known = read_brakes(self._brakes, self._rules)
             for ca in self._rules.cas:
-                look_after(self._brakes, self._announcer, ca, known[ca.certificate_id], now)
+                maintain_brake(self._brakes, self._announcer, ca, known[ca.certificate_id], now)
         with self._part("withdraw", run):
             self._withdraw(run, allowance)
         with self._part("retire", run):
@@ -251,7 +251,7 @@ class Sweep:
         return len(some) == len(forgotten)
 
     def _withdraw(self, run: _Run, allowance: Allowance) -> None:
-        due = self._registry.due(Due.WITHDRAW, run.now, most=_MOST_WITHDRAWN)
+        due = self._registry.list_due(Due.WITHDRAW, run.now, most=_MOST_WITHDRAWN)
         for start in range(0, len(due), 100):
             marks = self._withdrawals.read(due[start : start + 100])
             records = self._registry.recall(mark.certificate_id for mark in marks)
@@ -263,7 +263,7 @@ class Sweep:
                     self._send([message], run, allowance)
 
     def _retire(self, run: _Run) -> None:
-        due = self._registry.due(Due.RETIRE, run.now, most=_MOST_RETIRED)
+        due = self._registry.list_due(Due.RETIRE, run.now, most=_MOST_RETIRED)
         for start in range(0, len(due), 100):
             for certificate_id, record in self._registry.recall(due[start : start + 100]).items():
                 if not run.time_is_left():

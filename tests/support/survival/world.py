@@ -30,7 +30,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import JitrError, Reason
 from jitr.record import Record
 from jitr.rules import EnrollmentRule, OnReject, OnReplacement
-from jitr.store.dynamodb import plain
+from jitr.store.dynamodb import deserialize
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChanged
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
@@ -328,7 +328,7 @@ class Site:
 
     def record(self, certificate_id: str) -> Record:
         item = self.deployment.registry.items.get((f"certificate#{certificate_id}",))
-        return to_record(plain(item)) if item else Record()
+        return to_record(deserialize(item)) if item else Record()
 
 
 class World:
