@@ -35,8 +35,8 @@ def check_ceilings(fleet: Fleet, root: KeyPosition) -> None:
             stage = f"{account.name}/{region}"
             split = "take CAs, thing groups or types out of it (existing = true has the stack create none of a CA's)"
             for what, needed, most, cure in (
-                ("resources", resources(fleet, account, region), MOST_RESOURCES, split),
-                ("parameters", parameters(account), MOST_PARAMETERS, "register CAs by jitrctl (registered_by)"),
+                ("resources", count_resources(fleet, account, region), MOST_RESOURCES, split),
+                ("parameters", count_parameters(account), MOST_PARAMETERS, "register CAs by jitrctl (registered_by)"),
                 ("bytes in its template", template_bytes(fleet, account, region), MOST_TEMPLATE_BYTES, split),
                 (
                     "characters in the policies of register's role",
@@ -49,7 +49,7 @@ def check_ceilings(fleet: Fleet, root: KeyPosition) -> None:
                     place.problem(f"needs {needed:,} {what} for {stage}, and AWS allows {most:,}", cure)
 
 
-def resources(fleet: Fleet, account: Account, region: str) -> int:
+def count_resources(fleet: Fleet, account: Account, region: str) -> int:
     """The resources in a stage's template."""
     cas = [registration.ca for registration in account.cas]
     new = [ca for ca in cas if not ca.existing]
@@ -70,7 +70,7 @@ def resources(fleet: Fleet, account: Account, region: str) -> int:
     )
 
 
-def parameters(account: Account) -> int:
+def count_parameters(account: Account) -> int:
     """The parameters of a stage's template: mode and verification certificate of each CA that the stack registers."""
     by_stack = [one for one in account.cas if one.registered_by is RegisteredBy.STACK]
     return 1 + len(by_stack) + sum(one.mode is CertificateMode.DEFAULT for one in by_stack)
@@ -78,7 +78,7 @@ def parameters(account: Account) -> int:
 
 def template_bytes(fleet: Fleet, account: Account, region: str) -> int:
     """The size of a stage's template, from above and not by much."""
-    total = 60_000 + 700 * resources(fleet, account, region)
+    total = 60_000 + 700 * count_resources(fleet, account, region)
     for one in account.cas:
         total += 3_300
         if one.ca.policy:

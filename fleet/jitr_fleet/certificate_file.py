@@ -104,7 +104,7 @@ def read(path: Path) -> CertificateFile:
 def crl_in(content: bytes) -> bytes:
     """The DER of the one CRL in a file's content, whatever stands around it; else the content as it is."""
     found = [block["body"] for block in _BLOCK.finditer(_as_bytes(content)) if block["label"].strip() == _CRL_LABEL]
-    return (_decoded(found[0]) or content) if len(found) == 1 else content
+    return (_decode(found[0]) or content) if len(found) == 1 else content
 
 
 def certificate_id_in(word: str) -> str | None:
@@ -123,20 +123,20 @@ def _as_bytes(content: bytes) -> bytes:
 
 
 def _certificates(content: bytes) -> tuple[str, ...]:
-    elements = _elements(content) or _elements(_decoded(content) or b"")
+    elements = _elements(content) or _elements(_decode(content) or b"")
     if elements:
         return _from_der(elements)
     blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(content)]
     if not blocks:  # PEM in base64, as in a Kubernetes secret
-        blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(_decoded(content) or b"")]
+        blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(_decode(content) or b"")]
     labels = [label for label, _ in blocks]
     if not blocks and _begins_as_certificate(content):
         return (_as_pem(content),)  # damaged, or in BER: what reads certificates says what is wrong
-    if any(label.endswith(b"PRIVATE KEY") or _kind(_decoded(body) or b"") == "a private key" for label, body in blocks):
+    if any(label.endswith(b"PRIVATE KEY") or _kind(_decode(body) or b"") == "a private key" for label, body in blocks):
         raise _private_key()
     found = tuple(_pem(label, body) for label, body in blocks if label in _CERTIFICATE_LABELS)
     if not found:
-        raise _no_certificate(_named(labels[0]) if labels else None)
+        raise _no_certificate(_describe_label(labels[0]) if labels else None)
     return found
 
 
@@ -197,7 +197,7 @@ def _no_certificate(found: str | None) -> UnusableFile:
     return UnusableFile(f"holds no certificate{what}", cure)
 
 
-def _named(label: bytes) -> str:
+def _describe_label(label: bytes) -> str:
     if label in (b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"):
         return "a PKCS#7 archive"
     shown = "".join(filter(str.isprintable, label.decode("ascii", "replace")))[:_LONGEST_LABEL]
@@ -216,7 +216,7 @@ def _pem(label: bytes, body: bytes) -> str:
             "holds an encrypted certificate",
             "take it out of its keystore without a passphrase: openssl x509 -in FILE -out device.pem asks for it",
         ) from error
-    der = _decoded(body)
+    der = _decode(body)
     if der is None:
         text = body.decode("ascii", "replace").strip()
         return f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"
@@ -229,7 +229,7 @@ def _as_pem(der: bytes) -> str:
     return f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n"
 
 
-def _decoded(body: bytes) -> bytes | None:
+def _decode(body: bytes) -> bytes | None:
     try:
         return base64.b64decode(_WHITE_SPACE.sub(b"", body), validate=True)
     except binascii.Error:

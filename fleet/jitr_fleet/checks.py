@@ -10,9 +10,9 @@ from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
-from jitr_fleet.problems import KeyPosition, meant, nearest, shown
+from jitr_fleet.problems import KeyPosition, guess_word, show, suggest
 from jitr_fleet.templates import check_names
-from jitr_fleet.values import written_duration
+from jitr_fleet.values import format_duration
 
 
 def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> None:
@@ -63,7 +63,7 @@ def _check_lives(ca: Draft, place: KeyPosition) -> None:
     if least is not None and greatest is not None and greatest < least:
         place.at("maximum_life").problem(
             "is shorter than minimum_remaining_life, so that no certificate would pass",
-            f'write at least "{written_duration(least)}"',
+            f'write at least "{format_duration(least)}"',
         )
 
 
@@ -73,7 +73,7 @@ def _check_sweep(sweep: Draft, place: KeyPosition) -> None:
         if sweep["horizon"] < least:
             place.at("horizon").problem(
                 "ends before the sweep could see every certificate once",
-                f'write at least every + pending_after: "{written_duration(least)}"',
+                f'write at least every + pending_after: "{format_duration(least)}"',
             )
     if sweep.get("every", 0) % 60:
         place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
@@ -89,7 +89,7 @@ def _check_existing(fleet: Draft, root: KeyPosition) -> None:
             other = first.setdefault(shared, name)
             if "existing" in ca and cas[other].get("existing", ca["existing"]) != ca["existing"]:
                 root.at("ca", name, "existing").problem(
-                    f"contradicts ca.{other}, which has the {shared[0]} {shown(shared[1])} too",
+                    f"contradicts ca.{other}, which has the {shared[0]} {show(shared[1])} too",
                     "write existing = true for both if it is there already, and for none if the stack is to create it",
                 )
                 break
@@ -131,10 +131,10 @@ def _check_homes(fleet: Draft, root: KeyPosition) -> None:
         for number, home in enumerate(ca.get("home", ())):
             place = root.at("ca", name, "home", number)
             if home not in accounts:
-                place.problem(f"is {shown(home)}, which is no account of this file", nearest(home, accounts))
+                place.problem(f"is {show(home)}, which is no account of this file", suggest(home, accounts))
             elif name not in accounts[home].get("ca", {name}):
                 place.problem(
-                    f"is {shown(home)}, where the CA is not registered",
+                    f"is {show(home)}, where the CA is not registered",
                     f'add ca.{name} = {{ mode = "SNI_ONLY" }} to account.{home}, or remove it here',
                 )
 
@@ -147,13 +147,13 @@ def _check_hub(fleet: Draft, root: KeyPosition) -> None:
     place = root.at("hub")
     if hub["account"] not in accounts:
         place.at("account").problem(
-            f"is {shown(hub['account'])}, which is no account of this file", nearest(hub["account"], accounts)
+            f"is {show(hub['account'])}, which is no account of this file", suggest(hub["account"], accounts)
         )
         return
     regions = accounts[hub["account"]].get("regions", ())
     if hub.get("region") and regions and hub["region"] not in regions:
         place.at("region").problem(
-            f"is {hub['region']}, where account.{hub['account']} has no stage", nearest(hub["region"], regions)
+            f"is {hub['region']}, where account.{hub['account']} has no stage", suggest(hub["region"], regions)
         )
     partitions = {partition_of(region) for account in accounts.values() for region in account.get("regions", ())}
     if len(partitions) > 1:
@@ -192,7 +192,7 @@ def _check_successions(fleet: Draft, root: KeyPosition) -> None:
         if predecessor is None:
             continue
         if predecessor not in cas:
-            place.problem(f"is {shown(predecessor)}, which is no CA of this file", nearest(predecessor, cas))
+            place.problem(f"is {show(predecessor)}, which is no CA of this file", suggest(predecessor, cas))
             continue
         line = [name]
         while predecessor in cas and predecessor not in line:
@@ -212,7 +212,7 @@ def _check_account_ids(fleet: Draft, root: KeyPosition) -> None:
         other = first.setdefault(account["id"], name)
         if other != name:
             root.at("account", name, "id").problem(
-                f"is {shown(account['id'])}, the id of account.{other} too",
+                f"is {show(account['id'])}, the id of account.{other} too",
                 "correct one of them, or put the Regions of both into one account",
             )
 
@@ -240,7 +240,7 @@ def _check_registrations(fleet: Draft, root: KeyPosition, *, proven: bool) -> No
     for account, ca, registration in registrations(fleet):
         place = root.at("account", account, "ca", ca)
         if "ca" in fleet and ca not in fleet["ca"]:
-            place.problem("names a CA that this file does not describe", nearest(ca, fleet["ca"]))
+            place.problem("names a CA that this file does not describe", suggest(ca, fleet["ca"]))
         if not registration.keys() >= {"mode", "verification_certificate"}:
             continue
         verified = registration["verification_certificate"] is not None
@@ -273,7 +273,7 @@ def _check_cas_used(fleet: Draft, root: KeyPosition) -> None:
     if not all("ca" in account for account in fleet.get("account", {}).values()) or not fleet.get("account"):
         return  # an account that cannot be read may be the one that uses a CA
     cas = fleet.get("ca", {})
-    used = {ca if ca in cas else meant(ca, cas) for _, ca, _ in registrations(fleet)}
+    used = {ca if ca in cas else guess_word(ca, cas) for _, ca, _ in registrations(fleet)}
     used |= {ca.get("succeeds") for ca in cas.values()}  # retired, and still what the certificates of others follow
     for name in cas:
         if name not in used:

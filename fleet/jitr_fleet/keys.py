@@ -37,7 +37,7 @@ from jitr_fleet.names import (
     thing_word,
     topic,
 )
-from jitr_fleet.problems import KeyPosition, meant, nearest
+from jitr_fleet.problems import KeyPosition, guess_word, suggest
 from jitr_fleet.values import (
     Reader,
     choice,
@@ -95,8 +95,8 @@ def table(keys: Keys) -> Reader:
             return None
         unknown = [name for name in value if name not in keys]
         for name in unknown:
-            place.at(name).problem("is no key of fleet.toml", nearest(name, keys))
-        misspelled = {meant(name, keys) for name in unknown}
+            place.at(name).problem("is no key of fleet.toml", suggest(name, keys))
+        misspelled = {guess_word(name, keys) for name in unknown}
         draft: Draft = {}
         for name, key in keys.items():
             here = place.at(name)
@@ -114,7 +114,7 @@ def table(keys: Keys) -> Reader:
     return read
 
 
-def named(keys: Keys, example: str) -> Reader:
+def tables_by_name(keys: Keys, example: str) -> Reader:
     """Read a table of tables that people name, such as [ca.*], into a Draft for each name."""
 
     def read(value: object, place: KeyPosition) -> dict[str, Draft] | None:
@@ -236,20 +236,22 @@ ACCOUNT: Keys = {
     "snap_start": Key(kind="boolean", read=flag, default=None),
     "ca": Key(
         kind="table",
-        read=named(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
+        read=tables_by_name(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
         example='ca.factory = { mode = "SNI_ONLY" }, with the name of a CA of this file',
     ),
 }
 
 DOCUMENT: Keys = {
     "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
-    "ca": Key(kind="table", read=named(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
+    "ca": Key(kind="table", read=tables_by_name(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
     "stack": Key(kind="table", read=table(STACK), default={}),
     "alarms": Key(kind="table", read=table(ALARMS), default={}),
     "hub": Key(kind="table", read=table(HUB), default=None),
     "metrics": Key(kind="table", read=table(METRICS), default={}),
-    "account": Key(kind="table", read=named(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"),
+    "account": Key(
+        kind="table", read=tables_by_name(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"
+    ),
 }
 
 # The tables under the headings that docs/fleet.md gives them.

@@ -7,7 +7,7 @@ gives for one device is judged at admission. Limits are those of the AWS IoT API
 import re
 
 from jitr.admission.naming import ATTRIBUTE_NAME, RESERVED_PREFIX
-from jitr_fleet.problems import KeyPosition, shown
+from jitr_fleet.problems import KeyPosition, show
 from jitr_fleet.values import Reader, text
 
 # Fleet, CA and account names become parts of queue, table, function, IoT policy and (hyphens as underscores, so none
@@ -81,7 +81,7 @@ def own_name(value: object, place: KeyPosition, *, most: int = OWN_NAME_LENGTH) 
         return None
     if not OWN_NAME.fullmatch(written) or len(written) > most:
         place.problem(
-            f"has the name {shown(written)}, which cannot be part of AWS resource names",
+            f"has the name {show(written)}, which cannot be part of AWS resource names",
             f"use lower-case letters, digits and single hyphens, a letter first, at most {most} characters",
         )
         return None
@@ -97,7 +97,7 @@ def account_id(value: object, place: KeyPosition) -> str | None:
     if written is None:
         return None
     if not ACCOUNT_ID.fullmatch(written):
-        place.problem(f"is {shown(written)}, which is no AWS account id", "write its 12 digits, without hyphens")
+        place.problem(f"is {show(written)}, which is no AWS account id", "write its 12 digits, without hyphens")
         return None
     return written
 
@@ -127,7 +127,7 @@ def region(value: object, place: KeyPosition) -> str | None:
         return None
     if partition_of(written) is None:
         place.problem(
-            f"is {shown(written)}, which is no Region of {', '.join(PARTITIONS)}",
+            f"is {show(written)}, which is no Region of {', '.join(PARTITIONS)}",
             'write it like "eu-central-1", without an availability zone',
         )
         return None
@@ -147,7 +147,7 @@ def organization(value: object, place: KeyPosition) -> str | None:
         return None
     if not ORGANIZATION.fullmatch(written):
         place.problem(
-            f"is {shown(written)}, which is no id of an organization",
+            f"is {show(written)}, which is no id of an organization",
             "write the Id of `aws organizations describe-organization`, such as o-a1b2c3d4e5",
         )
         return None
@@ -160,7 +160,7 @@ def role_arn(value: object, place: KeyPosition) -> str | None:
     if written is None:
         return None
     if not ROLE_ARN.fullmatch(written):
-        place.problem(f"is {shown(written)}, which is no ARN of a role", 'write "arn:aws:iam::111111111111:role/NAME"')
+        place.problem(f"is {show(written)}, which is no ARN of a role", 'write "arn:aws:iam::111111111111:role/NAME"')
         return None
     return written
 
@@ -173,7 +173,7 @@ def function_arn(value: object, place: KeyPosition) -> str | None:
     match = _FUNCTION_ARN.fullmatch(written)
     if not match or (match[2] != "{region}" and partition_of(match[2]) is None):
         place.problem(
-            f"is {shown(written)}, which is no ARN of a function",
+            f"is {show(written)}, which is no ARN of a function",
             'write "arn:aws:lambda:{region}:{account}:function:NAME"; {region} and {account} are each stage\'s own',
         )
         return None
@@ -192,7 +192,7 @@ def topic(value: object, place: KeyPosition) -> str | None:
         return None
     if not TOPIC.fullmatch(written):
         place.problem(
-            f"is {shown(written)}, which is no ARN of an SNS topic that alarms can tell",
+            f"is {show(written)}, which is no ARN of an SNS topic that alarms can tell",
             'write it like "arn:<partition>:sns:<region>:<account>:on-call", with these very words in angle brackets '
             "where stages differ; FIFO topics take no alarms",
         )
@@ -207,7 +207,7 @@ def boundary(value: object, place: KeyPosition) -> str | None:
         return None
     if not BOUNDARY.fullmatch(written):
         place.problem(
-            f"is {shown(written)}, which is no ARN of a managed policy",
+            f"is {show(written)}, which is no ARN of a managed policy",
             'write it like "arn:<partition>:iam::<account>:policy/boundary", with these very words in angle brackets '
             "where stages differ",
         )
@@ -222,7 +222,7 @@ def kms_key(value: object, place: KeyPosition) -> str | None:
         return None
     if not KMS_KEY.fullmatch(written):
         place.problem(
-            f"is {shown(written)}, which is no ARN of a KMS key of yours",
+            f"is {show(written)}, which is no ARN of a KMS key of yours",
             'write it like "arn:<partition>:kms:<region>:<account>:alias/jitr", with these very words in angle '
             "brackets where stages differ, or with key/ and the key's id",
         )
@@ -267,7 +267,7 @@ def thing_name(value: object, place: KeyPosition) -> str | None:
     written = template(THING_CHARACTERS, THING_LENGTH)(value, place)
     if isinstance(written, str) and not FIELD.search(written):
         place.problem(
-            f"is {shown(written)}, the same name for every device",
+            f"is {show(written)}, the same name for every device",
             "name a field that tells devices apart: {common_name}",
         )
         return None
@@ -286,7 +286,7 @@ def template(characters: str, length: int) -> Reader:
             return None
         literal = FIELD.sub("", written)
         if "{" in literal or "}" in literal:
-            place.problem(f"is {shown(written)}, whose braces do not match", "write fields like {common_name}")
+            place.problem(f"is {show(written)}, whose braces do not match", "write fields like {common_name}")
             return None
         return written if _legal(literal, written, characters, length, place) else None
 
@@ -320,7 +320,7 @@ def _legal(literal: str, written: str, characters: str, length: int, place: KeyP
         allowed = " ".join(characters.replace("\\", ""))
         for group in ("a-z", "A-Z", "0-9"):
             allowed = allowed.replace(" ".join(group), group)
-        place.problem(f"is {shown(written)}; AWS IoT does not allow {shown(named)} in it", f"use {allowed}")
+        place.problem(f"is {show(written)}; AWS IoT does not allow {show(named)} in it", f"use {allowed}")
     if len(literal) > length:
         place.problem(f"is {len(literal)} characters long", f"AWS IoT allows {length}: shorten it")
     return not wrong and len(literal) <= length

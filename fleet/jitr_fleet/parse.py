@@ -71,12 +71,12 @@ def _read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _unusable(path, 1, f"cannot be read ({error.strerror})", "give the path of a fleet.toml") from error
+        raise _file_error(path, 1, f"cannot be read ({error.strerror})", "give the path of a fleet.toml") from error
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _unusable(path, line, "is not UTF-8", "save it as UTF-8, the only encoding of TOML") from error
+        raise _file_error(path, line, "is not UTF-8", "save it as UTF-8, the only encoding of TOML") from error
 
 
 def _parse_toml(path: Path, text: str) -> object:
@@ -88,10 +88,10 @@ def _parse_toml(path: Path, text: str) -> object:
         match = _SYNTAX_LINE.search(said)
         line = int(match[1]) if match and match[1] else end
         what = said[: match.start()] if match else type(error).__name__
-        raise _unusable(path, line, f"is not TOML ({what})", "correct the syntax, see toml.io") from error
+        raise _file_error(path, line, f"is not TOML ({what})", "correct the syntax, see toml.io") from error
 
 
-def _unusable(path: Path, line: int, message: str, cure: str) -> FleetError:
+def _file_error(path: Path, line: int, message: str, cure: str) -> FleetError:
     return FleetError([Problem(file=path, line=line, message=f"the file {message}", cure=cure)])
 
 

@@ -123,10 +123,10 @@ class _Automaton:
     def _sequence(self, items: list[Any]) -> _Part:
         whole = _NOTHING
         for kind, value in items:
-            whole = self._then(whole, self._part(kind, value))
+            whole = self._concatenate(whole, self._build_part(kind, value))
         return whole
 
-    def _part(self, kind: Any, value: Any) -> _Part:
+    def _build_part(self, kind: Any, value: Any) -> _Part:
         match str(kind):
             case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN" | "CATEGORY":
                 return self._character(kind, value)
@@ -141,10 +141,10 @@ class _Automaton:
             case "ATOMIC_GROUP":
                 return self._sequence(list(value))
             case "BRANCH":
-                return self._either([self._sequence(list(items)) for items in value[1]])
+                return self._alternate([self._sequence(list(items)) for items in value[1]])
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
                 least, greatest, items = value
-                return self._repeated(lambda: self._sequence(list(items)), least, greatest)
+                return self._repeat(lambda: self._sequence(list(items)), least, greatest)
         raise UnboundedPattern("looks around or refers back, which is not judged here")
 
     def _character(self, kind: Any, value: Any) -> _Part:
@@ -156,43 +156,43 @@ class _Automaton:
         state = len(self._characters) - 1
         return _Part(Counter({state: 1}), Counter({state: 1}), 0)
 
-    def _repeated(self, part: Callable[[], _Part], least: int, greatest: Any) -> _Part:
+    def _repeat(self, part: Callable[[], _Part], least: int, greatest: Any) -> _Part:
         if least > MOST_STATES:
             raise UnboundedPattern("is too long to be judged")
         unlimited = greatest is _constants.MAXREPEAT or greatest > MATCHED_LENGTH
         whole = _NOTHING
         for _ in range(max(least - 1, 0) if unlimited else least):
-            whole = self._then(whole, part())
+            whole = self._concatenate(whole, part())
         if unlimited:
             body = part()
             self._refuse_empty(body)
             self._join(body.last, body.first)
-            return self._then(whole, _Part(body.first, body.last, 0 if least else 1))
+            return self._concatenate(whole, _Part(body.first, body.last, 0 if least else 1))
         optional = _NOTHING
         for _ in range(greatest - least):
             body = part()
             if greatest > 1:
                 self._refuse_empty(body)
             # From the inside outwards, (x(x(x)?)?)?: there is one way for each number of rounds.
-            whole_of_it = self._then(body, optional)
+            whole_of_it = self._concatenate(body, optional)
             optional = _Part(whole_of_it.first, whole_of_it.last, 1)
-        return self._then(whole, optional)
+        return self._concatenate(whole, optional)
 
     def _refuse_empty(self, body: _Part) -> None:
         if body.empty:
             raise UnboundedPattern("repeats what can be empty")
 
-    def _either(self, parts: Iterable[_Part]) -> _Part:
+    def _alternate(self, parts: Iterable[_Part]) -> _Part:
         whole = _Part(Counter(), Counter(), 0)
         for part in parts:
             whole = _Part(whole.first + part.first, whole.last + part.last, whole.empty + part.empty)
         return whole
 
-    def _then(self, one: _Part, other: _Part) -> _Part:
+    def _concatenate(self, one: _Part, other: _Part) -> _Part:
         self._join(one.last, other.first)
         return _Part(
-            one.first + _times(other.first, one.empty),
-            other.last + _times(one.last, other.empty),
+            one.first + _multiply(other.first, one.empty),
+            other.last + _multiply(one.last, other.empty),
             one.empty * other.empty,
         )
 
@@ -201,7 +201,7 @@ class _Automaton:
             self._edges[end, beginning] += ways * more
 
 
-def _times(states: Counter[int], ways: int) -> Counter[int]:
+def _multiply(states: Counter[int], ways: int) -> Counter[int]:
     return Counter({state: count * ways for state, count in states.items()}) if ways else Counter()
 
 

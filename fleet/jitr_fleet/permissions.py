@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 _KEYS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
 # ARNs in any partition, Region and account; there a star is one field of the ARN, and at the end anything.
@@ -43,14 +43,14 @@ def check_statements(statements: list[Any], described: str, place: KeyPosition) 
     for number, statement in enumerate(statements, start=1):
         sid = statement.get("Sid")
         where = f"{described}, whose statement {number}{f' ({sid})' if isinstance(sid, str) else ''}"
-        flaws = list(_flaws_of_form(statement))
-        for flaw, cure in flaws or _excesses(statement):
+        flaws = list(_find_flaws_of_form(statement))
+        for flaw, cure in flaws or _find_excesses(statement):
             place.problem(f"{where} {flaw}", cure)
 
 
-def _flaws_of_form(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_flaws_of_form(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in statement.keys() - set(_KEYS):
-        yield f"has the key {shown(key)}", nearest(key, _KEYS)
+        yield f"has the key {show(key)}", suggest(key, _KEYS)
     if statement.get("Effect") not in ("Allow", "Deny"):
         yield "has no usable Effect", 'write "Effect": "Allow"'
     for key in ("Action", "Resource"):
@@ -65,28 +65,28 @@ def _texts(value: Any) -> list[str]:
     return texts if isinstance(texts, list) and all(isinstance(one, str) and one for one in texts) else []
 
 
-def _excesses(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_excesses(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if statement["Effect"] == "Deny":
         return
-    if _acts(statement, "iot:Publish") and (found := _reaches(statement, _RULES, _SOME_RULES_TOPIC)):
+    if _covers_action(statement, "iot:Publish") and (found := _find_reaching(statement, _RULES, _SOME_RULES_TOPIC)):
         yield (
-            f"lets devices publish below $aws/rules/, by {shown(found)}",
+            f"lets devices publish below $aws/rules/, by {show(found)}",
             "name the devices' own topics: what is published there reaches topic rules with any payload",
         )
-    if _acts(statement, "iot:Connect") and (found := _foreign_client(statement)):
+    if _covers_action(statement, "iot:Connect") and (found := _find_foreign_client(statement)):
         yield (
-            f"lets a device connect under other names than its own, by {shown(found)}",
+            f"lets a device connect under other names than its own, by {show(found)}",
             _OWN_CLIENT,
         )
 
 
-def _acts(statement: dict[str, Any], action: str) -> bool:
+def _covers_action(statement: dict[str, Any], action: str) -> bool:
     if "NotAction" in statement:
         return not any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["NotAction"]))
     return any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["Action"]))
 
 
-def _reaches(statement: dict[str, Any], target: str, witness: str) -> str | None:
+def _find_reaching(statement: dict[str, Any], target: str, witness: str) -> str | None:
     """The resource by which a statement reaches what is meant by a target."""
     if "NotResource" in statement:
         excepted = _texts(statement["NotResource"])
@@ -94,9 +94,9 @@ def _reaches(statement: dict[str, Any], target: str, witness: str) -> str | None
     return next((one for one in _texts(statement["Resource"]) if _overlap(one, target)), None)
 
 
-def _foreign_client(statement: dict[str, Any]) -> str | None:
+def _find_foreign_client(statement: dict[str, Any]) -> str | None:
     if "NotResource" in statement:
-        return _reaches(statement, _CLIENTS, _SOME_CLIENT)
+        return _find_reaching(statement, _CLIENTS, _SOME_CLIENT)
     for one in _texts(statement["Resource"]):
         if not _overlap(one, _CLIENTS):
             continue
@@ -131,16 +131,16 @@ def _tokens(pattern: str) -> list[Token]:
 
 def _matches(pattern: str, text: str) -> bool:
     """Whether a pattern matches a text without wildcards."""
-    return _meet(_tokens(pattern), [("", character) for character in text])
+    return _can_intersect(_tokens(pattern), [("", character) for character in text])
 
 
 def _overlap(pattern: str, target: str) -> bool:
     """Whether there is an ARN that a pattern matches and a target means."""
     *fields, end = ((_FIELD, "") if one == _ANYTHING else ("", one) for one in target)
-    return _meet(_tokens(pattern), [*fields, (_ANYTHING, "") if end == (_FIELD, "") else end])
+    return _can_intersect(_tokens(pattern), [*fields, (_ANYTHING, "") if end == (_FIELD, "") else end])
 
 
-def _meet(left: list[Token], right: list[Token]) -> bool:
+def _can_intersect(left: list[Token], right: list[Token]) -> bool:
     """Walk both patterns at once; each pair of positions is looked at once."""
     seen, waiting = set(), [(0, 0)]
     while waiting:
@@ -154,11 +154,11 @@ def _meet(left: list[Token], right: list[Token]) -> bool:
         other = right[j] if j < len(right) else None
         if _repeats(one):
             waiting.append((i + 1, j))
-            if other and _may_be(one, other):
+            if other and _can_stand_for(one, other):
                 waiting.append((i, j + 1))
         if _repeats(other):
             waiting.append((i, j + 1))
-            if one and _may_be(other, one):
+            if one and _can_stand_for(other, one):
                 waiting.append((i + 1, j))
         if one and other and not _repeats(one) and not _repeats(other) and _same(one, other):
             waiting.append((i + 1, j + 1))
@@ -169,7 +169,7 @@ def _repeats(token: Token | None) -> bool:
     return token is not None and token[0] in _CLASSES
 
 
-def _may_be(repeating: Token | None, other: Token) -> bool:
+def _can_stand_for(repeating: Token | None, other: Token) -> bool:
     """Whether what repeats can stand for the other token, too."""
     return repeating is not None and (other[0] != "" or bool(_CLASSES[repeating[0]].match(other[1])))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitr.rules import CERTIFICATE_VARIABLES
 from jitr_fleet.permissions import check_statements
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 # AWS IoT quota "policy document size", white space not counted.
 MAX_POLICY = 2048
@@ -43,7 +43,7 @@ def check_policy(path: Path, place: KeyPosition) -> tuple[str, ...]:
         return ()
     _check_document(document, path, place)
     for token in sorted(set(_PLACEHOLDER.findall(content)) - PLACEHOLDERS.keys()):
-        place.problem(f"names {path}, which holds {shown(token)}", nearest(token, PLACEHOLDERS))
+        place.problem(f"names {path}, which holds {show(token)}", suggest(token, PLACEHOLDERS))
     filled = _PLACEHOLDER.sub(lambda match: PLACEHOLDERS.get(match[0], match[0]), content)
     size = len("".join(filled.split()))
     if size >= MAX_POLICY:

@@ -69,11 +69,11 @@ class KeyPosition:
             if isinstance(key, int):
                 written += f"[{key}]"
             else:
-                written += ("." if written else "") + (key if _BARE_KEY.fullmatch(key) else shown(key))
+                written += ("." if written else "") + (key if _BARE_KEY.fullmatch(key) else show(key))
         return written
 
 
-def shown(value: object) -> str:
+def show(value: object) -> str:
     """Show a foreign value in a message: on one line, cut short, and never anything that looks like a key."""
     written = json.dumps(value, default=str, ensure_ascii=False)
     if "-----BEGIN" in written:
@@ -81,17 +81,17 @@ def shown(value: object) -> str:
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
 
 
-def meant(word: str, known: Iterable[str]) -> str | None:
+def guess_word(word: str, known: Iterable[str]) -> str | None:
     """Guess which of the known words an unknown one was meant to be."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
     return by_folded[close[0]] if close else None
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     """Word the cure for an unknown word: the known one that was meant, or all of them."""
     known = list(known)
-    guess = meant(word, known)
+    guess = guess_word(word, known)
     if guess:
         return f"did you mean {guess}?"
     return f"known here: {', '.join(known)}" if known else "remove it"

@@ -12,7 +12,7 @@ from typing import Any
 from jitr.rules import NAMING_FIELDS, TEMPLATE_FIELDS
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import FIELD, THING_CHARACTERS
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 _LEGAL = re.compile(f"[{THING_CHARACTERS}]")
@@ -39,7 +39,7 @@ def check_names(ca: Draft, place: KeyPosition) -> None:
         for field in FIELD.findall(template):
             if field not in TEMPLATE_FIELDS and field not in groups:
                 where.problem(
-                    f"names the field {shown(field)}, which there is not", nearest(field, [*TEMPLATE_FIELDS, *groups])
+                    f"names the field {show(field)}, which there is not", suggest(field, [*TEMPLATE_FIELDS, *groups])
                 )
 
 
@@ -50,12 +50,12 @@ def _check_groups(name: str, pattern: str, groups: dict[str, str], place: KeyPos
     for group, number in parsed.state.groupdict.items():
         other = groups.setdefault(group, name)
         if group in TEMPLATE_FIELDS:
-            place.problem(f"has a group {shown(group)}, and a certificate's field is called so", "name it otherwise")
+            place.problem(f"has a group {show(group)}, and a certificate's field is called so", "name it otherwise")
         elif other != name:
-            place.problem(f"has a group {shown(group)}, as {other} has", "name one of the two otherwise")
+            place.problem(f"has a group {show(group)}, as {other} has", "name one of the two otherwise")
         elif number not in always:
             place.problem(
-                f"has a group {shown(group)} that not every match fills",
+                f"has a group {show(group)} that not every match fills",
                 "let it be part of every match: an alternative or a repetition inside of the group, not around it",
             )
 
@@ -72,7 +72,7 @@ def _check_thing_name(template: str, patterns: dict[str, str], groups: dict[str,
         illegal = [one for one in _fixed_characters(_parser.parse(patterns.get(field, ""))) if not _LEGAL.match(one)]
         if illegal:
             place.problem(
-                f"uses {{{field}}}, and each value that its pattern matches holds {shown(illegal[0])}, which AWS IoT "
+                f"uses {{{field}}}, and each value that its pattern matches holds {show(illegal[0])}, which AWS IoT "
                 "does not allow in a thing name",
                 f'put a named group around the part that is legal, {field} = "(?P<unit>[a-z0-9-]+)…", and write '
                 'thing_name = "{unit}"',

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jitr_fleet.patterns import UnboundedPattern, refuse_unbounded
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 Reader = Callable[[object, KeyPosition], Any]
 
@@ -69,7 +69,7 @@ def url(value: object, place: KeyPosition) -> str | None:
     except ValueError:
         usable = False
     if not usable:
-        place.problem(f"is {shown(written)}, which is no URL", 'write it like "http://127.0.0.1:4566"')
+        place.problem(f"is {show(written)}, which is no URL", 'write it like "http://127.0.0.1:4566"')
         return None
     return written
 
@@ -106,7 +106,7 @@ def duration(*, least: int = 0, greatest: int = MAX_DURATION) -> Reader:
     def read(value: object, place: KeyPosition) -> int | None:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if not match:
-            found = shown(value) if isinstance(value, str) else type_of(value)
+            found = show(value) if isinstance(value, str) else type_of(value)
             place.problem(
                 f"is {found}, a duration is expected", 'write a whole number and a unit: "90s", "15m", "12h", "7d"'
             )
@@ -114,8 +114,8 @@ def duration(*, least: int = 0, greatest: int = MAX_DURATION) -> Reader:
         seconds = int(match[1]) * SECONDS[match[2]]
         if not least <= seconds <= greatest:
             place.problem(
-                f"is {shown(value)}, which is out of range",
-                f'write between "{written_duration(least)}" and "{written_duration(greatest)}"',
+                f"is {show(value)}, which is out of range",
+                f'write between "{format_duration(least)}" and "{format_duration(greatest)}"',
             )
             return None
         return seconds
@@ -123,7 +123,7 @@ def duration(*, least: int = 0, greatest: int = MAX_DURATION) -> Reader:
     return read
 
 
-def written_duration(seconds: int) -> str:
+def format_duration(seconds: int) -> str:
     """Write seconds the way people do, in the greatest unit that divides them."""
     unit = next(unit for unit in reversed(SECONDS) if (seconds and seconds % SECONDS[unit] == 0) or unit == "s")
     return f"{seconds // SECONDS[unit]}{unit}"
@@ -147,7 +147,7 @@ def rate(*, least: float | None = None, greatest: float) -> Reader:
             return None
         if not 0 < value <= greatest or (least is not None and value < least):
             place.problem(
-                f"is {shown(value)}, which is out of range",
+                f"is {show(value)}, which is out of range",
                 f"write a number {lower} at most {greatest:g}",
             )
             return None
@@ -164,7 +164,7 @@ def integer(*, least: int, greatest: int) -> Reader:
             place.problem(f"is {type_of(value)}, an integer is expected", "write a whole number without quotes")
             return None
         if not least <= value <= greatest:
-            place.problem(f"is {shown(value)}, which is out of range", f"write an integer from {least} to {greatest}")
+            place.problem(f"is {show(value)}, which is out of range", f"write an integer from {least} to {greatest}")
             return None
         return value
 
@@ -186,7 +186,7 @@ def integers(*, least: int, greatest: int) -> Reader:
             return None
         low, high = value
         if not least <= low <= high <= greatest:
-            place.problem(f"is {shown(value)}, which must hold {least} ≤ least ≤ greatest ≤ {greatest}", cure)
+            place.problem(f"is {show(value)}, which must hold {least} ≤ least ≤ greatest ≤ {greatest}", cure)
             return None
         return low, high
 
@@ -210,7 +210,7 @@ def one_of(options: list[str]) -> Reader:
         written = text(value, place)
         if written is None or written in options:
             return written
-        place.problem(f"is {shown(written)}", nearest(written, options))
+        place.problem(f"is {show(written)}", suggest(written, options))
         return None
 
     return read
@@ -231,7 +231,7 @@ def each(reader: Reader, *, least: int = 0, greatest: int | None = None) -> Read
         for index, item in enumerate(value):
             read_item = reader(item, place.at(index))
             if read_item is not None and read_item in good:
-                place.at(index).problem(f"is {shown(item)} once more", "name it once")
+                place.at(index).problem(f"is {show(item)} once more", "name it once")
             elif read_item is not None:
                 good.append(read_item)
         return tuple(good)

@@ -28,8 +28,8 @@ from jitr.telemetry import (
     SWEEP_BEHIND,
     SWEPT,
 )
-from jitr_cdk.metrics import Metric, emitted, of_function, of_queue, of_rule
-from jitr_cdk.placeholders import filled
+from jitr_cdk.metrics import Metric, function_metric, jitr_metric, queue_metric, rule_metric
+from jitr_cdk.placeholders import fill_placeholders
 from jitr_fleet.model import Alarms
 from jitr_fleet.resources import ResourceNames
 
@@ -80,15 +80,15 @@ def watches(
 ) -> list[Watch]:
     """Every alarm of a stage; `sweep_every` is in seconds."""
     return [
-        *_of_queues(names, limits),
-        *_of_function(names, names.register_function, "register"),
-        *_of_function(names, names.sweep_function, "sweep"),
-        *_of_decisions(names),
-        _of_schedule(names, sweep_every),
-        _of_sweeps_that_send_nothing(names, sweep_every),
-        *_of_cas(names, tuple(cas), limits, sweep_every),
-        *([_of_forwarding(names)] if central is not Central.NONE else []),
-        *(_of_hub(names) if central is Central.HUB else []),
+        *_watch_queues(names, limits),
+        *_watch_function(names, names.register_function, "register"),
+        *_watch_function(names, names.sweep_function, "sweep"),
+        *_watch_decisions(names),
+        _watch_schedule(names, sweep_every),
+        _watch_sweeps_that_send_nothing(names, sweep_every),
+        *_watch_cas(names, tuple(cas), limits, sweep_every),
+        *([_watch_forwarding(names)] if central is not Central.NONE else []),
+        *(_watch_hub(names) if central is Central.HUB else []),
     ]
 
 
@@ -107,7 +107,7 @@ class StageAlarms(Construct):
         central: Central = Central.NONE,
     ) -> None:
         super().__init__(scope, construct_id)
-        actions = [filled(limits.topic, cdk.Stack.of(self))] if limits.topic else None
+        actions = [fill_placeholders(limits.topic, cdk.Stack.of(self))] if limits.topic else None
         self.names: list[str] = []
         for watch in watches(names, cas=cas, sweep_every=sweep_every, limits=limits, central=central):
             self.names.append(watch.name)
@@ -116,7 +116,7 @@ class StageAlarms(Construct):
                 watch.name,
                 alarm_name=watch.name,
                 alarm_description=f"{watch.meaning} What to do: docs/runbook.md#{watch.section}",
-                **_watched(watch),
+                **_metric_properties(watch),
                 comparison_operator=f"{'Less' if watch.below else 'Greater'}ThanOrEqualToThreshold",
                 threshold=watch.reaches,
                 evaluation_periods=watch.periods,
@@ -127,24 +127,24 @@ class StageAlarms(Construct):
             )
 
 
-def _of_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
+def _watch_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("dead-letters"),
             meaning="Registrations that could not be read or failed ten times; each message says why in jitr_reason.",
-            metric=of_queue("ApproximateNumberOfMessagesVisible", names.dead_letter_queue),
+            metric=queue_metric("ApproximateNumberOfMessagesVisible", names.dead_letter_queue),
             statistic="Maximum",
         ),
         Watch(
             name=names.alarm("undelivered"),
             meaning="AWS IoT could not send events to the queue; each message names the failure.",
-            metric=of_queue("ApproximateNumberOfMessagesVisible", names.undelivered_queue),
+            metric=queue_metric("ApproximateNumberOfMessagesVisible", names.undelivered_queue),
             statistic="Maximum",
         ),
         Watch(
             name=names.alarm("backlog"),
             meaning="Devices wait to be activated: more arrive than activations_per_second lets through, or AWS fails.",
-            metric=of_queue("ApproximateAgeOfOldestMessage", names.registrations_queue),
+            metric=queue_metric("ApproximateAgeOfOldestMessage", names.registrations_queue),
             statistic="Maximum",
             reaches=limits.backlog,
             periods=3,
@@ -153,36 +153,36 @@ def _of_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
     ]
 
 
-def _of_function(names: ResourceNames, function: str, short: str) -> list[Watch]:
+def _watch_function(names: ResourceNames, function: str, short: str) -> list[Watch]:
     return [
         Watch(
             name=names.alarm(f"{short}-errors"),
             meaning=f"The function {function} failed as a whole: it could not start, or ran into its timeout.",
-            metric=of_function("Errors", function),
+            metric=function_metric("Errors", function),
         ),
         Watch(
             name=names.alarm(f"{short}-throttles"),
             meaning=f"The account's Lambda concurrency leaves {function} no room, for a quarter of an hour.",
-            metric=of_function("Throttles", function),
+            metric=function_metric("Throttles", function),
             periods=3,
             datapoints=3,
         ),
     ]
 
 
-def _of_decisions(names: ResourceNames) -> list[Watch]:
+def _watch_decisions(names: ResourceNames) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("failures"),
             meaning="Registrations fail for a reason of the deployment or of jitr itself; the log has tracebacks.",
-            metric=emitted(names.fleet, FAILURES),
+            metric=jitr_metric(names.fleet, FAILURES),
             periods=3,
             datapoints=2,
         ),
         Watch(
             name=names.alarm("not-permitted"),
             meaning="AWS refuses calls of the functions: a permission or a key is missing. Devices wait.",
-            metric=emitted(names.fleet, NOT_PERMITTED),
+            metric=jitr_metric(names.fleet, NOT_PERMITTED),
             # One device that waits makes seven attempts in its first quarter of an hour, and as many each hour, when
             # the sweep has sent it again. A single one is a permission that is on its way after a deployment.
             reaches=3,
@@ -193,48 +193,48 @@ def _of_decisions(names: ResourceNames) -> list[Watch]:
         Watch(
             name=names.alarm("contradictions"),
             meaning="Events say something else than their certificates: somebody publishes to the rule who should not.",
-            metric=emitted(names.fleet, CONTRADICTIONS),
+            metric=jitr_metric(names.fleet, CONTRADICTIONS),
         ),
         Watch(
             name=names.alarm("disagreements"),
             meaning="Certificates are ACTIVE that an operator had shut out; the sweep's log names them.",
-            metric=emitted(names.fleet, DISAGREEMENTS),
+            metric=jitr_metric(names.fleet, DISAGREEMENTS),
         ),
     ]
 
 
-def _of_forwarding(names: ResourceNames) -> Watch:
+def _watch_forwarding(names: ResourceNames) -> Watch:
     return Watch(
         name=names.alarm("unforwarded"),
         meaning="Events could not be forwarded to the hub for a day, so its table lacks what they say.",
-        metric=of_queue("ApproximateNumberOfMessagesVisible", names.unforwarded_queue),
+        metric=queue_metric("ApproximateNumberOfMessagesVisible", names.unforwarded_queue),
         statistic="Maximum",
     )
 
 
-def _of_hub(names: ResourceNames) -> list[Watch]:
+def _watch_hub(names: ResourceNames) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("out-of-place"),
             meaning="Devices became ACTIVE in accounts that are not theirs: `jitrctl fleet devices --out-of-place`.",
-            metric=emitted(names.fleet, OUT_OF_PLACE),
+            metric=jitr_metric(names.fleet, OUT_OF_PLACE),
         ),
         Watch(
             name=names.alarm("hub-dead-letters"),
             meaning="Events that the hub could not take in ten times; its log says why.",
-            metric=of_queue("ApproximateNumberOfMessagesVisible", names.hub_dead_letter_queue),
+            metric=queue_metric("ApproximateNumberOfMessagesVisible", names.hub_dead_letter_queue),
             statistic="Maximum",
         ),
-        *_of_function(names, names.hub_function, "hub"),
+        *_watch_function(names, names.hub_function, "hub"),
     ]
 
 
-def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
+def _watch_schedule(names: ResourceNames, sweep_every: int) -> Watch:
     """No sweep has finished for three times as long as it should take."""
     return Watch(
         name=names.alarm("sweep-not-run"),
         meaning="No sweep has finished in three intervals of its schedule, so lost events are not made up for.",
-        metric=emitted(names.fleet, SWEPT),
+        metric=jitr_metric(names.fleet, SWEPT),
         statistic="SampleCount",
         reaches=0,
         below=True,
@@ -245,12 +245,12 @@ def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
     )
 
 
-def _of_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watch:
+def _watch_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watch:
     """Every sweep of two periods found the queue behind: held devices rest on sweeps that are free to send."""
     return Watch(
         name=names.alarm("sweep-behind"),
         meaning="Sweeps send nothing, since the queue is behind: held devices and lost events wait.",
-        metric=emitted(names.fleet, SWEEP_BEHIND),
+        metric=jitr_metric(names.fleet, SWEEP_BEHIND),
         statistic="Minimum",
         seconds=_period_of(sweep_every),
         periods=2,
@@ -264,7 +264,7 @@ def _period_of(sweep_every: int) -> int:
     return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
 
 
-def _watched(watch: Watch) -> dict[str, Any]:
+def _metric_properties(watch: Watch) -> dict[str, Any]:
     """What an alarm watches: one metric by its name, or an expression over several."""
     if not watch.others:
         return {
@@ -294,9 +294,9 @@ def _watched(watch: Watch) -> dict[str, Any]:
     return {"metrics": [*queries, {"id": "worst", "expression": expression, "returnData": True}]}
 
 
-def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
+def _watch_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
     """Six alarms for each CA; for each ten, where there are many."""
-    each = [_of_ca(names, ca, limits, sweep_every) for ca in cas]
+    each = [_watch_ca(names, ca, limits, sweep_every) for ca in cas]
     if len(cas) <= MOST_CAS_WITH_ALARMS_OF_THEIR_OWN:
         return [watch for watches_ in each for watch in watches_]
     together = []
@@ -315,13 +315,13 @@ def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_ev
     return together
 
 
-def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:
+def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:
     rule = names.rule(ca)
     return [
         Watch(
             name=names.alarm("rules-refuse-many", ca),
             meaning=f"So many devices of CA {ca} are refused for its rules that further ones are held: wrong rules?",
-            metric=emitted(names.fleet, RULES_REFUSE_MANY, ca=ca),
+            metric=jitr_metric(names.fleet, RULES_REFUSE_MANY, ca=ca),
             statistic="Maximum",
             # Every sweep says whether the brake is on; in between, each device that it holds does.
             seconds=_period_of(sweep_every),
@@ -330,7 +330,7 @@ def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> l
         Watch(
             name=names.alarm("rejections", ca),
             meaning=f"Devices of CA {ca} were rejected in three quarters of an hour: wrong rules, or a wrong batch.",
-            metric=emitted(names.fleet, REJECTED_SHARE, ca=ca),
+            metric=jitr_metric(names.fleet, REJECTED_SHARE, ca=ca),
             statistic="Average",
             reaches=limits.rejection_rate,
             seconds=15 * _MINUTES,
@@ -341,7 +341,7 @@ def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> l
         Watch(
             name=names.alarm("ca-expiring", ca),
             meaning=f"The certificate of CA {ca} ends soon: register its successor, and issue from that.",
-            metric=emitted(names.fleet, CA_DAYS_LEFT, ca=ca),
+            metric=jitr_metric(names.fleet, CA_DAYS_LEFT, ca=ca),
             statistic="Minimum",
             reaches=limits.ca_expiry / _DAY,
             below=True,
@@ -351,16 +351,16 @@ def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> l
         Watch(
             name=names.alarm("rule-failures", ca),
             meaning=f"The rule of CA {ca} could not send an event to the queue; see {names.undelivered_queue}.",
-            metric=of_rule("Failure", rule),
+            metric=rule_metric("Failure", rule),
         ),
         Watch(
             name=names.alarm("rule-losses", ca),
             meaning=f"The rule of CA {ca} could reach neither queue: the sweep has to find the devices.",
-            metric=of_rule("ErrorActionFailure", rule),
+            metric=rule_metric("ErrorActionFailure", rule),
         ),
         Watch(
             name=names.alarm("rule-throttled", ca),
             meaning=f"AWS IoT drops events of CA {ca}, since the account's rules run too often.",
-            metric=of_rule("RuleMessageThrottled", rule),
+            metric=rule_metric("RuleMessageThrottled", rule),
         ),
     ]

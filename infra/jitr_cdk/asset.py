@@ -58,7 +58,7 @@ def function_asset(rules: Rules, target: Target, more: Mapping[str, str] = Mappi
     key = _hash(
         [*parts, *(part.encode() for one in sorted(beside.items()) for part in one), _byte_code(target).encode()]
     )
-    return Asset(_built(f"function-{key}", target, lambda out: _fill_function(out, sources, beside)), key)
+    return Asset(_build(f"function-{key}", target, lambda out: _fill_function(out, sources, beside)), key)
 
 
 def layer_asset(target: Target) -> Asset:
@@ -70,10 +70,10 @@ def layer_asset(target: Target) -> Asset:
     if not wheels:
         raise AssetError(f"no wheels in {WHEELS / target.wheels}: run `make wheels` once, with the network")
     key = _hash([target.wheels.encode(), *(wheel.name.encode() for wheel in wheels), _byte_code(target).encode()])
-    return Asset(_built(f"layer-{key}", target, lambda out: _fill_layer(out, wheels)), key)
+    return Asset(_build(f"layer-{key}", target, lambda out: _fill_layer(out, wheels)), key)
 
 
-def uncompiled(target: Target) -> str | None:
+def explain_missing_byte_code(target: Target) -> str | None:
     """What to tell whoever builds assets without byte-code, or None when they have it."""
     if _byte_code(target):
         return None
@@ -116,7 +116,7 @@ def _fill_layer(out: Path, wheels: Iterable[Path]) -> None:
             archive.extractall(out / "python", [name for name in names if ".data/" not in name])
 
 
-def _built(name: str, target: Target, fill: Callable[[Path], None]) -> Path:
+def _build(name: str, target: Target, fill: Callable[[Path], None]) -> Path:
     """Build into a temporary directory and move it into place, so that a directory that is there is whole."""
     directory = BUILD / name
     if directory.is_dir():

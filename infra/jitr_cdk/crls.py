@@ -45,7 +45,7 @@ class CrlBucket(Construct):
         acknowledge(self.bucket, "S1", "what is in it is public, and every version of it is kept")
         self.objects = self.bucket.arn_for_objects(f"{FOLDER}/*")
 
-    def reading(self) -> list[iam.PolicyStatement]:
+    def read_statements(self) -> list[iam.PolicyStatement]:
         """What a function needs to read CRLs.
 
         S3 says that an object is not there only to those who may list the bucket, and denies access to all others,

@@ -16,7 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from jitr_cdk.placeholders import filled
+from jitr_cdk.placeholders import fill_placeholders
 from jitr_fleet.model import Account, Fleet
 
 T = TypeVar("T")
@@ -33,24 +33,24 @@ class StageKey(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, fleet: Fleet, account: Account) -> None:
         super().__init__(scope, construct_id)
         written = account.kms_key or fleet.stack.kms_key
-        self._arn = written and filled(written, cdk.Stack.of(self))
+        self._arn = written and fill_placeholders(written, cdk.Stack.of(self))
         self.key = kms.Key.from_key_arn(self, "Key", self._arn) if self._arn else None
 
-    def encrypting(self, constructed: Callable[[kms.IKey], T], *, otherwise: T) -> T:
+    def choose(self, constructed: Callable[[kms.IKey], T], *, otherwise: T) -> T:
         """What is made of the key, or what stands in its place when there is none."""
         return constructed(self.key) if self.key else otherwise
 
     @property
     def of_queue(self) -> sqs.QueueEncryption:
-        return self.encrypting(lambda _: sqs.QueueEncryption.KMS, otherwise=sqs.QueueEncryption.SQS_MANAGED)
+        return self.choose(lambda _: sqs.QueueEncryption.KMS, otherwise=sqs.QueueEncryption.SQS_MANAGED)
 
     @property
     def of_bucket(self) -> s3.BucketEncryption:
-        return self.encrypting(lambda _: s3.BucketEncryption.KMS, otherwise=s3.BucketEncryption.S3_MANAGED)
+        return self.choose(lambda _: s3.BucketEncryption.KMS, otherwise=s3.BucketEncryption.S3_MANAGED)
 
     @property
     def of_table(self) -> dynamodb.TableEncryptionV2:
-        return self.encrypting(
+        return self.choose(
             dynamodb.TableEncryptionV2.customer_managed_key, otherwise=dynamodb.TableEncryptionV2.dynamo_owned_key()
         )
 

@@ -33,7 +33,7 @@ class EnrollmentList(Construct):
             removal_policy=RemovalPolicy.RETAIN,
         )
 
-    def reading(self, *actions: str) -> iam.PolicyStatement:
+    def read_statement(self, *actions: str) -> iam.PolicyStatement:
         """What lets a function read it."""
         return iam.PolicyStatement(sid="ReadEnrollment", actions=list(actions), resources=[self.table.table_arn])
 

@@ -87,7 +87,7 @@ class Forwarding(Construct):
                 )
             ],
         )
-        _let_events_send(unforwarded, rule_arn)
+        _allow_events_to_send(unforwarded, rule_arn)
 
 
 class HubResources(Construct):
@@ -133,7 +133,7 @@ class HubResources(Construct):
             targets=[events.CfnRule.TargetProperty(id="queue", arn=queue.queue_arn)],
         )
         rule.node.add_dependency(self.bus)
-        _let_events_send(queue, rule_arn)
+        _allow_events_to_send(queue, rule_arn)
         table = self._table(names, key)
         function = JitrFunction(
             self,
@@ -153,7 +153,7 @@ class HubResources(Construct):
                     actions=["dynamodb:GetItem", "dynamodb:UpdateItem"],
                     resources=[table.table_arn],
                 ),
-                enrollment.reading("dynamodb:BatchGetItem"),
+                enrollment.read_statement("dynamodb:BatchGetItem"),
                 iam.PolicyStatement(
                     sid="TakeEvents",
                     actions=["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
@@ -237,7 +237,7 @@ class HubResources(Construct):
         )
 
 
-def _let_events_send(queue: sqs.Queue, rule_arn: str) -> None:
+def _allow_events_to_send(queue: sqs.Queue, rule_arn: str) -> None:
     """EventBridge may send for this one rule (EventBridge user guide, "Amazon SQS permissions")."""
     queue.add_to_resource_policy(
         iam.PolicyStatement(

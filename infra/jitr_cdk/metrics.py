@@ -39,7 +39,7 @@ class Metric:
         return [self.namespace, self.name, *flat, options]
 
 
-def emitted(fleet: str, name: str, *, ca: str | None = None) -> Metric:
+def jitr_metric(fleet: str, name: str, *, ca: str | None = None) -> Metric:
     """A metric of the functions; `ca` is the CA's name, or NO_CA, for those that are of one, and None for the others.
 
     Raises ValueError when the functions emit no such metric.
@@ -49,19 +49,19 @@ def emitted(fleet: str, name: str, *, ca: str | None = None) -> Metric:
     return Metric(METRICS_NAMESPACE, name, (("fleet", fleet), ("ca", ca or NO_CA)))
 
 
-def of_queue(name: str, queue: str) -> Metric:
-    return _of_aws("AWS/SQS", name, queue)
+def queue_metric(name: str, queue: str) -> Metric:
+    return _aws_metric("AWS/SQS", name, queue)
 
 
-def of_function(name: str, function: str) -> Metric:
-    return _of_aws("AWS/Lambda", name, function)
+def function_metric(name: str, function: str) -> Metric:
+    return _aws_metric("AWS/Lambda", name, function)
 
 
-def of_rule(name: str, rule: str) -> Metric:
+def rule_metric(name: str, rule: str) -> Metric:
     """A metric of a topic rule or of its actions, which all send to SQS."""
     values = (rule, _SQS_ACTION)[: len(AWS_METRICS["AWS/IoT", name])]
-    return _of_aws("AWS/IoT", name, *values)
+    return _aws_metric("AWS/IoT", name, *values)
 
 
-def _of_aws(namespace: str, name: str, *values: str) -> Metric:
+def _aws_metric(namespace: str, name: str, *values: str) -> Metric:
     return Metric(namespace, name, tuple(zip(AWS_METRICS[namespace, name], values, strict=True)))

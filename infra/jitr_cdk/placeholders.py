@@ -8,7 +8,7 @@ import aws_cdk as cdk
 from jitr_fleet.policy import PLACEHOLDERS
 
 
-def filled(text: str, stack: cdk.Stack) -> str:
+def fill_placeholders(text: str, stack: cdk.Stack) -> str:
     """Put the stack's own values in."""
     values = dict(zip(PLACEHOLDERS, (stack.partition, stack.region, stack.account), strict=True))
     for placeholder, value in values.items():

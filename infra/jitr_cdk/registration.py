@@ -80,7 +80,7 @@ class RegistrationPath(Construct):
         )
         self.queues = (self.dead_letters, self.undelivered, self.registrations)
         stack = cdk.Stack.of(self)
-        concurrency = target.environments(max_concurrency_for(activations_per_second))
+        concurrency = target.limit_environments(max_concurrency_for(activations_per_second))
         self.settings = Settings(
             fleet=names.fleet,
             account_id=stack.account,
@@ -109,9 +109,9 @@ class RegistrationPath(Construct):
             environment=self.settings.to_environ(),
             statements=[
                 *self._statements(cas, thing_groups, registry, target),
-                *crls.reading(),
-                enrollment.reading("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
-                *_asking(hooks),
+                *crls.read_statements(),
+                enrollment.read_statement("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
+                *_hook_statements(hooks),
             ],
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
@@ -288,7 +288,7 @@ class RegistrationPath(Construct):
             )
 
 
-def _asking(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
+def _hook_statements(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
     """What lets the function ask the CAs' hooks: exactly these functions, or versions of them."""
     if not hooks:
         return []

@@ -24,7 +24,7 @@ from jitr_cdk.target import AWS
 SPECIFICATION = "1.6"
 
 
-def bill() -> dict[str, Any]:
+def build_bill() -> dict[str, Any]:
     """The document; the same wheels and version give the same one.
 
     Raises AssetError when the wheels were not fetched.
@@ -36,7 +36,7 @@ def bill() -> dict[str, Any]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = f"pkg:pypi/{project['name']}@{project['version']}"
     direct = {
-        _normalized(re.split(r"[<>=!~\[; ]", requirement, maxsplit=1)[0]) for requirement in project["dependencies"]
+        _normalize(re.split(r"[<>=!~\[; ]", requirement, maxsplit=1)[0]) for requirement in project["dependencies"]
     }
     serial = uuid5(NAMESPACE_URL, json.dumps(components))
     return {
@@ -56,9 +56,9 @@ def bill() -> dict[str, Any]:
         },
         "components": components,
         "dependencies": [
-            {"ref": own, "dependsOn": [one["bom-ref"] for one in components if _normalized(one["name"]) in direct]},
+            {"ref": own, "dependsOn": [one["bom-ref"] for one in components if _normalize(one["name"]) in direct]},
             *(
-                {"ref": one["bom-ref"], "dependsOn": sorted(_needed(wheel, components))}
+                {"ref": one["bom-ref"], "dependsOn": sorted(_find_required(wheel, components))}
                 for wheel, one in zip(wheels, components, strict=True)
             ),
         ],
@@ -70,10 +70,10 @@ def _component(wheel: Path) -> dict[str, Any]:
     name, version = metadata["Name"], metadata["Version"]
     component: dict[str, Any] = {
         "type": "library",
-        "bom-ref": f"pkg:pypi/{_normalized(name)}@{version}",
+        "bom-ref": f"pkg:pypi/{_normalize(name)}@{version}",
         "name": name,
         "version": version,
-        "purl": f"pkg:pypi/{_normalized(name)}@{version}",
+        "purl": f"pkg:pypi/{_normalize(name)}@{version}",
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(wheel.read_bytes()).hexdigest()}],
         "properties": [{"name": "jitr:wheel", "value": wheel.name}],
     }
@@ -84,14 +84,14 @@ def _component(wheel: Path) -> dict[str, Any]:
     return component
 
 
-def _needed(wheel: Path, components: list[dict[str, Any]]) -> Iterator[str]:
+def _find_required(wheel: Path, components: list[dict[str, Any]]) -> Iterator[str]:
     """What a wheel asks for without any extra, as far as it is shipped; the rest is the runtime's."""
     asked = {
-        _normalized(re.split(r"[<>=!~\[(; ]", requirement, maxsplit=1)[0])
+        _normalize(re.split(r"[<>=!~\[(; ]", requirement, maxsplit=1)[0])
         for requirement in _metadata(wheel).get_all("Requires-Dist", [])
         if "extra ==" not in requirement
     }
-    return (one["bom-ref"] for one in components if _normalized(one["name"]) in asked)
+    return (one["bom-ref"] for one in components if _normalize(one["name"]) in asked)
 
 
 def _metadata(wheel: Path) -> Any:
@@ -100,14 +100,14 @@ def _metadata(wheel: Path) -> Any:
         return Parser().parsestr(archive.read(name).decode("utf-8"), headersonly=True)
 
 
-def _normalized(name: str) -> str:
+def _normalize(name: str) -> str:
     """A project's name as PyPI compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main() -> int:
     try:
-        document = bill()
+        document = build_bill()
     except AssetError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- for the terminal
         return 1

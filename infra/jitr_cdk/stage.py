@@ -21,7 +21,7 @@ from jitr_cdk.encryption import StageKey
 from jitr_cdk.enrollment import EnrollmentList
 from jitr_cdk.hub import Forwarding, HubResources
 from jitr_cdk.iot_logging import AwsIotLogging
-from jitr_cdk.placeholders import filled
+from jitr_cdk.placeholders import fill_placeholders
 from jitr_cdk.registration import RegistrationPath
 from jitr_cdk.registry import RegistryTable
 from jitr_cdk.sweeping import Sweeping
@@ -169,7 +169,7 @@ class RegionStack(cdk.Stack):
             layer=layer,
         )
         if fleet.stack.permission_boundary:
-            boundary = filled(fleet.stack.permission_boundary, self)
+            boundary = fill_placeholders(fleet.stack.permission_boundary, self)
             iam.PermissionsBoundary.of(self).apply(
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
             )

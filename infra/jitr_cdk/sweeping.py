@@ -55,7 +55,7 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=[*self._statements(registration, registry, enrollment), *crls.reading()],
+            statements=[*self._statements(registration, registry, enrollment), *crls.read_statements()],
             wildcards={
                 "*": "lists of policies and certificates, and GetMetricStatistics, know no resources",
                 stack.format_arn(
@@ -95,7 +95,7 @@ class Sweeping(Construct):
             "Schedule",
             name=names.sweep_schedule,
             description="Takes up devices whose registration event was lost",
-            schedule_expression=f"rate({_in_units(every)})",
+            schedule_expression=f"rate({_format_rate(every)})",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=sweep.function.function_arn,
@@ -149,7 +149,7 @@ class Sweeping(Construct):
                 ],
                 resources=[registry.table.table_arn],
             ),
-            enrollment.reading("dynamodb:BatchGetItem", "dynamodb:GetItem"),
+            enrollment.read_statement("dynamodb:BatchGetItem", "dynamodb:GetItem"),
             iam.PolicyStatement(
                 sid="FindWhatIsDue",
                 actions=["dynamodb:Query"],
@@ -191,7 +191,7 @@ class Sweeping(Construct):
         return statements
 
 
-def _in_units(seconds: int) -> str:
+def _format_rate(seconds: int) -> str:
     """Seconds as a rate expression's value and unit; minutes are the scheduler's least (EventBridge user guide)."""
     minutes = max(1, round(seconds / 60))
     return f"{minutes} minute" if minutes == 1 else f"{minutes} minutes"

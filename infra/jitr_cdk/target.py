@@ -47,7 +47,7 @@ class Target:
     wheels: str  # the folder below .wheels/ that `make wheels` fills for this target
     differences: frozenset[LocalDifference] = frozenset()
 
-    def environments(self, wanted: int) -> int:
+    def limit_environments(self, wanted: int) -> int:
         """How many execution environments of `register` there may be at once."""
         few = LocalDifference.FEW_ENVIRONMENTS in self.differences
         return min(wanted, _FEW) if few else wanted

@@ -24,7 +24,7 @@ from jitr.rules import Rules
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import ACCOUNT, Pass, count_key
 from jitr.sweep import due_evaluations, runner
-from jitr.sweep.runner import Swept
+from jitr.sweep.runner import SweepResult
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import Operator, OrderContext
@@ -98,7 +98,7 @@ def after(calls: int) -> Callable[[], bool]:
 
 def test_a_forgotten_certificate_is_sent_and_noted(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(listed(1))
-    assert cloud.swept() == Swept(looked_at=1, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=1, sent=1)
     assert sent(wire) == [f"{1:064x}"]
     record = cloud.registry.recall([f"{1:064x}"])[f"{1:064x}"]
     assert (record.swept_at, record.decision) == (NOW, None)
@@ -121,13 +121,13 @@ def test_the_ordinary_path_comes_first_for_pending_after(
     cloud: Cloud, listing: Listing, age: timedelta, *, is_sent: bool
 ) -> None:
     listing(listed(1, age))
-    assert cloud.swept() == Swept(looked_at=1, sent=int(is_sent))
+    assert cloud.swept() == SweepResult(looked_at=1, sent=int(is_sent))
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED", "PENDING_TRANSFER", "REGISTER_INACTIVE"])
 def test_only_pending_certificates_are_sent(cloud: Cloud, wire: Wire, listing: Listing, status: str) -> None:
     listing(listed(1, status=status), listed(2))
-    assert cloud.swept() == Swept(looked_at=2, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=2, sent=1)
     assert sent(wire) == [f"{2:064x}"]
 
 
@@ -137,7 +137,7 @@ def test_the_sweep_looks_back_to_the_horizon_and_asks_for_no_page_beyond(
 ) -> None:
     listing.page = 2
     listing(listed(1), listed(2, 7 * DAY), listed(3, 7 * DAY), listed(4, 7 * DAY + SECOND), listed(5, 8 * DAY))
-    assert cloud.swept() == Swept(looked_at=3, sent=3)
+    assert cloud.swept() == SweepResult(looked_at=3, sent=3)
     assert wire.operations("iot") == ["ListCertificates"] * 2
 
 
@@ -156,7 +156,7 @@ def test_every_ca_of_the_account_is_swept(cloud: Cloud, wire: Wire, listing: Lis
 @pytest.mark.usefixtures("counted")
 def test_certificates_that_aws_lists_under_no_ca_are_swept(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing.of["listed under none"] = [listed(1), listed(2, status="ACTIVE")]
-    assert cloud.swept() == Swept(looked_at=2, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=2, sent=1)
     assert sent(wire) == [f"{1:064x}"]
 
 
@@ -198,7 +198,7 @@ def test_what_is_decided_is_not_forgotten_unless_it_is_due_again(
     cloud.journal.keep_rules_digest(cloud.rules.digest)
     decided(cloud, at=at, **changes)
     listing(listed(1))
-    assert cloud.swept() == Swept(looked_at=1, sent=int(is_sent))
+    assert cloud.swept() == SweepResult(looked_at=1, sent=int(is_sent))
 
 
 def test_what_was_sent_is_not_sent_again_within_the_hour(cloud: Cloud, listing: Listing) -> None:
@@ -242,7 +242,7 @@ def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
     cloud: Cloud, wire: Wire, listing: Listing
 ) -> None:
     listing(*(listed(number) for number in range(1, 251)))
-    assert cloud.swept() == Swept(looked_at=250, sent=250)
+    assert cloud.swept() == SweepResult(looked_at=250, sent=250)
     asked = [len(next(iter(one["RequestItems"].values()))["Keys"]) for one in recalls(wire)]
     assert asked == [100, 100, 50]
     assert [len(one["Entries"]) for one in wire.of("SendMessageBatch")] == [10] * 25
@@ -303,7 +303,7 @@ def test_a_look_back_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wir
     wire.fail("ListCertificates", "InvalidRequestException")
     assert cloud.swept().failed == ["look back"]
     assert cloud.counted()[FAILURES] == 1
-    assert cloud.swept() == Swept(looked_at=1, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=1, sent=1)
 
 
 def test_a_count_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wire, listing: Listing) -> None:
@@ -387,7 +387,7 @@ def test_looks_that_time_ran_out_for_are_left_to_the_next_sweep(cloud: Cloud) ->
 
 def test_an_account_without_certificates_has_nothing_to_sweep(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing()
-    assert cloud.swept() == Swept()
+    assert cloud.swept() == SweepResult()
     assert not wire.operations("sqs")
     assert not recalls(wire)
 
@@ -398,11 +398,11 @@ def test_a_look_back_that_time_ran_out_for_goes_on_where_it_stopped_and_then_beg
 ) -> None:
     listing.page = 1
     listing(*(listed(number) for number in range(1, 5)))
-    assert cloud.swept(after(1)) == Swept(looked_at=2, sent=2, unfinished=["look back"])
+    assert cloud.swept(after(1)) == SweepResult(looked_at=2, sent=2, unfinished=["look back"])
     assert sent(wire) == [f"{1:064x}", f"{2:064x}"]
-    assert cloud.swept() == Swept(looked_at=2, sent=2)
+    assert cloud.swept() == SweepResult(looked_at=2, sent=2)
     assert sent(wire) == [f"{3:064x}", f"{4:064x}"]
-    assert cloud.swept() == Swept(looked_at=4, sent=0)
+    assert cloud.swept() == SweepResult(looked_at=4, sent=0)
 
 
 @pytest.mark.usefixtures("counted")
@@ -426,7 +426,7 @@ def test_held_devices_that_are_due_are_found_by_index_beyond_the_horizon_too(clo
     due = decided(cloud, at=NOW - 30 * DAY, attempts=9, registered_at=NOW - 90 * DAY, **HELD)
     decided(cloud, at=NOW, number=2, **HELD)
     decided(cloud, at=NOW - DAY, number=3)
-    assert cloud.swept() == Swept(sent=1)
+    assert cloud.swept() == SweepResult(sent=1)
     ((entry,),) = (one["Entries"] for one in wire.of("SendMessageBatch"))
     body = json.loads(entry["MessageBody"])
     assert (body["certificateId"], body["caCertificateId"]) == (due.certificate_id, due.ca_certificate_id)
@@ -961,7 +961,7 @@ def test_the_scheduled_event_from_a_file_sweeps(
     wire: Wire, listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listing(listed(1), listed(2, status="ACTIVE"))
-    assert scheduled() == asdict(Swept(looked_at=2, sent=1))
+    assert scheduled() == asdict(SweepResult(looked_at=2, sent=1))
     assert sent(wire) == [f"{1:064x}"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = (line for line in lines if "_aws" not in line and line["message"] != "runtime")

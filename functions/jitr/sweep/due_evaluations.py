@@ -185,10 +185,10 @@ class DueEvaluations:
                 return replace(walk, after=after)
 
     def _send_page(self, ids: Sequence[str], now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
-        again, all_seen = self._due_again(self._registry.recall(ids), now, time_is_left)
+        again, all_seen = self._select_due(self._registry.recall(ids), now, time_is_left)
         return send(again, now + SENT_RECENTLY) and all_seen
 
-    def _due_again(
+    def _select_due(
         self, records: Mapping[str, Record], now: datetime, time_is_left: Callable[[], bool]
     ) -> tuple[list[EventToSend], bool]:
         """Those of these records that are to be sent, and whether there was time for all; what is settled is not due.
@@ -211,7 +211,7 @@ class DueEvaluations:
                 again.append(_to_message(record))
             elif not time_is_left():
                 return again, False
-            elif registered := self._registered(certificate_id, record):
+            elif registered := self._describe_waiting(certificate_id, record):
                 again.append(registered)
             else:
                 self._registry.clear_evaluation(certificate_id, recalled)  # its first event takes it up, should it come
@@ -229,7 +229,7 @@ class DueEvaluations:
             return True
         return record.decision.rules_digest == self._rules_digest and not record.brake_changed
 
-    def _registered(self, certificate_id: str, record: Record) -> EventToSend | None:
+    def _describe_waiting(self, certificate_id: str, record: Record) -> EventToSend | None:
         """The message about a certificate that waits here, or on which an attempt is unfinished; None if it is neither.
 
         Raises Unavailable.

@@ -52,7 +52,7 @@ Send = Callable[[list[EventToSend]], bool]
 
 
 @dataclass(slots=True, kw_only=True)
-class Passed:
+class PassResult:
     """What one sweep did for the pass."""
 
     disagreements: int = 0
@@ -85,7 +85,7 @@ class FullPass:
         self._announcer = announcer
         self._clock = clock
 
-    def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> Passed:
+    def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
         """Go on with the day's pass, or begin it when the last one is a day old.
 
         Without `send`, which is while the queue is behind, nothing is sent.
@@ -98,8 +98,8 @@ class FullPass:
             self._journal.keep_pass(ACCOUNT, Pass(began_at=now, lists=True))
             raise
 
-    def _go_on(self, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> Passed:
-        passed = Passed()
+    def _go_on(self, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
+        passed = PassResult()
         going = self._journal.full_pass(ACCOUNT)
         again_after = _OWED_EVERY if going.owes else _PASSED_EVERY
         if going.finished_at and going.lists and now - going.finished_at < again_after:
@@ -114,8 +114,8 @@ class FullPass:
         counts = Counter(going.counts)
         for page in self._iot.certificates(going.marker):
             records = recall_page(self._registry, page)
-            taken_away = self._taken_away(page, records)
-            passed_over = self._passed_over(page, records, taken_away, now)
+            taken_away = self._find_taken_away(page, records)
+            passed_over = self._select_passed_over(page, records, taken_away, now)
             if passed_over and send is None:
                 going = replace(going, owes=True)
             elif send and not send(passed_over):
@@ -124,7 +124,7 @@ class FullPass:
                 passed.is_finished = False
                 return passed
             self._record(taken_away, records)
-            self._list(records)
+            self._list_outcomes(records)
             counts.update(self._recall_counted(page, records))
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             passed.disagreements += self._report(active, records, denied, has_list=has_list)
@@ -145,13 +145,13 @@ class FullPass:
         )
         return passed
 
-    def _counted(self, page: Page, records: Mapping[str, Record]) -> Iterator[str]:
+    def _count_keys(self, page: Page, records: Mapping[str, Record]) -> Iterator[str]:
         for one in page.certificates:
             ca = self._rules.ca(records[one.certificate_id].ca_certificate_id or "")
             if ca:
                 yield count_key(ca.certificate_id, one.status.value)
 
-    def _taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
+    def _find_taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
         """What is to be recorded of those of a page that jitr knows, and that somebody else revoked or deactivated."""
         taken_away = {}
         for one in page.certificates:
@@ -180,13 +180,13 @@ class FullPass:
             if record.begun_at is None and self._registry.record_found(found, record):
                 self._announcer.report_outcome(found.outcome, certificate_id, found)
 
-    def _list(self, records: Mapping[str, Record]) -> None:
+    def _list_outcomes(self, records: Mapping[str, Record]) -> None:
         """Put what is not in the outcomes' index, as its record says, there: an earlier version recorded it."""
         for record in records.values():
             if record.decision and record.listed != listing(record.decision):
                 self._outcomes.list_decision(record.decision)
 
-    def _passed_over(
+    def _select_passed_over(
         self, page: Page, records: Mapping[str, Record], taken_away: Mapping[str, Decision], now: datetime
     ) -> list[EventToSend]:
         def is_left(one: ListedCertificate) -> bool:

@@ -24,7 +24,7 @@ from jitr.telemetry import NO_CA, WAITING, Announcer
 
 
 @dataclass(slots=True, kw_only=True)
-class LookedBack:
+class LookBackResult:
     """What one sweep looked back on."""
 
     looked_at: int = 0  # certificates listed, registered since the horizon
@@ -46,7 +46,7 @@ class LookBack:
         self._journal = journal
         self._announcer = announcer
 
-    def go_back(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> LookedBack:
+    def go_back(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> LookBackResult:
         """Look back from now, or from where the last sweep stopped.
 
         Raises Unavailable, StaleMarker when the next one has to begin anew.
@@ -60,8 +60,8 @@ class LookBack:
 
     def _go_back_from(
         self, marker: str | None, now: datetime, time_is_left: Callable[[], bool], send: Send
-    ) -> LookedBack:
-        back = LookedBack()
+    ) -> LookBackResult:
+        back = LookBackResult()
         waiting_in_all = Counter({NO_CA: 0, **{ca.name: 0 for ca in self._rules.cas}})
         for page in self._iot.certificates(marker):
             recent = [one for one in page.certificates if one.created_at >= now - self._horizon]

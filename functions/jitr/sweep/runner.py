@@ -61,7 +61,7 @@ _PART_OF_FORGOTTEN = 1 / 2
 
 
 @dataclass(slots=True, kw_only=True)
-class Swept:
+class SweepResult:
     """What one sweep did."""
 
     looked_at: int = 0  # certificates listed since the horizon
@@ -78,7 +78,7 @@ class Swept:
 class _Run:
     """One sweep under way."""
 
-    swept: Swept
+    swept: SweepResult
     now: datetime
     time_is_left: Callable[[], bool]
 
@@ -137,7 +137,7 @@ class Sweep:
         self._repair = WithdrawalRepair(
             rules=rules, iot=iot, registry=registry, withdrawals=withdrawals, announcer=announcer, clock=clock
         )
-        self._looks = DueEvaluations(
+        self._due_evaluations = DueEvaluations(
             rules=rules,
             iot=iot,
             registry=registry,
@@ -150,40 +150,40 @@ class Sweep:
             rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock
         )
 
-    def run(self, *, time_is_left: Callable[[], bool]) -> Swept:
+    def run(self, *, time_is_left: Callable[[], bool]) -> SweepResult:
         """Sweep until everything is done, or time is not left any more; the next sweep goes on from there.
 
         What fails stops neither the other CAs nor the other parts; it is logged, counted and named in `failed`.
         """
-        swept, now = Swept(), self._clock()
+        swept, now = SweepResult(), self._clock()
         run = _Run(swept=swept, now=now, time_is_left=time_is_left)
-        with self._part("age of the queue", run):
+        with self._run_part("age of the queue", run):
             swept.queue_is_behind = True  # if that cannot be known
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
         allowance = self._allowance(_PART_OF_FORGOTTEN)
         if not swept.queue_is_behind:
-            self._look_again(run)
-            with self._part("look back", run):
+            self._send_due_evaluations(run)
+            with self._run_part("look back", run):
                 back = self._look_back.go_back(
                     now, time_is_left=time_is_left, send=lambda some: self._send(some, run, allowance)
                 )
                 swept.looked_at = back.looked_at
                 swept.more_is_due |= not back.all_sent
                 swept.unfinished += [] if back.is_finished else ["look back"]
-        with self._part("brakes", run):
+        with self._run_part("brakes", run):
             known = read_brakes(self._brakes, self._rules)
             for ca in self._rules.cas:
                 maintain_brake(self._brakes, self._announcer, ca, known[ca.certificate_id], now)
-        with self._part("withdraw", run):
+        with self._run_part("withdraw", run):
             self._withdraw(run, allowance)
-        with self._part("retire", run):
+        with self._run_part("retire", run):
             self._retire(run)
         for ca in self._rules.cas:
-            with self._part(f"count, {ca.name}", run):
+            with self._run_part(f"count, {ca.name}", run):
                 self._announcer.count(CA_DAYS_LEFT, _days_left(ca, now), ca=ca.name)
                 is_finished = self._count.go_on(ca, now, time_is_left=time_is_left)
                 swept.unfinished += [] if is_finished else [ca.name]
-        with self._part("full pass", run):
+        with self._run_part("full pass", run):
             passed = self._full_pass.go_on(
                 now,
                 time_is_left=time_is_left,
@@ -194,7 +194,7 @@ class Sweep:
         return swept
 
     @contextmanager
-    def _part(self, part: str, run: _Run) -> Iterator[None]:
+    def _run_part(self, part: str, run: _Run) -> Iterator[None]:
         try:
             yield
         except NotPermitted:
@@ -212,21 +212,21 @@ class Sweep:
             part * self._activations_per_second, every=self._rules.every, pending_after=self._rules.pending_after
         )
 
-    def _look_again(self, run: _Run) -> None:
+    def _send_due_evaluations(self, run: _Run) -> None:
         allowance = self._allowance(PART_OF_LOOKS)
         parts = (
-            ("release", self._looks.send_released),
-            ("look again", self._looks.send_due),
-            ("look again, other rules", self._looks.send_where_rules_changed),
-            ("enrollment", self._looks.send_where_entries_changed),
-            ("CRLs", self._looks.send_where_crls_changed),
+            ("release", self._due_evaluations.send_released),
+            ("look again", self._due_evaluations.send_due),
+            ("look again, other rules", self._due_evaluations.send_where_rules_changed),
+            ("enrollment", self._due_evaluations.send_where_entries_changed),
+            ("CRLs", self._due_evaluations.send_where_crls_changed),
         )
 
         def send(some: list[EventToSend], look_again: datetime | None) -> bool:
             return self._send(some, run, allowance, look_again=look_again)
 
         for name, send_some in parts:
-            with self._part(name, run):
+            with self._run_part(name, run):
                 if not send_some(run.now, time_is_left=run.time_is_left, send=send):
                     run.swept.more_is_due = True
                     if name in ("enrollment", "CRLs"):
