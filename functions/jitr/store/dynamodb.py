@@ -1,4 +1,4 @@
-"""DynamoDB's attribute values, and the plain ones that the rest of the code has."""
+"""Converts between DynamoDB's attribute values and Python's own values."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ def key(of: str) -> dict[str, Any]:
 
 
 def serialize(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole item's attributes."""
+    """Python values as the attributes of a whole item."""
     return {name: _serialize(value) for name, value in fields.items()}
 
 
@@ -33,7 +33,7 @@ def deserialize(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_attributes(table: str, of: str, /, **fields: Any) -> "UpdateTypeDef":
-    """The update of one item that sets these attributes, whatever they are called."""
+    """The update of one item that sets these attributes; their names may be reserved words of DynamoDB."""
     return {
         "TableName": table,
         "Key": key(of),

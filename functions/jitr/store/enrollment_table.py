@@ -1,7 +1,8 @@
-"""The enrollment table; the only module that reads or writes it.
+"""Reads and writes the enrollment table; the only module that does.
 
-The functions only read it (BatchGetItem, GetItem). Operators write it, from outside: every write names what it
-replaces, so that two of them do not undo each other unseen, and says in the same transaction that the list has changed.
+The functions only read it (BatchGetItem, GetItem). Operators write it with jitrctl: every write is conditional on the
+entry that the operator saw, so that two operators do not overwrite each other unnoticed, and sets a new version of the
+list in the same transaction.
 """
 
 import uuid
@@ -29,12 +30,12 @@ MOST_ENTRIES = 99
 
 
 class EntryChanged(JitrError):
-    """Somebody else changed an entry since it was read; read again, and decide again."""
+    """An entry changed since it was read: read it again, and decide again."""
 
 
 @value
 class EntryChange:
-    """One entry as it is to be, and what it replaces, as it was read."""
+    """One entry to write, and the entry that it replaces, as it was read."""
 
     entry: Entry
     replaces: Entry | None
@@ -48,7 +49,7 @@ class EnrollmentTable:
         self._table = table
 
     def entries(self, subjects: Iterable[Subject]) -> dict[Subject, Entry]:
-        """The entries that there are for these subjects, read consistently; BatchGetItem for each hundred.
+        """The entries of these subjects that exist, read consistently; one BatchGetItem per hundred subjects.
 
         Raises Unavailable.
         """
@@ -62,7 +63,7 @@ class EnrollmentTable:
         return found
 
     def require_unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
-        """For a transaction: the entries of these subjects are still the ones that were read, all that there are."""
+        """Condition checks for a transaction: these subjects still have exactly the entries that were read."""
         read = {entry.subject: entry for entry in entries}
         return [
             {"TableName": self._table, "Key": key(entry_key(one)), **_require_as_read(read.get(one))}  # type: ignore[typeddict-item]  # mypy sees no keys in _as_read
@@ -70,7 +71,7 @@ class EnrollmentTable:
         ]
 
     def find_changed(self, records: Mapping[str, Record]) -> set[str]:
-        """The held certificates, of these records by certificate id, whose entries say something else than then.
+        """The held certificates, of these records by certificate id, whose entries changed since they were held.
 
         Raises Unavailable.
         """
@@ -91,7 +92,7 @@ class EnrollmentTable:
         }
 
     def version(self) -> str | None:
-        """Names the last change of the list, whatever it was; None when there never was one.
+        """The version of the list, new with each change; None when it was never changed.
 
         Raises Unavailable.
         """
@@ -100,7 +101,7 @@ class EnrollmentTable:
         return str(deserialize(answer["Item"])["version"]) if "Item" in answer else None
 
     def scan_entries(self) -> Iterator[Entry]:
-        """Every entry, also removed ones, in no order; for operators, since it reads the whole table.
+        """Every entry, removed ones included, in no order; for operators only, since it scans the whole table.
 
         Raises Unavailable.
         """
@@ -117,7 +118,7 @@ class EnrollmentTable:
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def digest(self) -> str:
-        """Names what the whole list says: two accounts with the same one let the same devices in.
+        """A digest of the whole list: two accounts with equal digests admit the same devices.
 
         Raises Unavailable.
         """
@@ -143,7 +144,7 @@ class EnrollmentTable:
         except self._client.exceptions.TransactionCanceledException as error:
             codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
             if "ConditionalCheckFailed" in codes:
-                raise EntryChanged("an entry was changed by somebody else at the same time") from error
+                raise EntryChanged("another operator changed an entry at the same time") from error
             if codes <= PASSING:
                 raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes - {'None'}))}") from error
             raise
@@ -159,9 +160,9 @@ class EnrollmentTable:
 
 
 def _require_as_read(entry: Entry | None) -> Any:
-    """The condition that an entry is still the one that was read; None: that there is none.
+    """The condition that an entry is still the one that was read; for None, that there is no entry.
 
-    What was written by hand may have no time, or one that nobody can read: then its rule alone is compared.
+    An entry that was written by hand may have no readable time: then only its rule is compared.
     """
     if entry is None:
         return {"ConditionExpression": "attribute_not_exists(id)"}
@@ -181,7 +182,7 @@ def _require_as_read(entry: Entry | None) -> Any:
 
 
 def subjects_of(certificate_id: str, thing_name: str | None, twin_id: str | None = None) -> tuple[Subject, ...]:
-    """Whose entries speak of a device: its certificate's, under both its ids, and its thing name's, if it makes one."""
+    """The subjects whose entries apply to a device: its certificate, its twin, and its thing name, if there is one."""
     ids = (certificate_id, twin_id) if twin_id else (certificate_id,)
     certificates = tuple(Subject(SubjectKind.CERTIFICATE, one) for one in ids)
     return (*certificates, Subject(SubjectKind.THING, thing_name)) if thing_name else certificates

@@ -1,15 +1,14 @@
-"""What is known of a message that comes again: one item for each such message in the registry table.
+"""Counts the failures of a message that is received again: one item for each such message in the registry table.
 
-    failures#<messageId>   failures    how often it has failed for a reason of ours
-                           begun_at    since when it is being processed, for one that was received often: what stays
-                                       behind is of a function that ended meanwhile. Earlier versions leave it alone
-                           expires_at  after which DynamoDB deletes the item (infra/jitr_cdk/registry.py)
+    failures#<messageId>   failures    how often it has failed for a reason of the deployment or of jitr itself
+                           begun_at    when its processing began, if it was received often; an attribute that stays
+                                       is of a function that died while processing it. Earlier versions ignore it
+                           expires_at  when DynamoDB may delete the item (infra/jitr_cdk/registry.py)
 
-SQS counts receives, and a message that waits for AWS is received often. A message's attributes cannot be changed, and a
-function that sends a message to its own queue is stopped by Lambda as a recursive loop after about 16 times (Lambda
-guide, "Use Lambda recursive loop detection"); so the count is kept here. The item is written only when a message has
-failed or was received often, never for an ordinary activation, and is keyed by the message: an id that AWS IoT does not
-know gets no item.
+Why not in SQS: it counts receives, and a message that waits for AWS is received often. A message's attributes cannot be
+changed, and Lambda stops a function that sends a message to its own queue after about 16 times (Lambda guide, "Use
+Lambda recursive loop detection"). The item is written only when a message has failed or was received often, never for
+an ordinary activation. Its key is the message's id, so a certificate id that AWS IoT does not know gets no item.
 """
 
 from collections.abc import Iterable
@@ -35,7 +34,7 @@ class FailureCount:
         self._table = table
 
     def add(self, message_id: str, now: datetime) -> int:
-        """Count one failure more; the number of failures so far, this one included.
+        """Count one failure; returns the number of failures so far, this one included.
 
         Raises Unavailable, NotPermitted.
         """
@@ -51,7 +50,7 @@ class FailureCount:
         return int(answer["Attributes"]["failures"]["N"])
 
     def begin(self, message_id: str, now: datetime) -> None:
-        """Note that a message is being processed.
+        """Write down that processing of a message begins.
 
         Raises Unavailable, NotPermitted.
         """
@@ -61,7 +60,7 @@ class FailureCount:
             self._client.update_item(**set_attributes(self._table, f"failures#{message_id}", **noted))
 
     def end(self, message_id: str) -> None:
-        """Note that processing came to an end, after which the message comes again.
+        """Write down that processing ended, for a message that will be received again.
 
         Raises Unavailable, NotPermitted.
         """
@@ -71,7 +70,7 @@ class FailureCount:
             )
 
     def find_begun(self, message_ids: Iterable[str]) -> set[str]:
-        """Those of these messages whose processing began and came to no end; at most a batch.
+        """Those of these messages whose processing began and did not end; at most a batch of them.
 
         Raises Unavailable, NotPermitted.
         """

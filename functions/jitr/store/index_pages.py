@@ -1,4 +1,4 @@
-"""Parts of an index of the registry table: a page, and where the list goes on."""
+"""Reads an index of the registry table page by page."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from jitr.store.dynamodb import deserialize, serialize
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Where a list goes on: the key of the item that was last read, and that of its index.
+# Where the next page begins: the keys, of the table and of the index, of the last item that was read.
 Position = Mapping[str, Any]
 
 
@@ -23,7 +23,7 @@ def query_page(
     *,
     most: int,
 ) -> tuple[list[str], Position | None]:
-    """The certificate ids of the next items that meet the condition, and the position after them, if there are more.
+    """Query the certificate ids of the next items that meet the condition, and the position after them, if any follow.
 
     Raises Unavailable.
     """

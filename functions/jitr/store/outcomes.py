@@ -1,8 +1,8 @@
-"""What was decided, by CA and outcome: listed by an index of the registry table, and taken back by release orders.
+"""Lists decisions by CA and outcome, and writes release orders on rejections.
 
-A release order is an operator's verdict on one rejection of ours. It is conditional on the record that the operator
-saw, and lets `register` judge the certificate again although it is INACTIVE (record.py says when). The registration
-stays.
+A release order is an operator's verdict that takes back one rejection by jitr. It is conditional on the record that the
+operator saw. With it `register` evaluates the certificate again although it is INACTIVE (record.py says when). The
+registration in AWS IoT stays.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,9 +43,9 @@ class Outcomes:
         self._table = table
 
     def list_decided(self, outcome: Outcome, ca_certificate_id: str, *, since: datetime) -> Iterator[str]:
-        """The ids of the CA's certificates on which this was decided since a time, the earliest decision first.
+        """The ids of the CA's certificates with this outcome since a time, the earliest decision first.
 
-        The index may lag behind the records, which say what stands.
+        The index may lag behind the records; the records are what counts.
 
         Raises Unavailable.
         """
@@ -59,7 +59,7 @@ class Outcomes:
                 return
 
     def list_decision(self, decision: Decision) -> None:
-        """Put a decision that an earlier version recorded into the index, if it still is the decision.
+        """Put a decision that an earlier version recorded into the index, if it is still the latest one.
 
         Raises Unavailable.
         """
@@ -78,10 +78,10 @@ class Outcomes:
         )
 
     def order_release(self, certificate_id: str, order: OperatorVerdict, *, seen: Record) -> OperatorVerdict | None:
-        """Order that the rejection that was seen is taken back, and the certificate judged again.
+        """Order that the rejection that was seen is taken back, and the certificate evaluated again.
 
-        Returned is the verdict as it was written; None when the record is not the one seen any more, or says that this
-        may not be: somebody took the certificate away, or it was not rejected.
+        Returns the verdict as it was written; None when the record has changed since it was seen, or does not allow a
+        release: the certificate was not rejected, or was revoked or deactivated by someone else.
 
         Raises Unavailable.
         """
@@ -97,7 +97,7 @@ class Outcomes:
         update: dict[str, Any] = {
             "TableName": self._table,
             "Key": key(certificate_key(certificate_id)),
-            # Due since ever, as any verdict is; and what the sweep sent before was sent for something else.
+            # due_at 0: due at once, whatever the operator's clock says. swept_at goes: that was another cause.
             "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at"
             " REMOVE swept_at",
             "ConditionExpression": "#decision.outcome = :rejected AND attribute_not_exists(intent)",

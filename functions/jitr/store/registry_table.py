@@ -1,7 +1,7 @@
-"""The registry table as its items are read, and the three ways in which one is written; registry.py has what they mean.
+"""Reads items of the registry table, and makes conditional writes; registry.py lists the items.
 
-An update or a transaction whose condition does not hold is an answer, not an error: somebody else has written
-meanwhile, and each caller says what that means.
+A write whose condition does not hold is a result, not an error: the item was changed meanwhile, and the caller decides
+what that means.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ class RegistryTable:
         self._table = table
 
     def recall(self, certificate_ids: Iterable[str]) -> dict[str, Record]:
-        """What is known of each certificate, in one BatchGetItem of distinct keys, read consistently.
+        """The record of each certificate, in one BatchGetItem of distinct keys, read consistently.
 
         An id without an item has an empty record. At most 100 ids (BatchGetItem).
 
@@ -38,7 +38,7 @@ class RegistryTable:
     def recall_with_item(
         self, certificate_ids: Iterable[str], beside: str | None
     ) -> tuple[dict[str, Record], dict[str, Any]]:
-        """The same, and the attributes of another item that is read along, by its id; none when there is no such item.
+        """As `recall`, and the attributes of one more item, whose id is `beside`; empty when there is no such item.
 
         Raises Unavailable.
         """
@@ -55,7 +55,7 @@ class RegistryTable:
         return records, other
 
     def owner(self, thing_name: str) -> Owner | None:
-        """Who owns a thing name.
+        """The owner of a thing name; None if it is free.
 
         Raises Unavailable.
         """
@@ -64,7 +64,7 @@ class RegistryTable:
         return to_owner(deserialize(answer["Item"])) if "Item" in answer else None
 
     def owners(self, thing_names: Iterable[str]) -> dict[str, Owner]:
-        """Who owns each of these thing names; a name that is free is left out. At most 100 of them (BatchGetItem).
+        """The owner of each of these thing names; free names are left out. At most 100 of them (BatchGetItem).
 
         Raises Unavailable.
         """
@@ -72,7 +72,7 @@ class RegistryTable:
         return {fields["id"].removeprefix("thing#"): to_owner(fields) for fields in map(deserialize, items)}
 
     def recall_standing(self, thing_name: str, twin_id: str | None) -> Standing:
-        """Who owns a thing name, and what is known of the certificate's twin, in one BatchGetItem.
+        """The owner of a thing name, and the record of the certificate's twin, in one BatchGetItem.
 
         Raises Unavailable.
         """

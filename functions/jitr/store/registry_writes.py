@@ -1,10 +1,9 @@
-"""The conditional writes of a claim, as data: what must still be true for a decision to be carried out.
+"""Builds the registry's conditional writes, as data: each has the conditions under which its decision still holds.
 
-`begin` is the lock on the certificate: the record is still the one that the decision was made on, no operator's verdict
-stands against it, and no other run is about to do something else. `own` is the lock on the thing name. A claim makes
-both in one transaction, with a look at all else that it rests on: the certificate's twin is as it was (`unchanged`),
-and so are the enrollment entries (enrollment_table.py). In a rotation the old certificate's end is written down in the
-same breath.
+`begin` locks the certificate: the record is still the one that the decision was made on, no operator's verdict denies
+the activation, and no other run has begun. `own` locks the thing name. A claim makes both in one transaction, with
+checks on all else that it rests on: the certificate's twin is unchanged (`require_unchanged`), and so are the
+enrollment entries (enrollment_table.py). In a rotation the retirement of the old certificate is in the transaction too.
 """
 
 from dataclasses import replace
@@ -32,10 +31,10 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
 
-# An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
+# An intent that is older than this belongs to a dead function: the longest invocation takes 60 s.
 STALE_INTENT = timedelta(seconds=90)
 
-# No operator's verdict stands against activation; what such a verdict is, verdicts.Word says.
+# No operator's verdict denies the activation; which verdicts do: verdicts.OperatorAction.
 NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
 _DENIED = "(attribute_exists(verdict) AND NOT verdict.allows = :true)"
 _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
@@ -44,20 +43,20 @@ _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_i
 class Due(StrEnum):
     """What is to be done with a certificate, the index's partition key."""
 
-    LOOK = "look"  # held: judge it again
-    RELEASE = "release"  # a release order on a rejection of ours: judge it again
+    LOOK = "look"  # held: evaluate it again
+    RELEASE = "release"  # a release order on a rejection by jitr: evaluate it again
     RETIRE = "retire"  # replaced: deactivate it
-    DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
+    DENIED = "denied"  # an operator's verdict denies it: check that it is not ACTIVE
     WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawal_marks.py)
 
 
 def begin(
     table: str, intent: Decision, record: Record, *, run: str, whatever_the_verdict: bool = False
 ) -> "UpdateTypeDef":
-    """Write the intent, if the record is still the one seen and no other run is on its way to doing something.
+    """Write the intent, if the record is still the one seen and no other run has begun.
 
-    `run` names one attempt, not its message: SQS may hand a message out twice at once. An intent that another attempt
-    left is taken over only if it is the one seen: it tells what that one claimed, and this one goes on from there.
+    `run` names one attempt, not its message: SQS may deliver a message twice at once. An intent that another attempt
+    left is replaced only if it is the one seen: it says what that attempt claimed, and this one goes on from there.
     """
     update: UpdateTypeDef = {
         "TableName": table,
@@ -71,7 +70,7 @@ def begin(
         "(attribute_not_exists(intent) OR intent.run = :run"
         " OR (intent.decided_at = :begun AND (intent.run = :nobody OR intent.decided_at < :stale)))",
         run=run,
-        nobody="",  # whose attempt ended, and said so
+        nobody="",  # the attempt has ended (Registry.hand_back_intent)
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
         stale=milliseconds(intent.decided_at - STALE_INTENT),
     )
@@ -87,7 +86,7 @@ def is_being_decided(record: Record, now: datetime) -> bool:
 
 
 def require_unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
-    """See that a certificate's record is still the one seen, and that no run is on its way to changing it."""
+    """Check that a certificate's record is still the one seen, and that no run has begun on it."""
     check: ConditionCheckTypeDef = {"TableName": table, "Key": key(certificate_key(certificate_id))}  # type: ignore[typeddict-item]  # built step by step
     _require(
         check,
@@ -99,7 +98,7 @@ def require_unchanged(table: str, certificate_id: str, record: Record, *, now: d
 
 
 def require_as_seen(write: Any, record: Record) -> None:
-    """Add the condition that the decision and the verdict are those that were seen."""
+    """Add the condition that the decision and the verdict are still those that were seen."""
     decided = "attribute_not_exists(#decision)"
     fields, names = {}, {"#decision": "decision"}
     if record.decided_at:
@@ -110,9 +109,9 @@ def require_as_seen(write: Any, record: Record) -> None:
 
 
 def try_name(update: Any, thing_name: str, record: Record) -> None:
-    """Write down the thing name that an attempt uses, where the last one is still the one seen.
+    """Add the thing name that an attempt uses to a write, if the last one is still the one seen.
 
-    Until a run that has the certificate records a decision, the attempt is open: what it attached may still be.
+    Until a run that holds the intent records a decision, the attempt is open: what it attached may still be attached.
     """
     update["UpdateExpression"] += ", tried_name = :tried, tried_is_open = :true"
     condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
@@ -137,10 +136,10 @@ def note_tried(table: str, certificate_id: str, thing_name: str, record: Record)
 
 
 def require_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
-    """Let a write happen only while this operator's verdict stands; None: while there is none.
+    """Add the condition that this is still the operator's verdict; for None, that there is none.
 
-    The time tells it from one of the same version that was given after all was forgotten, and alone identifies one
-    that an earlier version of jitrctl gave.
+    The version begins anew when a record was forgotten, so the time is compared too. A verdict that an earlier version
+    of jitrctl wrote has no version, and is identified by its time alone.
     """
     if verdict is None:
         _require(write, "attribute_not_exists(verdict)")
@@ -154,10 +153,10 @@ def require_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
 
 
 def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Owner | None) -> "UpdateTypeDef":
-    """Make the intent's certificate the owner of its thing name, or see to it that there is one.
+    """Make the intent's certificate the owner of its thing name.
 
-    The name is free, its own already, or still that of the `earlier` owner's same registration. With `share` the first
-    certificate stays the owner, under whose CA the others are.
+    Condition: the name is free, it owns it already, or the owner is still the `earlier` one in the same registration.
+    With `share` an owner stays, if it is under the same CA.
     """
     assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
     thing = intent.thing_name
@@ -194,7 +193,7 @@ def _own(
 
 
 def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datetime) -> "list[UpdateTypeDef]":
-    """Write down which decision let another certificate follow this one, and when this one ends."""
+    """Write which certificate replaced this one, and when this one is to be retired."""
     former = {"replaced_by": by.certificate_id, "former_thing_name": by.thing_name}
     return [
         set_attributes(table, certificate_key(certificate_id), **former, schema=SCHEMA),
@@ -203,13 +202,13 @@ def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datet
 
 
 def schedule_retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
-    """Let a certificate's end be due; an item of its own, since a verdict or a look may be due with the certificate."""
+    """Schedule a retirement, in a separate item, since something else may be due with the certificate's item."""
     due = {"due": Due.RETIRE.value, "due_at": milliseconds(at)}
     return set_attributes(table, retirement_key(certificate_id), **due, schema=SCHEMA)
 
 
 def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
-    """Let a thing name be what it was before the certificate that has it claimed it."""
+    """Give a thing name back to its previous owner, or make it free, if the certificate that claimed it owns it."""
     if back.to:
         return {"Update": _own(table, back.thing_name, back.to, "certificate_id = :by", by=back.by)}
     return {
@@ -223,7 +222,7 @@ def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
 
 
 def undo_hand_over(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
-    """Take back from a certificate that another one followed it, since it has the name again."""
+    """Undo `hand_over`: the certificate owns its name again, so it is not replaced any more."""
     return {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
@@ -234,20 +233,17 @@ def undo_hand_over(table: str, certificate_id: str, thing_name: str) -> "UpdateT
 
 
 def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
-    """Make a certificate the owner of a thing name that nobody owns, or that it owns."""
+    """Make a certificate the owner of a thing name that is free, or that it owns already."""
     return _own(table, thing_name, owner, _FREE)
 
 
 def record_decision(
     table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
 ) -> dict[str, Any]:
-    """Write down a decision, and what is to be done next: with `denied` only while an operator's verdict stands against
-    the activation, else only while none does.
+    """Write a decision, and what is due next. Condition: an operator's verdict denies the activation just if `denied`.
 
-    `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE.
-
-    A `run` that has the certificate writes it only while it has it, and gives it free in the same write: what it took
-    back, and why, are one.
+    `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE. With
+    `run`, the decision is written only while that run holds the intent, and ends the intent in the same write.
     """
     sets, removes = ["#decision = :decision", "#schema = :schema"], []
     more: dict[str, Any] = {}
@@ -256,7 +252,7 @@ def record_decision(
         sets += ["due = :due", "due_at = :due_at"]
         more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_evaluation))
     elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED) or decision.release is not None:
-        # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
+        # Other decisions keep what is due: in items of version 1 it can be the retirement. The sweep clears old ones.
         removes += ["due", "due_at"]
     if listed := listing(decision):
         sets += [f"{LISTED_AS} = :listed_as", f"{LISTED_AT} = :listed_at"]
@@ -264,7 +260,7 @@ def record_decision(
     else:
         removes += [LISTED_AS, LISTED_AT]
     if run or (decision.status is not Status.PENDING_ACTIVATION and decision.outcome is not Outcome.HELD):
-        # The hold of a run that does not have it ends no intent: another run's call may be under way.
+        # A hold by a run that does not hold the intent keeps it: another run may be in the middle of a call.
         removes.append("intent")
     if run:
         removes.append("tried_is_open")
@@ -287,7 +283,7 @@ def record_decision(
 
 
 def record_found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
-    """Write down a status that was found, over the record that was seen and no intent but the one in it."""
+    """Write a status that was found, if the record and its intent are still those seen."""
     update = record_decision(table, decision, denied=record.is_denied)
     _require(
         update,
@@ -299,7 +295,7 @@ def record_found(table: str, decision: Decision, record: Record) -> dict[str, An
 
 
 def clear_release(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
-    """Take a certificate out of the index while the release that is due is the one seen: another order has its time."""
+    """Remove a certificate from the index, if the release that is due is the one seen: a later one has another time."""
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
@@ -310,7 +306,7 @@ def clear_release(table: str, certificate_id: str, *, due_at: datetime) -> dict[
 
 
 def clear_evaluation(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
-    """Take a certificate out of the index while the look that is due, the decision and the verdict are those seen."""
+    """Remove a certificate from the index, if the due evaluation, the decision and the verdict are those seen."""
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
@@ -322,12 +318,12 @@ def clear_evaluation(table: str, certificate_id: str, record: Record, *, due_at:
 
 
 def require_hold(update: dict[str, Any], seen: Decision | None) -> None:
-    """Let a write happen only where nothing was decided here but a hold, and no intent stands but the one seen."""
+    """Add the condition that nothing was decided except a hold, and that there is no intent except the one seen."""
     _require(
         update,
         "(attribute_not_exists(#decision) OR #decision.outcome IN (:held, :found)) "
         "AND (attribute_not_exists(intent) OR intent.decided_at = :seen) "
-        # While an operator releases it, what is found is on its way out.
+        # While a release order is carried out, the status that was found is about to change.
         "AND (attribute_not_exists(verdict) OR NOT verdict.#word = :released)",
         held=Outcome.HELD.value,
         found=Outcome.FOUND.value,
@@ -338,7 +334,7 @@ def require_hold(update: dict[str, Any], seen: Decision | None) -> None:
 
 
 def require_intent(update: dict[str, Any], seen: Decision) -> None:
-    """Let a write happen only where no intent stands but the one that was seen."""
+    """Add the condition that there is no intent except the one that was seen."""
     _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :seen)",
@@ -347,7 +343,7 @@ def require_intent(update: dict[str, Any], seen: Decision) -> None:
 
 
 def require_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:
-    """Let a write happen only where the decision is still the one that was made at the time seen."""
+    """Add the condition that no decision was made since the one of this time; for None, that there is none."""
     condition = "attribute_not_exists(#decision)"
     if seen is None:
         _require(update, condition)
