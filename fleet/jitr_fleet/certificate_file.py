@@ -1,10 +1,10 @@
-"""Reads the certificates in a file as people have them; every command, and fleet.toml, reads certificate files here.
+"""Reads the certificates in a file, in any usual form; every command, and fleet.toml, reads certificate files here.
 
-Takes PEM with any text around it (what `openssl x509 -text` prints, JSON of the AWS CLI, a chain), in UTF-8 or UTF-16,
+Takes PEM with any text around it (output of `openssl x509 -text`, JSON of the AWS CLI, a chain), in UTF-8 or UTF-16,
 with or without a byte order mark, with any line ends, under the labels that openssl knows, with header lines inside
-(RFC 1421); DER; and bare base64 of either. What comes out is PEM in its usual form, one for each certificate. Whether a
-certificate can be read and is any good is not decided here. A file with a private key is refused: whoever hands it on
-does not mean to, and its content is never put into a message.
+(RFC 1421); DER; and bare base64 of either. Returns PEM in its usual form, one text per certificate. It does not check
+the certificates. A file with a private key is refused, since it was passed by mistake, and its content never appears in
+a message.
 """
 
 import base64
@@ -50,7 +50,7 @@ _CURES = {
 
 
 class UnusableFile(JitrError):
-    """A file holds no certificate that can be taken; `problem` goes on after its name, `cure` says what to do."""
+    """A file holds no usable certificate; `problem` follows the file's name in a message, `cure` says what to do."""
 
     def __init__(self, problem: str, cure: str) -> None:
         super().__init__(f"{problem}: {cure}")
@@ -67,21 +67,21 @@ class CertificateFile:
 
     @property
     def pem(self) -> str:
-        """The first one, which is the one that is meant."""
+        """The first certificate; in a chain it is the device's."""
         return self.certificates[0]
 
     @property
     def note(self) -> str | None:
-        """What to say where only the first one was looked at; None where there are no others."""
+        """A note for the user that only the first certificate is used; None when there is only one."""
         count = len(self.certificates)
-        return f"{self.path} holds {count} certificates: only the first one was looked at" if count > 1 else None
+        return f"{self.path} holds {count} certificates: only the first one is used" if count > 1 else None
 
 
 def read(path: Path) -> CertificateFile:
     """Read the certificates in a file.
 
-    Raises UnusableFile when it cannot be read, holds no certificate or a private key, or one that AWS IoT does not take
-    for its length.
+    Raises UnusableFile when it cannot be read, holds no certificate or a private key, or a certificate that is longer
+    than AWS IoT accepts.
     """
     try:
         with path.open("rb") as file:
@@ -95,27 +95,27 @@ def read(path: Path) -> CertificateFile:
     certificates = _certificates(_as_bytes(content))
     if len(certificates[0]) > MAX_PEM:
         raise UnusableFile(
-            f"holds a certificate of {len(certificates[0])} characters, and AWS IoT takes {MAX_PEM}",
+            f"holds a certificate of {len(certificates[0])} characters; AWS IoT accepts {MAX_PEM}",
             "have a smaller one issued",
         )
     return CertificateFile(path=path, certificates=certificates)
 
 
 def crl_in(content: bytes) -> bytes:
-    """The DER of the one CRL in a file's content, whatever stands around it; else the content as it is."""
+    """The DER of the one PEM CRL in a file's content, with any text around it; else the content as it is."""
     found = [block["body"] for block in _BLOCK.finditer(_as_bytes(content)) if block["label"].strip() == _CRL_LABEL]
     return (_decode(found[0]) or content) if len(found) == 1 else content
 
 
 def certificate_id_in(word: str) -> str | None:
-    """The certificate id that a word means: 64 hex digits, also as a fingerprint with colons; None when it is none."""
+    """The certificate id in an argument: 64 hex digits, or a fingerprint with colons; None if it is neither."""
     match = _FINGERPRINT.fullmatch(word.strip())
     found = match[1].replace(":", "").lower() if match else ""
     return found if CERTIFICATE_ID.fullmatch(found) else None
 
 
 def _as_bytes(content: bytes) -> bytes:
-    """The content in UTF-8 without a byte order mark; what is no text is left as it is."""
+    """The content in UTF-8 without a byte order mark; content without such a mark is left as it is."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return content.removeprefix(mark).decode(encoding, "replace").encode()
@@ -131,7 +131,7 @@ def _certificates(content: bytes) -> tuple[str, ...]:
         blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(_decode(content) or b"")]
     labels = [label for label, _ in blocks]
     if not blocks and _begins_as_certificate(content):
-        return (_as_pem(content),)  # damaged, or in BER: what reads certificates says what is wrong
+        return (_as_pem(content),)  # damaged, or BER: the reader of certificates reports what is wrong
     if any(label.endswith(b"PRIVATE KEY") or _kind(_decode(body) or b"") == "a private key" for label, body in blocks):
         raise _private_key()
     found = tuple(_pem(label, body) for label, body in blocks if label in _CERTIFICATE_LABELS)
@@ -151,7 +151,7 @@ def _from_der(elements: list[bytes]) -> tuple[str, ...]:
 
 
 def _begins_as_certificate(content: bytes) -> bool:
-    """Whether a content begins with a long SEQUENCE in a long SEQUENCE, which no text does."""
+    """Whether content begins with a long SEQUENCE in a long SEQUENCE, as no text does."""
     if content[:1] != bytes([_SEQUENCE]) or content[1:2] < bytes([_LONG_FORM]):
         return False
     inner = content[_header(content) or len(content) :]
@@ -159,7 +159,7 @@ def _begins_as_certificate(content: bytes) -> bool:
 
 
 def _kind(der: bytes) -> str | None:
-    """What a DER SEQUENCE is, where it is certainly no certificate."""
+    """What a DER SEQUENCE is, if it is certainly not a certificate; None if it may be one."""
     parts = _parts(der)
     tags = [part[0] for part in parts]
     if tags[:1] == [_OID]:
@@ -187,7 +187,7 @@ def _kind(der: bytes) -> str | None:
 def _private_key() -> UnusableFile:
     return UnusableFile(
         "holds a private key",
-        "name a file with nothing but the certificate; a key that others can read is no longer secret",
+        "name a file that holds only the certificate; replace the key if others could read it",
     )
 
 

@@ -30,15 +30,18 @@ def test_what_is_chosen_is_read(draft: Draft) -> None:
     ("written", "said"),
     [
         ('tags = "iot"', "stack.tags is not a table"),
-        ('tags = { "aws:team" = "iot" }', "is no legal tag"),
+        ('tags = { "aws:team" = "iot" }', "is not a legal tag"),
         ("tags = { team = 1 }", "stack.tags.team has no legal value"),
         ('tags = { team = "ä" }', "stack.tags.team has no legal value"),
-        ('permission_boundary = "boundary"', "is no ARN of a managed policy"),
-        ('permission_boundary = "arn:aws:iam::<account>:role/x"', "is no ARN of a managed policy"),
+        ('permission_boundary = "boundary"', "is not the ARN of a managed policy"),
+        ('permission_boundary = "arn:aws:iam::<account>:role/x"', "is not the ARN of a managed policy"),
         ('termination_protection = "yes"', "is a text, a boolean is expected"),
         ("termination_protection = 1", "is an integer, a boolean is expected"),
-        ('kms_key = "alias/jitr"', "is no ARN of a KMS key of yours"),
-        ('kms_key = "arn:<partition>:kms:<region>:<account>:alias/aws/sqs"', "is no ARN of a KMS key of yours"),
+        ('kms_key = "alias/jitr"', "is not the ARN of your own KMS key of yours"),
+        (
+            'kms_key = "arn:<partition>:kms:<region>:<account>:alias/aws/sqs"',
+            "is not the ARN of your own KMS key of yours",
+        ),
         ('kms_key = "arn:aws:kms:us-east-1:<account>:alias/jitr"', "is to be used in eu-central-1"),
         ('kms_key = "arn:aws:kms:<region>:222222222222:alias/jitr"', "is to be used in 111111111111"),
         (

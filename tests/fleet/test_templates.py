@@ -73,7 +73,7 @@ def test_an_unknown_field_is_a_problem_and_the_groups_are_offered(draft: Draft, 
     draft.replace(old, '"{unti}"')
     draft.replace("sensor-[0-9]{4,}", "sensor-(?P<unit>[0-9]+)")
     line, text = draft.problem()
-    assert 'names the field "unti", which there is not; did you mean unit?' in text
+    assert 'uses the unknown field "unti"; did you mean unit?' in text
     assert line == draft.line(f"{key} = ")
 
 
