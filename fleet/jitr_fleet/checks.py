@@ -199,9 +199,7 @@ def _check_successions(fleet: Draft, root: KeyPosition) -> None:
             line.append(predecessor)
             predecessor = cas[predecessor].get("succeeds")
         if predecessor == name:
-            place.problem(
-                f"forms a circle: {', '.join(line)}, {name}", "remove it from the oldest of these CAs"
-            )
+            place.problem(f"forms a circle: {', '.join(line)}, {name}", "remove it from the oldest of these CAs")
 
 
 def _check_account_ids(fleet: Draft, root: KeyPosition) -> None:

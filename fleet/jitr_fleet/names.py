@@ -160,7 +160,9 @@ def role_arn(value: object, place: KeyPosition) -> str | None:
     if written is None:
         return None
     if not ROLE_ARN.fullmatch(written):
-        place.problem(f"is {show(written)}, which is not a role's ARN", 'write "arn:aws:iam::111111111111:role/NAME"')
+        place.problem(
+            f"is {show(written)}, which is not the ARN of a role", 'write "arn:aws:iam::111111111111:role/NAME"'
+        )
         return None
     return written
 
@@ -173,7 +175,7 @@ def function_arn(value: object, place: KeyPosition) -> str | None:
     match = _FUNCTION_ARN.fullmatch(written)
     if not match or (match[2] != "{region}" and partition_of(match[2]) is None):
         place.problem(
-            f"is {show(written)}, which is not a function's ARN",
+            f"is {show(written)}, which is not the ARN of a function",
             'write "arn:aws:lambda:{region}:{account}:function:NAME"; {region} and {account} are filled in per stage',
         )
         return None

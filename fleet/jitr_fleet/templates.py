@@ -37,9 +37,7 @@ def check_names(ca: Draft, place: KeyPosition) -> None:
     for where, template in templates:
         for field in FIELD.findall(template):
             if field not in TEMPLATE_FIELDS and field not in groups:
-                where.problem(
-                    f"uses the unknown field {show(field)}", suggest(field, [*TEMPLATE_FIELDS, *groups])
-                )
+                where.problem(f"uses the unknown field {show(field)}", suggest(field, [*TEMPLATE_FIELDS, *groups]))
 
 
 def _check_groups(name: str, pattern: str, groups: dict[str, str], place: KeyPosition) -> None:

@@ -27,7 +27,7 @@ BREAKS = [
     ("rsa_bits", 'on_replacement = "keep"\nrsa_bits', "on_replacement", 'is "keep"; known here: rotate, reject, share'),
     ("rsa_bits", 'succeeds = "old"\nrsa_bits', "succeeds", 'is "old", which is not a CA of this file'),
     ("rsa_bits", 'succeeds = "factory"\nrsa_bits', "succeeds", "forms a circle: factory, factory"),
-    ("subject =", "subjekt =", "subjekt", "ca.factory.checks.subjekt is not a key of fleet.toml; did you mean subject?"),
+    ("subject =", "subjekt =", "subjekt", "checks.subjekt is not a key of fleet.toml; did you mean subject?"),
     ("profile =", '"pro file" =', '"pro file"', 'account.dev."pro file" is not a key'),
     (VERIFICATION, f"{VERIFICATION}, extra = 1", "extra", "account.dev.ca.factory.extra is not a key"),
     # A CA's devices are named by something.
@@ -67,7 +67,7 @@ BREAKS = [
         'profile = "acme-dev"',
         'role_arn = "arn:aws:iam::1:role/x"',
         "role_arn",
-        'account.dev.role_arn is "arn:aws:iam::1:role/x", which is not a role's ARN',
+        'account.dev.role_arn is "arn:aws:iam::1:role/x", which is not the ARN of a role',
     ),
     (
         'profile = "acme-dev"',
@@ -164,7 +164,7 @@ BREAKS = [
     ('"{common_name}"', f'"{"a" * 129}{{common_name}}"', "thing_name", "is 129 characters long; AWS IoT allows 128"),
     ('thing_type = "sensor"', 'thing_type = "a.b"', "thing_type", 'does not allow "." in it'),
     ('thing_type = "sensor"', f'thing_type = "{"a" * 129}"', "thing_type", "is 129 characters long"),
-    ('"factory-1", "sensors"', '"{country}"', "thing_groups", "thing_groups[0] holds braces, but this key takes no template"),
+    ('"factory-1", "sensors"', '"{country}"', "thing_groups", "thing_groups[0] holds braces, but this key takes no"),
     ('"factory-1", "sensors"', '"a}"', "thing_groups", "thing_groups[0] holds braces"),
     ('"factory-1", "sensors"', '"a",\n\n"a"', '"a"]', 'thing_groups[1] repeats "a"; name it once'),
     (

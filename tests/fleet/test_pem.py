@@ -76,7 +76,7 @@ def damaged(issuer: Issuer) -> bytes:
         (ca_that_may_not_sign, "names factory.pem, a CA that may not sign certificates"),
         (expired, "names factory.pem, which expired at 2026-11-01 11:59:59 UTC; issue it again"),
         (future, "names factory.pem, which is not valid before 2026-11-01 12:00:01 UTC"),
-        (huge, "characters, and AWS IoT takes 65536"),
+        (huge, "characters; AWS IoT accepts 65536"),
         (damaged, "names factory.pem, which cannot be used: the certificate cannot be read: it"),
         (lambda it: it.certificate() + Issuer("x").certificate(), "names factory.pem, which holds 2 certificates"),
         (lambda _: b"", "names factory.pem, which holds no certificate; name a file with a certificate"),

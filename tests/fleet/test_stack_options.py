@@ -46,7 +46,7 @@ def test_what_is_chosen_is_read(draft: Draft) -> None:
         ('kms_key = "arn:aws:kms:<region>:222222222222:alias/jitr"', "is to be used in 111111111111"),
         (
             'kms_key = "arn:aws:kms:<region>:<account>:key/mrk-0123456789abcdef0123456789abcdef"',
-            "names one key by its id, and keys of several accounts or Regions have different ids",
+            "names one key by its id, but keys of several accounts or Regions have different ids",
         ),
         ('iot_logging = "loud"', "known here: off, error, warn, info, debug"),
     ],
@@ -80,7 +80,7 @@ def test_an_accounts_own_key_comes_before_the_fleets(draft: Draft) -> None:
 def test_more_tags_than_aws_leaves_room_for_are_refused(draft: Draft) -> None:
     draft.text += "\n[stack.tags]\n" + "\n".join(f't{number} = "x"' for number in range(41))
 
-    assert "holds 41 tags; AWS allows 50, some of them its own: keep 40" in draft.problem()[1]
+    assert "holds 41 tags; keep 40: AWS allows 50" in draft.problem()[1]
 
 
 def test_a_ca_is_registered_by_jitrctl_unless_the_stack_is_asked_to(draft: Draft) -> None:
