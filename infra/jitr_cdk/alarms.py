@@ -1,9 +1,8 @@
-"""What wakes someone: one alarm for each thing that does not cure itself.
+"""Defines the alarms of a stage: one for each condition that needs a person.
 
-Every alarm watches one metric with its exact dimensions; what is a rate is emitted as one. Only where a stage has so
-many CAs that alarms of their own would fill its template, an alarm watches the worst of ten CAs' metrics.
-A quiet fleet emits little, so a missing value is good news everywhere but at the sweep, which always has something to
-say.
+Every alarm watches one metric with its exact dimensions; rates are emitted as rates. If a stage has so many CAs that an
+alarm for each would fill the template, an alarm watches the worst of ten CAs' metrics. A quiet fleet emits little, so
+missing data is not breaching, except for the sweep, which emits in every run.
 """
 
 import math
@@ -35,7 +34,7 @@ from jitr_fleet.resources import ResourceNames
 
 _MINUTES = 60
 _DAY = 86_400
-# With more CAs than these, six alarms for each would come near the 500 resources that a template may hold.
+# With more CAs, six alarms for each would come near the 500 resources that a template may hold.
 MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 40
 # The metrics that an alarm's expression may combine (CloudWatch guide, "Create an alarm based on a metric math
 # expression").
@@ -54,7 +53,7 @@ class Central(Enum):
 class Watch:
     """One alarm: breaching when `datapoints` of the last `periods` values reach the threshold.
 
-    With several metrics, the worst of them counts: the least where `below`, else the greatest.
+    With several metrics the worst value counts: with `below` the least, else the greatest.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Watch:
     others: tuple[Metric, ...] = ()
     statistic: str = "Sum"
     reaches: float = 1
-    below: bool = False  # breaching under the threshold or at it, not over it or at it
+    below: bool = False  # breaching at or under the threshold, instead of at or over it
     seconds: int = 5 * _MINUTES
     periods: int = 1
     datapoints: int = 1
@@ -71,7 +70,7 @@ class Watch:
 
     @property
     def section(self) -> str:
-        """The heading in docs/runbook.md that says what to do: the alarm's name without the fleet's and the CA's."""
+        """The heading in docs/runbook.md that says what to do: the alarm's name without fleet and CA."""
         return self.name.split("--")[1]
 
 
@@ -93,7 +92,7 @@ def watches(
 
 
 class StageAlarms(Construct):
-    """The alarms of one stage, all with the same action: to tell the fleet's SNS topic, when it has one."""
+    """The alarms of one stage; each publishes to the fleet's SNS topic, if there is one."""
 
     def __init__(
         self,
@@ -184,7 +183,7 @@ def _watch_decisions(names: ResourceNames) -> list[Watch]:
             meaning="AWS refuses calls of the functions: a permission or a key is missing. Devices wait.",
             metric=jitr_metric(names.fleet, NOT_PERMITTED),
             # One device that waits makes seven attempts in its first quarter of an hour, and as many each hour, when
-            # the sweep has sent it again. A single one is a permission that is on its way after a deployment.
+            # the sweep has sent it again. A single refusal is a permission that takes effect a moment later.
             reaches=3,
             seconds=15 * _MINUTES,
             periods=4,
@@ -192,12 +191,12 @@ def _watch_decisions(names: ResourceNames) -> list[Watch]:
         ),
         Watch(
             name=names.alarm("contradictions"),
-            meaning="Events say something else than their certificates: somebody publishes to the rule who should not.",
+            meaning="Events contradict their certificates: something other than AWS IoT publishes to the rule's topic.",
             metric=jitr_metric(names.fleet, CONTRADICTIONS),
         ),
         Watch(
             name=names.alarm("disagreements"),
-            meaning="Certificates are ACTIVE that an operator had shut out; the sweep's log names them.",
+            meaning="Certificates are ACTIVE that a verdict or an entry denies; the sweep's log names them.",
             metric=jitr_metric(names.fleet, DISAGREEMENTS),
         ),
     ]
@@ -206,7 +205,7 @@ def _watch_decisions(names: ResourceNames) -> list[Watch]:
 def _watch_forwarding(names: ResourceNames) -> Watch:
     return Watch(
         name=names.alarm("unforwarded"),
-        meaning="Events could not be forwarded to the hub for a day, so its table lacks what they say.",
+        meaning="Events could not be forwarded to the hub for a day, so its table lacks them.",
         metric=queue_metric("ApproximateNumberOfMessagesVisible", names.unforwarded_queue),
         statistic="Maximum",
     )
@@ -216,12 +215,12 @@ def _watch_hub(names: ResourceNames) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("out-of-place"),
-            meaning="Devices became ACTIVE in accounts that are not theirs: `jitrctl fleet devices --out-of-place`.",
+            meaning="Devices became ACTIVE in accounts other than their own: `jitrctl fleet devices --out-of-place`.",
             metric=jitr_metric(names.fleet, OUT_OF_PLACE),
         ),
         Watch(
             name=names.alarm("hub-dead-letters"),
-            meaning="Events that the hub could not take in ten times; its log says why.",
+            meaning="Events that the hub failed to process ten times; its log says why.",
             metric=queue_metric("ApproximateNumberOfMessagesVisible", names.hub_dead_letter_queue),
             statistic="Maximum",
         ),
@@ -230,10 +229,10 @@ def _watch_hub(names: ResourceNames) -> list[Watch]:
 
 
 def _watch_schedule(names: ResourceNames, sweep_every: int) -> Watch:
-    """No sweep has finished for three times as long as it should take."""
+    """No sweep has finished in three intervals of its schedule."""
     return Watch(
         name=names.alarm("sweep-not-run"),
-        meaning="No sweep has finished in three intervals of its schedule, so lost events are not made up for.",
+        meaning="No sweep has finished in three intervals of its schedule, so lost events are not found.",
         metric=jitr_metric(names.fleet, SWEPT),
         statistic="SampleCount",
         reaches=0,
@@ -246,7 +245,7 @@ def _watch_schedule(names: ResourceNames, sweep_every: int) -> Watch:
 
 
 def _watch_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watch:
-    """Every sweep of two periods found the queue behind: held devices rest on sweeps that are free to send."""
+    """Every sweep of two periods found the queue behind: held devices depend on sweeps that send."""
     return Watch(
         name=names.alarm("sweep-behind"),
         meaning="Sweeps send nothing, since the queue is behind: held devices and lost events wait.",
@@ -259,13 +258,13 @@ def _watch_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> W
 
 
 def _period_of(sweep_every: int) -> int:
-    """An alarm's period in which a sweep says something, in seconds."""
+    """The alarm's period, in seconds, in which at least one sweep emits its metrics."""
     # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
     return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
 
 
 def _metric_properties(watch: Watch) -> dict[str, Any]:
-    """What an alarm watches: one metric by its name, or an expression over several."""
+    """An alarm's properties for what it watches: one metric, or an expression over several."""
     if not watch.others:
         return {
             "namespace": watch.metric.namespace,
@@ -295,7 +294,7 @@ def _metric_properties(watch: Watch) -> dict[str, Any]:
 
 
 def _watch_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
-    """Six alarms for each CA; for each ten, where there are many."""
+    """Six alarms for each CA; if there are many CAs, for each ten of them."""
     each = [_watch_ca(names, ca, limits, sweep_every) for ca in cas]
     if len(cas) <= MOST_CAS_WITH_ALARMS_OF_THEIR_OWN:
         return [watch for watches_ in each for watch in watches_]
@@ -320,7 +319,7 @@ def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -
     return [
         Watch(
             name=names.alarm("rules-refuse-many", ca),
-            meaning=f"So many devices of CA {ca} are refused for its rules that further ones are held: wrong rules?",
+            meaning=f"The rules of CA {ca} refuse so many devices that further ones are held: are the rules wrong?",
             metric=jitr_metric(names.fleet, RULES_REFUSE_MANY, ca=ca),
             statistic="Maximum",
             # Every sweep says whether the brake is on; in between, each device that it holds does.
@@ -335,12 +334,12 @@ def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -
             reaches=limits.rejection_rate,
             seconds=15 * _MINUTES,
             periods=4,
-            # A single odd device in a quiet hour is no reason to wake anybody.
+            # A single rejected device in a quiet hour is no reason for an alarm.
             datapoints=3,
         ),
         Watch(
             name=names.alarm("ca-expiring", ca),
-            meaning=f"The certificate of CA {ca} ends soon: register its successor, and issue from that.",
+            meaning=f"The certificate of CA {ca} expires soon: register its successor, and issue from that.",
             metric=jitr_metric(names.fleet, CA_DAYS_LEFT, ca=ca),
             statistic="Minimum",
             reaches=limits.ca_expiry / _DAY,
@@ -355,7 +354,7 @@ def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -
         ),
         Watch(
             name=names.alarm("rule-losses", ca),
-            meaning=f"The rule of CA {ca} could reach neither queue: the sweep has to find the devices.",
+            meaning=f"The rule of CA {ca} could send to neither queue: the sweep has to find the devices.",
             metric=rule_metric("ErrorActionFailure", rule),
         ),
         Watch(

@@ -1,7 +1,7 @@
-"""A dashboard for each stage: how registration is going, at a glance.
+"""Defines the dashboard of a stage.
 
-First whether anything is wrong (the alarms), then how many devices came in, wait and were refused, then why, how fast,
-and what is left of AWS's quotas.
+From top to bottom: the alarms; how many devices were activated, rejected and wait; the reasons; the backlog and the
+calls against the allowed rate; the sweep, the CAs' expiry and the functions' durations.
 """
 
 from collections.abc import Iterable, Sequence
@@ -73,7 +73,7 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
         return [jitr_metric(fleet, metric, ca=ca).of_widget(stat=stat, label=f"{label} {ca}".strip()) for ca in cas]
 
     def outcome(metric: str) -> list[list[object]]:
-        """By CA, and of certificates of which no CA is known."""
+        """By CA, and for certificates of an unknown CA."""
         return [jitr_metric(fleet, metric, ca=ca).of_widget(stat="Sum", label=f"{metric} {ca}") for ca in (*cas, NO_CA)]
 
     def calls(operation: str) -> list[object]:
@@ -96,7 +96,7 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
                 _total("Rejected", outcome("Rejected")),
                 _latest(
                     "Waiting for longer than they should",
-                    # The sweep knows the CA of those that were decided on, and of no others.
+                    # The sweep knows the CA only of those that were decided on.
                     [
                         *by_ca(WAITING, "Maximum"),
                         jitr_metric(fleet, WAITING, ca=NO_CA).of_widget(stat="Maximum", label=NO_CA),

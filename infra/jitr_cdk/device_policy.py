@@ -1,4 +1,4 @@
-"""The IoT policy that a CA's devices share: the fleet's file, with the stack's partition, Region and account put in."""
+"""Defines the IoT policy of a CA's devices: the fleet's file, with the stack's partition, Region and account."""
 
 import json
 
@@ -16,5 +16,5 @@ class DevicePolicy(Construct):
         super().__init__(scope, construct_id)
         document = fill_placeholders(document, cdk.Stack.of(self))
         policy = iot.CfnPolicy(self, "Policy", policy_name=policy_name, policy_document=json.loads(document))
-        # Attached to every device: deleting it with the stack would fail, or cut the fleet off.
+        # It is attached to every device: deleting it with the stack would fail, or disconnect the fleet.
         policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

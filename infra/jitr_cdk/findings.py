@@ -1,6 +1,6 @@
-"""cdk-nag's findings that are meant as they are: each recorded at its construct, with the reason.
+"""Acknowledges findings of cdk-nag at their constructs, each with the reason.
 
-`make synth` and the tests run the AwsSolutions pack; a finding that is not here fails both.
+`make synth` and the tests run the AwsSolutions pack; a finding that is not acknowledged fails both.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""The software bill of materials of what Lambda gets, in CycloneDX: `make sbom` writes build/sbom.cdx.json.
+"""Writes the software bill of materials of the Lambda layer, in CycloneDX: `make sbom` makes build/sbom.cdx.json.
 
     python -m jitr_cdk.sbom
 
-It is read from the wheels that the layer is unpacked from, so it says what is shipped and not what was asked for. What
-a wheel holds besides Python (cryptography brings a statically linked OpenSSL) is not told by its metadata.
+It is made from the wheels that the layer is unpacked from, so it lists what is shipped, not what was requested. Wheels'
+metadata does not name what they hold besides Python (cryptography brings a statically linked OpenSSL).
 """
 
 import hashlib
@@ -25,7 +25,7 @@ SPECIFICATION = "1.6"
 
 
 def build_bill() -> dict[str, Any]:
-    """The document; the same wheels and version give the same one.
+    """Make the document; the same wheels and version give the same document.
 
     Raises AssetError when the wheels were not fetched.
     """
@@ -85,7 +85,7 @@ def _component(wheel: Path) -> dict[str, Any]:
 
 
 def _find_required(wheel: Path, components: list[dict[str, Any]]) -> Iterator[str]:
-    """What a wheel asks for without any extra, as far as it is shipped; the rest is the runtime's."""
+    """The shipped components that a wheel requires, without extras; the runtime has the others."""
     asked = {
         _normalize(re.split(r"[<>=!~\[(; ]", requirement, maxsplit=1)[0])
         for requirement in _metadata(wheel).get_all("Requires-Dist", [])
