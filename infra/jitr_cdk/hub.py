@@ -36,7 +36,7 @@ _FORWARDED = sorted({*DETAIL_TYPES.values(), DUPLICATE_DETAIL_TYPE, VERDICT_DETA
 
 
 class Forwarding(Construct):
-    """In every stage: a rule that sends jitr's events to the hub's bus, and a queue for those that could not be sent."""
+    """In every stage: a rule that sends jitr's events to the hub's bus, and a queue for events that fail."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, names: ResourceNames, hub: HubPlace, key: StageKey, target: Target

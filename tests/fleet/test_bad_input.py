@@ -25,7 +25,7 @@ certificate = "old.pem"                      # expired at || issue it again
 common_name = ".*"
 
 [ca.leaf]
-certificate = "leaf.pem"                     # || name the certificate that signs
+certificate = "leaf.pem"                     # || name the certificate of the CA
 common_name = ".*"
 
 [ca.secret]

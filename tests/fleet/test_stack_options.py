@@ -37,13 +37,13 @@ def test_what_is_chosen_is_read(draft: Draft) -> None:
         ('permission_boundary = "arn:aws:iam::<account>:role/x"', "is not the ARN of a managed policy"),
         ('termination_protection = "yes"', "is a text, a boolean is expected"),
         ("termination_protection = 1", "is an integer, a boolean is expected"),
-        ('kms_key = "alias/jitr"', "is not the ARN of your own KMS key of yours"),
+        ('kms_key = "alias/jitr"', "is not the ARN of your own KMS key"),
         (
             'kms_key = "arn:<partition>:kms:<region>:<account>:alias/aws/sqs"',
-            "is not the ARN of your own KMS key of yours",
+            "is not the ARN of your own KMS key",
         ),
-        ('kms_key = "arn:aws:kms:us-east-1:<account>:alias/jitr"', "is to be used in eu-central-1"),
-        ('kms_key = "arn:aws:kms:<region>:222222222222:alias/jitr"', "is to be used in 111111111111"),
+        ('kms_key = "arn:aws:kms:us-east-1:<account>:alias/jitr"', "stages in eu-central-1 use it"),
+        ('kms_key = "arn:aws:kms:<region>:222222222222:alias/jitr"', "stages in 111111111111 use it"),
         (
             'kms_key = "arn:aws:kms:<region>:<account>:key/mrk-0123456789abcdef0123456789abcdef"',
             "names one key by its id, but keys of several accounts or Regions have different ids",

@@ -57,7 +57,7 @@ def test_a_group_that_shadows_a_field_is_a_problem_on_its_line(draft: Draft, fie
 )
 def test_a_group_that_a_match_may_leave_out_is_a_problem(draft: Draft, pattern: str) -> None:
     line, text = named_by(draft, f"common_name = '{pattern}'", "{unit}").problem()
-    assert 'ca.factory.common_name has a group "unit" that not every match fills; let it be part of' in text
+    assert 'ca.factory.common_name has a group "unit" that not every match fills; make it part of' in text
     assert line == draft.line("common_name = ")
 
 
@@ -89,7 +89,7 @@ def test_a_thing_name_that_no_device_can_have_is_a_problem(
     draft: Draft, patterns: str, thing_name: str, illegal: str
 ) -> None:
     line, text = named_by(draft, patterns, thing_name).problem()
-    assert f'each value that its pattern matches holds "{illegal}", which AWS IoT does not allow' in text
+    assert f'every value of its pattern holds "{illegal}", which AWS IoT does not' in text
     assert line == draft.line("thing_name = ")
 
 

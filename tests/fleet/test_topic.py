@@ -43,7 +43,7 @@ def test_what_is_no_topic_is_told_with_what_to_write(draft: Draft, topic: str) -
 
 def test_a_fifo_topic_takes_no_alarms(draft: Draft) -> None:
     with_topic(draft, "arn:<partition>:sns:<region>:<account>:on-call.fifo")
-    assert "FIFO topics take no alarms" in draft.problem()[1]
+    assert "alarms cannot use FIFO topics" in draft.problem()[1]
 
 
 def test_alarms_cannot_tell_a_topic_of_another_region(draft: Draft) -> None:
