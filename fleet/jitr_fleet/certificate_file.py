@@ -35,7 +35,7 @@ _LONGEST_LABEL = 60  # characters of it in a message
 _WHITE_SPACE = re.compile(rb'\s|\\[nrt]?|"')  # also as JSON writes it, and a string in a program
 _WRITTEN_LINE_END = re.compile(r"\\r\\n|\\n|\\r")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# What `openssl x509 -fingerprint -sha256` prints, and what stands in its place elsewhere.
+# The output of `openssl x509 -fingerprint -sha256`, and other forms of a SHA-256 fingerprint.
 _FINGERPRINT = re.compile(r"(?:sha-?256 fingerprint=)?((?:[0-9a-f]{2}:){31}[0-9a-f]{2}|[0-9a-f]{64})", re.IGNORECASE)
 
 # DER: tags, and how lengths are written (X.690 §8.1.3).
@@ -63,7 +63,7 @@ class CertificateFile:
     """What a file holds."""
 
     path: Path
-    certificates: tuple[str, ...]  # each in PEM, in the file's order, at least one; a damaged one as it stands there
+    certificates: tuple[str, ...]  # each in PEM, in the file's order, at least one; a damaged one is unchanged
 
     @property
     def pem(self) -> str:
@@ -205,7 +205,7 @@ def _describe_label(label: bytes) -> str:
 
 
 def _pem(label: bytes, body: bytes) -> str:
-    """A block in its usual form; as it stands there, where it is damaged.
+    """A PEM block in its usual form; a damaged one is unchanged.
 
     Raises UnusableFile when it is encrypted.
     """
@@ -214,7 +214,7 @@ def _pem(label: bytes, body: bytes) -> str:
     except Encrypted as error:
         raise UnusableFile(
             "holds an encrypted certificate",
-            "take it out of its keystore without a passphrase: openssl x509 -in FILE -out device.pem asks for it",
+            "decrypt it: openssl x509 -in FILE -out device.pem asks for the passphrase",
         ) from error
     der = _decode(body)
     if der is None:
@@ -237,7 +237,7 @@ def _decode(body: bytes) -> bytes | None:
 
 
 def _elements(content: bytes) -> list[bytes]:
-    """The DER SEQUENCEs that a content is made of, with at most white space behind them; none when it is not."""
+    """The DER SEQUENCEs in content that holds nothing else but white space at its end; empty for other content."""
     found = []
     rest = memoryview(content)
     while rest[:1] == bytes([_SEQUENCE]) and (length := _length(rest)):
@@ -247,7 +247,7 @@ def _elements(content: bytes) -> list[bytes]:
 
 
 def _parts(der: bytes) -> list[bytes]:
-    """The elements inside of a DER SEQUENCE, as far as they can be told apart."""
+    """The elements of a DER SEQUENCE, up to the first that is damaged."""
     parts = []
     rest = memoryview(der)[_header(der) or len(der) :]
     while rest and (length := _length(rest)):
@@ -257,7 +257,7 @@ def _parts(der: bytes) -> list[bytes]:
 
 
 def _length(der: bytes | memoryview) -> int | None:
-    """How many bytes the element at the beginning has, its header included; None when there are not so many."""
+    """The length in bytes of the first element, header included; None when the content is shorter."""
     header = _header(der)
     if header is None:
         return None

@@ -29,7 +29,7 @@ certificate = "leaf.pem"                     # || name the certificate of the CA
 common_name = ".*"
 
 [ca.secret]
-certificate = "secret.pem"                   # which holds a private key || name a file with nothing but the certificate
+certificate = "secret.pem"                   # which holds a private key || name a file that holds only the certificate
 common_name = ".*"
 
 [ca.typing]

@@ -40,7 +40,7 @@ def test_fields_and_groups_of_every_pattern_name_things(draft: Draft, patterns: 
 def test_a_group_that_shadows_a_field_is_a_problem_on_its_line(draft: Draft, field: str) -> None:
     draft.replace(COMMON_NAME, f'common_name = "sensor-(?P<{field}>[0-9]+)"')
     line, text = draft.problem()
-    assert f'ca.factory.common_name has a group "{field}", and a certificate\'s field is called so' in text
+    assert f'ca.factory.common_name has a group "{field}", which is the name of a certificate\'s field' in text
     assert line == draft.line("common_name = ")
 
 

@@ -213,19 +213,19 @@ class FullPass:
         has_list: bool,
     ) -> int:
         """Report those of these ACTIVE certificates that a verdict or an entry denies; returns their number."""
-        against = [(one.certificate_id, "an operator's verdict") for one in active if one.certificate_id in denied]
-        against += [(one, "an enrollment entry") for one in self._denied_by_entry(active, records)] if has_list else []
-        for certificate_id, word in against:
+        denials = [(one.certificate_id, "an operator's verdict") for one in active if one.certificate_id in denied]
+        denials += [(one, "an enrollment entry") for one in self._find_denied(active, records)] if has_list else []
+        for certificate_id, denial in denials:
             decision = records[certificate_id].decision
             self._announcer.warn(
-                f"a certificate is ACTIVE against {word}",
+                f"a certificate is ACTIVE against {denial}",
                 DISAGREEMENTS,
                 certificate_id=certificate_id,
                 ca=decision.ca if decision else None,
             )
-        return len(against)
+        return len(denials)
 
-    def _denied_by_entry(self, active: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[str]:
+    def _find_denied(self, active: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[str]:
         """The ids of the certificates that an entry denies: for the certificate, its twin, or its thing name."""
         decisions = {one.certificate_id: records[one.certificate_id].decision for one in active}
         subjects = {
