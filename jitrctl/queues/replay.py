@@ -116,7 +116,7 @@ class Replay:
         record = replace(
             record,
             crl_changed=bool(self._crls.changed_since(records, self._rules)),
-            entries_changed=bool(self._enrollment.changed_since(records)),
+            entries_changed=bool(self._enrollment.find_changed(records)),
         )
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
@@ -145,7 +145,7 @@ class Replay:
     def _refuse_wrong_owner(
         self, admitted: Admitted, device: DeviceRegistration, examined: Examined, now: datetime
     ) -> None:
-        standing = self._registry.standing(admitted.identity.thing_name, examined.twin_id)
+        standing = self._registry.recall_standing(admitted.identity.thing_name, examined.twin_id)
         refuse_twin(standing.twin, examined.twin_id)
         refuse_wrong_owner(
             admitted.identity.thing_name,

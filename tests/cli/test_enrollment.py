@@ -132,7 +132,7 @@ def test_a_device_is_meant_by_its_name_its_certificates_id_or_its_certificate(
     for written in (ID.upper(), str(tmp_path / "device.pem")):
         assert run("deny", written, "--yes")[0] == Exit.DONE
     assert run("deny", ID, "--thing", "--yes")[0] == Exit.DONE
-    subjects = {found.subject for found in tables[0].everything()}
+    subjects = {found.subject for found in tables[0].scan_entries()}
     assert subjects == {
         Subject(SubjectKind.CERTIFICATE, ID),
         Subject(SubjectKind.CERTIFICATE, certificate_id(pem)),

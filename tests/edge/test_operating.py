@@ -291,7 +291,7 @@ def test_a_certificate_that_was_denied_before_it_came_is_released(cloud: Cloud, 
     desk.operator.take_away(ID, OperatorAction.DENIED, ORDER)
     desk.operator.release(ID, ORDER)
     assert verdict(cloud, ID) == (OperatorAction.RELEASED, ANN, "stolen")
-    assert cloud.registry.due(Due.DENIED, NOW + DAY, most=9) == []
+    assert cloud.registry.list_due(Due.DENIED, NOW + DAY, most=9) == []
 
 
 def test_a_release_takes_away_policies_and_things_first(cloud: Cloud, wire: Wire, desk: Desk) -> None:

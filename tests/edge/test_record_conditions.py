@@ -37,7 +37,7 @@ def between_writes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *acts: Callabl
 
 
 def all_due(cloud: Cloud, what: Due) -> list[str]:
-    return cloud.registry.due(what, NOW + 400 * DAY, most=9)
+    return cloud.registry.list_due(what, NOW + 400 * DAY, most=9)
 
 
 @pytest.mark.parametrize("decision", [HELD, REJECTION], ids=["held", "rejected"])
@@ -77,7 +77,7 @@ def sweep_saw(cloud: Cloud) -> Record:
 def test_a_look_that_became_due_since_is_not_cleared(cloud: Cloud, meanwhile: Callable[[Cloud], object]) -> None:
     seen = sweep_saw(cloud)
     meanwhile(cloud)
-    cloud.registry.no_look_due(ID, seen)
+    cloud.registry.clear_evaluation(ID, seen)
     assert all_due(cloud, Due.LOOK) == [ID]
 
 
@@ -85,12 +85,12 @@ def test_a_second_approval_is_due_although_both_are_due_since_ever(cloud: Cloud)
     say(cloud, OperatorAction.APPROVED)
     seen = recall(cloud)
     say(cloud, OperatorAction.APPROVED)
-    cloud.registry.no_look_due(ID, seen)
+    cloud.registry.clear_evaluation(ID, seen)
     assert all_due(cloud, Due.LOOK) == [ID]
 
 
 def test_a_look_that_is_due_as_it_was_seen_is_cleared(cloud: Cloud) -> None:
-    cloud.registry.no_look_due(ID, sweep_saw(cloud))
+    cloud.registry.clear_evaluation(ID, sweep_saw(cloud))
     assert all_due(cloud, Due.LOOK) == []
     assert recall(cloud) == Record(decision=HELD)
 
@@ -101,5 +101,5 @@ def test_clearing_a_look_clears_nothing_else(cloud: Cloud, what: Due) -> None:
     cloud.dynamodb.put_item(
         TableName=TABLE, Item={"id": {"S": f"certificate#{ID}"}, "due": {"S": what}, "due_at": {"N": "0"}}
     )
-    cloud.registry.no_look_due(ID, seen)
+    cloud.registry.clear_evaluation(ID, seen)
     assert all_due(cloud, what) == [ID]

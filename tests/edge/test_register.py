@@ -260,7 +260,7 @@ def test_a_device_changes_its_certificate_and_both_work_until_the_overlap_is_ove
     assert owner
     assert owner.certificate_id == second
     assert warm.registry.recall([first])[first].replaced_by == second
-    assert warm.registry.due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
+    assert warm.registry.list_due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
 
 
 def test_a_device_cannot_go_back_to_the_certificate_that_it_left(warm: Cloud, rotating: tuple[str, str]) -> None:

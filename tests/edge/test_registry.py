@@ -247,7 +247,7 @@ DO: dict[str, Callable[[Registry], object]] = {
     "UpdateItem": lambda registry: registry.record(MOST),
     "TransactWriteItems": claim,
     "DeleteItem": lambda registry: registry.give_back(NameRollback(thing_name="sensor-0001", by=ID, to=None)),
-    "Query": lambda registry: registry.due(Due.LOOK, NOW, most=1),
+    "Query": lambda registry: registry.list_due(Due.LOOK, NOW, most=1),
 }
 WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.record(MOST),
@@ -255,7 +255,7 @@ WRITES: list[Callable[[Registry], object]] = [
     lambda registry: registry.intend(MOST, Record(), run="run"),
     lambda registry: registry.note_sweep(ID, NOW),
     lambda registry: registry.postpone_retirement(ID, NOW),
-    lambda registry: registry.no_look_due(ID, Record(due_at=NOW)),
+    lambda registry: registry.clear_evaluation(ID, Record(due_at=NOW)),
     lambda registry: registry.give_verdict(ID, said(OperatorAction.DENIED), seen=None),
     lambda registry: registry.adopt("sensor-0001", OWNER),
 ]

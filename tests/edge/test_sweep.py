@@ -232,7 +232,7 @@ def test_a_look_back_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wir
     wire.fail("ListCertificates", "InvalidRequestException")
     assert cloud.swept().failed == ["look back"]
     assert cloud.counted()[FAILURES] == 1
-    assert cloud.swept() == Swept(looked_at=1, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=1, sent=1)
 
 
 def test_a_count_whose_marker_is_refused_begins_anew(cloud: Cloud, wire: Wire, listing: Listing) -> None:
@@ -280,7 +280,7 @@ def test_what_is_sent_is_spread_over_the_time_and_never_more_than_half_of_the_ra
 
 def test_an_account_without_certificates_has_nothing_to_sweep(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing()
-    assert cloud.swept() == Swept()
+    assert cloud.swept() == SweepResult()
     assert not wire.operations("sqs")
     assert not recalls(wire)
 

@@ -80,9 +80,9 @@ def brake(cloud: Cloud) -> None:
     for update in (
         brake_items.engage(TABLE, CA_ID, before, acceptances=0),
         brake_items.accept(TABLE, CA_ID, before, accepted),
-        brake_items.count(TABLE, CA_ID, {engaged.rules: Tally(refused=21, others=2)}, THEN),
+        brake_items.count_decisions(TABLE, CA_ID, {engaged.rules: Tally(refused=21, others=2)}, THEN),
         brake_items.engage(TABLE, CA_ID, engaged, acceptances=1),
-        brake_items.announced(TABLE, CA_ID, engaged),
+        brake_items.note_announced(TABLE, CA_ID, engaged),
     ):
         client.update_item(**update)
 
@@ -200,7 +200,7 @@ def test_what_is_due_is_found(
     cloud: Cloud, version: int, name: str, what: Due, as_of: Callable[..., dict[str, Any]]
 ) -> None:
     put(cloud, name, as_of, version)
-    assert cloud.registry.due(what, THEN + 30 * DAY, most=9) == [ID]
+    assert cloud.registry.list_due(what, THEN + 30 * DAY, most=9) == [ID]
 
 
 @pytest.mark.parametrize("name", WRITE)
@@ -226,9 +226,9 @@ def test_an_end_that_version_1_wrote_down_outlives_a_verdict(cloud: Cloud) -> No
     put(cloud, "handed-over", version=1)
     cloud.registry.give_verdict(ID, VERDICT, seen=None)
     at = THEN + 7 * DAY
-    assert cloud.registry.due(Due.DENIED, at, most=9) == [ID]
-    assert cloud.registry.due(Due.RETIRE, at, most=9) == [ID]
-    assert cloud.registry.due(Due.RETIRE, at - SECOND, most=9) == []
+    assert cloud.registry.list_due(Due.DENIED, at, most=9) == [ID]
+    assert cloud.registry.list_due(Due.RETIRE, at, most=9) == [ID]
+    assert cloud.registry.list_due(Due.RETIRE, at - SECOND, most=9) == []
 
 
 @OF_EACH
@@ -236,16 +236,16 @@ def test_an_end_is_put_off_and_done_with_whichever_version_wrote_it_down(cloud: 
     for name in ("handed-over", "retirement") if version > 1 else ("handed-over",):
         put(cloud, name, version=version)
     cloud.registry.postpone_retirement(ID, THEN + 8 * DAY)
-    assert cloud.registry.due(Due.RETIRE, THEN + 8 * DAY - SECOND, most=9) == []
-    assert cloud.registry.due(Due.RETIRE, THEN + 8 * DAY, most=9) == [ID]
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 8 * DAY - SECOND, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 8 * DAY, most=9) == [ID]
     cloud.registry.end_retirement(ID, THEN + 8 * DAY)
-    assert cloud.registry.due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
 
 
 def test_an_end_that_version_1_wrote_down_can_be_done_with_at_once(cloud: Cloud) -> None:
     put(cloud, "handed-over", version=1)
     cloud.registry.end_retirement(ID, THEN + 8 * DAY)
-    assert cloud.registry.due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
 
 
 def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) -> None:

@@ -77,7 +77,7 @@ def test_a_pattern_that_python_warns_of_is_refused_whatever_the_warning_filters(
 
 def test_a_long_value_is_cut_short_in_a_message(draft: Draft) -> None:
     draft.replace('"111111111111"', f'"{"1" * 100}"')
-    assert f'account.dev.id is "{"1" * 59}…, which is no AWS' in draft.problem()[1]
+    assert f'account.dev.id is "{"1" * 59}…, which is not an AWS' in draft.problem()[1]
 
 
 def test_two_attributes_need_no_thing_type_and_three_do(draft: Draft) -> None:
@@ -85,7 +85,7 @@ def test_two_attributes_need_no_thing_type_and_three_do(draft: Draft) -> None:
     draft.load()
     draft.replace('line = "A:1"', 'line = "A:1", x = "y"')
     line, text = draft.problem()
-    assert "holds 3 attributes; keep 2, AWS IoT allows one more and jitr uses it; with a thing_type" in text
+    assert "holds 3 attributes; keep 2: AWS IoT allows one more, which jitr uses; with a thing_type" in text
     assert line == draft.line("attributes =")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts, decision_fields
 from jitr_cdk.alarms import Central, watches
-from jitr_cdk.metrics import AWS_METRICS, emitted, of_rule
+from jitr_cdk.metrics import AWS_METRICS, jitr_metric, rule_metric
 from jitr_cdk.target import AWS
 from jitr_fleet.model import Alarms, Fleet
 from jitr_fleet.resources import ResourceNames
@@ -74,13 +74,13 @@ def test_every_metric_that_is_named_is_emitted_with_exactly_these_dimensions(
 
 def test_a_metric_that_nobody_emits_cannot_be_named() -> None:
     with pytest.raises(ValueError, match="no metric Activatd"):
-        emitted("acme", "Activatd", ca="factory")
+        jitr_metric("acme", "Activatd", ca="factory")
     with pytest.raises(ValueError, match="no metric Activated of CA None"):
-        emitted("acme", "Activated")
+        jitr_metric("acme", "Activated")
     with pytest.raises(ValueError, match="no metric Swept of CA factory"):
-        emitted("acme", SWEPT, ca="factory")
+        jitr_metric("acme", SWEPT, ca="factory")
     with pytest.raises(KeyError):
-        of_rule("Failures", "jitr_acme__factory")
+        rule_metric("Failures", "jitr_acme__factory")
 
 
 def test_the_rules_actions_are_all_of_the_type_that_the_alarms_name(production: Any) -> None:

@@ -135,8 +135,8 @@ def test_a_stage_of_so_many_cas_is_below_every_ceiling_as_counted(
     ((stack, size),) = sized_stacks(fleet, ["dev"]).values()
     found = check(stack, size)
 
-    assert ceilings.resources(fleet, account, REGION) == found["resources"]
-    assert ceilings.parameters(account) == found["parameters"]
+    assert ceilings.count_resources(fleet, account, REGION) == found["resources"]
+    assert ceilings.count_parameters(account) == found["parameters"]
     assert found["bytes"] <= ceilings.template_bytes(fleet, account, REGION) <= 1.35 * found["bytes"] + 50_000
     assert found["inline"] <= ceilings.register_policy_characters(account, REGION)
 
@@ -194,7 +194,7 @@ def test_the_page_says_from_how_many_cas_and_accounts_on_a_fleet_is_refused(tmp_
 
     def resources(number: int, by: RegisteredBy, of: Fleet = without_hub) -> int:
         account = replace(fleet.accounts[0], cas=(replace(one, registered_by=by),) * number)
-        return ceilings.resources(of, account, REGION)
+        return ceilings.count_resources(of, account, REGION)
 
     def accounts(number: int) -> int:
         return ceilings.bus_policy_characters(replace(fleet, accounts=fleet.accounts * number))

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from jitr.store.dynamodb import plain
+from jitr.store.dynamodb import deserialize
 from jitr.store.registry_items import to_record
 from simulation import Authority, Call, Leaf, Moment
 from tests.support.survival.promises import Promises
@@ -69,7 +69,7 @@ def test_an_intent_of_a_long_sweep_bears_the_time_at_which_it_was_written() -> N
             world.clock.sleep(200)
         if (call.caller, call.operation, moment) == ("sweep", "UpdateCertificate", "before"):
             item = world.deployment.registry.items[f"certificate#{old.certificate_id}",]
-            intent = to_record(plain(item)).intent
+            intent = to_record(deserialize(item)).intent
             assert intent
             ages.append((world.clock.now() - intent.decided_at).total_seconds())
 

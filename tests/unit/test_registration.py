@@ -30,11 +30,11 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "iot.describe_ca",
         "crls.of",
         "enrollment.entries",
-        "registry.standing",
+        "registry.recall_standing",
         "iot.create_thing",
         "apply AttachThingPrincipal",
         "apply AttachPolicy",
-        "enrollment.unchanged",  # what the claim rests on, besides
+        "enrollment.require_unchanged",  # what the claim rests on, besides
         "registry.claim",
         "apply AddThingToThingGroup",
         "iot.take_turn",
@@ -79,7 +79,7 @@ def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
     create, *steps = plan(world.application.admit(), world.application.device)
     world.iot.create_thing.assert_called_once_with(create)
     assert world.iot.apply.call_args_list == [call(step) for step in steps if isinstance(step, IotStep)]
-    world.registry.standing.assert_called_once_with("sensor-0001", ANY)
+    world.registry.recall_standing.assert_called_once_with("sensor-0001", ANY)
 
 
 def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
@@ -102,7 +102,7 @@ def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:
         retire_at=NOW + 7 * DAY,
         twin=Record(),
         back=None,
-        entries=world.enrollment.unchanged.return_value,
+        entries=world.enrollment.require_unchanged.return_value,
     )
 
 
@@ -326,7 +326,7 @@ def test_nothing_is_recalled_for_nobody(world: World) -> None:
 
 
 def test_a_batch_is_recalled_at_once(world: World) -> None:
-    world.registry.recall_beside.return_value = {"a": Record()}, {"next_at": 1}
+    world.registry.recall_with_item.return_value = {"a": Record()}, {"next_at": 1}
     assert world.registration().recall({"a", "b"}) == {"a": Record()}
-    world.registry.recall_beside.assert_called_once_with({"a", "b"}, PACE)
+    world.registry.recall_with_item.assert_called_once_with({"a", "b"}, PACE)
     world.turns.see.assert_called_once_with({"next_at": 1})

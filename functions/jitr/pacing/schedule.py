@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
 from jitr.frozen import value
-from jitr.store.dynamodb import key, plain
+from jitr.store.dynamodb import deserialize, key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -94,7 +94,8 @@ def read_schedule(client: "DynamoDBClient", table: str) -> Seen:
     Raises Unavailable.
     """
     with calling("GetItem"):
-        return to_seen(plain(client.get_item(TableName=table, Key=key(PACE), ConsistentRead=True).get("Item", {})))
+        answer = client.get_item(TableName=table, Key=key(PACE), ConsistentRead=True)
+    return to_seen(deserialize(answer.get("Item", {})))
 
 
 def to_seen(item: Mapping[str, Any]) -> Seen:

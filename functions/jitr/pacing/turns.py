@@ -39,7 +39,7 @@ from jitr.pacing.schedule import (
     lanes_in_microseconds,
     to_seen,
 )
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.registry_items import SCHEMA
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Turns:
         except (Unavailable, ClientError):
             self._when_unavailable()
             return [random.uniform(30, 300) for _ in range(number)]  # noqa: S311 -- spreads load, guards nothing
-        self.see(plain(answer["Attributes"]))
+        self.see(deserialize(answer["Attributes"]))
         return [self._seen.line_at - now - one * interval for one in reversed(range(number))]
 
     def wait_until(self, turn: float) -> bool:
@@ -286,7 +286,7 @@ class Turns:
             "judged_throttles": seen.throttles,
             "rate": round(rate * THOUSAND),
         }
-        update = setting(self._table, PACE, **judged)
+        update = set_attributes(self._table, PACE, **judged)
         update["ConditionExpression"] = "attribute_not_exists(judged_at) OR judged_at = :seen"
         update["ExpressionAttributeValues"] = {
             **update.get("ExpressionAttributeValues", {}),
@@ -314,7 +314,7 @@ class Turns:
                 ),
                 ReturnValues="ALL_NEW",
             )
-        self._seen = seen = to_seen(plain(answer["Attributes"]))
+        self._seen = seen = to_seen(deserialize(answer["Attributes"]))
         return seen.next_at - taken
 
     def _begun_anew(self, taken: float, lanes: Mapping[Need, float], now: float, *, over: float = -1.0) -> float | None:
@@ -343,7 +343,7 @@ class Turns:
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        self.see(plain(answer["Attributes"]))
+        self.see(deserialize(answer["Attributes"]))
         return start
 
     def _share_of(self, number: int, now: float, *, owed: int) -> list[float]:

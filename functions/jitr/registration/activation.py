@@ -38,7 +38,7 @@ class Activation:
         """
         admitted = case.examination.admit()
         identity, rules = admitted.identity, admitted.rules
-        standing = self._registry.standing(identity.thing_name, case.examined.twin_id)
+        standing = self._registry.recall_standing(identity.thing_name, case.examined.twin_id)
         refuse_twin(standing.twin, case.examined.twin_id)
         owner = self._owner_to_follow(case, admitted, standing)
         begun = case.record.intent
@@ -80,7 +80,9 @@ class Activation:
                 retire_at=decision.decided_at + timedelta(seconds=rules.overlap),
                 twin=standing.twin,
                 back=back,
-                entries=self._enrollment.unchanged(case.examined.subjects, case.examined.entries) if is_listed else (),
+                entries=self._enrollment.require_unchanged(case.examined.subjects, case.examined.entries)
+                if is_listed
+                else (),
             )
             case.attempt.claim = decision
             if difference:

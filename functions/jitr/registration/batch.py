@@ -109,7 +109,7 @@ class Batch:
         often = {message.id for message, _ in readable if message.receives > _RECEIVES_UNTIL_NOTED}
         found = [often]  # if that cannot be known
         if often:
-            self._redelivery.guarded(lambda: found.append(self._failures.begun(often)))
+            self._redelivery.guarded(lambda: found.append(self._failures.find_begun(often)))
         return found[-1]
 
     def _readable(self, messages: list[QueueMessage]) -> Messages:

@@ -99,7 +99,7 @@ class Registration:
         """
         if not certificate_ids:
             return {}
-        records, schedule = self._registry.recall_beside(certificate_ids, PACE)
+        records, schedule = self._registry.recall_with_item(certificate_ids, PACE)
         self._turns.see(schedule)
         listed = self._crls.changed_since(records, self._rules, swept or {})
         entered = self._enrollment.changed_since(records)
@@ -210,9 +210,9 @@ class Registration:
             with suppress(Overtaken):
                 self._registry.give_back_if_unchanged(back, record, self._clock())
         if record.is_held:
-            self._registry.no_look_due(certificate_id, record)
+            self._registry.clear_evaluation(certificate_id, record)
         if record.is_release_ordered:
-            self._registry.no_release_due(certificate_id, record)
+            self._registry.clear_release(certificate_id, record)
 
     def leave_to_sweep(self, certificate_id: str) -> None:
         """Its message is about to be deleted: what an attempt began and did not record becomes due.
@@ -221,7 +221,7 @@ class Registration:
 
         Raises Unavailable.
         """
-        self._registry.leave_unfinished(certificate_id, self._clock())
+        self._registry.schedule_unfinished(certificate_id, self._clock())
 
     def leave_to_look(self, certificate_id: str, record: Record) -> None:
         """Its message is about to be deleted, for it is not its turn: a decided certificate has its look by the sweep.
@@ -232,7 +232,7 @@ class Registration:
         Raises Unavailable; then the message must stay.
         """
         if record.due is None:
-            self._registry.leave_look(certificate_id, self._clock())
+            self._registry.schedule_evaluation(certificate_id, self._clock())
 
     def _leave_to_sweep(self, certificate_id: str, record: Record, policy: str | None) -> None:
         """Have the sweep take back what attempts left of a certificate that will not be activated."""
@@ -281,7 +281,7 @@ class Registration:
         if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
         if is_void:
-            self._registry.no_release_due(device.certificate_id, record)
+            self._registry.clear_release(device.certificate_id, record)
         return Outcome.FOUND, found
 
     def _judge(

@@ -1,7 +1,8 @@
-"""The end of a certificate that another one followed: INACTIVE and detached, once the overlap is over.
+"""Retires replaced certificates: sets them INACTIVE and detaches them, once the overlap is over.
 
-Only while the one that followed it is ACTIVE and has its thing and a policy, so that no device is left without any; and
-never against an operator. A follower that lacks one of both is announced as `Device Broken`.
+Only while the replacing certificate is ACTIVE and has its thing and a policy, so that no device is left without a
+working certificate; and never against an operator's verdict. A replacing certificate that lacks the thing or the policy
+is announced as `Device Broken`.
 """
 
 import uuid

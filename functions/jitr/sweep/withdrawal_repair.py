@@ -1,7 +1,7 @@
-"""Withdrawals that no run finished, as the sweep finds them by their marks (withdrawal_marks.py).
+"""Finishes withdrawals that no run finished; the sweep finds them by their marks (withdrawal_marks.py).
 
     the certificate is          then
-    being decided on            later: the run that has it may still do it
+    being decided on            later: the run that decides may still do it
     undecided, PENDING or not   `register` goes on: it is sent to the queue, and nothing is detached
     PENDING_ACTIVATION          what it is not attached to is deleted
     INACTIVE, REVOKED           it is detached, and what is left is deleted; its policy only if it was never ACTIVE
@@ -10,9 +10,9 @@
                                 and it owns that thing. If it owns another one or none, and lacks one of both, nothing
                                 is changed: `Device Broken` is announced
 
-A name that it claimed and never was ACTIVE with goes back to whom it belonged. Deleted is a thing that jitr made for
-this very certificate and nobody has changed since, that no certificate owns and nothing is attached to. A certificate
-without a mark costs no call.
+A thing name that the certificate claimed, and was never ACTIVE with, goes back to its previous owner. A thing is
+deleted only if jitr made it for this certificate, it was not changed since, no certificate owns its name, and no
+principal is attached to it. A certificate without a mark costs no call.
 """
 
 from collections.abc import Callable

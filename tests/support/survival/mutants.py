@@ -32,7 +32,7 @@ MUTANTS = (
         (
             Change(
                 "store/registry_writes.py",
-                "    demand_as_seen(update, record)\n    if not whatever",
+                "    require_as_seen(update, record)\n    if not whatever",
                 "    if not whatever",
             ),
         ),
@@ -113,7 +113,7 @@ MUTANTS = (
         (
             Change(
                 "store/registry_writes.py",
-                '        _demand(update, "intent.run = :run", run=run)\n    return update',
+                '        _require(update, "intent.run = :run", run=run)\n    return update',
                 "        pass\n    return update",
             ),
         ),
