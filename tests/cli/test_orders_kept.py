@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jitr.store.dynamodb import key, plain, stored, values
+from jitr.store.dynamodb import deserialize, key, serialize, values
 from jitrctl.audit import log, record
 from jitrctl.audit.log import BRAKE, MOST_KEPT
 from jitrctl.intake import Mapping
@@ -116,7 +116,7 @@ def notes(fleet: Simulated) -> list[str]:
     """Of all orders about the brake that are kept, the last one last."""
     stage = fleet.stage(DEV)
     answer = stage.dynamodb.get_item(TableName=stage.names.registry_table, Key=key(f"orders#{BRAKE}"))
-    return [one["note"] for one in plain(answer["Item"])["orders"]]
+    return [one["note"] for one in deserialize(answer["Item"])["orders"]]
 
 
 def test_of_the_orders_about_a_subject_the_latest_are_kept(fleet: Simulated) -> None:
@@ -129,7 +129,7 @@ def test_an_order_finds_room_whatever_long_ones_there_were(fleet: Simulated) -> 
     stage = fleet.stage(DEV)
     fields = {"order": "ca pause", "steps": ["disable the mapping"], "by": BY, "at": 1, "note": 100_000 * "x"}
     stage.dynamodb.put_item(
-        TableName=stage.names.registry_table, Item={**key(f"orders#{BRAKE}"), **stored({"orders": 3 * [fields]})}
+        TableName=stage.names.registry_table, Item={**key(f"orders#{BRAKE}"), **serialize({"orders": 3 * [fields]})}
     )
     give(stage, "short")
     assert notes(fleet) == ["short"]

@@ -240,14 +240,14 @@ def test_an_acceptance_is_read_anew_once_for_what_the_sweep_sends(cloud: Cloud, 
     brakes = environment(cloud)
     refuse_another(environment(cloud), rules)
     engaged = engaged_in(cloud, rules)
-    assert brakes.accepted_since({"a": held}) == set()
+    assert brakes.find_accepted({"a": held}) == set()
     assert environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
     sent_at = cloud.now = cloud.now + timedelta(seconds=1)
     cloud.now += timedelta(seconds=1)
     cloud.wire.forget()
-    assert brakes.accepted_since({"b": held}, {"a": sent_at}) == set()
-    assert brakes.accepted_since({"a": held, "b": held}, {"a": sent_at}) == {"a", "b"}
-    assert brakes.accepted_since({"b": held}, {"b": sent_at}) == {"b"}
+    assert brakes.find_accepted({"b": held}, {"a": sent_at}) == set()
+    assert brakes.find_accepted({"a": held, "b": held}, {"a": sent_at}) == {"a", "b"}
+    assert brakes.find_accepted({"b": held}, {"b": sent_at}) == {"b"}
     assert [operation for _, operation, _ in cloud.wire.calls] == ["BatchGetItem"]
 
 

@@ -153,7 +153,7 @@ def test_what_waits_for_aws_is_left_to_the_sweep_at_the_twelfth_receive(
     assert (line["certificate_id"], line["receives"]) == (device, receives)
     # What an attempt began is due; all else is found as it is.
     began = operation in ("UpdateCertificate", "PutEvents", "UpdateItem")
-    assert warm.registry.due(Due.LOOK, NOW, most=9) == [device] * began
+    assert warm.registry.list_due(Due.LOOK, NOW, most=9) == [device] * began
 
 
 def test_what_is_put_off_for_anything_else_is_left_to_the_sweep_at_the_hundredth_receive(

@@ -130,7 +130,7 @@ def test_a_held_device_that_is_gone_is_not_due_any_more(warm: Cloud) -> None:
     warm.now += 5 * MINUTE
     assert warm.batch(warm.record(warm.event(device), receives=3, age=MINUTE)) == []
     assert warm.counted()["Gone"] == 1
-    assert warm.registry.due(Due.LOOK, NOW + 9 * DAY, most=9) == []
+    assert warm.registry.list_due(Due.LOOK, NOW + 9 * DAY, most=9) == []
     assert warm.registry.recall([device])[device].is_held
 
 

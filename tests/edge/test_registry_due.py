@@ -116,7 +116,7 @@ def test_what_was_sent_is_due_later(cloud: Cloud) -> None:
 
 
 def test_no_look_due_with_what_is_not_known_is_no_item(cloud: Cloud) -> None:
-    cloud.registry.no_look_due(ID, Record(due_at=NOW))
+    cloud.registry.clear_evaluation(ID, Record(due_at=NOW))
     assert cloud.items() == {}
 
 

@@ -12,7 +12,7 @@ from jitr.decisions import Outcome
 from jitr.events import NO_CA_CERTIFICATE
 from jitr.rules import Rules
 from jitr.store.sweep_state import ACCOUNT, Pass
-from jitr.sweep.runner import Swept
+from jitr.sweep.runner import SweepResult
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
 from tests.support.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, rules_for
 from tests.support.cloud import Cloud, Wire
@@ -38,7 +38,7 @@ def counted(cloud: Cloud) -> None:
 
 def test_a_forgotten_certificate_is_sent_and_noted(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing(listed_certificate(1))
-    assert cloud.swept() == Swept(looked_at=1, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=1, sent=1)
     assert sent_ids(wire) == [f"{1:064x}"]
     record = cloud.registry.recall([f"{1:064x}"])[f"{1:064x}"]
     assert (record.swept_at, record.decision) == (NOW, None)
@@ -61,13 +61,13 @@ def test_the_ordinary_path_comes_first_for_pending_after(
     cloud: Cloud, listing: Listing, age: timedelta, *, is_sent: bool
 ) -> None:
     listing(listed_certificate(1, age))
-    assert cloud.swept() == Swept(looked_at=1, sent=int(is_sent))
+    assert cloud.swept() == SweepResult(looked_at=1, sent=int(is_sent))
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED", "PENDING_TRANSFER", "REGISTER_INACTIVE"])
 def test_only_pending_certificates_are_sent(cloud: Cloud, wire: Wire, listing: Listing, status: str) -> None:
     listing(listed_certificate(1, status=status), listed_certificate(2))
-    assert cloud.swept() == Swept(looked_at=2, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=2, sent=1)
     assert sent_ids(wire) == [f"{2:064x}"]
 
 
@@ -83,7 +83,7 @@ def test_the_sweep_looks_back_to_the_horizon_and_asks_for_no_page_beyond(
         listed_certificate(4, 7 * DAY + SECOND),
         listed_certificate(5, 8 * DAY),
     )
-    assert cloud.swept() == Swept(looked_at=3, sent=3)
+    assert cloud.swept() == SweepResult(looked_at=3, sent=3)
     assert wire.operations("iot") == ["ListCertificates"] * 2
 
 
@@ -102,7 +102,7 @@ def test_every_ca_of_the_account_is_swept(cloud: Cloud, wire: Wire, listing: Lis
 @pytest.mark.usefixtures("counted")
 def test_certificates_that_aws_lists_under_no_ca_are_swept(cloud: Cloud, wire: Wire, listing: Listing) -> None:
     listing.of["listed under none"] = [listed_certificate(1), listed_certificate(2, status="ACTIVE")]
-    assert cloud.swept() == Swept(looked_at=2, sent=1)
+    assert cloud.swept() == SweepResult(looked_at=2, sent=1)
     assert sent_ids(wire) == [f"{1:064x}"]
 
 
@@ -127,7 +127,7 @@ def test_what_is_decided_is_not_forgotten_unless_it_is_due_again(
     cloud.journal.keep_rules_digest(cloud.rules.digest)
     record_decision(cloud, at=at, **changes)
     listing(listed_certificate(1))
-    assert cloud.swept() == Swept(looked_at=1, sent=int(is_sent))
+    assert cloud.swept() == SweepResult(looked_at=1, sent=int(is_sent))
 
 
 def test_what_was_sent_is_not_sent_again_within_the_hour(cloud: Cloud, listing: Listing) -> None:
@@ -171,7 +171,7 @@ def test_a_page_is_recalled_a_hundred_at_a_time_and_sent_ten_at_a_time(
     cloud: Cloud, wire: Wire, listing: Listing
 ) -> None:
     listing(*(listed_certificate(number) for number in range(1, 251)))
-    assert cloud.swept() == Swept(looked_at=250, sent=250)
+    assert cloud.swept() == SweepResult(looked_at=250, sent=250)
     asked = [len(next(iter(one["RequestItems"].values()))["Keys"]) for one in recalls(wire)]
     assert asked == [100, 100, 50]
     assert [len(one["Entries"]) for one in wire.of("SendMessageBatch")] == [10] * 25
@@ -291,11 +291,11 @@ def test_a_look_back_that_time_ran_out_for_goes_on_where_it_stopped_and_then_beg
 ) -> None:
     listing.page = 1
     listing(*(listed_certificate(number) for number in range(1, 5)))
-    assert cloud.swept(has_time_for(1)) == Swept(looked_at=2, sent=2, unfinished=["look back"])
+    assert cloud.swept(has_time_for(1)) == SweepResult(looked_at=2, sent=2, unfinished=["look back"])
     assert sent_ids(wire) == [f"{1:064x}", f"{2:064x}"]
-    assert cloud.swept() == Swept(looked_at=2, sent=2)
+    assert cloud.swept() == SweepResult(looked_at=2, sent=2)
     assert sent_ids(wire) == [f"{3:064x}", f"{4:064x}"]
-    assert cloud.swept() == Swept(looked_at=4, sent=0)
+    assert cloud.swept() == SweepResult(looked_at=4, sent=0)
 
 
 @pytest.mark.usefixtures("counted")

@@ -13,7 +13,7 @@ from cryptography import x509
 from jitr.errors import Misconfigured
 from jitr.handlers import sweep
 from jitr.rules import Rules
-from jitr.sweep.runner import Swept
+from jitr.sweep.runner import SweepResult
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory
 from tests.support.cloud import Cloud, Wire
 from tests.support.edge.sweeping import Listing, listed_certificate, sent_ids
@@ -48,7 +48,7 @@ def test_the_scheduled_event_from_a_file_sweeps(
     wire: Wire, listing: Listing, scheduled: Scheduled, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listing(listed_certificate(1), listed_certificate(2, status="ACTIVE"))
-    assert scheduled() == asdict(Swept(looked_at=2, sent=1))
+    assert scheduled() == asdict(SweepResult(looked_at=2, sent=1))
     assert sent_ids(wire) == [f"{1:064x}"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = (line for line in lines if "_aws" not in line and line["message"] != "runtime")

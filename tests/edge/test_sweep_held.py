@@ -8,7 +8,7 @@ import pytest
 from jitr.errors import Reason
 from jitr.store.registry_writes import Due
 from jitr.sweep import due_evaluations, runner
-from jitr.sweep.runner import Swept
+from jitr.sweep.runner import SweepResult
 from jitr.verdicts import OperatorAction
 from tests.support.cases.issuing import DAY, NOW, SECOND
 from tests.support.cloud import Cloud, Wire
@@ -65,7 +65,7 @@ def test_held_devices_that_are_due_are_found_by_index_beyond_the_horizon_too(clo
     due = record_decision(cloud, at=NOW - 30 * DAY, attempts=9, registered_at=NOW - 90 * DAY, **HELD_FIELDS)
     record_decision(cloud, at=NOW, number=2, **HELD_FIELDS)
     record_decision(cloud, at=NOW - DAY, number=3)
-    assert cloud.swept() == Swept(sent=1)
+    assert cloud.swept() == SweepResult(sent=1)
     ((entry,),) = (one["Entries"] for one in wire.of("SendMessageBatch"))
     body = json.loads(entry["MessageBody"])
     assert (body["certificateId"], body["caCertificateId"]) == (due.certificate_id, due.ca_certificate_id)
@@ -108,7 +108,7 @@ def test_what_was_decided_since_leaves_the_index(cloud: Cloud) -> None:
     decision = record_decision(cloud, at=NOW - DAY)
     cloud.registry.give_verdict(decision.certificate_id, said(OperatorAction.APPROVED, NOW), seen=None)
     assert cloud.swept().sent == 0
-    assert cloud.registry.due(Due.LOOK, NOW, most=9) == []
+    assert cloud.registry.list_due(Due.LOOK, NOW, most=9) == []
 
 
 MOST_DUE = 2

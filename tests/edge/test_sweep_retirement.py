@@ -89,8 +89,8 @@ def test_a_certificate_is_retired_only_while_the_one_that_follows_it_is_active(
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
     assert (cloud.status(first), policies(cloud, first)) == ("ACTIVE", ["jitr-acme-factory"])
-    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY + HOUR, most=9) == [first]
-    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY + HOUR - SECOND, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 7 * DAY + HOUR, most=9) == [first]
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 7 * DAY + HOUR - SECOND, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")
@@ -101,7 +101,7 @@ def test_a_certificate_that_has_its_name_again_is_not_retired(cloud: Cloud) -> N
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
     assert cloud.status(first) == "ACTIVE"
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")
@@ -114,7 +114,7 @@ def test_a_replaced_certificate_that_was_deleted_needs_no_end(cloud: Cloud, wire
     cloud.iot.delete_certificate(certificateId=first)
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
     assert wire.of("PutEvents") == []
 
 
@@ -178,8 +178,8 @@ def test_a_certificate_that_is_taken_away_during_its_overlap_is_retired_all_the_
         "REVOKED" if word is OperatorAction.REVOKED else "INACTIVE",
         [],
     )
-    assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.DENIED, cloud.now, most=9) == [first]
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")
@@ -188,8 +188,8 @@ def test_a_certificate_that_was_taken_away_and_is_then_followed_stays_against_a_
     cloud.batch(cloud.record(cloud.event(first)))
     operator(cloud).take_away(first, OperatorAction.DENIED, OrderContext(by=ANN))
     cloud.batch(cloud.record(cloud.event(cloud.knock())))
-    assert cloud.registry.due(Due.DENIED, cloud.now, most=9) == [first]
-    assert cloud.registry.due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
+    assert cloud.registry.list_due(Due.DENIED, cloud.now, most=9) == [first]
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 7 * DAY, most=9) == [first]
 
 
 @pytest.mark.usefixtures("listing")
@@ -201,7 +201,7 @@ def test_a_release_during_the_overlap_ends_nothing_twice(cloud: Cloud) -> None:
     cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     cloud.now = NOW + 7 * DAY
     assert cloud.swept().retired == 0
-    assert cloud.registry.due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, NOW + 70 * DAY, most=9) == []
 
 
 @pytest.mark.usefixtures("listing")

@@ -155,7 +155,7 @@ def test_what_was_dropped_from_the_index_is_found_by_the_daily_pass() -> None:
     world.connect()
     world.mapping.drain()
     device = world.leaf.certificate_id
-    world.registry().no_look_due(device, world.registry().recall([device])[device])
+    world.registry().clear_evaluation(device, world.registry().recall([device])[device])
     world.deploy(enrollment=EnrollmentRule.OPEN)
     sent = []
     for _ in range(4):

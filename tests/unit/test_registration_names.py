@@ -34,7 +34,7 @@ NO_ROTATION = {"ends_at": NOW + 300 * DAY}
 
 
 def test_a_thing_name_that_another_certificate_owns_is_not_given_away(world: World) -> None:
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert world.statuses_set == []
@@ -58,7 +58,7 @@ def test_a_thing_name_that_is_claimed_while_we_work_is_lost_and_what_was_attache
 
 
 def test_what_was_taken_back_once_is_not_taken_back_at_every_look(world: World) -> None:
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     first = world.decide()
     world.now += DAY
     calls = world.iot.apply.call_count
@@ -77,7 +77,7 @@ def test_a_withdrawal_that_fails_leaves_no_decision_behind(world: World) -> None
 
 def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> None:
     device_id = world.application.device.certificate_id
-    world.registry.standing.return_value = Standing(owner=owner(certificate_id=device_id, **NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(certificate_id=device_id, **NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
     assert world.registry.claim.call_args.kwargs["earlier"].certificate_id == device_id
@@ -87,7 +87,7 @@ def test_a_thing_name_that_this_certificate_owns_is_its_own(world: World) -> Non
 def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_devices(
     world: World, owned: Owner | None, *, is_ours: bool
 ) -> None:
-    world.registry.standing.return_value = Standing(owner=owned)
+    world.registry.recall_standing.return_value = Standing(owner=owned)
     world.decide()
     assert world.iot.create_thing.call_args.args[0].is_ours is is_ours
 
@@ -95,7 +95,7 @@ def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_
 @pytest.mark.parametrize("overlap", [0, 604_800])
 def test_a_rotation_replaces_the_old_certificate_and_says_when_it_ends(world: World, overlap: int) -> None:
     world.application = world.application.with_rules(overlap=overlap)
-    world.registry.standing.return_value = Standing(owner=owner())
+    world.registry.recall_standing.return_value = Standing(owner=owner())
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, "f" * 64)
     claim = world.registry.claim.call_args
@@ -107,7 +107,7 @@ def test_a_rotation_replaces_the_old_certificate_and_says_when_it_ends(world: Wo
 
 def test_a_shared_thing_keeps_its_first_owner_and_nothing_is_replaced(world: World) -> None:
     world.application = world.application.with_rules(on_replacement=OnReplacement.SHARE)
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
     assert world.registry.claim.call_args.kwargs["share"] is True
@@ -115,7 +115,7 @@ def test_a_shared_thing_keeps_its_first_owner_and_nothing_is_replaced(world: Wor
 
 def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
     world.application = world.application.with_rules(on_replacement=OnReplacement.REJECT)
-    world.registry.standing.return_value = Standing(owner=owner())
+    world.registry.recall_standing.return_value = Standing(owner=owner())
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REPLACEMENT_REFUSED)
     assert world.statuses_set == [Status.INACTIVE]
@@ -146,7 +146,7 @@ def gone(world: World, certificate_id: str) -> None:
 @pytest.mark.parametrize("on_replacement", [OnReplacement.ROTATE, OnReplacement.REJECT])
 def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_replacement: OnReplacement) -> None:
     world.application = world.application.with_rules(on_replacement=on_replacement)
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
     gone(world, "f" * 64)
     decision = world.decide()
     assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, None)
@@ -154,7 +154,7 @@ def test_the_name_of_a_certificate_that_is_gone_is_taken_over(world: World, on_r
 
 
 def test_an_owner_that_cannot_be_described_is_not_gone(world: World) -> None:
-    world.registry.standing.return_value = Standing(owner=owner(**NO_ROTATION))
+    world.registry.recall_standing.return_value = Standing(owner=owner(**NO_ROTATION))
 
     def describe(asked: str) -> DeviceRegistration:
         if asked == "f" * 64:

@@ -103,7 +103,7 @@ class Registration:
         self._turns.see(schedule)
         listed = self._crls.changed_since(records, self._rules, swept or {})
         entered = self._enrollment.changed_since(records)
-        accepted = self._brakes.accepted_since(records, swept or {})
+        accepted = self._brakes.find_accepted(records, swept or {})
         return {
             one: replace(
                 record, crl_changed=one in listed, entries_changed=one in entered, brake_changed=one in accepted

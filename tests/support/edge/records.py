@@ -37,7 +37,7 @@ def first_verdict(word: OperatorAction, note: str = "") -> OperatorVerdict:
 
 def due_ids(cloud: Cloud, what: Due, by: datetime = NOW + 400 * DAY, most: int = 100) -> list[str]:
     """The ids of what is due by a moment, longest overdue first."""
-    return cloud.registry.due(what, by, most=most)
+    return cloud.registry.list_due(what, by, most=most)
 
 
 def recall_reason(cloud: Cloud, device: str) -> str | None:

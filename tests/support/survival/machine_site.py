@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jitr.admission.enrollment import Subject
 from jitr.record import Record
-from jitr.store.dynamodb import plain
+from jitr.store.dynamodb import deserialize
 from jitr.store.registry_items import to_record
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import Operator
@@ -80,4 +80,4 @@ class Site:
 
     def record(self, certificate_id: str) -> Record:
         item = self.deployment.registry.items.get((f"certificate#{certificate_id}",))
-        return to_record(plain(item)) if item else Record()
+        return to_record(deserialize(item)) if item else Record()

@@ -42,20 +42,20 @@ class World:
         self.enrollment.entries.side_effect = lambda _: {
             one.subject: one for one in self.application.enrollment.entries
         }
-        self.enrollment.changed_since.return_value = set()
+        self.enrollment.find_changed.return_value = set()
         self.crls = create_autospec(Crls, instance=True)
         self.crls.of.side_effect = lambda *_: PublishedCrl(version='"1"', revocations=self.application.revocations)
         self.crls.changed_since.return_value = set()
         self.hook = create_autospec(Hook, instance=True)
         self.brakes = create_autospec(Brakes, instance=True)
-        self.brakes.accepted_since.return_value = set()
+        self.brakes.find_accepted.return_value = set()
         self.brakes.count_refusal.return_value = Brake()
         for name in ("iot", "registry", "crls", "enrollment", "hook", "announcer"):
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
         self.iot.create_thing.return_value = None  # the thing is new, or as it should be
-        self.registry.standing.return_value = Standing()
+        self.registry.recall_standing.return_value = Standing()
         self.registry.recall.return_value = defaultdict(Record)  # nothing is known of any other certificate
         self.registry.record_found.return_value = True
         self.turns = create_autospec(Turns, instance=True)
