@@ -102,7 +102,7 @@ class Registration:
         records, schedule = self._registry.recall_with_item(certificate_ids, PACE)
         self._turns.see(schedule)
         listed = self._crls.changed_since(records, self._rules, swept or {})
-        entered = self._enrollment.changed_since(records)
+        entered = self._enrollment.find_changed(records)
         accepted = self._brakes.find_accepted(records, swept or {})
         return {
             one: replace(

@@ -164,7 +164,7 @@ class Brakes:
         """
         return self._update(brake_items.accept(self._table, ca_certificate_id, engaged, accepted))
 
-    def accepted_since(self, records: Mapping[str, Record], swept: Mapping[str, datetime] | None = None) -> set[str]:
+    def find_accepted(self, records: Mapping[str, Record], swept: Mapping[str, datetime] | None = None) -> set[str]:
         """The certificate ids that the brake holds, and whose CA's rejections an operator has accepted since.
 
         What was read within the last minute holds, unless it was read before the sweep sent one of them (`swept`: when,
