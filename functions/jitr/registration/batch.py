@@ -235,7 +235,7 @@ class Batch:
         certificate_id = one.event.certificate_id
         record = self._known[certificate_id]
         return record.decision is not None and self._redelivery.leave_to_look(
-            lambda: self._registration.leave_to_look(certificate_id, record)
+            lambda: self._registration.leave_to_due_evaluation(certificate_id, record)
         )
 
     def _need(self, message: QueueMessage, event: RegistrationEvent) -> Need | None:

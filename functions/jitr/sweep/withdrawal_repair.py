@@ -26,7 +26,7 @@ from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import NameRollback
 from jitr.provisioning import OWNER_ATTRIBUTE, AttachPolicy, AttachThingPrincipal, DetachThingPrincipal, plan_withdrawal
 from jitr.record import Record
-from jitr.registration.name_rollback import Restitution
+from jitr.registration.name_rollback import NameRollbacks
 from jitr.rules import CaRules, Rules
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import STALE_INTENT, is_being_decided
@@ -57,7 +57,7 @@ class WithdrawalRepair:
         self._iot = iot
         self._registry = registry
         self._withdrawals = withdrawals
-        self._restitution = Restitution(iot=iot, registry=registry)
+        self._rollbacks = NameRollbacks(iot=iot, registry=registry)
         self._announcer = announcer
         self._clock = clock
 
@@ -175,7 +175,9 @@ class WithdrawalRepair:
         if owner and owner.certificate_id == mark.certificate_id and not is_its_own:
             # Its claim was forgotten, by a release: nobody else gives the name back.
             back = NameRollback(
-                thing_name=mark.thing_name, by=mark.certificate_id, to=self._restitution.rightful(owner.previous_owners)
+                thing_name=mark.thing_name,
+                by=mark.certificate_id,
+                to=self._rollbacks.find_rightful_owner(owner.previous_owners),
             )
             self._registry.give_back_if_unchanged(back, record, now)
         self._delete_orphan(mark)
