@@ -1,10 +1,10 @@
-"""Step 3: everything that the checks need, read in the order in which it can be known, then the checks themselves.
+"""Reads what the checks need, and runs them (step 3).
 
     the CA as it is registered       AWS IoT, cached
     what is published as its CRL     S3, cached
-    the entries of the device        its certificate's and its thing name's, in one call
-    the checks                       pure: procedure.py
-    the hook                         of those who passed, if the CA has one: hook_contract.py, hook.py
+    the entries of the device        of its certificate, its twin and its thing name, in one call
+    the checks                       pure: admission/procedure.py
+    the hook                         for devices that passed, if the CA has one: hook_contract.py, hook.py
 
 Used by `register`, and by `jitrctl replay --dry-run`, which decides alike and changes nothing.
 """
@@ -30,17 +30,17 @@ from jitr.store.enrollment_table import EnrollmentTable, subjects_of
 
 @value
 class Examined:
-    """What was found, and what it rests on."""
+    """The examination of one certificate, and what it rests on."""
 
     examination: Examination
-    thing_name: str | None  # that the certificate asks for, also when it is refused
-    crl: str | None  # names what was published as the CA's CRL (PublishedCrl.version); None when it was not asked for
-    enrollment: str | None  # names what the entries said (enrollment.digest); None when they were not read
+    thing_name: str | None  # the name that the certificate asks for, also when it is refused
+    crl: str | None  # identifies the CRL (PublishedCrl.version); None when the rules ask for none
+    enrollment: str | None  # identifies the entries (Enrollment.digest); None when they were not read
     twin_id: str | None = None  # the certificate's other id (signature_twin.py)
-    # Whose entries let it in, and what they were: a claim is good only while they are the same.
+    # The entries that were read, and whose they are: the claim fails if they have changed.
     subjects: tuple[Subject, ...] = ()
     entries: tuple[Entry, ...] = ()
-    named_by_hook: bool = False  # the thing name is the hook's, which may give another one next time
+    named_by_hook: bool = False  # the hook gave the thing name, and may give another one next time
 
 
 class Examiner:
@@ -64,7 +64,7 @@ class Examiner:
         self._clock = clock
 
     def prepare(self, ca: CaRules) -> None:
-        """Read what all devices of a CA are examined by, unless it is known.
+        """Read what the examination of any device of a CA needs, unless it is cached.
 
         Raises Unavailable, ClientError.
         """
