@@ -31,9 +31,8 @@ class NameRollbacks:
 
         Raises Unavailable.
         """
-        if intent is None or not intent.claims_name:
+        if intent is None or intent.thing_name is None or not intent.claims_name:
             return None
-        assert intent.thing_name is not None  # noqa: S101 -- it claims one
         owner = self._registry.owners([intent.thing_name]).get(intent.thing_name)
         if owner is None or owner.certificate_id != intent.certificate_id:
             return None
