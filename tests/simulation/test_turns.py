@@ -91,7 +91,7 @@ def test_each_api_is_called_once_in_a_turn_and_then_in_another_one(fleet: Fleet)
     turns = fleet.look(fleet.environment())
     turns.reserve({Need.NEW: 6})
     fleet.aws.calls.clear()
-    with turns.holding():
+    with turns.hold():
         for name in ("DescribeCertificate", "AttachPolicy", "UpdateCertificate"):
             turns.wait(name)
         assert fleet.aws.calls == []

@@ -13,7 +13,7 @@ from jitr.store.registry import Registry
 from simulation import Authority, Leaf
 from tests.support.survival.promises import DAY, NAME, Promises
 from tests.support.survival.renaming import strike_first
-from tests.support.survival.withdrawal_marks import is_bare, mark, standing_marks, sweep_calls
+from tests.support.survival.withdrawal_marks import come_half_way, is_bare, mark, standing_marks, sweep_calls
 
 A = Authority.new("Factory A")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/events/device-broken.v1.schema.json").read_text())
@@ -46,14 +46,6 @@ def detach(world: Promises, leaf: Leaf, *, thing: bool = False, policy: bool = F
     world.clock.advance(10)
 
 
-def half_way(world: Promises, *, until: str = "AttachPolicy") -> Leaf:
-    """A certificate whose only attempt died, with its thing and policy attached."""
-    leaf = world.issue("factory")
-    world.connect(leaf)
-    world.die_after(until)
-    return leaf
-
-
 def things(world: Promises) -> list[str]:
     return list(world.account.iot.things.by_name)
 
@@ -84,7 +76,7 @@ def test_an_active_certificate_without_a_mark_costs_no_call_and_is_not_touched(
 
 
 def test_an_active_certificate_that_owns_nothing_and_lacks_something_is_announced(world: Promises) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     detach(world, leaf, thing=True, policy=True)
     world.set_status(leaf, "ACTIVE")
     mark(world, leaf)
@@ -102,7 +94,7 @@ def test_an_active_certificate_that_owns_nothing_and_lacks_something_is_announce
 def test_a_certificate_that_was_taken_away_is_detached_and_its_thing_deleted(
     world: Promises, status: Literal["INACTIVE", "REVOKED"]
 ) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     world.set_status(leaf, status)
     mark(world, leaf)
     sweep_calls(world)
@@ -124,7 +116,7 @@ def test_a_deactivated_device_keeps_its_thing_and_policy(world: Promises, device
 
 
 def test_what_was_made_for_a_certificate_that_is_gone_is_deleted(world: Promises) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     mark(world, leaf)
     world.delete(leaf)
     sweep_calls(world)
@@ -133,7 +125,7 @@ def test_what_was_made_for_a_certificate_that_is_gone_is_deleted(world: Promises
 
 
 def test_what_died_before_a_decision_is_sent_and_not_detached(world: Promises) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     mark(world, leaf)
     size = world.deployment.registrations.size
     assert sweep_calls(world) == ["DescribeCertificate"]

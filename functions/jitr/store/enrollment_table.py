@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
 
 _VERSION = "version"
-# BatchGetItem takes 100 keys; TransactWriteItems 100 writes, one of which is the version's.
-MOST_SUBJECTS = 100
-MOST_ENTRIES = 99
+MOST_ENTRIES = 99  # TransactWriteItems takes 100 writes, one of which is the version's
 
 
 class EntryChanged(JitrError):
@@ -53,14 +51,9 @@ class EnrollmentTable:
 
         Raises Unavailable.
         """
-        wanted = sorted(set(subjects))
-        found: dict[Subject, Entry] = {}
-        for start in range(0, len(wanted), MOST_SUBJECTS):
-            keys = [key(entry_key(subject)) for subject in wanted[start : start + MOST_SUBJECTS]]
-            for item in batch_get(self._client, self._table, keys):
-                entry = to_entry(deserialize(item))
-                found[entry.subject] = entry
-        return found
+        keys = [key(entry_key(subject)) for subject in sorted(set(subjects))]
+        found = (to_entry(deserialize(item)) for item in batch_get(self._client, self._table, keys))
+        return {entry.subject: entry for entry in found}
 
     def require_unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
         """Condition checks for a transaction: these subjects still have exactly the entries that were read."""

@@ -27,9 +27,9 @@ class RegistryTable:
         self._table = table
 
     def recall(self, certificate_ids: Iterable[str]) -> dict[str, Record]:
-        """The record of each certificate, in one BatchGetItem of distinct keys, read consistently.
+        """The record of each certificate, read consistently; one BatchGetItem for each hundred.
 
-        An id without an item has an empty record. At most 100 ids (BatchGetItem).
+        An id without an item has an empty record.
 
         Raises Unavailable.
         """
@@ -64,7 +64,7 @@ class RegistryTable:
         return to_owner(deserialize(answer["Item"])) if "Item" in answer else None
 
     def owners(self, thing_names: Iterable[str]) -> dict[str, Owner]:
-        """The owner of each of these thing names; free names are left out. At most 100 of them (BatchGetItem).
+        """The owner of each of these thing names; free names are left out.
 
         Raises Unavailable.
         """

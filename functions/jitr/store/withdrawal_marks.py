@@ -65,7 +65,7 @@ class Withdrawals:
         self._table = table
 
     def read(self, ids: Iterable[str]) -> list[Withdrawal]:
-        """The marks with these ids, each `<certificateId>#<thingName>`, in this order. At most 100 (BatchGetItem).
+        """The marks with these ids, each `<certificateId>#<thingName>`, in this order.
 
         Raises Unavailable.
         """

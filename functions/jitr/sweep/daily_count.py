@@ -19,7 +19,6 @@ from jitr.observed_status import is_unrecorded_status, observe
 from jitr.rules import CaRules
 from jitr.store.registry import Registry
 from jitr.store.sweep_state import Pass, SweepState
-from jitr.sweep.full_pass import recall_page
 from jitr.telemetry import Announcer
 
 _COUNTED_EVERY = timedelta(days=1)
@@ -82,7 +81,7 @@ class DailyCount:
 
         If a record changed since it was read, the next count decides.
         """
-        records = recall_page(self._registry, page)
+        records = self._registry.recall(one.certificate_id for one in page.certificates)
         for one in page.certificates:
             record = records[one.certificate_id]
             if record.is_known:

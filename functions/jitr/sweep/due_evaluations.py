@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from jitr.aws.calls import MOST_KEYS, batches
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import EventToSend
@@ -34,7 +35,7 @@ from jitr.sweep.resend import SENT_RECENTLY, is_unfinished, was_sent_recently
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 10_000
 _MOST_RELEASED = 10_000
-_PAGE = 100  # BatchGetItem's most
+_PAGE = MOST_KEYS
 _FAR = timedelta(days=2)  # later than any next evaluation
 
 # Sends these, and sets when they are due again, if a time is given; False when not all may be sent.
@@ -70,15 +71,17 @@ class DueEvaluations:
         Raises Unavailable, NotPermitted.
         """
         ordered = self._registry.list_due(Due.RELEASE, now, most=_MOST_RELEASED)
-        for start in range(0, len(ordered), _PAGE):
-            records = self._registry.recall(ordered[start : start + _PAGE])
+        left = len(ordered)
+        for ids in batches(ordered, _PAGE):
+            left -= len(ids)
+            records = self._registry.recall(ids)
             again = []
             for certificate_id, record in records.items():
                 if not record.is_release_ordered:
                     self._registry.clear_release(certificate_id, record)  # it was carried out, or no longer applies
                 elif not was_sent_recently(record, now):
                     again.append(_to_message(record))
-            if not send(again, now + SENT_RECENTLY) or (start + _PAGE < len(ordered) and not time_is_left()):
+            if not send(again, now + SENT_RECENTLY) or (left and not time_is_left()):
                 return False
         return len(ordered) < _MOST_RELEASED
 
@@ -88,10 +91,12 @@ class DueEvaluations:
         Raises Unavailable, NotPermitted.
         """
         due = self._registry.list_due(Due.LOOK, now, most=_MOST_DUE)
-        for start in range(0, len(due), _PAGE):
-            if not self._send_page(due[start : start + _PAGE], now, time_is_left=time_is_left, send=send):
+        left = len(due)
+        for ids in batches(due, _PAGE):
+            left -= len(ids)
+            if not self._send_page(ids, now, time_is_left=time_is_left, send=send):
                 return False
-            if start + _PAGE < len(due) and not time_is_left():
+            if left and not time_is_left():
                 return False
         return True
 

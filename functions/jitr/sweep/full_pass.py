@@ -39,7 +39,6 @@ from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
-MOST_RECALLED = 100  # BatchGetItem's most
 _PASSED_EVERY = timedelta(days=1)
 _OWED_EVERY = timedelta(hours=1)  # while certificates were found that could not be sent
 _MOST_DENIED = 10_000
@@ -112,7 +111,7 @@ class FullPass:
         has_list = self._enrollment.version() is not None
         counts = Counter(going.counts)
         for page in self._iot.certificates(going.marker):
-            records = recall_page(self._registry, page)
+            records = self._registry.recall(one.certificate_id for one in page.certificates)
             taken_away = self._find_taken_away(page, records)
             passed_over = self._select_passed_over(page, records, taken_away, now)
             if passed_over and send is None:
@@ -247,15 +246,3 @@ def _was_decided_just_now(record: Record, now: datetime) -> bool:
     The next pass decides.
     """
     return record.decided_at is not None and now - record.decided_at < _LISTED_LATE
-
-
-def recall_page(registry: Registry, page: Page) -> dict[str, Record]:
-    """The records of a page's certificates.
-
-    Raises Unavailable.
-    """
-    ids = [one.certificate_id for one in page.certificates]
-    records: dict[str, Record] = {}
-    for start in range(0, len(ids), MOST_RECALLED):
-        records |= registry.recall(ids[start : start + MOST_RECALLED])
-    return records

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from jitr.aws.calls import batches
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import EventToSend
 from jitr.errors import StaleMarker
@@ -18,7 +19,7 @@ from jitr.record import Record
 from jitr.rules import Rules
 from jitr.store.registry import Registry
 from jitr.store.sweep_state import ACCOUNT, SweepState
-from jitr.sweep.full_pass import MOST_RECALLED, Send
+from jitr.sweep.full_pass import Send
 from jitr.sweep.resend import is_undecided, was_sent_recently
 from jitr.telemetry import NO_CA, WAITING, Announcer
 
@@ -89,8 +90,9 @@ class LookBack:
         self, waiting: Sequence[ListedCertificate], in_all: Counter[str], now: datetime, send: Send
     ) -> bool:
         """Send the forgotten certificates of a page, and count all waiting ones by CA; True when all were sent."""
-        for start in range(0, len(waiting), MOST_RECALLED):
-            some = waiting[start : start + MOST_RECALLED]
+        left = len(waiting)
+        for some in batches(waiting):
+            left -= len(some)
             records = self._registry.recall(one.certificate_id for one in some)
             in_all.update(self._ca_of(records[one.certificate_id]) for one in some)
             forgotten = [
@@ -103,7 +105,7 @@ class LookBack:
                 if _is_forgotten(one, records[one.certificate_id], now)
             ]
             if not send(forgotten):
-                in_all[NO_CA] += len(waiting) - start - len(some)
+                in_all[NO_CA] += left
                 return False
         return True
 

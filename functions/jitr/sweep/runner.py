@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from jitr.aws.calls import batches
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import MOST_IN_BATCH, EventToSend, SweepQueue
@@ -241,10 +242,10 @@ class Sweep:
         not stay first in the index.
         """
         some = [replace(one, delay=delay) for one in forgotten if (delay := allowance.take()) is not None]
-        for start in range(0, len(some), MOST_IN_BATCH):
+        for part in batches(some, MOST_IN_BATCH):
             # Delays count from the beginning of the sweep; the writes between two batches must not add to them.
             gone = int((self._clock() - run.now).total_seconds())
-            batch = [replace(one, delay=max(one.delay - gone, 0)) for one in some[start : start + MOST_IN_BATCH]]
+            batch = [replace(one, delay=max(one.delay - gone, 0)) for one in part]
             self._queue.send(batch, run.now)
             for one in batch:
                 self._registry.note_sweep(one.certificate_id, run.now, look_again=look_again)
@@ -253,8 +254,8 @@ class Sweep:
 
     def _withdraw(self, run: _Run, allowance: Allowance) -> None:
         due = self._registry.list_due(Due.WITHDRAW, run.now, most=_MOST_WITHDRAWN)
-        for start in range(0, len(due), 100):
-            marks = self._withdrawals.read(due[start : start + 100])
+        for ids in batches(due):
+            marks = self._withdrawals.read(ids)
             records = self._registry.recall(mark.certificate_id for mark in marks)
             for mark in marks:
                 if not run.time_is_left():
@@ -265,8 +266,8 @@ class Sweep:
 
     def _retire(self, run: _Run) -> None:
         due = self._registry.list_due(Due.RETIRE, run.now, most=_MOST_RETIRED)
-        for start in range(0, len(due), 100):
-            for certificate_id, record in self._registry.recall(due[start : start + 100]).items():
+        for ids in batches(due):
+            for certificate_id, record in self._registry.recall(ids).items():
                 if not run.time_is_left():
                     return
                 run.swept.retired += self._retirement.retire(certificate_id, record, run.now)

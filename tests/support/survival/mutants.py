@@ -136,7 +136,7 @@ MUTANTS = (
             Change(
                 "registration/procedure.py",
                 "            if not decision.repeats(record.decision):\n",
-                "            self._registry.record(decision, record, run=attempt.run if attempt.has_begun else None)\n"
+                "            self._registry.record(decision, record, run=steps.run if steps.has_begun else None)\n"
                 "            if not decision.repeats(record.decision):\n",
             ),
         ),
@@ -186,8 +186,8 @@ MUTANTS = (
         (
             Change(
                 "admission/rotation.py",
-                "    if not expected and owner.ends_at - now >",
-                "    if expected and owner.ends_at - now >",
+                "    if not admitted.identity.may_follow and owner.ends_at - now >",
+                "    if admitted.identity.may_follow and owner.ends_at - now >",
             ),
         ),
         (
@@ -211,8 +211,8 @@ MUTANTS = (
         (
             Change(
                 "registration/name_rollback.py",
-                "        if back := self.of(intent):",
-                "        if (back := self.of(intent)) and not back:",
+                "        if back := self.find(intent):",
+                "        if (back := self.find(intent)) and not back:",
             ),
         ),
         (
@@ -246,13 +246,13 @@ _LOCK_OPENED = Change(
             self._registry._update(
                 {
                     "TableName": self._registry._table,
-                    "Key": {"id": {"S": f"certificate#{case.device.certificate_id}"}},
+                    "Key": {"id": {"S": f"certificate#{attempt.device.certificate_id}"}},
                     "UpdateExpression": "REMOVE intent",
                     "ConditionExpression": "intent.run = :run",
-                    "ExpressionAttributeValues": {":run": {"S": case.attempt.run}},
+                    "ExpressionAttributeValues": {":run": {"S": steps.run}},
                 }
             )
-            case.attempt.has_begun = False
+            steps.has_begun = False
 """,
 )
 MENDS = (
@@ -263,7 +263,7 @@ MENDS = (
         (
             Change(
                 "registration/activation.py",
-                "        rightful = self._restitution.rightful(owner.previous_owners)\n",
+                "        rightful = self._rollbacks.find_rightful_owner(owner.previous_owners)\n",
                 "        rightful = None\n",
             ),
             Change("registration/activation.py", "is_ours=owner is not None", "is_ours=standing.owner is not None"),
@@ -276,9 +276,9 @@ MENDS = (
         (
             Change(
                 "registration/activation.py",
-                "                difference = case.create_thing(step, self._iot)\n",
-                "                if difference := case.create_thing(step, self._iot):\n"
-                "                    case.apply(difference, self._iot)\n"
+                "                difference = steps.create_thing(step)\n",
+                "                if difference := steps.create_thing(step):\n"
+                "                    steps.apply(difference)\n"
                 "                    difference = None\n",
             ),
         ),
@@ -290,9 +290,9 @@ MENDS = (
         (
             Change(
                 "registration/rule_brake.py",
-                "            brake = self._state(case, rules)\n",
+                "            brake = self._count(attempt, steps, rules)\n",
                 "            brake = self._brakes.read([rules.certificate_id])[rules.certificate_id]\n"
-                "            self._state(case, rules)\n",
+                "            self._count(attempt, steps, rules)\n",
             ),
         ),
         "brake-two-refusals",

@@ -8,6 +8,14 @@ from simulation import Call, Leaf
 from tests.support.survival.promises import NAME, Promises
 
 
+def come_half_way(world: Promises, *, until: str = "AttachPolicy") -> Leaf:
+    """Issue a certificate whose only attempt dies after a call, with its thing and policy attached."""
+    leaf = world.issue("factory")
+    world.connect(leaf)
+    world.die_after(until)
+    return leaf
+
+
 def standing_marks(world: Promises) -> list[str]:
     """The keys of the marks that the registry holds."""
     return [key for (key,) in world.deployment.registry.items if key.startswith("withdrawal#")]
