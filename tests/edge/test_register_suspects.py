@@ -56,7 +56,7 @@ def test_what_comes_again_after_its_processing_ended_is_not_suspected(warm: Clou
     records = [warm.record(warm.event(device), receives=5) for device in devices]
     wire.fail("CreateThing", error, times=2)
     assert warm.batch(*records) == [record["messageId"] for record in records]
-    assert FailureCount(warm.dynamodb, TABLE).begun(record["messageId"] for record in records) == set()
+    assert FailureCount(warm.dynamodb, TABLE).find_begun(record["messageId"] for record in records) == set()
     assert warm.batch(*records) == []
 
 
