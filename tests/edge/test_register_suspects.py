@@ -66,7 +66,7 @@ def test_where_nothing_tells_what_was_begun_all_that_was_received_often_is_suspe
     def begun(_self: object, _ids: object) -> set[str]:
         raise Unavailable("BatchGetItem: InternalServerError")
 
-    monkeypatch.setattr(FailureCount, "begun", begun)
+    monkeypatch.setattr(FailureCount, "find_begun", begun)
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(2)]
     records = [warm.record(warm.event(device), receives=5) for device in devices]
     assert warm.batch(*records) == [records[1]["messageId"]]
