@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from typer.exceptions import TyperException
 from typer.main import get_command
 
 from jitr.errors import JitrError
@@ -21,10 +22,10 @@ from jitrctl.commands.fleet import group as fleet
 from jitrctl.errors import Interrupted, JitrctlError, Unusable
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.run.parallel import describe_error
-from jitrctl.terminal import Exit, print_error
+from jitrctl.terminal import Exit, begin_answer, print_error, print_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 app = typer.Typer(
     name="jitrctl",
@@ -82,18 +83,47 @@ def _put_together(commands: typer.Typer) -> Callable[..., object]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; its exit code (see terminal.Exit)."""
+    """Run one command; its exit code (see terminal.Exit).
+
+    With --json, standard output has one JSON document, also when the command fails.
+    """
     # botocore's clients are many small objects that live as long as the command: garbage collection took a third of the
     # time of opening fifty accounts.
     gc.set_threshold(_SELDOM)
+    begin_answer()
+    if not _wants_json(sys.argv[1:] if arguments is None else arguments):
+        return _run(arguments)[0]
     try:
-        _put_together(app)(args=arguments)
+        code, why = _run(arguments, raises_usage_errors=True)
+    except Exception as fault:
+        print_failure(describe_error(fault))
+        raise
+    if code:
+        print_failure(why)
+    return code
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON; also one that is no command's, whose error is told as JSON then."""
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
+def _run(arguments: list[str] | None, *, raises_usage_errors: bool = False) -> tuple[int, str]:
+    """Run one command; its exit code, and the sentence that was printed about its failure."""
+    try:
+        code = _put_together(app)(args=arguments, standalone_mode=not raises_usage_errors)
     except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C
-        return done.code if isinstance(done.code, int) else Exit.DONE
+        code = done.code
+    except TyperException as error:
+        why = error.format_message()
+        print_error(why)
+        return error.exit_code, why
     except tuple(_EXITS) as error:
-        print_error(str(error) if isinstance(error, FleetError) else describe_error(error))
-        return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
-    return Exit.DONE
+        why = str(error) if isinstance(error, FleetError) else describe_error(error)
+        print_error(why)
+        return next(code for kind, code in _EXITS.items() if isinstance(error, kind)), why
+    ended = code if isinstance(code, int) else Exit.DONE
+    return ended, "interrupted" if ended == Exit.INTERRUPTED else "it failed: see standard error"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from jitr.errors import Rejected
 from jitr.x509.certificate import Certificate
 from jitr_fleet import certificate_file
 from jitrctl.errors import Unusable
-from jitrctl.terminal import err
+from jitrctl.terminal import warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def read_first(path: Path) -> str:
     """
     file = read_file(path)
     if file.note:
-        err.print(file.note, markup=False, soft_wrap=True)
+        warn(file.note)
     return file.pem
 
 

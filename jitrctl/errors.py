@@ -2,8 +2,9 @@
 
     JitrctlError
     ├── Unusable        the input, the fleet file or the environment cannot be used; nothing was tried
-    │   └── AccessError     an account cannot be opened
-    │       └── WrongAccount    its credentials are another account's
+    │   ├── AccessError     an account cannot be opened
+    │   │   └── WrongAccount    its credentials are another account's
+    │   └── Declined        the question before a change was answered with no
     ├── Refused         an order cannot be carried out in the present state
     └── Interrupted     Ctrl-C; the message says what was done, and what was not
 
@@ -27,6 +28,10 @@ class AccessError(Unusable):
 
 class WrongAccount(AccessError):
     """The credentials for an account belong to another."""
+
+
+class Declined(Unusable):
+    """The question before a change was answered with no."""
 
 
 class Refused(JitrctlError):

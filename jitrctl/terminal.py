@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass, field
 from datetime import UTC
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -106,10 +107,64 @@ def confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def print_json(document: Any) -> None:
-    """Print one JSON document on standard output."""
+@dataclass
+class _Answer:
+    """What the command that runs has told so far, for its JSON document."""
+
+    warnings: list[str] = field(default_factory=list)
+    is_printed: bool = False  # a command has one document
+
+
+_answer = _Answer()
+
+
+def begin_answer() -> None:
+    """Forget what an earlier command of this process has told."""
+    _answer.warnings = []
+    _answer.is_printed = False
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a command's own keys in the envelope that every JSON document has: docs/json/envelope.schema.json.
+
+        {"ok": true, …the command's keys…, "stages": [], "warnings": []}
+
+    `ok` is true unless the document says otherwise; its `stages` and `warnings` are taken over, and all warnings that
+    `warn` has printed meanwhile are added.
+    """
+    own = {name: value for name, value in document.items() if name not in ("ok", "stages", "warnings")}
+    _answer.is_printed = True
+    write_document(
+        {
+            "ok": document.get("ok", True),
+            **own,
+            "stages": document.get("stages", []),
+            "warnings": [*_answer.warnings, *document.get("warnings", [])],
+        }
+    )
+
+
+def print_failure(error: str) -> None:
+    """Print the JSON document of a command that failed with this sentence, unless it has printed its document."""
+    if not _answer.is_printed:
+        print_json({"ok": False, "error": error})
+
+
+def write_document(document: Mapping[str, Any]) -> None:
+    """Write a whole document to standard output; the tests hold each to its schema here."""
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error, and keep it for the JSON document."""
+    print_error(text)
+    keep_warning(text)
+
+
+def keep_warning(text: str) -> None:
+    """Keep a warning for the JSON document, without printing it."""
+    _answer.warnings.append(text)
 
 
 def print_error(text: str) -> None:

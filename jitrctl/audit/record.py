@@ -23,7 +23,7 @@ from jitrctl.audit.events import event_detail, publish_event
 from jitrctl.audit.log import BRAKE, AuditEntry, keep, mark_completed
 from jitrctl.clock import now
 from jitrctl.session.aws_errors import explain
-from jitrctl.terminal import err, short
+from jitrctl.terminal import short, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,4 +110,4 @@ def _in_words(stage: Stage, given: AuditEntry) -> str:
 
 
 def _report(stage: Stage, text: str) -> None:
-    err.print(f"{stage}: {text}", markup=False, soft_wrap=True)
+    warn(f"{stage}: {text}")

@@ -16,7 +16,7 @@ from jitrctl.device import denied_but_active, enrollment
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at as at_
-from jitrctl.terminal import print_error
+from jitrctl.terminal import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,7 +129,7 @@ def import_(
         entries = enrollment.read_csv(text, str(file), scope.fleet)
     except enrollment.BadRows as error:
         for problem in error.problems:
-            print_error(problem)
+            warn(problem)
         raise
     entries = [entry if entry.note or not note else replace(entry, note=note) for entry in entries]
     _write(scope, entries, f"write {len(entries)} entries of {file}", yes=yes, lift_denials=lift_denials)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,7 +46,7 @@ def status(*, as_json: _Json = False) -> None:
     workspace = Workspace()
     alive = accounts.find_running(workspace.directory)
     if as_json:
-        print_json({"accounts": [_document(account) for account in alive]})
+        print_json({"stages": [_document(account) for account in alive]})
     elif alive:
         _show(workspace, alive)
     else:
@@ -96,23 +96,33 @@ def connect(
 
 
 def _show(workspace: Workspace, alive: tuple[LocalAccount, ...]) -> None:
-    shown = ("account", "id", "Region", "API", "MQTT")
-    out.print(table([{name: _document(account)[name] for name in shown} for account in alive]))
+    out.print(table([_row(account) for account in alive]))
     for account in alive:
         out.print(f"\n# {account.name}", markup=False)
         for line in _lines(workspace, account):
             out.print(line, markup=False, soft_wrap=True)
 
 
-def _document(account: LocalAccount) -> dict[str, str]:
+def _row(account: LocalAccount) -> dict[str, str]:
     return {
         "account": account.name,
         "id": account.id,
         "Region": account.region,
-        "profile": account.profile,
         "API": account.endpoint_url,
         "MQTT": f"127.0.0.1:{account.mqtt_port}",
-        "pid": str(account.pid),
+    }
+
+
+def _document(account: LocalAccount) -> dict[str, Any]:
+    return {
+        "account": account.name,
+        "account_id": account.id,
+        "region": account.region,
+        "ok": True,
+        "profile": account.profile,
+        "endpoint_url": account.endpoint_url,
+        "mqtt": f"127.0.0.1:{account.mqtt_port}",
+        "pid": account.pid,
         "log": str(account.log),
     }
 

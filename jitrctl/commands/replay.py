@@ -49,7 +49,9 @@ def replay(
         if wanted:
             results += _replay_queue(stage, letters, into, dry_run=dry_run)
     if scope.as_json:
-        print_json({"ok": all("error" not in result for result in results), "results": results})
+        ok = all("error" not in result for result in results)
+        where = {"account": stage.account.name, "region": stage.region, "ok": ok}
+        print_json({"ok": ok, "results": results, "stages": [where]})
     else:
         for result in results:
             _show(result)

@@ -59,7 +59,7 @@ def verify_command(
     rules = rules_without_fleet(read_first(ca_file), ca_file) if ca_file else _rules(fleet, account, region)
     answer = verify(file.pem, rules, ca=ca, crl=crl, now=_moment(at) if at else now())
     if as_json:
-        print_json({**answer.document(), "note": file.note})
+        print_json({"ok": answer.admitted, **answer.document(), "note": file.note})
     else:
         _show(certificate, answer)
         if file.note:

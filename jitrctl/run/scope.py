@@ -22,11 +22,22 @@ import typer
 
 from jitr.store.registry_items import from_verdict
 from jitr_fleet.parse import load
-from jitrctl.errors import Interrupted, Unusable
+from jitrctl.errors import Declined, Interrupted, Unusable
 from jitrctl.run import completion
 from jitrctl.run.parallel import Failed, Results, across, open_all
 from jitrctl.session.stage import Stage, choose, known_ca, only
-from jitrctl.terminal import Exit, can_ask, confirmed, err, grouped, out, print_error, print_json, table
+from jitrctl.terminal import (
+    Exit,
+    can_ask,
+    confirmed,
+    err,
+    grouped,
+    keep_warning,
+    out,
+    print_error,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +119,7 @@ class Scope:
     def confirm(self, plan: Sequence[str], *, yes: bool) -> None:
         """Show what would be done, one line each, and ask for confirmation; `yes` (--yes) does not ask.
 
-        Raises typer.Exit (UNUSABLE) when the answer is no; Unusable when there is no terminal to ask on.
+        Raises Declined when the answer is no; Unusable when there is no terminal to ask on.
         """
         for line in plan:
             err.print(line, markup=False, soft_wrap=True)
@@ -117,8 +128,17 @@ class Scope:
         if not can_ask():
             raise Unusable("this changes things, and there is nobody to ask: look at the plan above, and say --yes")
         if not confirmed("Do it?"):
-            err.print("Nothing was done.")
-            raise typer.Exit(Exit.UNUSABLE)
+            raise Declined("nothing was done: the question was not answered with yes")
+
+    def warn(self, warnings: Sequence[tuple[str, str]]) -> None:
+        """Warn of something that the report does not say; each warning is a place, such as a stage, and a text.
+
+        People read it at once on standard error, and --json has it in the document.
+        """
+        for place, text in warnings:
+            keep_warning(f"{place}: {text}")
+        for line in () if self.as_json else grouped(warnings):
+            print_error(line)
 
     def report(
         self,
@@ -136,10 +156,11 @@ class Scope:
         For people: a table with the stage (account/Region) and the columns of `rows`, or what `show` prints; below it
         the stages that failed, with the error, and the warnings. `failed` are stages that failed in an earlier step.
         `ok=False` means exit code 1 although no stage failed. With --json, one document; a stage has "warnings" if
-        there are any:
+        there are any, and the document's "warnings" have those of all stages, and what `warn` was called with:
 
             {"ok": true, **top, "stages": [{"account": "dev", "region": "eu-central-1", "ok": true, **fields},
-                                           {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}]}
+                                           {"account": "prod", "region": "us-east-1", "ok": false, "error": "…"}],
+             "warnings": []}
 
         If a stage failed because of a colleague's verdict, it has that as "verdict".
 
@@ -148,7 +169,8 @@ class Scope:
         not_done = (*failed, *results.failed)
         ok = ok and not not_done and not self._warned
         if self.as_json:
-            print_json({"ok": ok, **top, "stages": self._documents(results, fields, not_done)})
+            warnings = [f"{place}: {text}" for place, text in self._warned]
+            print_json({"ok": ok, **top, "stages": self._documents(results, fields, not_done), "warnings": warnings})
         else:
             if show and results.done:
                 show()
@@ -196,6 +218,9 @@ class Scope:
         return [(str(stage), warning) for stage in self.stages for warning in stage.warnings]
 
     def _warn(self) -> None:
+        """Print the stages' warnings, and keep them for the document of a failure."""
+        for place, text in self._warned:
+            keep_warning(f"{place}: {text}")
         for line in grouped(self._warned):
             print_error(line)
 

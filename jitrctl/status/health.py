@@ -55,6 +55,7 @@ class Health:
     throttled: float | None  # the throttled share of the calls since the rate was last adjusted
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
     brakes: Mapping[str, Engagement]  # the engaged ones, by the CA's name
+    templates_compared: bool  # whether the deployed template was compared with the synthesized one
     drift: tuple[str, ...]
 
 
@@ -68,9 +69,10 @@ def read_health(stage: Stage, assembly: Path | None) -> Health:
     drift = [f"{state.name}: {difference}" for state in cas for difference in differences(state)]
     if stack and stack["StackStatus"] not in GOOD_STACK:
         drift.append(f"the stack is {stack['StackStatus']}: see its events, then deploy again")
+    synthesized = synthesized_template(assembly, str(stage)) if stack and assembly else None
     if stack:
         drift += [text for state in cas if (text := _policy_drift(stage, state.declared.ca))]
-        drift += [text for text in [_template_drift(stage, assembly)] if text]
+        drift += [text for text in [_template_drift(stage, synthesized, assembly)] if text]
     schedule = _schedule(stage) if stack else None
     rate = stage.account.activations_per_second
     return Health(
@@ -87,6 +89,7 @@ def read_health(stage: Stage, assembly: Path | None) -> Health:
         throttled=schedule.throttled if schedule else None,
         iot_logging=iot_logging(stage),
         brakes=_brakes(stage) if stack else {},
+        templates_compared=synthesized is not None,
         drift=tuple(drift),
     )
 
@@ -205,11 +208,10 @@ def _fill(stage: Stage, text: str) -> str:
     return text
 
 
-def _template_drift(stage: Stage, assembly: Path | None) -> str | None:
+def _template_drift(stage: Stage, synthesized: Any | None, assembly: Path | None) -> str | None:
     """How the deployed template differs from the synthesized one; None when it does not."""
     if assembly is None:
         return None
-    synthesized = synthesized_template(assembly, str(stage))
     if synthesized is None:
         return f"{assembly} holds no template for it: `make synth`"
     deployed = cloudformation.template(stage)

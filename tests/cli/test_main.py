@@ -93,7 +93,7 @@ def test_nothing_running_is_said_and_not_an_error(capsys: pytest.CaptureFixture[
     said = capsys.readouterr().out
     assert "`jitrctl local up` starts one" in said
     assert "Nothing was running." in said
-    assert said.endswith('{\n  "accounts": []\n}\n')
+    assert said.endswith('{\n  "ok": true,\n  "stages": [],\n  "warnings": []\n}\n')
 
 
 @pytest.mark.usefixtures("workspace")

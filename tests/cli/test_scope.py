@@ -99,6 +99,7 @@ def test_json_is_one_document_with_every_stage_in_the_fleet_files_order(
             {"account": "prod", "region": "eu-central-1", "ok": True, "said": "EU-CENTRAL-1"},
             {"account": "prod", "region": "us-east-1", "ok": False, "error": "it is closed: come tomorrow"},
         ],
+        "warnings": [],
     }
 
 

@@ -19,7 +19,7 @@ from jitrctl.commands.ca.switch_mode import switch_mode
 from jitrctl.commands.issue import create
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import chosen_cas
-from jitrctl.terminal import err, grouped, out, print_error
+from jitrctl.terminal import grouped, out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,11 +78,7 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
 
     results = scope.across(apply_steps, doing="applying", stages=list(plans))
     obstacles = [(done.stage, one) for done in results.done for one in done.value if one.undone]
-    if not scope.as_json:
-        for line in _obstacles(obstacles):
-            print_error(line)
-        for line in _warnings(to_do):
-            err.print(line, markup=False, soft_wrap=True)
+    scope.warn([*_obstacles(obstacles), *_warnings(to_do)])
     scope.report(
         results,
         rows=lambda _, plans: [
@@ -155,19 +151,19 @@ def _show_plans(plans: Sequence[tuple[Stage, CaPlan]]) -> None:
     for stage, one in plans:
         for step in one.steps:
             out.print(f"{stage}  {one.state.name}: {step}", markup=False, soft_wrap=True)
-    for line in (*_obstacles(plans), *_warnings(plans)):
+    for line in grouped([*_obstacles(plans), *_warnings(plans)]):
         out.print(line, markup=False)
     if not any(one.steps or one.undone for _, one in plans):
         out.print("Nothing to do: every CA is as the fleet file says.")
 
 
-def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
-    return grouped([(f"{stage} {one.state.name}", obstacle) for stage, one in plans for obstacle in one.undone])
+def _obstacles(plans: Sequence[tuple[Stage, CaPlan]]) -> list[tuple[str, str]]:
+    return [(f"{stage} {one.state.name}", obstacle) for stage, one in plans for obstacle in one.undone]
 
 
-def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[str]:
+def _warnings(plans: Sequence[tuple[Stage, CaPlan]]) -> list[tuple[str, str]]:
     warnings = [(f"{stage} {one.state.name}", proof_warning(one.state)) for stage, one in plans]
-    return grouped([(place, warning) for place, warning in warnings if warning])
+    return [(place, warning) for place, warning in warnings if warning]
 
 
 def _plan_document(one: CaPlan) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def csr(
     if key:
         _write(key, private, mode=0o600)
     if scope.as_json:
-        print_json({"ca": named.name, "registration_code": code, "request": pem.decode()})
+        asked = [{"account": stage.account.name, "region": stage.region, "ok": True} for stage in scope.stages]
+        print_json({"ca": named.name, "registration_code": code, "request": pem.decode(), "stages": asked})
         return
     _deliver(pem, output)
     err.print(

@@ -17,7 +17,7 @@ from jitrctl.errors import Refused
 from jitrctl.run import completion
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import known_ca
-from jitrctl.terminal import grouped, out, print_error
+from jitrctl.terminal import out, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,10 +79,7 @@ def rotate(
         for turn in done.value
         for why in turn.obstacles
     ]
-    if not scope.as_json:
-        for line in grouped(obstacles):
-            print_error(line)
-
+    scope.warn(obstacles)
     scope.report(
         results,
         rows=lambda _, of_stage: [_row(turn) for turn in of_stage],
@@ -126,12 +123,10 @@ def retire_ca(
     endings = {done.stage: done.value for done in seen.done}
     if any(one.obstacle for one in endings.values()):
         _refuse(scope, seen)
-    for stage, one in endings.items():
-        if one.unknown and not scope.as_json:
-            print_error(
-                f"{stage}: {one.unknown} live certificates are listed under no CA, and no record names theirs: whether "
-                f"they are {ca}'s cannot be known here"
-            )
+    unknown = (
+        f"live certificates are listed under no CA, and no record names theirs: whether they are {ca}'s is not known"
+    )
+    scope.warn([(str(stage), f"{one.unknown} {unknown} here") for stage, one in endings.items() if one.unknown])
     plans = {stage: one.steps(delete=delete) for stage, one in endings.items()}
     to_do = [f"{stage}  {ca}: {'; '.join(steps)}" for stage, steps in plans.items() if steps]
     if to_do:
@@ -214,10 +209,8 @@ def _turn_document(turn: _Turn) -> dict[str, Any]:
 
 def _refuse(scope: Scope, seen: Any) -> None:
     """Report which devices depend on the CA in which stages, and that nothing was changed; raises typer.Exit."""
-    if not scope.as_json:
-        for line in grouped([(str(done.stage), done.value.obstacle) for done in seen.done if done.value.obstacle]):
-            print_error(line)
-        print_error("Nothing was changed anywhere.")
+    scope.warn([(str(done.stage), done.value.obstacle) for done in seen.done if done.value.obstacle])
+    warn("Nothing was changed anywhere.")
     scope.report(seen, fields=_refusal_document, ok=False)
 
 

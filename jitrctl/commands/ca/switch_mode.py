@@ -16,7 +16,7 @@ from jitrctl.errors import Refused, Unusable
 from jitrctl.run.parallel import Done, Failed, Results
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import choose, chosen_cas
-from jitrctl.terminal import grouped, out, print_error
+from jitrctl.terminal import out
 
 if TYPE_CHECKING:
     from jitrctl.ca.plan import CaState
@@ -60,11 +60,9 @@ def switch_mode(
         scope.confirm([WHAT_HAPPENS, *_without_way_back(ready, old_proof), *map(str, ready)], yes=yes)
     results = _switch_all(scope, ready, old_proof, note)
     obstacles = [(f"{one.stage} {one.state.name}", one.obstacle) for one in wrong if one.obstacle]
-    if not scope.as_json:
-        for line in grouped(obstacles):
-            print_error(line)
-        if not wrong and not failed:
-            out.print("Nothing to do: every registered CA is in the mode that the fleet file says.")
+    scope.warn(obstacles)
+    if not wrong and not failed and not scope.as_json:
+        out.print("Nothing to do: every registered CA is in the mode that the fleet file says.")
     scope.report(
         results,
         rows=lambda _, switched: [{"CA": one.state.name, "mode": f"{one.before.mode} to {one.to}"} for one in switched],

@@ -10,7 +10,7 @@ from jitrctl.audit.record import audited
 from jitrctl.device.adopt import Adoption, NoSuchThing
 from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, over_stages
-from jitrctl.terminal import print_error, short
+from jitrctl.terminal import short
 
 if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
@@ -43,11 +43,8 @@ def adopt(
     results = scope.across(adopt_here, doing=f"adopting {thing}")
     if results.ok and not any(done.value for done in results.done):
         raise Refused(f"no account has a thing {thing}: correct the name, or see `aws iot list-things`")
-    for stage in without_ca if not scope.as_json else ():
-        print_error(
-            f"{stage}: which CA issued its certificate is not known here, so that its next one will be held "
-            "(NOT_A_ROTATION)"
-        )
+    unknown_ca = "which CA issued its certificate is not known here, so that its next one will be held (NOT_A_ROTATION)"
+    scope.warn([(str(stage), unknown_ca) for stage in without_ca])
     scope.report(
         results,
         rows=lambda _, certificate_id: [

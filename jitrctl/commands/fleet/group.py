@@ -41,7 +41,7 @@ def check(scope: Scope) -> None:
         "fleet": fleet.name,
         "cas": [
             {
-                "name": ca.name,
+                "ca": ca.name,
                 "certificate_id": ca.certificate_id,
                 "not_after": ca.certificate.not_after.isoformat(),
             }
@@ -50,8 +50,9 @@ def check(scope: Scope) -> None:
         "stages": [
             {
                 "account": stage.account.name,
-                "id": stage.account.id,
+                "account_id": stage.account.id,
                 "region": stage.region,
+                "ok": True,
                 "profile": stage.account.profile,
                 "role_arn": stage.account.role_arn,
                 "endpoint_url": stage.account.endpoint_url,
@@ -61,7 +62,7 @@ def check(scope: Scope) -> None:
         ],
     }
     if scope.as_json:
-        print_json({"ok": True, **document})
+        print_json(document)
         return
     out.print(f"{fleet.path} describes the fleet {fleet.name}.\n", markup=False, soft_wrap=True)
     out.print(

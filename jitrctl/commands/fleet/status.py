@@ -12,7 +12,7 @@ from jitrctl.commands.ca.accept_rejections import document, in_words
 from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.status import health
-from jitrctl.terminal import ago, err, grouped, out, table
+from jitrctl.terminal import ago, err, grouped, keep_warning, out, table
 
 if TYPE_CHECKING:
     from jitrctl.run.parallel import Results
@@ -71,7 +71,15 @@ def status(
         if not_compared:
             err.print(f"Templates were not compared: {not_compared}.", style="dim", markup=False)
 
-    scope.report(results, show=show_results, fields=_document, ok=well, templates_compared=compared is not None)
+    if not_compared:
+        keep_warning(f"Templates were not compared: {not_compared}.")
+    scope.report(
+        results,
+        show=show_results,
+        fields=_document,
+        ok=well,
+        templates_compared=bool(results.done) and all(done.value.templates_compared for done in results.done),
+    )
 
 
 def _assembly(scope: Scope) -> tuple[Path | None, str | None]:
@@ -177,5 +185,6 @@ def _document(one: Health) -> dict[str, Any]:
         "throttled": one.throttled,
         "iot_logging": one.iot_logging,
         "brakes": {ca: document(engaged) for ca, engaged in one.brakes.items()},
+        "templates_compared": one.templates_compared,
         "drift": list(one.drift),
     }

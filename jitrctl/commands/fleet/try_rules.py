@@ -54,28 +54,28 @@ def try_fleet_rules(
             for one in alike:
                 out.print(one.example, markup=False, soft_wrap=True)
             out.print()
-        for done in results.done:
-            if done.value.unread:
-                err.print(
-                    f"{done.stage}: the deployed rules cannot be read, so what is ACTIVE is taken as admitted by them: "
-                    f"{done.value.unread}",
-                    markup=False,
-                    soft_wrap=True,
-                )
-            for name in done.value.unlisted:
-                err.print(
-                    f"{done.stage}: AWS IoT lists no certificate under CA {name}; of the account's newest and oldest "
-                    f"{sample}, the {done.value.looked_at[name]} that it signed were judged.",
-                    markup=False,
-                    soft_wrap=True,
-                )
         looked_at = sum(done.value.looked_at.total() for done in results.done)
         if breaks:
             out.print("ACTIVE devices would be refused: correct the rules before you deploy.")
         elif not alike:
             out.print(f"Nothing is decided otherwise: {looked_at} certificates judged.")
 
+    scope.warn([(str(done.stage), text) for done in results.done for text in _limits(done.value, sample)])
     scope.report(results, show=show_results, fields=_document, ok=not breaks)
+
+
+def _limits(trial: Trial, sample: int) -> list[str]:
+    """What the comparison does not cover in a stage."""
+    limits = []
+    if trial.unread:
+        limits.append(
+            f"the deployed rules cannot be read, so what is ACTIVE is taken as admitted by them: {trial.unread}"
+        )
+    return limits + [
+        f"AWS IoT lists no certificate under CA {name}; of the account's newest and oldest {sample}, the "
+        f"{trial.looked_at[name]} that it signed were judged."
+        for name in trial.unlisted
+    ]
 
 
 def _say_calls(scope: Scope, ca: list[str] | None, sample: int) -> None:
