@@ -2,7 +2,7 @@
 
 import getpass
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -15,13 +15,13 @@ from moto.iotdata.exceptions import ResourceNotFoundException
 from moto.iotdata.responses import IoTDataPlaneResponse
 
 from jitr_fleet.parse import load
-from jitrctl import prompts
+from jitrctl import intake, prompts, terminal
 from jitrctl.audit import record
-from jitrctl.intake import Mapping
 from jitrctl.session import profiles
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
 from tests.support.cli.fleet_file import FLEET
+from tests.support.cli.json_schemas import hold_to_schema, running_command
 from tests.support.cli.kept_clients import keep_clients
 from tests.support.cli.screen import BEHIND, CONFIG, Screen
 from tests.support.cli.simulated import Simulated, simulated
@@ -43,6 +43,18 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name, value in SURROUNDINGS.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def _schemas_of_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each JSON document that a command prints is as its schema in docs/json says."""
+    write = terminal.write_document
+
+    def check_and_write(document: Mapping[str, Any]) -> None:
+        hold_to_schema(document, running_command())
+        write(document)
+
+    monkeypatch.setattr(terminal, "write_document", check_and_write)
 
 
 @pytest.fixture(scope="session")
@@ -106,11 +118,11 @@ def stages(fleet_file: Path) -> tuple[Stage, ...]:
 def mapping(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The event source mapping of every account, which the simulation's Lambda does not have."""
     mapping = {"state": "Enabled"}
-    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: intake.Mapping(uuid="0", state=mapping["state"]))
 
-    def switch(_: Stage, *, on: bool) -> Mapping:
+    def switch(_: Stage, *, on: bool) -> intake.Mapping:
         mapping["state"] = "Enabled" if on else "Disabled"
-        return Mapping(uuid="0", state=mapping["state"])
+        return intake.Mapping(uuid="0", state=mapping["state"])
 
     monkeypatch.setattr("jitrctl.intake.switch", switch)
     return mapping
