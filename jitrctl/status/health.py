@@ -55,7 +55,7 @@ class Health:
     throttled: float | None  # the throttled share of the calls since the rate was last adjusted
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
     brakes: Mapping[str, Engagement]  # the engaged ones, by the CA's name
-    templates_compared: bool  # whether the deployed template was compared with the synthesized one
+    templates_compared: bool = False  # whether the deployed template was compared with the synthesized one
     drift: tuple[str, ...]
 
 
