@@ -17,13 +17,14 @@ from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
 from jitrctl.device.search import DeviceView, SearchKeys
-from jitrctl.doctor import logs, roles
+from jitrctl.doctor import roles
 from jitrctl.doctor.backlog import Backlog, oldest, said_of
 from jitrctl.errors import Refused
 from jitrctl.queues.dead_letters import LetterQueue, receive
 from jitrctl.session.aws_errors import is_missing
 from jitrctl.session.cached import kept
-from jitrctl.status.health import iot_logging
+from jitrctl.status import function_log
+from jitrctl.status.iot_logging import iot_logging
 from jitrctl.verify import verify
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from jitrctl.audit.log import AuditEntry
     from jitrctl.ca.plan import CaState
     from jitrctl.device.search import StageCertificate
-    from jitrctl.doctor.logs import LoggedError
     from jitrctl.doctor.roles import Role
     from jitrctl.intake import Mapping
     from jitrctl.queues.dead_letters import Letter
     from jitrctl.session.stage import Stage
+    from jitrctl.status.function_log import LoggedError
 
 _MOST_LETTERS = 100  # looked at in each of the two queues; receiving more takes longer than a person waits
 
@@ -209,7 +210,7 @@ class DeviceContext:
         """What the function logged as errors since the last decision on this certificate, or for a day."""
         decision = self.sighting.record.decision
         group = self.stage.names.log_group(self.stage.names.register_function)
-        return logs.errors(
+        return function_log.errors(
             self.stage.access.client("logs"), group, now=self.now, since=decision.decided_at if decision else None
         )
 
