@@ -16,6 +16,7 @@ from jitr_fleet.parse import load
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
 from tests.support.cli.kept_clients import keep_clients
+from tests.support.cli.stack_in_moto import deploy_resources, deploy_stack
 
 DEV, PROD = "111111111111", "222222222222"
 FLEET = f"""\
@@ -113,3 +114,17 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stages(fleet_file: Path) -> tuple[Stage, ...]:
     """dev/eu-central-1, prod/eu-central-1, prod/us-east-1."""
     return choose(load(fleet_file), (), ())
+
+
+@pytest.fixture
+def deployed(
+    aws: None,  # noqa: ARG001 -- which it needs first
+    monkeypatch: pytest.MonkeyPatch,
+    stages: tuple[Stage, ...],
+    ca: Authority,
+) -> Stage:
+    """The first stage, with what `fleet status` asks for, but a function; the other two are empty."""
+    deploy_stack(monkeypatch, stages[0].region)
+    deploy_resources(stages[0], ca.pem)
+    assert ca.certificate_id == stages[0].account.cas[0].ca.certificate_id
+    return stages[0]

@@ -63,11 +63,15 @@ def _problem(problem: Problem, where: str) -> dict[str, Any]:
 
 
 def _pause(pause: Pause | None) -> dict[str, Any] | None:
-    return pause and {"by": pause.by, "since": _time(pause.since), "note": pause.note}
+    if pause is None:
+        return None
+    return {"by": pause.by, "since": _time(pause.since), "note": pause.note}
 
 
 def _failure(failure: Failure | None) -> dict[str, Any] | None:
-    return failure and {
+    if failure is None:
+        return None
+    return {
         "last_at": _time(failure.last.at),
         "error": failure.last.text,
         "refused_action": failure.last.refused_action,

@@ -31,14 +31,31 @@ _INDENT = "    "
 
 def show_verdict(stages: int, *, in_need: int, not_read: int) -> None:
     """Print the first line: OK, or NOT OK with the number of stages that need the operator."""
-    if not in_need and not not_read:
-        whole = "the stage needs" if stages == 1 else f"all {stages} stages need"
-        out.print(Text(f"OK: {whole} nothing.", style="green" if out.is_terminal else ""), soft_wrap=True)
-        return
-    parts = [f"{in_need} of {stages} stages {'needs' if in_need == 1 else 'need'} you"] if in_need else []
-    if not_read:
-        parts.append(f"{not_read} of {stages} could not be read")
-    out.print(Text(f"NOT OK: {', '.join(parts)}.", style="red" if out.is_terminal else ""), soft_wrap=True)
+    is_ok = not in_need and not not_read
+    text = (
+        f"OK: {_count(stages, stages, 'needs nothing', 'need nothing')}"
+        if is_ok
+        else "NOT OK: "
+        + ", ".join(
+            _count(count, stages, *words)
+            for count, *words in (
+                (in_need, "needs you", "need you"),
+                (not_read, "could not be read", "could not be read"),
+            )
+            if count
+        )
+    )
+    style = ("green" if is_ok else "red") if out.is_terminal else ""
+    out.print(Text(f"{text}.", style=style), soft_wrap=True)
+    out.print()
+
+
+def _count(some: int, stages: int, singular: str, plural: str) -> str:
+    """2 of 3 stages need you; all 3 stages need nothing; the stage needs you."""
+    if stages == 1:
+        return f"the stage {singular}"
+    whole = f"all {stages} stages" if some == stages else f"{some} of {stages} stages"
+    return f"{whole} {singular if some == 1 else plural}"
 
 
 def show_problems(scope: Scope, found: Sequence[tuple[Stage, Problem]]) -> None:
