@@ -22,7 +22,7 @@ from jitr.owners import NameRollback
 from jitr.provisioning import IotStep, SetStatus
 from jitr.rules import Rules
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import ACCOUNT, Pass, counted_of
+from jitr.store.sweep_state import ACCOUNT, LastRun, Pass, counted_of
 from jitr.sweep import due_evaluations, runner
 from jitr.sweep.runner import Swept
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
@@ -281,7 +281,10 @@ def test_a_part_of_the_sweep_that_fails_is_named_and_counted_and_stops_no_other(
     assert cloud.counted()[metric] == 1
     assert [line["part"] for line in cloud.logged() if "part" in line] == [failed]
     assert cloud.journal.full_pass(ACCOUNT).finished_at  # the last part
+    assert (run := cloud.journal.last_run())
+    assert run.failed == (failed,)
     assert cloud.swept().failed == []
+    assert cloud.journal.last_run() == LastRun(began_at=NOW, finished_at=NOW)
     assert cloud.registry.recall([f"{1:064x}"])[f"{1:064x}"].swept_at == NOW
 
 
