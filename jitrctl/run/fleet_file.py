@@ -93,8 +93,16 @@ def _of_shell(environ: Mapping[str, str], folder: Path) -> Path | None:
         return None
     for directory in _directories(environ, folder):
         if any(account.endpoint_url == url.rstrip("/") for account in _running(directory)):
-            return directory / FLEET_FILE
+            return _from(folder, directory / FLEET_FILE)
     return None
+
+
+def _from(folder: Path, path: Path) -> Path:
+    """A path as one would write it in a folder: from there when it is inside."""
+    try:
+        return folder / path.resolve().relative_to(folder.resolve())
+    except ValueError:
+        return path
 
 
 def _directories(environ: Mapping[str, str], folder: Path) -> Iterator[Path]:

@@ -104,9 +104,7 @@ def read_health(stage: Stage, assembly: Path | None) -> Health:
         function=read_function(stage),
         failure=beside.read(ERRORS, lambda: read_failure(stage, present), None) if stack else None,
         waiting=(waiting := count_messages(stage, names.registrations_queue)),
-        oldest=beside.read(AGE, lambda: age_of_oldest(stage, names.registrations_queue, present), None)
-        if waiting
-        else None,
+        oldest=beside.read(AGE, lambda: age_of_oldest(stage, present), None) if waiting else None,
         letters={queue: count_messages(stage, queue.queue(stage)) for queue in list_queues(stage)},
         waiting_for_hub=count_messages(stage, names.hub_queue) if is_hub(stage) else None,
         sweep=read_sweep(stage) if stack else SweepHealth(last_run=None, counted_at=None),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from jitr.iot_models import Status
 from jitrctl.session.aws_errors import is_missing
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _COUNTS = [
     "ApproximateNumberOfMessagesDelayed",
 ]
 _PERIOD = 60  # seconds; SQS's metrics are of a minute
+_NEWEST = 100  # certificates; the records of so many are one BatchGetItem
 _LOOKED_BACK = timedelta(minutes=15)  # SQS's metrics come minutes late
 
 
@@ -38,14 +40,30 @@ def count_messages(stage: Stage, queue: str) -> int | None:
     return sum(int(attributes.get(name, 0)) for name in _COUNTS)
 
 
-def age_of_oldest(stage: Stage, queue: str, now: datetime) -> timedelta | None:
-    """How long a queue's oldest message has waited, but for those received more than three times.
+def age_of_oldest(stage: Stage, now: datetime) -> timedelta | None:
+    """How long the oldest message in `registrations` has waited; None when that is not known.
 
-    None where CloudWatch does not say: the local AWS has no such metric, and a quiet queue sends none. The age is the
-    alarm `backlog`'s, of the last minute that CloudWatch has.
+    Where CloudWatch does not say, as on the local AWS, or of a queue that was empty until now: for how long the oldest
+    of the newest certificates has been pending without a decision.
 
-    Raises botocore's errors.
+    Raises Unavailable, botocore's errors.
     """
+    age = _metric(stage, stage.names.registrations_queue, now)
+    return _pending(stage, now) if age is None else age
+
+
+def _pending(stage: Stage, now: datetime) -> timedelta | None:
+    listed = stage.iot.list_certificates(pageSize=_NEWEST, ascendingOrder=False)["certificates"]
+    pending = {
+        one["certificateId"]: one["creationDate"] for one in listed if one["status"] == Status.PENDING_ACTIVATION
+    }
+    records = stage.registry.recall(pending)
+    since = [created for one, created in pending.items() if records[one].decided_at is None]
+    return max(now - min(since), timedelta(0)) if since else None
+
+
+def _metric(stage: Stage, queue: str, now: datetime) -> timedelta | None:
+    """The age in the last minute that CloudWatch has, which leaves out messages received more than three times."""
     answer = stage.access.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SQS",
         MetricName="ApproximateAgeOfOldestMessage",

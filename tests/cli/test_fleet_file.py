@@ -84,6 +84,14 @@ def test_a_shell_of_the_local_aws_finds_it_from_any_folder(folder: Path, tmp_pat
     assert found.path == folder / ".local" / "fleet.toml"
 
 
+def test_what_is_inside_the_folder_is_named_from_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder / ".local")
+    config = str(folder / ".local" / "aws-config")
+    assert find_fleet_file(None, environ={"AWS_ENDPOINT_URL": URL, "AWS_CONFIG_FILE": config}).path == Path(
+        "fleet.toml"
+    )
+
+
 def test_a_shell_in_another_folder_finds_the_checkouts_local_aws(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
