@@ -77,6 +77,7 @@ def test_a_stale_crl_holds_and_the_next_one_lets_the_same_device_in_and_refuses_
     file.write_bytes(crl(ca, 2, begins=now, ends=now + 7 * DAY, revoked=stolen))
     assert publish() == 0
 
+    stage.sweep()  # it sends who waits for the CRL, so that `register` reads it anew and not only after a minute
     connection, _ = stage.device(good, "gateway-0801").connect_until_accepted(stage.endpoint, patience=PATIENCE)
     connection.close()
     assert stage.status(good.certificate_id) == "ACTIVE"
