@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 _NEVER_DEPLOYED = "REVIEW_IN_PROGRESS"
 _LETTERS = {
-    LetterQueue.DEAD: (Kind.DEAD_LETTERS, "dead: registrations that could not be read, or failed ten times"),
-    LetterQueue.UNDELIVERED: (Kind.UNDELIVERED, "undelivered: AWS IoT could not send them to the queue"),
-    LetterQueue.UNFORWARDED: (Kind.UNFORWARDED, "not forwarded to the hub, whose table lacks what they say"),
-    LetterQueue.HUB: (Kind.HUB_LETTERS, "given up by the hub's function"),
+    LetterQueue.DEAD: (Kind.DEAD_LETTERS, "dead letter", "of what could not be read, or failed ten times"),
+    LetterQueue.UNDELIVERED: (Kind.UNDELIVERED, "undelivered event", "which AWS IoT could not send to the queue"),
+    LetterQueue.UNFORWARDED: (Kind.UNFORWARDED, "unforwarded event", "which the hub's table lacks"),
+    LetterQueue.HUB: (Kind.HUB_LETTERS, "event", "given up by the hub's function"),
 }
 # What cannot be known where this was not read.
 _KINDS_OF = {reading.ERRORS: (Kind.FAILING,), reading.AGE: (Kind.BACKLOG,)}
@@ -160,13 +160,13 @@ def _of_brakes(health: Health) -> Iterator[Problem]:
 
 
 def _of_letters(health: Health) -> Iterator[Problem]:
-    for queue, (kind, what) in _LETTERS.items():
+    for queue, (kind, name, why) in _LETTERS.items():
         if count := health.letters.get(queue):
             option = "" if queue is LetterQueue.DEAD else f" --queue {queue}"
             yield Problem(
                 kind=kind,
                 severity=Severity.LOST,
-                text=f"{_counted(count, 'message')} {what}; the list says why: see to it, then send them again",
+                text=f"{_counted(count, name)}, {why}: see to the cause, which the list names, then send again",
                 cures=(f"jitrctl dlq list{option}{WHERE}", f"jitrctl dlq redrive --all{option}{WHERE}"),
             )
 

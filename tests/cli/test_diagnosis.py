@@ -92,8 +92,17 @@ def test_the_worst_problem_is_the_first(stage: Stage) -> None:
         letters={LetterQueue.DEAD: 2},
         failure=Failure(last=LoggedError(at=NOW, certificate_id=None, text="Task timed out"), devices=()),
         function=FunctionHealth(state="paused", pause=Pause(since=NOW, by="ann")),
+        crls={"factory": CrlHealth(state=CrlState.GOING_STALE, enforced=True, next_update=NOW)},
+        alarms=ringing("rule-losses"),
     )
-    assert [one.kind for one in found] == [Kind.PAUSED, Kind.FAILING, Kind.DEAD_LETTERS, Kind.POLICY]
+    assert [one.kind for one in found] == [
+        Kind.PAUSED,
+        Kind.FAILING,
+        Kind.DEAD_LETTERS,
+        Kind.ALARM,
+        Kind.POLICY,
+        Kind.CRL,
+    ]
     assert [one.severity for one in found] == sorted(one.severity for one in found)
 
 
@@ -237,7 +246,7 @@ def test_a_crl_of_a_year_goes_stale_two_days_before_its_end() -> None:
 )
 def test_letters_are_listed_then_sent_again(stage: Stage, queue: LetterQueue, option: str) -> None:
     problem = only(stage, letters={queue: 3})
-    assert problem.text.startswith("3 messages ")
+    assert problem.text.startswith("3 ")
     assert problem.cures == (f"jitrctl dlq list{option}{WHERE}", f"jitrctl dlq redrive --all{option}{WHERE}")
 
 

@@ -109,9 +109,9 @@ def test_what_waits_for_the_hub_and_what_it_gave_up_is_seen_in_its_own_stage(
     dev, far = said["dev/eu-central-1"], said["prod/us-east-1"]
     assert (dev["unforwarded"], dev["hub_dead"], dev["hub_waiting"]) == (1, 2, 3)
     assert (far["unforwarded"], far["hub_dead"], far["hub_waiting"]) == (None, None, None)
-    assert "1 message not forwarded to the hub" in shown
+    assert "1 unforwarded event, which the hub's table lacks" in shown
     assert "jitrctl dlq redrive --all --queue unforwarded --account dev --fleet" in shown
-    assert "2 messages given up by the hub's function" in shown
+    assert "2 events, given up by the hub's function" in shown
     assert "jitrctl dlq redrive --all --queue hub --account dev --fleet" in shown
     assert "3 events wait for the hub's function" in shown
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +22,12 @@ from jitrctl.audit.log import AuditEntry
 from jitrctl.ca import registry
 from jitrctl.ca.plan import FoundCa
 from jitrctl.clock import now
+from jitrctl.commands.fleet.status_view import show_table
 from jitrctl.intake import Mapping
 from jitrctl.session.stage import Stage
 from jitrctl.status import health
 from jitrctl.status.function import FunctionHealth
+from jitrctl.status.health import read_health
 from jitrctl.terminal import out
 from tests.support.cli.stack_in_moto import deploy_rule
 
@@ -311,3 +314,14 @@ def test_where_cloudwatch_has_no_age_the_oldest_pending_device_says_it(
     decided = {"a" * 64: Record(unread_at=now()), "b" * 64: Record()}
     monkeypatch.setattr(Registry, "recall", lambda *_: decided)
     assert "1, 10m" in say(code=0)[-2]
+
+
+def test_a_stage_with_a_long_name_breaks_between_account_and_region(
+    good: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(out, "_width", 80)
+    long = replace(good.account, name="production-europe")
+    show_table([(Stage(fleet=good.fleet, account=long, region="ap-northeast-1"), read_health(good, None))])
+    heading, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert heading == ["stage", "deployed", "CAs", "function", "waiting", "dead", "undelivered", "swept"]
+    assert [row[0] for row in rows] == ["production-europe/", "ap-northeast-1"]

@@ -16,7 +16,7 @@ from jitrctl.status.problems import WHERE
 from jitrctl.terminal import err, grouped, out, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from jitrctl.run.scope import Scope
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 5  # stages in a line; --json has all
 _INDENT = "    "
+_GAP = 2  # between columns, as `table` has it
 
 
 def show_verdict(stages: int, *, in_need: int, not_read: int) -> None:
@@ -87,11 +88,14 @@ def _show_problem(problem: Problem, stages: Sequence[Stage], where: str) -> None
 def show_table(found: Sequence[tuple[Stage, Health]]) -> None:
     """Print a row for each stage."""
     rows = [_row(str(stage), one) for stage, one in found]
-    shown = table(rows)
-    if out.measure(shown).maximum > out.width:
-        # Let the widest column break where its two parts meet.
-        shown = table([{**row, "stage": row["stage"].replace("/", "/ ")} for row in rows])
-    out.print(shown)
+    if _width(rows) > out.width:  # the widest column breaks where its two parts meet
+        rows = [{**row, "stage": row["stage"].replace("/", "/ ")} for row in rows]
+    out.print(table(rows))
+
+
+def _width(rows: Sequence[Mapping[str, str]]) -> int:
+    """What a table of these rows takes."""
+    return sum(max(len(name), *(len(row[name]) for row in rows)) + _GAP for name in rows[0])
 
 
 def _row(stage: str, one: Health) -> dict[str, str]:
