@@ -92,7 +92,7 @@ def read_failure(stage: Stage, now: datetime) -> Failure | None:
     """
     client = stage.access.client("logs")
     group = stage.names.log_group(stage.names.register_function)
-    errors = function_log.errors(client, group, now=now, since=now - _LOOKED_BACK)
+    errors = function_log.read_errors(client, group, now=now, since=now - _LOOKED_BACK)
     if not errors:
         return None
     ids = list(dict.fromkeys(one.certificate_id for one in reversed(errors) if one.certificate_id))[:_MOST_DEVICES]
