@@ -125,4 +125,4 @@ def _running(directory: Path) -> tuple[LocalAccount, ...]:
         return ()
     from jitrctl.localaws import accounts  # noqa: PLC0415 -- boto3's weight, for the local AWS alone
 
-    return accounts.running(directory)
+    return accounts.find_running(directory)

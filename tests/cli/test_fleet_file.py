@@ -49,7 +49,7 @@ def run_in(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
         )
         return (account,) if directory in directories else ()
 
-    monkeypatch.setattr(accounts, "running", running)
+    monkeypatch.setattr(accounts, "find_running", running)
 
 
 def chosen(folder: Path, named: Path | None = None, *, offline: bool = False, **environ: str) -> tuple[str, ChosenBy]:
