@@ -152,7 +152,7 @@ def _of_brakes(health: Health) -> Iterator[Problem]:
         yield Problem(
             kind=Kind.BRAKE,
             severity=Severity.FAILING,
-            text=f"{ca}: the brake holds what its rules refuse, {describe_brake(engaged)}; correct the rules and "
+            text=f"CA {ca}: the brake holds what its rules refuse, {describe_brake(engaged)}; correct the rules and "
             f"deploy, or `jitrctl ca accept-rejections {ca}`, if these devices are not yours",
             cures=(f"jitrctl device list --held --ca {ca}{WHERE}",),
             runbook=Kind.BRAKE.value,
@@ -240,8 +240,8 @@ def _notes(stage: Stage, health: Health) -> list[str]:
     if (rate := _rate(stage, health)) is not None:
         notes.append(rate)
     if health.waiting_for_hub:
-        count = _counted(health.waiting_for_hub, "event")
-        notes.append(f"{count} wait for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")
+        waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
+        notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")
     limit = timedelta(seconds=stage.fleet.sweep.pending_after)
     if health.oldest and health.oldest >= limit and health.oldest < timedelta(seconds=stage.fleet.alarms.backlog):
         notes.append(f"{_waiting(health)}: sweeps send nothing meanwhile")
