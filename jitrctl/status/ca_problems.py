@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def find_ca_problems(stage: Stage, health: Health, now: datetime) -> Iterator[Problem]:
     """The problems of the stage's CAs at a time."""
     for state in health.cas:
-        if differing := _differing(stage, state):
+        # Without the stack there is no rule, and its deployment is the cure of both.
+        if differing := _differing(stage, state if health.stack else replace(state, rule=RuleState.ENABLED)):
             yield differing
         if expiring := _expiring(stage, state, now):
             yield expiring

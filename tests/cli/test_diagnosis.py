@@ -127,7 +127,8 @@ def test_every_problem_has_a_cure_or_a_section_of_the_runbook(stage: Stage) -> N
 
 
 def test_a_stack_that_is_not_deployed_is_the_one_problem_besides_the_cas(stage: Stage) -> None:
-    found = problems(stage, stack=None, function=FunctionHealth(state="missing"), waiting=None)
+    missing = FunctionHealth(state="missing")
+    found = problems(stage, stack=None, function=missing, cas=(replace(good(stage), rule=RuleState.MISSING),))
     assert [one.kind for one in found] == [Kind.STACK]
     (cure,) = found[0].cures
     assert cure == f"node_modules/.bin/cdk deploy dev/eu-central-1 -c fleet={stage.fleet.path}"
@@ -163,7 +164,10 @@ def test_a_ca_that_is_not_as_declared_has_the_commands_that_make_it_so(
         assert cure.startswith(beginning)
 
 
-def test_a_ca_that_is_not_registered_is_applied(stage: Stage) -> None:
+def test_a_ca_that_is_not_registered_is_applied_after_the_deployment(stage: Stage) -> None:
+    nothing = replace(good(stage), found=None, rule=RuleState.MISSING)
+    stack, ca = problems(stage, stack=None, function=FunctionHealth(state="missing"), cas=(nothing,))
+    assert (stack.kind, ca.cures) == (Kind.STACK, (APPLY,))
     assert only(stage, cas=(replace(good(stage), found=None),)).cures == (APPLY,)
 
 

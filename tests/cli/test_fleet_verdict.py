@@ -22,7 +22,7 @@ from jitrctl.audit.log import AuditEntry
 from jitrctl.ca import registry
 from jitrctl.ca.plan import FoundCa
 from jitrctl.clock import now
-from jitrctl.commands.fleet.status_view import show_table
+from jitrctl.commands.fleet.status_view import show_table, show_verdict
 from jitrctl.intake import Mapping
 from jitrctl.session.stage import Stage
 from jitrctl.status import health
@@ -325,3 +325,20 @@ def test_a_stage_with_a_long_name_breaks_between_account_and_region(
     heading, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert heading == ["stage", "deployed", "CAs", "function", "waiting", "dead", "undelivered", "swept"]
     assert [row[0] for row in rows] == ["production-europe/", "ap-northeast-1"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "in_need", "not_read", "verdict"),
+    [
+        (3, 0, 0, "OK: 3 of 3 stages need nothing."),
+        (1, 0, 0, "OK: the stage needs nothing."),
+        (3, 1, 0, "NOT OK: 1 of 3 stages needs you."),
+        (3, 2, 1, "NOT OK: 2 of 3 stages need you, 1 of 3 stages could not be read."),
+        (1, 0, 1, "NOT OK: the stage could not be read."),
+    ],
+)
+def test_the_verdict_is_in_words_with_counts(
+    capsys: pytest.CaptureFixture[str], stages: int, in_need: int, not_read: int, verdict: str
+) -> None:
+    show_verdict(stages, in_need=in_need, not_read=not_read)
+    assert capsys.readouterr().out == f"{verdict}\n\n"

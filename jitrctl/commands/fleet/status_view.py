@@ -52,11 +52,10 @@ def show_verdict(stages: int, *, in_need: int, not_read: int) -> None:
 
 
 def _count(some: int, stages: int, singular: str, plural: str) -> str:
-    """2 of 3 stages need you; all 3 stages need nothing; the stage needs you."""
+    """2 of 3 stages need you; the stage needs nothing."""
     if stages == 1:
         return f"the stage {singular}"
-    whole = f"all {stages} stages" if some == stages else f"{some} of {stages} stages"
-    return f"{whole} {singular if some == 1 else plural}"
+    return f"{some} of {stages} stages {singular if some == 1 else plural}"
 
 
 def show_problems(scope: Scope, found: Sequence[tuple[Stage, Problem]]) -> None:
