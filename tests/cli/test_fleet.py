@@ -15,6 +15,7 @@ from jitr.store.enrollment_table import EntryChange
 from jitrctl.__main__ import main
 from jitrctl.session.stage import Stage
 from jitrctl.status.deployment import synthesized_template
+from tests.support.cli.enrollment_tables import create_enrollment
 from tests.support.cli.stack_in_moto import TEMPLATE, deploy_stack
 from tests.support.cloud import create_registry
 
@@ -114,15 +115,6 @@ def test_what_waits_for_the_hub_and_what_it_gave_up_is_seen_in_its_own_stage(
     assert "2 events, given up by the hub's function" in shown
     assert "jitrctl dlq redrive --all --queue hub --account dev --fleet" in shown
     assert "3 events wait for the hub's function" in shown
-
-
-def create_enrollment(stage: Stage) -> None:
-    stage.dynamodb.create_table(
-        TableName=stage.names.enrollment_table,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 def test_accounts_whose_enrollment_lists_differ_are_told(
