@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,12 +21,11 @@ from jitrctl.audit.log import AuditEntry
 from jitrctl.ca import registry
 from jitrctl.ca.plan import FoundCa
 from jitrctl.clock import now
-from jitrctl.commands.fleet.status_view import show_table, show_verdict
+from jitrctl.commands.fleet.status_view import fit_stages, show_verdict
 from jitrctl.intake import Mapping
 from jitrctl.session.stage import Stage
 from jitrctl.status import health
 from jitrctl.status.function import FunctionHealth
-from jitrctl.status.health import read_health
 from jitrctl.terminal import out
 from tests.support.cli.stack_in_moto import deploy_rule
 
@@ -316,15 +314,12 @@ def test_where_cloudwatch_has_no_age_the_oldest_pending_device_says_it(
     assert "1, 10m" in say(code=0)[-2]
 
 
-def test_a_stage_with_a_long_name_breaks_between_account_and_region(
-    good: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(out, "_width", 80)
-    long = replace(good.account, name="production-europe")
-    show_table([(Stage(fleet=good.fleet, account=long, region="ap-northeast-1"), read_health(good, None))])
-    heading, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert heading == ["stage", "deployed", "CAs", "function", "waiting", "dead", "undelivered", "swept"]
-    assert [row[0] for row in rows] == ["production-europe/", "ap-northeast-1"]
+def test_a_stage_with_a_long_name_breaks_between_account_and_region() -> None:
+    headings = ("deployed", "CAs", "function", "waiting", "dead", "undelivered", "swept")
+    rows = [{"stage": name} | dict.fromkeys(headings, "-") for name in ("prod/eu-central-1", "production-1/us-east-1")]
+    assert fit_stages(rows[:1], 80) == rows[:1]
+    assert [row["stage"] for row in fit_stages(rows, 80)] == ["prod/ eu-central-1", "production-1/ us-east-1"]
+    assert fit_stages(rows, 100) == rows
 
 
 @pytest.mark.parametrize(

@@ -86,15 +86,15 @@ def _show_problem(problem: Problem, stages: Sequence[Stage], where: str) -> None
 
 def show_table(found: Sequence[tuple[Stage, Health]]) -> None:
     """Print a row for each stage."""
-    rows = [_row(str(stage), one) for stage, one in found]
-    if _width(rows) > out.width:  # the widest column breaks where its two parts meet
-        rows = [{**row, "stage": row["stage"].replace("/", "/ ")} for row in rows]
-    out.print(table(rows))
+    out.print(table(fit_stages([_row(str(stage), one) for stage, one in found], out.width)))
 
 
-def _width(rows: Sequence[Mapping[str, str]]) -> int:
-    """What a table of these rows takes."""
-    return sum(max(len(name), *(len(row[name]) for row in rows)) + _GAP for name in rows[0])
+def fit_stages(rows: Sequence[Mapping[str, str]], width: int) -> Sequence[Mapping[str, str]]:
+    """The rows, whose stages may break between account and Region when the table is wider than `width` columns."""
+    needed = sum(max(len(name), *(len(row[name]) for row in rows)) + _GAP for name in rows[0])
+    if needed <= width:
+        return rows
+    return [{**row, "stage": row["stage"].replace("/", "/ ")} for row in rows]
 
 
 def _row(stage: str, one: Health) -> dict[str, str]:
