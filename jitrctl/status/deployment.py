@@ -1,0 +1,74 @@
+"""Compares what is deployed in a stage with the fleet file and the synthesized templates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jitr_fleet.names import partition_of
+from jitr_fleet.policy import PLACEHOLDERS
+from jitrctl.session import cloudformation
+
+if TYPE_CHECKING:
+    from jitr_fleet.model import Ca
+    from jitrctl.session.stage import Stage
+
+# The policy of a CA that names none; it is in the checkout, like the CDK app that deploys it.
+_BUILT_IN_POLICY = Path(__file__).parents[2] / "policies" / "device.json"
+GOOD_STACK = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})
+
+
+def policy_drift(stage: Stage, ca: Ca) -> str | None:
+    """How the deployed policy differs from the file; None when it does not."""
+    name = stage.fleet.policy_name(ca)
+    try:
+        deployed = json.loads(stage.iot.get_policy(policyName=name)["policyDocument"])
+    except stage.iot.exceptions.ResourceNotFoundException:
+        return f"{ca.name}: policy {name} is missing: deploy the stack"
+    file = ca.policy or _BUILT_IN_POLICY
+    if deployed == json.loads(_fill(stage, file.read_text(encoding="utf-8"))):
+        return None
+    return f"the default version of policy {name} is not {file.name}: deploy, or find out who changed it"
+
+
+def _fill(stage: Stage, text: str) -> str:
+    """A policy file with the stage's values in place of the placeholders, as in the stack."""
+    values = (partition_of(stage.region) or "aws", stage.region, stage.account.id)
+    for placeholder, value in zip(PLACEHOLDERS, values, strict=True):
+        text = text.replace(placeholder, value)
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateHealth:
+    """The deployed template beside the synthesized one."""
+
+    compared: bool = False
+    drift: str | None = None  # how they differ, or why they were not compared although there is an assembly
+
+
+def compare_template(stage: Stage, assembly: Path | None) -> TemplateHealth:
+    """Compare the deployed template with the synthesized one, if there is an assembly."""
+    if assembly is None:
+        return TemplateHealth()
+    synthesized = synthesized_template(assembly, str(stage))
+    if synthesized is None:
+        return TemplateHealth(drift=f"{assembly} holds no template for it: `make synth`")
+    deployed = cloudformation.template(stage)
+    # Convert both through JSON, to compare the same types.
+    is_equal = json.loads(json.dumps(deployed)) == synthesized
+    drift = None if is_equal else f"the deployed template is not the synthesized one: cdk diff {stage}"
+    return TemplateHealth(compared=True, drift=drift)
+
+
+def synthesized_template(assembly: Path, stage: str) -> Any | None:
+    """The template that `cdk synth` made for a stage, found by its name in the assembly's manifest; None if none."""
+    manifest = assembly / "manifest.json"
+    artifacts = json.loads(manifest.read_text(encoding="utf-8"))["artifacts"] if manifest.exists() else {}
+    for artifact in artifacts.values():
+        if artifact["type"] == "aws:cloudformation:stack" and artifact.get("displayName") == stage:
+            template = assembly / artifact["properties"]["templateFile"]
+            return json.loads(template.read_text(encoding="utf-8"))
+    return None
