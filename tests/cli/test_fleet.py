@@ -161,6 +161,25 @@ def test_another_template_than_the_synthesized_one_is_drift(
     said = told("fleet", "status", "--fleet", str(fleet_file), "--account", "dev", "--assembly", str(assembly), code=1)
     text = f"the deployed template is not the synthesized one: cdk diff {deployed}"
     assert (text in said["dev/eu-central-1"]["drift"]) is drifted
+    assert said["dev/eu-central-1"]["templates_compared"] is True
+
+
+@pytest.mark.usefixtures("deployed")
+def test_templates_are_compared_only_where_there_is_a_stack_and_a_template(
+    fleet_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is a stack in dev alone, and a template for it alone."""
+    assembly = _assembly(tmp_path / "made", TEMPLATE)
+    (manifest,) = (tmp_path / "made").rglob("manifest.json")
+
+    def compared() -> tuple[bool, list[bool]]:
+        main(["fleet", "status", "--json", "--fleet", str(fleet_file), "--assembly", str(assembly)])
+        document = json.loads(capsys.readouterr().out)
+        return document["templates_compared"], [one["templates_compared"] for one in document["stages"]]
+
+    assert compared() == (False, [True, False, False])
+    manifest.write_text(manifest.read_text().replace("dev/eu-central-1", "prod/us-east-1"))
+    assert compared() == (False, [False, False, False])
 
 
 def test_an_assembly_is_searched_for_the_stages_template(tmp_path: Path) -> None:
@@ -181,7 +200,10 @@ def test_an_assembly_that_is_older_than_the_fleet_file_is_not_compared_with(
     assert "is older than" in said
     assert "synthesized" not in said
     main(["fleet", "status", "--fleet", str(fleet_file), "--account", "dev", "--json"])
-    assert json.loads(capsys.readouterr().out)["templates_compared"] is False, "no drift, and not looked for"
+    document = json.loads(capsys.readouterr().out)
+    assert document["templates_compared"] is False, "no drift, and not looked for"
+    assert [one["templates_compared"] for one in document["stages"]] == [False]
+    assert any("is older than" in warning for warning in document["warnings"])
 
 
 @pytest.mark.usefixtures("deployed")
