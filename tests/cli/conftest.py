@@ -2,7 +2,7 @@
 
 import getpass
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -15,13 +15,13 @@ from moto.iotdata.exceptions import ResourceNotFoundException
 from moto.iotdata.responses import IoTDataPlaneResponse
 
 from jitr_fleet.parse import load
-from jitrctl import intake, prompts, terminal
+from jitrctl import intake, prompts
 from jitrctl.audit import record
 from jitrctl.session import profiles
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
 from tests.support.cli.fleet_file import FLEET
-from tests.support.cli.json_schemas import hold_to_schema, running_command
+from tests.support.cli.json_schemas import hold_all_to_schemas
 from tests.support.cli.kept_clients import keep_clients
 from tests.support.cli.screen import BEHIND, CONFIG, Screen
 from tests.support.cli.simulated import Simulated, simulated
@@ -50,13 +50,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _schemas_of_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each JSON document that a command prints is as its schema in docs/json says."""
-    write = terminal.write_document
-
-    def check_and_write(document: Mapping[str, Any]) -> None:
-        hold_to_schema(document, running_command())
-        write(document)
-
-    monkeypatch.setattr(terminal, "write_document", check_and_write)
+    hold_all_to_schemas(monkeypatch)
 
 
 @pytest.fixture(scope="session")

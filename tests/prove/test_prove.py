@@ -20,6 +20,11 @@ def test_every_probe_is_answered_as_assumed_and_nothing_is_left(world: World) ->
     assert world.journals == []
 
 
+def test_the_probes_and_what_is_left_are_told_as_json(world: World) -> None:
+    assert [one["probe"] for one in world.ask("--list")["probes"]] == [probe.name for probe in PROBES]
+    assert world.ask("--clean") == {"ok": True, "named": 0, "left": [], "stages": [], "warnings": []}
+
+
 def test_the_documents_switches_are_what_the_simulation_was_set_to(world: World, tmp_path: Path) -> None:
     """A run against the simulation finds the simulation's own switches: the loader and the probes agree on them."""
     switches = world.aws.undocumented

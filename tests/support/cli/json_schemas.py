@@ -6,10 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 from typer._click.globals import get_current_context
+
+from jitrctl import terminal
 
 FOLDER = Path(__file__).parents[3] / "docs/json"
 ENVELOPE = "envelope"
@@ -36,6 +39,17 @@ def running_command() -> str | None:
     """The command that runs, as `device show`; None outside of one, where a failure is told."""
     context = get_current_context(silent=True)
     return context.command_path.partition(" ")[2] if context else None
+
+
+def hold_all_to_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold each document that a command prints to its schema, until the test is over."""
+    write = terminal.write_document
+
+    def check_and_write(document: Mapping[str, Any]) -> None:
+        hold_to_schema(document, running_command())
+        write(document)
+
+    monkeypatch.setattr(terminal, "write_document", check_and_write)
 
 
 def hold_to_schema(document: Mapping[str, Any], command: str | None) -> None:

@@ -19,6 +19,7 @@ from jitrctl.session import stage as stages
 from simulation import Authority, Aws, Clock, NotModelled, SimulatedAccount
 from simulation.aws import DEFAULT_CONFIG
 from simulation.faults import ServiceError
+from tests.support.cli.json_schemas import hold_all_to_schemas
 from tests.support.prove.functions_double import Extra
 
 # The real call, the account's id, the parameters → the answer.
@@ -240,6 +241,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(opening, "RealTime", lambda: SimulatedTime(made.aws.clock))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(os, "fsync", lambda _: None)  # half of the time; test_journal.py has the real one
+    hold_all_to_schemas(monkeypatch)
     yield made
     made.aws.fault = None
 
