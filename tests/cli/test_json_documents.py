@@ -8,8 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from jitrctl.__main__ import main
+from jitrctl.ca import rotation
+from jitrctl.ca.rotation import Dependents
+from jitrctl.device.adopt import Adoption
 from jitrctl.queues.replay import Replay
 from tests.support.cases.issuing import Authority
+from tests.support.cli.orders import create_unknown_thing
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated
 
 EVENT = {
@@ -90,6 +94,27 @@ def test_a_device_is_found_and_its_old_certificate_retired(
     assert [len(stage["certificates"]) for stage in where["stages"]] == [2, 1]
     retired = ask(fleet, capsys, "device", "retire", old.certificate_id, "--account", PROD, "--yes")
     assert retired["certificate_id"] == old.certificate_id
+
+
+def test_an_adopted_thing_whose_ca_is_not_known_is_warned_of(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_unknown_thing(fleet)
+    monkeypatch.setattr(Adoption, "is_without_ca", property(lambda _: True, lambda *_: None))
+
+    (warning,) = ask(fleet, capsys, "device", "adopt", "old-0001")["warnings"]
+    assert warning.startswith("dev/eu-central-1: which CA issued its certificate is not known here")
+    assert "NOT_A_ROTATION" in fleet.say("device", "adopt", "old-0001", "--account", DEV)
+
+
+def test_a_retired_ca_that_more_devices_may_depend_on_is_warned_of(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rotation, "dependents", lambda *_: Dependents(unknown=2))
+
+    (warning,) = ask(fleet, capsys, "ca", "retire", "factory", "--account", DEV, "--yes")["warnings"]
+    assert warning.startswith("dev/eu-central-1: 2 live certificates are listed under no CA")
+    assert "listed under no CA" in fleet.say("ca", "retire", "factory", "--account", DEV, "--yes")
 
 
 def test_a_device_is_allowed_also_where_a_colleague_denied_it(
