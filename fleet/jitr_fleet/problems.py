@@ -31,10 +31,10 @@ class Problem:
 
 
 class FleetError(JitrError):
-    """A fleet.toml cannot be used; `problems` holds everything that is wrong with it, sorted by line."""
+    """A fleet.toml cannot be used; `problems` holds everything that is wrong with it and with the files it names."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -45,6 +45,12 @@ class Report:
         self.file = file
         self.locator = Locator(text)
         self.problems: list[Problem] = []
+
+    def refuse(self) -> None:
+        """Raise FleetError with all problems, file by file and the own one first, each by line; not without any."""
+        if self.problems:
+            files = list(dict.fromkeys([self.file, *(problem.file for problem in self.problems)]))
+            raise FleetError(sorted(self.problems, key=lambda problem: (files.index(problem.file), problem.line)))
 
 
 @dataclass(frozen=True, slots=True)

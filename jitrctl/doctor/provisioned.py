@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitrctl.device import live_connection
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 
 if TYPE_CHECKING:
     from jitrctl.device.search import RegisteredCertificate

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
+from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 
 CLIENT = "arn:aws:iot:eu-central-1:111111111111:client/sensor-0001"
 THING = {"iot:Connection.Thing.ThingName": "sensor-0001", "iot:Connection.Thing.IsAttached": "true"}
