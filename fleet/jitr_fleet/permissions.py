@@ -13,8 +13,8 @@ from typing import Any
 from jitr.frozen import value
 from jitr_fleet.authorization.actions import ACTIONS, RESOURCE_TYPES, is_known
 from jitr_fleet.authorization.json_lines import JsonPath
-from jitr_fleet.authorization.overlap import NAME_VARIABLES, find_overlap, is_overlapping
-from jitr_fleet.authorization.wildcards import matches, pieces
+from jitr_fleet.authorization.overlap import NAME_VARIABLES, find_overlap, is_overlapping, pieces
+from jitr_fleet.authorization.wildcards import matches
 from jitr_fleet.problems import meant, nearest, shown
 
 _KEYS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
@@ -98,8 +98,7 @@ def _flaws_of_names(statement: dict[str, Any]) -> Iterator[Flaw]:
     for key in _ACTION_KEYS:
         for at, action in texts(statement, key):
             if not is_known(action):
-                service, _, name = action.rpartition(":")
-                guess = meant(action, ACTIONS) if service == "iot" else meant(f"iot:{name}", ACTIONS)
+                guess = _meant_action(action)
                 yield Flaw(
                     at=at,
                     text=f"has the action {shown(action)}, which no device can carry out",
@@ -118,6 +117,13 @@ def _flaws_of_names(statement: dict[str, Any]) -> Iterator[Flaw]:
                 )
             elif len(parts) == _ARN_PARTS:
                 yield from _flaws_of_arn(at, parts)
+
+
+def _meant_action(action: str) -> str | None:
+    service, _, name = action.rpartition(":")
+    service = meant(service or "iot", {one.partition(":")[0] for one in ACTIONS}) or ""
+    guess = meant(name, [one.partition(":")[2] for one in ACTIONS if one.startswith(f"{service}:")])
+    return guess and f"{service}:{guess}"
 
 
 def _flaws_of_arn(at: JsonPath, parts: list[str]) -> Iterator[Flaw]:
@@ -170,7 +176,7 @@ def _part_that_reaches(resource: str, covered: dict[int, list[int]]) -> str:
     wild = [
         at
         for at, piece in enumerate(written)
-        if piece.wildcard and any(to in meant_by_rules for to in covered.get(at, ()))
+        if piece.is_open and any(to in meant_by_rules for to in covered.get(at, ()))
     ]
     tail = resource.split(":", _ARN_PARTS - 1)[-1]
     tail = tail if tail.strip("*?") else resource

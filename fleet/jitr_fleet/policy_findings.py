@@ -16,7 +16,7 @@ from jitr_fleet.authorization.trial import (
     RECEIVE,
     SUBSCRIBE,
     Attempt,
-    Trial,
+    PolicyTrial,
     TrialDevice,
     allowed_clients,
 )
@@ -30,7 +30,7 @@ _CONNECT_AS_ITSELF = (
 
 
 @value
-class Finding:
+class PolicyFinding:
     """One thing that a trial showed."""
 
     line: int  # of the policy file
@@ -41,11 +41,11 @@ class Finding:
 
 def find(
     file: PolicyFile,
-    trial: Trial,
+    trial: PolicyTrial,
     documents: list[Mapping[str, Any]],
     device: TrialDevice,
     own_names: frozenset[str],
-) -> list[Finding]:
+) -> list[PolicyFinding]:
     """What a trial of a made-up device showed; `own_names` are the keys of its context that are its alone."""
     return [*_on_connect(file, trial.connect, documents, device, own_names), *_on_messages(file, trial)]
 
@@ -56,7 +56,7 @@ def _on_connect(
     documents: list[Mapping[str, Any]],
     device: TrialDevice,
     own_names: frozenset[str],
-) -> Iterable[Finding]:
+) -> Iterable[PolicyFinding]:
     found = connect.evaluation
     if found.answer in (PolicyAnswer.DENIED, PolicyAnswer.NOT_ALLOWED):
         # A condition on the sample's own name may hold for other devices.
@@ -114,7 +114,7 @@ def _why_not(found: Evaluation, documents: list[Mapping[str, Any]], device: Tria
     return f"none of its resources is {device.arn(f'client/{device.client_id}')}"
 
 
-def _on_messages(file: PolicyFile, trial: Trial) -> Iterable[Finding]:
+def _on_messages(file: PolicyFile, trial: PolicyTrial) -> Iterable[PolicyFinding]:
     """What a device that is connected may not do; that is allowed, and said."""
     if not trial.publish.is_allowed:
         yield _missing(file, trial.publish, PUBLISH, "devices send nothing")
@@ -126,7 +126,7 @@ def _on_messages(file: PolicyFile, trial: Trial) -> Iterable[Finding]:
         )
 
 
-def _missing(file: PolicyFile, attempt: Attempt, action: str, so: str) -> Finding:
+def _missing(file: PolicyFile, attempt: Attempt, action: str, so: str) -> PolicyFinding:
     found, kind = attempt.evaluation, ACTIONS[action]
     topic = attempt.name if action == RECEIVE else "…"
     cure = f"if that is not meant, allow {action} on {_ARN}{kind}/{topic}"
@@ -151,6 +151,6 @@ def _named(file: PolicyFile, found: Evaluation) -> str:
     return file.describe(found.statements[0].statement)
 
 
-def _finding(file: PolicyFile, found: Evaluation, text: str, cure: str, *, refused: bool = True) -> Finding:
+def _finding(file: PolicyFile, found: Evaluation, text: str, cure: str, *, refused: bool = True) -> PolicyFinding:
     line = file.line(found.statements[0].statement) if found.statements else file.lines.line("Statement")
-    return Finding(line=line, text=text, cure=cure, refused=refused)
+    return PolicyFinding(line=line, text=text, cure=cure, refused=refused)

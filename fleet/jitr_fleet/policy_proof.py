@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitr.frozen import value
-from jitr_fleet.authorization.trial import Trial, TrialDevice, try_device
+from jitr_fleet.authorization.trial import PolicyTrial, TrialDevice, try_device
 from jitr_fleet.authorization.wildcards import matches
 from jitr_fleet.model import Account, Ca, Fleet
 from jitr_fleet.names import partition_of
 from jitr_fleet.permissions import texts
 from jitr_fleet.policy import BUILT_IN_POLICY, PLACEHOLDERS, PolicyFile
-from jitr_fleet.policy_findings import Finding, find
+from jitr_fleet.policy_findings import PolicyFinding, find
 from jitr_fleet.problems import Problem, shown
 from jitr_fleet.sample_device import SampleDevice, sample_device
 
@@ -52,7 +52,7 @@ class PolicyProof:
     problems: tuple[Problem, ...]  # no device could connect, or a statement is about no stage
     notes: tuple[Problem, ...]  # a device may do less than may be meant, or it cannot be decided here
     device: str  # the thing name that was tried: of the first CA, in the first stage
-    trial: Trial
+    trial: PolicyTrial
 
 
 def prove_fleet(fleet: Fleet) -> tuple[PolicyProof, ...]:
@@ -86,8 +86,8 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
     places = list(dict.fromkeys(place for _, place in cases))
     # In stages whose own ARNs the policy has alike, devices of the same names get equally far.
     alike = {place: tuple(not _foreign_fields(arn, [place]) for arn in _arns(file)) for place in places}
-    tried: dict[Any, tuple[Trial, list[Finding]]] = {}
-    merged: dict[Finding, list[tuple[str, PolicyPlace]]] = {}
+    tried: dict[Any, tuple[PolicyTrial, list[PolicyFinding]]] = {}
+    merged: dict[PolicyFinding, list[tuple[str, PolicyPlace]]] = {}
     for ca, place in cases:
         key = (devices[ca].thing_name, tuple(devices[ca].context.items()), alike[place])
         if key not in tried:
@@ -164,7 +164,7 @@ def _misplaced(file: PolicyFile, places: list[PolicyPlace]) -> Iterable[tuple[bo
                 yield refused, file.problem(file.line(number, *at), text, cure)
 
 
-def _try(file: PolicyFile, sample: SampleDevice, place: PolicyPlace) -> tuple[Trial, list[Finding]]:
+def _try(file: PolicyFile, sample: SampleDevice, place: PolicyPlace) -> tuple[PolicyTrial, list[PolicyFinding]]:
     documents = [_filled(file.document, place.fill)]
     device = TrialDevice(client_id=sample.thing_name, context=sample.context, arn=place.arn)
     trial = try_device(documents, device)

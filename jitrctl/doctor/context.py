@@ -227,12 +227,16 @@ class DeviceContext:
 
     @kept
     def thing(self) -> dict[str, Any] | None:
-        """The thing that the certificate is attached to (DescribeThing), for links behind the one that asks for it."""
+        """The thing that the certificate is attached to (DescribeThing), for links behind the one that asks for it.
+
+        Of several the one of the client id, as AWS IoT takes it, else the first.
+        """
         registered = self.sighting.registered
         if registered is None or not registered.things:
             return None
+        name = self.connects_as if self.connects_as in registered.things else registered.things[0]
         try:
-            return dict(self.stage.iot.describe_thing(thingName=registered.things[0]))
+            return dict(self.stage.iot.describe_thing(thingName=name))
         except self.stage.iot.exceptions.ResourceNotFoundException:
             return None
 

@@ -19,18 +19,16 @@ policies are not looked at.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from jitr_fleet.authorization.wildcards import fits, matches, pieces
+from jitr.frozen import value
+from jitr_fleet.authorization.wildcards import filled, fits, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-_VARIABLE = re.compile(r"\$\{([^}]+)\}")
-_LITERAL = {"*": "*", "?": "?", "$": "$"}
 _ABSENT = "\0"  # of a variable that is known to have no value: no text of AWS holds this character
 
 
@@ -59,7 +57,7 @@ class PolicyKind(StrEnum):
     IOT = "AWS IoT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Request:
     """Somebody asks to do something; `context` are condition keys' values, None where one is known to be absent."""
 
@@ -70,31 +68,23 @@ class Request:
     context: Mapping[str, str | tuple[str, ...] | None] = field(default_factory=dict)
     unknown_in_conditions: frozenset[str] = frozenset()  # keys of the context that conditions may not rest on
 
-    def read(self, key: str) -> str | tuple[str, ...] | None:
-        """A condition key's or policy variable's value; keys are matched without regard to case.
 
-        Raises KeyError when it is not known.
-        """
-        known = {name.lower(): value for name, value in self.context.items()}
-        return known[key.lower()]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+@value
+class StatementPosition:
     """A statement: the position of its document among those that were evaluated, and its own there; both from 0."""
 
     document: int
     statement: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Evaluation:
     """An answer, and what it rests on."""
 
     answer: PolicyAnswer
     # DENIED, ALLOWED: the statements that do. UNSURE: those of which it is not known. NOT_ALLOWED: those that allow the
     # action, but on another resource, or under another condition.
-    statements: tuple[Place, ...]
+    statements: tuple[StatementPosition, ...]
     unknown: tuple[str, ...] = ()  # UNSURE: the condition keys, variables, operators, elements that it depends on
 
 
@@ -105,11 +95,12 @@ def evaluate(documents: Iterable[Mapping[str, Any]], request: Request) -> Policy
 
 def explain(documents: Iterable[Mapping[str, Any]], request: Request) -> Evaluation:
     """What these documents together say to a request, and by which statements."""
-    judged: list[tuple[str, Place, _Judge, bool | None]] = []
+    known = {key.lower(): one for key, one in request.context.items()}  # keys count in any case
+    judged: list[tuple[str, StatementPosition, _Judge, bool | None]] = []
     for number, document in enumerate(documents):
         for position, statement in enumerate(listed(document.get("Statement", []))):
-            judge = _Judge(request)
-            place = Place(document=number, statement=position)
+            judge = _Judge(request, known)
+            place = StatementPosition(document=number, statement=position)
             judged.append((statement["Effect"], place, judge, judge.applies(statement)))
     for effect, found, answer in _ORDER:
         those = [(place, judge) for said, place, judge, applies in judged if said == effect and applies is found]
@@ -124,21 +115,24 @@ def explain(documents: Iterable[Mapping[str, Any]], request: Request) -> Evaluat
     return Evaluation(answer=PolicyAnswer.NOT_ALLOWED, statements=near)
 
 
-def listed(value: Any) -> list[Any]:
+def listed(element: Any) -> list[Any]:
     """An element of a policy as a list; one text or statement may stand alone."""
-    return value if isinstance(value, list) else [value]
+    return element if isinstance(element, list) else [element]
 
 
 class _Judge:
     """Whether one statement is about one request: True, False, or None when that is not known."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, known: Mapping[str, str | tuple[str, ...] | None]) -> None:
         self._request = request
+        self._known = known
         self.unknown: list[str] = []  # what kept it from being known
         self.is_about_action: bool | None = None
 
     def applies(self, statement: Mapping[str, Any]) -> bool | None:
         self.is_about_action = self._is_about(statement, "Action", self._is_action)
+        if self.is_about_action is False:
+            return False
         return _all(
             [
                 self.is_about_action,
@@ -187,10 +181,9 @@ class _Judge:
         """Whether a condition holds."""
         each, _, bare = operator.rpartition(":")
         bare, if_exists = bare.removesuffix("IfExists"), bare.endswith("IfExists")
-        try:
-            actual = self._request.read(key)
-        except KeyError:
+        if key.lower() not in self._known:
             return self._unsure(key)
+        actual = self._known[key.lower()]
         if key.lower() in {one.lower() for one in self._request.unknown_in_conditions}:
             return self._unsure(key)
         if bare == "Null":
@@ -205,19 +198,19 @@ class _Judge:
         return _any(found) if each == "ForAnyValue" else _all(found)
 
     def _is_among(self, operator: str, actual: str, values: list[Any]) -> bool | None:
-        return _any([self._compares(operator, actual, str(value)) for value in values])
+        return _any([self._compares(operator, actual, str(one)) for one in values])
 
-    def _compares(self, operator: str, actual: str, value: str) -> bool | None:
+    def _compares(self, operator: str, actual: str, expected: str) -> bool | None:
         try:
             match operator:
                 case "StringEquals":
-                    return actual == self._filled(value)
+                    return actual == self._filled(expected)
                 case "StringEqualsIgnoreCase":
-                    return actual.lower() == self._filled(value).lower()
+                    return actual.lower() == self._filled(expected).lower()
                 case "Bool":
-                    return actual.lower() == value.lower()
+                    return actual.lower() == expected.lower()
                 case "StringLike" | "ArnEquals" | "ArnLike":
-                    return self._fits(value, actual)
+                    return self._fits(expected, actual)
         except KeyError as error:
             return self._unsure(error.args[0])
         return self._unsure(operator)
@@ -227,22 +220,21 @@ class _Judge:
 
         Raises KeyError when one is not known.
         """
-        return fits(pieces(pattern, self._value_of), text)
+        return fits(pattern, text, self._value_of)
 
     def _filled(self, text: str) -> str:
         """A text with its variables filled in.
 
         Raises KeyError when one is not known.
         """
-        return _VARIABLE.sub(lambda found: _LITERAL.get(found[1]) or self._value_of(found[1]), text)
+        return filled(text, self._value_of)
 
     def _value_of(self, variable: str) -> str:
         """Raises KeyError, with the variable, when it is not known."""
-        try:
-            value = self._request.read(variable)
-        except KeyError:
-            raise KeyError(variable) from None
-        return value if isinstance(value, str) else _ABSENT
+        if variable.lower() not in self._known:
+            raise KeyError(variable)
+        known = self._known[variable.lower()]
+        return known if isinstance(known, str) else _ABSENT
 
     def _unsure(self, about: str) -> None:
         self.unknown.append(about)

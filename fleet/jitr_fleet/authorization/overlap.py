@@ -7,7 +7,7 @@ names of things and thing types hold `[a-zA-Z0-9:_-]` alone; others can be anyth
 import re
 
 from jitr.frozen import value
-from jitr_fleet.authorization.wildcards import Piece, Wildcard, pieces
+from jitr_fleet.authorization.wildcards import MANY, ONE, TOKEN, is_literal
 
 NAME_VARIABLES = ("iot:Connection.Thing.ThingName", "iot:Connection.Thing.ThingTypeName")
 
@@ -22,6 +22,21 @@ class _Token:
 
     character: str = ""
     many: re.Pattern[str] | None = None
+
+
+@value
+class Piece:
+    """One piece of a pattern as it is written: a character, a wildcard, or a variable."""
+
+    written: str
+    variable: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can stand for several texts."""
+        if self.variable is not None:
+            return not is_literal(self.variable)
+        return self.written in (MANY, ONE)
 
 
 _State = tuple[int, int]  # how far in the pattern, and in the target
@@ -54,10 +69,24 @@ def is_overlapping(pattern: str, target: str) -> bool:
     return find_overlap(pattern, target) is not None
 
 
+def pieces(pattern: str) -> list[Piece]:
+    """A pattern, piece by piece."""
+    found, at = [], 0
+    while at < len(pattern):
+        match = TOKEN.match(pattern, at)
+        found.append(Piece(written=match[0], variable=match["variable"]) if match else Piece(written=pattern[at]))
+        at += len(found[-1].written)
+    return found
+
+
 def _token(piece: Piece) -> _Token:
-    if piece.wildcard is Wildcard.VARIABLE:
+    if piece.variable is not None:
+        if is_literal(piece.variable):
+            return _Token(character=piece.variable)
         return _Token(many=_NAME_CHARACTER if piece.variable in NAME_VARIABLES else _ANYTHING)
-    return _Token(character=piece.character, many=_ANYTHING if piece.wildcard is Wildcard.MANY else None)
+    if piece.written == MANY:
+        return _Token(many=_ANYTHING)
+    return _Token(character="" if piece.written == ONE else piece.written)
 
 
 def _walk(left: list[_Token], right: list[_Token]) -> dict[_State, tuple[_State, bool] | None] | None:

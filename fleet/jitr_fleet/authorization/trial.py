@@ -10,7 +10,7 @@ from typing import Any
 from jitr.frozen import value
 from jitr_fleet.authorization.actions import ACTIONS
 from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, PolicyKind, Request, explain, listed
-from jitr_fleet.authorization.wildcards import matches, pieces
+from jitr_fleet.authorization.wildcards import matches, with_letters
 
 _LETTER = "x"  # for each wildcard, MQTT's and policies'
 _ARN_PARTS = 6
@@ -56,7 +56,7 @@ class Attempt:
 
 
 @value
-class Trial:
+class PolicyTrial:
     """How far a device gets; of several topics the best attempt."""
 
     connect: Attempt
@@ -65,7 +65,7 @@ class Trial:
     receive: Attempt  # on a topic of a filter that may be subscribed to
 
 
-def try_device(documents: Sequence[Mapping[str, Any]], device: TrialDevice) -> Trial:
+def try_device(documents: Sequence[Mapping[str, Any]], device: TrialDevice) -> PolicyTrial:
     """Try a device under documents that all count for it."""
     connect = _attempt(documents, device, CONNECT, device.client_id)
     publish = _best(documents, device, PUBLISH, _names(documents, device, PUBLISH))
@@ -75,7 +75,7 @@ def try_device(documents: Sequence[Mapping[str, Any]], device: TrialDevice) -> T
     receive = _best(documents, device, RECEIVE, topics)
     if receive.is_allowed and receive.name is not None:
         subscribe = topics[receive.name]
-    return Trial(connect=connect, publish=publish, subscribe=subscribe, receive=receive)
+    return PolicyTrial(connect=connect, publish=publish, subscribe=subscribe, receive=receive)
 
 
 def allowed_clients(documents: Sequence[Mapping[str, Any]], device: TrialDevice) -> list[str]:
@@ -122,8 +122,7 @@ def _name_in(resource: str, kind: str, device: TrialDevice) -> str | None:
     prefix, slash, name = last.partition("/")
     if prefix == kind and slash:
         known = {key.lower(): text for key, text in device.context.items()}
-        parts = pieces(name, lambda variable: _text(known.get(variable.lower())))
-        return "".join(piece.character or _LETTER for piece in parts)
+        return with_letters(name, _LETTER, lambda variable: _text(known.get(variable.lower())))
     return _LETTER if "*" in prefix else None
 
 

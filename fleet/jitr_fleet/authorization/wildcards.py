@@ -6,71 +6,96 @@ MQTT's `+` and `#` are ordinary characters here. Sources: AWS IoT developer guid
 """
 
 import re
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Callable
 
-from jitr.frozen import value
-
-_TOKEN = re.compile(r"\$\{(?P<variable>[^}]*)\}|(?P<character>.)", re.DOTALL)
+MANY, ONE = "*", "?"
+TOKEN = re.compile(r"\$\{(?P<variable>[^}]*)\}|[*?]")
 _LITERAL = {"*": "*", "?": "?", "$": "$"}
 
-
-class Wildcard(StrEnum):
-    """What a piece of a pattern can stand for, when it is not one character."""
-
-    MANY = "*"
-    ONE = "?"
-    VARIABLE = "${}"  # a policy variable whose value is not known
-
-
-@value
-class Piece:
-    """One piece of a pattern: a character, or a wildcard; `written` is how the pattern has it."""
-
-    written: str
-    character: str = ""
-    wildcard: Wildcard | None = None
-    variable: str = ""
-
-
-def pieces(pattern: str, value_of: Callable[[str], str | None] = lambda _: None) -> list[Piece]:
-    """The pieces of a pattern; `value_of` a variable is taken literally, None leaves it a wildcard."""
-    return list(_pieces(pattern, value_of))
-
-
-def _pieces(pattern: str, value_of: Callable[[str], str | None]) -> Iterator[Piece]:
-    for match in _TOKEN.finditer(pattern):
-        variable, character = match["variable"], match["character"]
-        if variable is None:
-            wildcard = Wildcard(character) if character in (Wildcard.MANY, Wildcard.ONE) else None
-            yield Piece(written=character, character="" if wildcard else character, wildcard=wildcard)
-            continue
-        known = _LITERAL.get(variable) or value_of(variable)
-        if known is None:
-            yield Piece(written=match[0], wildcard=Wildcard.VARIABLE, variable=variable)
-        else:
-            yield from (Piece(written=match[0], character=one) for one in known)
-
-
-def fits(pattern: list[Piece], text: str) -> bool:
-    """Whether a pattern without unknown variables matches a text; takes at most their lengths' product of steps."""
-    at, here = 0, 0
-    again: tuple[int, int] | None = None  # the last `*`: the piece behind it, and the next character that it may take
-    while here < len(text):
-        piece = pattern[at] if at < len(pattern) else None
-        if piece is not None and piece.wildcard is Wildcard.MANY:
-            at += 1
-            again = (at, here)
-        elif piece is not None and (piece.wildcard is Wildcard.ONE or piece.character == text[here]):
-            at, here = at + 1, here + 1
-        elif again is not None:
-            at, here = again[0], again[1] + 1
-            again = (at, here)
-        else:
-            return False
-    return all(piece.wildcard is Wildcard.MANY for piece in pattern[at:])
+ValueOf = Callable[[str], str]
+_Segment = list[str | None]  # what stands between two `*`: texts, and None for any one character
 
 
 def matches(pattern: str, text: str) -> bool:
     """Whether a pattern without policy variables matches a text."""
-    return fits(pieces(pattern), text)
+    return fits(pattern, text, lambda variable: f"${{{variable}}}")
+
+
+def fits(pattern: str, text: str, value_of: ValueOf) -> bool:
+    """Whether a pattern matches a text; what a variable stands for is taken literally, wildcards in it included.
+
+    Takes at most the lengths' product of steps. Raises what `value_of` raises.
+    """
+    first, *rest = _segments(pattern, value_of)
+    if not _is_at(first, text, 0):
+        return False
+    at = _length(first)
+    if not rest:
+        return at == len(text)
+    *middle, last = rest
+    for segment in middle:
+        found = _find(segment, text, at)
+        if found is None:
+            return False
+        at = found + _length(segment)
+    end = len(text) - _length(last)
+    return end >= at and _is_at(last, text, end)
+
+
+def with_letters(pattern: str, letter: str, value_of: Callable[[str], str | None]) -> str:
+    """A text that a pattern matches: a letter for each wildcard, and for each variable of which None is known."""
+
+    def replaced(found: re.Match[str]) -> str:
+        variable = found["variable"]
+        if variable is None:
+            return letter
+        known = _LITERAL.get(variable) or value_of(variable)
+        return letter if known is None else known
+
+    return TOKEN.sub(replaced, pattern)
+
+
+def filled(text: str, value_of: ValueOf) -> str:
+    """A text, in which `*` and `?` are themselves, with its variables filled in; raises what `value_of` raises."""
+    return TOKEN.sub(lambda found: found[0] if found["variable"] is None else _value(found["variable"], value_of), text)
+
+
+def is_literal(variable: str) -> bool:
+    """Whether `${variable}` stands for a character that is a wildcard otherwise."""
+    return variable in _LITERAL
+
+
+def _value(variable: str, value_of: ValueOf) -> str:
+    return _LITERAL.get(variable) or value_of(variable)
+
+
+def _segments(pattern: str, value_of: ValueOf) -> list[_Segment]:
+    segments: list[_Segment] = [[]]
+    end = 0
+    for found in TOKEN.finditer(pattern):
+        segments[-1].append(pattern[end : found.start()])
+        end = found.end()
+        if found[0] == MANY:
+            segments.append([])
+        else:
+            segments[-1].append(None if found[0] == ONE else _value(found["variable"], value_of))
+    segments[-1].append(pattern[end:])
+    return segments
+
+
+def _length(segment: _Segment) -> int:
+    return sum(1 if part is None else len(part) for part in segment)
+
+
+def _is_at(segment: _Segment, text: str, at: int) -> bool:
+    for part in segment:
+        if part is not None and not text.startswith(part, at):
+            return False
+        at += 1 if part is None else len(part)
+    return at <= len(text)
+
+
+def _find(segment: _Segment, text: str, start: int) -> int | None:
+    """The first place from `start` on where a segment stands."""
+    last = len(text) - _length(segment)
+    return next((at for at in range(start, last + 1) if _is_at(segment, text, at)), None)

@@ -1,0 +1,200 @@
+"""Evaluates the IoT policies that count for a device as they are deployed: its certificate's, and its thing groups'.
+
+Says which statement lets the device connect, denies it, or comes nearest, with its line in the policy's document, and
+what the device may publish and subscribe to. Source: AWS IoT developer guide, "AWS IoT Core policies" and "Attaching a
+policy to a thing group".
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from jitr.admission.naming import POLICY_WILDCARDS
+from jitr.frozen import value
+from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, listed
+from jitr_fleet.authorization.json_lines import JsonLines
+from jitr_fleet.authorization.trial import CONNECT, PolicyTrial, TrialDevice, try_device
+from jitr_fleet.authorization.wildcards import with_letters
+from jitrctl.doctor.finding import LinkFinding, broken, good, note
+from jitrctl.session.aws_errors import DENIED, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitrctl.doctor.context import DeviceContext
+
+# Fields of a subject that AWS IoT's certificate policy variables are named after, and ours.
+_SUBJECT = {
+    "CommonName": "common_name",
+    "SerialNumber": "serial_number",
+    "Organization": "organization",
+    "OrganizationalUnit": "organizational_unit",
+    "Country": "country",
+    "State": "state",
+    "DistinguishedNameQualifier": "dn_qualifier",
+}
+_MOST_VALUES = 5  # of a field that AWS IoT looks at
+
+
+@value
+class AttachedPolicy:
+    """A policy that counts for the device: its default version."""
+
+    name: str
+    text: str
+    group: str | None  # the thing group that it is attached to; None: the certificate
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return dict(json.loads(self.text))
+
+    def describe(self, statement: int) -> str:
+        """Name a statement; its position from 0."""
+        found = listed(self.document["Statement"])[statement]
+        sid = f" ({found['Sid']})" if found.get("Sid") else ""
+        line = JsonLines(self.text).line("Statement", statement)
+        where = f", line {line}" if "\n" in self.text else ""
+        group = f" of thing group {self.group}" if self.group else ""
+        return f"statement {statement + 1}{sid} of {self.name}{where}{group}"
+
+
+def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFinding:
+    """Whether the device may connect under its client id; `policies` are those of its certificate."""
+    attached = [AttachedPolicy(name=name, text=case.policy_text(name), group=None) for name in policies]
+    unread = ""
+    try:
+        attached += _of_groups(case)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in DENIED:
+            raise
+        unread = f"; policies of its thing groups are not looked at: {explain(error)}"
+    device = TrialDevice(
+        client_id=case.connects_as, context=_context(case), arn=lambda resource: case.arn("iot", resource)
+    )
+    documents = [policy.document for policy in attached]
+    trial = try_device(documents, device)
+    found = trial.connect.evaluation
+    client = case.connects_as
+    match found.answer:
+        case PolicyAnswer.ALLOWED:
+            text = f"{CONNECT} as client id {client}, by {_named(attached, found)}"
+            lacking, may = _messages(attached, trial)
+            return note(f"{text}; {may}{unread}") if lacking or unread else good(f"{text}; {may}")
+        case PolicyAnswer.UNSURE:
+            return note(
+                f"whether {CONNECT} as client id {client} is allowed depends on {', '.join(found.unknown)}, in "
+                f"{_named(attached, found)}{unread}"
+            )
+        case PolicyAnswer.DENIED:
+            return broken(
+                f"{_named(attached, found)} denies {CONNECT} as client id {client}{unread}",
+                _cure(case, attached[found.statements[0].document]),
+            )
+        case _:
+            names = ", ".join(dict.fromkeys(policy.name for policy in attached))
+            return broken(
+                f"that the device connects as client id {client} is not allowed by {names}: "
+                f"{_nearest(attached, found, device)}{unread}",
+                "the client id has to be what the policy names, the thing's name as a rule (--client-id asks about "
+                f"another); or correct the policy and `cdk deploy {case.stage}`",
+            )
+
+
+def _of_groups(case: DeviceContext) -> Iterator[AttachedPolicy]:
+    """The policies of the thing's groups, and of the groups above them."""
+    if case.thing is None:
+        return
+    iot, name = case.stage.iot, case.thing["thingName"]
+    for page in iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=name):
+        for group in page["thingGroups"]:
+            pages = iot.get_paginator("list_attached_policies").paginate(target=group["groupArn"], recursive=True)
+            for policy in (one for found in pages for one in found["policies"]):
+                text = case.policy_text(policy["policyName"])
+                yield AttachedPolicy(name=policy["policyName"], text=text, group=group["groupName"])
+
+
+def _named(attached: list[AttachedPolicy], found: Evaluation) -> str:
+    first = found.statements[0]
+    return attached[first.document].describe(first.statement)
+
+
+def _nearest(attached: list[AttachedPolicy], found: Evaluation, device: TrialDevice) -> str:
+    """Say what the statements that allow connecting at all are about."""
+    if not found.statements:
+        return f"no statement allows {CONNECT}"
+    first = found.statements[0]
+    statement = listed(attached[first.document].document["Statement"])[first.statement]
+    bare = {key: part for key, part in statement.items() if key != "Condition"}
+    if device.ask([{"Statement": [bare]}], CONNECT, device.client_id).answer is PolicyAnswer.ALLOWED:
+        return f"the Condition of {_named(attached, found)} does not hold"
+    known = {key.lower(): text for key, text in device.context.items() if isinstance(text, str)}
+    clients = [
+        with_letters(one, "…", lambda name: known.get(name.lower())).split(":", 5)[-1]
+        for one in listed(statement.get("Resource", []))
+    ]
+    return f"{_named(attached, found)} allows it for {', '.join(clients)}"
+
+
+def _messages(attached: list[AttachedPolicy], trial: PolicyTrial) -> tuple[bool, str]:
+    """What the device may publish and subscribe to; first whether something is missing."""
+    tried = [
+        (trial.publish, f"publish to {trial.publish.name}", "publish nothing"),
+        (trial.subscribe, f"subscribe to {trial.subscribe.name}", "subscribe to nothing"),
+    ]
+    if trial.subscribe.is_allowed:
+        tried.append((trial.receive, "receive there", "receive nothing there"))
+    said = []
+    for attempt, may, may_not in tried:
+        answer = attempt.evaluation.answer
+        unknown = ", ".join(attempt.evaluation.unknown)
+        by = f" ({_named(attached, attempt.evaluation)} denies it)" if answer is PolicyAnswer.DENIED else ""
+        said.append(f"perhaps {may} ({unknown})" if unknown else may if attempt.is_allowed else f"{may_not}{by}")
+    lacking = any(
+        attempt.evaluation.answer in (PolicyAnswer.DENIED, PolicyAnswer.NOT_ALLOWED) for attempt, _, _ in tried
+    )
+    return lacking, f"it may {', '.join(said[:-1])} and {said[-1]}"
+
+
+def _cure(case: DeviceContext, policy: AttachedPolicy) -> str:
+    """How a denial is taken away: in the fleet's own policy file, or from the device."""
+    if policy.name == case.stage.fleet.policy_name(case.issuing.ca):
+        return f"a Deny wins over every Allow: correct the policy's file and `cdk deploy {case.stage}`"
+    target = case.arn("iot", f"thinggroup/{policy.group}" if policy.group else f"cert/{case.certificate_id}")
+    return (
+        f"a Deny wins over every Allow: `aws iot detach-policy --policy-name {policy.name} --target {target} "
+        f"--region {case.stage.region}`, or correct it"
+    )
+
+
+def _context(case: DeviceContext) -> dict[str, str | tuple[str, ...] | None]:
+    """The policy variables and condition keys of this device.
+
+    Of a certificate that is attached to several things, AWS IoT takes the thing that the client id names.
+    """
+    registered, certificate = case.sighting.registered, case.certificate
+    several = registered is not None and len(registered.things) > 1
+    found = case.thing or {}
+    if several and found.get("thingName") != case.connects_as:
+        found = {}
+    context: dict[str, str | tuple[str, ...] | None] = {
+        "iot:ClientId": case.connects_as,
+        "iot:CertificateId": case.certificate_id,
+        "iot:Connection.Thing.ThingName": found.get("thingName"),
+        "iot:Connection.Thing.ThingTypeName": found.get("thingTypeName"),
+        "iot:Connection.Thing.IsAttached": "true" if found else "false",
+    }
+    for name, text in found.get("attributes", {}).items():
+        context[f"iot:Connection.Thing.Attributes[{name}]"] = text
+    for name, field in _SUBJECT.items():
+        # A value with a wildcard is not put in the variable's place.
+        values = [None if POLICY_WILDCARDS & set(one) else one for one in certificate.subject_fields.get(field, ())][
+            :_MOST_VALUES
+        ]
+        variable = f"iot:Certificate.Subject.{name}"
+        context[variable] = values[0] if values else None
+        context[f"{variable}.List"] = tuple(one for one in values if one is not None)
+        context |= {f"{variable}.{at}": values[at] if at < len(values) else None for at in range(_MOST_VALUES)}
+    return context
