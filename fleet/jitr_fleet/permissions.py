@@ -13,7 +13,7 @@ from typing import Any
 from jitr.frozen import value
 from jitr_fleet.authorization.actions import ACTIONS, RESOURCE_TYPES, is_known
 from jitr_fleet.authorization.json_lines import JsonPath
-from jitr_fleet.authorization.overlap import NAME_VARIABLES, find_overlap, is_overlapping, pieces
+from jitr_fleet.authorization.overlap import NAME_VARIABLES, Piece, find_overlap, is_overlapping, pieces
 from jitr_fleet.authorization.wildcards import matches
 from jitr_fleet.problems import meant, nearest, shown
 
@@ -179,17 +179,23 @@ def _part_that_reaches(resource: str, covered: dict[int, list[int]]) -> str:
         if piece.is_open and any(to in meant_by_rules for to in covered.get(at, ()))
     ]
     tail = resource.split(":", _ARN_PARTS - 1)[-1]
-    tail = tail if tail.strip("*?") else resource
     if not wild:
         return f"{shown(tail)} names them"
     if len(written) == 1:
         return f"{shown(resource)} stands for every topic, those included"
-    named = []
-    for at in wild:
-        before = "".join(piece.written for piece in written[:at]).split(":")[-1]
-        named.append(f"the {written[at].written} {f'after {shown(before)}' if before else 'at the end'}")
+    named = [_named(written, at, len(resource) - len(tail)) for at in wild]
+    in_tail = all(len("".join(piece.written for piece in written[:at])) > len(resource) - len(tail) for at in wild)
     stands = "also stands for" if len(wild) == 1 else "also stand for parts of"
-    return f"in {shown(tail)} {' and '.join(named)} {stands} {_RULES_PREFIX}…"
+    return f"in {shown(tail if in_tail else resource)} {' and '.join(named)} {stands} {_RULES_PREFIX}…"
+
+
+def _named(written: list[Piece], at: int, tail: int) -> str:
+    """Name one piece of an ARN by what is around it; from character `tail` on the ARN names its resource."""
+    before = "".join(piece.written for piece in written[:at])
+    if len(before) > tail:
+        return f"the {written[at].written} after {shown(before[tail:])}"
+    after = "".join(piece.written for piece in written[at + 1 :])
+    return f"the {written[at].written} before {shown(after)}" if after else f"the {written[at].written} at the end"
 
 
 def _foreign_clients(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:

@@ -101,6 +101,7 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
             for finding, those in merged.items()
         ),
     ]
+    found.sort(key=lambda one: one[1].line)
     return PolicyProof(
         file=file,
         problems=tuple(one for refused, one in found if refused),
@@ -120,7 +121,7 @@ def _where(those: list[tuple[str, PolicyPlace]], every: list[tuple[str, PolicyPl
     said = []
     if len(cas) < len({ca for ca, _ in every}):
         said.append(f"for {', '.join(cas)}")
-    if len(places) < len({place for _, place in every}):
+    if len(places) < len({place for ca, place in every if f"ca.{ca}" in cas}):
         said.append(f"in {', '.join(places)}")
     return f"{' '.join(said)} " if said else ""
 

@@ -53,6 +53,10 @@ def test_no_statement_lets_devices_publish_to_topic_rules(draft: Draft, statemen
             f"{ARN}topic/${{iot:ClientId}}/x",
             'in "topic/${iot:ClientId}/x" the ${iot:ClientId} after "topic/" also stands for $aws/rules/…',
         ),
+        (
+            "arn:aws:iot:*:*:topic/x",
+            'in "arn:aws:iot:*:*:topic/x" the * before ":topic/x" also stands for $aws/rules/…',
+        ),
         ("*", '"*" stands for every topic, those included'),
         ("arn:aws:iot:*:*:*", 'in "arn:aws:iot:*:*:*" the * at the end also stands for $aws/rules/…'),
         (f"{ARN}topic/$aws/rules/jitr/x", '"topic/$aws/rules/jitr/x" names them'),

@@ -1,4 +1,4 @@
-"""What policy documents allow, as `jitrctl doctor` reads them."""
+"""What policy documents of IAM and AWS IoT allow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
+from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, PolicyKind, Request, evaluate, explain
 
 CLIENT = "arn:aws:iot:eu-central-1:111111111111:client/sensor-0001"
 THING = {"iot:Connection.Thing.ThingName": "sensor-0001", "iot:Connection.Thing.IsAttached": "true"}
@@ -96,3 +96,113 @@ def test_a_role_is_for_the_service_that_its_trust_policy_names() -> None:
     assert evaluate([{"Statement": [trust]}], request) is PolicyAnswer.NOT_ALLOWED
     named = {**trust, "Principal": {"Service": ["iot.amazonaws.com", "lambda.amazonaws.com"]}}
     assert evaluate([{"Statement": [named]}], request) is PolicyAnswer.ALLOWED
+
+
+# Policies of AWS IoT: the developer guide's pages that the module names.
+
+
+def iot(*statements: dict[str, Any], action: str = "iot:Connect", resource: str = CLIENT, **more: Any) -> Evaluation:
+    known = {"iot:ClientId": "sensor-0001", "iot:ConnectAttributes": None, **THING, **more.pop("context", {})}
+    request = Request(action=action, resource=resource, kind=PolicyKind.IOT, context=known, **more)
+    return explain([{"Statement": list(statements)}], request)
+
+
+ARN = "arn:aws:iot:eu-central-1:111111111111:"
+OWN = f"{ARN}client/${{iot:Connection.Thing.ThingName}}"
+
+
+@pytest.mark.parametrize(
+    ("absent", "answer"),
+    [({}, PolicyAnswer.ALLOWED), ({"iot:Connection.Thing.ThingName": None}, PolicyAnswer.NOT_ALLOWED)],
+)
+def test_a_thing_variable_without_a_thing_matches_nothing(absent: dict[str, None], answer: PolicyAnswer) -> None:
+    assert iot(statement(Resource=OWN), context=absent).answer is answer
+
+
+def test_a_deny_on_a_variable_without_a_value_denies_nothing() -> None:
+    absent = {"iot:Connection.Thing.ThingName": None}
+
+    assert iot(statement(), statement("Deny", Resource=OWN), context=absent).answer is PolicyAnswer.ALLOWED
+    assert iot(statement(), statement("Deny", Resource=OWN)).answer is PolicyAnswer.DENIED
+
+
+def test_what_is_not_documented_for_iot_policies_is_not_guessed() -> None:
+    for element in ({"NotAction": "iot:Publish"}, {"NotResource": f"{ARN}client/x"}):
+        bare = {key: part for key, part in statement().items() if f"Not{key}" not in element}
+        found = iot({**bare, **element})
+
+        assert found.answer is PolicyAnswer.UNSURE
+        assert found.unknown == tuple(element)
+
+
+def test_an_unknown_variable_or_key_is_named() -> None:
+    found = iot(
+        statement(Resource=f"{ARN}client/${{iot:Thing.ThingName}}"), statement(Condition={"StringLike": {"aws:x": "*"}})
+    )
+
+    assert found.answer is PolicyAnswer.UNSURE
+    assert found.unknown == ("aws:x", "iot:Thing.ThingName")
+    assert [one.statement for one in found.statements] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("condition", "answer"),
+    [
+        # "Connect policy examples": a plain connection has no attributes
+        ({"ForAllValues:StringEquals": {"iot:ConnectAttributes": ["PersistentConnect"]}}, PolicyAnswer.ALLOWED),
+        ({"ForAllValues:StringNotEquals": {"iot:ConnectAttributes": ["PersistentConnect"]}}, PolicyAnswer.ALLOWED),
+        ({"ForAllValues:StringEquals": {"iot:ConnectAttributes": []}}, PolicyAnswer.ALLOWED),
+        ({"ForAnyValue:StringEquals": {"iot:ConnectAttributes": ["PersistentConnect"]}}, PolicyAnswer.NOT_ALLOWED),
+        ({"ForAnyValue:StringNotEquals": {"iot:ConnectAttributes": ["PersistentConnect"]}}, PolicyAnswer.NOT_ALLOWED),
+        # "X.509 certificate variables": a list of values
+        ({"ForAllValues:StringEquals": {"iot:Organizations": ["A", "B", "C"]}}, PolicyAnswer.ALLOWED),
+        ({"ForAllValues:StringEquals": {"iot:Organizations": ["A"]}}, PolicyAnswer.NOT_ALLOWED),
+        ({"ForAnyValue:StringEquals": {"iot:Organizations": ["A"]}}, PolicyAnswer.ALLOWED),
+        ({"ForAnyValue:StringNotEquals": {"iot:Organizations": ["A"]}}, PolicyAnswer.ALLOWED),
+        ({"ForAllValues:StringNotEquals": {"iot:Organizations": ["A"]}}, PolicyAnswer.NOT_ALLOWED),
+        ({"StringEquals": {"iot:Organizations": ["A"]}}, PolicyAnswer.UNSURE),
+        ({"StringEquals": {"iot:ClientId": "${iot:Connection.Thing.ThingName}"}}, PolicyAnswer.ALLOWED),
+        ({"NumericLessThan": {"iot:ClientId": "3"}}, PolicyAnswer.UNSURE),
+        ({"Bool": {"iot:Connection.Thing.IsAttached": True}}, PolicyAnswer.ALLOWED),
+    ],
+)
+def test_conditions_of_iot_policies(condition: Any, answer: PolicyAnswer) -> None:
+    found = iot(statement(Condition=condition), context={"iot:Organizations": ("A", "B")})
+    assert found.answer is answer
+
+
+@pytest.mark.parametrize(
+    ("pattern", "topic", "answer"),
+    [
+        ("topicfilter/a/+/b", "topicfilter/a/+/b", PolicyAnswer.ALLOWED),
+        ("topicfilter/a/+/b", "topicfilter/a/x/b", PolicyAnswer.NOT_ALLOWED),
+        ("topicfilter/a/*", "topicfilter/a/#", PolicyAnswer.ALLOWED),
+        ("topicfilter/a/?", "topicfilter/a/bc", PolicyAnswer.NOT_ALLOWED),
+        ("topic/a", "topicfilter/a", PolicyAnswer.NOT_ALLOWED),
+        ("topicfilter/${iot:ClientId}/x", "topicfilter/sensor-0001/x", PolicyAnswer.ALLOWED),
+        ("topicfilter/${iot:ClientId}/x", "topicfilter/+/x", PolicyAnswer.NOT_ALLOWED),
+    ],
+)
+def test_topic_filters_are_matched_as_text(pattern: str, topic: str, answer: PolicyAnswer) -> None:
+    allowed = statement(Action="iot:Subscribe", Resource=f"{ARN}{pattern}")
+    assert iot(allowed, action="iot:Subscribe", resource=f"{ARN}{topic}").answer is answer
+
+
+def test_an_answer_names_the_statements_that_it_rests_on() -> None:
+    other = statement(Resource=f"{ARN}client/other")
+
+    def positions(*statements: dict[str, Any]) -> list[int]:
+        return [one.statement for one in iot(*statements).statements]
+
+    assert positions(statement("Deny"), statement(), statement("Deny")) == [0, 2]
+    assert positions(other, statement()) == [1]
+    assert positions(statement(Action="iot:Publish"), other) == [1]
+    assert positions(statement(Action="iot:Publish")) == []
+
+
+def test_conditions_may_be_kept_from_resting_on_a_name() -> None:
+    by_name = statement(Condition={"StringEquals": {"iot:ClientId": "sensor-0001"}})
+
+    assert iot(by_name).answer is PolicyAnswer.ALLOWED
+    found = iot(by_name, unknown_in_conditions=frozenset({"iot:ClientId"}))
+    assert (found.answer, found.unknown) == (PolicyAnswer.UNSURE, ("iot:ClientId",))

@@ -109,9 +109,7 @@ def explain(documents: Iterable[Mapping[str, Any]], request: Request) -> Evaluat
             return Evaluation(
                 answer=answer, statements=tuple(place for place, _ in those), unknown=tuple(sorted(unknown))
             )
-    near = tuple(
-        place for effect, place, judge, _ in judged if effect == "Allow" and judge.is_about_action is not False
-    )
+    near = tuple(place for effect, place, judge, _ in judged if effect == "Allow" and judge.is_about_action)
     return Evaluation(answer=PolicyAnswer.NOT_ALLOWED, statements=near)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitr_fleet.authorization.evaluation import PolicyAnswer
 from jitr_fleet.policy import BUILT_IN_POLICY
 from jitrctl.terminal import out
 
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
     from jitr_fleet.policy_proof import PolicyProof
 
 
+_CONNECTS = {
+    PolicyAnswer.ALLOWED: "connects",
+    PolicyAnswer.UNSURE: "may connect or not",
+    PolicyAnswer.DENIED: "does not connect",
+    PolicyAnswer.NOT_ALLOWED: "does not connect",
+}
+
+
 def show_policies(proofs: Sequence[PolicyProof]) -> None:
     """A line for each policy, and one for each note."""
     for proof in proofs:
@@ -21,11 +30,11 @@ def show_policies(proofs: Sequence[PolicyProof]) -> None:
         trial = proof.trial
         receives = " and receives there" if trial.receive.is_allowed else ""
         does = [
-            "connects" if trial.connect.is_allowed else "may connect or not",
+            _CONNECTS[trial.connect.evaluation.answer],
             f"publishes to {trial.publish.name}" if trial.publish.is_allowed else "",
             f"subscribes to {trial.subscribe.name}{receives}" if trial.subscribe.is_allowed else "",
         ]
-        _print(f"{_name(proof)} ({names}): {proof.device} {', '.join(filter(None, does))}.")
+        _print(f"{_name(proof)} ({names}): a device such as {proof.device} {', '.join(filter(None, does))}.")
     for note in (note for proof in proofs for note in proof.notes):
         _print(f"  {note}.", style="yellow")
 
