@@ -1,0 +1,175 @@
+"""`jitrctl doctor` on the policies that are attached to a device: which statement lets it connect, or keeps it out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from jitrctl.doctor import provisioned
+from jitrctl.doctor.context import DeviceContext
+from jitrctl.doctor.finding import LinkFinding, State
+from tests.support.cli.simulated import DEV, IDS, REGION, RULES, Simulated, simulated
+
+SENSOR = "sensor-0001"
+POLICY = "jitr-acme--factory"
+ARN = f"arn:aws:iot:{REGION}:{IDS[DEV]}:"
+OWN = f"{ARN}client/${{iot:Connection.Thing.ThingName}}"
+
+
+def allow(action: Any, resource: Any, **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+CONNECT = {"Sid": "Connect", **allow("iot:Connect", OWN)}
+TALK = [
+    allow(["iot:Publish", "iot:Receive"], f"{ARN}topic/a/*"),
+    allow("iot:Subscribe", f"{ARN}topicfilter/a/*"),
+]
+DENY = {"Sid": "No", "Effect": "Deny", "Action": "iot:*", "Resource": "*"}
+
+
+class Device:
+    """A device that was let in, and its policies."""
+
+    def __init__(self, fleet: Simulated) -> None:
+        self.fleet = fleet
+        self.leaf = fleet.issue(SENSOR)
+        assert fleet.knock(DEV, self.leaf, SENSOR) == "accepted"
+        self.iot = fleet.iot(DEV)
+        described = self.iot.describe_certificate(certificateId=self.leaf.certificate_id)
+        self.arn = described["certificateDescription"]["certificateArn"]
+
+    def attach(self, name: str, *statements: dict[str, Any], target: str | None = None) -> None:
+        """Make a policy of these statements, and attach it to the certificate or another target."""
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)}, indent=1)
+        self.iot.create_policy(policyName=name, policyDocument=document)
+        self.iot.attach_policy(policyName=name, target=target or self.arn)
+
+    def replace(self, *statements: dict[str, Any]) -> None:
+        """Have the CA's own policy hold these statements."""
+        self.iot.detach_policy(policyName=POLICY, target=self.arn)
+        self.iot.delete_policy(policyName=POLICY)
+        self.attach(POLICY, *statements)
+
+    def look(self, client_id: str | None = None) -> LinkFinding:
+        path = self.fleet.directory / "device.pem"
+        path.write_text(self.leaf.pem)
+        case = DeviceContext(
+            stage=self.fleet.stage(DEV),
+            path=path,
+            certificates=(self.leaf.pem,),
+            client_id=client_id,
+            now=self.fleet.aws.clock.now(),
+        )
+        return provisioned.allows(case)
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
+    fleet = simulated(tmp_path, monkeypatch, RULES + 'thing_groups = ["line-1"]\n')
+    return Device(fleet)
+
+
+def test_the_statement_that_lets_it_connect_is_named_and_what_it_may_do(device: Device) -> None:
+    device.replace(CONNECT, *TALK)
+
+    found = device.look()
+    assert found.state is State.GOOD
+    assert found.text == (
+        "iot:Connect as client id sensor-0001, by statement 1 (Connect) of jitr-acme--factory, line 4; "
+        "it may publish to a/x, subscribe to a/x and receive there"
+    )
+
+
+def test_a_denial_of_the_cas_own_policy_is_named_with_its_line(device: Device) -> None:
+    device.replace(CONNECT, DENY)
+
+    found = device.look()
+    assert found.state is State.BROKEN
+    assert found.text == ("statement 2 (No) of jitr-acme--factory, line 10 denies iot:Connect as client id sensor-0001")
+    assert found.cure == f"a Deny wins over every Allow: correct the policy's file and `cdk deploy {DEV}/{REGION}`"
+
+
+def test_a_denial_of_another_policy_is_taken_away_by_a_command(device: Device) -> None:
+    device.replace(CONNECT, *TALK)
+    device.attach("lock-down", DENY)
+
+    found = device.look()
+    assert "statement 1 (No) of lock-down, line 4 denies iot:Connect" in found.text
+    command = found.cure.partition("`")[2].partition("`")[0]
+    assert command == f"aws iot detach-policy --policy-name lock-down --target {device.arn} --region {REGION}"
+    device.iot.detach_policy(policyName="lock-down", target=device.arn)
+    assert device.look().state is State.GOOD
+
+
+def test_a_denial_of_a_thing_groups_policy_is_found(device: Device) -> None:
+    device.replace(CONNECT, *TALK)
+    device.attach("lock-down", DENY, target=f"{ARN}thinggroup/line-1")
+
+    found = device.look()
+    assert found.state is State.BROKEN
+    assert "statement 1 (No) of lock-down, line 4 of thing group line-1 denies iot:Connect" in found.text
+    assert f"--target {ARN}thinggroup/line-1" in found.cure
+
+
+def test_a_thing_groups_policy_lets_a_device_connect(device: Device) -> None:
+    device.replace(*TALK)
+    assert device.look().state is State.BROKEN
+    device.attach("of-the-group", CONNECT, target=f"{ARN}thinggroup/line-1")
+
+    assert "by statement 1 (Connect) of of-the-group, line 4 of thing group line-1" in device.look().text
+
+
+def test_another_client_id_is_compared_with_what_the_policy_allows(device: Device) -> None:
+    device.replace(CONNECT, *TALK)
+
+    found = device.look("my-sensor")
+    assert found.state is State.BROKEN
+    assert found.text == (
+        "that the device connects as client id my-sensor is not allowed by jitr-acme--factory: statement 1 (Connect) "
+        "of jitr-acme--factory, line 4 allows it for client/sensor-0001"
+    )
+
+
+def test_a_policy_without_connect_is_said_to_have_none(device: Device) -> None:
+    device.replace(*TALK)
+    assert device.look().text.endswith("not allowed by jitr-acme--factory: no statement allows iot:Connect")
+
+
+def test_a_condition_that_does_not_hold_is_named(device: Device) -> None:
+    device.replace({**CONNECT, "Condition": {"StringEquals": {"iot:Connection.Thing.ThingTypeName": "gateway"}}})
+    assert "the Condition of statement 1 (Connect) of jitr-acme--factory, line 4 does not hold" in device.look().text
+
+
+def test_what_cannot_be_decided_is_a_note_with_what_it_depends_on(device: Device) -> None:
+    device.replace({**CONNECT, "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}})
+
+    found = device.look()
+    assert found.state is State.NOTE
+    assert "depends on aws:SourceIp, in statement 1 (Connect) of jitr-acme--factory" in found.text
+
+
+def test_a_device_that_may_only_connect_is_noted(device: Device) -> None:
+    device.replace(CONNECT)
+
+    found = device.look()
+    assert found.state is State.NOTE
+    assert found.text.endswith("; it may publish nothing and subscribe to nothing")
+
+
+def test_without_the_permission_to_list_groups_the_certificates_policies_are_evaluated(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.replace(CONNECT, *TALK)
+
+    def denied(*_: Any) -> None:
+        error: Any = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
+        raise ClientError(error, "ListThingGroupsForThing")
+
+    monkeypatch.setattr("jitrctl.doctor.device_policies._of_groups", denied)
+    found = device.look()
+    assert found.state is State.NOTE
+    assert "policies of its thing groups are not looked at: " in found.text
+    assert "iot:Connect as client id sensor-0001, by statement 1" in found.text
