@@ -106,7 +106,7 @@ def test_a_note_is_one_line_and_no_failure(
     assert proven.endswith("sensor-7777 connects, publishes to devices/sensor-7777/x.")
     assert noted == (
         f"  {path.parent}/device.json:3: the policy of ca.factory: no statement allows iot:Subscribe: devices "
-        "subscribe to nothing; if that is not meant, allow iot:Subscribe on arn:<partition>:iot:<region>:<account>:topicfilter/…."
+        f"subscribe to nothing; if that is not meant, allow iot:Subscribe on {ARN}topicfilter/…."
     )
 
 
