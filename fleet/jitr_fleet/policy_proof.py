@@ -111,7 +111,8 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
     )
 
 
-def _place(account: Account, region: str) -> PolicyPlace:
+def policy_place(account: Account, region: str) -> PolicyPlace:
+    """The stage of an account in a Region."""
     return PolicyPlace(name=f"{account.name}/{region}", fields=(partition_of(region) or "aws", region, account.id))
 
 
@@ -166,16 +167,16 @@ def _misplaced(file: PolicyFile, places: list[PolicyPlace]) -> Iterable[tuple[bo
 
 
 def _try(file: PolicyFile, sample: SampleDevice, place: PolicyPlace) -> tuple[PolicyTrial, list[PolicyFinding]]:
-    documents = [_filled(file.document, place.fill)]
+    documents = [filled(file.document, place.fill)]
     device = TrialDevice(client_id=sample.thing_name, context=sample.context, arn=place.arn)
     trial = try_device(documents, device)
     return trial, find(file, trial, documents, device, sample.own_names)
 
 
-def _filled(written: Any, fill: Callable[[str], str]) -> Any:
+def filled(written: Any, fill: Callable[[str], str]) -> Any:
     """A document with the stage's values in its texts."""
     if isinstance(written, str):
         return fill(written)
     if isinstance(written, list):
-        return [_filled(one, fill) for one in written]
-    return {key: _filled(one, fill) for key, one in written.items()} if isinstance(written, dict) else written
+        return [filled(one, fill) for one in written]
+    return {key: filled(one, fill) for key, one in written.items()} if isinstance(written, dict) else written

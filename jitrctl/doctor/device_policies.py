@@ -18,6 +18,8 @@ from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, listed
 from jitr_fleet.authorization.json_lines import JsonLines
 from jitr_fleet.authorization.trial import CONNECT, PolicyTrial, TrialDevice, try_device
 from jitr_fleet.authorization.wildcards import with_letters
+from jitr_fleet.policy import BUILT_IN_POLICY, PolicyFile
+from jitr_fleet.policy_proof import filled, policy_place
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.session.aws_errors import DENIED, explain
 
@@ -46,6 +48,7 @@ class AttachedPolicy:
     name: str
     text: str
     group: str | None  # the thing group that it is attached to; None: the certificate
+    file: PolicyFile | None = None  # of the fleet, if it holds the same
 
     @property
     def document(self) -> dict[str, Any]:
@@ -57,13 +60,15 @@ class AttachedPolicy:
         sid = f" ({found['Sid']})" if found.get("Sid") else ""
         line = JsonLines(self.text).line("Statement", statement)
         where = f", line {line}" if "\n" in self.text else ""
+        if self.file:
+            where = f" ({self.file.path}:{self.file.line(statement)})"
         group = f" of thing group {self.group}" if self.group else ""
         return f"statement {statement + 1}{sid} of {self.name}{where}{group}"
 
 
 def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFinding:
     """Whether the device may connect under its client id; `policies` are those of its certificate."""
-    attached = [AttachedPolicy(name=name, text=case.policy_text(name), group=None) for name in policies]
+    attached = [_read(case, name) for name in policies]
     unread = ""
     try:
         attached += _of_groups(case)
@@ -101,6 +106,16 @@ def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFin
                 "the client id has to be what the policy names, the thing's name as a rule (--client-id asks about "
                 f"another); or correct the policy and `cdk deploy {case.stage}`",
             )
+
+
+def _read(case: DeviceContext, name: str) -> AttachedPolicy:
+    """A policy of the certificate, with the CA's file where it was deployed from it as it is now."""
+    ca, text, file = case.issuing.ca, case.policy_text(name), None
+    if name == case.stage.fleet.policy_name(ca):
+        place = policy_place(case.stage.account, case.stage.region)
+        read = PolicyFile.read(ca.policy or BUILT_IN_POLICY, (ca.name,))
+        file = read if filled(read.document, place.fill) == json.loads(text) else None
+    return AttachedPolicy(name=name, text=text, group=None, file=file)
 
 
 def _of_groups(case: DeviceContext) -> Iterator[AttachedPolicy]:

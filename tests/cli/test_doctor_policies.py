@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from jitr_fleet.policy import BUILT_IN_POLICY
 from jitrctl.doctor import provisioned
 from jitrctl.doctor.context import DeviceContext
 from jitrctl.doctor.finding import LinkFinding, State
@@ -81,6 +82,14 @@ def test_the_statement_that_lets_it_connect_is_named_and_what_it_may_do(device: 
         "iot:Connect as client id sensor-0001, by statement 1 (Connect) of jitr-acme--factory, line 4; "
         "it may publish to a/x, subscribe to a/x and receive there"
     )
+
+
+def test_of_a_policy_as_the_fleet_file_has_it_the_line_there_is_named(device: Device) -> None:
+    written = json.loads(BUILT_IN_POLICY.read_text())
+    text = json.dumps(written).replace("<partition>", "aws").replace("<region>", REGION).replace("<account>", IDS[DEV])
+    device.replace(*json.loads(text)["Statement"])
+
+    assert f"by statement 1 (ConnectAsItself) of jitr-acme--factory ({BUILT_IN_POLICY}:4); it may" in device.look().text
 
 
 def test_a_denial_of_the_cas_own_policy_is_named_with_its_line(device: Device) -> None:
