@@ -75,7 +75,7 @@ def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFin
     except ClientError as error:
         if error.response["Error"]["Code"] not in DENIED:
             raise
-        unread = f"; policies of its thing groups are not looked at: {explain(error)}"
+        unread = f"; policies of its thing groups are not evaluated: {explain(error)}"
     device = TrialDevice(
         client_id=case.connects_as, context=_context(case), arn=lambda resource: case.arn("iot", resource)
     )
@@ -101,16 +101,16 @@ def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFin
         case _:
             names = ", ".join(dict.fromkeys(policy.name for policy in attached))
             return broken(
-                f"that the device connects as client id {client} is not allowed by {names}: "
+                f"{CONNECT} as client id {client} is not allowed by {names}: "
                 f"{_nearest(attached, found, device)}{unread}",
-                "the client id has to be what the policy names, the thing's name as a rule (--client-id asks about "
-                f"another); or correct the policy and `cdk deploy {case.stage}`",
+                "use the client id that the policy names, usually the thing's name (--client-id checks another); or "
+                f"correct the policy and `cdk deploy {case.stage}`",
             )
 
 
 def _read(case: DeviceContext, name: str) -> AttachedPolicy:
     """A policy of the certificate, with the CA's file where it was deployed from it as it is now."""
-    ca, text, file = case.issuing.ca, case.policy_text(name), None
+    ca, text, file = case.issuing.ca, case.read_policy_text(name), None
     if name == case.stage.fleet.policy_name(ca):
         place = policy_place(case.stage.account, case.stage.region)
         read = PolicyFile.read(ca.policy or BUILT_IN_POLICY, (ca.name,))
@@ -127,7 +127,7 @@ def _of_groups(case: DeviceContext) -> Iterator[AttachedPolicy]:
         for group in page["thingGroups"]:
             pages = iot.get_paginator("list_attached_policies").paginate(target=group["groupArn"], recursive=True)
             for policy in (one for found in pages for one in found["policies"]):
-                text = case.policy_text(policy["policyName"])
+                text = case.read_policy_text(policy["policyName"])
                 yield AttachedPolicy(name=policy["policyName"], text=text, group=group["groupName"])
 
 
@@ -189,7 +189,7 @@ def _context(case: DeviceContext) -> dict[str, str | tuple[str, ...] | None]:
 
     Of a certificate that is attached to several things, AWS IoT takes the thing that the client id names.
     """
-    registered, certificate = case.sighting.registered, case.certificate
+    registered, certificate = case.stage_certificate.registered, case.certificate
     several = registered is not None and len(registered.things) > 1
     found = case.thing or {}
     if several and found.get("thingName") != case.connects_as:

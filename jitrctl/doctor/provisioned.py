@@ -1,4 +1,4 @@
-"""The links of a device that was let in: its thing, its policy, and whether that lets it connect."""
+"""Checks the links of an activated device: its thing, its policy, whether that allows it to connect, its connection."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from jitrctl.doctor.context import DeviceContext
 
 
-def thing(case: DeviceContext) -> LinkFinding:
+def check_thing(case: DeviceContext) -> LinkFinding:
     """The certificate is attached to its thing."""
-    registered, made = _registered(case), case.sighting.record.decision
+    registered, made = _registered(case), case.stage_certificate.record.decision
     if not registered.things:
         expected = made.thing_name if made and made.thing_name else case.connects_as
         return broken(
@@ -30,18 +30,18 @@ def thing(case: DeviceContext) -> LinkFinding:
     return good(", ".join(registered.things))
 
 
-def connection(case: DeviceContext) -> LinkFinding:
-    """Whether it is connected now, since when and from where; else why it went, where AWS still knows."""
+def check_connection(case: DeviceContext) -> LinkFinding:
+    """Says whether the device is connected, since when and from where; if not, why it ended, if AWS still knows."""
     found = live_connection.read(case.stage, case.connects_as)
     return good(str(found)) if found.connected else note(str(found))
 
 
-def policy(case: DeviceContext) -> LinkFinding:
-    """A policy is attached to the certificate: the one of its CA."""
+def check_policy(case: DeviceContext) -> LinkFinding:
+    """The policy of the CA is attached to the certificate."""
     registered, expected = _registered(case), case.stage.fleet.policy_name(case.issuing.ca)
     if not registered.policies:
         return broken(
-            "no policy is attached to the certificate, and AWS IoT closes such a connection like a pending one's",
+            "no policy is attached to the certificate: AWS IoT closes its connection, as if it were pending",
             f"`aws iot attach-policy --policy-name {expected} --target {registered.device.arn} "
             f"--region {case.stage.region}`",
         )
@@ -50,12 +50,12 @@ def policy(case: DeviceContext) -> LinkFinding:
     return good(", ".join(registered.policies))
 
 
-def allows(case: DeviceContext) -> LinkFinding:
+def check_policy_allows(case: DeviceContext) -> LinkFinding:
     """The policies of the certificate and of the thing's groups allow iot:Connect under the device's client id."""
     return evaluate_policies(case, _registered(case).policies)
 
 
 def _registered(case: DeviceContext) -> RegisteredCertificate:
-    registered = case.sighting.registered
+    registered = case.stage_certificate.registered
     assert registered is not None  # noqa: S101 -- the link `status` is broken otherwise
     return registered

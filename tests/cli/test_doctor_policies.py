@@ -64,7 +64,7 @@ class Device:
             client_id=client_id,
             now=self.fleet.aws.clock.now(),
         )
-        return provisioned.allows(case)
+        return provisioned.check_policy_allows(case)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_another_client_id_is_compared_with_what_the_policy_allows(device: Devic
     found = device.look("my-sensor")
     assert found.state is State.BROKEN
     assert found.text == (
-        "that the device connects as client id my-sensor is not allowed by jitr-acme--factory: statement 1 (Connect) "
+        "iot:Connect as client id my-sensor is not allowed by jitr-acme--factory: statement 1 (Connect) "
         "of jitr-acme--factory, line 4 allows it for client/sensor-0001"
     )
 
@@ -180,5 +180,5 @@ def test_without_the_permission_to_list_groups_the_certificates_policies_are_eva
     monkeypatch.setattr("jitrctl.doctor.device_policies._of_groups", denied)
     found = device.look()
     assert found.state is State.NOTE
-    assert "policies of its thing groups are not looked at: " in found.text
+    assert "policies of its thing groups are not evaluated: " in found.text
     assert "iot:Connect as client id sensor-0001, by statement 1" in found.text

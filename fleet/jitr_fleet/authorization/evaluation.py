@@ -14,7 +14,7 @@ What AWS IoT does differently, or documents less of:
 Sources: IAM user guide, "Policy evaluation logic", "Condition operators", "Set operators for multivalued context keys";
 AWS IoT developer guide, "AWS IoT Core policies", "AWS IoT Core policy variables" with its pages on basic, thing and
 X.509 certificate variables, "Connect policy examples". Service control policies, permission boundaries and session
-policies are not looked at.
+policies are not evaluated.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class PolicyKind(StrEnum):
 
 @value
 class Request:
-    """Somebody asks to do something; `context` are condition keys' values, None where one is known to be absent."""
+    """One request; `context` has condition keys' values, None for a key that is known to be absent."""
 
     action: str
     resource: str
     kind: PolicyKind = PolicyKind.IAM
-    service: str | None = None  # the service principal that asks, for resource policies
+    service: str | None = None  # the service principal that makes the request, for trust and resource policies
     context: Mapping[str, str | tuple[str, ...] | None] = field(default_factory=dict)
     unknown_in_conditions: frozenset[str] = frozenset()  # keys of the context that conditions may not rest on
 
@@ -89,12 +89,12 @@ class Evaluation:
 
 
 def evaluate(documents: Iterable[Mapping[str, Any]], request: Request) -> PolicyAnswer:
-    """What these documents together say to a request."""
+    """The answer of these documents together to a request."""
     return explain(documents, request).answer
 
 
 def explain(documents: Iterable[Mapping[str, Any]], request: Request) -> Evaluation:
-    """What these documents together say to a request, and by which statements."""
+    """The answer of these documents together to a request, and the statements that it rests on."""
     known = {key.lower(): one for key, one in request.context.items()}  # keys count in any case
     judged: list[tuple[str, StatementPosition, _Judge, bool | None]] = []
     for number, document in enumerate(documents):
@@ -119,7 +119,7 @@ def listed(element: Any) -> list[Any]:
 
 
 class _Judge:
-    """Whether one statement is about one request: True, False, or None when that is not known."""
+    """Whether one statement applies to one request: True, False, or None if that is not known."""
 
     def __init__(self, request: Request, known: Mapping[str, str | tuple[str, ...] | None]) -> None:
         self._request = request
@@ -147,7 +147,7 @@ class _Judge:
     def _is_about(
         self, statement: Mapping[str, Any], element: str, is_one: Callable[[str], bool | None]
     ) -> bool | None:
-        """Whether the request is one of what an element lists; one that is not there, as in trust policies, is all."""
+        """Whether an element lists the request; an element that is absent, as in trust policies, lists everything."""
         if element in statement:
             return _any([is_one(pattern) for pattern in listed(statement[element])])
         negated = f"Not{element}"
@@ -172,7 +172,7 @@ class _Judge:
         service = self._request.service
         if service is not None and service in listed(principal.get("Service", [])):
             return True
-        # Whether a named account, role or user is who asks is not looked at.
+        # Whether the caller is a named account, role or user is not evaluated.
         return self._unsure("Principal") if "AWS" in principal and service is None else False
 
     def _holds(self, operator: str, key: str, values: list[Any]) -> bool | None:
