@@ -1,5 +1,8 @@
 """The actions that an IoT policy can name."""
 
+import re
+from pathlib import Path
+
 import boto3
 import pytest
 
@@ -77,3 +80,12 @@ def test_wildcards_and_greengrass_are_left_alone(draft: Draft, resource: str) ->
 
 def test_every_type_of_resource_belongs_to_an_action() -> None:
     assert RESOURCE_TYPES == ("client", "rolealias", "thing", "topic", "topicfilter")
+
+
+def test_the_page_lists_every_action() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(iot(?:jobsdata)?:[A-Za-z]+)`", page.partition("The actions of a policy: ")[2]))
+    older = {action for action in ACTIONS if action.replace("iot:", "iotjobsdata:") in ACTIONS.keys() - {action}}
+
+    assert ACTIONS.keys() - named <= older
+    assert named <= ACTIONS.keys()

@@ -154,7 +154,7 @@ class _Judge:
         if negated not in statement:
             return True
         if self._request.kind is PolicyKind.IOT:
-            return self._unsure(negated)
+            return self._leave_open(negated)
         return _not(_any([is_one(pattern) for pattern in listed(statement[negated])]))
 
     def _is_action(self, pattern: str) -> bool:
@@ -164,7 +164,7 @@ class _Judge:
         try:
             return self._fits(pattern, self._request.resource)
         except KeyError as error:
-            return self._unsure(error.args[0])
+            return self._leave_open(error.args[0])
 
     def _is_about_principal(self, principal: Any) -> bool | None:
         if principal is None or principal == "*" or "*" in listed(principal.get("AWS", [])):
@@ -173,22 +173,22 @@ class _Judge:
         if service is not None and service in listed(principal.get("Service", [])):
             return True
         # Whether the caller is a named account, role or user is not evaluated.
-        return self._unsure("Principal") if "AWS" in principal and service is None else False
+        return self._leave_open("Principal") if "AWS" in principal and service is None else False
 
     def _holds(self, operator: str, key: str, values: list[Any]) -> bool | None:
         """Whether a condition holds."""
         each, _, bare = operator.rpartition(":")
         bare, if_exists = bare.removesuffix("IfExists"), bare.endswith("IfExists")
         if key.lower() not in self._known:
-            return self._unsure(key)
+            return self._leave_open(key)
         actual = self._known[key.lower()]
         if key.lower() in {one.lower() for one in self._request.unknown_in_conditions}:
-            return self._unsure(key)
+            return self._leave_open(key)
         if bare == "Null":
-            return (actual is None) is (str(values[0]).lower() == "true")
+            return any((actual is None) is (str(one).lower() == "true") for one in values)
         negative = "Not" in bare
         if isinstance(actual, tuple) and len(actual) > 1 and not each:
-            return self._unsure(f"{operator} on the values of {key}")
+            return self._leave_open(f"{operator} on the values of {key}")
         if actual is None or actual == ():
             return each == "ForAllValues" or if_exists or (negative and each != "ForAnyValue")
         found = [self._is_among(bare.replace("Not", ""), one, values) for one in _each(actual)]
@@ -210,8 +210,8 @@ class _Judge:
                 case "StringLike" | "ArnEquals" | "ArnLike":
                     return self._fits(expected, actual)
         except KeyError as error:
-            return self._unsure(error.args[0])
-        return self._unsure(operator)
+            return self._leave_open(error.args[0])
+        return self._leave_open(operator)
 
     def _fits(self, pattern: str, text: str) -> bool:
         """Whether a pattern matches a text, with its variables taken literally.
@@ -234,8 +234,10 @@ class _Judge:
         known = self._known[variable.lower()]
         return known if isinstance(known, str) else _ABSENT
 
-    def _unsure(self, about: str) -> None:
+    def _leave_open(self, about: str) -> bool | None:
+        """Remember what keeps the statement from being decided; None is then the answer."""
         self.unknown.append(about)
+        return None
 
 
 def _each(actual: str | tuple[str, ...]) -> tuple[str, ...]:
