@@ -164,6 +164,8 @@ def test_an_unknown_variable_or_key_is_named() -> None:
         ({"StringEquals": {"iot:ClientId": "${iot:Connection.Thing.ThingName}"}}, PolicyAnswer.ALLOWED),
         ({"NumericLessThan": {"iot:ClientId": "3"}}, PolicyAnswer.UNSURE),
         ({"Bool": {"iot:Connection.Thing.IsAttached": True}}, PolicyAnswer.ALLOWED),
+        ({"Null": {"iot:ClientId": []}}, PolicyAnswer.NOT_ALLOWED),
+        ({"Null": {"iot:ConnectAttributes": True}}, PolicyAnswer.ALLOWED),
     ],
 )
 def test_conditions_of_iot_policies(condition: Any, answer: PolicyAnswer) -> None:

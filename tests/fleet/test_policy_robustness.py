@@ -20,6 +20,22 @@ ANYTHING = st.recursive(
 OPERATORS = ["Bool", "Null", "StringEquals", "StringNotLike", "ArnLike", "DateLessThan", "ForAllValues:StringLike", ""]
 KEYS = ["iot:ClientId", "iot:Connection.Thing.IsAttached", "aws:SourceIp", "iot:ConnectAttributes", ""]
 RESOURCES = [f"{ARN}client/{THING}", f"{ARN}topic/x/*", "*", "arn:", "arn:*:::::", f"{ARN}${{a}}", f"{ARN}topicfilter"]
+CONDITIONS = st.dictionaries(
+    st.sampled_from(OPERATORS),
+    st.dictionaries(
+        st.sampled_from(KEYS), st.lists(st.text("ab*$", max_size=2) | st.booleans(), max_size=2), min_size=1
+    ),
+    min_size=1,
+    max_size=2,
+)
+WELL_FORMED = st.fixed_dictionaries(
+    {
+        "Effect": st.sampled_from(["Allow", "Allow", "Deny"]),
+        "Action": st.sampled_from(["iot:Connect", "iot:Receive", "iot:Subscribe"]),
+        "Resource": st.sampled_from(RESOURCES),
+    },
+    optional={"Condition": CONDITIONS},
+)
 STATEMENTS = st.fixed_dictionaries(
     {},
     optional={
@@ -35,7 +51,12 @@ STATEMENTS = st.fixed_dictionaries(
     },
 )
 DOCUMENTS = ANYTHING | st.fixed_dictionaries(
-    {"Version": st.just("2012-10-17"), "Statement": STATEMENTS | st.lists(STATEMENTS | st.just(CONNECT), max_size=3)}
+    {
+        "Version": st.just("2012-10-17"),
+        "Statement": STATEMENTS
+        | st.lists(STATEMENTS | st.just(CONNECT), max_size=3)
+        | st.lists(WELL_FORMED, min_size=1, max_size=2).map(lambda those: [CONNECT, *those]),
+    }
 )
 
 
