@@ -2,16 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from jitr_fleet.policy import BUILT_IN_POLICY
-from jitrctl.doctor import provisioned
+from jitrctl.doctor import device_policies, provisioned
 from jitrctl.doctor.context import DeviceContext
 from jitrctl.doctor.finding import LinkFinding, State
 from tests.support.cli.simulated import DEV, IDS, REGION, RULES, Simulated, simulated
+
+if TYPE_CHECKING:
+    from simulation import Call
 
 SENSOR = "sensor-0001"
 POLICY = "jitr-acme--factory"
@@ -166,6 +170,49 @@ def test_a_device_that_may_only_connect_is_noted(device: Device) -> None:
     found = device.look()
     assert found.state is State.NOTE
     assert found.text.endswith("; it may publish nothing and subscribe to nothing")
+
+
+def test_policies_of_the_groups_above_a_thing_group_are_asked_for(device: Device) -> None:
+    calls: list[Call] = []
+    device.fleet.aws.fault = lambda call, _: calls.append(call)
+    device.look()
+
+    asked = [one.parameters for one in calls if "thinggroup" in str(one.parameters.get("target"))]
+    assert asked
+    assert all(parameters["recursive"] is True for parameters in asked)
+
+
+def test_of_several_things_the_one_of_the_client_id_counts(device: Device) -> None:
+    device.replace(CONNECT, *TALK)
+    device.iot.detach_thing_principal(thingName=SENSOR, principal=device.arn)
+    device.fleet.aws.clock.advance(60)  # detaching takes effect later
+    device.iot.create_thing(thingName="sensor-0002")
+    for thing in (SENSOR, "sensor-0002"):
+        device.iot.attach_thing_principal(thingName=thing, principal=device.arn)
+
+    assert "iot:Connect as client id sensor-0002, by statement 1" in device.look("sensor-0002").text
+    found = device.look("other")
+    assert found.state is State.BROKEN
+    assert found.text.endswith("allows it for client/…")
+
+
+def test_a_certificates_value_with_a_wildcard_fills_no_variable() -> None:
+    fields = {"organization": ("A*", "B"), "country": ("DE",)}
+    case: Any = SimpleNamespace(
+        certificate=SimpleNamespace(subject_fields=fields),
+        certificate_id="0" * 64,
+        connects_as=SENSOR,
+        stage_certificate=SimpleNamespace(registered=None),
+        thing=None,
+    )
+    context = device_policies._context(case)
+
+    assert context["iot:Certificate.Subject.Organization"] is None
+    assert context["iot:Certificate.Subject.Organization.1"] == "B"
+    assert context["iot:Certificate.Subject.Organization.List"] == ("B",)
+    assert context["iot:Certificate.Subject.Organization.2"] is None
+    assert context["iot:Certificate.Subject.Country"] == "DE"
+    assert context["iot:Certificate.Subject.CommonName"] is None
 
 
 def test_without_the_permission_to_list_groups_the_certificates_policies_are_evaluated(

@@ -26,7 +26,7 @@ def put(value: Any, path: tuple[str | int, ...], marker: str) -> Any:
     """The same document with a marker at a path."""
     if not path:
         return marker
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     copy[path[0]] = put(copy[path[0]], path[1:], marker)
     return copy
 

@@ -198,8 +198,41 @@ def test_a_deny_of_another_topic_is_no_matter(draft: Draft) -> None:
     assert notes(draft) == []
 
 
+def test_notes_are_in_the_order_of_the_file(draft: Draft) -> None:
+    write(
+        draft,
+        CONNECT,
+        {"Sid": "No", **deny("iot:Publish", "*")},
+        TALK[0],
+        TALK[1],
+        allow("iot:Receive", f"{IN_DEV}topic/x"),
+    )
+    lines = [note.line for note in proof(draft).notes]
+    assert len(lines) > 2
+    assert lines == sorted(lines)
+
+
+def test_the_subscription_is_shown_on_which_something_arrives(draft: Draft) -> None:
+    write(draft, CONNECT, TALK[0], allow("iot:Subscribe", f"{ARN}topicfilter/silent"), *TALK[1:])
+    found = proof(draft)
+
+    assert found.notes == ()
+    assert found.trial.subscribe.name == "down/sensor-7777/+"
+
+
+def test_what_comes_by_a_shared_subscription_comes_on_its_filter(draft: Draft) -> None:
+    write(
+        draft,
+        CONNECT,
+        TALK[0],
+        allow("iot:Subscribe", f"{ARN}topicfilter/$share/all/a/#"),
+        allow("iot:Receive", f"{ARN}topic/a/*"),
+    )
+    assert proof(draft).trial.receive.name == "a/x"
+
+
 def test_several_cas_with_one_file_have_one_message(draft: Draft) -> None:
-    second_ca(draft, 'policy = "./device.json"')
+    second_ca(draft, f'policy = "../{draft.folder.name}/device.json"')
     write(draft, CONNECT, allow("iot:Conect", "*"))
     found = draft.refused()
 
