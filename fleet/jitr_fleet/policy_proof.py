@@ -71,10 +71,7 @@ def prove_policies(fleet: Fleet, files: Iterable[PolicyFile]) -> tuple[PolicyPro
 
 def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
     cases = [
-        (
-            one.ca.name,
-            PolicyPlace(name=f"{account.name}/{region}", fields=(partition_of(region) or "aws", region, account.id)),
-        )
+        (one.ca.name, policy_place(account, region))
         for account in fleet.accounts
         for one in account.cas
         if one.ca.name in file.cas
