@@ -196,6 +196,18 @@ def test_of_several_things_the_one_of_the_client_id_counts(device: Device) -> No
     assert found.text.endswith("allows it for client/…")
 
 
+def test_without_its_thing_the_simulated_broker_refuses_what_doctor_calls_not_allowed(device: Device) -> None:
+    device.replace(CONNECT, *TALK)
+    place = device.fleet.place(DEV)
+    assert place.connect(device.leaf, client_id=SENSOR) == "accepted"
+    assert device.look().state is State.GOOD
+
+    device.iot.detach_thing_principal(thingName=SENSOR, principal=device.arn)
+    device.fleet.aws.clock.advance(60)
+    assert place.connect(device.leaf, client_id=SENSOR) == "refused"
+    assert f"{SENSOR} is not allowed by {POLICY}" in device.look().text
+
+
 def test_a_certificates_value_with_a_wildcard_fills_no_variable() -> None:
     fields = {"organization": ("A*", "B"), "country": ("DE",)}
     case: Any = SimpleNamespace(
