@@ -15,7 +15,7 @@ from jitr_fleet.authorization.actions import ACTIONS, RESOURCE_TYPES, is_known
 from jitr_fleet.authorization.json_lines import JsonPath
 from jitr_fleet.authorization.overlap import NAME_VARIABLES, Piece, find_overlap, is_overlapping, pieces
 from jitr_fleet.authorization.wildcards import matches
-from jitr_fleet.problems import meant, nearest, shown
+from jitr_fleet.problems import guess_word, show, suggest
 
 _KEYS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
 _ACTION_KEYS, _RESOURCE_KEYS = ("Action", "NotAction"), ("Resource", "NotResource")
@@ -45,8 +45,8 @@ class Flaw:
 
 def find_flaws(statement: dict[str, Any]) -> list[Flaw]:
     """What a statement may not say; its form first, since what a malformed one permits is not known."""
-    flaws = list(_flaws_of_form(statement))
-    return flaws or [*_flaws_of_names(statement), *_excesses(statement)]
+    flaws = list(_find_flaws_of_form(statement))
+    return flaws or [*_find_unknown_names(statement), *_find_excesses(statement)]
 
 
 def texts(statement: dict[str, Any], key: str) -> list[tuple[JsonPath, str]]:
@@ -55,16 +55,16 @@ def texts(statement: dict[str, Any], key: str) -> list[tuple[JsonPath, str]]:
     return [((key,), found)] if isinstance(found, str) else [((key, at), one) for at, one in enumerate(found)]
 
 
-def allows_action(statement: dict[str, Any], action: str) -> bool:
+def covers_action(statement: dict[str, Any], action: str) -> bool:
     """Whether a statement's Action (or NotAction) is about an action."""
     if "NotAction" in statement:
         return not any(matches(one.casefold(), action.casefold()) for _, one in texts(statement, "NotAction"))
     return any(matches(one.casefold(), action.casefold()) for _, one in texts(statement, "Action"))
 
 
-def _flaws_of_form(statement: dict[str, Any]) -> Iterator[Flaw]:
+def _find_flaws_of_form(statement: dict[str, Any]) -> Iterator[Flaw]:
     for key in statement.keys() - set(_KEYS):
-        yield Flaw(at=(key,), text=f"has the key {shown(key)}", cure=nearest(key, _KEYS))
+        yield Flaw(at=(key,), text=f"has the key {show(key)}", cure=suggest(key, _KEYS))
     if statement.get("Effect") not in ("Allow", "Deny"):
         yield Flaw(at=("Effect",), text="has no usable Effect", cure='write "Effect": "Allow"')
     for keys in (_ACTION_KEYS, _RESOURCE_KEYS):
@@ -93,15 +93,15 @@ def _is_condition(written: Any) -> bool:
     )
 
 
-def _flaws_of_names(statement: dict[str, Any]) -> Iterator[Flaw]:
+def _find_unknown_names(statement: dict[str, Any]) -> Iterator[Flaw]:
     """Actions and resources that mean nothing to AWS IoT: it takes most of them, and no device is then let do it."""
     for key in _ACTION_KEYS:
         for at, action in texts(statement, key):
             if not is_known(action):
-                guess = _meant_action(action)
+                guess = _guess_action(action)
                 yield Flaw(
                     at=at,
-                    text=f"has the action {shown(action)}, which no device can carry out",
+                    text=f"has the action {show(action)}, which no device can carry out",
                     cure=f"did you mean {guess}?" if guess else "docs/fleet.md#policies lists the actions; remove it",
                 )
     for key in _RESOURCE_KEYS:
@@ -112,52 +112,52 @@ def _flaws_of_names(statement: dict[str, Any]) -> Iterator[Flaw]:
                     continue
                 yield Flaw(
                     at=at,
-                    text=f"has the resource {shown(resource)}, which is no ARN",
+                    text=f"has the resource {show(resource)}, which is no ARN",
                     cure=f'write "{_ARN_START}topic/…", with client/…, topicfilter/… or thing/… for other actions',
                 )
             elif len(parts) == _ARN_PARTS:
-                yield from _flaws_of_arn(at, parts)
+                yield from _find_flaws_of_arn(at, parts)
 
 
-def _meant_action(action: str) -> str | None:
+def _guess_action(action: str) -> str | None:
     service, _, name = action.rpartition(":")
-    service = meant(service or "iot", {one.partition(":")[0] for one in ACTIONS}) or ""
-    guess = meant(name, [one.partition(":")[2] for one in ACTIONS if one.startswith(f"{service}:")])
+    service = guess_word(service or "iot", {one.partition(":")[0] for one in ACTIONS}) or ""
+    guess = guess_word(name, [one.partition(":")[2] for one in ACTIONS if one.startswith(f"{service}:")])
     return guess and f"{service}:{guess}"
 
 
-def _flaws_of_arn(at: JsonPath, parts: list[str]) -> Iterator[Flaw]:
+def _find_flaws_of_arn(at: JsonPath, parts: list[str]) -> Iterator[Flaw]:
     service, kind = parts[2], parts[-1].partition("/")[0]
     if service == "greengrass" or _WILD.search(service):
         return
     if service != "iot":
-        yield Flaw(at=at, text=f"has an ARN of {shown(service)}, not of iot", cure=f'write "{_ARN_START}…"')
+        yield Flaw(at=at, text=f"has an ARN of {show(service)}, not of iot", cure=f'write "{_ARN_START}…"')
     elif kind not in RESOURCE_TYPES and not _WILD.search(kind):
         yield Flaw(
-            at=at, text=f"has the resource type {shown(kind)} in {shown(parts[-1])}", cure=nearest(kind, RESOURCE_TYPES)
+            at=at, text=f"has the resource type {show(kind)} in {show(parts[-1])}", cure=suggest(kind, RESOURCE_TYPES)
         )
 
 
-def _excesses(statement: dict[str, Any]) -> Iterator[Flaw]:
+def _find_excesses(statement: dict[str, Any]) -> Iterator[Flaw]:
     if statement["Effect"] == "Deny":
         return
-    if allows_action(statement, "iot:Publish"):
-        for at, how in _ways_to_rules(statement):
+    if covers_action(statement, "iot:Publish"):
+        for at, how in _find_ways_to_rules(statement):
             yield Flaw(
                 at=at,
                 text=f"lets devices publish below $aws/rules/: {how}",
-                cure="name the devices' own topics: what is published there reaches topic rules with any payload",
+                cure="name the devices' own topics: below $aws/rules/ any payload reaches topic rules",
             )
-    if allows_action(statement, "iot:Connect"):
-        for at, found in _foreign_clients(statement):
+    if covers_action(statement, "iot:Connect"):
+        for at, found in _find_foreign_clients(statement):
             yield Flaw(
                 at=at,
-                text=f"lets a device connect under other names than its own, by {shown(found)}",
-                cure=f"allow {OWN_CLIENT} alone, with the condition {ATTACHED}",
+                text=f"lets a device connect under a client id that is not its own, by {show(found)}",
+                cure=f"allow only {OWN_CLIENT}, with the condition {ATTACHED}",
             )
 
 
-def _ways_to_rules(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:
+def _find_ways_to_rules(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:
     """The resources that reach topics below $aws/rules/, and by what part of each."""
     if "NotResource" in statement:
         if not any(matches(one, _SOME_RULES_TOPIC) for _, one in texts(statement, "NotResource")):
@@ -166,10 +166,10 @@ def _ways_to_rules(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:
     for at, resource in texts(statement, "Resource"):
         covered = find_overlap(resource, _RULES)
         if covered is not None:
-            yield at, _part_that_reaches(resource, covered)
+            yield at, _describe_part(resource, covered)
 
 
-def _part_that_reaches(resource: str, covered: dict[int, list[int]]) -> str:
+def _describe_part(resource: str, covered: dict[int, list[int]]) -> str:
     """Say which wildcards of a resource stand for a part of `$aws/rules/`."""
     meant_by_rules = range(len(_BEFORE_RULES), len(_BEFORE_RULES) + len(_RULES_PREFIX))
     written = pieces(resource)
@@ -180,25 +180,25 @@ def _part_that_reaches(resource: str, covered: dict[int, list[int]]) -> str:
     ]
     tail = resource.split(":", _ARN_PARTS - 1)[-1]
     if not wild:
-        return f"{shown(tail)} names them"
+        return f"{show(tail)} names them"
     if len(written) == 1:
-        return f"{shown(resource)} stands for every topic, those included"
-    named = [_named(written, at, len(resource) - len(tail)) for at in wild]
+        return f"{show(resource)} stands for every topic, those included"
+    named = [_describe_piece(written, at, len(resource) - len(tail)) for at in wild]
     in_tail = all(len("".join(piece.written for piece in written[:at])) > len(resource) - len(tail) for at in wild)
     stands = "also stands for" if len(wild) == 1 else "also stand for parts of"
-    return f"in {shown(tail if in_tail else resource)} {' and '.join(named)} {stands} {_RULES_PREFIX}…"
+    return f"in {show(tail if in_tail else resource)} {' and '.join(named)} {stands} {_RULES_PREFIX}…"
 
 
-def _named(written: list[Piece], at: int, tail: int) -> str:
+def _describe_piece(written: list[Piece], at: int, tail: int) -> str:
     """Name one piece of an ARN by what is around it; from character `tail` on the ARN names its resource."""
     before = "".join(piece.written for piece in written[:at])
     if len(before) > tail:
-        return f"the {written[at].written} after {shown(before[tail:])}"
+        return f"the {written[at].written} after {show(before[tail:])}"
     after = "".join(piece.written for piece in written[at + 1 :])
-    return f"the {written[at].written} before {shown(after)}" if after else f"the {written[at].written} at the end"
+    return f"the {written[at].written} before {show(after)}" if after else f"the {written[at].written} at the end"
 
 
-def _foreign_clients(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:
+def _find_foreign_clients(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:
     if "NotResource" in statement:
         if not any(matches(one, _SOME_CLIENT) for _, one in texts(statement, "NotResource")):
             yield ("NotResource",), "NotResource"

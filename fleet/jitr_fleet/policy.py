@@ -12,11 +12,11 @@ from typing import Any
 
 from jitr.frozen import value
 from jitr.rules import CERTIFICATE_VARIABLES
-from jitr_fleet.authorization.evaluation import listed
+from jitr_fleet.authorization.evaluation import as_list
 from jitr_fleet.authorization.json_lines import JsonLines
 from jitr_fleet.keys import Draft
 from jitr_fleet.permissions import find_flaws
-from jitr_fleet.problems import KeyPosition, Problem, Report, nearest, shown
+from jitr_fleet.problems import KeyPosition, Problem, Report, show, suggest
 
 # AWS IoT quota "policy document size", white space not counted.
 MAX_POLICY = 2048
@@ -55,7 +55,7 @@ class PolicyFile:
 
     @property
     def statements(self) -> list[Any]:
-        return listed(self.document["Statement"])
+        return as_list(self.document["Statement"])
 
     @property
     def whose(self) -> str:
@@ -93,11 +93,11 @@ def read_policies(cas: Mapping[str, Draft], root: KeyPosition) -> tuple[PolicyFi
         if ca.get("policy"):
             path = root.report.file.parent / ca["policy"]
             named.setdefault(path.resolve(), []).append((name, path))
-    read = [_read(those, root) for those in named.values()]
+    read = [_read_file(those, root) for those in named.values()]
     return tuple(one for one in read if one is not None)
 
 
-def _read(named: list[tuple[str, Path]], root: KeyPosition) -> PolicyFile | None:
+def _read_file(named: list[tuple[str, Path]], root: KeyPosition) -> PolicyFile | None:
     (first, path), cas = named[0], tuple(name for name, _ in named)
     place, report = root.at("ca", first, "policy"), root.report
     try:
@@ -119,7 +119,7 @@ def _read(named: list[tuple[str, Path]], root: KeyPosition) -> PolicyFile | None
 def _check_text(file: PolicyFile, report: Report) -> None:
     for token in sorted(set(_PLACEHOLDER.findall(file.text)) - PLACEHOLDERS.keys()):
         line = file.text.count("\n", 0, file.text.index(token)) + 1
-        report.problems.append(file.problem(line, f"it holds {shown(token)}", nearest(token, PLACEHOLDERS)))
+        report.problems.append(file.problem(line, f"it holds {show(token)}", suggest(token, PLACEHOLDERS)))
     filled = _PLACEHOLDER.sub(lambda match: PLACEHOLDERS.get(match[0], match[0]), file.text)
     size = len("".join(filled.split()))
     if size >= MAX_POLICY:
@@ -135,7 +135,7 @@ def _check_document(file: PolicyFile, report: Report) -> None:
     if document.get("Version") != "2012-10-17":
         line = file.lines.line("Version")
         report.problems.append(file.problem(line, "it has no usable Version", 'write "Version": "2012-10-17"'))
-    statements = listed(document.get("Statement"))
+    statements = as_list(document.get("Statement"))
     if not statements or not all(isinstance(each, dict) and each for each in statements):
         line = file.lines.line("Statement")
         report.problems.append(file.problem(line, "it has no usable Statement", 'write "Statement": [ { … } ]'))

@@ -9,7 +9,7 @@ from typing import Any
 
 from jitr.frozen import value
 from jitr_fleet.authorization.actions import ACTIONS
-from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, listed
+from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, as_list
 from jitr_fleet.authorization.trial import (
     CONNECT,
     PUBLISH,
@@ -18,7 +18,7 @@ from jitr_fleet.authorization.trial import (
     Attempt,
     PolicyTrial,
     TrialDevice,
-    allowed_clients,
+    find_allowed_clients,
 )
 from jitr_fleet.permissions import ATTACHED, OWN_CLIENT
 from jitr_fleet.policy import PolicyFile
@@ -47,10 +47,10 @@ def find(
     own_names: frozenset[str],
 ) -> list[PolicyFinding]:
     """What a trial of a made-up device showed; `own_names` are the keys of its context that are its alone."""
-    return [*_on_connect(file, trial.connect, documents, device, own_names), *_on_messages(file, trial)]
+    return [*_find_on_connect(file, trial.connect, documents, device, own_names), *_find_on_messages(file, trial)]
 
 
-def _on_connect(
+def _find_on_connect(
     file: PolicyFile,
     connect: Attempt,
     documents: list[Mapping[str, Any]],
@@ -64,39 +64,39 @@ def _on_connect(
         found = open_to_names if open_to_names.answer is PolicyAnswer.UNSURE else found
     match found.answer:
         case PolicyAnswer.UNSURE:
-            yield _finding(
+            yield _make_finding(
                 file,
                 found,
-                f"{_named(file, found)} depends on {', '.join(found.unknown)}, so whether a device may connect cannot "
-                "be decided here",
+                f"{_name_statement(file, found)} depends on {', '.join(found.unknown)}, so whether a device may "
+                "connect cannot be decided here",
                 "try it with a device: `jitrctl doctor CERT.pem` evaluates the policies that are attached to it",
                 refused=False,
             )
         case PolicyAnswer.DENIED:
-            yield _finding(
+            yield _make_finding(
                 file,
                 found,
-                f"{_named(file, found)} denies {CONNECT} to every device",
+                f"{_name_statement(file, found)} denies {CONNECT} to every device",
                 "a Deny wins over every Allow: remove it, or narrow its Action and Resource",
             )
-        case PolicyAnswer.NOT_ALLOWED if clients := allowed_clients(documents, device):
-            yield _finding(
+        case PolicyAnswer.NOT_ALLOWED if clients := find_allowed_clients(documents, device):
+            yield _make_finding(
                 file,
                 found,
-                f"{_named(file, found)} allows {CONNECT} only as {', '.join(clients)}",
+                f"{_name_statement(file, found)} allows {CONNECT} only as {', '.join(clients)}",
                 f"if these are not all devices, allow {_ARN}{OWN_CLIENT}, which is each device's own",
                 refused=False,
             )
         case PolicyAnswer.NOT_ALLOWED if found.statements:
-            yield _finding(
+            yield _make_finding(
                 file,
                 found,
-                f"{_named(file, found)} allows {CONNECT}, and no device as its thing: "
-                f"{_why_not(found, documents, device)}",
+                f"{_name_statement(file, found)} allows {CONNECT}, and no device as its thing: "
+                f"{_explain_refusal(found, documents, device)}",
                 f"allow {_ARN}{OWN_CLIENT}, with the condition {ATTACHED}",
             )
         case PolicyAnswer.NOT_ALLOWED:
-            yield _finding(
+            yield _make_finding(
                 file,
                 found,
                 f"no statement allows {CONNECT}, so no device can connect",
@@ -104,53 +104,53 @@ def _on_connect(
             )
 
 
-def _why_not(found: Evaluation, documents: list[Mapping[str, Any]], device: TrialDevice) -> str:
+def _explain_refusal(found: Evaluation, documents: list[Mapping[str, Any]], device: TrialDevice) -> str:
     """Which part of the first statement that is about the action keeps the device from it."""
     place = found.statements[0]
-    statement = listed(documents[place.document]["Statement"])[place.statement]
+    statement = as_list(documents[place.document]["Statement"])[place.statement]
     bare = {key: part for key, part in statement.items() if key != "Condition"}
     if device.ask([{"Statement": [bare]}], CONNECT, device.client_id).answer is PolicyAnswer.ALLOWED:
         return "its Condition holds for none"
     return f"none of its resources is {device.arn(f'client/{device.client_id}')}"
 
 
-def _on_messages(file: PolicyFile, trial: PolicyTrial) -> Iterable[PolicyFinding]:
+def _find_on_messages(file: PolicyFile, trial: PolicyTrial) -> Iterable[PolicyFinding]:
     """What a device that is connected may not do; that is allowed, and said."""
     if not trial.publish.is_allowed:
-        yield _missing(file, trial.publish, PUBLISH, "devices send nothing")
+        yield _note_missing(file, trial.publish, PUBLISH, "devices send nothing")
     if not trial.subscribe.is_allowed:
-        yield _missing(file, trial.subscribe, SUBSCRIBE, "devices subscribe to nothing")
+        yield _note_missing(file, trial.subscribe, SUBSCRIBE, "devices subscribe to nothing")
     elif not trial.receive.is_allowed:
-        yield _missing(
+        yield _note_missing(
             file, trial.receive, RECEIVE, f"devices may subscribe to {trial.subscribe.name}, and nothing arrives"
         )
 
 
-def _missing(file: PolicyFile, attempt: Attempt, action: str, so: str) -> PolicyFinding:
+def _note_missing(file: PolicyFile, attempt: Attempt, action: str, so: str) -> PolicyFinding:
     found, kind = attempt.evaluation, ACTIONS[action]
     topic = attempt.name if action == RECEIVE else "…"
     cure = f"if that is not meant, allow {action} on {_ARN}{kind}/{topic}"
     match found.answer:
         case PolicyAnswer.UNSURE:
             text = (
-                f"{_named(file, found)} depends on {', '.join(found.unknown)}, so whether devices have {action} cannot "
-                "be decided here"
+                f"{_name_statement(file, found)} depends on {', '.join(found.unknown)}, so whether devices have "
+                f"{action} cannot be decided here"
             )
         case PolicyAnswer.DENIED:
-            text = f"{_named(file, found)} denies {action} on {attempt.name}: {so}"
+            text = f"{_name_statement(file, found)} denies {action} on {attempt.name}: {so}"
         case _ if found.statements and attempt.name is None:
-            text = f"{_named(file, found)} has {action} and no resource {kind}/…, which it is about: {so}"
+            text = f"{_name_statement(file, found)} has {action} and no resource {kind}/…, which it is about: {so}"
         case _ if found.statements:
-            text = f"{_named(file, found)} allows {action}, and not on {attempt.name}: {so}"
+            text = f"{_name_statement(file, found)} allows {action}, and not on {attempt.name}: {so}"
         case _:
             text = f"no statement allows {action}: {so}"
-    return _finding(file, found, text, cure, refused=False)
+    return _make_finding(file, found, text, cure, refused=False)
 
 
-def _named(file: PolicyFile, found: Evaluation) -> str:
+def _name_statement(file: PolicyFile, found: Evaluation) -> str:
     return file.describe(found.statements[0].statement)
 
 
-def _finding(file: PolicyFile, found: Evaluation, text: str, cure: str, *, refused: bool = True) -> PolicyFinding:
+def _make_finding(file: PolicyFile, found: Evaluation, text: str, cure: str, *, refused: bool = True) -> PolicyFinding:
     line = file.line(found.statements[0].statement) if found.statements else file.lines.line("Statement")
     return PolicyFinding(line=line, text=text, cure=cure, refused=refused)

@@ -16,8 +16,8 @@ from jitr_fleet.names import partition_of
 from jitr_fleet.permissions import texts
 from jitr_fleet.policy import BUILT_IN_POLICY, PLACEHOLDERS, PolicyFile
 from jitr_fleet.policy_findings import PolicyFinding, find
-from jitr_fleet.problems import Problem, shown
-from jitr_fleet.sample_device import SampleDevice, sample_device
+from jitr_fleet.problems import Problem, show
+from jitr_fleet.sample_device import SampleDevice, make_up_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,10 +79,10 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
     ]
     if not cases:
         return None
-    devices = {ca.name: sample_device(ca) for ca in fleet.cas if ca.name in file.cas}
+    devices = {ca.name: make_up_device(ca) for ca in fleet.cas if ca.name in file.cas}
     places = list(dict.fromkeys(place for _, place in cases))
     # In stages whose own ARNs the policy has alike, devices of the same names get equally far.
-    alike = {place: tuple(not _foreign_fields(arn, [place]) for arn in _arns(file)) for place in places}
+    alike = {place: tuple(not _find_foreign_fields(arn, [place]) for arn in _list_arns(file)) for place in places}
     tried: dict[Any, tuple[PolicyTrial, list[PolicyFinding]]] = {}
     merged: dict[PolicyFinding, list[tuple[str, PolicyPlace]]] = {}
     for ca, place in cases:
@@ -92,9 +92,12 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
         for finding in tried[key][1]:
             merged.setdefault(finding, []).append((ca, place))
     found = [
-        *_misplaced(file, places),
+        *_find_misplaced(file, places),
         *(
-            (finding.refused, file.problem(finding.line, f"{_where(those, cases)}{finding.text}", finding.cure))
+            (
+                finding.refused,
+                file.problem(finding.line, f"{_describe_where(those, cases)}{finding.text}", finding.cure),
+            )
             for finding, those in merged.items()
         ),
     ]
@@ -113,7 +116,7 @@ def policy_place(account: Account, region: str) -> PolicyPlace:
     return PolicyPlace(name=f"{account.name}/{region}", fields=(partition_of(region) or "aws", region, account.id))
 
 
-def _where(those: list[tuple[str, PolicyPlace]], every: list[tuple[str, PolicyPlace]]) -> str:
+def _describe_where(those: list[tuple[str, PolicyPlace]], every: list[tuple[str, PolicyPlace]]) -> str:
     """Say in which stages, and for which CAs, a finding holds, before it; nothing when it holds everywhere."""
     places, cas = ({place.name: None for _, place in those}, {f"ca.{ca}": None for ca, _ in those})
     said = []
@@ -124,7 +127,7 @@ def _where(those: list[tuple[str, PolicyPlace]], every: list[tuple[str, PolicyPl
     return f"{' '.join(said)} " if said else ""
 
 
-def _arns(file: PolicyFile) -> list[str]:
+def _list_arns(file: PolicyFile) -> list[str]:
     return [
         resource
         for statement in file.statements
@@ -133,7 +136,7 @@ def _arns(file: PolicyFile) -> list[str]:
     ]
 
 
-def _foreign_fields(arn: str, places: list[PolicyPlace]) -> list[tuple[str, str]]:
+def _find_foreign_fields(arn: str, places: list[PolicyPlace]) -> list[tuple[str, str]]:
     """The fields of an ARN, with what stands there, that are none of these stages'."""
     parts = arn.split(":", _ARN_PARTS - 1)
     if len(parts) < _ARN_PARTS:  # `*`, or cut short by one: all fields are left open
@@ -145,17 +148,17 @@ def _foreign_fields(arn: str, places: list[PolicyPlace]) -> list[tuple[str, str]
     ]
 
 
-def _misplaced(file: PolicyFile, places: list[PolicyPlace]) -> Iterable[tuple[bool, Problem]]:
+def _find_misplaced(file: PolicyFile, places: list[PolicyPlace]) -> Iterable[tuple[bool, Problem]]:
     """Report ARNs of accounts and Regions where the policy is not deployed (refused), or not everywhere (a note)."""
     for number, statement in enumerate(file.statements):
         for key in ("Resource", "NotResource"):
             for at, arn in texts(statement, key):
-                elsewhere = [place for place in places if _foreign_fields(arn, [place])]
+                elsewhere = [place for place in places if _find_foreign_fields(arn, [place])]
                 if not elsewhere:
                     continue
                 refused = len(elsewhere) == len(places)
-                foreign = _foreign_fields(arn, places) or _foreign_fields(arn, elsewhere[:1])
-                what = " and ".join(f"the {name} {shown(text)}" for name, text in foreign)
+                foreign = _find_foreign_fields(arn, places) or _find_foreign_fields(arn, elsewhere[:1])
+                what = " and ".join(f"the {name} {show(text)}" for name, text in foreign)
                 where = "where this policy is not deployed" if refused else "so it is about nothing in "
                 where += "" if refused else ", ".join(place.name for place in elsewhere)
                 text = f"{file.describe(number)} names {what}, {where}"
@@ -164,16 +167,16 @@ def _misplaced(file: PolicyFile, places: list[PolicyPlace]) -> Iterable[tuple[bo
 
 
 def _try(file: PolicyFile, sample: SampleDevice, place: PolicyPlace) -> tuple[PolicyTrial, list[PolicyFinding]]:
-    documents = [filled(file.document, place.fill)]
+    documents = [fill_document(file.document, place.fill)]
     device = TrialDevice(client_id=sample.thing_name, context=sample.context, arn=place.arn)
     trial = try_device(documents, device)
     return trial, find(file, trial, documents, device, sample.own_names)
 
 
-def filled(written: Any, fill: Callable[[str], str]) -> Any:
+def fill_document(written: Any, fill: Callable[[str], str]) -> Any:
     """A document with the stage's values in its texts."""
     if isinstance(written, str):
         return fill(written)
     if isinstance(written, list):
-        return [filled(one, fill) for one in written]
-    return {key: filled(one, fill) for key, one in written.items()} if isinstance(written, dict) else written
+        return [fill_document(one, fill) for one in written]
+    return {key: fill_document(one, fill) for key, one in written.items()} if isinstance(written, dict) else written

@@ -31,10 +31,10 @@ class SampleDevice:
     own_names: frozenset[str]  # those keys whose values are this device's alone
 
 
-def sample_device(ca: Ca) -> SampleDevice:
+def make_up_device(ca: Ca) -> SampleDevice:
     """A device of the CA; of several possible thing types the CA's own."""
-    fields = _fields(ca)
-    thing_name = _filled(ca.thing_name, fields)
+    fields = _make_up_fields(ca)
+    thing_name = _fill(ca.thing_name, fields)
     if not THING_NAME.fullmatch(thing_name):
         thing_name = _FALLBACK
     own = {"iot:ClientId": thing_name, "iot:Connection.Thing.ThingName": thing_name}
@@ -45,44 +45,44 @@ def sample_device(ca: Ca) -> SampleDevice:
     if ca.thing_type or not ca.extra_types:
         context["iot:Connection.Thing.ThingTypeName"] = ca.thing_type
     for name, template in ca.attributes.items():
-        (own if FIELD.search(template) else context)[_ATTRIBUTE.format(name)] = _filled(template, fields)
+        (own if FIELD.search(template) else context)[_ATTRIBUTE.format(name)] = _fill(template, fields)
     # A plain connection: a clean session, no last will.
     context |= {"iot:ConnectAttributes": None, "iot:LastWillTopic": None}
     return SampleDevice(thing_name=thing_name, context={**context, **own}, own_names=frozenset(own))
 
 
-def _fields(ca: Ca) -> dict[str, str]:
+def _make_up_fields(ca: Ca) -> dict[str, str]:
     """The fields that the CA's patterns speak of, and their named groups."""
     fields: dict[str, str] = {}
     for name in NAMING_FIELDS:
         pattern = getattr(ca, name)
-        found = re.fullmatch(pattern, _example(pattern)) if pattern else None
+        found = re.fullmatch(pattern, _make_example(pattern)) if pattern else None
         if found:
             fields |= {name: found[0], **{group: text or "" for group, text in found.groupdict().items()}}
     return fields
 
 
-def _filled(template: str, fields: dict[str, str]) -> str:
+def _fill(template: str, fields: dict[str, str]) -> str:
     return FIELD.sub(lambda found: fields.get(found[1], _FALLBACK), template)
 
 
-def _example(pattern: str) -> str:
+def _make_example(pattern: str) -> str:
     """A text that a pattern matches; as a rule, for boundaries are not looked at."""
     parsed = _parser.parse(pattern)
-    return "".join(_texts(parsed, parsed.state, parsed.state.flags))
+    return "".join(_make_texts(parsed, parsed.state, parsed.state.flags))
 
 
-def _texts(items: Any, state: Any, flags: int) -> list[str]:
+def _make_texts(items: Any, state: Any, flags: int) -> list[str]:
     texts = []
     for kind, inside in items:
         if kind is _constants.SUBPATTERN:
-            texts += _texts(inside[-1], state, (flags | inside[1]) & ~inside[2])
+            texts += _make_texts(inside[-1], state, (flags | inside[1]) & ~inside[2])
         elif kind is _constants.ATOMIC_GROUP:
-            texts += _texts(inside, state, flags)
+            texts += _make_texts(inside, state, flags)
         elif kind is _constants.BRANCH:
-            texts += _texts(inside[1][0], state, flags)
+            texts += _make_texts(inside[1][0], state, flags)
         elif kind in _REPEATS:
-            texts += _texts(inside[2], state, flags) * inside[0]
+            texts += _make_texts(inside[2], state, flags) * inside[0]
         elif kind is not _constants.AT:
             one = _compiler.compile(_parser.SubPattern(state, [(kind, inside)]), flags)
             literal = chr(inside) if kind is _constants.LITERAL else ""

@@ -14,12 +14,12 @@ from botocore.exceptions import ClientError
 
 from jitr.admission.naming import POLICY_WILDCARDS
 from jitr.frozen import value
-from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, listed
+from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, as_list
 from jitr_fleet.authorization.json_lines import JsonLines
 from jitr_fleet.authorization.trial import CONNECT, PolicyTrial, TrialDevice, try_device
-from jitr_fleet.authorization.wildcards import with_letters
+from jitr_fleet.authorization.wildcards import fill_with_letters
 from jitr_fleet.policy import BUILT_IN_POLICY, PolicyFile
-from jitr_fleet.policy_proof import filled, policy_place
+from jitr_fleet.policy_proof import fill_document, policy_place
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.session.aws_errors import DENIED, explain
 
@@ -56,7 +56,7 @@ class AttachedPolicy:
 
     def describe(self, statement: int) -> str:
         """Name a statement; its position from 0."""
-        found = listed(self.document["Statement"])[statement]
+        found = as_list(self.document["Statement"])[statement]
         sid = f" ({found['Sid']})" if found.get("Sid") else ""
         line = JsonLines(self.text).line("Statement", statement)
         where = f", line {line}" if "\n" in self.text else ""
@@ -68,16 +68,16 @@ class AttachedPolicy:
 
 def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFinding:
     """Whether the device may connect under its client id; `policies` are those of its certificate."""
-    attached = [_read(case, name) for name in policies]
+    attached = [_read_policy(case, name) for name in policies]
     unread = ""
     try:
-        attached += _of_groups(case)
+        attached += _read_group_policies(case)
     except ClientError as error:
         if error.response["Error"]["Code"] not in DENIED:
             raise
         unread = f"; policies of its thing groups are not evaluated: {explain(error)}"
     device = TrialDevice(
-        client_id=case.connects_as, context=_context(case), arn=lambda resource: case.arn("iot", resource)
+        client_id=case.connects_as, context=_make_context(case), arn=lambda resource: case.arn("iot", resource)
     )
     documents = [policy.document for policy in attached]
     trial = try_device(documents, device)
@@ -85,40 +85,40 @@ def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFin
     client = case.connects_as
     match found.answer:
         case PolicyAnswer.ALLOWED:
-            text = f"{CONNECT} as client id {client}, by {_named(attached, found)}"
-            lacking, may = _messages(attached, trial)
+            text = f"{CONNECT} as client id {client}, by {_name_statement(attached, found)}"
+            lacking, may = _describe_messages(attached, trial)
             return note(f"{text}; {may}{unread}") if lacking or unread else good(f"{text}; {may}")
         case PolicyAnswer.UNSURE:
             return note(
                 f"whether {CONNECT} as client id {client} is allowed depends on {', '.join(found.unknown)}, in "
-                f"{_named(attached, found)}{unread}"
+                f"{_name_statement(attached, found)}{unread}"
             )
         case PolicyAnswer.DENIED:
             return broken(
-                f"{_named(attached, found)} denies {CONNECT} as client id {client}{unread}",
-                _cure(case, attached[found.statements[0].document]),
+                f"{_name_statement(attached, found)} denies {CONNECT} as client id {client}{unread}",
+                _find_cure(case, attached[found.statements[0].document]),
             )
         case _:
             names = ", ".join(dict.fromkeys(policy.name for policy in attached))
             return broken(
                 f"{CONNECT} as client id {client} is not allowed by {names}: "
-                f"{_nearest(attached, found, device)}{unread}",
+                f"{_describe_nearest(attached, found, device)}{unread}",
                 "use the client id that the policy names, usually the thing's name (--client-id checks another); or "
                 f"correct the policy and `cdk deploy {case.stage}`",
             )
 
 
-def _read(case: DeviceContext, name: str) -> AttachedPolicy:
+def _read_policy(case: DeviceContext, name: str) -> AttachedPolicy:
     """A policy of the certificate, with the CA's file where it was deployed from it as it is now."""
     ca, text, file = case.issuing.ca, case.read_policy_text(name), None
     if name == case.stage.fleet.policy_name(ca):
         place = policy_place(case.stage.account, case.stage.region)
         read = PolicyFile.read(ca.policy or BUILT_IN_POLICY, (ca.name,))
-        file = read if filled(read.document, place.fill) == json.loads(text) else None
+        file = read if fill_document(read.document, place.fill) == json.loads(text) else None
     return AttachedPolicy(name=name, text=text, group=None, file=file)
 
 
-def _of_groups(case: DeviceContext) -> Iterator[AttachedPolicy]:
+def _read_group_policies(case: DeviceContext) -> Iterator[AttachedPolicy]:
     """The policies of the thing's groups, and of the groups above them."""
     if case.thing is None:
         return
@@ -131,29 +131,29 @@ def _of_groups(case: DeviceContext) -> Iterator[AttachedPolicy]:
                 yield AttachedPolicy(name=policy["policyName"], text=text, group=group["groupName"])
 
 
-def _named(attached: list[AttachedPolicy], found: Evaluation) -> str:
+def _name_statement(attached: list[AttachedPolicy], found: Evaluation) -> str:
     first = found.statements[0]
     return attached[first.document].describe(first.statement)
 
 
-def _nearest(attached: list[AttachedPolicy], found: Evaluation, device: TrialDevice) -> str:
+def _describe_nearest(attached: list[AttachedPolicy], found: Evaluation, device: TrialDevice) -> str:
     """Say what the statements that allow connecting at all are about."""
     if not found.statements:
         return f"no statement allows {CONNECT}"
     first = found.statements[0]
-    statement = listed(attached[first.document].document["Statement"])[first.statement]
+    statement = as_list(attached[first.document].document["Statement"])[first.statement]
     bare = {key: part for key, part in statement.items() if key != "Condition"}
     if device.ask([{"Statement": [bare]}], CONNECT, device.client_id).answer is PolicyAnswer.ALLOWED:
-        return f"the Condition of {_named(attached, found)} does not hold"
+        return f"the Condition of {_name_statement(attached, found)} does not hold"
     known = {key.lower(): text for key, text in device.context.items() if isinstance(text, str)}
     clients = [
-        with_letters(one, "…", lambda name: known.get(name.lower())).split(":", 5)[-1]
-        for one in listed(statement.get("Resource", []))
+        fill_with_letters(one, "…", lambda name: known.get(name.lower())).split(":", 5)[-1]
+        for one in as_list(statement.get("Resource", []))
     ]
-    return f"{_named(attached, found)} allows it for {', '.join(clients)}"
+    return f"{_name_statement(attached, found)} allows it for {', '.join(clients)}"
 
 
-def _messages(attached: list[AttachedPolicy], trial: PolicyTrial) -> tuple[bool, str]:
+def _describe_messages(attached: list[AttachedPolicy], trial: PolicyTrial) -> tuple[bool, str]:
     """What the device may publish and subscribe to; first whether something is missing."""
     tried = [
         (trial.publish, f"publish to {trial.publish.name}", "publish nothing"),
@@ -165,7 +165,7 @@ def _messages(attached: list[AttachedPolicy], trial: PolicyTrial) -> tuple[bool,
     for attempt, may, may_not in tried:
         answer = attempt.evaluation.answer
         unknown = ", ".join(attempt.evaluation.unknown)
-        by = f" ({_named(attached, attempt.evaluation)} denies it)" if answer is PolicyAnswer.DENIED else ""
+        by = f" ({_name_statement(attached, attempt.evaluation)} denies it)" if answer is PolicyAnswer.DENIED else ""
         said.append(f"perhaps {may} ({unknown})" if unknown else may if attempt.is_allowed else f"{may_not}{by}")
     lacking = any(
         attempt.evaluation.answer in (PolicyAnswer.DENIED, PolicyAnswer.NOT_ALLOWED) for attempt, _, _ in tried
@@ -173,7 +173,7 @@ def _messages(attached: list[AttachedPolicy], trial: PolicyTrial) -> tuple[bool,
     return lacking, f"it may {', '.join(said[:-1])} and {said[-1]}"
 
 
-def _cure(case: DeviceContext, policy: AttachedPolicy) -> str:
+def _find_cure(case: DeviceContext, policy: AttachedPolicy) -> str:
     """How a denial is taken away: in the fleet's own policy file, or from the device."""
     if policy.name == case.stage.fleet.policy_name(case.issuing.ca):
         return f"a Deny wins over every Allow: correct the policy's file and `cdk deploy {case.stage}`"
@@ -184,7 +184,7 @@ def _cure(case: DeviceContext, policy: AttachedPolicy) -> str:
     )
 
 
-def _context(case: DeviceContext) -> dict[str, str | tuple[str, ...] | None]:
+def _make_context(case: DeviceContext) -> dict[str, str | tuple[str, ...] | None]:
     """The policy variables and condition keys of this device.
 
     Of a certificate that is attached to several things, AWS IoT takes the thing that the client id names.

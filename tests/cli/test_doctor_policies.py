@@ -217,7 +217,7 @@ def test_a_certificates_value_with_a_wildcard_fills_no_variable() -> None:
         stage_certificate=SimpleNamespace(registered=None),
         thing=None,
     )
-    context = device_policies._context(case)
+    context = device_policies._make_context(case)
 
     assert context["iot:Certificate.Subject.Organization"] is None
     assert context["iot:Certificate.Subject.Organization.1"] == "B"
@@ -236,7 +236,7 @@ def test_without_the_permission_to_list_groups_the_certificates_policies_are_eva
         error: Any = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}
         raise ClientError(error, "ListThingGroupsForThing")
 
-    monkeypatch.setattr("jitrctl.doctor.device_policies._of_groups", denied)
+    monkeypatch.setattr("jitrctl.doctor.device_policies._read_group_policies", denied)
     found = device.look()
     assert found.state is State.NOTE
     assert "policies of its thing groups are not evaluated: " in found.text

@@ -7,7 +7,7 @@ import pytest
 
 from jitr.admission.naming import THING_NAME
 from jitr_fleet.model import Ca
-from jitr_fleet.sample_device import sample_device
+from jitr_fleet.sample_device import make_up_device
 from tests.support.fleet.drafts import Draft
 
 
@@ -31,7 +31,7 @@ def ca(draft: Draft) -> Ca:
 )
 def test_its_name_matches_the_pattern(ca: Ca, pattern: str) -> None:
     named = dataclasses.replace(ca, common_name=pattern)
-    name = sample_device(named).context["iot:Certificate.Subject.CommonName"]
+    name = make_up_device(named).context["iot:Certificate.Subject.CommonName"]
 
     assert name is not None
     assert re.fullmatch(pattern, name)
@@ -48,7 +48,7 @@ def test_its_name_matches_the_pattern(ca: Ca, pattern: str) -> None:
 )
 def test_its_things_name_is_made_by_the_template(ca: Ca, template: str, expected: str) -> None:
     named = dataclasses.replace(ca, common_name=r"(?P<unit>[0-9]+)\.[a-z]+\.example", thing_name=template)
-    device = sample_device(named)
+    device = make_up_device(named)
 
     assert device.thing_name == (expected if THING_NAME.fullmatch(expected) else "sample")
     assert device.context["iot:ClientId"] == device.context["iot:Connection.Thing.ThingName"] == device.thing_name
@@ -56,7 +56,7 @@ def test_its_things_name_is_made_by_the_template(ca: Ca, template: str, expected
 
 
 def test_attributes_are_the_cas_and_others_are_not_known(ca: Ca) -> None:
-    device = sample_device(ca)
+    device = make_up_device(ca)
 
     assert device.context["iot:Connection.Thing.Attributes[line]"] == "A:1"
     assert "iot:Connection.Thing.Attributes[line]" not in device.own_names
@@ -67,6 +67,6 @@ def test_attributes_are_the_cas_and_others_are_not_known(ca: Ca) -> None:
 def test_a_thing_type_that_an_entry_may_give_is_not_known(ca: Ca) -> None:
     key = "iot:Connection.Thing.ThingTypeName"
 
-    assert sample_device(ca).context[key] == "sensor"
-    assert sample_device(dataclasses.replace(ca, thing_type=None)).context[key] is None
-    assert key not in sample_device(dataclasses.replace(ca, thing_type=None, extra_types=("a",))).context
+    assert make_up_device(ca).context[key] == "sensor"
+    assert make_up_device(dataclasses.replace(ca, thing_type=None)).context[key] is None
+    assert key not in make_up_device(dataclasses.replace(ca, thing_type=None, extra_types=("a",))).context

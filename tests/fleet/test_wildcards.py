@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitr_fleet.authorization.overlap import find_overlap, is_overlapping
-from jitr_fleet.authorization.wildcards import filled, fits, matches, with_letters
+from jitr_fleet.authorization.wildcards import fill_variables, fill_with_letters, fits, matches
 
 PATTERNS = st.text("ab*?", max_size=8)
 TEXTS = st.text("ab", max_size=8)
@@ -67,12 +67,12 @@ def test_a_long_pattern_takes_no_long_time() -> None:
 
 @given(PATTERNS)
 def test_a_pattern_matches_itself_with_letters(pattern: str) -> None:
-    assert matches(pattern, with_letters(pattern, "x", lambda _: None))
+    assert matches(pattern, fill_with_letters(pattern, "x", lambda _: None))
 
 
 def test_variables_are_filled_in_and_wildcards_stay() -> None:
-    assert filled("a/${b}/*/${*}", {"b": "?"}.__getitem__) == "a/?/*/*"
-    assert with_letters("a/${b}/${c}/*", "x", {"b": "?"}.get) == "a/?/x/x"
+    assert fill_variables("a/${b}/*/${*}", {"b": "?"}.__getitem__) == "a/?/*/*"
+    assert fill_with_letters("a/${b}/${c}/*", "x", {"b": "?"}.get) == "a/?/x/x"
 
 
 @given(st.text("ab*?", max_size=5), st.text("ab", max_size=4))

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jitr.frozen import value
-from jitr_fleet.authorization.wildcards import filled, fits, matches
+from jitr_fleet.authorization.wildcards import fill_variables, fits, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -98,7 +98,7 @@ def explain(documents: Iterable[Mapping[str, Any]], request: Request) -> Evaluat
     known = {key.lower(): one for key, one in request.context.items()}  # keys count in any case
     judged: list[tuple[str, StatementPosition, _Judge, bool | None]] = []
     for number, document in enumerate(documents):
-        for position, statement in enumerate(listed(document.get("Statement", []))):
+        for position, statement in enumerate(as_list(document.get("Statement", []))):
             judge = _Judge(request, known)
             place = StatementPosition(document=number, statement=position)
             judged.append((statement["Effect"], place, judge, judge.applies(statement)))
@@ -113,7 +113,7 @@ def explain(documents: Iterable[Mapping[str, Any]], request: Request) -> Evaluat
     return Evaluation(answer=PolicyAnswer.NOT_ALLOWED, statements=near)
 
 
-def listed(element: Any) -> list[Any]:
+def as_list(element: Any) -> list[Any]:
     """An element of a policy as a list; one text or statement may stand alone."""
     return element if isinstance(element, list) else [element]
 
@@ -137,7 +137,7 @@ class _Judge:
                 self._is_about(statement, "Resource", self._is_resource),
                 self._is_about_principal(statement.get("Principal")),
                 *(
-                    self._holds(operator, key, listed(values))
+                    self._holds(operator, key, as_list(values))
                     for operator, keys in (statement.get("Condition") or {}).items()
                     for key, values in keys.items()
                 ),
@@ -149,13 +149,13 @@ class _Judge:
     ) -> bool | None:
         """Whether an element lists the request; an element that is absent, as in trust policies, lists everything."""
         if element in statement:
-            return _any([is_one(pattern) for pattern in listed(statement[element])])
+            return _any([is_one(pattern) for pattern in as_list(statement[element])])
         negated = f"Not{element}"
         if negated not in statement:
             return True
         if self._request.kind is PolicyKind.IOT:
             return self._leave_open(negated)
-        return _not(_any([is_one(pattern) for pattern in listed(statement[negated])]))
+        return _not(_any([is_one(pattern) for pattern in as_list(statement[negated])]))
 
     def _is_action(self, pattern: str) -> bool:
         return matches(pattern.lower(), self._request.action.lower())
@@ -167,10 +167,10 @@ class _Judge:
             return self._leave_open(error.args[0])
 
     def _is_about_principal(self, principal: Any) -> bool | None:
-        if principal is None or principal == "*" or "*" in listed(principal.get("AWS", [])):
+        if principal is None or principal == "*" or "*" in as_list(principal.get("AWS", [])):
             return True
         service = self._request.service
-        if service is not None and service in listed(principal.get("Service", [])):
+        if service is not None and service in as_list(principal.get("Service", [])):
             return True
         # Whether the caller is a named account, role or user is not evaluated.
         return self._leave_open("Principal") if "AWS" in principal and service is None else False
@@ -202,9 +202,9 @@ class _Judge:
         try:
             match operator:
                 case "StringEquals":
-                    return actual == self._filled(expected)
+                    return actual == self._fill(expected)
                 case "StringEqualsIgnoreCase":
-                    return actual.lower() == self._filled(expected).lower()
+                    return actual.lower() == self._fill(expected).lower()
                 case "Bool":
                     return actual.lower() == expected.lower()
                 case "StringLike" | "ArnEquals" | "ArnLike":
@@ -220,12 +220,12 @@ class _Judge:
         """
         return fits(pattern, text, self._value_of)
 
-    def _filled(self, text: str) -> str:
+    def _fill(self, text: str) -> str:
         """A text with its variables filled in.
 
         Raises KeyError when one is not known.
         """
-        return filled(text, self._value_of)
+        return fill_variables(text, self._value_of)
 
     def _value_of(self, variable: str) -> str:
         """Raises KeyError, with the variable, when it is not known."""

@@ -97,14 +97,14 @@ def _walk(left: list[_Token], right: list[_Token]) -> dict[_State, tuple[_State,
         i, j = here = waiting.pop()
         if here == (len(left), len(right)):
             return reached
-        for state, covers in _next_states(left, right, i, j):  # the last one is tried first
+        for state, covers in _find_next_states(left, right, i, j):  # the last one is tried first
             if state not in reached:
                 reached[state] = (here, covers)
                 waiting.append(state)
     return None
 
 
-def _next_states(left: list[_Token], right: list[_Token], i: int, j: int) -> list[tuple[_State, bool]]:
+def _find_next_states(left: list[_Token], right: list[_Token], i: int, j: int) -> list[tuple[_State, bool]]:
     one = left[i] if i < len(left) else None
     other = right[j] if j < len(right) else None
     found: list[tuple[_State, bool]] = []

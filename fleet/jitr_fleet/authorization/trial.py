@@ -9,8 +9,8 @@ from typing import Any
 
 from jitr.frozen import value
 from jitr_fleet.authorization.actions import ACTIONS
-from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, PolicyKind, Request, explain, listed
-from jitr_fleet.authorization.wildcards import matches, with_letters
+from jitr_fleet.authorization.evaluation import Evaluation, PolicyAnswer, PolicyKind, Request, as_list, explain
+from jitr_fleet.authorization.wildcards import fill_with_letters, matches
 
 _LETTER = "x"  # for each wildcard, MQTT's and policies'
 _ARN_PARTS = 6
@@ -67,21 +67,21 @@ class PolicyTrial:
 
 def try_device(documents: Sequence[Mapping[str, Any]], device: TrialDevice) -> PolicyTrial:
     """Try a device under documents that all count for it."""
-    connect = _attempt(documents, device, CONNECT, device.client_id)
-    publish = _best(documents, device, PUBLISH, _names(documents, device, PUBLISH))
-    filters = {name: _attempt(documents, device, SUBSCRIBE, name) for name in _names(documents, device, SUBSCRIBE)}
-    subscribe = _best(documents, device, SUBSCRIBE, filters)
-    topics = {_topic_of(name): one for name, one in filters.items() if one.is_allowed}
-    receive = _best(documents, device, RECEIVE, topics)
+    connect = _try(documents, device, CONNECT, device.client_id)
+    publish = _find_best(documents, device, PUBLISH, _find_names(documents, device, PUBLISH))
+    filters = {name: _try(documents, device, SUBSCRIBE, name) for name in _find_names(documents, device, SUBSCRIBE)}
+    subscribe = _find_best(documents, device, SUBSCRIBE, filters)
+    topics = {_find_topic(name): one for name, one in filters.items() if one.is_allowed}
+    receive = _find_best(documents, device, RECEIVE, topics)
     if receive.is_allowed and receive.name is not None:
         subscribe = topics[receive.name]
     return PolicyTrial(connect=connect, publish=publish, subscribe=subscribe, receive=receive)
 
 
-def allowed_clients(documents: Sequence[Mapping[str, Any]], device: TrialDevice) -> list[str]:
+def find_allowed_clients(documents: Sequence[Mapping[str, Any]], device: TrialDevice) -> list[str]:
     """The client ids that the documents name and allow to connect."""
-    names = dict.fromkeys(_names(documents, device, CONNECT))
-    return [name for name in names if _attempt(documents, _named(device, name), CONNECT, name).is_allowed]
+    names = dict.fromkeys(_find_names(documents, device, CONNECT))
+    return [name for name in names if _try(documents, _named(device, name), CONNECT, name).is_allowed]
 
 
 def _named(device: TrialDevice, name: str) -> TrialDevice:
@@ -89,40 +89,42 @@ def _named(device: TrialDevice, name: str) -> TrialDevice:
     return TrialDevice(client_id=name, context={**device.context, **own}, arn=device.arn)
 
 
-def _attempt(documents: Sequence[Mapping[str, Any]], device: TrialDevice, action: str, name: str) -> Attempt:
+def _try(documents: Sequence[Mapping[str, Any]], device: TrialDevice, action: str, name: str) -> Attempt:
     return Attempt(name=name, evaluation=device.ask(documents, action, name))
 
 
-def _best(documents: Sequence[Mapping[str, Any]], device: TrialDevice, action: str, names: Iterable[str]) -> Attempt:
+def _find_best(
+    documents: Sequence[Mapping[str, Any]], device: TrialDevice, action: str, names: Iterable[str]
+) -> Attempt:
     """The attempt that gets farthest; where no name is known to try, one on a made-up name, which is left out."""
-    attempts = [_attempt(documents, device, action, name) for name in dict.fromkeys(names)]
+    attempts = [_try(documents, device, action, name) for name in dict.fromkeys(names)]
     if not attempts:
         return Attempt(name=None, evaluation=device.ask(documents, action, _LETTER))
     return min(attempts, key=lambda one: _BEST_FIRST.index(one.evaluation.answer))
 
 
-def _names(documents: Sequence[Mapping[str, Any]], device: TrialDevice, action: str) -> Iterator[str]:
+def _find_names(documents: Sequence[Mapping[str, Any]], device: TrialDevice, action: str) -> Iterator[str]:
     """The resources' names in statements that allow the action, with letters for wildcards."""
     kind = ACTIONS[action]
     for document in documents:
-        for statement in listed(document.get("Statement", [])):
+        for statement in as_list(document.get("Statement", [])):
             if statement.get("Effect") != "Allow" or not any(
-                matches(one.lower(), action.lower()) for one in listed(statement.get("Action", []))
+                matches(one.lower(), action.lower()) for one in as_list(statement.get("Action", []))
             ):
                 continue
-            for resource in listed(statement.get("Resource", [])):
-                name = _name_in(resource, kind, device)
+            for resource in as_list(statement.get("Resource", [])):
+                name = _find_name(resource, kind, device)
                 if name:
                     yield name
 
 
-def _name_in(resource: str, kind: str, device: TrialDevice) -> str | None:
+def _find_name(resource: str, kind: str, device: TrialDevice) -> str | None:
     """The name in an ARN of this kind; a letter where the ARN leaves it open, None in one of another kind."""
     last = resource.split(":", _ARN_PARTS - 1)[-1]
     prefix, slash, name = last.partition("/")
     if prefix == kind and slash:
         known = {key.lower(): text for key, text in device.context.items()}
-        return with_letters(name, _LETTER, lambda variable: _text(known.get(variable.lower())))
+        return fill_with_letters(name, _LETTER, lambda variable: _text(known.get(variable.lower())))
     return _LETTER if "*" in prefix else None
 
 
@@ -130,6 +132,6 @@ def _text(found: str | tuple[str, ...] | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _topic_of(filter_: str) -> str:
+def _find_topic(filter_: str) -> str:
     """A topic that a topic filter matches."""
     return _SHARED.sub("", filter_, count=1).replace("+", _LETTER).replace("#", _LETTER)

@@ -26,7 +26,7 @@ def fits(pattern: str, text: str, value_of: ValueOf) -> bool:
 
     Takes at most the lengths' product of steps. Raises what `value_of` raises.
     """
-    first, *rest = _segments(pattern, value_of)
+    first, *rest = _split(pattern, value_of)
     if not _is_at(first, text, 0):
         return False
     at = _length(first)
@@ -42,7 +42,7 @@ def fits(pattern: str, text: str, value_of: ValueOf) -> bool:
     return end >= at and _is_at(last, text, end)
 
 
-def with_letters(pattern: str, letter: str, value_of: Callable[[str], str | None]) -> str:
+def fill_with_letters(pattern: str, letter: str, value_of: Callable[[str], str | None]) -> str:
     """A text that a pattern matches: a letter for each wildcard, and for each variable of which None is known."""
 
     def replaced(found: re.Match[str]) -> str:
@@ -55,7 +55,7 @@ def with_letters(pattern: str, letter: str, value_of: Callable[[str], str | None
     return TOKEN.sub(replaced, pattern)
 
 
-def filled(text: str, value_of: ValueOf) -> str:
+def fill_variables(text: str, value_of: ValueOf) -> str:
     """A text, in which `*` and `?` are themselves, with its variables filled in; raises what `value_of` raises."""
     return TOKEN.sub(lambda found: found[0] if found["variable"] is None else _value(found["variable"], value_of), text)
 
@@ -69,7 +69,7 @@ def _value(variable: str, value_of: ValueOf) -> str:
     return _LITERAL.get(variable) or value_of(variable)
 
 
-def _segments(pattern: str, value_of: ValueOf) -> list[_Segment]:
+def _split(pattern: str, value_of: ValueOf) -> list[_Segment]:
     segments: list[_Segment] = [[]]
     end = 0
     for found in TOKEN.finditer(pattern):
