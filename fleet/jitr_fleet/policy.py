@@ -58,7 +58,7 @@ class PolicyFile:
         return as_list(self.document["Statement"])
 
     @property
-    def whose(self) -> str:
+    def name(self) -> str:
         """Name the CAs in a message: `the policy of ca.factory and ca.renewed`."""
         names = [f"ca.{name}" for name in self.cas]
         return f"the policy of {' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)}"
@@ -75,7 +75,7 @@ class PolicyFile:
         return self.lines.line(*at, *inside)
 
     def problem(self, line: int, message: str, cure: str) -> Problem:
-        return Problem(file=self.path, line=line, message=f"{self.whose}: {message}", cure=cure)
+        return Problem(file=self.path, line=line, message=f"{self.name}: {message}", cure=cure)
 
     def variables(self) -> tuple[str, ...]:
         """The certificate variables in its texts and keys, each once and in lower case; escapes of JSON hide none."""

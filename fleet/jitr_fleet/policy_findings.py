@@ -39,7 +39,7 @@ class PolicyFinding:
     refused: bool
 
 
-def find(
+def describe_trial(
     file: PolicyFile,
     trial: PolicyTrial,
     documents: list[Mapping[str, Any]],

@@ -15,7 +15,7 @@ from jitr_fleet.model import Account, Ca, Fleet
 from jitr_fleet.names import partition_of
 from jitr_fleet.permissions import texts
 from jitr_fleet.policy import BUILT_IN_POLICY, PLACEHOLDERS, PolicyFile
-from jitr_fleet.policy_findings import PolicyFinding, find
+from jitr_fleet.policy_findings import PolicyFinding, describe_trial
 from jitr_fleet.problems import Problem, show
 from jitr_fleet.sample_device import SampleDevice, make_up_device
 
@@ -170,7 +170,7 @@ def _try(file: PolicyFile, sample: SampleDevice, place: PolicyPlace) -> tuple[Po
     documents = [fill_document(file.document, place.fill)]
     device = TrialDevice(client_id=sample.thing_name, context=sample.context, arn=place.arn)
     trial = try_device(documents, device)
-    return trial, find(file, trial, documents, device, sample.own_names)
+    return trial, describe_trial(file, trial, documents, device, sample.own_names)
 
 
 def fill_document(written: Any, fill: Callable[[str], str]) -> Any:
