@@ -196,7 +196,7 @@ def test_of_several_things_the_one_of_the_client_id_counts(device: Device) -> No
     assert found.text.endswith("allows it for client/…")
 
 
-def test_without_its_thing_the_simulated_broker_refuses_what_doctor_calls_not_allowed(device: Device) -> None:
+def test_without_its_thing_the_simulated_broker_refuses_as_doctor_says(device: Device) -> None:
     device.replace(CONNECT, *TALK)
     place = device.fleet.place(DEV)
     assert place.connect(device.leaf, client_id=SENSOR) == "accepted"
@@ -227,7 +227,7 @@ def test_a_certificates_value_with_a_wildcard_fills_no_variable() -> None:
     assert context["iot:Certificate.Subject.CommonName"] is None
 
 
-def test_without_the_permission_to_list_groups_the_certificates_policies_are_evaluated(
+def test_without_the_permission_to_list_groups_the_own_policies_are_evaluated(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device.replace(CONNECT, *TALK)
