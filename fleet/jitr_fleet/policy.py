@@ -21,7 +21,7 @@ from jitr_fleet.problems import KeyPosition, Problem, Report, show, suggest
 # AWS IoT quota "policy document size", white space not counted.
 MAX_POLICY = 2048
 
-# The policy of CAs that name none.
+# The policy of CAs that name none; it is in the checkout, like the CDK app that deploys it.
 BUILT_IN_POLICY = Path(__file__).parents[2] / "policies" / "device.json"
 
 # What stands in a policy file for the parts of an ARN that differ by stage, with the longest value that infra can put

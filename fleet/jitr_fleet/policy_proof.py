@@ -56,10 +56,14 @@ class PolicyProof:
 
 
 def prove_fleet(fleet: Fleet) -> tuple[PolicyProof, ...]:
-    """Prove the policy of every CA of a fleet that was loaded: the one that it names, else the one that jitr brings."""
+    """Prove the policy of every CA of a fleet that was loaded: the one that it names, else the one that jitr brings.
+
+    An installation without this repository's files does not have the latter.
+    """
     named: dict[Path, list[Ca]] = {}
     for ca in fleet.cas:
-        named.setdefault((ca.policy or BUILT_IN_POLICY).resolve(), []).append(ca)
+        if ca.policy or BUILT_IN_POLICY.is_file():
+            named.setdefault((ca.policy or BUILT_IN_POLICY).resolve(), []).append(ca)
     files = [PolicyFile.read(cas[0].policy or BUILT_IN_POLICY, tuple(ca.name for ca in cas)) for cas in named.values()]
     return prove_policies(fleet, files)
 

@@ -111,9 +111,10 @@ def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFin
 def _read_policy(case: DeviceContext, name: str) -> AttachedPolicy:
     """A policy of the certificate, with the CA's file where it was deployed from it as it is now."""
     ca, text, file = case.issuing.ca, case.read_policy_text(name), None
-    if name == case.stage.fleet.policy_name(ca):
+    path = ca.policy or BUILT_IN_POLICY
+    if name == case.stage.fleet.policy_name(ca) and path.is_file():
         place = policy_place(case.stage.account, case.stage.region)
-        read = PolicyFile.read(ca.policy or BUILT_IN_POLICY, (ca.name,))
+        read = PolicyFile.read(path, (ca.name,))
         file = read if fill_document(read.document, place.fill) == json.loads(text) else None
     return AttachedPolicy(name=name, text=text, group=None, file=file)
 

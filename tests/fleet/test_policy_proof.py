@@ -52,6 +52,15 @@ def test_the_policy_that_jitr_brings_lets_devices_do_all_of_it(draft: Draft) -> 
     )
 
 
+def test_an_installation_without_that_file_proves_what_the_fleet_file_names(
+    draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft.replace('policy = "device.json"\n', "")
+    fleet = draft.load()
+    monkeypatch.setattr("jitr_fleet.policy_proof.BUILT_IN_POLICY", draft.folder / "nowhere.json")
+    assert prove_fleet(fleet) == ()
+
+
 REFUSED: list[tuple[list[dict[str, Any]], str, str]] = [
     (TALK, "no statement allows iot:Connect, so no device can connect", '"Statement"'),
     ([], "it has no usable Statement", '"Statement"'),
