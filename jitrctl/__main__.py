@@ -114,6 +114,10 @@ def _run(arguments: list[str] | None, *, raises_usage_errors: bool = False) -> t
         code = _put_together(app)(args=arguments, standalone_mode=not raises_usage_errors)
     except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C
         code = done.code
+    except typer.Abort:  # the input ended while something was asked
+        why = "nothing was answered: the input has ended"
+        print_error(why)
+        return Exit.FAILED, why
     except TyperException as error:
         why = error.format_message()
         print_error(why)

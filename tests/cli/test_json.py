@@ -259,6 +259,17 @@ def test_ctrl_c_before_any_stage_is_a_failure(
     assert told(capsys)[0] == FAILURE | {"error": "interrupted"}
 
 
+def test_input_that_ends_is_a_failure(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(*_: object, **__: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr("jitrctl.run.scope.across", end)
+    assert run(work=str) == 1
+    assert told(capsys)[0] == FAILURE | {"error": "nothing was answered: the input has ended"}
+
+
 def test_a_fault_of_jitrctl_is_a_failure_and_still_shows_where_it_is(
     run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
