@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ACCOUNTS, CONFIG, CREDENTIALS = "accounts.json", "aws-config", "aws-credentials"
+SOURCE = "source.json"  # which fleet file runs; own_fleet.py writes it
+EXTRACTED = "jitr-local-extracted"  # the functions' files, unpacked once for all processes
 
 
 def save(directory: Path, accounts: Sequence[LocalAccount]) -> None:
@@ -51,7 +53,7 @@ def load(directory: Path) -> tuple[LocalAccount, ...]:
 
 def forget(directory: Path) -> None:
     """Remove everything that a run left in the directory, except its logs."""
-    for path in (directory / ACCOUNTS, directory / CONFIG, directory / CREDENTIALS):
+    for path in (directory / ACCOUNTS, directory / CONFIG, directory / CREDENTIALS, directory / SOURCE):
         path.unlink(missing_ok=True)
     for authority in directory.glob("*.broker-ca.pem"):
         authority.unlink()
