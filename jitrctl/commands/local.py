@@ -1,4 +1,4 @@
-"""`jitrctl local up | deploy | status | down | issue | connect`: the commands on the local AWS, for trying things out."""
+"""`jitrctl local …`: starts, deploys and stops the local AWS, and connects devices to it, for trying things out."""
 
 from __future__ import annotations
 

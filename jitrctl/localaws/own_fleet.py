@@ -153,8 +153,8 @@ class OwnFleet:
             partition = partition_of(spec.region)
             if partition != "aws":
                 raise LocalAwsError(
-                    f"{spec.stage} is in the partition {partition}, and the local AWS knows aws alone: choose others with "
-                    "--account or --region"
+                    f"{spec.stage} is in the partition {partition}, and the local AWS knows aws alone: choose "
+                    "others with --account or --region"
                 )
         if len(stages) > MOST_PROCESSES:
             raise LocalAwsError(

@@ -68,8 +68,8 @@ def open_access(account: Account, region: str, home: str | None = None) -> Acces
         ) from error
     if owner != account.id:
         raise WrongAccount(
-            f"{_means(account, region)} is account {owner}, and the fleet file says that {account.name} is {account.id}: "
-            "correct the profile or the fleet file"
+            f"{_means(account, region)} is account {owner}, and the fleet file says that {account.name} is "
+            f"{account.id}: correct the profile or the fleet file"
         )
     return access
 
