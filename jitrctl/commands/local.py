@@ -182,6 +182,9 @@ def connect(
     account: Annotated[str, typer.Option(help="The account to connect to.")],
     region: Annotated[str | None, typer.Option(help="The Region, when the account runs in several.")] = None,
     ca: _Ca = None,
+    client_id: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Its MQTT client id; else the thing name that the rules make.")
+    ] = None,
     patience: Annotated[float, typer.Option(help="Seconds to try for.")] = 15.0,
 ) -> None:
     """Connect a device, with a certificate made for it on first use, until it is accepted.
@@ -205,7 +208,8 @@ def connect(
     files = workspace.issuing_ca(named).find_issued(workspace.devices, name) or _issue(workspace, named, name)
     (place_here,) = workspace.places_of(here)
     stage = LocalStage(here[0], place_here, workspace.load_fleet())
-    connection, attempts = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
+    device = stage.device(files, client_id or stage.thing_name(named.name, files) or name)
+    connection, attempts = device.connect_until_accepted(stage.endpoint, patience=patience)
     with connection:
         for attempt in attempts:
             what = f"{attempt.refusal.how}: {attempt.refusal.detail}" if attempt.refusal else "CONNACK: accepted"
@@ -276,7 +280,7 @@ def _say_next(workspace: Workspace, running: Sequence[LocalAccount], *, deployed
     steps = [] if deployed else [("jitrctl local deploy", "the stacks, by the CDK CLI")]
     steps += [
         (f"jitrctl ca apply --fleet {file}", "register the CAs"),
-        (f"jitrctl local connect NAME --account {running[0].name}", "a device, with a certificate made for it"),
+        (f"jitrctl local connect NAME {_options(running)}", "a device, with a certificate made for it"),
         ("jitrctl local status", "how to point aws, cdk and other clients at it"),
         ("jitrctl local down", "stop all of it"),
     ]
@@ -284,6 +288,13 @@ def _say_next(workspace: Workspace, running: Sequence[LocalAccount], *, deployed
     out.print("\nNext:", markup=False)
     for command, what in steps:
         out.print(f"  {command:{width}}  {what}", markup=False, soft_wrap=True)
+
+
+def _options(running: Sequence[LocalAccount]) -> str:
+    """The options that mean the first account, and its Region if it runs in several."""
+    first = running[0]
+    several = sum(one.name == first.name for one in running) > 1
+    return f"--account {first.name}" + (f" --region {first.region}" if several else "")
 
 
 def _shown(path: Path) -> str:

@@ -12,7 +12,7 @@ Facts (ministack 1.5.33, measured on two cores):
   certificate names `*.iot.<region>.localhost` for the process's own Region only. Without SNI only a CA in
   DEFAULT mode registers a device.
 - Lambda code runs under `sys.executable`, in workers of the account's process group, which die with it.
-- Nothing is kept: `down` loses all state.
+- Nothing is kept: `down` loses all state. It moves what is left aside; another process removes it, and ends by itself.
 - Without `stays`, an account ends within a second after the process that called `up`, even when that is killed.
 """
 
