@@ -33,6 +33,7 @@ PIP_INSTALL = [
     "constraints.txt",
 ]
 HEARTBEAT = 5.0  # seconds between two signs of life
+LONGEST_LINE = 80
 
 _began = time.monotonic()
 _collected = re.compile(r"Collecting (?P<name>[A-Za-z0-9_.-]+)")
@@ -48,7 +49,7 @@ def main() -> int:
     for_demo = options.parse_args().demo
     try:
         check_tools()
-        say("setting up in this folder only: .venv, node_modules, .wheels; about two minutes, once")
+        say("setting up in this folder only: .venv, node_modules, .wheels; once, and again when a version changes")
         failed: list[BaseException] = []
         node = threading.Thread(target=run_keeping_error, args=(install_node_packages, failed))
         node.start()
@@ -87,20 +88,20 @@ def check_tools() -> None:
 def install_python_packages(extras: str) -> None:
     """Make .venv and install the project with these extras, editable."""
     if not PYTHON.exists():
-        say(f"1/3 Python {sys.version.partition(' ')[0]}: making .venv")
+        say(f"Python {sys.version.partition(' ')[0]}: making .venv")
         run([sys.executable, "-m", "venv", str(VENV)], "the virtual environment could not be made")
-    say("1/3 Python packages: CDK, boto3, ministack (the local AWS) …")
+    say("Python packages: the CDK, boto3, ministack (the local AWS); then the functions' wheels")
     pip([*PIP_INSTALL, "--editable", f".[{extras}]"])
 
 
 def install_node_packages() -> None:
-    say("2/3 Node packages: the CDK CLI")
+    say("Node packages: the CDK CLI, at the same time")
     run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier"], "npm ci failed")
-    say("2/3 Node packages: installed")
+    say("Node packages: installed")
 
 
 def fetch_wheels() -> None:
-    say("3/3 what the Lambda functions are shipped with: powertools, cryptography")
+    say("what the Lambda functions are shipped with: powertools, cryptography")
     run([str(PYTHON), "-m", "jitr_cdk.wheels"], "the wheels could not be fetched")
 
 
@@ -136,9 +137,8 @@ def pip(words: list[str]) -> None:
         text=True,
     )
     output: list[str] = []
-    counted = threading.Event()
-    counter = threading.Thread(target=count_installed, args=(counted, output), daemon=True)
-    counter.start()
+    over = threading.Event()
+    threading.Thread(target=give_signs_of_life, args=(over, output), daemon=True).start()
     try:
         for line in running.stdout or ():
             output.append(line)
@@ -147,18 +147,22 @@ def pip(words: list[str]) -> None:
         if running.wait():
             raise SetUpError(f"pip failed:\n{''.join(output[-20:])}")
     finally:
-        counted.set()
+        over.set()
         if running.poll() is None:
             running.terminate()
             running.wait()
 
 
-def count_installed(done: threading.Event, output: list[str]) -> None:
-    """Say how many packages are there, as pip itself is silent once it has them all."""
-    while not done.wait(HEARTBEAT):
-        if any(line.startswith("Installing collected packages") for line in output[-2:]):
+def give_signs_of_life(over: threading.Event, output: list[str]) -> None:
+    """Say what goes on while pip says nothing: what it does, or how many packages are there."""
+    before = -1
+    while not over.wait(HEARTBEAT):
+        if len(output) == before:
+            last = output[-1].strip() if output else "pip starts"
             there = len(list(VENV.glob("lib/*/site-packages/*.dist-info")))
-            say(f"    {there} packages installed")
+            installing = last.startswith("Installing collected packages")
+            say(f"    {there} packages installed" if installing else f"    {last[:LONGEST_LINE]}")
+        before = len(output)
 
 
 def run_keeping_error(work: object, failed: list[BaseException]) -> None:

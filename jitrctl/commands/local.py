@@ -269,10 +269,8 @@ def _say_differences(own: OwnFleet) -> None:
         _say("What runs here differs from your fleet:")
         for text in differences:
             _say(f"  {text}")
-    _say(
-        f"Starting {', '.join(spec.stage for spec in own.specs)}, with a throw-away CA for each of "
-        f"{', '.join(ca.name for ca in own.choice.cas())} …"
-    )
+    _say(f"Starting {', '.join(spec.stage for spec in own.specs)} …")
+    _say(f"with throw-away CAs in place of {', '.join(ca.name for ca in own.choice.cas())}.")
 
 
 def _say_next(workspace: Workspace, running: Sequence[LocalAccount], *, deployed: bool) -> None:
