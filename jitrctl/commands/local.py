@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jitrctl.commands.local_display import document_of, row_of, shell_path, show_next, show_running
 from jitrctl.localaws import accounts
-from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.own_fleet import OwnFleet
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.terminal import Exit, err, out, print_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jitr_fleet.model import Ca
     from jitrctl.localaws.account import LocalAccount
     from jitrctl.localaws.issuing import DeviceFiles
 
 app = typer.Typer(help="Run a local AWS: the accounts of a fleet, on 127.0.0.1.", no_args_is_help=True)
 
+_FleetFile = Annotated[
+    Path | None,
+    typer.Option("--fleet", metavar="FILE", help="Your fleet file; else the checkout's example, two accounts of it."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 _Accounts = Annotated[
     list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
@@ -40,12 +40,7 @@ _Device = Annotated[str, typer.Argument(help="The device's name, for instance se
 
 @app.command()
 def up(
-    fleet: Annotated[
-        Path | None,
-        typer.Option(
-            "--fleet", metavar="FILE", help="Your fleet file; else the checkout's example, two accounts of it."
-        ),
-    ] = None,
+    fleet: _FleetFile = None,
     account: _Accounts = None,
     region: _Regions = None,
 ) -> None:
@@ -64,7 +59,7 @@ def up(
             )
         own, specs = None, [place.spec() for place in workspace.find_places()]
         if left := workspace.find_left_out():
-            file = _shown(workspace.checkout / "fleet.toml")
+            file = shell_path(workspace.checkout / "fleet.toml")
             err.print(
                 f"{file} also has {', '.join(left)}; `jitrctl local up --fleet {file}` starts all.",
                 markup=False,
@@ -83,8 +78,8 @@ def up(
     except BaseException:  # Ctrl-C too
         accounts.down(workspace.directory)
         raise
-    out.print(table([_row(one) for one in started]))
-    _say_next(workspace, started, deployed=False)
+    out.print(table([row_of(one) for one in started]))
+    show_next(workspace, started, deployed=False)
 
 
 @app.command()
@@ -119,7 +114,7 @@ def deploy(*, account: _Accounts = None, region: _Regions = None, as_json: _Json
     if as_json:
         print_json({"ok": ok, "stages": stages})
     elif ok:
-        _say_next(workspace, running, deployed=True)
+        show_next(workspace, running, deployed=True)
     if not ok:
         raise typer.Exit(Exit.FAILED)
 
@@ -133,9 +128,9 @@ def status(*, as_json: _Json = False) -> None:
     workspace = Workspace()
     alive = accounts.find_running(workspace.directory)
     if as_json:
-        print_json({"accounts": [_document(account) for account in alive]})
+        print_json({"accounts": [document_of(account) for account in alive]})
     elif alive:
-        _show(workspace, alive)
+        show_running(workspace, alive)
     else:
         out.print("No local AWS is running; `jitrctl local up` starts one.")
 
@@ -271,100 +266,3 @@ def _say_differences(own: OwnFleet) -> None:
             _say(f"  {text}")
     _say(f"Starting {', '.join(spec.stage for spec in own.specs)} …")
     _say(f"with throw-away CAs in place of {', '.join(ca.name for ca in own.choice.cas())}.")
-
-
-def _say_next(workspace: Workspace, running: Sequence[LocalAccount], *, deployed: bool) -> None:
-    file = _shown(workspace.fleet_file)
-    steps = [] if deployed else [("jitrctl local deploy", "the stacks, by the CDK CLI")]
-    steps += [
-        (f"jitrctl ca apply --fleet {file}", "register the CAs"),
-        (f"jitrctl local connect NAME {_options(running)}", "a device, with a certificate made for it"),
-        ("jitrctl local status", "how to point aws, cdk and other clients at it"),
-        ("jitrctl local down", "stop all of it"),
-    ]
-    width = max(len(command) for command, _ in steps)
-    out.print("\nNext:", markup=False)
-    for command, what in steps:
-        out.print(f"  {command:{width}}  {what}", markup=False, soft_wrap=True)
-
-
-def _options(running: Sequence[LocalAccount]) -> str:
-    """The options that mean the first account, and its Region if it runs in several."""
-    first = running[0]
-    several = sum(one.name == first.name for one in running) > 1
-    return f"--account {first.name}" + (f" --region {first.region}" if several else "")
-
-
-def _shown(path: Path) -> str:
-    """A path to paste into a shell: relative when it is below the working directory."""
-    try:
-        return shlex.quote(os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path))
-    except ValueError:  # on another drive
-        return str(path)
-
-
-def _show(workspace: Workspace, alive: tuple[LocalAccount, ...]) -> None:
-    out.print(table([_row(account) for account in alive]))
-    for account in alive:
-        out.print(f"\n# {account.stage}", markup=False)
-        for line in _lines(workspace, account):
-            out.print(line, markup=False, soft_wrap=True)
-
-
-def _row(account: LocalAccount) -> dict[str, str]:
-    document = _document(account)
-    return {name: document[name] for name in ("account", "id", "Region", "API", "MQTT")}
-
-
-def _document(account: LocalAccount) -> dict[str, str]:
-    return {
-        "account": account.name,
-        "id": account.id,
-        "Region": account.region,
-        "profile": account.profile,
-        "API": account.endpoint_url,
-        "MQTT": f"127.0.0.1:{account.mqtt_port}",
-        "pid": str(account.pid),
-        "log": str(account.log),
-    }
-
-
-def _register_cas(workspace: Workspace, account: LocalAccount) -> list[str]:
-    """The article's command to register each CA, in the fleet file's mode."""
-    fleet_account = next(one for one in workspace.load_fleet().accounts if one.name == account.name)
-    lines = []
-    for registration in fleet_account.cas:
-        verified = registration.verification_certificate_path
-        proof = f"--verification-certificate file://{verified}" if verified else "--certificate-mode SNI_ONLY"
-        lines.append(
-            f"aws iot register-ca-certificate --ca-certificate file://{registration.ca.certificate_path} {proof} "
-            "--set-as-active --allow-auto-registration"
-        )
-    return lines
-
-
-def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
-    """Commands to paste into a shell in the checkout."""
-    environ = account.environ()
-    wanted = [
-        name
-        for name in environ
-        if name.startswith("AWS_") and name not in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
-    ]
-    endpoint = find_endpoint(account)
-    context = f"-c target=local -c fleet={workspace.fleet_file}"
-    s_client = (
-        f"openssl s_client -connect 127.0.0.1:{account.mqtt_port} -servername {endpoint.server_name} "
-        f"-CAfile {endpoint.trust} -cert {workspace.devices}/NAME.pem -key {workspace.devices}/NAME.key"
-    )
-    return [
-        "unset AWS_PROFILE AWS_SESSION_TOKEN; export "
-        + " ".join(f"{name}={shlex.quote(environ[name])}" for name in wanted),
-        "aws iot list-ca-certificates",
-        f"node_modules/.bin/cdk bootstrap aws://{account.id}/{account.region} {context}",
-        f"node_modules/.bin/cdk deploy {account.stage} {context}",
-        *_register_cas(workspace, account),
-        f".venv/bin/jitrctl local connect sensor-0042 --account {account.name} --region {account.region}",
-        "# any other client: 127.0.0.1 is the address, and the endpoint's name must be the SNI",
-        s_client,
-    ]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from jitr.x509.certificate import Certificate
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.localaws import accounts, ca_shape
+from jitrctl.localaws import accounts
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.device_shape import device_like
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.own_fleet import OwnFleet
-from jitrctl.localaws.toml_text import write_toml
 from jitrctl.localaws.workspace import Workspace
 from tests.support.fleet.drafts import Draft, Issuer
 
@@ -289,54 +285,6 @@ def test_without_a_fleet_file_what_the_example_has_besides_is_named(capsys: pyte
     assert "fleet.toml also has prod/us-east-1" in capsys.readouterr().err
 
 
-def test_a_throw_away_ca_has_the_shape_of_the_real_one(tmp_path: Path) -> None:
-    """An intermediate with a key of 3072 bits and five extensions."""
-    root, key = Issuer("Root"), rsa.generate_private_key(65537, 3072)
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=True, path_length=0), True),
-        (x509.KeyUsage(**dict.fromkeys(_USAGES, False) | {"key_cert_sign": True}), True),
-        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(root.key.public_key()), False),
-        (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), False),
-    ]
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name.from_rfc4514_string("CN=Devices 2,OU=Plant 7,O=Bolt AG,C=DE"))
-        .issuer_name(root.name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(datetime(2025, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2035, 1, 1, tzinfo=UTC))
-    )
-    for value, critical in extensions:
-        builder = builder.add_extension(value, critical=critical)
-    draft = Draft(tmp_path, root)
-    draft.write("factory.pem", builder.sign(root.key, hashes.SHA384()).public_bytes(_PEM))
-    draft.replace(', verification_certificate = "dev.pem"', "")
-    draft.path.write_text(draft.text.replace("DEFAULT", "SNI_ONLY"), encoding="utf-8")
-    (real,) = load(draft.path).cas
-
-    made = ca_shape.create_like(real, tmp_path / "ca")
-
-    copy, original = (x509.load_pem_x509_certificate(pem.encode()) for pem in (made.pem, real.certificate_pem))
-    for what in ("subject", "issuer", "version", "not_valid_before_utc", "not_valid_after_utc"):
-        assert getattr(copy, what) == getattr(original, what), what
-    assert [(one.oid, one.critical) for one in copy.extensions] == [
-        (one.oid, one.critical) for one in original.extensions
-    ]
-    copied, kept = (
-        {one.oid: one.value for one in each.extensions if one.oid not in _KEY_IDS} for each in (copy, original)
-    )
-    assert copied == kept
-    assert isinstance(copy.signature_hash_algorithm, hashes.SHA384)
-    public = copy.public_key()
-    assert isinstance(public, rsa.RSAPublicKey)
-    assert public.key_size == 3072
-    assert public.public_numbers() != key.public_key().public_numbers()
-    identifier = copy.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    assert identifier == x509.SubjectKeyIdentifier.from_public_key(public)
-
-
 def test_a_throw_away_ca_is_on_the_curve_of_the_real_one(draft: Draft, workspace: Workspace) -> None:
     draft.write("partner.pem", Issuer("Partner CA", ec.generate_private_key(ec.SECP384R1())).certificate())
     prepare(draft, workspace, "staging")
@@ -352,30 +300,3 @@ def test_a_try_out_device_has_its_name_where_the_rules_look_for_it(draft: Draft)
     assert device_like(factory, "sensor-0001").days == 365
     named = device_like(partner, "N1")
     assert (named.subject, named.san, named.days) == ("/O=Acme/OU=S1/serialNumber=N1/CN=N1", None, 90)
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        {"a": {"text": 'quote " back \\ tab \t line \n del \x7f ü', "flag": True, "list": [1, 2.5, "x", []]}},
-        {"a": {"b": {"c": {"d-e": "1", "with space": {}}}, "f": {"g": 1}}, "empty": {}},
-        {"a": {"mixed": {"x": 1}, "scalar": False}, "b": {"ü": {"x": 1}}},
-    ],
-)
-def test_what_is_written_as_toml_is_read_again_as_the_same(document: dict[str, Any]) -> None:
-    assert tomllib.loads(write_toml(document)) == document
-
-
-_PEM = serialization.Encoding.PEM
-_KEY_IDS = (x509.SubjectKeyIdentifier.oid, x509.AuthorityKeyIdentifier.oid)
-_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
