@@ -10,7 +10,7 @@ import typer
 from jitrctl.commands.local_display import document_of, row_of, shell_path, show_next, show_running
 from jitrctl.localaws import accounts
 from jitrctl.localaws.errors import LocalAwsError
-from jitrctl.localaws.own_fleet import OwnFleet
+from jitrctl.localaws.own_fleet import OwnFleet, find_source
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.terminal import Exit, err, out, print_json, table
 
@@ -128,7 +128,8 @@ def status(*, as_json: _Json = False) -> None:
     workspace = Workspace()
     alive = accounts.find_running(workspace.directory)
     if as_json:
-        print_json({"accounts": [document_of(account) for account in alive]})
+        source = {"fleet": str(find_source(workspace) or workspace.checkout / "fleet.toml")} if alive else {}
+        print_json({**source, "accounts": [document_of(account) for account in alive]})
     elif alive:
         show_running(workspace, alive)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jitrctl.localaws.endpoint import find_endpoint
+from jitrctl.localaws.own_fleet import find_source
 from jitrctl.terminal import out, table
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def shell_path(path: Path) -> str:
 
 
 def show_running(workspace: Workspace, alive: tuple[LocalAccount, ...]) -> None:
+    source = find_source(workspace) or workspace.checkout / "fleet.toml"
+    out.print(f"The fleet of {source}, as {shell_path(workspace.fleet_file)}.\n", markup=False, soft_wrap=True)
     out.print(table([row_of(account) for account in alive]))
     for account in alive:
         out.print(f"\n# {account.stage}", markup=False)

@@ -38,6 +38,12 @@ _HEADER = """\
 """
 
 
+def find_source(workspace: Workspace) -> Path | None:
+    """The user's fleet file that runs; None when it is the checkout's example, or nothing runs."""
+    path = workspace.directory / state.SOURCE
+    return Path(json.loads(path.read_text(encoding="utf-8"))["fleet"]) if path.exists() else None
+
+
 @dataclass(frozen=True)
 class OwnFleet:
     """A user's fleet file, and the accounts and Regions of it that run locally; made by `read`."""

@@ -80,6 +80,8 @@ def test_a_throw_away_ca_has_the_shape_of_the_real_one(tmp_path: Path) -> None:
     assert public.public_numbers() != key.public_key().public_numbers()
     identifier = copy.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     assert identifier == x509.SubjectKeyIdentifier.from_public_key(public)
+    authority = copy.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert authority.key_identifier != identifier.key_identifier  # another key has signed it
 
 
 @pytest.mark.parametrize(

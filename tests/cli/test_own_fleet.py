@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -283,6 +284,23 @@ def test_without_a_fleet_file_what_the_example_has_besides_is_named(capsys: pyte
     with pytest.raises(AssertionError, match="something is started"):
         main(["local", "up"])
     assert "fleet.toml also has prod/us-east-1" in capsys.readouterr().err
+
+
+def test_the_example_leaves_out_what_its_pair_of_accounts_does_not_share(draft: Draft, tmp_path: Path) -> None:
+    workspace = Workspace(directory=tmp_path / "local", checkout=draft.folder)
+    assert [place.stack for place in workspace.find_places()] == ["dev/eu-central-1", "prod/eu-central-1"]
+    assert workspace.find_left_out() == ("prod/us-east-1", "staging/us-east-1")
+
+
+def test_status_says_whose_fleet_runs(draft: Draft, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    started = running(OwnFleet.read(draft.path), workspace.directory)
+    prepare(draft, workspace)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(accounts, "find_running", lambda _: tuple(started))
+        assert main(["local", "status", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["fleet"] == str(draft.path)
+    assert [one["account"] for one in document["accounts"]] == ["dev", "prod", "prod", "staging"]
 
 
 def test_a_throw_away_ca_is_on_the_curve_of_the_real_one(draft: Draft, workspace: Workspace) -> None:
