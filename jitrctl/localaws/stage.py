@@ -77,8 +77,10 @@ class LocalStage:
         """The name that the CA's rules make of a device's certificate; None if they make none."""
         rules = self.fleet.rules(self.place.account, self.place.region)
         of_ca = next((one for one in rules.cas if one.name == ca), None)
+        if of_ca is None:
+            return None
         try:
-            return of_ca and thing_name(of_ca, Certificate.from_pem(files.certificate.read_text(encoding="utf-8")))
+            return thing_name(of_ca, Certificate.from_pem(files.certificate.read_text(encoding="utf-8")))
         except Rejected:
             return None
 
