@@ -9,7 +9,7 @@ import typer
 from jitrctl.commands.fleet.status import status
 from jitrctl.commands.fleet.try_rules import try_fleet_rules
 from jitrctl.device import locations
-from jitrctl.run.scope import Scope, over_stages
+from jitrctl.run.scope import Scope, over_stages, over_stages_offline
 from jitrctl.status import quotas
 from jitrctl.terminal import err, out, print_json, table
 
@@ -30,7 +30,7 @@ app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
 
 
 @app.command()
-@over_stages
+@over_stages_offline
 def check(scope: Scope) -> None:
     """Check the fleet file and every file that it names, report all problems, and show its contents; needs no AWS.
 
