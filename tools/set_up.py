@@ -16,6 +16,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".venv"
@@ -50,7 +54,7 @@ def main() -> int:
     try:
         check_tools()
         say("setting up in this folder only: .venv, node_modules, .wheels; once, and again when a version changes")
-        failed: list[BaseException] = []
+        failed: list[SetUpError] = []
         node = threading.Thread(target=run_keeping_error, args=(install_node_packages, failed))
         node.start()
         try:
@@ -128,29 +132,28 @@ def pip(words: list[str]) -> None:
 
     Raises SetUpError with pip's last lines.
     """
-    running = subprocess.Popen(
+    output: list[str] = []
+    over = threading.Event()
+    threading.Thread(target=give_signs_of_life, args=(over, output), daemon=True).start()
+    with subprocess.Popen(
         [str(PYTHON), "-m", "pip", *words],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    output: list[str] = []
-    over = threading.Event()
-    threading.Thread(target=give_signs_of_life, args=(over, output), daemon=True).start()
-    try:
-        for line in running.stdout or ():
-            output.append(line)
-            if found := _collected.match(line):
-                say(f"    {found['name']}")
-        if running.wait():
-            raise SetUpError(f"pip failed:\n{''.join(output[-20:])}")
-    finally:
-        over.set()
-        if running.poll() is None:
-            running.terminate()
-            running.wait()
+    ) as running:
+        try:
+            for line in running.stdout or ():
+                output.append(line)
+                if found := _collected.match(line):
+                    say(f"    {found['name']}")
+        finally:
+            over.set()
+            if sys.exc_info()[0]:  # Ctrl-C, for instance; `with` waits for its end
+                running.terminate()
+    if running.returncode:
+        raise SetUpError(f"pip failed:\n{''.join(output[-20:])}")
 
 
 def give_signs_of_life(over: threading.Event, output: list[str]) -> None:
@@ -165,9 +168,9 @@ def give_signs_of_life(over: threading.Event, output: list[str]) -> None:
         before = len(output)
 
 
-def run_keeping_error(work: object, failed: list[BaseException]) -> None:
+def run_keeping_error(work: Callable[[], None], failed: list[SetUpError]) -> None:
     try:
-        work()  # type: ignore[operator]
+        work()
     except SetUpError as error:
         failed.append(error)
 

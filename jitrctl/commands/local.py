@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitrctl.commands.local_display import document_of, row_of, shell_path, show_next, show_running
+from jitrctl.errors import Unusable
 from jitrctl.localaws import accounts
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.own_fleet import OwnFleet, find_source
@@ -54,9 +55,7 @@ def up(
     workspace = Workspace()
     if fleet is None:
         if account or region:
-            raise LocalAwsError(
-                "--account and --region choose from the file of --fleet: `--fleet fleet.toml`, for instance"
-            )
+            raise Unusable("--account and --region choose from the file of --fleet: `--fleet fleet.toml`, for instance")
         own, specs = None, [place.spec() for place in workspace.find_places()]
         if left := workspace.find_left_out():
             file = shell_path(workspace.checkout / "fleet.toml")
@@ -97,7 +96,7 @@ def deploy(*, account: _Accounts = None, region: _Regions = None, as_json: _Json
         own.prepare(workspace, running)
     chosen = [one for one in running if one.name in (account or [one.name]) and one.region in (region or [one.region])]
     if not chosen:
-        raise LocalAwsError(f"none of these runs here: {', '.join(one.stage for one in running)} do")
+        raise Unusable(f"none of these runs here: {', '.join(one.stage for one in running)} do")
     _say("cdk synth …", quiet=as_json)
     deployment.synthesize(workspace, chosen[0])
     _say(
@@ -110,7 +109,8 @@ def deploy(*, account: _Accounts = None, region: _Regions = None, as_json: _Json
             {"account": one.name, "region": one.region, "ok": error is None}
             | ({"error": error} if error else {"seconds": round(seconds, 1)})
         )
-        _say(f"{one.stage}: {error or f'deployed, {seconds:.1f} s'}", quiet=as_json)
+        if not as_json:
+            out.print(f"{one.stage}: {error or f'deployed, {seconds:.1f} s'}", markup=False, soft_wrap=True)
     if as_json:
         print_json({"ok": ok, "stages": stages})
     elif ok:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from jitr.rules import CertificateMode
 from jitr_fleet.names import partition_of
 from jitr_fleet.parse import load
+from jitrctl.errors import Unusable
 from jitrctl.localaws import ca_shape, state
 from jitrctl.localaws.account import AccountSpec
 from jitrctl.localaws.errors import LocalAwsError
@@ -57,13 +58,13 @@ class OwnFleet:
 
         Verification certificates of real accounts are not read: they may not be there yet.
 
-        Raises FleetError when the file is wrong; LocalAwsError when the local AWS cannot run what was chosen.
+        Raises FleetError when the file is wrong; Unusable when the local AWS cannot run what was chosen.
         """
         fleet = load(path, proven=False)
         known = {account.name for account in fleet.accounts}
         for name in accounts:
             if name not in known:
-                raise LocalAwsError(f"{path} has no account {name}: it has {', '.join(sorted(known))}")
+                raise Unusable(f"{path} has no account {name}: it has {', '.join(sorted(known))}")
         chosen = {
             account.name: [region for region in account.regions if not regions or region in regions]
             for account in fleet.accounts
@@ -72,7 +73,7 @@ class OwnFleet:
         chosen = {name: here for name, here in chosen.items() if here}
         missing = [region for region in regions if not any(region in here for here in chosen.values())]
         if missing or not chosen:
-            raise LocalAwsError(f"no account that was chosen from {path} has the Region {', '.join(missing)}")
+            raise Unusable(f"no account that was chosen from {path} has the Region {', '.join(missing)}")
         own = cls(source=path.resolve(), choice=Choice(fleet, chosen))
         own._refuse_what_cannot_run()
         return own
@@ -81,7 +82,7 @@ class OwnFleet:
     def find(cls, workspace: Workspace) -> OwnFleet | None:
         """The user's fleet file that runs, as it is now; None when the checkout's example runs.
 
-        Raises FleetError, LocalAwsError.
+        Raises FleetError, Unusable.
         """
         path = workspace.directory / state.SOURCE
         if not path.exists():
@@ -158,12 +159,12 @@ class OwnFleet:
         for spec in self.specs:
             partition = partition_of(spec.region)
             if partition != "aws":
-                raise LocalAwsError(
+                raise Unusable(
                     f"{spec.stage} is in the partition {partition}, and the local AWS knows aws alone: choose "
                     "others with --account or --region"
                 )
         if len(stages) > MOST_PROCESSES:
-            raise LocalAwsError(
+            raise Unusable(
                 f"{self.source} has {len(stages)} stages, and the local AWS runs {MOST_PROCESSES} at most, each in a "
                 f"process of 100 MB ({', '.join(stages)}): choose some with --account and --region, for instance\n"
                 f"  jitrctl local up --fleet {self.source} {self._choose_fewer()}"

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jitr.x509.certificate import Certificate
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.localaws import accounts
+from jitrctl.errors import Unusable
+from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.device_shape import device_like
 from jitrctl.localaws.errors import LocalAwsError
@@ -243,7 +244,7 @@ def test_more_processes_than_there_may_be_are_refused_with_a_choice(
 ) -> None:
     draft.replace('["us-east-1"]', '["us-east-1", "us-east-2", "eu-west-1", "eu-west-2"]')
     draft.path.write_text(draft.text, encoding="utf-8")
-    assert main(["local", "up", "--fleet", str(draft.path)]) == 1
+    assert main(["local", "up", "--fleet", str(draft.path)]) == 2
     said = capsys.readouterr().err
     assert "has 7 stages, and the local AWS runs 6 at most" in said
     assert f"jitrctl local up --fleet {draft.path} --account dev --account prod" in said
@@ -260,7 +261,7 @@ def test_more_processes_than_there_may_be_are_refused_with_a_choice(
 def test_a_choice_that_the_file_does_not_have_is_refused(
     draft: Draft, workspace: Workspace, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["local", "up", "--fleet", str(draft.path), *options]) == 1
+    assert main(["local", "up", "--fleet", str(draft.path), *options]) == 2
     assert sentence in capsys.readouterr().err
     assert not workspace.directory.exists()
 
@@ -268,7 +269,7 @@ def test_a_choice_that_the_file_does_not_have_is_refused(
 def test_another_partition_is_refused(draft: Draft) -> None:
     draft.replace('["us-east-1"]', '["cn-north-1"]')
     draft.path.write_text(draft.text, encoding="utf-8")
-    with pytest.raises(LocalAwsError, match="staging/cn-north-1 is in the partition aws-cn"):
+    with pytest.raises(Unusable, match="staging/cn-north-1 is in the partition aws-cn"):
         OwnFleet.read(draft.path)
     assert OwnFleet.read(draft.path, ["dev"]).specs
 
@@ -301,6 +302,48 @@ def test_status_says_whose_fleet_runs(draft: Draft, workspace: Workspace, capsys
     document = json.loads(capsys.readouterr().out)
     assert document["fleet"] == str(draft.path)
     assert [one["account"] for one in document["accounts"]] == ["dev", "prod", "prod", "staging"]
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["words", "JSON"])
+def test_deploy_reads_the_file_again_and_says_what_became_of_each_stage(
+    draft: Draft,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    as_json: bool,
+) -> None:
+    prepare(draft, workspace, "dev", "prod")
+    started = running(OwnFleet.read(draft.path, ["dev", "prod"]), workspace.directory)
+    monkeypatch.setattr(accounts, "find_running", lambda _: tuple(started))
+    draft.path.write_text(draft.text.replace('"sensor-[0-9]{4,}"', '"sensor-[0-9]{6}"'), encoding="utf-8")
+    synthesized: list[str | None] = []
+
+    def deploy(_: Workspace, account: LocalAccount, __: object) -> None:
+        if account.region == "us-east-1":
+            raise LocalAwsError("cdk deploy failed")
+
+    monkeypatch.setattr(deployment, "check_tools", lambda _: None)
+    monkeypatch.setattr(
+        deployment, "synthesize", lambda made, _: synthesized.append(made.load_fleet().cas[0].common_name)
+    )
+    monkeypatch.setattr(deployment, "deploy", deploy)
+
+    assert main(["local", "deploy", *(["--json"] if as_json else [])]) == 1
+
+    assert synthesized == ["sensor-[0-9]{6}"]
+    said = capsys.readouterr().out
+    if as_json:
+        document = json.loads(said)
+        assert document["ok"] is False
+        assert {(one["account"], one["region"]): one.get("error") for one in document["stages"]} == {
+            ("dev", "eu-central-1"): None,
+            ("prod", "eu-central-1"): None,
+            ("prod", "us-east-1"): "cdk deploy failed",
+        }
+    else:
+        assert "prod/us-east-1: cdk deploy failed\n" in said
+        assert "dev/eu-central-1: deployed, " in said
 
 
 def test_a_throw_away_ca_is_on_the_curve_of_the_real_one(draft: Draft, workspace: Workspace) -> None:
