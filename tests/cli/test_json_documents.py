@@ -11,6 +11,8 @@ from jitrctl.__main__ import main
 from jitrctl.ca import rotation
 from jitrctl.ca.rotation import Dependents
 from jitrctl.device.adopt import Adoption
+from jitrctl.localaws.account import LocalAccount
+from jitrctl.localaws.workspace import Workspace
 from jitrctl.queues.replay import Replay
 from tests.support.cases.issuing import Authority
 from tests.support.cli.orders import create_unknown_thing
@@ -158,3 +160,26 @@ def test_a_sweep_tells_what_the_function_answers(
 ) -> None:
     monkeypatch.setattr("jitrctl.commands.sweep.invoke", lambda *_: answer)
     assert ask(fleet, capsys, "sweep", "--account", DEV)["stages"][0]["swept"] == answer
+
+
+def test_the_local_accounts_that_run_are_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(directory=tmp_path / "local")
+    running = LocalAccount(
+        name="dev",
+        id="111111111111",
+        region="eu-central-1",
+        profile="acme-dev",
+        gateway_port=8,
+        mqtt_port=9,
+        pid=1,
+        log=tmp_path / "dev.log",
+    )
+    monkeypatch.setattr("jitrctl.commands.local.Workspace", lambda: workspace)
+    monkeypatch.setattr("jitrctl.localaws.accounts.find_running", lambda _: (running,))
+    assert main(["local", "status", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["fleet_file"] == str(workspace.checkout / "fleet.toml")
+    (stage,) = document["stages"]
+    assert (stage["account"], stage["account_id"], stage["mqtt"]) == ("dev", "111111111111", "127.0.0.1:9")
