@@ -300,8 +300,8 @@ def test_status_says_whose_fleet_runs(draft: Draft, workspace: Workspace, capsys
         patched.setattr(accounts, "find_running", lambda _: tuple(started))
         assert main(["local", "status", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["fleet"] == str(draft.path)
-    assert [one["account"] for one in document["accounts"]] == ["dev", "prod", "prod", "staging"]
+    assert document["fleet_file"] == str(draft.path)
+    assert [one["account"] for one in document["stages"]] == ["dev", "prod", "prod", "staging"]
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["words", "JSON"])
