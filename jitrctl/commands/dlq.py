@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-app = typer.Typer(help="Dead letters, and events that could not be delivered.", no_args_is_help=True)
 
 _SHOWN = 80  # characters of a reason in a list
 
@@ -48,7 +47,6 @@ _Ids = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="Begin
 _All = Annotated[bool, typer.Option("--all", help="Every message that is there.")]
 
 
-@app.command("list")
 @over_stages
 def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD) -> None:
     """List the messages in the dead-letter queue of each account, or in another queue: which certificate, and why.
@@ -79,7 +77,6 @@ def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD)
     )
 
 
-@app.command()
 @over_stages
 def show(
     scope: Scope,
@@ -115,7 +112,6 @@ def show(
     )
 
 
-@app.command()
 @over_stages
 def redrive(
     scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
@@ -135,7 +131,6 @@ def redrive(
     _carry_out(scope, messages, queue, "sent again", sending, every=every, yes=yes)
 
 
-@app.command("drop")
 @over_stages
 def drop_messages(
     scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _NAMED = 5  # names shown in a note; --json has all
 
-app = typer.Typer(help="The list of devices that the fleet expects or denies, in all accounts.", no_args_is_help=True)
 
 _Subject = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A thing name, a certificate's id, or its file.", show_default=False)
@@ -36,7 +35,6 @@ _Subject = Annotated[
 _Thing = Annotated[bool, typer.Option("--thing", help="Take DEVICE as a thing name in any case.")]
 
 
-@app.command()
 @over_stages
 def allow(
     scope: Scope,
@@ -81,7 +79,6 @@ def allow(
     _allow(scope, entry, yes=yes, lift_denials=lift_denials)
 
 
-@app.command()
 @over_stages
 def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
     """Deny a device for good, wherever it is not ACTIVE yet; reports where it is.
@@ -92,7 +89,6 @@ def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = Fal
     _write(scope, [entry], f"deny {entry.subject}", yes=yes, lift_denials=True)
 
 
-@app.command()
 @over_stages
 def remove(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
     """Remove an entry from the list: the CA's rule decides again. ACTIVE devices stay ACTIVE.
@@ -103,7 +99,6 @@ def remove(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = F
     _write(scope, [entry], f"remove the entry of {entry.subject}", yes=yes, lift_denials=True)
 
 
-@app.command("import")
 @over_stages
 def import_(
     scope: Scope,
@@ -135,7 +130,6 @@ def import_(
     _write(scope, entries, f"write {len(entries)} entries of {file}", yes=yes, lift_denials=lift_denials)
 
 
-@app.command()
 @over_stages
 def show(scope: Scope, device: _Subject, *, thing: _Thing = False) -> None:
     """Show a device's entry in every account: what it says, who wrote it, when and why.
@@ -152,7 +146,6 @@ def show(scope: Scope, device: _Subject, *, thing: _Thing = False) -> None:
     )
 
 
-@app.command("list")
 @over_stages
 def list_(
     scope: Scope,

@@ -16,12 +16,10 @@ from jitrctl.terminal import out, print_json, table
 if TYPE_CHECKING:
     from jitrctl.localaws.account import LocalAccount
 
-app = typer.Typer(help="Run a local AWS, two accounts on 127.0.0.1.", no_args_is_help=True)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 
-@app.command()
 def up() -> None:
     """Start two accounts, and make a CA and a fleet file for them.
 
@@ -37,7 +35,6 @@ def up() -> None:
     _show(workspace, started)
 
 
-@app.command()
 def status(*, as_json: _Json = False) -> None:
     """Show which accounts are running, and how to point aws, cdk and a device at them.
 
@@ -53,7 +50,6 @@ def status(*, as_json: _Json = False) -> None:
         out.print("No local AWS is running; `jitrctl local up` starts one.")
 
 
-@app.command()
 def down() -> None:
     """Stop the accounts; what was in them is gone.
 
@@ -63,7 +59,6 @@ def down() -> None:
     out.print(f"Stopped {' and '.join(account.name for account in stopped)}." if stopped else "Nothing was running.")
 
 
-@app.command()
 def connect(
     name: Annotated[str, typer.Argument(help="The device's common name, for instance sensor-0042.")],
     account: Annotated[str, typer.Option(help="The account to connect to.")],

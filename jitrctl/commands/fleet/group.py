@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.commands.fleet.status import status
-from jitrctl.commands.fleet.try_rules import try_fleet_rules
 from jitrctl.device import locations
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.status import quotas
@@ -26,10 +24,7 @@ OutOfPlace = Annotated[
     bool, typer.Option("--out-of-place", help="Only devices in an account to which they do not belong.")
 ]
 
-app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
 
-
-@app.command()
 @over_stages
 def check(scope: Scope) -> None:
     """Check the fleet file and every file that it names, report all problems, and show its contents; needs no AWS.
@@ -81,11 +76,6 @@ def check(scope: Scope) -> None:
     out.print(table([_stage_row(scope, stage) for stage in scope.stages]))
 
 
-app.command()(status)
-app.command("try-rules")(try_fleet_rules)
-
-
-@app.command()
 @over_stages
 def devices(
     scope: Scope,
@@ -128,7 +118,6 @@ def devices(
     )
 
 
-@app.command(name="quotas")
 @over_stages
 def show_quotas(scope: Scope) -> None:
     """Show the Service Quotas that limit activation, what activations_per_second needs, and the increase to request.
