@@ -16,7 +16,7 @@ from jitrctl.device import denied_but_active, enrollment
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at as at_
-from jitrctl.terminal import print_error
+from jitrctl.terminal import out, print_error, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -248,9 +248,16 @@ def _write_confirmed(
         ]
 
     results = scope.across(work, doing=how_far, stages=stages)
+
+    def show_results() -> None:
+        out.print(table([{"stage": str(done.stage), **_outcome(done.value[0])} for done in results.done]))
+        for done in results.done:
+            for line in _still_active(done.stage, done.value[1]):
+                out.print(line, markup=False)
+
     scope.report(
         results,
-        rows=lambda _, done: [_outcome(*done)],
+        show=show_results,
         fields=lambda done: {
             "written": done[0].written,
             "unchanged": done[0].unchanged,
@@ -265,27 +272,33 @@ def _write_confirmed(
     )
 
 
-def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
+def _outcome(written: Written) -> dict[str, str]:
     denied = [subject.name for subject in written.still_denied]
     listed = ", ".join(denied[:_NAMED]) + (f" and {len(denied) - _NAMED} more" if len(denied) > _NAMED else "")
     first = [
         f"not written, {entry.subject.name} was {_became(entry)} meanwhile" for entry in written.overtaken[:_NAMED]
     ]
     others = len(written.overtaken) - _NAMED
-    more = f"and {len(active) - _NAMED} more: --json names them" if len(active) > _NAMED else ""
     notes = [
         *first,
         f"and {others} more: --json names them" if others > 0 else "",
         "give the order again if it is still meant" if first else "",
         f"still denied: {listed} (--lift-denials)" if denied else "",
-        *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active[:_NAMED]),
-        more,
     ]
     return {
         "written": str(written.written),
         "unchanged": str(written.unchanged),
         "note": "; ".join(filter(None, notes)),
     }
+
+
+def _still_active(stage: Stage, active: Sequence[str]) -> list[str]:
+    """The denied devices that are ACTIVE in a stage, as the order that ends them."""
+    if not active:
+        return []
+    place = f"--account {stage.account.name} --region {stage.region}"
+    more = f"; and {len(active) - _NAMED} more: --json names them" if len(active) > _NAMED else ""
+    return [f"{stage}: still ACTIVE: `jitrctl device revoke {' '.join(active[:_NAMED])} {place}`{more}"]
 
 
 def _became(entry: Entry) -> str:

@@ -145,7 +145,7 @@ class Operator:
                 except VerdictConflict as other:
                     raise OvertakenByColleague(
                         other,
-                        f"it is certificate {certificate_id[:16]} with its signature written differently, for which "
+                        f"it is certificate {certificate_id} with its signature written differently, for which "
                         "the order was carried out: give it again for this one",
                     ) from other
                 status = self._end(twin_id, twin) or status

@@ -9,7 +9,7 @@ import typer
 from jitrctl.device import locations
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.status import quotas
-from jitrctl.terminal import err, out, print_json, table
+from jitrctl.terminal import err, out, print_json, short, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
     from jitrctl.status.quotas import QuotaFinding
 
-_SHORT = 16  # digits of an id that are enough to recognize it
 
 OutOfPlace = Annotated[
     bool, typer.Option("--out-of-place", help="Only devices in an account to which they do not belong.")
@@ -181,7 +180,7 @@ def _quota(one: QuotaFinding) -> dict[str, Any]:
 def _device_row(names: Mapping[str, str], one: DeviceLocation) -> dict[str, str]:
     return {
         "thing": one.thing_name or "-",
-        "certificate": one.certificate_id[:_SHORT],
+        "certificate": short(one.certificate_id),
         "CA": one.ca or "-",
         "lives in": f"{names.get(one.account_id, one.account_id)}/{one.region}",
         "since": f"{one.since:%F}",
