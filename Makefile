@@ -35,8 +35,9 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
+# Of another fleet file: make synth FLEET=path/to/fleet.toml
 synth: setup
-	node_modules/.bin/cdk synth --quiet -c nag=true
+	node_modules/.bin/cdk synth --quiet -c nag=true $(if $(FLEET),-c 'fleet=$(FLEET)')
 	$(BIN)/cfn-lint 'cdk.out/*.template.json'
 
 # Figures for large fleets (50 accounts with 2 Regions and 4 CAs each; 100 CAs in one account; 400 accounts with a hub):
@@ -68,7 +69,7 @@ $(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/ji
 	@command -v npm > /dev/null || { echo 'npm is needed, with Node 20 or newer: install both'; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[deploy,cli,local,test]'
-	npm ci --no-audit --no-fund --loglevel=error
+	npm ci --loglevel=error
 	$(BIN)/python -m jitr_cdk.wheels
 	@touch $@
 
