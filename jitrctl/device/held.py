@@ -10,7 +10,7 @@ from jitr.store.registry_writes import Due
 from jitrctl.clock import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from jitr.decisions import Decision
@@ -50,9 +50,13 @@ def list_held(stage: Stage) -> Iterator[Held]:
                 yield _held(decision)
 
 
-def find_held(stage: Stage, thing_name: str) -> set[str]:
-    """The ids of the held certificates that the rules would give this thing name."""
-    return {one.certificate_id for one in list_held(stage) if one.thing_name == thing_name}
+def find_held(stage: Stage, thing_names: Collection[str]) -> dict[str, set[str]]:
+    """The ids of the held certificates that the rules would give these thing names, by name; reads the list once."""
+    found: dict[str, set[str]] = {name: set() for name in thing_names}
+    for one in list_held(stage) if found else ():
+        if one.thing_name in found:
+            found[one.thing_name].add(one.certificate_id)
+    return found
 
 
 def _held(decision: Decision) -> Held:
