@@ -55,7 +55,7 @@ _GROUPS = {
         {
             "show": "device.show:show",
             "where": "device.show:where",
-            "list": "device.list_held:list_",
+            "list": "device.list_devices:list_",
             "approve": "device.order:approve",
             "deny": "device.order:deny",
             "release": "device.release:release",

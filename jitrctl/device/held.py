@@ -35,12 +35,20 @@ class Held:
     next_look: datetime | None
 
 
+def list_held_ids(stage: Stage, *, most: int) -> list[str]:
+    """The ids of the held certificates, ordered by their next evaluation; a few may not be held any more.
+
+    Raises Unavailable, botocore's errors.
+    """
+    return stage.registry.due(Due.LOOK, now() + _ANY_TIME, most=most)
+
+
 def list_held(stage: Stage) -> Iterator[Held]:
     """The held devices, ordered by their next evaluation; at most MOST.
 
     Raises Unavailable, botocore's errors.
     """
-    ids = stage.registry.due(Due.LOOK, now() + _ANY_TIME, most=MOST)
+    ids = list_held_ids(stage, most=MOST)
     for start in range(0, len(ids), _BATCH):
         some = ids[start : start + _BATCH]
         records = stage.registry.recall(some)
