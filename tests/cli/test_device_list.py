@@ -118,3 +118,26 @@ def test_a_registry_without_the_index_says_what_to_do(fleet: Simulated, monkeypa
     monkeypatch.setattr(listing, "OUTCOME_INDEX", "none")
     said = fleet.say("device", "list", "--account", DEV, code=1)
     assert "no index of outcomes yet: deploy this version's stack first" in said
+
+
+@pytest.fixture
+def held(fleet: Simulated) -> None:
+    """Two held devices of the CA factory, in dev."""
+    fleet.write(RULES + 'enrollment = "approve"\n')
+    fleet.deploy()
+    for number in (1, 2):
+        fleet.knock(DEV, fleet.issue(f"sensor-{number:04}"), f"sensor-{number:04}")
+        fleet.aws.clock.advance(60)
+
+
+@pytest.mark.usefixtures("held")
+def test_held_devices_that_are_not_shown_are_counted(fleet: Simulated) -> None:
+    found = listed(fleet, "--most", "1")
+    assert (len(found["devices"]), found["more"], found["all_counted"]) == (1, 1, True)
+
+
+@pytest.mark.usefixtures("held")
+def test_held_devices_of_other_cas_are_not_listed(fleet: Simulated) -> None:
+    assert listed(fleet, "--ca", "factory-2")["devices"] == []
+    assert listed(fleet, "--held", "--ca", "factory-2")["held"] == []
+    assert names(listed(fleet, "--ca", "factory")) == ["sensor-0002", "sensor-0001"]
