@@ -75,12 +75,13 @@ def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> 
     """
     if out.is_piped:
         return _aligned(rows)
-    widths = _least_widths(rows, whole)
-    if sum(widths.values()) + _GAP * (len(widths) - 1) > out.width:
+    widths = _column_widths(rows, whole)
+    if sum(widths.values()) > _room(widths):
         return _blocks(rows)
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for heading, width in widths.items():
-        shown.add_column(heading, overflow="fold", min_width=width)
+        # Fixed: where least widths leave no column to spare, Rich makes the table too wide, and cuts the last column.
+        shown.add_column(heading, overflow="fold", width=width)
     for row in rows:
         shown.add_row(*(Text(value) for value in row.values()))
     return shown
@@ -106,13 +107,31 @@ def _blocks(rows: Sequence[Mapping[str, str]]) -> Table:
     return shown
 
 
+def _room(columns: Collection[str]) -> int:
+    """The columns of the terminal that are left for these columns' cells; Rich adds the gap to the last one, too."""
+    return out.width - _GAP * len(columns)
+
+
+def _column_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:
+    """The width of each column: what it needs, or its least width and a share of the room."""
+    widths = _least_widths(rows, whole)
+    needed = {heading: max(map(len, (heading, *(row[heading] for row in rows)))) for heading in widths}
+    for _ in range(_room(widths) - sum(widths.values())):
+        # The column whose longest cell takes the most lines.
+        tallest = max(widths, key=lambda heading: needed[heading] / widths[heading])
+        if needed[tallest] <= widths[tallest]:
+            break
+        widths[tallest] += 1
+    return widths
+
+
 def _least_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:
     """The width that each column needs to keep words whole; less for the widest ones on a narrow terminal."""
     least = {
         heading: min(max(len(word) for row in rows for word in (heading, *row[heading].split())), _LONGEST_WORD)
         for heading in rows[0]
     }
-    room = out.width - _GAP * (len(least) - 1)
+    room = _room(least)
     for columns in ([heading for heading in least if heading not in whole], [*least]):
         while columns and sum(least.values()) > room and max(least[heading] for heading in columns) > _SHORTEST:
             widest = max(

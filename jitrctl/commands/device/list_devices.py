@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.store.registry_items import from_verdict
+from jitrctl.clock import now
 from jitrctl.commands.ca.status import Cas
 from jitrctl.device import held, listing
 from jitrctl.device.listing import Listing, list_devices
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.session.stage import chosen_cas
-from jitrctl.terminal import at, err, out, short, table
+from jitrctl.terminal import ago, at, err, out, short, table
 
 if TYPE_CHECKING:
     from jitrctl.device.held import Held
@@ -111,7 +112,7 @@ def _device_row(stage: Stage, one: ListedDevice) -> dict[str, str]:
         "certificate": short(decision.certificate_id),
         "status": str(decision.status),
         "decision": str(decision.reason or decision.outcome) + (f", {verdict.action}" if verdict else ""),
-        "decided": at(decision.decided_at),
+        "decided": ago(decision.decided_at, now()),
     }
     return row if len(stage.fleet.cas) == 1 else row | {"CA": decision.ca or "-"}
 
