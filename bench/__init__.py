@@ -1,4 +1,4 @@
-"""What docs/performance.md's figures come from: each module by itself (`python -m bench.storm --help`).
+"""Measures the figures of docs/performance.md, each module by itself (`python -m bench.storm --help`).
 
-No figure is asserted anywhere; the test suite counts calls, it does not measure time.
+No figure is asserted anywhere: the test suite counts calls, and does not measure time.
 """

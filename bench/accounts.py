@@ -1,10 +1,10 @@
-"""How long `jitrctl ca status` takes for a whole fleet: fifty accounts, each call answered after 100 ms.
+"""Measures how long `jitrctl ca status` takes for a fleet of fifty accounts, each call answered after 100 ms.
 
     python -m bench.accounts --accounts 50 --latency 0.1
 
-The real command, as a process of its own, against an endpoint on loopback (bench/endpoint.py) that answers over TLS, as
-AWS does: opening fifty accounts is mostly Python's and OpenSSL's work, and that is what is measured. The certificates
-that are trusted are those that botocore brings, and the endpoint's. The endpoint works on the same processors.
+The command runs as a process of its own, against an endpoint on loopback (bench/endpoint.py) that answers over TLS, as
+AWS does: opening fifty accounts is mostly Python's and OpenSSL's work, which is measured. Trusted are botocore's
+certificates and the endpoint's. The endpoint works on the same processors.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class StatusTimes:
 
 
 def main() -> int:
-    """Measure, and print a table, or JSON; 1 when fifty accounts take longer than the goal."""
+    """Measure, and print a table, or JSON; returns 1 if fifty accounts take longer than the goal."""
     parser = argparse.ArgumentParser(prog="python -m bench.accounts", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--accounts", type=int, nargs="+", default=[1, ACCOUNTS])
     parser.add_argument("--regions", type=int, default=1, choices=range(1, len(_REGIONS) + 1), help="in each account")
@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = [
-        measured(
+        measure(
             accounts,
             regions=options.regions,
             cas=options.cas,
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def table(found: list[StatusTimes]) -> str:
-    """For people; below it, on which machine."""
+    """A table, with the machine's description below it."""
     rows: list[Row] = [
         [one.accounts, one.by, one.regions, one.cas, one.seconds, one.slowest, one.processor_seconds, one.latency]
         for one in found
@@ -93,12 +93,12 @@ def table(found: list[StatusTimes]) -> str:
     return f"{markdown(header, rows)}\nMedians of {found[0].runs}, on {machine()}.\n"
 
 
-def measured(
+def measure(
     accounts: int, *, regions: int = 1, cas: int = 1, latency: float = 0.1, runs: int = 5, roles: bool = False
 ) -> StatusTimes:
-    """Run `jitrctl ca status --json` so often over a fleet of that size.
+    """Run `jitrctl ca status --json` `runs` times over a fleet of that size.
 
-    Raises SystemExit when it does not say of every stage that all is as the fleet file says.
+    Raises SystemExit if it reports a stage that differs from the fleet file.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -106,7 +106,7 @@ def measured(
         with _endpoint(folder, BenchFleet(name=_NAME, cas=ids), latency) as url:
             fleet_file = _write_fleet(folder, accounts, regions, list(ids), roles=roles)
             _write_profiles(folder, accounts, url)
-            looks = sorted(_look(fleet_file, accounts * regions) for _ in range(runs))
+            timed = sorted(_time_one_run(fleet_file, accounts * regions) for _ in range(runs))
     return StatusTimes(
         accounts=accounts,
         regions=regions,
@@ -114,14 +114,14 @@ def measured(
         latency=latency,
         runs=runs,
         by="roles" if roles else "profiles",
-        seconds=median(seconds for seconds, _ in looks),
-        slowest=looks[-1][0],
-        processor_seconds=looks[len(looks) // 2][1],
+        seconds=median(seconds for seconds, _ in timed),
+        slowest=timed[-1][0],
+        processor_seconds=timed[len(timed) // 2][1],
     )
 
 
-def _look(fleet_file: Path, stages: int) -> tuple[float, float]:
-    """Seconds, and seconds of a processor, of one run."""
+def _time_one_run(fleet_file: Path, stages: int) -> tuple[float, float]:
+    """Seconds and processor seconds of one run."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environ["AWS_CONFIG_FILE"] = str(fleet_file.with_name("config"))
     environ["AWS_CA_BUNDLE"] = str(fleet_file.with_name("trusted.pem"))
@@ -135,8 +135,8 @@ def _look(fleet_file: Path, stages: int) -> tuple[float, float]:
         check=False,
     )
     seconds = time.monotonic() - began
-    told = json.loads(done.stdout or "{}")
-    if done.returncode or not told.get("ok") or len(told["stages"]) != stages:
+    status = json.loads(done.stdout or "{}")
+    if done.returncode or not status.get("ok") or len(status["stages"]) != stages:
         raise SystemExit(f"`jitrctl ca status` ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr}")
     return seconds, _children_seconds() - before
 
@@ -167,7 +167,7 @@ def _serve(fleet: BenchFleet, tls: tuple[Path, Path], latency: float, ports: Con
 
 
 def write_tls(folder: Path) -> tuple[Path, Path]:
-    """The endpoint's certificate and key; what trusts it, with botocore's own, is `trusted.pem`."""
+    """The endpoint's certificate and key; also writes `trusted.pem`: it and botocore's authorities."""
     key = ec.generate_private_key(ec.SECP256R1())
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     builder = _builder("127.0.0.1", key).add_extension(x509.SubjectAlternativeName([address]), critical=False)
@@ -181,7 +181,7 @@ def write_tls(folder: Path) -> tuple[Path, Path]:
 
 
 def _write_ca(path: Path) -> str:
-    """A CA's certificate, whose key is gone at once; its certificate id."""
+    """Write a CA's certificate, whose key is not kept; returns its certificate id."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _builder(path.stem, key).sign(key, hashes.SHA256())
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
@@ -217,7 +217,7 @@ def _write_fleet(folder: Path, accounts: int, regions: int, cas: list[str], *, r
 
 
 def _write_profiles(folder: Path, accounts: int, url: str) -> None:
-    """An AWS configuration with a profile for each account, whose endpoint is ours."""
+    """Write an AWS configuration with a profile for each account, with this endpoint."""
     profiles = (
         f"[profile {_profile(account)}]\naws_access_key_id = {_id(account)}\naws_secret_access_key = none\n"
         f"endpoint_url = {url}\n"

@@ -1,8 +1,8 @@
-"""The decision alone: `examine` on a P-256 certificate under an RSA-2048 CA, and each check's share of it.
+"""Measures the decision alone: `examine` on a P-256 certificate under an RSA-2048 CA, and each check's share of it.
 
     python -m bench.admit
 
-Pure code, warm, processor time; every certificate is seen for the first time, the CA is not.
+Pure code, warm, processor time; each certificate is new, its CA is cached.
 """
 
 import argparse
@@ -14,13 +14,13 @@ from collections.abc import Callable
 
 from bench.table import markdown
 from jitr.admission import checks
-from jitr.admission.check_list import CHECKS  # as they stand: what is measured is what runs
+from jitr.admission.check_list import CHECKS  # the checks that the functions run
 from jitr.x509.certificate import Certificate
 from tests.support.cases.families import forge
 from tests.support.cases.issuing import applying, ec_key, issue_ca, named, rsa_key
 
 _READ = "reading the certificate"
-_READ_AGAIN = "reading one that the library refuses"  # node-forge's; beside the whole, and no part of it
+_READ_AGAIN = "reading one that the library refuses"  # a certificate of node-forge; not a part of the whole
 _WHOLE = "admit"
 
 
@@ -30,12 +30,12 @@ def main() -> int:
     parser.add_argument("--certificates", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    seconds = measured(options.certificates)
+    seconds = measure(options.certificates)
     sys.stdout.write(json.dumps(seconds, indent=2) + "\n" if options.json else table(seconds))
     return 0
 
 
-def measured(certificates: int) -> dict[str, float]:
+def measure(certificates: int) -> dict[str, float]:
     """Median seconds of the whole, of reading, and of each check."""
     authority = issue_ca(key=rsa_key(owner="ca"))
     pems = [authority.leaf(named(f"sensor-{number:06}"), key=ec_key()) for number in range(certificates)]

@@ -1,6 +1,6 @@
-"""AWS's answers without a network, for measuring what is around them: botocore's own way out is cut short in process.
+"""Answers botocore's requests in process, without a network, so that the code around them can be measured.
 
-Imported by the processes that measure; imports nothing that they are measured for.
+Imported by the measured processes; so it imports nothing whose import is measured.
 """
 
 import json
@@ -12,7 +12,7 @@ Answer = Mapping[str, Any]
 
 
 class Canned:
-    """What each call is answered, by its name in the request; and how often each was made."""
+    """Answers each call by its name in the request, and counts the calls."""
 
     def __init__(self, certificates: Mapping[str, str], ca: tuple[str, str], items: Mapping[str, Answer]) -> None:
         """`certificates` are certificate id → PEM, `ca` is one such pair, `items` are DynamoDB items by their key."""
@@ -79,7 +79,7 @@ class Canned:
         }
 
     def _update(self, request: Any) -> Answer:
-        """A reservation is answered with a schedule that goes on now; nobody asks for another item's attributes."""
+        """Answer a reservation with a schedule that begins now; no other update requests attributes."""
         if request["Key"] != {"id": {"S": "pace"}}:
             return {}
         return {"Attributes": {**request["Key"], "next_at": {"N": str(round(time.time() * 1e6))}}}

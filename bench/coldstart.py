@@ -1,9 +1,10 @@
-"""A cold start: init and first event of the built asset in a fresh process, against the floor (floor.py), in turns.
+"""Measures a cold start: init and first event of the built asset in a new process, against the floor (floor.py).
 
     python -m bench.coldstart --runs 15
 
-Processor time, not the wall's, so that a busy machine counts for less. The processes see what Lambda gives them: the
-function's directory, its layer, and the runtime's boto3, which is byte-compiled; the network is answered in process.
+Processor time, not wall time, so that a busy machine matters less. The asset and the floor take turns. The processes
+see what Lambda gives them: the function's directory, its layer, and the runtime's boto3, byte-compiled; the network is
+answered in process.
 """
 
 import argparse
@@ -47,7 +48,7 @@ class Start:
     init: float
     with_first_event: float
     times_the_floor: (
-        float  # the median of the runs' ratios: a run and its floor, one after the other, are slow together
+        float  # the median of the ratios of each run to its floor: run in succession, both are slow together
     )
     runs: int
 
@@ -58,7 +59,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    starts, imports = measured(options.runs)
+    starts, imports = measure(options.runs)
     if options.json:
         rows = [{name: getattr(start, name) for name in Start.__slots__} for start in starts]
         sys.stdout.write(json.dumps({"starts": rows, "imports": imports}, indent=2) + "\n")
@@ -67,8 +68,8 @@ def main() -> int:
     return 0
 
 
-def measured(runs: int) -> tuple[list[Start], list[tuple[str, float]]]:
-    """Every subject with and without byte-code, in turns; and the costliest imports, with seconds of their own."""
+def measure(runs: int) -> tuple[list[Start], list[tuple[str, float]]]:
+    """Measure every subject with and without byte-code, in turns; and the costliest imports, with their own seconds."""
     with sandboxes(situation()) as places:
         found: dict[tuple[str, bool], list[dict[str, float]]] = {}
         for _ in range(runs):
@@ -112,7 +113,7 @@ def imports_table(imports: list[tuple[str, float]]) -> str:
 
 
 def check_same_calls(ours: dict[str, float], floors: dict[str, float]) -> None:
-    """Raises SystemExit when the floor makes other calls than the handler: it is to be brought up to date then."""
+    """Raises SystemExit if the floor makes other calls than the handler: bench/floor.py is then out of date."""
     mine, theirs = ({name: run[name] for name in run if name not in _TIMES} for run in (ours, floors))
     if mine != theirs:
         raise SystemExit(f"bench/floor.py makes other calls than the handler: {theirs} instead of {mine}")
@@ -128,7 +129,7 @@ def _imports(sandbox: Sandbox) -> list[tuple[str, float]]:
     own: list[tuple[str, float]] = []
     for line in lines:
         found = re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", line)
-        # The handler's module builds the function when it is imported in Lambda: that is init, no import.
+        # On Lambda the handler's module builds the function when it is imported: that is init, not import time.
         if found and found[2] != "jitr.handlers.register":
             own.append((found[2], int(found[1]) / 1e6))
     return sorted(own, key=lambda one: -one[1])[:_COSTLIEST]

@@ -1,10 +1,10 @@
-"""Dollars for a million activations and for a million duplicates, from the calls that are made and the time they take.
+"""Computes dollars for a million activations and a million duplicates, from the calls made and the time they take.
 
     python -m bench.cost
 
 Calls, the items that they read, and Lambda's seconds are counted on the simulated AWS, with 100 ms for each IoT call:
-fifty devices that come one after the other, and a storm, whose invocations also wait for turns and skim repeats. Prices
-are those of us-east-1, first tier, of the date below; check them before relying on the sum.
+fifty devices one after the other, and a storm, whose invocations also wait for turns and process duplicates. Prices are
+those of us-east-1, first tier, at the date below; check them before relying on the sum.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from bench.conditions import SECONDS_OF_OTHERS, Conditions
 from bench.ours import Jitr
 from bench.table import markdown
-from bench.world import Storm, weather
+from bench.world import Storm, simulate
 from jitr.aws.rate_limit import BATCH_SIZE
 
 PRICES_OF = "2026-09-20"
@@ -49,7 +49,7 @@ class Use:
     messages_of_a_batch: float
 
     def made_of(self, service: str) -> float:
-        """Calls of one service's API."""
+        """The number of calls of one service."""
         return sum(count for name, count in self.calls.items() if name.startswith(f"{service}:"))
 
 
@@ -71,28 +71,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cost", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    costs = measured()
+    costs = measure()
     rows = [{"of": cost.of, "total": cost.total, **cost.dollars} for cost in costs]
     sys.stdout.write(json.dumps(rows, indent=2) + "\n" if options.json else table(costs))
     return 0
 
 
-def measured() -> list[Cost]:
-    """A device by itself, a device of a storm, and a duplicate."""
-    # So far apart that none waits for another; each in a batch of its own. Lambda starts another environment only when
-    # all are busy (guide, "Understanding Lambda function scaling"), so there is one, which knows the CA for a minute.
+def measure() -> list[Cost]:
+    """Count for a device by itself, for a device of a storm, and for a duplicate."""
+    # So far apart that none waits for another, each in a batch of its own. Lambda starts another environment only when
+    # all are busy (guide, "Understanding Lambda function scaling"), so there is one, which caches the CA for a minute.
     apart = Conditions(devices=50, within=500.0, registrations_bound=False, environments=1)
-    alone = weather(Jitr(max_concurrency=1), apart, patience=200)
-    storm = weather(Jitr(), Conditions(devices=500), patience=20)
+    alone = simulate(Jitr(max_concurrency=1), apart, patience=200)
+    storm = simulate(Jitr(), Conditions(devices=500), patience=20)
     return [
         _cost("activations, each alone", _use(alone, messages_of_a_batch=1)),
         _cost("activations, in a storm", _use(storm, messages_of_a_batch=BATCH_SIZE)),
-        _cost("duplicates", skimmed()),
+        _cost("duplicates", measure_duplicate()),
     ]
 
 
 def table(costs: list[Cost]) -> str:
-    """Dollars, and the calls beside them."""
+    """Dollars by service, and calls."""
     services = list(costs[0].dollars)
     return markdown(
         ("dollars for a million", *services, "all", "IoT calls", "DynamoDB calls", "Lambda seconds"),
@@ -111,7 +111,7 @@ def table(costs: list[Cost]) -> str:
 
 
 def _use(storm: Storm, *, messages_of_a_batch: float) -> Use:
-    """For each device, its knocks included."""
+    """What each device uses, its repeated events included."""
     devices = storm.conditions.devices
     return Use(
         calls={name: count / devices for name, count in storm.calls.items() if "cloudwatch" not in name},
@@ -122,8 +122,8 @@ def _use(storm: Storm, *, messages_of_a_batch: float) -> Use:
     )
 
 
-def skimmed() -> Use:
-    """A duplicate's part of a batch of duplicates: one call reads the records of all, and the schedule."""
+def measure_duplicate() -> Use:
+    """Measure a duplicate's share of a batch of duplicates: one call reads all their records, and the schedule."""
     return Use(
         calls={"dynamodb:BatchGetItem": 1 / BATCH_SIZE},
         items_read=1 + 1 / BATCH_SIZE,
@@ -142,7 +142,7 @@ def _cost(of: str, use: Use) -> Cost:
     dollars = {
         "AWS IoT": use.made_of("iot") * _IOT_REGISTRY + _IOT_RULE + _IOT_ACTION,
         "Lambda": use.seconds * _LAMBDA_SECOND + _LAMBDA_REQUEST / batch,
-        # One request to send each event; one to receive and one to delete each batch.
+        # SQS requests: one to send each event; one to receive and one to delete each batch.
         "SQS": _SQS_REQUEST * (1 + 2 / batch),
         "DynamoDB": writes * _DYNAMODB_WRITE + use.items_read * _DYNAMODB_READ,
         "EventBridge": use.made_of("events") * _EVENT,

@@ -1,9 +1,9 @@
-"""What a CRL costs: reading and indexing it once, and each look into it, against pyca's own lookup.
+"""Measures what a CRL costs: reading and indexing it once, and each lookup, against pyca's lookup.
 
     python -m bench.crl --entries 1000 100000 1000000
 
-Each size is measured in a process of its own, so that its memory is its own; on Linux. Lambda gives a function of
-512 MB a third of a processor: what takes a second here takes some three there.
+Each size is measured in a process of its own, for its memory; on Linux. Lambda gives a function of 512 MB a third of a
+processor: what takes a second here takes some three there.
 """
 
 import argparse
@@ -37,15 +37,15 @@ def main() -> int:
     parser.add_argument("--measure", nargs=2, type=Path, metavar=("CRL", "CA"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        sys.stdout.write(json.dumps(_measured(*options.measure)))
+        sys.stdout.write(json.dumps(_measure(*options.measure)))
         return 0
     authority = issue_ca(key=rsa_key(owner="ca"))
-    rows = [_measured_apart(authority, number) for number in options.entries]
+    rows = [_measure_apart(authority, number) for number in options.entries]
     sys.stdout.write(json.dumps(rows, indent=2) + "\n" if options.json else _table(rows))
     return 0
 
 
-def _measured_apart(authority: Authority, number: int) -> dict[str, float]:
+def _measure_apart(authority: Authority, number: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         crl, ca = Path(directory) / "ca.crl", Path(directory) / "ca.pem"
         crl.write_bytes(_crl(authority, number))
@@ -56,7 +56,7 @@ def _measured_apart(authority: Authority, number: int) -> dict[str, float]:
 
 
 def _crl(authority: Authority, number: int) -> bytes:
-    """A CRL of so many entries, in no order, every third one with a reason."""
+    """A CRL with `number` entries in random order, every third one with a reason."""
     rng = random.Random(number)  # noqa: S311 -- the same list every time
     one_reason = reason(1)
     return issue_crl(
@@ -64,7 +64,7 @@ def _crl(authority: Authority, number: int) -> bytes:
     )
 
 
-def _measured(crl_path: Path, ca_path: Path) -> dict[str, float]:
+def _measure(crl_path: Path, ca_path: Path) -> dict[str, float]:
     ca = Certificate.from_pem(ca_path.read_text(encoding="utf-8"))
     data = crl_path.read_bytes()
     before = _peak()
@@ -98,7 +98,7 @@ def _median(look: Callable[[int], object], asked: list[int]) -> float:
 
 
 def _peak() -> float:
-    """The process's greatest memory so far, in MB; getrusage would count its parent's too."""
+    """The process's peak memory in MB; getrusage would include its parent's."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6
 

@@ -1,4 +1,4 @@
-"""Devices of a storm: each connects, is refused, backs off, and connects again until it is accepted."""
+"""Runs a storm's devices: each connects, is refused, backs off, and connects again until it is accepted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ class BackOff(StrEnum):
     """How long a device waits before it connects again."""
 
     FULL_JITTER = "full-jitter"  # as the AWS IoT device SDKs: at random up to 1 s, 2 s, 4 s … 60 s, and never under 1 s
-    IMPATIENT = "impatient"  # a loop of 5 s, as firmware has that was never tried against a refusal
-    PATIENT = "patient"  # every quarter of an hour, as firmware has that knows it may have to wait for somebody
+    IMPATIENT = "impatient"  # every 5 s, as firmware that was never tested with a refusal
+    PATIENT = "patient"  # every quarter of an hour, as firmware that expects to wait for an operator
 
     def delay(self, attempt: int, rng: Random) -> float:
-        """Seconds after the attempt of that number, counted from 1."""
+        """Seconds to wait after the attempt of that number, counted from 1."""
         if self is BackOff.IMPATIENT:
             return rng.uniform(4.5, 5.5)
         if self is BackOff.PATIENT:
@@ -26,7 +26,7 @@ class BackOff(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class BenchDevice:
-    """One device; `make` issues its certificate when it first connects, so that a hundred thousand cost little."""
+    """One device; `make` issues its certificate only when it first connects, so a hundred thousand cost little."""
 
     name: str
     make: Callable[[str], Leaf]
@@ -36,7 +36,7 @@ class BenchDevice:
     every: float | None = None  # seconds between two attempts; by the back-off, if not given
 
 
-class Knocking:
+class ConnectingDevices:
     """Devices that connect to one account."""
 
     def __init__(self, account: SimulatedAccount, clock: Clock, back_off: BackOff, rng: Random) -> None:
@@ -47,7 +47,7 @@ class Knocking:
         self.accepted = 0
 
     def begin(self, device: BenchDevice, *, after: float) -> None:
-        """Have a device connect that many seconds from now, and go on until it is accepted."""
+        """Have a device connect `after` seconds from now, and again until it is accepted."""
         self._clock.call_later(after, lambda: self._connect(device))
 
     def _connect(self, device: BenchDevice) -> None:

@@ -1,6 +1,6 @@
-"""An endpoint on loopback that answers what `jitrctl ca status` asks, over TLS, and takes as long as AWS does.
+"""Serves on loopback, over TLS, the calls of `jitrctl ca status`, with AWS's latency.
 
-One process for all accounts: whose call it is stands in its signature, as the access key, which is the account's id.
+One process serves all accounts: a call's signature has the access key, which is the account's id.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _ROLE = """\
 
 
 class BenchFleet:
-    """What AWS has in each account: the same CAs, registered and deployed as the fleet file says, and counted."""
+    """Answers as if every account had the same CAs, registered and deployed as the fleet file says."""
 
     def __init__(self, *, name: str, cas: Mapping[str, str]) -> None:
         """`cas` is the CAs' names → certificate ids."""
@@ -40,7 +40,7 @@ class BenchFleet:
     def answer(self, request: str, headers: Mapping[str, str], body: str) -> str:
         """The body that answers a request ("GET /rules?…").
 
-        Raises LookupError when it is none of those that are known.
+        Raises LookupError if the request is not one of `ca status`.
         """
         caller = _CALLER.search(headers.get("authorization", ""))
         if caller is None:
@@ -92,7 +92,7 @@ class BenchFleet:
 
 
 async def serve(fleet: BenchFleet, tls: ssl.SSLContext, *, latency: float, ports: Any) -> None:
-    """Answer until the process is ended, each call after `latency` seconds; the port is sent into the pipe `ports`."""
+    """Answer until the process is ended, each call after `latency` seconds; sends the port into the pipe `ports`."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

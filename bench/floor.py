@@ -1,6 +1,6 @@
 """The floor: a handler that makes the same boto3 clients and the same calls as `register`, and decides nothing.
 
-No cheaper handler could do what this design does with boto3; what is above it is ours.
+No handler could do the same with boto3 for less; what `register` takes beyond it is jitr's own cost.
 """
 
 import json

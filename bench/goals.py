@@ -1,7 +1,7 @@
-"""What the pace is to reach, and what was measured, row by row, for docs/performance.md.
+"""Compares the goals of the pace with what was measured, row by row, for docs/performance.md.
 
-Each row takes one storm (or a mend, or the cost of a device) and one figure of it. Storms of ten thousand devices and
-more are measured once by hand (reached.py); the others in each `make bench`.
+Each row has one figure of one storm, of a mended rule, or of a device's cost. Storms of ten thousand devices and more
+are measured once, by hand (reached.py); the others by each `make bench`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ BURSTS = (30, 60, 200)  # devices within a second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One figure of one storm, and what it may be at most, or is to be at least."""
+    """One figure of one storm, with its upper or lower limit."""
 
     what: str
     conditions: Conditions
@@ -49,7 +49,7 @@ def _times(storm: Storm) -> float | None:
 
 
 def _times_of_possible(storm: Storm) -> float | None:
-    """Against the bound or the last registration, whichever is later."""
+    """The time against the bound or the last registration, whichever is later."""
     if storm.all_active is None or storm.seconds_above is None:
         return None
     return storm.all_active / (storm.all_active - storm.seconds_above)

@@ -1,11 +1,10 @@
-"""A wrong rule is mended: held devices, rejected ones that are taken back, and new ones beside, in virtual time.
+"""Measures the recovery after a wrong rule is corrected: held, released and new devices, in virtual time.
 
     python -m bench.mend --held 36000 --released 10000 --new 60
     python -m bench.mend --held 10000 --released 0 --new 60 --knock-every 300
 
-At the start the rules are mended, and the release orders are written; the first sweep comes 15 minutes later. Nothing
-else waits, but for the new devices, of which one connects every now and then. Held devices connect too, or are found
-by the sweep alone.
+At the start the rules are corrected, and the release orders are written; the first sweep comes 15 minutes later. New
+devices connect every now and then; there is no other load. Held devices connect too, or only the sweep finds them.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from datetime import timedelta
 from random import Random
 
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
-from bench.devices import BackOff, BenchDevice, Knocking
+from bench.devices import BackOff, BenchDevice, ConnectingDevices
 from bench.ours import Jitr
 from bench.table import markdown
 from jitr.decisions import Decision, Outcome
@@ -38,14 +37,14 @@ _PATIENCE = 72 * 3600.0  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """What became of them; times in virtual seconds after the mend, None where some were not ACTIVE by the end."""
+    """What became of the devices; virtual seconds after the correction, None if some were not ACTIVE by the end."""
 
     held: int
     released: int
     new: int
     rate: float
     held_after: float | None
-    share: float | None  # of the rate, at which held devices came up: all but the first and the last hundredth
+    share: float | None  # held devices activated a second, of the rate; without the first and last hundredth
     released_after: float | None
     longest_wait: float | None  # of a new device, from its first CONNECT until it was accepted
     not_active: int
@@ -66,7 +65,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=10, help="activations a second")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    mended = measured(
+    mended = measure(
         held=options.held,
         released=options.released,
         new=options.new,
@@ -77,8 +76,8 @@ def main() -> int:
     return 0
 
 
-def measured(*, held: int, released: int, new: int, rate: float = 10, knock_every: float | None = None) -> Mended:
-    """Mend the rules, and let time pass until everybody is ACTIVE, or three days are over."""
+def measure(*, held: int, released: int, new: int, rate: float = 10, knock_every: float | None = None) -> Mended:
+    """Correct the rules, and let time pass until every device is ACTIVE, or three days are over."""
     random.seed(1)
     rng = Random(1)  # noqa: S311 -- a simulation
     began = time.process_time()
@@ -99,12 +98,12 @@ def measured(*, held: int, released: int, new: int, rate: float = 10, knock_ever
     waiting = [registered(leaf, "PENDING_ACTIVATION") for leaf in leaves[:held]]
     rejected = [registered(leaf, "INACTIVE") for leaf in leaves[held:]]
     _refuse(waiting, rejected, authority, account, jitr.deployment.settings.registry_table)
-    knocking = Knocking(account, clock, BackOff.FULL_JITTER, rng)
+    knocking = ConnectingDevices(account, clock, BackOff.FULL_JITTER, rng)
     devices = [BenchDevice(f"sensor-9{number:06}", authority.issue) for number in range(new)]
     began_at = {device.name: 60.0 * number for number, device in enumerate(devices)}
     for device in devices:
         knocking.begin(device, after=began_at[device.name])
-    back = Knocking(account, clock, BackOff.FULL_JITTER, rng)
+    back = ConnectingDevices(account, clock, BackOff.FULL_JITTER, rng)
     for number, leaf in enumerate(leaves[:held] if knock_every else ()):
         device = BenchDevice(f"sensor-{number:06}", authority.issue, leaf, every=knock_every)
         back.begin(device, after=rng.uniform(0, knock_every or 0))
@@ -148,7 +147,7 @@ def measured(*, held: int, released: int, new: int, rate: float = 10, knock_ever
 
 
 def _share(came_up: Sequence[tuple[float, int]], *, held: int, rate: float) -> float | None:
-    """Devices a second, from when a hundredth was ACTIVE until all but a hundredth were, against the rate."""
+    """Devices activated a second between the first and the last hundredth, divided by the rate."""
     most = [one for one in came_up if 0.01 * held <= one[1] <= 0.99 * held]
     if len(most) < 2:  # noqa: PLR2004 -- a beginning and an end
         return None
@@ -175,7 +174,7 @@ def table(found: Sequence[Mended]) -> str:
                 one.rate,
                 _hours(one.held_after),
                 one.share,
-                _hours(one.released_after),
+                _hours(one.released_after) if one.released else "-",
                 "-" if one.longest_wait is None else f"{one.longest_wait:.0f} s",
                 one.throttled,
             ]
@@ -195,7 +194,7 @@ def _refuse(
     account: SimulatedAccount,
     table: str,
 ) -> None:
-    """Record what the wrong rules said of them, and order the release of those that were rejected."""
+    """Record the wrong rules' decisions, and order the release of the rejected devices."""
     registry, outcomes = Registry(account.client("dynamodb"), table), Outcomes(account.client("dynamodb"), table)
     for one in waiting:
         registry.record(_refused(one, authority, Outcome.HELD))
@@ -207,7 +206,7 @@ def _refuse(
 
 
 def _refused(certificate: DeviceCertificate, authority: Authority, outcome: Outcome) -> Decision:
-    """A certificate as the wrong rules left it."""
+    """The wrong rules' decision on a certificate."""
     is_held = outcome is Outcome.HELD
     return Decision(
         certificate_id=certificate.certificate_id,

@@ -1,4 +1,4 @@
-"""jitr in a storm: the deployed code, with as many execution environments as its stack allows."""
+"""Runs jitr in a storm: the deployed code, with as many execution environments as its stack allows."""
 
 from datetime import timedelta
 from random import Random
@@ -55,7 +55,7 @@ class Jitr:
         self._registry = Registry(account.client("dynamodb"), self.deployment.settings.registry_table)
 
     def hold(self, certificate: DeviceCertificate, rng: Random) -> None:
-        """Record it as held some time ago, so that some are due at any moment and most are not."""
+        """Record the certificate as held some time ago, so that at any moment some are due and most are not."""
         self._registry.record(
             Decision(
                 certificate_id=certificate.certificate_id,
@@ -91,7 +91,7 @@ class Jitr:
 
     @property
     def most_in_flight(self) -> int:
-        return self.deployment.registrations.most_flying
+        return self.deployment.registrations.most_in_flight
 
     @property
     def lambda_seconds(self) -> float:
@@ -105,7 +105,7 @@ class Jitr:
             batch_size=BATCH_SIZE,
         )
         while True:
-            # A long poll answers as soon as something comes; a fifth of a second is what it takes here.
+            # A long poll answers as soon as a message comes; here after at most a fifth of a second.
             self._clock.sleep(0.2 if mapping.poll() is None else SECONDS_BETWEEN_BATCHES)
 
     def _cold_start(self) -> Handler:

@@ -1,6 +1,6 @@
-"""Other handlers of the same event, in the same storm: their calls, retries, errors, and how they are invoked.
+"""Simulates other handlers of the same event in the same storm: calls, retries, errors, and how they are invoked.
 
-Written from what is known of them by running and reading them; none of their code is here:
+Written from running and reading them; none of their code is here:
 
     AwsBlog    the AWS blog's handler (Node): CreatePolicy, AttachPolicy, UpdateCertificate; no thing, no look at the
                certificate; an error goes back to Lambda, whose asynchronous invocation tries again after 1 and 2 min
@@ -9,7 +9,7 @@ Written from what is known of them by running and reading them; none of their co
     SoftChef   cdk-iot-security (TypeScript): a queue without dead letters; a policy for each certificate, whose second
                creation fails, so that whatever fails after CreatePolicy fails for ever
 
-AWS IoT invokes the first two directly. Where a fact is missing, the kinder choice was made: SoftChef's batches hold one
+AWS IoT invokes the first two directly. Unknown facts are assumed in the handler's favour: SoftChef's batches have one
 message, nothing starts cold, and Lambda has its default of 1,000 environments at once.
 """
 
@@ -63,7 +63,7 @@ class Peer(ABC):
 
     def hold(self, certificate: DeviceCertificate, rng: Random) -> None:
         del certificate, rng
-        raise ValueError(f"{self.name} knows nothing of waiting: let it have no held devices")
+        raise ValueError(f"{self.name} cannot hold devices: run it without held devices")
 
     def start(self) -> None:
         self._look()
@@ -90,7 +90,7 @@ class Peer(ABC):
 
     @abstractmethod
     def _handle(self, certificate_id: str) -> None:
-        """Take one event to its end; raises what the handler raises to Lambda."""
+        """Process one event; raises what the handler raises to Lambda."""
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """One call with the SDK's retries."""
@@ -109,7 +109,7 @@ class Peer(ABC):
         return random.random() * 0.1 * 2.0 ** (attempt - 1)  # noqa: S311 -- a simulation
 
     def _look(self) -> None:
-        """Start an environment for each event that can be taken."""
+        """Start an environment for each visible event."""
         waiting = self._events.depth - self._running
         for _ in range(min(waiting, _ENVIRONMENTS - self._running)):
             messages = self._events.receive(1, visibility=_NEVER)
@@ -206,7 +206,7 @@ class IotDr(Peer):
 
 
 class SoftChef(Peer):
-    """A queue that gives a failed message out again every 30 s, for four days."""
+    """A queue that delivers a failed message again every 30 s, for four days."""
 
     name = "SoftChef"
     _attempts = 4

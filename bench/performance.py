@@ -1,8 +1,8 @@
-"""Run every bench, and write what they find into docs/performance.md between its two markers: `make bench`.
+"""Runs every bench, and writes the figures into docs/performance.md between its two markers: `make bench`.
 
     python -m bench.performance --devices 1500
 
-Moderate sizes, some twelve minutes on two idle processors. Larger ones are reached.py's, and stand beside these.
+Moderate sizes, some twelve minutes on two idle processors. reached.py measures the larger ones.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from bench import accounts, admit, coldstart, cost, goals, mend, pace, reached, 
 from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.pace import PLOTS, put
-from bench.side_by_side import side_by_side
+from bench.side_by_side import run_side_by_side
 from bench.sweep import Sweeps
 from bench.table import machine
 from bench.world import Storm
@@ -27,13 +27,13 @@ from bench.world import Storm
 _PEERS = ("softchef", "aws-blog", "iot-dr", "jitr")  # the longest first, or it would be waited for alone
 _PATIENCE = 3.0  # times the bound
 _MENDED = 2000  # held devices
-# How they come to be looked at after the mend, and how often each connects, in seconds.
+# How held devices come to be evaluated after the correction, and seconds between two CONNECTs of each.
 _KNOCKS = {"which knock every minute": 60.0, "found by the sweep": None}
 _BEGIN, _END = "<!-- figures: make bench -->\n", "<!-- end of figures -->"
 
 
 def main() -> int:
-    """Run everything; the figures go into the document, progress to stderr."""
+    """Run every bench; the figures go into the document, progress to stderr."""
     parser = argparse.ArgumentParser(prog="python -m bench.performance", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--devices", type=int, default=1500, help="of each storm; of the peers' half")
     parser.add_argument("--runs", type=int, default=15, help="cold starts of each kind")
@@ -57,21 +57,21 @@ def _head(options: argparse.Namespace) -> str:
 
 
 def _virtual(options: argparse.Namespace) -> str:
-    """Everything whose time is virtual, side by side."""
+    """Run everything whose time is virtual, in parallel."""
     same = Conditions(devices=options.devices // 2, registrations_bound=False, back_off=BackOff.IMPATIENT)
     sizes = [size for size in (1_000_000, 100_000, 10_000, 1000) if size <= options.fleet]
     conditions = _conditions(options)
     works: list[Callable[[], Any]] = [
-        *(partial(storm.weathered, handler, same, _PATIENCE) for handler in _PEERS),
-        *(partial(sweep.measured, size) for size in sizes),
-        *(partial(storm.weathered, "jitr", one, _PATIENCE) for one in conditions),
-        *(partial(mend.measured, held=_MENDED, released=0, new=20, knock_every=every) for every in _KNOCKS.values()),
+        *(partial(storm.run_storm, handler, same, _PATIENCE) for handler in _PEERS),
+        *(partial(sweep.measure, size) for size in sizes),
+        *(partial(storm.run_storm, "jitr", one, _PATIENCE) for one in conditions),
+        *(partial(mend.measure, held=_MENDED, released=0, new=20, knock_every=every) for every in _KNOCKS.values()),
         partial(sweep.in_storm, options.devices // 3),
     ]
     found: list[Any] = []
-    for one in side_by_side(works):
+    for one in run_side_by_side(works):
         found.append(one)
-        sys.stderr.write(f"{storm.told(one) if isinstance(one, Storm) else type(one).__name__}\n")
+        sys.stderr.write(f"{storm.summarize(one) if isinstance(one, Storm) else type(one).__name__}\n")
     rest = iter(found)
     peers, sweeps, storms, mended = (list(islice(rest, len(some))) for some in (_PEERS, sizes, conditions, _KNOCKS))
     commit, wanted = reached.current_commit(), {goal.conditions for goal in goals.GOALS}
@@ -104,7 +104,7 @@ def _conditions(options: argparse.Namespace) -> list[Conditions]:
 
 
 def _storms(options: argparse.Namespace, found: Sequence[Storm]) -> str:
-    drawn = {storm.described(one.conditions): one for one in found[1:6:3]}
+    drawn = {storm.describe(one.conditions): one for one in found[1:6:3]}
     _draw("storm.svg", f"{options.devices:,} devices within 60 s", drawn)
     return f"### Storms\n\n`python -m bench.storm`\n\n{storm.table(found)}\n![storms](performance/storm.svg)\n"
 
@@ -124,7 +124,7 @@ def _peers(conditions: Conditions, found: Sequence[Storm]) -> str:
 
 
 def _cold_start(options: argparse.Namespace) -> str:
-    starts, imports = coldstart.measured(options.runs)
+    starts, imports = coldstart.measure(options.runs)
     return (
         f"### Cold start\n\n`python -m bench.coldstart`, medians of {options.runs}\n\n"
         f"{coldstart.table(starts)}\n{coldstart.imports_table(imports)}"
@@ -132,23 +132,23 @@ def _cold_start(options: argparse.Namespace) -> str:
 
 
 def _warm(_: argparse.Namespace) -> str:
-    return f"### Warm\n\n`python -m bench.warm`\n\n{warm.table(warm.measured(300))}"
+    return f"### Warm\n\n`python -m bench.warm`\n\n{warm.table(warm.measure(300))}"
 
 
 def _admit(_: argparse.Namespace) -> str:
-    return f"### The decision alone\n\n`python -m bench.admit`\n\n{admit.table(admit.measured(300))}"
+    return f"### The decision alone\n\n`python -m bench.admit`\n\n{admit.table(admit.measure(300))}"
 
 
 def _sweep(sweeps: Sequence[Sweeps], swept: Storm) -> str:
-    return f"### Sweep\n\n`python -m bench.sweep`\n\n{sweep.table(sweeps)}\n{sweep.told(swept)}\n"
+    return f"### Sweep\n\n`python -m bench.sweep`\n\n{sweep.table(sweeps)}\n{sweep.summarize(swept)}\n"
 
 
 def _cost(_: argparse.Namespace) -> str:
-    return f"### Cost\n\n`python -m bench.cost`, prices of {cost.PRICES_OF}\n\n{cost.table(cost.measured())}"
+    return f"### Cost\n\n`python -m bench.cost`, prices of {cost.PRICES_OF}\n\n{cost.table(cost.measure())}"
 
 
 def _accounts(_: argparse.Namespace) -> str:
-    found = [accounts.measured(one, runs=3) for one in (1, accounts.ACCOUNTS)]
+    found = [accounts.measure(one, runs=3) for one in (1, accounts.ACCOUNTS)]
     return f"### Many accounts\n\n`python -m bench.accounts`: `jitrctl ca status`\n\n{accounts.table(found)}"
 
 

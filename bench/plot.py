@@ -1,4 +1,4 @@
-"""Lines over time as a plain SVG: a few panels one above the other, sharing their time axis."""
+"""Draws lines over time as an SVG: a few panels one above the other, with one time axis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from html import escape
 
 _WIDTH, _PANEL, _GAP, _LEFT, _TOP, _RIGHT = 900, 150, 46, 90, 60, 20
 _COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0", "#cb2f2f", "#787774", "#b8860b", "#2b2b2b")
-_POINTS = 400  # more are not seen
+_POINTS = 400  # more are not visible
 
 _FONT = 'font-family="system-ui, sans-serif" font-size="12" fill="#37352f"'
 
@@ -15,7 +15,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One quantity: its name, each line's points (by the line's name), and a limit to draw dashed."""
+    """One quantity: its name, line name → points, and a limit, which is drawn dashed."""
 
     title: str
     lines: Mapping[str, Points]
@@ -24,7 +24,7 @@ class Panel:
 
 
 def svg(title: str, panels: Sequence[Panel]) -> str:
-    """The document's text; times are in seconds."""
+    """The SVG's text; times are in seconds."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
     end = max((points[-1][0] for panel in panels for points in panel.lines.values() if points), default=1.0)

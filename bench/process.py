@@ -1,4 +1,4 @@
-"""Fresh processes that see what Lambda gives a function: its directory, its layer, the runtime's boto3; no network."""
+"""Runs code in new processes that have what Lambda gives a function: its directory, layer and boto3; no network."""
 
 import compileall
 import json
@@ -45,16 +45,16 @@ class Context:
 
 
 class Sandbox:
-    """Directories to import from, and what happens to be there."""
+    """Directories to import from, and the situation that code finds there."""
 
     def __init__(self, paths: list[str], situation: Path) -> None:
         self._paths = paths
         self._situation = situation
 
     def run(self, code: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run code in a fresh process, where `situation`, `wire` (canned.Canned) and `Context` are there.
+        """Run code in a new process, with the names `situation`, `wire` (canned.Canned) and `Context`.
 
-        Raises SystemExit with what it said when it fails.
+        Raises SystemExit with its error output if it fails.
         """
         prelude = _PRELUDE.format(paths=self._paths, situation=str(self._situation))
         done = subprocess.run(
@@ -69,14 +69,14 @@ class Sandbox:
         return done
 
     def measure(self, code: str) -> dict[str, float]:
-        """Run code whose last line of output is a JSON object of numbers, and give that."""
+        """Run code whose last line of output is a JSON object of numbers; returns that object."""
         found: dict[str, float] = json.loads(self.run(code).stdout.splitlines()[-1])
         return found
 
 
 @contextmanager
 def sandboxes(here: Situation) -> Iterator[dict[bool, Sandbox]]:
-    """One with byte-code in the function's directory and its layer, one without."""
+    """Two sandboxes: with byte-code in the function's directory and its layer, and without."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         runtime = root / "runtime"

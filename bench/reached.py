@@ -1,9 +1,9 @@
-"""What the pace's goals came to, kept for docs/performance.md: storms of ten thousand devices and more take hours.
+"""Measures and keeps the large storms for docs/performance.md: those of ten thousand devices and more take hours.
 
     python -m bench.reached --only 10,000
 
-Each is kept as soon as it is done, in docs/performance/reached.json, with the commit it is of; what is there from this
-commit is not measured again. `make bench` measures the smaller ones each time.
+Each is kept as soon as it is done, in docs/performance/reached.json, with its commit; what is there from this commit is
+not measured again. `make bench` measures the smaller ones each time.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.mend import Mended
 from bench.plot import Points
-from bench.side_by_side import side_by_side
+from bench.side_by_side import run_side_by_side
 from bench.world import Storm
 
 KEPT = Path(__file__).parents[1] / "docs" / "performance" / "reached.json"
@@ -30,21 +30,21 @@ _PATIENCE = 3.0  # times the bound
 
 
 def main() -> int:
-    """Measure what is asked for; progress to stderr."""
+    """Measure the chosen goals; progress goes to stderr."""
     parser = argparse.ArgumentParser(prog="python -m bench.reached", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="those goals whose text has this")
     options = parser.parse_args()
     commit, kept = current_commit(), {one["conditions"]: one["commit"] for one in _storms()}
     wanted = [goal.conditions for goal in (*goals.GOALS, *goals.LARGE) if options.only in goal.what]
     missing = [one for one in dict.fromkeys(wanted) if kept.get(one) != commit]
-    for found in side_by_side([partial(storm.weathered, "jitr", one, _PATIENCE) for one in missing]):
-        sys.stderr.write(storm.told(found) + "\n")
+    for found in run_side_by_side([partial(storm.run_storm, "jitr", one, _PATIENCE) for one in missing]):
+        sys.stderr.write(storm.summarize(found) + "\n")
         keep(found, commit)
     return 0
 
 
 def keep(found: Storm, commit: str) -> None:
-    """Write one down beside the others, in place of what was measured under the same conditions."""
+    """Keep one storm, instead of an earlier one under the same conditions."""
     others = [one for one in _storms() if one["conditions"] != found.conditions]
     kept = storm.as_json(found) | _origin(commit)
     if found.conditions in goals.ONE_SECOND:
@@ -55,13 +55,13 @@ def keep(found: Storm, commit: str) -> None:
 
 
 def keep_mended(found: Mapping[str, Mended], commit: str) -> None:
-    """The same for held devices after a mend, by how they come to be looked at."""
+    """Keep results of corrected rules, by how held devices come to be evaluated."""
     mended = {name: asdict(one) | _origin(commit) for name, one in found.items()}
     _write(_storms(), _read()["mended"] | mended)
 
 
 def kept_storms() -> dict[Conditions, Storm]:
-    """Without their samples."""
+    """The kept storms, without their samples."""
     return {one["conditions"]: Storm(**_fields(Storm, one)) for one in _storms()}
 
 
@@ -70,12 +70,12 @@ def kept_mended() -> dict[str, Mended]:
 
 
 def kept_bursts() -> dict[int, Points]:
-    """Devices ACTIVE by second, by how many there were within a second."""
+    """Devices ACTIVE by second, by the burst's size."""
     return {one["conditions"].devices: [(0.0, 0.0), *one["came_up"]] for one in _storms() if "came_up" in one}
 
 
 def commits() -> str:
-    """Of which commits they are, in words."""
+    """The commits of the kept results, in words."""
     found = dict.fromkeys((one["commit"], one["measured"]) for one in [*_storms(), *_read()["mended"].values()])
     return ", ".join(f"{commit} ({measured})" for commit, measured in found)
 

@@ -1,4 +1,4 @@
-"""Work in virtual time, in as many processes as there are processors: what else runs makes it take longer, no more."""
+"""Runs works in virtual time, in as many processes as there are processors; other load changes no result."""
 
 import multiprocessing
 import os
@@ -10,12 +10,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def side_by_side(works: Sequence[Callable[[], T]]) -> Iterator[T]:
-    """What each comes to, in this order; begun in this order too, so let the longest be the first.
+def run_side_by_side(works: Sequence[Callable[[], T]]) -> Iterator[T]:
+    """The works' results, in their order; they also start in it, so the longest should be the first.
 
     Raises what a work raises.
     """
-    # Spawned: a storm's threads, and the garbage that it freezes, stay in a process of their own.
+    # Spawned: a storm's threads and frozen garbage stay in a process of their own.
     context = multiprocessing.get_context("spawn")
     processors: SimpleQueue[int] = context.SimpleQueue()
     available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -28,14 +28,14 @@ def side_by_side(works: Sequence[Callable[[], T]]) -> Iterator[T]:
             for begun in [processes.submit(work) for work in works]:
                 yield begun.result()
         finally:
-            processes.shutdown(wait=False, cancel_futures=True)  # where one failed, or nobody wants the rest
+            processes.shutdown(wait=False, cancel_futures=True)  # if one failed, or the caller stops iterating
 
 
 def _stay(processors: SimpleQueue[int]) -> None:
-    """Keep this process on a processor of its own, where the system can.
+    """Keep this process on a processor of its own, if the system can.
 
-    One of its threads runs at a time, and they take turns thousands of times a second. From one processor to another
-    each turn costs a seventh more; on a busy machine all of it takes twice as long.
+    One of its threads runs at a time, and they switch thousands of times a second. A switch to another processor costs
+    a seventh more; on a busy machine everything takes twice as long.
     """
     if not processors.empty():
         os.sched_setaffinity(0, {processors.get()})

@@ -1,4 +1,4 @@
-"""What the processor benches are run on: a CA, its devices, their rules, and messages of the queue."""
+"""Makes the input of the processor benches: a CA, its devices, their rules, and messages of the queue."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class Situation:
 
     @property
     def document(self) -> dict[str, Any]:
-        """For another process: what `canned.Canned` takes, an event of one device, and events for warm.py."""
+        """The input of another process: arguments of `canned.Canned`, one device's event, and events for warm.py."""
         ids = list(self.certificates)
         return {
             "canned": {
@@ -104,7 +104,7 @@ class Situation:
 
 
 def situation(devices: int = 1, *, decided: int = 0) -> Situation:
-    """Devices that are admitted today."""
+    """A situation whose devices are admitted today."""
     authority = Authority.new("factory")
     now = datetime.now(UTC)
     leaves = [

@@ -1,11 +1,11 @@
-"""A storm: many new devices at once, before the real handler, in a simulated AWS with its quotas, in virtual time.
+"""Runs storms: many new devices at once, the real handler, a simulated AWS with its quotas, in virtual time.
 
     python -m bench.storm --devices 10000 --latency 0.05 0.1 0.2 --plot build/storm.svg
     python -m bench.storm --handler jitr aws-blog iot-dr softchef
 
-Every combination of the options that take several values is one storm. The handler, its boto3 clients and their retries
-are what is deployed; AWS is simulation/, which the failure matrix uses too. Times are virtual, and the same seed gives
-the same storm.
+Each combination of the options that take several values is one storm. The handler, its boto3 clients and their retries
+are those that are deployed; AWS is simulation/, which the failure matrix uses too. Times are virtual, and the same seed
+gives the same storm.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from bench.devices import BackOff
 from bench.ours import Jitr
 from bench.peers import AwsBlog, IotDr, SoftChef
 from bench.plot import Panel, svg
-from bench.side_by_side import side_by_side
+from bench.side_by_side import run_side_by_side
 from bench.table import markdown
-from bench.world import Registrar, Storm, weather
+from bench.world import Registrar, Storm, simulate
 
 _DEFAULT_RATE = 10.0
-_A_BURST = 60.0  # seconds: what comes within less is told
+_A_BURST = 60.0  # seconds: a shorter `within` is named in a storm's description
 
 HANDLERS: dict[str, Callable[[Conditions], Registrar]] = {
     "aws-blog": lambda _: AwsBlog(),
@@ -68,7 +68,7 @@ def table(storms: Sequence[Storm]) -> str:
 
 
 def harm(storms: Sequence[Storm]) -> str:
-    """What became of the devices, for handlers that do not see to it."""
+    """What became of the devices, for handlers that lose some or leave them incomplete."""
     return markdown(
         (
             "handler",
@@ -86,8 +86,8 @@ def harm(storms: Sequence[Storm]) -> str:
     )
 
 
-def described(conditions: Conditions) -> str:
-    """What differs from storm to storm, in words."""
+def describe(conditions: Conditions) -> str:
+    """The conditions that differ from the default, in words."""
     every = f" every {conditions.held_every:g} s" if conditions.held_every else ""
     usual = Conditions()
     words = [conditions.back_off.value, f"{conditions.latency * 1000:.0f} ms", f"burst {conditions.burst:g} s"]
@@ -140,7 +140,7 @@ def _row(storm: Storm) -> list[str | float | None]:
     return [
         storm.registrar,
         conditions.devices,
-        described(conditions),
+        describe(conditions),
         round(conditions.bound),
         None if storm.all_registered is None else round(storm.all_registered),
         None if storm.all_active is None else round(storm.all_active),
@@ -163,11 +163,11 @@ def main() -> int:
     options = _parser().parse_args()
     wanted = product(options.handler, list(_conditions(options)))
     storms = []
-    for storm in side_by_side([partial(weathered, *one, options.patience) for one in wanted]):
-        sys.stderr.write(told(storm) + "\n")
+    for storm in run_side_by_side([partial(run_storm, *one, options.patience) for one in wanted]):
+        sys.stderr.write(summarize(storm) + "\n")
         storms.append(storm)
     if options.plot:
-        named = {f"{storm.registrar} {described(storm.conditions)}": storm for storm in storms}
+        named = {f"{storm.registrar} {describe(storm.conditions)}": storm for storm in storms}
         options.plot.parent.mkdir(parents=True, exist_ok=True)
         options.plot.write_text(plot(f"{options.devices:,} devices", named), encoding="utf-8")
     if options.json:
@@ -177,14 +177,14 @@ def main() -> int:
     return 0
 
 
-def weathered(handler: str, conditions: Conditions, patience: float) -> Storm:
-    """One storm before the handler of that name."""
-    return weather(HANDLERS[handler](conditions), conditions, patience=patience)
+def run_storm(handler: str, conditions: Conditions, patience: float) -> Storm:
+    """Run one storm with the handler of that name."""
+    return simulate(HANDLERS[handler](conditions), conditions, patience=patience)
 
 
-def told(storm: Storm) -> str:
-    """What was run, and what it took, in a line."""
-    return f"{storm.registrar}, {described(storm.conditions)}: {storm.processor_seconds:.0f} s of processor time"
+def summarize(storm: Storm) -> str:
+    """The storm and its processor time, in a line."""
+    return f"{storm.registrar}, {describe(storm.conditions)}: {storm.processor_seconds:.0f} s of processor time"
 
 
 def as_json(storm: Storm) -> dict[str, Any]:
@@ -232,11 +232,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--within", type=float, default=default.within, help="seconds in which they first connect")
     parser.add_argument("--back-off", type=BackOff, nargs="+", choices=list(BackOff), default=[default.back_off])
     parser.add_argument("--latency", type=float, nargs="+", default=[default.latency], help="an IoT call's median, s")
-    parser.add_argument("--burst", type=float, nargs="+", default=[default.burst], help="what a quota saves up, s")
+    parser.add_argument(
+        "--burst", type=float, nargs="+", default=[default.burst], help="what a quota's bucket holds, s"
+    )
     parser.add_argument("--errors", type=float, default=default.errors, help="share of calls that fail with 5xx")
     parser.add_argument("--raised", type=float, default=default.raised, help="quotas against the defaults")
     parser.add_argument("--taken", type=float, default=default.taken, help="share of the quotas another tool takes")
-    parser.add_argument("--held", type=int, default=default.held, help="devices that wait for something, and knock")
+    parser.add_argument("--held", type=int, default=default.held, help="held devices, which also connect")
     parser.add_argument("--held-every", type=float, help="seconds between two of their attempts; else by the back-off")
     parser.add_argument("--rules-changed", action="store_true", help="since those were held: all are due at once")
     parser.add_argument("--lasts", type=float, default=default.lasts, help="seconds that a storm lasts at least")

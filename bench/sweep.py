@@ -1,10 +1,10 @@
-"""The sweep against the fleet's size: list calls, time, and what it sends, with a hundred devices pending.
+"""Measures the sweep by the fleet's size: list calls, time, and what it sends, with a hundred devices pending.
 
     python -m bench.sweep --fleet 1000 10000 100000 1000000 --storm 1000
 
-The real sweep on the simulated AWS. The look back ends at its horizon, so it does not grow with the fleet; the daily
-count is to see every certificate, and does. In a storm everything is pending for long, and yet nothing is forgotten:
-the queue still has it, and the sweep is to send none of it again.
+The real sweep on the simulated AWS. It lists back to its horizon only, so it does not grow with the fleet; the daily
+count reads every certificate, and does. In a storm many devices are pending for long, but their messages are in the
+queue, and the sweep must not send them again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from datetime import timedelta
 from bench.conditions import Conditions
 from bench.ours import Jitr
 from bench.table import markdown
-from bench.world import Storm, weather
+from bench.world import Storm, simulate
 from jitr.pacing.schedule import TERMS, Need
 from jitr.store.sweep_state import ACCOUNT, Pass, SweepState
 from simulation import Authority, Aws, Deployment, SimulatedAccount
@@ -51,33 +51,33 @@ def main() -> int:
     parser.add_argument("--storm", type=int, default=1000, help="devices of the storm to sweep in")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    sizes = [measured(size) for size in options.fleet]
+    sizes = [measure(size) for size in options.fleet]
     storm = in_storm(options.storm)
     if options.json:
         found = {"sweeps": [asdict(size) for size in sizes], "sent_in_storm": storm.swept}
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
-        sys.stdout.write(table(sizes) + "\n" + told(storm) + "\n")
+        sys.stdout.write(table(sizes) + "\n" + summarize(storm) + "\n")
     return 0
 
 
 def in_storm(devices: int) -> Storm:
-    """A storm at AWS's default quotas with a sweep in every tenth of it, to which most devices look forgotten."""
+    """A storm at AWS's default quotas with a sweep in every tenth of it, when most devices are pending for long."""
     conditions = Conditions(devices=devices, within=1.0, registrations_bound=False)
     tenth = max(conditions.bound // 10, 1)
-    # A message that waits in an environment for its turn is not in the queue: so long it must wait to look forgotten.
-    return weather(Jitr(sweep_every=tenth, pending_after=max(tenth, TERMS[Need.NEW].reach)), conditions)
+    # A message that waits in an environment for its turn is not in the queue: `pending_after` must be longer than that.
+    return simulate(Jitr(sweep_every=tenth, pending_after=max(tenth, TERMS[Need.NEW].reach)), conditions)
 
 
-def told(storm: Storm) -> str:
-    """In words, what the sweeps of a storm sent."""
+def summarize(storm: Storm) -> str:
+    """What the sweeps of a storm sent, in words."""
     return (
         f"In a storm of {storm.conditions.devices:,}, most of which wait for longer than `pending_after`, ten sweeps "
         f"sent {storm.swept:,} messages beside {storm.events:,} events, and {storm.lost:,} devices were lost."
     )
 
 
-def measured(fleet: int) -> Sweeps:
+def measure(fleet: int) -> Sweeps:
     """Sweep a fleet of that size once, and then count it."""
     aws = Aws(keep_calls=False)
     account = aws.account("111111111111")
@@ -147,7 +147,7 @@ def _list_calls(account: SimulatedAccount) -> int:
 
 
 def _register(account: SimulatedAccount, authority: Authority, first: int, number: int, status: str) -> None:
-    """Certificates that nobody reads: any id and PEM will do."""
+    """Register certificates whose contents are never read: any id and PEM will do."""
     now = account.aws.clock.now()
     for at in range(first, first + number):
         leaf = Leaf(

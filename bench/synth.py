@@ -1,14 +1,14 @@
-"""What large fleets come to: how long `cdk synth` takes and how much memory, and how large templates and rules are.
+"""Measures large fleets: time and memory of `cdk synth`, and the size of templates and rules.
 
     python -m bench.synth [many-stages] [many-cas] [many-accounts]
 
 `many-stages` has 50 accounts with 2 Regions and 4 CAs each; `many-cas` one account with the hub and 100 CAs that its
 stack registers; `many-accounts` 400 accounts with a hub that admits their organization. Without a name, all three.
 
-Makes the fleet file and its CAs in a temporary directory, runs app.py on it as the CDK CLI does, and adds up the memory
-of Python and of the Node process behind it, as the kernel shares it out (PSS), ten times a second. The largest template
-is held to what CloudFormation allows (fleet/jitr_fleet/ceilings.py), time and memory to the fleet's goal; the exit
-code is 1 where one is not kept.
+Writes the fleet file and its CAs into a temporary directory, runs app.py on it as the CDK CLI does, and adds up the
+proportional memory (PSS) of Python and its Node process ten times a second. The largest template is compared with
+CloudFormation's limits (fleet/jitr_fleet/ceilings.py), time and memory with the fleet's goal; the exit code is 1 if one
+is exceeded.
 """
 
 import datetime as dt
@@ -34,12 +34,12 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A fleet to synthesize, and what that may take on two idle cores."""
+    """A fleet to synthesize, and its limits on two idle cores."""
 
     accounts: int
     regions: tuple[str, ...] = ("eu-central-1",)
     cas: int
-    ca: str = ""  # more lines for each CA; NUMBER is its own
+    ca: str = ""  # more lines for each CA; NUMBER is replaced by the CA's number
     hub: str = ""  # more lines of [hub]; without them there is none
     most_seconds: int
     most_megabytes: int = 1500
@@ -104,17 +104,17 @@ def main() -> int:
     names = sys.argv[1:] or list(SHAPES)
     if unknown := [name for name in names if name not in SHAPES]:
         raise SystemExit(f"no fleet is called {unknown[0]}; there are {', '.join(SHAPES)}")
-    kept = [measure(name, SHAPES[name]) for name in names]  # all are measured, whatever the first one comes to
+    kept = [measure(name, SHAPES[name]) for name in names]  # all are measured, even if the first one fails
     return int(not all(kept))
 
 
 def measure(name: str, shape: Shape) -> bool:
-    """Synthesize a fleet and print what it came to; whether it keeps to its goal and fits."""
+    """Synthesize a fleet and print its figures; returns whether it reaches its goal and fits."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fleet_file = write_fleet(folder, shape)
         began = time.monotonic()
-        megabytes = synthesized(fleet_file, folder / "cdk.out")
+        megabytes = synthesize(fleet_file, folder / "cdk.out")
         seconds = time.monotonic() - began
         largest = Largest.of(folder / "cdk.out")
         stacks = len(list((folder / "cdk.out").glob("*.template.json")))
@@ -131,7 +131,7 @@ def measure(name: str, shape: Shape) -> bool:
 
 
 def write_fleet(folder: Path, shape: Shape) -> Path:
-    """A fleet file with its CAs' certificates; the keys are gone as soon as they have signed."""
+    """Write a fleet file with its CAs' certificates; the keys are not kept."""
     lines = ["[fleet]", 'name = "large"']
     for number in range(shape.cas):
         (folder / f"ca-{number}.pem").write_bytes(_certificate(f"CA {number}"))
@@ -152,8 +152,8 @@ def write_fleet(folder: Path, shape: Shape) -> Path:
     return path
 
 
-def synthesized(fleet_file: Path, out: Path) -> float:
-    """Run app.py as the CDK CLI does; the most memory of its processes together, in MB."""
+def synthesize(fleet_file: Path, out: Path) -> float:
+    """Run app.py as the CDK CLI does; returns the peak memory of its processes together, in MB."""
     environ = os.environ | {"CDK_OUTDIR": str(out), "CDK_CONTEXT_JSON": f'{{"fleet": "{fleet_file}"}}'}
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environ)
     most = 0.0

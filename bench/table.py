@@ -1,4 +1,4 @@
-"""Tables and lines for people, in Markdown, so that what a terminal shows can stand in docs/performance.md."""
+"""Renders Markdown tables, for the terminal and for docs/performance.md."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ Row = Sequence[str | float | None]
 
 
 def markdown(header: Sequence[str], rows: Sequence[Row]) -> str:
-    """A table; numbers to the right, None as a dash."""
+    """A table; numbers are right-aligned, None is a dash."""
     cells = [[_text(cell) for cell in row] for row in rows]
     numeric = [all(isinstance(row[index], (int, float, type(None))) for row in rows) for index in range(len(header))]
     lines = [list(header), ["---:" if right else "---" for right in numeric], *cells]
@@ -17,7 +17,7 @@ def markdown(header: Sequence[str], rows: Sequence[Row]) -> str:
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """The machine on which figures were measured, in words."""
     model = next(
         (
             line.partition(":")[2].strip()

@@ -1,9 +1,9 @@
-"""A warm function: processor time for each activation, against the bare calls, and for each decided duplicate.
+"""Measures a warm function: processor time per activation, against the bare calls, and per decided duplicate.
 
     python -m bench.warm --devices 300
 
-The built asset in a process of its own, in turns with floor.py, which makes the same calls and decides nothing; the
-network is answered in process, at the same price for both.
+The built asset runs in a process of its own, in turns with floor.py, which makes the same calls and decides nothing;
+the network is answered in process, at the same cost for both.
 """
 
 import argparse
@@ -78,13 +78,13 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    warm = measured(options.devices)
+    warm = measure(options.devices)
     sys.stdout.write(json.dumps(asdict(warm), indent=2) + "\n" if options.json else table(warm))
     return 0
 
 
-def measured(devices: int) -> Warm:
-    """Raises SystemExit when the floor makes fewer or more calls than the handler."""
+def measure(devices: int) -> Warm:
+    """Measure. Raises SystemExit if the floor makes fewer or more calls than the handler."""
     with sandboxes(situation(devices, decided=200)) as places:
         warm = Warm(**places[True].measure(_CODE.format(rounds=_ROUNDS)))
     if round(warm.calls, 1) != round(warm.calls_of_floor, 1):

@@ -1,4 +1,4 @@
-"""One storm: the world it happens in, and what it comes to."""
+"""Simulates one storm, and collects its figures."""
 
 import gc
 import random
@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD, Conditions
-from bench.devices import BenchDevice, Knocking
+from bench.devices import BenchDevice, ConnectingDevices
 from simulation import Authority, Aws, Call, Clock, Fault, Moment, SimulatedAccount
 from simulation.clock import START
 from simulation.iot.certificates import DeviceCertificate
@@ -19,18 +19,18 @@ ACCOUNT = "111111111111"
 
 
 class Registrar(Protocol):
-    """Whatever answers registration events: jitr, or a peer."""
+    """A handler of registration events: jitr, or a peer."""
 
     name: str
 
     def deploy(self, account: SimulatedAccount, authority: Authority, conditions: Conditions) -> None:
-        """Make what is there before the first device; no quota is in front yet."""
+        """Make what exists before the first device; no quota applies yet."""
 
     def hold(self, certificate: DeviceCertificate, rng: Random) -> None:
-        """Have a certificate be known already, as one that waits for something."""
+        """Record a certificate as held."""
 
     def start(self) -> None:
-        """Spawn what takes events."""
+        """Start the tasks that process events."""
 
     @property
     def backlog(self) -> int:
@@ -38,7 +38,7 @@ class Registrar(Protocol):
 
     @property
     def dead(self) -> int:
-        """Events that were given up."""
+        """Events that were given up (dead-lettered)."""
 
     @property
     def swept(self) -> int:
@@ -46,29 +46,29 @@ class Registrar(Protocol):
 
     @property
     def most_in_flight(self) -> int:
-        """Events that were received and not done with, at most at once."""
+        """The most events at once that were received and not finished."""
 
     @property
     def lambda_seconds(self) -> float:
-        """Seconds of all invocations; cold starts come to one second for each environment besides."""
+        """Seconds of all invocations; each environment's cold start adds one second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How things stood at one second."""
+    """The state at one second."""
 
     second: float
     active: int
     backlog: int
     events: int
     calls: int
-    described: int  # DescribeCertificate alone: a look at a held device is one
+    described: int  # DescribeCertificate alone: each evaluation of a held device makes one
     throttled: int
 
 
 @dataclass(slots=True, kw_only=True)
 class Storm:
-    """What a storm came to."""
+    """A storm's figures."""
 
     registrar: str
     conditions: Conditions
@@ -78,11 +78,11 @@ class Storm:
     all_accepted: float | None = None
     drained: float | None = None  # until the last event was off the queue
     active: int = 0
-    lost: int = 0  # new devices that were not ACTIVE when nothing moved any more
+    lost: int = 0  # new devices that were not ACTIVE at the end
     dead: int = 0
     bare: int = 0  # devices that were ACTIVE for a while without policy
-    policyless: int = 0  # … and are so in the end
-    thingless: int = 0  # devices that are ACTIVE without a thing in the end
+    policyless: int = 0  # devices that are ACTIVE without policy at the end
+    thingless: int = 0  # devices that are ACTIVE without a thing at the end
     events: int = 0
     swept: int = 0  # events that the handler's own sweep added
     iot_calls: int = 0
@@ -90,7 +90,7 @@ class Storm:
     most_backlog: int = 0
     most_in_flight: int = 0
     lambda_seconds: float = 0.0
-    items_read: int = 0  # of DynamoDB, there or not: each is billed by itself
+    items_read: int = 0  # of DynamoDB, also missing ones: each is billed
     items_in_transactions: int = 0  # of DynamoDB, written or only checked
     calls: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Storm:
 
     @property
     def seconds_above(self) -> float | None:
-        """Seconds from when the last device could be ACTIVE at the earliest: by the bound, or by its registration."""
+        """Seconds beyond the earliest time for the last device: the bound, or its registration."""
         if self.all_active is None or self.all_registered is None:
             return None
         return self.all_active - max(self.conditions.bound, self.all_registered)
@@ -113,7 +113,7 @@ class Storm:
 
     @property
     def held_share(self) -> float | None:
-        """Of the turns that new devices left by the end: how many were looks at held devices."""
+        """The share of the turns that new devices left over that went to evaluations of held devices."""
         if not self.conditions.held or not self.samples:
             return None
         last = self.samples[-1]
@@ -145,7 +145,7 @@ class _World:
         self.devices = [
             BenchDevice(f"sensor-{number:06}", self.authority.issue) for number in range(conditions.devices)
         ]
-        self.knocking = Knocking(self.account, self.clock, conditions.back_off, self.rng)
+        self.knocking = ConnectingDevices(self.account, self.clock, conditions.back_off, self.rng)
         for device in self.devices:
             self.knocking.begin(device, after=self.rng.uniform(0, conditions.within))
         for number in range(conditions.held):
@@ -155,7 +155,7 @@ class _World:
         self.aws.fault = self._fault
 
     def run(self, *, patience: float) -> Storm:
-        """Let time pass until all is done, or for that many times the bound."""
+        """Let time pass until all is done, at most `patience` times the bound."""
         storm, clock = self.storm, self.clock
         began = time.process_time()
         self.registrar.start()
@@ -277,7 +277,7 @@ class _World:
             self.storm.bare += 1
 
     def _start_other_tool(self) -> None:
-        """Somebody else's calls of the scarce APIs, evenly, taken from the quotas before ours."""
+        """Start another tool's calls of the scarce APIs, evenly spread, which use the quotas first."""
         for operation in ("DescribeCertificate", "UpdateCertificate", "AttachPolicy"):
             bucket = self.account.quotas[f"iot:{operation}"]
             self._take_again(bucket, bucket.per_second * self.conditions.taken, self.rng.random())
@@ -289,13 +289,13 @@ class _World:
         self.clock.call_later(after, take)
 
 
-def weather(registrar: Registrar, conditions: Conditions, *, patience: float = 4.0) -> Storm:
-    """Run one storm; `patience` is how many times the quota bound is waited at most."""
+def simulate(registrar: Registrar, conditions: Conditions, *, patience: float = 4.0) -> Storm:
+    """Run one storm, for at most `patience` times the quota bound."""
     random.seed(conditions.seed)  # botocore's and our own random delays
     gc.collect()
     gc.freeze()
     threshold = gc.get_threshold()
-    gc.set_threshold(200_000, 50, 100)  # next to nothing here is garbage in cycles, and the heap is large
+    gc.set_threshold(200_000, 50, 100)  # there is hardly any garbage in cycles here, and the heap is large
     try:
         return _World(registrar, conditions).run(patience=patience)
     finally:

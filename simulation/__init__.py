@@ -1,8 +1,8 @@
 """A small model of AWS IoT, SQS, DynamoDB, EventBridge and Lambda's queue poller, in memory and in virtual time.
 
-It is for proving what jitr does, not for running it: real boto3 clients are answered where the network would begin
-(wire.py), without what of botocore's way there nobody sees (short_way.py). So every single call can be throttled, lost,
-cut off or interrupted by somebody else, quotas can be put in front, and hours of a storm pass in minutes.
+It is for testing jitr, not for running it. Real boto3 clients are answered where the network would begin (wire.py), and
+most calls skip the parts of botocore that have no visible effect (short_way.py). So each call can be throttled, lost,
+cut off or interleaved with another's, quotas can be applied, and hours of a storm pass in minutes.
 
     aws = Aws()                                        a world with its own Clock
     account = aws.account("111111111111")              one account in one Region
@@ -10,8 +10,8 @@ cut off or interrupted by somebody else, quotas can be put in front, and hours o
     account.connect(certificate, client_id="sensor-1") a device
     Deployment(account, rules)                         jitr, deployed there
 
-What is known of AWS is in docs/aws-facts.md ("aws-facts §…"); where nobody outside AWS knows, there is a switch in
-`Undocumented`. Anything that is asked for and not modelled raises NotModelled; nothing is silently true.
+docs/aws-facts.md has what is known of AWS ("aws-facts §…"); what is not documented is a switch in `Undocumented`. A
+request that is not modelled raises NotModelled; nothing succeeds silently.
 
 Not modelled: IAM, TLS, MQTT after CONNECT, policies' contents (save whether they need a thing), certificate transfer,
 what provisioning templates make, dynamic groups, jobs, shadows; FIFO queues; DynamoDB's capacity, streams, scans and

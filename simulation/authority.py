@@ -1,4 +1,4 @@
-"""A device maker's CA, which signs quickly: all its devices share one key, which nobody here looks at."""
+"""Makes a device maker's CA that signs quickly: all its devices share one key, which the simulation never uses."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ _YEARS = timedelta(days=3650)
 
 @dataclass(frozen=True, kw_only=True)
 class Authority:
-    """One CA; valid for ten years before and after the clock's start."""
+    """One CA, valid for ten years before and after the clock's start."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -29,8 +29,8 @@ class Authority:
     def new(cls, name: str) -> Self:
         return cls._of(_name(name), ec.generate_private_key(ec.SECP256R1()))
 
-    def renewed(self) -> Self:
-        """The CA with another certificate: the same name and key."""
+    def renew(self) -> Self:
+        """Issue the CA another certificate, with the same name and key."""
         return self._of(self.certificate.subject, self.key)
 
     @classmethod
@@ -59,7 +59,7 @@ class Authority:
         return Leaf.of(builder.sign(self.key, hashes.SHA256()), ca_certificate_id=self.certificate_id)
 
     def verification(self, registration_code: str) -> str:
-        """Proof of possession of the CA's key, which DEFAULT mode asks for (aws-facts §3); PEM."""
+        """The verification certificate that DEFAULT mode requires (aws-facts §3); PEM."""
         return self.issue(registration_code).pem
 
 

@@ -1,6 +1,6 @@
-"""The world: accounts in Regions, the clients that reach them, and what stands between a client and a service.
+"""Holds the accounts in their Regions and their clients, and carries each call from a client to a service.
 
-Every attempt of a call goes the same way: latency, the test's fault hook, the API's quota, the service, the hook again.
+Every attempt of a call takes the same steps: latency, the test's fault hook, the quota, the service, the hook again.
 """
 
 import threading
@@ -27,7 +27,7 @@ from simulation.faults import (
     NotModelled,
     Params,
     ServiceError,
-    partially,
+    carry_out_partially,
     server_error,
     throttled,
 )
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _READ_TIMEOUT = 5
 DEFAULT_CONFIG = Config(read_timeout=_READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3})
 
-# How much of a call's latency passes before its quota is asked: throttling is done at the front door, the work behind.
+# The share of a call's latency that passes before its quota applies: AWS throttles before it does the work.
 _BEFORE_ADMISSION = 0.2
 
 
@@ -79,7 +79,7 @@ class Aws:
             self._accounts[key] = SimulatedAccount(self, place)
         return self._accounts[key]
 
-    def made(self, *, caller: str | None = None, service: ServiceName | None = None) -> list[str]:
+    def list_operations(self, *, caller: str | None = None, service: ServiceName | None = None) -> list[str]:
         """The names of the operations attempted so far, in order."""
         return [
             call.operation
@@ -88,7 +88,7 @@ class Aws:
         ]
 
     def begin(self, call: Call) -> float:
-        """Keep the call, and let it travel to the service; the seconds that its answer takes from there."""
+        """Record the call, and let the time to the service pass; returns the seconds that its answer takes."""
         if self._keep_calls:
             self.calls.append(call)
         if self.latency is None:
@@ -99,12 +99,12 @@ class Aws:
         return latency * (1 - _BEFORE_ADMISSION)
 
     def end(self, rest: float) -> None:
-        """Let the answer travel back; should the caller's deadline pass meanwhile, what was done is done unheard."""
+        """Let the answer's time pass; if the caller's deadline passes meanwhile, the answer to a done call is lost."""
         if rest:
             self.clock.sleep(rest)
 
     def ask(self, call: Call, moment: Moment) -> Fault | None:
-        """What the test's hook says; while it is asked, calls of its own are not asked about."""
+        """The fault that the test's hook sets, if any; the hook's own calls are not passed to it."""
         if self.fault is None or getattr(self._asking, "now", False):
             return None
         self._asking.now = True
@@ -115,7 +115,7 @@ class Aws:
 
 
 class SimulatedAccount:
-    """One account in one Region: its services, its clients, its devices."""
+    """One account in one Region, with its services, clients and devices."""
 
     def __init__(self, aws: Aws, place: Place) -> None:
         self.aws = aws
@@ -135,9 +135,9 @@ class SimulatedAccount:
         self._operations: dict[tuple[str, str], Callable[[Params], Answer]] = {}
 
     def client(self, service: ServiceName, *, caller: str = "", config: Config = DEFAULT_CONFIG) -> Any:
-        """A real boto3 client of this account and Region; `caller` stands in its calls' log entries.
+        """A real boto3 client of this account and Region, the same one for the same arguments.
 
-        The same one for the same arguments.
+        `caller` is recorded with its calls.
         """
         made = self._clients.get((service, caller, config))
         if made is not None:
@@ -166,14 +166,14 @@ class SimulatedAccount:
         return client
 
     def limit(self, *, burst: float = 1.0, factor: float = 1.0) -> None:
-        """Put AWS IoT's default quotas in front, times a factor; `burst` in seconds' worth of calls."""
+        """Apply AWS IoT's default quotas, times `factor`; `burst` is in seconds' worth of calls."""
         rates = {f"iot:{operation}": rate for operation, rate in IOT_CALLS_PER_SECOND.items()}
         rates |= {CONNECT: CONNECTS_PER_SECOND, AUTO_REGISTRATION: AUTO_REGISTRATIONS_PER_SECOND}
         for name, rate in rates.items():
             self.quotas[name] = TokenBucket(self.aws.clock, rate * factor, burst=burst)
 
     def admits(self, name: str) -> bool:
-        """Count a call, and say whether its quota allows it."""
+        """Count a call; returns whether its quota allows it."""
         self.counts[name] += 1
         bucket = self.quotas.get(name)
         if bucket is None or bucket.take():
@@ -188,9 +188,9 @@ class SimulatedAccount:
     def connect(
         self, certificate: "Leaf | str | bytes", *, client_id: str, sni: bool = True, clean: bool = True
     ) -> Literal["accepted", "refused"]:
-        """A device's MQTT CONNECT with this certificate, given as PEM, DER, or a Leaf (which costs no parsing).
+        """Send a device's MQTT CONNECT; the certificate is PEM, DER, or a Leaf, which needs no parsing.
 
-        Unless it is `clean`, the device asks for a session that persists.
+        Unless it is `clean`, the device requests a persistent session.
         """
         return self.iot.broker.connect(certificate, client_id=client_id, sni=sni, clean=clean, admits=self.admits)
 
@@ -211,14 +211,14 @@ class SimulatedAccount:
 
     def _attempt(self, call: Call, read_timeout: float) -> Answer:
         before = self.aws.ask(call, "before")
-        self._strike(before, call, read_timeout)
+        self._apply_fault(before, call, read_timeout)
         if not self.admits(call.name):
             raise throttled(call.service)
         answer: Answer = {}
         error: ServiceError | None = None
         try:
             operation = self._operation(call)
-            answer = partially(call, operation) if before else operation(call.parameters)
+            answer = carry_out_partially(call, operation) if before else operation(call.parameters)
         except ServiceError as refused:
             error = refused
         except Exception as broken:
@@ -226,12 +226,12 @@ class SimulatedAccount:
         after = self.aws.ask(call, "after")
         if after is Fault.PARTIAL:
             raise NotModelled("a partial answer to what was carried out as a whole")
-        self._strike(after, call, read_timeout)
+        self._apply_fault(after, call, read_timeout)
         if error:
             raise error
         return answer
 
-    def _strike(self, fault: Fault | None, call: Call, read_timeout: float) -> None:
+    def _apply_fault(self, fault: Fault | None, call: Call, read_timeout: float) -> None:
         match fault:
             case Fault.THROTTLED:
                 raise throttled(call.service)

@@ -1,12 +1,12 @@
-"""boto3 clients at a hundredth of their price: botocore makes one of a kind, and every other is a copy of it.
+"""Makes boto3 clients a hundred times faster: botocore makes one per service and Region, and the others are copies.
 
-botocore takes 2 to 20 ms for a client, more than an activation. What takes the time does not depend on whose client it
-is: the service's model, the endpoint's rules, the methods, some hundred event handlers. What does, are the handlers by
-which the simulation answers and delays (wire.py). So a copy has events of its own beside those of the original, and
-shares all else, with what botocore has found out and kept there: the shapes of operations that were called before.
+botocore takes 2 to 20 ms for a client, more than an activation. Most of that does not depend on the client's account:
+the service's model, the endpoint's rules, the methods, some hundred event handlers. Only the handlers by which the
+simulation answers and delays (wire.py) do. So a copy has its own events beside those of the original, and shares all
+else, including what botocore caches there: the shapes of operations that were called before.
 """
 
-# ruff: noqa: SLF001 -- what a client is made of is private to botocore, and this file is about nothing else
+# ruff: noqa: SLF001 -- a client's parts are private to botocore
 
 import copy
 import threading
@@ -24,7 +24,7 @@ from botocore.hooks import BaseEventHooks, HierarchicalEmitter
 
 ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "iot-data"]
 
-# Nobody here looks at signatures or user agents, which are a third of what a call costs.
+# The simulation reads no signatures or user agents, which are a third of a call's cost.
 _SPARED = Config(signature_version=UNSIGNED, user_agent="simulated")
 
 _session = boto3.Session(aws_access_key_id="simulated", aws_secret_access_key="simulated")  # noqa: S106 -- no secret
@@ -32,7 +32,7 @@ _session_lock = threading.Lock()
 
 
 class _Request:
-    """A request as far as the simulation and botocore's retries look at it; there is no wire to prepare it for."""
+    """A request with what the simulation and botocore's retries read; it is not sent, so not prepared for HTTP."""
 
     method = "POST"
 
@@ -45,7 +45,7 @@ class _Request:
 
 
 class _Endpoint(Endpoint):
-    """botocore's, without signing a request and making it fit for HTTP, which is a third of a call."""
+    """botocore's endpoint, which neither signs a request nor prepares it for HTTP: a third of a call's cost."""
 
     def create_request(self, params: Mapping[str, Any], operation_model: Any = None) -> Any:  # noqa: ARG002
         retries = params["context"]["retries"]
@@ -57,7 +57,7 @@ class _Endpoint(Endpoint):
 
 
 class _NoUserAgent:
-    """In place of botocore's, which takes a fifth of a call."""
+    """Replaces botocore's user agent, which is a fifth of a call's cost."""
 
     def to_string(self) -> str:
         return "simulated"
@@ -69,13 +69,13 @@ class _NoUserAgent:
 
 
 class Events(BaseEventHooks):
-    """The handlers of an original, and after them some of one's own."""
+    """The handlers of the original client, followed by the copy's own."""
 
     def __init__(self, original: Any) -> None:
-        self._original = original  # an EventAliaser, of which the stubs know the outside
+        self._original = original  # an EventAliaser, whose inside the stubs do not know
         self._own = HierarchicalEmitter()
-        self.is_heard = False  # whether somebody listens to what a call on the short way does not tell
-        self.hears_ends = False  # whether somebody wants to hear of a call's end
+        self.is_heard = False  # whether a handler needs events that the short way does not emit
+        self.hears_ends = False  # whether a handler needs the event of a call's end
 
     def emit(self, event_name: str, **kwargs: Any) -> list[tuple[Any, Any]]:
         name = self._name(event_name)
@@ -105,8 +105,8 @@ class Events(BaseEventHooks):
         self._own.unregister(self._name(event_name), handler, *more, **options)
 
     @contextmanager
-    def as_before(self) -> Iterator[None]:
-        """Register what is no listener."""
+    def without_listening(self) -> Iterator[None]:
+        """Handlers that are registered inside do not count as listeners."""
         before = self.is_heard, self.hears_ends
         yield
         self.is_heard, self.hears_ends = before
@@ -118,13 +118,13 @@ class Events(BaseEventHooks):
             self.is_heard = True
 
     def _name(self, event_name: str) -> str:
-        """What botocore calls it; it remembers that for all copies."""
+        """The name that botocore gives the event; cached for all copies."""
         name: str = self._original._alias_event_name(event_name)
         return name
 
 
 def new_client(service: ServiceName, region: str, config: Config) -> Any:
-    """A client of its own: what is registered with its events is nobody else's."""
+    """A new client; handlers registered with its events are its own."""
     with _session_lock:
         original = _original(service, region, config)
     client = object.__new__(type(original))  # copy.copy() asks for attributes before there are any

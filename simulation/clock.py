@@ -1,16 +1,16 @@
 """Virtual time: every part of the simulation, and everything driven by it, takes its time from one Clock.
 
-There are two ways to live in it:
+Code uses it in two ways:
 
-- Alone. `sleep` moves time forward and runs, on the way and in order, everything that was to happen until then. A test
-  that calls a handler in the ordinary way needs no more.
-- As tasks. `spawn` starts a function that runs at the same (virtual) time as others: its `sleep` lets the others on.
-  Only one of them ever runs, and it runs until it sleeps, so nothing needs a lock and every run is the same. A task is
-  a thread underneath, because boto3 and our handler are ordinary blocking code; the price is some 20 µs for each sleep.
+- Alone. `sleep` moves time forward and runs, in order, everything that is due until then. A test that calls a handler
+  directly needs no more.
+- As tasks. `spawn` starts a function that runs at the same (virtual) time as others: while it sleeps, the others run.
+  Only one task runs at a time, until it sleeps, so nothing needs a lock and every run is the same. A task is a thread,
+  because boto3 and the handlers are blocking code; each sleep costs some 20 µs.
 
-A test that decides itself who goes on, and until where, makes a `task`, lets it `park` and lets it `go_on`.
+A test that schedules tasks itself makes a `task`, which calls `park`, and resumes it with `go_on`.
 
-Nothing here sleeps really, and nothing reads the real clock.
+Nothing here sleeps in real time, or reads the real clock.
 """
 
 import heapq
@@ -24,7 +24,7 @@ START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 
 
 class DeadlinePassed(BaseException):
-    """What runs under a deadline slept past it; no `except Exception` may stop this, as none stops Lambda."""
+    """Code slept past its deadline; a BaseException, since no `except Exception` stops Lambda's timeout either."""
 
 
 class Closed(BaseException):
@@ -42,7 +42,7 @@ class Clock:
         self._running: Task | None = None
         self._asleep: set[Task] = set()
         self._parked: set[Task] = set()
-        self._deadlines: list[float] = []  # of what runs alone; a task has its own
+        self._deadlines: list[float] = []  # of code that runs alone; a task has its own
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._elapsed)
@@ -51,13 +51,13 @@ class Clock:
         return self._elapsed
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Have something happen that many seconds from now."""
+        """Call `action` that many seconds from now."""
         heapq.heappush(self._due, (self._elapsed + seconds, next(self._order), action))
 
     def sleep(self, seconds: float) -> None:
-        """Wait; others go on meanwhile.
+        """Wait, while other tasks run.
 
-        Raises DeadlinePassed, at the deadline, when one lies within the wait.
+        Raises DeadlinePassed, at the deadline, if one is within the wait.
         """
         deadlines = self._running.deadlines if self._running else self._deadlines
         if deadlines and self._elapsed + seconds > deadlines[-1]:
@@ -66,19 +66,19 @@ class Clock:
         self._wait(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and everything happen that is due; what a test calls, where a handler would `sleep`."""
+        """Let time pass, and run everything that is due; for tests, where a handler would `sleep`."""
         self.sleep(seconds)
 
     def spawn(self, action: Callable[[], None]) -> None:
-        """Start a task; its first step is taken when time next passes.
+        """Start a task; it runs when time next passes.
 
-        An error that leaves it is raised where time was made to pass.
+        Its uncaught error is raised where time was made to pass.
         """
         task = Task(action)
         self.call_later(0, lambda: self._resume(task))
 
     def start(self, action: Callable[[], None]) -> "Task":
-        """Start a task beside what runs now, under its deadline; what it raises is told where it is joined."""
+        """Start a task beside the running one, with the same deadline; what it raises is raised in `join`."""
         task = Task(action)
         task.is_joined = True
         task.parent = self._running
@@ -87,7 +87,7 @@ class Clock:
         return task
 
     def join(self, tasks: Sequence["Task"]) -> None:
-        """Let time pass until these tasks have ended, or one of them has died.
+        """Let time pass until these tasks have ended, or one of them has failed.
 
         Raises what a task raised.
         """
@@ -105,20 +105,20 @@ class Clock:
                 raise task.error
 
     def kill(self, tasks: Sequence["Task"]) -> None:
-        """Let none of these tasks take another step; what they wait for happens unheard."""
+        """Stop these tasks for good; they do not learn of what they wait for."""
         for task in tasks:
             task.closing = True
 
     def task(self, action: Callable[[], None]) -> "Task":
-        """A task that takes its first step when it is let go on, not by itself."""
+        """A task that starts with its first `go_on`, not by itself."""
         task = Task(action)
         self._parked.add(task)
         return task
 
     def park(self) -> None:
-        """What runs as a task calls this: others go on, however long, until somebody lets this one `go_on`.
+        """Suspend the running task until `go_on` is called for it; others run meanwhile.
 
-        Raises DeadlinePassed when its deadline lies behind it by then.
+        Raises DeadlinePassed if its deadline has passed by then.
         """
         task = self._running
         if task is None:
@@ -129,9 +129,9 @@ class Clock:
             raise DeadlinePassed
 
     def go_on(self, task: "Task") -> None:
-        """Let a parked task go on until it parks again or ends; time passes while it sleeps.
+        """Run a parked task until it parks again or ends; time passes while it sleeps.
 
-        An error that leaves it is raised here.
+        Its uncaught error is raised here.
         """
         self._parked.discard(task)
         self._resume(task)
@@ -140,7 +140,7 @@ class Clock:
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
-        """End what runs inside, at its first sleep that goes beyond this many seconds from now."""
+        """Raise DeadlinePassed at the first sleep inside that ends more than this many seconds from now."""
         deadlines = self._running.deadlines if self._running else self._deadlines
         deadlines.append(self._elapsed + seconds)
         try:
@@ -164,7 +164,7 @@ class Clock:
         until = self._elapsed + seconds
         while self._due and self._due[0][0] <= until:
             when, _, action = heapq.heappop(self._due)
-            # What happens may itself let time pass, so that `until` can lie in the past when it returns.
+            # An action may itself let time pass, so `until` may be in the past when it returns.
             self._elapsed = max(self._elapsed, when)
             action()
         self._elapsed = max(self._elapsed, until)
@@ -206,18 +206,18 @@ class Task:
         self.error: BaseException | None = None
         self.closing = False
         self.has_ended = False
-        self.is_joined = False  # what it raises is told to who joins it
-        self.waiter: Task | None = None  # who joins it
-        self.parent: Task | None = None  # who started it
-        self.doom: BaseException | None = None  # the death of a task that it started
+        self.is_joined = False  # what it raises is raised in `join`
+        self.waiter: Task | None = None  # the task that joins it
+        self.parent: Task | None = None  # the task that started it
+        self.doom: BaseException | None = None  # what ended a task that it started
 
     def go_on(self) -> None:
-        """Called by the clock: give the task its turn, and come back when it sleeps or has ended."""
+        """For the clock: run the task, and return when it sleeps or has ended."""
         self._mine.release()
         self._clocks.acquire()
 
     def pause(self) -> None:
-        """Called by the task: give the turn back, and come back at the next one."""
+        """For the task: return to the clock, and come back when it is run again."""
         if not self.closing:
             self._clocks.release()
             self._mine.acquire()

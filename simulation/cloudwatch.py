@@ -1,6 +1,6 @@
-"""CloudWatch, as far as the sweep asks: GetMetricStatistics of AWS/SQS ApproximateAgeOfOldestMessage.
+"""CloudWatch's one call that jitr makes: GetMetricStatistics of AWS/SQS ApproximateAgeOfOldestMessage.
 
-One datapoint, of the current minute and as of now: real metrics are a minute or two late, and have one for each minute.
+It answers one datapoint, of the current minute and up to date. Real metrics have one each minute, a minute or two late.
 """
 
 from datetime import UTC, datetime

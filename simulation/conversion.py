@@ -1,8 +1,8 @@
-"""What a value becomes on its way over the wire, without the wire: botocore's validation, serializing and parsing.
+"""Converts values as botocore's validation, serializer and parser do, without the bytes between them.
 
-botocore looks every member of every value up in the service's model: to check it, to make JSON of it, and once more in
-the other direction. Here a shape becomes one function, once. What such a function is not sure about is Odd, and goes
-the whole way through botocore; so what is wrong is said by botocore itself. test_short_way.py compares the two.
+botocore reads the service's model for every member of every value: to check it, to make JSON of it, and again to parse
+the answer. Here each shape becomes one function, once. A value that such a function does not know is Odd, and goes
+through botocore; so botocore itself reports what is wrong. test_short_way.py compares the two.
 """
 
 from base64 import b64decode
@@ -20,11 +20,11 @@ _Memo = dict[tuple[str, str], Convert]
 
 
 class Odd(Exception):
-    """A value that only botocore knows what to do with."""
+    """A value that only botocore can convert."""
 
 
 def request(model: "OperationModel") -> Convert | None:
-    """An operation's parameters as botocore takes them → as the service reads them; None where that is not simple."""
+    """Converts an operation's parameters from botocore's form to the service's; None if that is not simple."""
     shape: Any = model.input_shape
     if shape is None:
         return None
@@ -45,7 +45,7 @@ def request(model: "OperationModel") -> Convert | None:
 
 
 def answer(model: "OperationModel") -> Convert | None:
-    """A service's answer → what botocore makes of it, without metadata; None where that is not simple."""
+    """Converts a service's answer to botocore's result, without metadata; None if that is not simple."""
     shape: Any = model.output_shape
     if shape is None:
         return lambda _: {}
@@ -55,7 +55,7 @@ def answer(model: "OperationModel") -> Convert | None:
     return _received(shape, {}, strict=model.service_model.resolved_protocol == "rest-json")
 
 
-# There
+# Parameters
 
 
 def _sent(shape: Any, memo: _Memo) -> Convert:
@@ -68,7 +68,7 @@ def _sent(shape: Any, memo: _Memo) -> Convert:
 
 
 def _later(memo: _Memo, key: tuple[str, str]) -> Convert:
-    """For a shape that contains itself, while it is made."""
+    """The conversion of a shape that contains itself, while it is being made."""
 
     def convert(value: Any) -> Any:
         return memo[key](value)
@@ -169,7 +169,7 @@ _SENT: dict[str, Callable[[Any, _Memo], Convert]] = {
 
 
 def _in_text(shape: Any, *, is_path: bool) -> Convert:
-    """A member of the path, the query or a header, which is text there."""
+    """A member in the path, the query or a header, where it is text."""
     match shape.type_name:
         case "string":
             return _text_sent(max(shape.metadata.get("min", 0), 1 if is_path else 0))
@@ -180,11 +180,11 @@ def _in_text(shape: Any, *, is_path: bool) -> Convert:
     return _odd
 
 
-# And back
+# Answers
 
 
 def _received(shape: Any, memo: _Memo, *, strict: bool) -> Convert:
-    """`strict`: whether botocore makes fractions of what the model calls fractions."""
+    """`strict`: whether botocore converts to float what the model declares as float."""
     key = shape.name, repr(shape.serialization)
     if key in memo:
         return memo[key]
@@ -293,7 +293,7 @@ def _moment_received(value: Any) -> Any:
 
 
 def epoch(moment: datetime) -> float:
-    """Both protocols send times as epoch seconds; AWS IoT's and CloudWatch's have milliseconds at most."""
+    """A time as epoch seconds, as both protocols send it; AWS IoT and CloudWatch use milliseconds at most."""
     return round(moment.timestamp(), 3)
 
 

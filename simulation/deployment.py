@@ -1,6 +1,6 @@
-"""jitr in a simulated account: what its stack deploys, and its functions, put together as their handlers' `build` does.
+"""Deploys jitr in a simulated account: what its stack makes, and its functions, built as their handlers' `build` does.
 
-Everything is the real code; only the clients, the clock, the sleep of the pacer, and where logs and metrics go differ.
+It is the real code; only the clients, the clock, the pacer's sleep, and the place of logs and metrics differ.
 """
 
 import sys
@@ -54,7 +54,7 @@ DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_te
 
 
 class _Rules(Rules):
-    """Rules that are digested once: an environment does it at its cold start, and here are thousands of them."""
+    """Rules whose digest is computed once: an environment does it at its cold start, and here there are thousands."""
 
     @cached_property
     def digest(self) -> str:
@@ -67,7 +67,7 @@ def rules(*cas: CaRules, fleet: str = "acme", **settings: Any) -> Rules:
 
 
 def ca_rules(authority: Authority, *, name: str = "factory", **settings: Any) -> CaRules:
-    """Rules that take any device of a CA whose common name is like `sensor-0001`."""
+    """Rules that admit every device of a CA whose common name is like `sensor-0001`."""
     defaults: dict[str, Any] = {
         "certificate_mode": CertificateMode.SNI_ONLY,
         "common_name": "sensor-[0-9]+",
@@ -81,7 +81,7 @@ def ca_rules(authority: Authority, *, name: str = "factory", **settings: Any) ->
 
 @dataclass(slots=True)
 class LogAndMetrics:
-    """Logs and metrics, in place of powertools' Logger and of Counts, which write to stdout."""
+    """Keeps logs and metrics, in place of powertools' Logger and of Counts, which write to stdout."""
 
     lines: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     metrics: Counter[str] = field(default_factory=Counter)
@@ -109,9 +109,9 @@ class LogAndMetrics:
 
 
 class Deployment:
-    """One stage: queues, table, rules, policy, types and groups. The CAs are left to be registered.
+    """One stage: queues, table, rules, policy, types and groups; not its CAs, which the test registers.
 
-    `rules` may be replaced at any time: environments made afterwards run under the new ones, as after a deployment.
+    `rules` may be replaced at any time: environments that start afterwards use the new ones, as after a deployment.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Deployment:
         max_concurrency: int = 8,
         with_threads: bool = True,
     ) -> None:
-        """`with_threads`: whether an environment decides on several messages of a batch at once, as deployed."""
+        """`with_threads`: whether an environment decides several messages of a batch at once, as when deployed."""
         self.account = account
         self.rules = rules
         self.journal = LogAndMetrics()
@@ -271,7 +271,7 @@ class Deployment:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
 
     def _prepare(self, ca: CaRules) -> None:
-        """What has to be there before a device of this CA connects; made without calls, to leave the log empty."""
+        """Make what must exist before a device of this CA connects; without calls, so that `calls` stays empty."""
         iot = self.account.iot
         if ca.policy not in iot.policies.by_name:
             iot.policies.create_policy({"policyName": ca.policy, "policyDocument": DEVICE_POLICY})

@@ -1,7 +1,7 @@
-"""DynamoDB: tables with a partition key and perhaps a sort key, sparse global indexes, conditions and transactions.
+"""DynamoDB: tables with a partition key and an optional sort key, sparse global indexes, conditions, transactions.
 
-Every read is consistent and every index is up to date at once, which real ones are not. Items are never changed in
-place, so that what was read stays what it was. Capacity, streams, scans, TTL and size limits are not modelled.
+Unlike AWS's, every read is consistent and every index is up to date at once. Items are never changed in place, so what
+was read does not change. Capacity, streams, scans, TTL and size limits are not modelled.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Any
 from simulation import expressions
 from simulation.faults import Answer, NotModelled, Params, ServiceError
 from simulation.place import Place
-from simulation.update_item import updated
+from simulation.update_item import apply_update
 from simulation.values import ExpressionScope, Item, PathParts, Value, invalid, order
 
 _MOST_IN_BATCH_GET = _MOST_IN_TRANSACTION = 100
@@ -52,7 +52,7 @@ class Table:
     def key(self, given: Item) -> Key:
         """An item's key as one value.
 
-        Raises ServiceError when the key attributes are not there, or the partition key is no text.
+        Raises ServiceError when a key attribute is missing, or the partition key is not a string.
         """
         if any(name not in given or not next(iter(given[name].values())) for name in self.key_names):
             raise invalid("The provided key element does not match the schema")
@@ -61,9 +61,9 @@ class Table:
         return tuple(next(iter(given[name].values())) for name in self.key_names)
 
     def exact_key(self, given: Item) -> Key:
-        """A key that is given as such, as one value.
+        """A call's key parameter as one value.
 
-        Raises ServiceError when it is not exactly the key's attributes.
+        Raises ServiceError when it does not have exactly the key's attributes.
         """
         if given.keys() != set(self.key_names):
             raise invalid("The provided key element does not match the schema")
@@ -95,9 +95,9 @@ class Table:
         return sorted(found, key=lambda item: self.position(index_name, item))
 
     def position(self, index_name: str | None, item: Item) -> tuple[Any, Key]:
-        """Where an item stands in its partition, or did: a page may begin after one that is no longer there.
+        """The order of an item in its partition, even of a deleted one, after which a page may begin.
 
-        By the key where the sort key is the same.
+        Items with the same sort key are ordered by their keys.
         """
         sort = self.indexes[index_name].sort if index_name else self.sort
         return order(item[sort]) if sort else None, self.key(item)
@@ -208,7 +208,7 @@ class DynamoDb:
         return answer
 
     def _matching(self, table: Table, index_name: str | None, params: Params) -> list[Item]:
-        """The items that the key condition names; it must hold the partition key to one value."""
+        """The items that match the key condition, which must require one value of the partition key."""
         index = table.indexes.get(index_name or "")
         partition, sort = (index.partition, index.sort) if index else (table.partition, table.sort)
         text, names = params["KeyConditionExpression"], params.get("ExpressionAttributeNames", {})
@@ -235,7 +235,7 @@ class DynamoDb:
         return {"Attributes": shown} if shown else {}
 
     def _outcome(self, kind: str, params: Params) -> tuple[Table, Key, Item | None]:
-        """What a write makes of its item, if its condition holds."""
+        """A write's table, key and new item (None: deleted), if its condition holds."""
         if unknown := params.keys() & {"Expected", "AttributeUpdates", "ConditionalOperator"}:
             raise NotModelled(f"{kind} with {', '.join(unknown)}")
         _check_placeholders(params, "ConditionExpression", "UpdateExpression")
@@ -256,7 +256,7 @@ class DynamoDb:
             case "Update":
                 scope = _scope(before or dict(params["Key"]), params)
                 text = params.get("UpdateExpression")
-                after = updated(expressions.update(text), scope, table.key_names) if text else scope.item
+                after = apply_update(expressions.update(text), scope, table.key_names) if text else scope.item
                 return table, key, after
         raise NotModelled(kind)
 

@@ -1,4 +1,4 @@
-"""EventBridge: PutEvents, and what was put. Rules and targets are not modelled; an event that is put stays put."""
+"""EventBridge: PutEvents, and the events that were put. Rules and targets are not modelled."""
 
 import json
 import uuid
@@ -33,7 +33,7 @@ class EventBridge:
         self._place = place
         self.buses = {"default"}
         self.put: list[PutEvent] = []
-        # Makes single entries fail: gets one entry, answers an ErrorCode or None.
+        # Has single entries fail: entry → ErrorCode, or None.
         self.refuses: Callable[[Params], str | None] | None = None
 
     def put_events(self, params: Params) -> Answer:
@@ -55,7 +55,7 @@ class EventBridge:
         if code:
             return {"ErrorCode": code, "ErrorMessage": f"{missing or 'the entry'} is not accepted"}
         bus = entry.get("EventBusName", "default").rpartition("/")[2]
-        if bus in self.buses:  # an entry for a bus that does not exist is taken, and lost
+        if bus in self.buses:  # an entry for a bus that does not exist is accepted, and lost
             self.put.append(
                 PutEvent(
                     bus=bus,

@@ -1,8 +1,8 @@
 """DynamoDB's expressions: condition, filter and key condition (`condition`), update (`update`) and projection.
 
-A recursive descent over tokens, once for each text, into closures that are kept. What the grammar here does not know is
-a ValidationException or NotModelled; nothing that is unknown is ever true. Values stay in DynamoDB's own form,
-`{"S": "x"}`, throughout. Reserved words are refused as bare names, since AWS does and it is easy to overlook.
+A recursive descent parser turns each text, once, into closures that are cached. What the grammar does not know raises
+ValidationException or NotModelled; nothing unknown is ever true. Values stay in DynamoDB's form, `{"S": "x"}`.
+Reserved words are refused as names, as AWS does.
 
 DynamoDB developer guide, "Using expressions in DynamoDB"; reserved_words.txt is the list on its page "Reserved words in
 DynamoDB".

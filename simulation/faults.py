@@ -1,13 +1,12 @@
-"""What can be made to go wrong with a call, and how the model says what it cannot do.
+"""Defines the faults that a test can inject into a call, and the errors with which the model reports its limits.
 
-A test sets `aws.fault` to a function that is asked about every attempt, before it is carried out and after:
+A test sets `aws.fault` to a hook that is called for every attempt, before and after it is carried out:
 
     def fault(call: Call, moment: Moment) -> Fault | None: ...
 
-It answers None to let things take their course, or a Fault; one before the call was carried out ends the attempt, and
-the hook is not asked again. To let the function die at that point it raises `Died` (or any BaseException). To let an
-operator or another function act between two calls, it simply does so: calls made inside it are carried out without
-asking.
+It returns None, or a Fault. A fault before the call ends the attempt, and the hook is not called after it. To have the
+function die there, it raises `Died` (or any BaseException). To have an operator or another function act between two
+calls, it makes their calls: these are carried out without the hook.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,19 +21,19 @@ Moment = Literal["before", "after"]
 
 
 class Died(BaseException):
-    """The process is gone: nothing of ours catches this, and the batch comes back at its visibility timeout."""
+    """The process died: jitr does not catch this, and the batch is visible again after its visibility timeout."""
 
 
 class NotModelled(BaseException):
-    """The model was asked for something it does not know; no BaseException for a handler's boundary to swallow."""
+    """A request is not modelled; a BaseException, so that no handler's `except Exception` hides it."""
 
 
 class ModelBroken(BaseException):
-    """An error in the model itself, which must not pass for one of AWS's."""
+    """An error in the model itself, which must not be taken for one of AWS's."""
 
 
 class Fault(Enum):
-    """What becomes of an attempt; at the moment "after", the service has done what was asked all the same."""
+    """What an attempt ends with; at the moment "after", the service has carried it out nevertheless."""
 
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
@@ -57,7 +56,7 @@ class Call:
     at: datetime
     attempt: int
     invocation: str
-    # What the caller got: "ok", an error code, "timeout", or None when it did not live to see it.
+    # What the caller got: "ok", an error code, "timeout", or None if it had died by then.
     answer: str | None = None
 
     @property
@@ -79,7 +78,7 @@ class ServiceError(Exception):
         self.fields = fields
 
 
-# What each service says; AWS IoT's throttle is HTTP 400 (aws-facts §6), and so is everybody's here.
+# Each service's error code of a throttled call; AWS IoT's comes with HTTP 400 (aws-facts §6).
 _THROTTLED = {
     "sqs": "RequestThrottled",
     "cloudwatch": "Throttling",
@@ -99,7 +98,7 @@ _SERVER_ERROR = {
 
 
 def throttled(service: str) -> ServiceError:
-    # S3 says it with 503, Lambda with 429, all others with 400.
+    # HTTP status: S3's is 503, Lambda's 429, all others' 400.
     status = {"s3": 503, "lambda": 429}.get(service, 400)
     return ServiceError(_THROTTLED.get(service, "ThrottlingException"), "Rate exceeded", status=status)
 
@@ -110,15 +109,15 @@ def server_error(service: str) -> ServiceError:
 
 def denied(call: Call) -> ServiceError:
     """What a service answers when the caller's role lacks the permission; a fault hook raises it."""
-    if call.service == "iot-data":  # as ministack has it from AWS: without a word
+    if call.service == "iot-data":  # without a message, as ministack copied it from AWS
         return ServiceError("ForbiddenException", "Forbidden", status=403)
     code = "AccessDenied" if call.service in ("sqs", "s3", "cloudwatch") else "AccessDeniedException"
     text = f"User: arn:aws:sts::{call.account_id}:assumed-role/{call.caller} is not authorized to perform: {call.name}"
     return ServiceError(code, text, status=400 if call.service == "dynamodb" else 403)
 
 
-def partially(call: Call, carry_out: Callable[[Params], Answer]) -> Answer:
-    """Carry a batch call out except for its first entry, which is reported as each service reports it."""
+def carry_out_partially(call: Call, carry_out: Callable[[Params], Answer]) -> Answer:
+    """Carry out a batch call without its first entry, which is reported as failed in the service's form."""
     if call.name not in PARTIAL:
         raise NotModelled(f"a partial answer of {call.name}")
     return PARTIAL[call.name](call.parameters, carry_out)

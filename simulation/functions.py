@@ -1,7 +1,7 @@
-"""Lambda functions that are invoked by name, such as a CA's hook: what each answers is a test's own Python function.
+"""Lambda functions that are invoked by name, such as a CA's hook; a test gives a Python function for each.
 
-Synchronous invocation only. What the function raises is answered as Lambda does: HTTP 200, FunctionError, and the
-error's type and text. Versions, permissions, concurrency and the function's own time are not modelled.
+Synchronous invocation only. An exception of the function is answered as Lambda does: HTTP 200, FunctionError, and the
+error's type and text. Versions, permissions, concurrency and the function's duration are not modelled.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from simulation.faults import Answer, NotModelled, Params, ServiceError
 from simulation.place import Place
 
-# A request as JSON says it → an answer that JSON can say, or bytes as they are.
+# A request, parsed from JSON → an answer that becomes JSON, or bytes that are sent unchanged.
 Function = Callable[[Any], Any]
 
 
@@ -23,7 +23,7 @@ class Functions:
         self._by_arn: dict[str, Function] = {}
 
     def create(self, name: str, function: Function) -> str:
-        """A function, or other code for the one that has this name; its ARN."""
+        """Create the function of this name, or replace its code; returns its ARN."""
         arn = self._place.arn("lambda", f"function:{name}")
         self._by_arn[arn] = function
         return arn
@@ -40,7 +40,11 @@ class Functions:
         try:
             answer = function(json.loads(params["Payload"]))
         except Exception as error:  # noqa: BLE001 -- whatever it raises is its answer
-            said = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
-            return {"FunctionError": "Unhandled", "ExecutedVersion": "$LATEST", "Payload": json.dumps(said).encode()}
+            error_payload = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
+            return {
+                "FunctionError": "Unhandled",
+                "ExecutedVersion": "$LATEST",
+                "Payload": json.dumps(error_payload).encode(),
+            }
         payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         return {"ExecutedVersion": "$LATEST", "Payload": payload}

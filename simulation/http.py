@@ -1,4 +1,4 @@
-"""HTTP responses as botocore takes them from urllib3."""
+"""Makes HTTP responses in the form in which botocore gets them from urllib3."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Raw(BytesIO):
-    """The body, as urllib3's response gives it: at once, or to be read by the caller."""
+    """A response's body with urllib3's interface: read at once, or as a stream."""
 
     def stream(self, **_: Any) -> "Iterator[bytes]":
         yield self.read()

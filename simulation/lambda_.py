@@ -1,9 +1,9 @@
-"""Lambda, as far as an SQS event source goes: a batch in, the handler, and what becomes of the messages.
+"""Lambda's SQS event source: receives a batch, invokes the handler, and deletes the messages that did not fail.
 
-With ReportBatchItemFailures the answer's messages stay hidden until their visibility timeout and all others are
-deleted; an exception, a timeout or a malformed answer fails the whole batch (aws-facts §9). The pollers are Lambda's
-own, so they receive and delete without a call of the account's, quota or fault. A loop is stopped (lineage.py): the
-function is not invoked, and the messages are received again until the queue's receive limit dead-letters them.
+With ReportBatchItemFailures the answer's messages stay hidden until their visibility timeout, and all others are
+deleted; an exception, a timeout or a malformed answer fails the whole batch (aws-facts §9). The pollers are Lambda's:
+their calls are not the account's, and have no quota or fault. A loop is stopped (lineage.py): the function is not
+invoked, and the messages are received again until the queue's receive limit dead-letters them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 
 from simulation.clock import Clock, Closed
 from simulation.faults import ModelBroken, NotModelled
-from simulation.lineage import MOST_HOPS, Lineage, invoked
+from simulation.lineage import MOST_HOPS, Lineage, carry_lineage
 from simulation.queue import Queue, SqsMessage
 from simulation.sqs import Sqs
 
@@ -34,7 +34,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """What one batch came to; `failed` are the ids that come again, `error` what ended the handler early."""
+    """One batch's result; `failed` are the ids that are received again, `error` what ended the handler early."""
 
     messages: tuple[SqsMessage, ...]
     failed: frozenset[str]
@@ -42,15 +42,15 @@ class Invocation:
 
 
 class RecursiveInvocation(Exception):
-    """Lambda did not invoke the function, since the message has come back to it too often."""
+    """Lambda did not invoke the function, since a message has passed it too often (a loop)."""
 
 
 class EventSourceMapping:
     """One queue, one function.
 
-    `environment` makes a fresh handler, as a cold start does; the handler is kept until it dies. Start several mappings
-    on one queue, each with `work` in a task of its own, for a function with that MaximumConcurrency; a mapping must not
-    be polled from within its own handler.
+    `environment` makes a new handler, as a cold start does; the handler is kept until it dies. For a MaximumConcurrency
+    above 1, start as many mappings on one queue, each with `work` in a task of its own. A mapping's handler must not
+    poll that mapping.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class EventSourceMapping:
         self.cold_starts = 0
 
     def poll(self) -> Invocation | None:
-        """Take one batch to its end; None when nothing was visible."""
+        """Process one batch; None if no message was visible."""
         messages = self._queue.receive(self._batch_size)
         if not messages:
             return None
@@ -94,10 +94,10 @@ class EventSourceMapping:
         self.invocations += 1
         event = {"Records": [self._record(message) for message in messages]}
         everything = frozenset(message.message_id for message in messages)
-        # A message's handle changes when another poller receives it; what we delete is what we received.
+        # A message's handle changes when another poller receives it; only what this poller received is deleted.
         received = [(message.message_id, message.receipt_handle) for message in messages]
         try:
-            with self._clock.deadline(self._timeout), invoked(self._lineage(messages)):
+            with self._clock.deadline(self._timeout), carry_lineage(self._lineage(messages)):
                 answer = self._handler(event, Context(self._clock, self._clock.monotonic() + self._timeout))
             failed = _failures(answer, everything)
         except (KeyboardInterrupt, NotModelled, ModelBroken, Closed):
@@ -113,7 +113,7 @@ class EventSourceMapping:
         return Invocation(messages=tuple(messages), failed=failed)
 
     def drain(self, *, within: float = 3600) -> list[Invocation]:
-        """Poll, and let time pass to the next visible message, until the queue is empty or the seconds are over."""
+        """Poll, and let time pass until the next message is visible, until the queue is empty or `within` is over."""
         until = self._clock.monotonic() + within
         done = []
         while True:
@@ -126,7 +126,7 @@ class EventSourceMapping:
             self._clock.advance(wait)
 
     def work(self, *, idle: float = 1.0) -> None:
-        """Poll for ever, in a task: what `Clock.spawn` is given."""
+        """Poll for ever; to be run as a task, by `Clock.spawn`."""
         while True:
             if self.poll() is None:
                 self._clock.sleep(idle)
@@ -135,7 +135,7 @@ class EventSourceMapping:
         return (message.lineage or {}).get(self._queue.arn, 0)
 
     def _lineage(self, messages: list[SqsMessage]) -> Lineage:
-        """The invocation's: each function's most hops among its messages, and one more for this function."""
+        """The invocation's lineage: for each function the most hops of any message, and one more for this function."""
         hops: dict[str, int] = {}
         for message in messages:
             for function, count in (message.lineage or {}).items():

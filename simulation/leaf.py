@@ -1,4 +1,4 @@
-"""A device's certificate as AWS IoT sees it."""
+"""Reads a device's certificate as AWS IoT does."""
 
 import hashlib
 import re
@@ -20,11 +20,11 @@ _FIRST_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*CERTIFICATE-----.*?-----END [A-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A device's certificate, and what AWS reads in it; for a storm, make it with any id and PEM."""
+    """A device's certificate, and what AWS reads in it; a storm's may have any id and PEM."""
 
     certificate_id: str
     pem: str
-    ca_certificate_id: str | None  # the CA that signed it; None when that is not known here
+    ca_certificate_id: str | None  # the CA that signed it; None if that CA is not registered
     not_before: datetime
     not_after: datetime
 
@@ -40,7 +40,7 @@ class Leaf:
 
     @classmethod
     def read(cls, certificate: Certificate, *, ca_certificate_id: str | None) -> Self:
-        """The same of a certificate that may be odd."""
+        """A leaf from a certificate that cryptography may refuse."""
         return cls(
             certificate_id=certificate.fingerprint,
             pem=ssl.DER_cert_to_PEM_cert(certificate.der),
@@ -57,8 +57,8 @@ class Leaf:
 def parse(certificate: str | bytes) -> Certificate:
     """A certificate from PEM or DER.
 
-    AWS's own reader is not documented, and takes more than cryptography does: certificates that it refuses are known to
-    go into AWS IoT. So this one takes what either reader of jitr takes.
+    AWS's parser is not documented. It is known to accept certificates that cryptography refuses, so this one accepts
+    what either of jitr's readers does.
 
     Raises ServiceError, as the registering APIs do.
     """

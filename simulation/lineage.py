@@ -1,8 +1,8 @@
-"""Lambda's detection of recursive loops: what an invocation sends carries how often its chain has passed each function.
+"""Lambda's detection of recursive loops: a sent message carries how often its chain has passed each function.
 
-The SDK in a function adds the invocation's lineage to every SQS send by itself, so a message that has nothing to do
-with the one that loops inherits it too when both are in one batch (aws-facts §9). The key of a lineage is the queue
-that invokes the function, for here each function has one.
+The SDK in a function adds the invocation's lineage to every SQS message that it sends. So an unrelated message inherits
+the lineage of a looping one when both were in one batch (aws-facts §9). A lineage's keys are queues, since each
+function here is invoked by one queue.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ def current_lineage() -> Lineage | None:
 
 
 @contextmanager
-def invoked(lineage: Lineage) -> Iterator[None]:
-    """What is sent inside is sent by an invocation of this lineage."""
+def carry_lineage(lineage: Lineage) -> Iterator[None]:
+    """Messages that are sent inside carry this lineage."""
     token = _current.set(lineage)
     try:
         yield

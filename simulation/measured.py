@@ -1,7 +1,7 @@
-"""Sets what nobody outside AWS knows from what a run of `jitrctl prove` on AWS found (docs/measured/README.md).
+"""Reads the undocumented switches from a run of `jitrctl prove` on AWS (docs/measured/README.md).
 
-A file that is not a whole run on AWS's is refused: a switch that is set from the local AWS, or from a run that failed
-in the middle, would make the simulation easier without anybody having measured it.
+A file that is not a run on AWS is refused: a switch that is set from the local AWS would make the simulation easier
+without a measurement.
 """
 
 import json
@@ -19,7 +19,7 @@ class NotMeasured(Exception):
 
 
 def read(path: Path) -> Undocumented:
-    """The switches as a run found them; what it did not ask keeps its default.
+    """The switches as a run found them; those that it did not measure keep their defaults.
 
     Raises NotMeasured.
     """
@@ -36,7 +36,7 @@ def read(path: Path) -> Undocumented:
 
 
 def _checked(path: Path, name: str, value: Any) -> Any:
-    """A value of the switch's own kind.
+    """The value, if it has the switch's type.
 
     Raises NotMeasured.
     """

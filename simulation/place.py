@@ -1,4 +1,4 @@
-"""Where a service's state is: one account in one Region under one clock; and what nobody outside AWS knows."""
+"""Defines where a service's state is (one account in one Region under one clock), and the undocumented switches."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from simulation.clock import Clock
 
 @dataclass(slots=True, kw_only=True)
 class Undocumented:
-    """Where nobody outside AWS knows, or AWS gives no figure; each default is the harder case for us.
+    """What AWS does not document, or gives no figure for; each default is the harder case for jitr.
 
-    `jitrctl prove` asks AWS; measured.py sets these from what it found.
+    `jitrctl prove` measures them on AWS; measured.py reads what it found.
     """
 
-    # The guide says that REVOKED is final (aws-facts §4); no refusal was captured, and emulators allow the change.
+    # The guide says that REVOKED is final (aws-facts §4); no refusal was recorded, and emulators allow the change.
     revoked_may_become_active: bool = True
     # Whether an expired leaf is registered at its first CONNECT, or refused (aws-facts §12).
     registers_outside_validity: bool = True
@@ -22,16 +22,16 @@ class Undocumented:
     detach_seconds: float = 5.0
     # "Within a few minutes" a session ends whose certificate left ACTIVE (aws-facts §2).
     session_seconds: float = 180.0
-    # Whether DescribeCertificate names the CA of a certificate that is in SNI_ONLY mode, and ListCertificatesByCA lists
-    # it: AWS documents that such a one "is registered without an issuer CA" (aws-facts §4). The default is the likely
-    # case; the failure matrix and the explored schedules run with both.
+    # Whether DescribeCertificate names the CA of a certificate in SNI_ONLY mode, and ListCertificatesByCA lists it: AWS
+    # documents that it "is registered without an issuer CA" (aws-facts §4). The default is the likely case; the
+    # failure matrix and the explored schedules run with both.
     names_sni_only_cas: bool = True
     lists_sni_only_by_ca: bool = True
-    # Whether a message that Lambda stops as part of a loop takes the batch that it came in with it (aws-facts §9).
+    # Whether Lambda, when it stops a message as part of a loop, stops the whole batch (aws-facts §9).
     loop_stops_whole_batch: bool = True
 
-    def unname_cas(self) -> None:
-        """From now on AWS says of no certificate in SNI_ONLY mode whose it is."""
+    def hide_sni_only_cas(self) -> None:
+        """From now on AWS names no CA of a certificate in SNI_ONLY mode."""
         self.names_sni_only_cas = self.lists_sni_only_by_ca = False
 
 
@@ -43,9 +43,9 @@ class Place:
     region: str
     clock: Clock
     undocumented: Undocumented
-    # CAs registered in DEFAULT mode in this Region → the account that did: there is at most one (aws-facts §3).
+    # CA registered in DEFAULT mode in this Region → the one account that registered it (aws-facts §3).
     default_cas: dict[str, str]
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # for what needs one of its own
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # unique numbers
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"

@@ -1,8 +1,8 @@
 """An SQS standard queue: visibility, receive counts, redrive, retention; and what a test may do to it.
 
-Messages come out in the order in which they went in, or became visible again. Real queues promise neither that nor
-single delivery: `shuffled`, `reorder` and `duplicate` take both away, when somebody wants it. Short polling's sampling,
-FIFO queues and policies are not modelled.
+Messages are received in the order in which they were sent, or became visible again. Real queues guarantee neither that
+nor single delivery; a test removes both with `shuffled`, `reorder` and `duplicate`. Short polling's sampling, FIFO
+queues and policies are not modelled.
 """
 
 import heapq
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LONGEST_VISIBILITY = 43_200
 _MOST_IN_FLIGHT = 120_000  # of a standard queue; then a long poll answers nothing (SQS developer guide, "Quotas")
-_POISONED = 3  # CloudWatch leaves messages out of the oldest's age that were received more often (SQS developer guide)
+_POISONED = 3  # messages received more often do not count for the age of the oldest (SQS developer guide)
 
 
 _NONE: Params = {}  # one for all messages without attributes: a storm's queue holds millions
@@ -41,7 +41,7 @@ class SqsMessage:
     received_at: float = 0.0
     first_received_at: float = 0.0
     gone: bool = False
-    flies: bool = False  # received, and hidden since
+    is_in_flight: bool = False  # received, and hidden since
     lineage: "Lineage | None" = None  # of the invocation that sent it; a device's or an operator's has none
 
     @property
@@ -79,10 +79,10 @@ class Queue:
         self._ready: deque[SqsMessage] = deque()
         self._hidden: list[tuple[float, int, SqsMessage]] = []
         self._received: dict[int, SqsMessage] = {}
-        self.shuffled: Random | None = None  # give out whatever is there, instead of the oldest
-        self.flying = 0  # messages that were received, and are hidden
-        self.most_flying = 0
-        self.depth = 0  # messages, counted as they come and go; what only its retention ended counts until it is met
+        self.shuffled: Random | None = None  # receive at random, instead of the oldest
+        self.in_flight_count = 0  # messages that were received, and are hidden
+        self.most_in_flight = 0
+        self.depth = 0  # messages; an expired one counts until it is found
 
     def send(
         self,
@@ -92,7 +92,7 @@ class Queue:
         delay: float = 0,
         lineage: "Lineage | None" = None,
     ) -> SqsMessage:
-        """Put a message in; anything whose `str` is the text will do."""
+        """Send a message; `body` is anything whose `str` is the text."""
         now = self.clock.monotonic()
         number = next(self._numbers)
         message = SqsMessage(number, body, now, attributes or _NONE, number, now + delay, lineage=lineage)
@@ -100,11 +100,11 @@ class Queue:
         return message
 
     def receive(self, most: int = 10, *, visibility: float | None = None) -> list[SqsMessage]:
-        """Take messages that are visible, and hide them; one received too often goes to the dead-letter queue."""
+        """Receive visible messages, and hide them; one received too often goes to the dead-letter queue."""
         now = self.clock.monotonic()
         self._reveal(now)
         received: list[SqsMessage] = []
-        while self._ready and len(received) < min(most, _MOST_IN_FLIGHT - self.flying + len(received)):
+        while self._ready and len(received) < min(most, _MOST_IN_FLIGHT - self.in_flight_count + len(received)):
             if self.shuffled:
                 chosen = self.shuffled.randrange(len(self._ready))
                 self._ready[0], self._ready[chosen] = self._ready[chosen], self._ready[0]
@@ -123,20 +123,20 @@ class Queue:
             message.first_received_at = message.first_received_at or now
             self._received[message.number] = message
             self._hide(message, now + (self.visibility if visibility is None else visibility))
-            self._fly(message)
+            self._count_in_flight(message)
             received.append(message)
         return received
 
     def delete(self, receipt_handle: str) -> None:
-        """Delete; with an older handle than the last receive's, nothing happens and no error is given (SQS API)."""
+        """Delete a message; a handle older than the last receive's is ignored without an error (SQS API)."""
         message = self._of_handle(receipt_handle)
         if message and message.receipt_handle == receipt_handle:
             self._drop(message)
 
     def change_visibility(self, receipt_handle: str, seconds: float) -> None:
-        """Hide a message for that long from now; twelve hours at most since it was received (SQS API).
+        """Hide a message for `seconds` from now, at most twelve hours since it was received (SQS API).
 
-        Raises ServiceError when it is visible again, or was received again, or would be hidden longer.
+        Raises ServiceError when it is visible, was received again, or would be hidden longer.
         """
         now = self.clock.monotonic()
         message = self._of_handle(receipt_handle)
@@ -151,14 +151,14 @@ class Queue:
         self._hide(message, now + seconds)
 
     def duplicate(self, message: SqsMessage) -> SqsMessage:
-        """Deliver a message once more, as a standard queue may: the same id, on its own from now on."""
+        """Deliver a message once more, as a standard queue may: a copy with the same id, independent from now on."""
         copy = SqsMessage(next(self._numbers), message.body, message.sent_at, message.attributes, message.original)
         copy.lineage = message.lineage
         self._put(copy)
         return copy
 
     def reorder(self, rng: "Random") -> None:
-        """Shuffle what is visible now."""
+        """Shuffle the messages that are visible now."""
         self._reveal(self.clock.monotonic())
         ready = list(self._ready)
         rng.shuffle(ready)
@@ -182,7 +182,7 @@ class Queue:
     def in_flight(self) -> int:
         """How many are received, and hidden."""
         self._reveal(self.clock.monotonic())
-        return self.flying
+        return self.in_flight_count
 
     def next_visible_in(self) -> float | None:
         """Seconds until a message can be received, 0 when one can be now; None when there is none at all."""
@@ -195,7 +195,7 @@ class Queue:
         return self._hidden[0][0] - now if self._hidden else None
 
     def age_of_oldest(self) -> float:
-        """ApproximateAgeOfOldestMessage, in seconds: of what is not deleted, without what was received over 3 times."""
+        """ApproximateAgeOfOldestMessage, in seconds; messages received more than 3 times do not count."""
         now = self.clock.monotonic()
         while self._all and self._is_gone(self._all[0], now):
             self._all.popleft()
@@ -221,23 +221,23 @@ class Queue:
         message.visible_at = until
         heapq.heappush(self._hidden, (until, message.number, message))
 
-    def _fly(self, message: SqsMessage) -> None:
-        message.flies = True
-        self.flying += 1
-        self.most_flying = max(self.most_flying, self.flying)
+    def _count_in_flight(self, message: SqsMessage) -> None:
+        message.is_in_flight = True
+        self.in_flight_count += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight_count)
 
-    def _land(self, message: SqsMessage) -> None:
-        self.flying -= message.flies
-        message.flies = False
+    def _uncount_in_flight(self, message: SqsMessage) -> None:
+        self.in_flight_count -= message.is_in_flight
+        message.is_in_flight = False
 
     def _reveal(self, now: float) -> None:
-        """Make visible what is due; an entry that its message's later visibility or deletion overtook is dropped."""
+        """Make visible what is due; drops entries of messages that were deleted or hidden again meanwhile."""
         hidden = self._hidden
         while hidden and (hidden[0][0] <= now or hidden[0][2].gone or hidden[0][2].visible_at != hidden[0][0]):
             until, _, message = heapq.heappop(hidden)
             if not message.gone and message.visible_at == until:
                 message.visible_at = 0.0  # so that a second entry for the same moment is overtaken too
-                self._land(message)
+                self._uncount_in_flight(message)
                 self._ready.append(message)
 
     def _is_gone(self, message: SqsMessage, now: float) -> bool:
@@ -247,7 +247,7 @@ class Queue:
 
     def _drop(self, message: SqsMessage) -> None:
         self.depth -= not message.gone
-        self._land(message)
+        self._uncount_in_flight(message)
         message.gone = True
         self._received.pop(message.number, None)
         while self._all and self._all[0].gone:

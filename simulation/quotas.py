@@ -1,6 +1,6 @@
-"""API rates: one token bucket for each API in each account and Region, off unless an account is given some.
+"""API rates: one token bucket for each API in each account and Region, if the account has been given quotas.
 
-How AWS's own buckets are shaped is not documented; the burst is a parameter, so that both extremes can be tried.
+The shape of AWS's buckets is not documented; the burst is a parameter, so that both extremes can be tested.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ CONNECTS_PER_SECOND, AUTO_REGISTRATIONS_PER_SECOND = 500.0, 15.0
 
 
 class TokenBucket:
-    """So many calls a second, and at most `burst` seconds' worth of them (and never less than one) at once."""
+    """Allows `per_second` calls, and at once at most `burst` seconds' worth of them, at least one."""
 
     def __init__(self, clock: Clock, per_second: float, *, burst: float = 1.0) -> None:
         self._clock = clock
@@ -63,11 +63,11 @@ class TokenBucket:
         self._filled_at = clock.monotonic()
 
     def take(self) -> bool:
-        """Whether a call may be made now; a throttled one takes nothing."""
+        """Take a token, if there is one; returns whether the call is allowed."""
         now = self._clock.monotonic()
         self._tokens = min(self._tokens + (now - self._filled_at) * self.per_second, self._capacity)
         self._filled_at = now
-        # 0.1 s at 10/s must be one token, also when the clock's floating point makes it a hair less.
+        # 0.1 s at 10/s must be one token, even if floating point makes it slightly less.
         if self._tokens < 1 - 1e-9:
             return False
         self._tokens -= 1

@@ -1,7 +1,7 @@
-"""S3: buckets that exist, objects with their ETags, and reading them if they changed.
+"""S3: buckets, objects with their ETags, and conditional reads.
 
-Not modelled: versions, writing in parts, access. Whoever asks for an object that is not there may list the bucket, and
-is told so.
+Not modelled: versions, multipart uploads, access. A missing object is answered with NoSuchKey, as to a caller who may
+list the bucket.
 """
 
 import hashlib

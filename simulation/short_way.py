@@ -1,15 +1,15 @@
-"""A call without its way over the wire: what botocore would do on it, as far as anybody here can see it.
+"""Makes a call without HTTP: does what botocore would do, as far as a caller can see it.
 
-Of a call's time, botocore took more than all that is tested: events that nobody hears, a request and a response that
-are made and read again. What can be seen of that stays: parameters are checked and become what the service reads;
-errors are read by botocore's own parser and raised as its own exceptions; its own standard handler decides about
-retries, their quota and their delay; the answer is what its parser would make of it (conversion.py).
+Most of a call's time is botocore's: events without handlers, a request and a response that are serialized and parsed.
+What a caller can see of that stays. Parameters are checked and converted for the service; errors are read by botocore's
+parser and raised as its exceptions; its standard handler decides on retries, their quota and their delay; the answer is
+what its parser would return (conversion.py).
 
-The whole way is taken where it makes a difference: where somebody listens to other events than retries, where an
-operation's parameters or answer are no plain JSON (S3, Lambda), and where a value is Odd.
+A call goes through all of botocore (wire.py) where it makes a difference: if a handler listens to other events than
+retries, if an operation's parameters or answer are not plain JSON (S3, Lambda), and if a value is Odd.
 """
 
-# ruff: noqa: SLF001 -- what a client is made of is private to botocore
+# ruff: noqa: SLF001 -- a client's parts are private to botocore
 
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -51,12 +51,12 @@ _ways: dict[tuple[str, str], _Way] = {}
 
 
 class ShortWay:
-    """In place of a client's `_make_api_call`."""
+    """Replaces a client's `_make_api_call`."""
 
     def __init__(
         self, client: Any, serve: "Serve", wire: "Callable[[str], Wire]", connect: "Callable[[], None]"
     ) -> None:
-        """`wire` is an operation's way over the wire, by its name; `connect` lets the client's events reach it."""
+        """`wire` returns an operation's HTTP form by its name; `connect` registers it with the client's events."""
         self._client = client
         self._serve = serve
         self._wire = wire
@@ -84,7 +84,7 @@ class ShortWay:
         return type(self._client)._make_api_call(self._client, name, params)
 
     def _listen(self) -> None:
-        """From now on the client's handlers are asked: not before something is to be retried, for they take long."""
+        """From now on call the client's handlers; not before a retry, since they are slow."""
         if not self._is_connected:
             self._is_connected = True
             self._connect()
@@ -120,7 +120,7 @@ class ShortWay:
             if delay is None or delay is False:
                 break
             attempt += 1
-            sent = way.sent(params)  # each attempt's is its own
+            sent = way.sent(params)  # a new one for each attempt
         if caught is not None:
             raise caught
         assert http is not None  # noqa: S101 -- or there was an exception
@@ -128,7 +128,7 @@ class ShortWay:
         metadata["RetryAttempts"] = attempt - 1
         if attempt == self._attempts:
             metadata["MaxAttemptsReached"] = True
-        if self._is_connected or events.hears_ends:  # or there is no retry's quota yet to give back to
+        if self._is_connected or events.hears_ends:  # else there is no retry quota to return to
             events.emit(f"after-call.{way.event}", http_response=http, parsed=parsed, model=way.model, context=context)
         if http.status_code >= _ERROR:
             code = context.get("error_code_override") or parsed.get("Error", {}).get("Code")  # SQS's are of old
@@ -161,7 +161,7 @@ class ShortWay:
         return _OK, parsed, None
 
     def _read(self, way: _Way, http: "AWSResponse") -> Any:
-        """A response, as botocore's endpoint reads it."""
+        """Parse a response as botocore's endpoint does."""
         endpoint = self._client._endpoint
         received = convert_to_response_dict(http, way.model)
         parser = endpoint._response_parser_factory.create_parser(way.protocol)

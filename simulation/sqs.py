@@ -1,4 +1,4 @@
-"""SQS's operations on the queues of queue.py."""
+"""Carries out SQS's operations on the queues of queue.py."""
 
 import hashlib
 import json
@@ -71,14 +71,14 @@ class Sqs:
         return _batch(params, lambda entry: self._send(queue, entry))
 
     def receive_message(self, params: Params) -> Answer:
-        """Receive; a long poll waits out its time once, and looks again."""
+        """Receive; a long poll waits once for its whole time, then receives again."""
         queue = self.at_url(params["QueueUrl"])
         most, visibility = params.get("MaxNumberOfMessages", 1), params.get("VisibilityTimeout")
         messages = queue.receive(most, visibility=visibility)
         if not messages and params.get("WaitTimeSeconds"):
             self._place.clock.sleep(params["WaitTimeSeconds"])
             messages = queue.receive(most, visibility=visibility)
-        # A caller who asks for no attributes gets none; which ones exactly matters to nobody here.
+        # A caller who requests no attributes gets none; one who requests some gets all.
         system = params.get("MessageSystemAttributeNames") or params.get("AttributeNames")
         own = params.get("MessageAttributeNames")
         shown = [self._show(message, system=bool(system), own=bool(own)) for message in messages]
@@ -148,7 +148,7 @@ class Sqs:
 
 
 def _batch(params: Params, carry_out: Callable[[Params], Answer]) -> Answer:
-    """Carry out each entry by itself; what fails is in `Failed`."""
+    """Carry out each entry separately; failures are in `Failed`."""
     entries = params["Entries"]
     if not entries:
         raise ServiceError("EmptyBatchRequest", "There should be at least one entry in the request.")

@@ -1,4 +1,4 @@
-"""Threads of an execution environment as tasks of the clock: each of them lets the others on while it sleeps."""
+"""Runs an execution environment's threads as tasks of the clock: while one sleeps, the others run."""
 
 from collections.abc import Callable
 
@@ -20,5 +20,5 @@ class Tasks:
         self._tasks.clear()
 
     def kill(self) -> None:
-        """The process is gone."""
+        """Stop all tasks: the process died."""
         self._clock.kill(self._tasks)

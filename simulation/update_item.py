@@ -1,4 +1,4 @@
-"""What an update expression makes of an item: a new item that shares what did not change with the old one."""
+"""Applies an update expression to an item; the new item shares what did not change with the old one."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -8,8 +8,8 @@ from simulation.expressions import Update
 from simulation.values import ExpressionScope, Item, PathParts, Value, invalid, number
 
 
-def updated(update: Update, scope: ExpressionScope, key_names: tuple[str, ...]) -> Item:
-    """Carry an update out.
+def apply_update(update: Update, scope: ExpressionScope, key_names: tuple[str, ...]) -> Item:
+    """Apply an update to the scope's item; returns the new item.
 
     Raises ServiceError when paths overlap, the key would change, or a value does not fit.
     """
@@ -33,7 +33,7 @@ def updated(update: Update, scope: ExpressionScope, key_names: tuple[str, ...]) 
         item = _put(item, scope.resolve(path), _added(scope.read(path), scope.values[name]))
     for path, name in update.deletes:
         item = _put(item, scope.resolve(path), _without(scope.read(path), scope.values[name]))
-    # Last, and from the end of a list, so that a removal does not move what another path means.
+    # Last, and from the end of a list, so that a removal does not shift another path's index.
     removes = (scope.resolve(path) for path in update.removes)
     for path in sorted(removes, key=lambda path: [part for part in path if isinstance(part, int)], reverse=True):
         item = _put(item, path, None)
@@ -51,7 +51,7 @@ def _check_paths(paths: list[PathParts], key_names: tuple[str, ...]) -> None:
 
 
 def _put(item: Item, path: PathParts, value: Value | None) -> Item:
-    """The item with another value (or none) at a path; the containers on the way are copied."""
+    """A copy of the item with another value (None: removed) at a path; copies the containers along the path."""
     root: dict[str, Any] = {"M": dict(item)}
     container: Any = root["M"]
     for part, following in pairwise(path):
@@ -60,7 +60,7 @@ def _put(item: Item, path: PathParts, value: Value | None) -> Item:
             inner = container[part][kind]
         except (KeyError, IndexError, TypeError) as error:
             if value is None:
-                return item  # removing what is not there
+                return item  # there is nothing to remove
             raise invalid("The document path provided in the update expression is invalid for update") from error
         copy = list(inner) if kind == "L" else dict(inner)
         container[part] = {kind: copy}
@@ -89,7 +89,7 @@ def _added(present: Value | None, more: Value) -> Value:
 
 
 def _without(present: Value | None, less: Value) -> Value | None:
-    """DELETE: from a set; the last member takes the attribute with it."""
+    """DELETE: from a set; without members the attribute is removed."""
     ((kind, content),) = less.items()
     if present is None:
         return None

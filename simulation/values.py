@@ -1,4 +1,4 @@
-"""DynamoDB's values in its own form, `{"S": "x"}`: how they are found in an item, compared, and measured."""
+"""Finds, compares and measures DynamoDB values in their JSON form, `{"S": "x"}`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ def invalid(why: str) -> ServiceError:
 
 @dataclass(frozen=True, slots=True)
 class ExpressionScope:
-    """What an expression is evaluated against."""
+    """An item, and the names and values of an expression's placeholders."""
 
     item: Item
     names: Mapping[str, str]
@@ -28,7 +28,7 @@ class ExpressionScope:
         return tuple(self.names[part] if isinstance(part, str) and part[0] == "#" else part for part in parts)
 
     def read(self, parts: PathParts) -> Value | None:
-        """The value at a document path; None when there is nothing."""
+        """The value at a document path; None if there is none."""
         value: Any = {"M": self.item}
         for part in self.resolve(parts):
             container = value.get("L" if isinstance(part, int) else "M")
@@ -64,7 +64,7 @@ def equal(one: Value | None, other: Value | None) -> bool:
 
 
 def order(value: Value) -> Any:
-    """What values of one type are ordered by: numbers by value, strings and binaries by their bytes."""
+    """The sort key of values of one type: numbers by value, strings and binaries by their bytes."""
     ((kind, content),) = value.items()
     return Decimal(content) if kind == "N" else content.encode()
 

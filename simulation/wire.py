@@ -1,15 +1,14 @@
-"""HTTP and back: what botocore sends becomes an operation's parameters, and an answer becomes an HTTP response.
+"""Turns botocore's HTTP requests into an operation's parameters, and answers into HTTP responses.
 
-botocore's `before-send` event is where the network would come in: the request is serialized and signed, and whatever
-the handler returns is parsed, retried and raised as if it had come from AWS. The operation's name is in the event's
-name; how its parameters lie in path, query, headers and body is read from botocore's own service model, once.
+It hooks in at botocore's `before-send` event, where the network would begin: the request is serialized, and what the
+handler returns is parsed, retried and raised as if it came from AWS. The event's name has the operation; botocore's
+service model says, once, which parameters are in path, query, headers and body.
 
-`attach` also takes over the sleep between retries. botocore asks the `needs-retry` handlers for a delay and sleeps that
-long itself; here its own standard handler is asked, the delay is slept on the virtual clock, and botocore is told 0.
+`attach` also replaces the sleep between retries. botocore calls the `needs-retry` handlers for a delay and sleeps that
+long itself; here its standard handler returns the delay, the virtual clock sleeps, and botocore gets 0.
 
-Most calls take a shorter way, on which the same can be seen (short_way.py).
-
-S3 alone speaks XML, with parameters and answers in headers and an object as the body; wire_s3.py knows how.
+Most calls skip HTTP, with the same visible result (short_way.py). S3 uses XML, with parameters and answers in headers
+and an object as the body (wire_s3.py).
 """
 
 import json
@@ -38,11 +37,11 @@ if TYPE_CHECKING:
 
 # operation, parameters, attempt, invocation → answer
 Serve = Callable[[str, Params, int, str], Answer]
-# What the stubs take for an event's handler; botocore does use what it returns.
+# The stubs' type of an event's handler; botocore does use what it returns.
 Handler = Callable[..., None]
 
 _ATTEMPT = re.compile(r"attempt=(\d+)")
-# What SQS called these before its JSON protocol, and botocore still puts into `Error.Code`.
+# SQS's error codes from before its JSON protocol, which botocore still puts into `Error.Code`.
 _QUERY_CODES = {"InvalidParameterValueException": "InvalidParameterValue"} | {
     code: f"AWS.SimpleQueueService.{old}"
     for code, old in {
@@ -62,7 +61,7 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
 
 
 def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
-    """Have a client's requests answered by `serve`, and its retries wait on the clock."""
+    """Answer a client's requests with `serve`, and have its retries wait on the clock."""
     service = client.meta.service_model
     retries = client.meta.config.retries or {}  # type: ignore[attr-defined]  # a Config's options
     if retries.get("mode") != "standard":
@@ -73,7 +72,7 @@ def attach(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
 
 
 def _connect(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
-    """Have the client's events reach `serve` and the clock, as on the whole way."""
+    """Register `serve` and the clock with the client's events, for calls that go through all of botocore."""
     service = client.meta.service_model
     events = cast("Events", client.meta.events)
 
@@ -88,7 +87,7 @@ def _connect(client: "BaseClient", clock: "Clock", serve: Serve) -> None:
             return operation.error(request.url, error)
         return operation.answer(request.url, served)
 
-    with events.as_before():
+    with events.without_listening():
         events.register(f"before-send.{service.service_id.hyphenize()}", answer)
         _wait_virtually(client, clock)
 
@@ -97,7 +96,7 @@ def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
     retries = client.meta.config.retries or {}  # type: ignore[attr-defined]  # a Config's options
     event = f"needs-retry.{client.meta.service_model.service_id.hyphenize()}"
     unique_id = f"retry-config-{client.meta.service_model.service_id.hyphenize()}"
-    # Made again rather than found again: botocore keeps no reference to the handler that it registered.
+    # A new handler: botocore keeps no reference to the one that it registered.
     client.meta.events.unregister(event, unique_id=unique_id)
     handler = standard.register_retry_handler(client, retries.get("total_max_attempts"))
     client.meta.events.unregister(event, unique_id=unique_id)
@@ -109,12 +108,12 @@ def _wait_virtually(client: "BaseClient", clock: "Clock") -> None:
             return 0.0
         return delay
 
-    # Last: botocore's own handler only says how long to sleep, and others may still end the call there.
+    # Last: botocore's handler only returns how long to sleep, and other handlers may still end the call.
     client.meta.events.register_last(event, cast("Handler", needs_retry))
 
 
 class Operation:
-    """One operation's way over the wire."""
+    """One operation's HTTP form."""
 
     def __init__(self, model: "OperationModel") -> None:
         self._model = model
@@ -128,7 +127,7 @@ class Operation:
         self._headers: dict[str, str] = {}
         if self._protocol not in ("json", "rest-json"):
             raise NotModelled(f"protocol {self._protocol}")
-        # A member that is the whole body, as Lambda's Invoke has one either way.
+        # A member that is the whole body, as in Lambda's Invoke, both ways.
         self._payload: str | None = None
         self._answered_payload: str | None = None
         if model.output_shape:
@@ -191,7 +190,7 @@ class Operation:
         status = error.status or modelled.get("httpStatusCode", 400)
         headers = {"x-amzn-errortype": error.code}
         if "awsQueryCompatible" in self._model.service_model.metadata:
-            # SQS and CloudWatch keep the codes of their old protocol for those who look for them.
+            # SQS and CloudWatch also send the codes of their old protocol.
             headers["x-amzn-query-error"] = f"{_QUERY_CODES.get(error.code, error.code)};Sender"
         body = {"__type": error.code, "message": error.message, **error.fields}
         return response(url, status, json.dumps(body, default=_epoch).encode(), **headers)

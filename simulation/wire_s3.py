@@ -1,4 +1,4 @@
-"""S3's way over the wire: the bucket in the host's name, the key in the path, all else in headers; errors in XML."""
+"""S3's HTTP form: the bucket in the host's name, the key in the path, all else in headers; errors in XML."""
 
 from email.utils import format_datetime
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Put every command's help into docs/cli.md, between its markers."""
+"""Writes every command's help into docs/cli.md, between its markers."""
 
 import inspect
 import re
@@ -14,7 +14,7 @@ BETWEEN = re.compile(r"(?<=<!-- commands: make docs -->\n).*(?=<!-- end of comma
 
 WIDTH = 120
 
-# What every command about the fleet takes; the page tells of it once.
+# Options of every command about the fleet; the page describes them once.
 COMMON = {"--account", "--region", "--fleet", "--json"}
 
 
@@ -23,8 +23,8 @@ def commands() -> dict[str, Any]:
     return dict(every_command(every_group()))
 
 
-def described(name: str, command: Any) -> str:
-    """What --help says of a command, as Markdown."""
+def describe(name: str, command: Any) -> str:
+    """A command's --help, as Markdown."""
     text, _, example = inspect.cleandoc(command.help).partition("Example: ")
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
@@ -44,9 +44,9 @@ def described(name: str, command: Any) -> str:
     return "\n".join(lines)
 
 
-def generated() -> str:
-    """All commands, as they stand between the page's markers."""
-    return "\n" + "\n".join(described(name, one) for name, one in commands().items())
+def render_commands() -> str:
+    """All commands, as the text between the page's markers."""
+    return "\n" + "\n".join(describe(name, one) for name, one in commands().items())
 
 
 def _wrapped(text: str) -> str:
@@ -75,4 +75,4 @@ def _default(option: Any) -> str:
 
 if __name__ == "__main__":
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(BETWEEN.sub(lambda _: generated(), page), encoding="utf-8")
+    PAGE.write_text(BETWEEN.sub(lambda _: render_commands(), page), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Put the differences that the contract tests know into divergences.md, between its two markers.
+"""Writes the differences that the contract tests know into divergences.md, between its two markers.
 
 python tools/differences.py
 """
@@ -10,8 +10,8 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "divergences.md"
 BEGIN, END = "<!-- differences: make docs -->\n", "\n<!-- end of differences -->"
 
 
-def current() -> str:
-    """The table that stands there."""
+def read_table() -> str:
+    """The table in the document."""
     return DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
 
 

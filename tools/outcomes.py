@@ -1,4 +1,4 @@
-"""Put the failure matrix's table of outcomes into how-it-works.md, between its two markers.
+"""Writes the failure matrix's table of outcomes into how-it-works.md, between its two markers.
 
 python tools/outcomes.py
 """
@@ -10,8 +10,8 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "how-it-works.md"
 BEGIN, END = "<!-- outcomes: make docs -->\n", "\n<!-- end of outcomes -->"
 
 
-def current() -> str:
-    """The table that stands there."""
+def read_table() -> str:
+    """The table in the document."""
     return DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
 
 

@@ -1,4 +1,4 @@
-"""Put a real run of `jitrctl prove` against the local AWS into docs/prove.md, and what is left after it is broken off.
+"""Writes a real run of `jitrctl prove` on the local AWS into docs/prove.md, and what interrupted runs leave.
 
 python tools/prove.py        takes four minutes; starts a local AWS, and stops it
 """
@@ -27,25 +27,25 @@ _CALLS = re.compile(r"(\d+) calls")
 
 
 def main() -> int:
-    _put(PROBES_BEGIN, PROBES_END, probes())
+    _put(PROBES_BEGIN, PROBES_END, render_probes())
     workspace = Workspace()
-    started = accounts.up(workspace.directory, [place.to_start() for place in workspace.places()])
+    started = accounts.up(workspace.directory, [place.spec() for place in workspace.find_places()])
     try:
         workspace.prepare(started)
-        said = _run([])
-        rows = [("the last probe", "nothing", _calls(said), _things(started))]
+        whole = _run([])
+        rows = [("the last probe", "nothing", _calls(whole), _things(started))]
         for number in _CTRL_C_AT:
-            told = _run([], at=number, by=signal.SIGINT)
-            rows.append((f"Ctrl-C in probe {number}", "nothing", _calls(told), _things(started)))
+            output = _run([], at=number, by=signal.SIGINT)
+            rows.append((f"Ctrl-C in probe {number}", "nothing", _calls(output), _things(started)))
         _run([], at=_KILLED_AT, by=signal.SIGKILL)
         left = _things(started)
-        told = _run(["--clean"])
-        rows.append((f"SIGKILL in probe {_KILLED_AT}, then `--clean`", str(left), _calls(told), _things(started)))
+        output = _run(["--clean"])
+        rows.append((f"SIGKILL in probe {_KILLED_AT}, then `--clean`", str(left), _calls(output), _things(started)))
     finally:
         accounts.down(workspace.directory)
-    shown = f"```console\n$ jitrctl {' '.join(ARGUMENTS)}\n{said}\n```\n\n"
+    shown = f"```console\n$ jitrctl {' '.join(ARGUMENTS)}\n{whole}\n```\n\n"
     shown += "After a SIGKILL in the sixth probe:\n\n"
-    shown += f"```console\n$ jitrctl prove --fleet .local/fleet.toml --clean\n{told}\n```\n"
+    shown += f"```console\n$ jitrctl prove --fleet .local/fleet.toml --clean\n{output}\n```\n"
     _put(BEGIN, END, shown)
     ends = ["| ended by | left by it | calls, with cleaning | things left |", "|---|---|---|---|"]
     ends += [f"| {end} | {by_it} | {calls} | {things} |" for end, by_it, calls, things in rows]
@@ -53,8 +53,8 @@ def main() -> int:
     return 0 if all(things == 0 for *_, things in rows) else 1
 
 
-def probes() -> str:
-    """The table of what is asked; a test compares it."""
+def render_probes() -> str:
+    """The table of probes; a test compares it."""
     rows = ["| probe | question | makes | accounts | local AWS |", "|---|---|---|---|---|"]
     rows += [
         f"| `{one.name}` | {one.question} | {one.makes} | {one.accounts} | {one.not_local or 'answers'} |"
@@ -64,7 +64,7 @@ def probes() -> str:
 
 
 def _run(more: list[str], *, at: int = 0, by: signal.Signals | None = None) -> str:
-    """Run the command; send it a signal once it has begun the probe with that number."""
+    """Run the command; send it the signal `by` when it begins the probe with number `at`."""
     environ = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
     lines: list[str] = []
     with subprocess.Popen(
@@ -83,13 +83,13 @@ def _run(more: list[str], *, at: int = 0, by: signal.Signals | None = None) -> s
     return "\n".join(lines).strip()
 
 
-def _calls(said: str) -> str:
-    found = _CALLS.findall(said)
+def _calls(output: str) -> str:
+    found = _CALLS.findall(output)
     return str(found[-1]) if found else "-"
 
 
 def _things(started: tuple[LocalAccount, ...]) -> int:
-    """Everything that is in the accounts, as they say themselves."""
+    """How many CAs, certificates, things, policies and roles the accounts have."""
     return sum(len(found) for account in started for found in _lists(account))
 
 

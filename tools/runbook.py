@@ -1,9 +1,9 @@
-"""Put real output into docs/runbook.md: every console block that stands between markers, from one run on the local AWS.
+"""Writes real output into docs/runbook.md: every console block between markers, from one run on the local AWS.
 
 python tools/runbook.py [SCENE…]
 
-Each scene prepares a situation on a deployed stage, and names the commands that an operator then says; the block gets
-their output as it came, in the order in which the page has its markers.
+Each scene prepares a situation on a deployed stage, and runs an operator's commands; the block gets the commands and
+their output. Scenes run in the order of the page's markers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[1] / "docs" / "runbook.md"
 BLOCK = re.compile(r"(?<=<!-- run: )([a-z-]+)( -->\n).*?(?=<!-- end of run -->)", re.DOTALL)
-# One notice of where calls go, which on AWS nobody sees.
+# The notice that calls do not go to AWS, which an operator on AWS does not see.
 _ELSEWHERE = re.compile(r"^.*, not AWS$\n?", re.MULTILINE)
 _PATIENCE = 60.0  # seconds
 _RIGHT, _WRONG = '"sensor-[0-9]{4,}"', '"senzor-[0-9]{4,}"'  # patterns of the factory's devices
 _PROD_ID = "222222222222"
-# An account that does not run here; only what the hub says of it is asked.
+# An account that does not run locally; the scenes only read what the hub has of it.
 _PROD = f"""
 [account.prod]
 id = "{_PROD_ID}"
@@ -42,7 +42,7 @@ ca.factory = {{ mode = "SNI_ONLY" }}
 
 
 class Runbook:
-    """The scenes, on one stage; each answers what was said, and what came back."""
+    """The scenes, on one stage; each yields commands with their output."""
 
     def __init__(self, fleet: Deployed) -> None:
         self.fleet = fleet
@@ -79,12 +79,12 @@ class Runbook:
 
     def well(self) -> Iterator[str]:
         self.issue("sensor-0001")
-        yield self.say("jitrctl doctor sensor-0001.pem --key sensor-0001.key --account dev")
+        yield self.run_command("jitrctl doctor sensor-0001.pem --key sensor-0001.key --account dev")
 
     def dead_letters(self) -> Iterator[str]:
         self.send("dead-letters", "{}", jitr_reason="unreadable: certificateId is missing")
-        yield self.say("jitrctl dlq list --account dev")
-        yield self.say("jitrctl dlq drop --all --account dev --yes")
+        yield self.run_command("jitrctl dlq list --account dev")
+        yield self.run_command("jitrctl dlq drop --all --account dev --yes")
 
     def undelivered(self) -> Iterator[str]:
         failed = {
@@ -95,13 +95,13 @@ class Runbook:
             "base64OriginalPayload": self.encoded_event("sensor-0001"),
         }
         self.send("undelivered", json.dumps(failed))
-        yield self.say("jitrctl dlq list --queue undelivered --account dev")
-        yield self.say("jitrctl dlq drop --all --queue undelivered --account dev --yes")
+        yield self.run_command("jitrctl dlq list --queue undelivered --account dev")
+        yield self.run_command("jitrctl dlq drop --all --queue undelivered --account dev --yes")
 
     def backlog(self) -> Iterator[str]:
         self.fleet.run("ca", "pause", "--yes")
-        yield self.say("jitrctl fleet status --account dev")
-        yield self.say("jitrctl ca resume --account dev")
+        yield self.run_command("jitrctl fleet status --account dev")
+        yield self.run_command("jitrctl ca resume --account dev")
 
     def not_permitted(self) -> Iterator[str]:
         from tests.support.local.deployed import role_policy  # noqa: PLC0415 -- the checkout is on the path only now
@@ -110,7 +110,7 @@ class Runbook:
         role = self.fleet.client("lambda").get_function_configuration(FunctionName=name)["Role"].rpartition("/")[2]
         files = self.issue("sensor-0002")
         with role_policy(self.fleet, role, lambda held: [one for one in held if one["Sid"] != "ProvisionThings"]):
-            self.knock("sensor-0002")
+            self.connect_once("sensor-0002")
             self.until(
                 lambda: [
                     one
@@ -118,62 +118,62 @@ class Runbook:
                     if one["level"] == "ERROR" and one.get("certificate_id") == files
                 ]
             )
-            yield self.say("jitrctl doctor sensor-0002.pem --account dev", code=1)
+            yield self.run_command("jitrctl doctor sensor-0002.pem --account dev", code=1)
 
     def contradictions(self) -> Iterator[str]:
-        yield self.say("jitrctl device where sensor-0001 --account dev")
+        yield self.run_command("jitrctl device where sensor-0001 --account dev")
 
     def rejections(self) -> Iterator[str]:
-        self.refused("toaster-0001")
-        yield self.say("jitrctl device show toaster-0001.pem --account dev")
-        yield self.say("jitrctl verify toaster-0001.pem --account dev", code=1)
+        self.connect_refused("toaster-0001")
+        yield self.run_command("jitrctl device show toaster-0001.pem --account dev")
+        yield self.run_command("jitrctl verify toaster-0001.pem --account dev", code=1)
 
     def sweep(self) -> Iterator[str]:
-        yield self.say("jitrctl sweep --account dev")
+        yield self.run_command("jitrctl sweep --account dev")
 
     def ca_expiring(self) -> Iterator[str]:
-        yield self.say("jitrctl ca status --account dev")
+        yield self.run_command("jitrctl ca status --account dev")
 
     def never_seen(self) -> Iterator[str]:
         self.issue("sensor-0003")
-        yield self.say("jitrctl doctor sensor-0003.pem --account dev", code=1)
+        yield self.run_command("jitrctl doctor sensor-0003.pem --account dev", code=1)
 
     def held(self) -> Iterator[str]:
-        self.refused("gateway-0001", ca="partner")
-        yield self.say("jitrctl doctor gateway-0001.pem --account dev", code=1)
-        yield self.say("jitrctl enrollment allow gateway-0001 --account dev --yes")
+        self.connect_refused("gateway-0001", ca="partner")
+        yield self.run_command("jitrctl doctor gateway-0001.pem --account dev", code=1)
+        yield self.run_command("jitrctl enrollment allow gateway-0001 --account dev --yes")
 
     def clone(self) -> Iterator[str]:
-        self.refused("sensor-0001", file="clone")
-        yield self.say("jitrctl doctor clone.pem --account dev", code=1)
+        self.connect_refused("sensor-0001", file="clone")
+        yield self.run_command("jitrctl doctor clone.pem --account dev", code=1)
 
     def rule_off(self) -> Iterator[str]:
-        with self.fleet.local.rule_disabled():
-            yield self.say("jitrctl doctor sensor-0003.pem --account dev", code=1)
+        with self.fleet.local.disable_rule():
+            yield self.run_command("jitrctl doctor sensor-0003.pem --account dev", code=1)
 
     def client_id(self) -> Iterator[str]:
         self.issue("sensor-0004")
         self.admit("sensor-0004")
-        yield self.say("jitrctl doctor sensor-0004.pem --client-id my-sensor --account dev", code=1)
+        yield self.run_command("jitrctl doctor sensor-0004.pem --client-id my-sensor --account dev", code=1)
 
     def revoked(self) -> Iterator[str]:
-        yield self.say('jitrctl device revoke sensor-0004.pem --account dev --note "stolen" --yes')
-        yield self.say("jitrctl doctor sensor-0004.pem --account dev", code=1)
+        yield self.run_command('jitrctl device revoke sensor-0004.pem --account dev --note "stolen" --yes')
+        yield self.run_command("jitrctl doctor sensor-0004.pem --account dev", code=1)
 
     def elsewhere(self) -> Iterator[str]:
-        yield self.say("jitrctl device where sensor-0001.pem")
+        yield self.run_command("jitrctl device where sensor-0001.pem")
 
     def unforwarded(self) -> Iterator[str]:
-        """An event that EventBridge could not hand to the hub's bus, as it then lies in the queue."""
+        """Put an event into the queue as EventBridge does when it cannot deliver it to the hub's bus."""
         certificate_id = self.issue("sensor-0005")
         said = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "the bus's policy names another account"}
         self.send("unforwarded", self.activated(certificate_id, "sensor-0005", self.fleet.local.account.id), **said)
-        yield self.say("jitrctl dlq list --queue unforwarded --account dev")
-        yield self.say("jitrctl dlq redrive --all --queue unforwarded --account dev --yes")
+        yield self.run_command("jitrctl dlq list --queue unforwarded --account dev")
+        yield self.run_command("jitrctl dlq redrive --all --queue unforwarded --account dev --yes")
         self.until(lambda: certificate_id in self.in_hub())
 
     def out_of_place(self) -> Iterator[str]:
-        """A device of dev's connected to prod; what prod would have forwarded is put into the hub's queue."""
+        """Put into the hub's queue what prod would have forwarded when a device of dev connected there."""
         certificate_id = self.issue("sensor-0006")
         file = self.fleet.workspace.fleet_file
         before = file.read_text(encoding="utf-8")
@@ -182,30 +182,30 @@ class Runbook:
         self.deploy()
         self.send("hub", self.activated(certificate_id, "sensor-0006", _PROD_ID))
         self.until(lambda: certificate_id in self.in_hub())
-        yield self.say("jitrctl fleet devices --out-of-place", code=1)
+        yield self.run_command("jitrctl fleet devices --out-of-place", code=1)
         file.write_text(before, encoding="utf-8")
 
     def hub_dead_letters(self) -> Iterator[str]:
         certificate_id = self.issue("sensor-0007")
         self.send("hub-failed", self.activated(certificate_id, "sensor-0007", self.fleet.local.account.id))
-        yield self.say("jitrctl dlq list --queue hub")
-        yield self.say("jitrctl dlq redrive --all --queue hub --yes")
+        yield self.run_command("jitrctl dlq list --queue hub")
+        yield self.run_command("jitrctl dlq redrive --all --queue hub --yes")
         self.until(lambda: certificate_id in self.in_hub())
 
     def hub_errors(self) -> Iterator[str]:
-        """The hub's function takes nothing for a while, as when it fails."""
+        """The hub's function processes nothing for a while, as when it fails."""
         lambda_ = self.fleet.client("lambda")
         found = lambda_.list_event_source_mappings(FunctionName=self.fleet.stage.names.hub_function)
         mapping = found["EventSourceMappings"][0]["UUID"]
         lambda_.update_event_source_mapping(UUID=mapping, Enabled=False)
         certificate_id = self.issue("sensor-0008")
         self.admit("sensor-0008")
-        yield self.say("jitrctl fleet status --account dev")
-        yield self.say("jitrctl device where sensor-0008 --account dev")
-        yield self.say("jitrctl fleet devices")
+        yield self.run_command("jitrctl fleet status --account dev")
+        yield self.run_command("jitrctl device where sensor-0008 --account dev")
+        yield self.run_command("jitrctl fleet devices")
         lambda_.update_event_source_mapping(UUID=mapping, Enabled=True)
         self.until(lambda: certificate_id in self.in_hub())
-        yield self.say("jitrctl fleet devices")
+        yield self.run_command("jitrctl fleet devices")
 
     def wrong_rule(self) -> Iterator[str]:
         """A wrong pattern is deployed, and two dozen devices connect for the first time."""
@@ -213,36 +213,36 @@ class Runbook:
         self.deploy()
         self.mistaken = {name: self.issue(name) for name in (f"sensor-{2001 + number}" for number in range(24))}
         for name in self.mistaken:
-            self.knock(name)
+            self.connect_once(name)
         for certificate_id in self.mistaken.values():
-            self.fleet.local.awaited_decision(certificate_id, seconds=600)
-        yield self.say("jitrctl fleet status --account dev", code=1)
-        yield self.say("jitrctl device list --held --account dev")
+            self.fleet.local.wait_for_decision(certificate_id, seconds=600)
+        yield self.run_command("jitrctl fleet status --account dev", code=1)
+        yield self.run_command("jitrctl device list --held --account dev")
 
     def wrong_rule_tried(self) -> Iterator[str]:
-        """Goes on: the pattern is mended in the fleet file, and not deployed yet."""
+        """Continues: the pattern is corrected in the fleet file, and not deployed yet."""
         self.change_pattern(_WRONG, _RIGHT)
-        yield self.say("jitrctl fleet try-rules --ca factory --account dev")
+        yield self.run_command("jitrctl fleet try-rules --ca factory --account dev")
 
     def wrong_rule_held(self) -> Iterator[str]:
-        """Goes on: the mended pattern is deployed; what the brake held comes up."""
+        """Continues: the corrected pattern is deployed; devices that the brake held are activated."""
         held = self.of_mistaken("PENDING_ACTIVATION")
         self.deploy()
-        yield self.say("jitrctl sweep --account dev")
+        yield self.run_command("jitrctl sweep --account dev")
         self.until(lambda: self.are_active(held), seconds=600)
-        yield self.say("jitrctl device list --held --account dev")
+        yield self.run_command("jitrctl device list --held --account dev")
 
     def wrong_rule_rejected(self) -> Iterator[str]:
-        """Goes on: what was rejected before the brake engaged is taken back; one device was stolen meanwhile."""
+        """Continues: devices rejected before the brake engaged are released; one device was stolen meanwhile."""
         stolen, *others = self.of_mistaken("INACTIVE")
-        yield self.say(f'jitrctl device deactivate {stolen}.pem --account dev --note "stolen" --yes')
+        yield self.run_command(f'jitrctl device deactivate {stolen}.pem --account dev --note "stolen" --yes')
         release = "jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted"
-        yield self.say(f"{release} --account dev --dry-run")
-        yield self.say(f'{release} --account dev --note "wrong pattern" --yes')
-        yield self.say("jitrctl sweep --account dev")
+        yield self.run_command(f"{release} --account dev --dry-run")
+        yield self.run_command(f'{release} --account dev --note "wrong pattern" --yes')
+        yield self.run_command("jitrctl sweep --account dev")
         self.until(lambda: self.are_active(others), seconds=600)
-        yield self.say(f"{release} --account dev --dry-run")
-        yield self.say("jitrctl fleet status --account dev")
+        yield self.run_command(f"{release} --account dev --dry-run")
+        yield self.run_command("jitrctl fleet status --account dev")
 
     def of_mistaken(self, status: str) -> list[str]:
         """The names of the devices under the wrong pattern that are in that status."""
@@ -260,7 +260,6 @@ class Runbook:
         file.write_text(before + new + after, encoding="utf-8")
 
     def deploy(self) -> None:
-
         self.fleet.deploy()
 
     def in_hub(self) -> set[str]:
@@ -271,7 +270,7 @@ class Runbook:
         return {one.certificate_id for one in HubTable(stage.dynamodb, stage.names.hub_table).scan()}
 
     def activated(self, certificate_id: str, thing_name: str, account_id: str) -> str:
-        """What EventBridge carries of an activation."""
+        """The EventBridge event of an activation, as the hub's queue has it."""
         detail = {
             "version": "1",
             "id": certificate_id[:32],
@@ -289,13 +288,13 @@ class Runbook:
         return json.dumps(envelope)
 
     def issue(self, name: str, *, ca: str = "factory", file: str | None = None) -> str:
-        """A device's files beside the fleet file; its certificate id."""
+        """Write a device's files beside the fleet file; returns its certificate id."""
         made = self.fleet.issue(name, ca=ca)
         for path in (made.certificate, made.key):
             (self.directory / f"{file or name}{path.suffix}").write_bytes(path.read_bytes())
         return made.certificate_id
 
-    def knock(self, name: str, file: str | None = None) -> None:
+    def connect_once(self, name: str, file: str | None = None) -> None:
         self.device(name, file).connect(self.fleet.local.endpoint)
 
     def admit(self, name: str) -> None:
@@ -308,11 +307,11 @@ class Runbook:
         path = self.directory / (file or name)
         return Device(client_id=name, certificate=path.with_suffix(".pem"), key=path.with_suffix(".key"))
 
-    def refused(self, name: str, *, ca: str = "factory", file: str | None = None) -> None:
-        """A device that knocked once, and was decided on."""
+    def connect_refused(self, name: str, *, ca: str = "factory", file: str | None = None) -> None:
+        """Have a new device connect once, and wait for its decision."""
         certificate_id = self.issue(name, ca=ca, file=file)
-        self.knock(name, file)
-        self.fleet.local.awaited_decision(certificate_id, seconds=_PATIENCE)
+        self.connect_once(name, file)
+        self.fleet.local.wait_for_decision(certificate_id, seconds=_PATIENCE)
 
     def encoded_event(self, name: str) -> str:
         import base64  # noqa: PLC0415
@@ -343,11 +342,11 @@ class Runbook:
         deadline = time.monotonic() + seconds
         while not happened():
             if time.monotonic() > deadline:
-                raise TimeoutError("what the scene waits for does not happen")
+                raise TimeoutError(f"the scene waited for {seconds:.0f} s in vain")
             time.sleep(0.1)
 
-    def say(self, line: str, code: int = 0) -> str:
-        """Run one command where the fleet file is, which is to end with this exit code; the line and its output."""
+    def run_command(self, line: str, code: int = 0) -> str:
+        """Run a command in the fleet file's folder; the line and its output. RuntimeError on another exit code."""
         words = shlex.split(line)
         environ = self.fleet.local.account.environ_over(os.environ) | {
             "COLUMNS": "110",
@@ -371,7 +370,7 @@ class Runbook:
 
 
 def with_hub(text: str) -> str:
-    """The fleet file with a hub in dev, which is the home of the factory's devices."""
+    """The fleet file with a hub in dev, and dev as the home of the factory's devices."""
     return text.replace("[ca.factory]", '[ca.factory]\nhome = ["dev"]', 1) + '\n[hub]\naccount = "dev"\n'
 
 

@@ -1,4 +1,4 @@
-"""Put a real run of `jitrctl demo` into docs/demo.md, and the three turns of its story into the README.
+"""Writes a real run of `jitrctl demo` into docs/demo.md, and three of its steps into the README.
 
 python tools/transcript.py
 """
@@ -12,21 +12,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 README, WHOLE = ROOT / "README.md", ROOT / "docs" / "demo.md"
 BEGIN, END = "<!-- transcript: make docs -->\n", "<!-- end of transcript -->"
-# A device comes, moves with the same certificate, and others must not get in.
+# The README's steps: a device connects, moves with the same certificate, and others are refused.
 TURNS = ("A new device connects", "The same device", "Devices that must not get in")
 
 
 def put(page: Path, lines: str) -> None:
-    """Put the lines into the page, between its two markers."""
+    """Write the lines into the page, between its two markers."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     page.write_text(f"{before}{BEGIN}```console\n$ make demo\n{lines}\n```\n{END}{after}", encoding="utf-8")
 
 
-def shortened(lines: str) -> str:
-    """The steps of the story's three turns.
+def shorten(lines: str) -> str:
+    """The three steps of the README.
 
-    Raises ValueError when a step has another title.
+    Raises ValueError if the demo has no step of such a title.
     """
     steps = re.split(r"\n\n(?=[0-9]+  |Done in )", lines)
     chosen = [step for turn in TURNS for step in steps if re.match(rf"[0-9]+  {turn}", step)]
@@ -41,7 +41,7 @@ def main() -> int:
     done = subprocess.run([demo, "demo"], env=environ, stdout=subprocess.PIPE, text=True, check=True)
     lines = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
     put(WHOLE, lines)
-    put(README, shortened(lines))
+    put(README, shorten(lines))
     return 0
 
 

@@ -113,15 +113,21 @@ class Decision:
         """Whether a held device need not be evaluated yet; changed rules are a reason to evaluate it."""
         return self.next_evaluation is not None and now < self.next_evaluation and rules_digest == self.rules_digest
 
-    def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
+    def settles(
+        self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str, is_swept: bool = False
+    ) -> bool:
         """Whether the event needs no call of AWS IoT, since its registration is decided.
 
-        `sent_at` is the queue's SentTimestamp: the times in the payload are not trusted.
+        `sent_at` is the queue's SentTimestamp: the times in the payload are not trusted. `is_swept` says that the sweep
+        sent it.
         """
         if self.outcome is Outcome.HELD:
             # A hold applies to its registration only: a certificate that was deleted and registered again is evaluated.
             same = event.registered_at is None or self._is_of(event)
-            return same and self.is_waiting(now, rules_digest=rules_digest)
+            # The sweep has a cause, which this environment may have read too long ago to know. Without a decision the
+            # device would wait until the sweep sends it again, an hour later.
+            is_called_for = is_swept and self.decided_at < sent_at
+            return same and not is_called_for and self.is_waiting(now, rules_digest=rules_digest)
         return self._is_of(event) or sent_at <= self.decided_at + IN_FLIGHT
 
     def _is_of(self, event: RegistrationEvent) -> bool:

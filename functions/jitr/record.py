@@ -174,7 +174,9 @@ class Record:
         """Whether there is a new entry or verdict on this certificate since the last decision."""
         return self.entries_changed or self.has_new_verdict
 
-    def settles(self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str) -> bool:
+    def settles(
+        self, event: RegistrationEvent, *, sent_at: datetime, now: datetime, rules_digest: str, is_swept: bool = False
+    ) -> bool:
         """Whether the event needs no call of AWS IoT: it is decided, and nothing that it depends on has changed."""
         if self.decision is None:
             return False
@@ -182,7 +184,7 @@ class Record:
             return False
         if self.intent and not self.is_held and self.decision.decided_at < self.intent.decided_at:
             return False  # an attempt started after it, so the status may be new and has to be recorded
-        return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest)
+        return self.decision.settles(event, sent_at=sent_at, now=now, rules_digest=rules_digest, is_swept=is_swept)
 
     def is_waiting(self, now: datetime, *, rules_digest: str) -> bool:
         """Whether a held device need not be evaluated yet: there is no verdict, and the rules are the same."""

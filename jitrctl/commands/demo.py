@@ -35,7 +35,7 @@ def demo(
     Example: jitrctl demo --json | python -m json.tool
     """
     workspace = Workspace()
-    if accounts.running(workspace.directory):
+    if accounts.find_running(workspace.directory):
         raise LocalAwsError("a local AWS is running already: stop it with `jitrctl local down`, then try again")
     began = time.monotonic()
     played: list[dict[str, Any]] = []

@@ -11,10 +11,10 @@ import typer
 
 from jitrctl.certificate_files import read_file
 from jitrctl.clock import now
-from jitrctl.doctor.connect import Knocker
+from jitrctl.doctor.connect import DeviceConnector
 from jitrctl.doctor.context import DeviceContext
 from jitrctl.doctor.finding import State
-from jitrctl.doctor.runner import is_well, walk
+from jitrctl.doctor.runner import check_links, is_healthy
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Scope, over_unproven_stages
 from jitrctl.terminal import grouped, out, table
@@ -67,7 +67,7 @@ def doctor(
             case = DeviceContext(
                 stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now()
             )
-            return walk(case, Knocker(certificate=chain, key=key, stage=stage) if key else None)
+            return check_links(case, DeviceConnector(certificate=chain, key=key, stage=stage) if key else None)
 
         results = scope.across(examine, doing="reading")
 
@@ -83,7 +83,7 @@ def doctor(
         results,
         show=show_results,
         fields=_document,
-        ok=all(is_well(done.value) for done in results.done),
+        ok=all(is_healthy(done.value) for done in results.done),
         file=str(certificate),
     )
 
@@ -125,7 +125,7 @@ def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, 
         last = one.value[-1]
         if last.finding.state is State.BROKEN:
             text = f"{last.link} is broken: {last.finding.text}.\n  Cure: {last.finding.cure}."
-        elif is_well(one.value):
+        elif is_healthy(one.value):
             text = "every link is good."
         else:
             names = ", ".join(step.link for step in one.value if step.finding.state is State.UNKNOWN)
@@ -145,7 +145,7 @@ def _broken(steps: Sequence[LinkResult]) -> str | None:
 
 def _document(steps: tuple[LinkResult, ...]) -> dict[str, Any]:
     return {
-        "ok": is_well(steps),
+        "ok": is_healthy(steps),
         "broken": _broken(steps),
         "links": [
             {"link": one.link, "state": one.finding.state, "text": one.finding.text, "cure": one.finding.cure or None}

@@ -26,7 +26,7 @@ def up() -> None:
     Example: jitrctl local up
     """
     workspace = Workspace()
-    started = accounts.up(workspace.directory, [place.to_start() for place in workspace.places()], stays=True)
+    started = accounts.up(workspace.directory, [place.spec() for place in workspace.find_places()], stays=True)
     try:
         workspace.prepare(started)
     except BaseException:
@@ -41,7 +41,7 @@ def status(*, as_json: _Json = False) -> None:
     Example: jitrctl local status
     """
     workspace = Workspace()
-    alive = accounts.running(workspace.directory)
+    alive = accounts.find_running(workspace.directory)
     if as_json:
         print_json({"accounts": [_document(account) for account in alive]})
     elif alive:
@@ -72,16 +72,16 @@ def connect(
     from jitrctl.localaws.stage import LocalStage  # noqa: PLC0415 -- botocore's weight, for this command alone
 
     workspace = Workspace()
-    alive = {one.name: one for one in accounts.running(workspace.directory)}
+    alive = {one.name: one for one in accounts.find_running(workspace.directory)}
     if account not in alive:
         raise LocalAwsError(f"account {account} is not running here: `jitrctl local status` shows which are")
-    fleet = workspace.fleet()
+    fleet = workspace.load_fleet()
     named = next((one for one in fleet.cas if ca in (None, one.name)), None)
     if named is None:
         raise LocalAwsError(f"the fleet has no CA {ca}: it has {', '.join(one.name for one in fleet.cas)}")
     issuing = workspace.issuing_ca(named)
-    files = issuing.issued(workspace.devices, name) or issuing.issue(workspace.devices, name)
-    place = next(place for place in workspace.places() if place.account.name == account)
+    files = issuing.find_issued(workspace.devices, name) or issuing.issue(workspace.devices, name)
+    place = next(place for place in workspace.find_places() if place.account.name == account)
     stage = LocalStage(alive[account], place, fleet)
     connection, attempts = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
     with connection:
@@ -114,7 +114,7 @@ def _document(account: LocalAccount) -> dict[str, str]:
 
 def _register_cas(workspace: Workspace, account: LocalAccount) -> list[str]:
     """The article's command to register each CA, in the fleet file's mode."""
-    fleet_account = next(one for one in workspace.fleet().accounts if one.name == account.name)
+    fleet_account = next(one for one in workspace.load_fleet().accounts if one.name == account.name)
     lines = []
     for registration in fleet_account.cas:
         verified = registration.verification_certificate_path

@@ -68,14 +68,14 @@ def prove(
         _list(scope)
         return
     folder = scope.fleet.path.parent / journals.FOLDER
-    with journals.alone(folder), _terminated_as_interrupted():
+    with journals.lock_folder(folder), _terminated_as_interrupted():
         try:
             if clean:
                 _clean_earlier(scope, folder)
                 return
             _prove(
                 scope,
-                opening.in_one_region(scope.stages),
+                opening.choose_region(scope.stages),
                 folder,
                 only=only or (),
                 keep=keep,
@@ -88,7 +88,7 @@ def prove(
                 raise Refused(f"{explain(error)}; policies/operators/prove.json has all that is needed") from error
             raise
         except KeyboardInterrupt:  # where nothing is made, or once more while cleaning was about to begin
-            left = sum(len(journal.entries) for journal in journals.earlier(folder))
+            left = sum(len(journal.entries) for journal in journals.read_earlier(folder))
             what = (
                 f"the journals name {left} things: `jitrctl prove --clean` deletes them" if left else "nothing is left"
             )
@@ -106,9 +106,9 @@ def _prove(
     sandbox: bool,
     yes: bool,
 ) -> None:
-    cannot = opening.unanswerable(stages[0], PROBES)
+    cannot = opening.list_unanswerable(stages[0], PROBES)
     probes, left_out = runner.choose(PROBES, only=only, accounts=len(stages), bursts=bursts, cannot=cannot)
-    earlier = journals.earlier(folder)
+    earlier = journals.read_earlier(folder)
     time = opening.RealTime()
     began = time.now()
     with ExitStack() as stack:
@@ -143,12 +143,12 @@ def _open(stage: Stage, journal: Journal, private: Path, time: opening.RealTime)
     """Raises Unusable, AccessError, botocore's errors."""
     own = private / stage.account.name
     own.mkdir(mode=0o700)
-    return opening.place_of(stage, journal, opening.devices_of(stage, own), time)
+    return opening.open_place(stage, journal, opening.open_devices(stage, own), time)
 
 
 def _clean_earlier(scope: Scope, folder: Path) -> None:
     outcome = runner.ProbeOutcome()
-    earlier = journals.earlier(folder)
+    earlier = journals.read_earlier(folder)
     named = sum(len(journal.entries) for journal in earlier)
     _clean_journals(scope, earlier, outcome)
     if scope.as_json:
@@ -168,14 +168,14 @@ def _clean_journals(scope: Scope, earlier: Sequence[Journal], outcome: ProbeOutc
         for account, region in dict.fromkeys((entry.account, entry.region) for entry in journal.entries):
             stage = _stage_of(scope, account, region)
             if stage is not None:
-                places.append(opening.place_of(stage, journal, _NoDevices(), time))
+                places.append(opening.open_place(stage, journal, _NoDevices(), time))
         if not outcome.interrupted:
             runner.clean(places, journal, outcome, time=time)
         for place in places:
             outcome.calls.update(place.guard.calls)
         for entry in journal.entries:
             if not any((entry.account, entry.region) == (place.account, place.region) for place in places):
-                journal.refused(entry, "the fleet file has no such account")
+                journal.keep_refusal(entry, "the fleet file has no such account")
                 outcome.refused.append(entry)
         outcome.left += journal.entries
         for keys in journal.path.parent.glob(f"{journal.run}-*/"):  # which a SIGKILL left

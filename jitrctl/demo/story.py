@@ -46,8 +46,8 @@ class Story:
         """`stays`: the accounts keep running after this process."""
         self._workspace = workspace
         self._stays = stays
-        self._example = workspace.example()
-        self._places = workspace.places()
+        self._example = workspace.load_example()
+        self._places = workspace.find_places()
 
     def steps(self) -> tuple[StoryStep, ...]:
         first, second = (place.account.name for place in self._places)
@@ -76,7 +76,7 @@ class Story:
 
     def _start(self) -> Detail:
         deployment.check_tools(self._workspace)
-        to_start = [place.to_start() for place in self._places]
+        to_start = [place.spec() for place in self._places]
         started = accounts.up(self._workspace.directory, to_start, stays=self._stays)
         fleet, cas = self._workspace.prepare(started)
         first, second = (

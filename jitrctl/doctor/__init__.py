@@ -1,14 +1,14 @@
-"""Why does this device not connect? The links between a certificate and an accepted connection, walked in order.
+"""Finds out why a device does not connect: checks the links from its certificate to an accepted connection, in order.
 
-    case       one device in one stage: all reading from AWS, each thing once, when it is first asked for
-    paper      links that are in files: the certificate, who signed it, what the rules will say
-    authority  the CA as this account has it registered
-    delivery   AWS IoT's log, topic rule, its role, the queues
-    deciding   mapping, messages, function, certificate's status, decision
-    admitted   thing, policy, and what the policy allows
-    knocking   the device's own connection, with its key
-    policies   what policy documents allow, for IAM's and AWS IoT's
-    walk       the links in order, and how far a device's certificate gets
+    context      one device in one stage; reads everything from AWS, each thing once, when it is first needed
+    files        links in files: the certificate, its issuer, the checks that the functions will make
+    ca           the CA as this account has it registered, and AWS IoT's log
+    delivery     topic rule, its role, the queue
+    decision     mapping, messages, function, the certificate's status, the decision
+    provisioned  thing, policy, what the policy allows, the connection that is open now
+    connect      a connection with the device's key
+    policies     evaluates policy documents of IAM and AWS IoT
+    runner       the links in order; stops at the first that is broken
 
-The links judge and read nothing themselves: each is a function from what the case tells to a Finding.
+A link reads nothing itself: it is a function from a DeviceContext to a LinkFinding.
 """

@@ -1,12 +1,11 @@
-"""What the queue `registrations` holds, without receiving from it, and what that says of one certificate.
+"""Counts what the queue `registrations` holds, and derives from it whether one certificate's message is there.
 
-SQS shows a message only to who receives it. A message that is received is hidden from the function for a while, and
-each receive counts: `register` takes one that came more than three times alone, and gives one up after ten, so a doctor
-that is asked again and again would do harm to the very device that it is asked for. So the queue is counted, its age is
-asked from CloudWatch, and the rest follows from the registration: AWS IoT publishes an event with it. Where the queue
-is empty, that event has left it. Where the oldest message is younger, it most likely has; but SQS leaves out of the age
-what was received more than three times (docs/aws-facts.md, 9), and a device that is asked about may well be one whose
-event is tried again and again.
+Nothing is received from the queue. A received message is hidden from the function for a while, and each receive counts:
+`register` processes a message alone after three, and gives it up after ten. So repeated runs of doctor would harm the
+device that they are about. Instead SQS says how many messages there are, CloudWatch the age of the oldest, and the
+certificate's registration when its event was published. An empty queue does not hold that event. A queue whose oldest
+message is younger most likely does not either; but SQS leaves messages that were received more than three times out of
+the age (docs/aws-facts.md, 9), and this device's event may be such a one.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 _PERIOD = 60  # seconds; SQS's metrics are of a minute
-_LOOKED_BACK = timedelta(minutes=15)  # SQS says nothing of a queue that has been idle for six hours
-# By how much a minute's maximum, and the clocks of two services, may be off.
+_LOOKED_BACK = timedelta(minutes=15)  # SQS sends no metrics of a queue that has been idle for six hours
+# A minute's maximum and the clocks of two services may differ by this much.
 _MARGIN = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How many messages about any device a queue holds, about, and when the oldest of them was sent."""
+    """Approximately how many messages a queue holds, about any device, and when the oldest was sent."""
 
     waiting: int
     in_work: int  # received, and not yet deleted or given back
     put_off: int  # sent with a delay
-    oldest: datetime | None  # of those received three times at most; None where CloudWatch does not say
+    oldest: datetime | None  # of messages received at most three times; None if CloudWatch has no datapoint
 
     @classmethod
     def of(cls, attributes: Mapping[str, str], oldest: datetime | None) -> Backlog:
@@ -61,8 +60,11 @@ class Backlog:
         return ", ".join(parts)
 
 
-def said_of(backlog: Backlog, record: Record, registered_at: datetime | None, now: datetime) -> str:
-    """What is known of one certificate's messages: its registration's event, and whether it is being decided on."""
+def describe_messages(backlog: Backlog, record: Record, registered_at: datetime | None, now: datetime) -> str:
+    """Says whether a certificate's registration event may still be in the queue, or its decision has begun.
+
+    Empty where nothing is known.
+    """
     if record.intent is not None:
         return f"the function has begun on this device, {at(record.intent.decided_at)}"
     if registered_at is None or now - registered_at < _MARGIN:
@@ -75,11 +77,11 @@ def said_of(backlog: Backlog, record: Record, registered_at: datetime | None, no
     return f"{event} may be among them"
 
 
-def oldest(stage: Stage, queue: str, now: datetime) -> datetime | None:
-    """When a queue's oldest message was sent, but for those received more than three times.
+def read_oldest(stage: Stage, queue: str, now: datetime) -> datetime | None:
+    """When a queue's oldest message was sent; messages received more than three times do not count.
 
-    None where CloudWatch does not say, or may not be asked. The age is that of the datapoint's time, which may be
-    minutes ago: a queue's metrics come late.
+    None if CloudWatch has no datapoint, or the call fails. The age is as of the datapoint's time, which may be minutes
+    ago, since a queue's metrics arrive late.
     """
     try:
         answer: dict[str, Any] = stage.access.client("cloudwatch").get_metric_statistics(

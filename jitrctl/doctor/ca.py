@@ -1,4 +1,4 @@
-"""The links of the CA, as this account has it registered in this Region."""
+"""Checks the links of the CA, as this account has it registered in this Region."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from jitrctl.doctor.context import DeviceContext
 
 
-def registered(case: DeviceContext) -> LinkFinding:
-    """AWS IoT knows the CA; it closes the connection of every device whose CA it does not know."""
+def check_registration(case: DeviceContext) -> LinkFinding:
+    """The CA is registered; AWS IoT closes the connection of a device whose CA is not."""
     ca = case.issuing.ca
     if case.ca.found is None:
         return broken(
@@ -22,8 +22,8 @@ def registered(case: DeviceContext) -> LinkFinding:
     return good(f"{ca.name} is registered, {ca.certificate_id}")
 
 
-def mode(case: DeviceContext) -> LinkFinding:
-    """In the mode that the fleet file says: what devices must send hangs on it, and the function holds them if not."""
+def check_mode(case: DeviceContext) -> LinkFinding:
+    """The CA's mode is the fleet file's: devices must send other things in each, and a wrong mode has them held."""
     found, declared = _found(case).mode, case.issuing.mode
     if found is not declared:
         return broken(
@@ -33,8 +33,8 @@ def mode(case: DeviceContext) -> LinkFinding:
     return good(str(found))
 
 
-def active(case: DeviceContext) -> LinkFinding:
-    """ACTIVE; of an INACTIVE CA AWS IoT registers no device."""
+def check_status(case: DeviceContext) -> LinkFinding:
+    """The CA is ACTIVE; AWS IoT registers no device of an INACTIVE one."""
     if not _found(case).active:
         return broken(
             f"the CA is INACTIVE: no device of it can register{_by_whom(case)}",
@@ -43,29 +43,29 @@ def active(case: DeviceContext) -> LinkFinding:
     return good("ACTIVE")
 
 
-def auto_registration(case: DeviceContext) -> LinkFinding:
-    """Unknown devices are registered as they connect."""
+def check_auto_registration(case: DeviceContext) -> LinkFinding:
+    """Auto-registration is on: AWS IoT registers a new device when it connects."""
     if not _found(case).registers_automatically:
         return broken(
-            f"auto-registration is off: unknown devices are turned away, and nobody is told{_by_whom(case)}",
+            f"auto-registration is off: AWS IoT refuses new devices, and sends no event{_by_whom(case)}",
             f"`jitrctl ca apply {case.options}` enables it",
         )
     return good("ENABLE")
 
 
-def template(case: DeviceContext) -> LinkFinding:
-    """No provisioning template: with one AWS IoT provisions by itself (JITP), and publishes no event for jitr."""
+def check_template(case: DeviceContext) -> LinkFinding:
+    """The CA has no provisioning template: with one AWS IoT provisions devices (JITP), and sends jitr no event."""
     if _found(case).has_template:
         return broken(
-            "a provisioning template is set: AWS IoT provisions devices by itself, and jitr hears of nothing",
+            "a provisioning template is set: AWS IoT provisions devices itself, and sends jitr no event",
             f"`aws iot update-ca-certificate --certificate-id {case.issuing.ca.certificate_id} "
             f"--remove-auto-registration --region {case.stage.region}`, then `jitrctl ca apply {case.options}`",
         )
     return good("none, so AWS IoT publishes an event")
 
 
-def logging(case: DeviceContext) -> LinkFinding:
-    """AWS IoT's own log: the only place that says why it refused to register a device. No device needs it."""
+def check_logging(case: DeviceContext) -> LinkFinding:
+    """AWS IoT writes its log, which alone says why a device was not registered; devices connect without it."""
     level = case.iot_logging
     if level == "unknown":
         return note("AWS IoT does not say at which level it logs")

@@ -1,7 +1,7 @@
-"""One device's certificate in one stage: everything that the links look at, each thing read once, when first asked for.
+"""Reads what the links check of one device's certificate in one stage, each thing once, when it is first needed.
 
-All reading is here and in what this calls; the links only judge. What AWS answers on purpose, such as that there is no
-such rule, is a value; everything else is raised as it comes: botocore's errors, Unavailable, AccessError.
+All reading is here and in what this calls; the links only evaluate. That a thing does not exist is a value (None);
+every other error is raised unchanged: botocore's errors, Unavailable, AccessError.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jitrctl.audit import log
 from jitrctl.ca import registry
 from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.doctor import logs, roles
-from jitrctl.doctor.backlog import Backlog, oldest, said_of
+from jitrctl.doctor.backlog import Backlog, describe_messages, read_oldest
 from jitrctl.errors import Refused
 from jitrctl.queues.dead_letters import LetterQueue, receive
 from jitrctl.session.aws_errors import is_missing
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from jitrctl.queues.dead_letters import Letter
     from jitrctl.session.stage import Stage
 
-_MOST_LETTERS = 100  # looked at in each of the two queues; receiving more takes longer than a person waits
+_MOST_LETTERS = 100  # received from each of the two queues; more takes longer than a person waits
 
 
 @dataclass(kw_only=True, eq=False)
@@ -50,13 +50,13 @@ class DeviceContext:
 
     stage: Stage
     path: Path
-    certificates: tuple[str, ...]  # in the file, each in PEM, in its order, at least one: the device's, and its chain
-    client_id: str | None  # as the operator says; else the thing's name
+    certificates: tuple[str, ...]  # PEM, at least one, in the file's order: the device's, then its chain
+    client_id: str | None  # MQTT's, if the operator gave one
     now: datetime
 
     @property
     def options(self) -> str:
-        """What a command about this stage alone is told."""
+        """The options that limit a command to this stage."""
         return f"--account {self.stage.account.name} --region {self.stage.region}"
 
     @kept
@@ -70,7 +70,7 @@ class DeviceContext:
 
     @kept
     def certificate(self) -> Certificate:
-        """The device's; the file's first.
+        """The device's certificate, the first of the file.
 
         Raises Rejected.
         """
@@ -82,12 +82,12 @@ class DeviceContext:
 
     @property
     def signer(self) -> str | None:
-        """The name of the CA of the fleet that signed the certificate, whichever accounts have that."""
+        """The name of the fleet's CA that signed the certificate, in whichever accounts it is."""
         return next((ca.name for ca in self.stage.fleet.cas if self._is_issued_by(ca.certificate_pem)), None)
 
     @property
     def signing_key_of(self) -> str | None:
-        """The name of the CA of the fleet whose key signed the certificate, whatever issuer that names."""
+        """The name of the fleet's CA whose key signed the certificate, whatever issuer the certificate names."""
         cas = ((ca.name, ca.certificate) for ca in self.stage.fleet.cas)
         return next((name for name, certificate in cas if self.certificate.is_signed_by(certificate)), None)
 
@@ -95,33 +95,33 @@ class DeviceContext:
     def possible(self) -> list[CaDeployment]:
         """The CAs of this account in the fleet file that may have issued the certificate.
 
-        Several have one name and one key, as a CA and its renewal do. What AWS IoT, the certificate's record or its
-        authority key identifier says decides between them, as in the functions; AWS is asked only where it has to be.
+        Several CAs may have one name and one key: a CA and its renewal. AWS IoT, the certificate's record or its
+        authority key identifier decides between them, as in the functions. AWS is read only if there are several.
         """
         found = [one for one in self.stage.account.cas if self._is_issued_by(one.ca.certificate_pem)]
         if len(found) < 2:  # noqa: PLR2004 -- nothing to decide
             return found
         ids = {ca.certificate_id for ca in issuers_of(self.certificates[0], self.stage.rules)}
-        registered = self.sighting.registered
+        registered = self.stage_certificate.registered
         if registered is not None:
             ids = {registered.device.ca_certificate_id or "", *registered.device.possible_cas}
         return [one for one in found if one.ca.certificate_id in ids] or found
 
     @property
     def declared(self) -> CaDeployment | None:
-        """The CA that signed the certificate, as the fleet file has it in this account; of several the first."""
+        """The CA that signed the certificate, as the fleet file declares it in this account; the first of several."""
         return next(iter(self.possible), None)
 
     @kept
     def issuing(self) -> CaDeployment:
-        """The same, for links behind the one that asks whether there is one."""
+        """The same CA, for the links after `issuer`: there is one."""
         declared = self.declared
         assert declared is not None  # noqa: S101 -- the link `issuer` is broken otherwise
         return declared
 
     @kept
     def examination(self) -> Examination:
-        """What the functions' own checks say offline."""
+        """The result of the functions' checks, made offline."""
         answer = verify(self.certificates[0], self.stage.rules, ca=self.issuing.ca.name, now=self.now)
         return answer.examination
 
@@ -131,7 +131,7 @@ class DeviceContext:
 
     @kept
     def last_order(self) -> AuditEntry | None:
-        """The last order about the CA; None also where it cannot be read."""
+        """The last order about the CA; None if there is none, or it cannot be read."""
         return log.read_last_if_readable(self.stage, self.issuing.ca.certificate_id)
 
     @kept
@@ -141,7 +141,7 @@ class DeviceContext:
 
     @kept
     def rule(self) -> dict[str, Any]:
-        """The CA's topic rule (GetTopicRule), for links behind the one that asks whether there is one."""
+        """The CA's topic rule (GetTopicRule), for the links after `rule present`: there is one."""
         name = self.stage.names.rule(self.issuing.ca.name)
         return dict(self.stage.iot.get_topic_rule(ruleName=name)["rule"])
 
@@ -158,13 +158,13 @@ class DeviceContext:
         partition = self.stage.iot.meta.partition
         return f"arn:{partition}:{service}:{self.stage.region}:{self.stage.account.id}:{resource}"
 
-    def role(self, arn: str) -> Role | None:
-        """A role with what it may do and who may act in it; None when there is none."""
+    def read_role(self, arn: str) -> Role | None:
+        """A role with its permissions and its trust policy; None if it does not exist."""
         return roles.read(self.stage.access.client("iam"), arn.rpartition("/")[2])
 
     @kept
     def queue(self) -> dict[str, str] | None:
-        """The queue `registrations`: its attributes; None when there is none."""
+        """The attributes of the queue `registrations`; None if it does not exist."""
         sqs, name = self.stage.sqs, self.stage.names.registrations_queue
         try:
             url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -176,7 +176,7 @@ class DeviceContext:
 
     @kept
     def function(self) -> dict[str, Any] | None:
-        """The function `register`: its configuration; None when there is none."""
+        """The configuration of the function `register`; None if it does not exist."""
         return intake.read_configuration(self.stage, self.mapping)
 
     @kept
@@ -185,50 +185,50 @@ class DeviceContext:
 
     @kept
     def backlog(self) -> Backlog:
-        """What the queue `registrations` holds; see there why nothing is received from it."""
-        return Backlog.of(self.queue or {}, oldest(self.stage, self.stage.names.registrations_queue, self.now))
+        """What the queue `registrations` holds; backlog.py says why nothing is received from it."""
+        return Backlog.of(self.queue or {}, read_oldest(self.stage, self.stage.names.registrations_queue, self.now))
 
     @property
     def own_messages(self) -> str:
-        """What is known of this certificate's messages in it; empty where nothing is."""
-        registered = self.sighting.registered
-        return said_of(
-            self.backlog, self.sighting.record, registered.device.created_at if registered else None, self.now
+        """What is known of this certificate's messages in the queue; empty if nothing is."""
+        registered = self.stage_certificate.registered
+        return describe_messages(
+            self.backlog, self.stage_certificate.record, registered.device.created_at if registered else None, self.now
         )
 
-    def letters(self, letters: LetterQueue) -> list[Letter]:
-        """The messages about this certificate in one of the two queues for what nobody works on; they stay there."""
+    def receive_letters(self, letters: LetterQueue) -> list[Letter]:
+        """The messages about this certificate in the dead-letter queue or in `undelivered`; they stay there."""
         try:
             with receive(self.stage, letters, most=_MOST_LETTERS) as found:
                 return [one for one in found if one.certificate_id == self.certificate_id]
-        except Refused:  # no such queue: the stack is not there, which other links say
+        except Refused:  # no such queue: the stack is not deployed, which other links report
             return []
 
     @kept
     def errors(self) -> list[LoggedError]:
-        """What the function logged as errors since the last decision on this certificate, or for a day."""
-        decision = self.sighting.record.decision
+        """The errors that the function logged since the last decision on this certificate, at most a day ago."""
+        decision = self.stage_certificate.record.decision
         group = self.stage.names.log_group(self.stage.names.register_function)
-        return logs.errors(
+        return logs.read_errors(
             self.stage.access.client("logs"), group, now=self.now, since=decision.decided_at if decision else None
         )
 
     @kept
-    def sighting(self) -> StageCertificate:
-        """The certificate as AWS IoT and the registry have it."""
+    def stage_certificate(self) -> StageCertificate:
+        """The certificate in AWS IoT and in the registry."""
         view = DeviceView.of(self.stage, SearchKeys(frozenset({self.certificate_id})))
         return view.certificates[self.certificate_id]
 
     @property
     def is_past_registration(self) -> bool:
-        """Whether the device's first connection is behind it, so that what it needs is no matter any more."""
-        registered = self.sighting.registered
+        """Whether the certificate is registered and no longer pending: what a first connection needs is over."""
+        registered = self.stage_certificate.registered
         return registered is not None and registered.status is not Status.PENDING_ACTIVATION
 
     @kept
     def thing(self) -> dict[str, Any] | None:
-        """The thing that the certificate is attached to (DescribeThing), for links behind the one that asks for it."""
-        registered = self.sighting.registered
+        """The first thing that the certificate is attached to (DescribeThing); None if there is none."""
+        registered = self.stage_certificate.registered
         if registered is None or not registered.things:
             return None
         try:
@@ -236,14 +236,14 @@ class DeviceContext:
         except self.stage.iot.exceptions.ResourceNotFoundException:
             return None
 
-    def policy_text(self, name: str) -> str:
-        """The default version of a policy of AWS IoT, JSON."""
+    def read_policy_text(self, name: str) -> str:
+        """The default version of an AWS IoT policy, JSON."""
         return str(self.stage.iot.get_policy(policyName=name)["policyDocument"])
 
     @property
     def connects_as(self) -> str:
-        """The MQTT client id: as the operator says, else the name of the thing that it is or asks to be."""
-        registered, decision = self.sighting.registered, self.sighting.record.decision
+        """The MQTT client id: the operator's, else the name of the device's thing, or of the thing it would become."""
+        registered, decision = self.stage_certificate.registered, self.stage_certificate.record.decision
         names = (
             self.client_id,
             *(registered.things if registered else ()),

@@ -1,4 +1,4 @@
-"""The links from the queue to a decision: mapping, messages, function, and what became of the certificate."""
+"""Checks the links from the queue to a decision: mapping, messages, function, certificate status, decision."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _CURES = {
     Reason.NOT_LISTED: "`jitrctl enrollment allow {thing}`, if it is one of yours",
     Reason.OTHER_ACCOUNT: "`jitrctl enrollment show {thing}` says where it belongs",
     Reason.AWAITING_APPROVAL: "`jitrctl device approve {path} {options}`",
-    Reason.CA_AMBIGUOUS: "the certificate fits {cas} alike, and AWS IoT does not say which: take one of them out of "
+    Reason.CA_AMBIGUOUS: "the certificate fits {cas} alike, and AWS IoT does not name one: remove one of them from "
     "[account.{account}] in the fleet file and deploy (`cdk deploy {stage}`); then the next sweep, or `jitrctl sweep "
-    "{options}`, has the device judged under the other one. Devices that were let in keep their CA",
+    "{options}`, has the device evaluated under the other one. Devices that were activated keep their CA",
     Reason.OPERATOR_VERDICT: "`jitrctl device show {path}` says whose; `jitrctl device release {path} {options}`",
 }
 
 
-def mapping(case: DeviceContext) -> LinkFinding:
-    """The function takes messages from the queue."""
+def check_mapping(case: DeviceContext) -> LinkFinding:
+    """The event source mapping is on: the function receives from the queue."""
     if case.function is None:
         return broken("there is no function `register`", f"deploy the stack: `cdk deploy {case.stage}`")
     if case.mapping is None:
@@ -44,27 +44,27 @@ def mapping(case: DeviceContext) -> LinkFinding:
     return good(case.mapping.state)
 
 
-def messages(case: DeviceContext) -> LinkFinding:
-    """No message about this certificate lies where nobody works on it."""
-    dead = case.letters(LetterQueue.DEAD)
+def check_messages(case: DeviceContext) -> LinkFinding:
+    """No message about this certificate is in the dead-letter queue or in `undelivered`."""
+    dead = case.receive_letters(LetterQueue.DEAD)
     if dead:
         return broken(
             f"{len(dead)} in the dead-letter queue, since {at(dead[-1].sent_at)}: {dead[-1].reason}",
-            f"see to the cause, then `jitrctl dlq redrive --all {case.options}`",
+            f"remove the cause, then `jitrctl dlq redrive --all {case.options}`",
         )
-    undelivered = case.letters(LetterQueue.UNDELIVERED)
+    undelivered = case.receive_letters(LetterQueue.UNDELIVERED)
     if undelivered:
         return broken(
             f"{len(undelivered)} could not be delivered to the queue, since {at(undelivered[-1].sent_at)}: "
             f"{undelivered[-1].reason}",
-            f"see to the cause, then `jitrctl dlq redrive --all --queue undelivered {case.options}`",
+            f"remove the cause, then `jitrctl dlq redrive --all --queue undelivered {case.options}`",
         )
-    own = f"; {case.own_messages}" if case.own_messages and case.sighting.record.decision is None else ""
+    own = f"; {case.own_messages}" if case.own_messages and case.stage_certificate.record.decision is None else ""
     return good(f"none about it dead or undelivered; {case.backlog}{own}")
 
 
-def function(case: DeviceContext) -> LinkFinding:
-    """It can start, and did not fail on this certificate."""
+def check_function(case: DeviceContext) -> LinkFinding:
+    """The function can start, and did not fail on this certificate."""
     configuration = case.function or {}
     if configuration.get("State", "Active") not in ("Active", "Inactive"):
         why = configuration.get("StateReason", "Lambda does not say why")
@@ -73,12 +73,12 @@ def function(case: DeviceContext) -> LinkFinding:
     if own:
         return broken(
             f"it failed on this certificate {ago(own[-1].at, case.now)}: {own[-1].text}",
-            "cure what it names, a missing permission as a rule, by a deployment; the message is tried again by itself",
+            "deploy what it lacks, usually a permission; the message is then tried again by itself",
         )
     crashes = [one for one in case.errors if one.certificate_id is None and case.now - one.at < _RECENT]
-    if crashes and case.sighting.record.decision is None:
+    if crashes and case.stage_certificate.record.decision is None:
         return broken(
-            f"it fails as a whole, last {ago(crashes[-1].at, case.now)}: {crashes[-1].text}",
+            f"it fails for every device, last {ago(crashes[-1].at, case.now)}: {crashes[-1].text}",
             f"deploy a version that starts; its log is {_log(case)}",
         )
     if case.errors:
@@ -86,57 +86,57 @@ def function(case: DeviceContext) -> LinkFinding:
     return good(f"no error in {_log(case)}")
 
 
-def status(case: DeviceContext) -> LinkFinding:
-    """AWS IoT knows the certificate here, and may let it in."""
-    registered = case.sighting.registered
+def check_status(case: DeviceContext) -> LinkFinding:
+    """The certificate is registered in this stage, and ACTIVE or pending."""
+    registered = case.stage_certificate.registered
     if registered is None:
         return broken(
             f"AWS IoT in {case.stage} has never seen it: the device did not get as far as a CONNECT here",
-            "look at the device: the account's endpoint, SNI, port 8883, its key; `jitrctl doctor --key` tries it",
+            "check the device: the account's endpoint, SNI, port 8883, its key; `jitrctl doctor --key` tries it",
         )
     if registered.status in (Status.ACTIVE, _PENDING):
         return good(f"{registered.status}, in mode {registered.mode}")
-    decision, verdict = case.sighting.record.decision, case.sighting.record.verdict
+    decision, verdict = case.stage_certificate.record.decision, case.stage_certificate.record.verdict
     if verdict and not verdict.action.allows_activation:
         why = f"{verdict.action} by {verdict.by}, {at(verdict.at)}" + (f": {verdict.note}" if verdict.note else "")
     elif decision and decision.reason:
         why = f"{decision.outcome} {at(decision.decided_at)}, {decision.reason}: {decision.detail}"
     else:
-        why = "by somebody else than jitr"
-    cure = f"if it is to be let in: `jitrctl device release {case.path} {case.options}`"
+        why = "set by something other than jitr"
+    cure = f"to activate it: `jitrctl device release {case.path} {case.options}`"
     if decision and decision.outcome is Outcome.REPLACED:
-        why, cure = "another certificate followed it", "the device has to use its new certificate"
+        why, cure = "a newer certificate replaced it", "the device has to use its new certificate"
     elif decision and decision.reason and not verdict:
         cure = f"{_cure(case, decision)}; then `jitrctl device release {case.path} {case.options}`"
     return broken(f"{registered.status}, {why}", cure)
 
 
-def decision(case: DeviceContext) -> LinkFinding:
+def check_decision(case: DeviceContext) -> LinkFinding:
     """What `register` decided, and why."""
-    record, registered = case.sighting.record, case.sighting.registered
+    record, registered = case.stage_certificate.record, case.stage_certificate.registered
     made = record.decision
     is_active = registered is not None and registered.status is Status.ACTIVE
     if made is None:
         if is_active:
-            return note("none: somebody else than jitr made it ACTIVE")
+            return note("none: something other than jitr set it ACTIVE")
         return broken(
             f"none yet; {case.backlog}" + (f"; {case.own_messages}" if case.own_messages else ""),
             "wait a minute; then have the device connect again, which sends a new event, or `jitrctl sweep "
             f"{case.options}`",
         )
-    told = f"{made.outcome} {at(made.decided_at)}"
+    text = f"{made.outcome} {at(made.decided_at)}"
     if made.reason:
-        told += f", {made.reason}: {made.detail}"
+        text += f", {made.reason}: {made.detail}"
     if is_active:
-        return good(told) if made.outcome is Outcome.ACTIVATED else note(told)
+        return good(text) if made.outcome is Outcome.ACTIVATED else note(text)
     if record.verdict and record.verdict.action is OperatorAction.APPROVED and record.has_new_verdict:
         return broken(
-            f"{told}; approved since, {at(record.verdict.at)}",
-            f"it is judged again when the device connects, or by `jitrctl sweep {case.options}`",
+            f"{text}; approved since, {at(record.verdict.at)}",
+            f"it is evaluated again when the device connects, or by `jitrctl sweep {case.options}`",
         )
     if made.next_evaluation:
-        told += f"; looked at again after {at(made.next_evaluation)}, or when what it waits for changes"
-    return broken(told, _cure(case, made))
+        text += f"; evaluated again after {at(made.next_evaluation)}, or when what it waits for changes"
+    return broken(text, _cure(case, made))
 
 
 def _cure(case: DeviceContext, made: Decision) -> str:

@@ -1,4 +1,4 @@
-"""The links of an event's way: topic rule, what it may do, and the queue that it sends to."""
+"""Checks the links that carry an event: the topic rule, its role, and the queue that it sends to."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _SQL_VERSION = "2016-03-23"
 _IOT = "iot.amazonaws.com"
 
 
-def present(case: DeviceContext) -> LinkFinding:
-    """The CA's topic rule is there."""
+def check_rule(case: DeviceContext) -> LinkFinding:
+    """The CA's topic rule exists."""
     if case.ca.rule is RuleState.MISSING:
         return broken(f"there is no topic rule {_name(case)}: events of first connections are lost", _deploy(case))
     return good(_name(case))
 
 
-def enabled(case: DeviceContext) -> LinkFinding:
-    """It is enabled."""
+def check_rule_enabled(case: DeviceContext) -> LinkFinding:
+    """The rule is enabled."""
     if case.rule.get("ruleDisabled"):
         return broken(
             "it is disabled: events of first connections are lost",
-            f"`aws iot enable-topic-rule --rule-name {_name(case)} --region {case.stage.region}`; the sweep makes up "
-            "for what was lost meanwhile",
+            f"`aws iot enable-topic-rule --rule-name {_name(case)} --region {case.stage.region}`; the sweep finds the "
+            "devices whose events were lost",
         )
     return good("enabled")
 
 
-def sql(case: DeviceContext) -> LinkFinding:
-    """It listens to this CA's topic, and drops nothing."""
+def check_rule_sql(case: DeviceContext) -> LinkFinding:
+    """The rule's SQL is the stack's: it selects this CA's topic, and drops no event."""
     expected, found = rule_sql(case.issuing.ca.certificate_id), case.rule["sql"]
     if _plain(found) != _plain(expected):
         return broken(f"its SQL is not the stack's: {_plain(found)}", _deploy(case))
@@ -47,18 +47,18 @@ def sql(case: DeviceContext) -> LinkFinding:
     return good("as deployed")
 
 
-def action(case: DeviceContext) -> LinkFinding:
-    """It sends to the queue that the function reads."""
+def check_rule_action(case: DeviceContext) -> LinkFinding:
+    """The rule sends to the queue that the function reads."""
     queue = case.stage.names.registrations_queue
     if _role_arn(case) is None:
         return broken(f"it does not send to the queue {queue}", _deploy(case))
     return good(f"to {queue}")
 
 
-def role(case: DeviceContext) -> LinkFinding:
-    """AWS IoT may act in the rule's role, and the role may send to the queue."""
+def check_rule_role(case: DeviceContext) -> LinkFinding:
+    """AWS IoT may assume the rule's role, and the role may send to the queue."""
     arn = _role_arn(case)
-    found = case.role(arn) if arn else None
+    found = case.read_role(arn) if arn else None
     if found is None:
         return broken(f"the rule's role {arn} does not exist", _deploy(case))
     context = {"aws:SourceAccount": case.stage.account.id, "aws:SourceArn": case.rule_arn}
@@ -75,12 +75,12 @@ def role(case: DeviceContext) -> LinkFinding:
             return broken(f"role {found.arn}: that {what} is {answer}", _deploy(case))
     unsure = [what for what, answer in asks.items() if answer is PolicyAnswer.UNSURE]
     if unsure:
-        return note(f"whether {' and '.join(unsure)} hangs on conditions that cannot be evaluated here")
+        return note(f"whether {' and '.join(unsure)} depends on conditions that cannot be evaluated here")
     return good("AWS IoT may act in it, and it may send to the queue")
 
 
-def queue(case: DeviceContext) -> LinkFinding:
-    """The queue is there, and its own policy does not stand against the rule."""
+def check_queue(case: DeviceContext) -> LinkFinding:
+    """The queue exists, and its policy does not deny the rule's role."""
     found = case.queue
     if found is None:
         return broken(f"there is no queue {case.stage.names.registrations_queue}", _deploy(case))
@@ -99,7 +99,7 @@ def _name(case: DeviceContext) -> str:
 
 
 def _role_arn(case: DeviceContext) -> str | None:
-    """The role in which the rule sends to the queue; None when it does not."""
+    """The ARN of the role in which the rule sends to the queue; None if it does not send there."""
     queue = case.stage.names.registrations_queue
     sends: list[Mapping[str, Any]] = [one["sqs"] for one in case.rule.get("actions", []) if "sqs" in one]
     return next((str(one["roleArn"]) for one in sends if one["queueUrl"].rpartition("/")[2] == queue), None)

@@ -1,4 +1,4 @@
-"""The links that are in files: the certificate, the CA that signed it, what the functions' own checks say of it."""
+"""Checks the links that need files alone: the certificate, its issuer, its chain, and the functions' checks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from jitrctl.doctor.context import DeviceContext
 
 
-def certificate(case: DeviceContext) -> LinkFinding:
-    """A certificate that can be read, and is valid now; AWS IoT and TLS refuse every other one."""
+def check_certificate(case: DeviceContext) -> LinkFinding:
+    """The certificate can be read, and is valid now; AWS IoT and TLS refuse any other."""
     if case.problem:
         return broken(
             f"{case.path} cannot be read as a certificate: {case.problem}",
-            "take the device's own copy of it; if it is written so there too, report this line: "
+            "use the device's own copy; if that cannot be read either, report this line: "
             "a later version of jitr may read it",
         )
     found = case.certificate
@@ -26,8 +26,8 @@ def certificate(case: DeviceContext) -> LinkFinding:
         return broken(f"it ended {found.not_after:%F}", "issue the device a new certificate")
     if case.now < found.not_before:
         return broken(
-            f"it begins {found.not_before:%F %R}Z, which lies ahead",
-            "wait for it, or set the clock of the machine that issues certificates",
+            f"it is not valid before {found.not_before:%F %R}Z",
+            "wait until then, or set the clock of the machine that issues certificates",
         )
     others = len(case.certificates) - 1
     rest = f"; the file's first, {others} more behind it" if others else ""
@@ -35,50 +35,50 @@ def certificate(case: DeviceContext) -> LinkFinding:
     return good(f"{found.subject}, until {found.not_after:%F}, id {found.fingerprint}{reader}{rest}")
 
 
-def issuer(case: DeviceContext) -> LinkFinding:
-    """A CA of the fleet signed it, and this account has that CA in the fleet file."""
+def check_issuer(case: DeviceContext) -> LinkFinding:
+    """A CA of the fleet signed the certificate, and the fleet file has that CA in this account."""
     if len(case.possible) > 1:
         names = " and ".join(one.ca.name for one in case.possible)
         return note(
             f"CAs {names} have the name and the key of its issuer; the links below are about {case.issuing.ca.name}",
-            f"nothing where AWS IoT names the CA; where it does not, the device is held as {Reason.CA_AMBIGUOUS}",
+            f"nothing if AWS IoT names the CA; if it does not, the device is held as {Reason.CA_AMBIGUOUS}",
         )
     if case.declared:
         return good(f"signed by CA {case.declared.ca.name}")
     if case.signer:
         return broken(
             f"signed by CA {case.signer}, which account {case.stage.account.name} does not have in the fleet file",
-            f"is the device in the right account? if so, add ca.{case.signer} to [account.{case.stage.account.name}], "
+            f"if the device is in the right account, add ca.{case.signer} to [account.{case.stage.account.name}], "
             "deploy, and `jitrctl ca apply`",
         )
     if case.signing_key_of:
         return broken(
-            f"the key of CA {case.signing_key_of} signed it, and it names another issuer: {case.certificate.issuer}",
+            f"the key of CA {case.signing_key_of} signed it, but it names another issuer: {case.certificate.issuer}",
             "put the CA certificate with that name into the fleet file, and register it",
         )
     return broken(
         f"none of the fleet's CAs signed it; its issuer is {case.certificate.issuer}",
-        "take the CA that signs devices directly (not a root above it) into the fleet file, or issue the device a "
-        "certificate of one that is there",
+        "add the CA that signs devices directly (not a root above it) to the fleet file, or issue the device a "
+        "certificate of a CA of the fleet",
     )
 
 
-def chain(case: DeviceContext) -> LinkFinding:
-    """The file's order, and whether the device has to send the server's name, or its CA."""
+def check_chain(case: DeviceContext) -> LinkFinding:
+    """The file's order is right; says whether the device has to send SNI, or its CA."""
     mode = case.issuing.mode
     read = [_read(pem) for pem in case.certificates[1:]]
     if case.certificate.is_ca() and any(one and one.is_issued_by(case.certificate) for one in read):
         return broken(
             f"{case.path} begins with the CA's certificate",
-            "put the device's own certificate first, for TLS takes the first one as the device's",
+            "put the device's certificate first: TLS takes the first one as the device's",
         )
     if mode is CertificateMode.SNI_ONLY:
-        return good("SNI is needed here: the device must send the endpoint's name; its CA it need not send")
-    return good("SNI is not needed here, where the CA is in mode DEFAULT; without it, the device must send its CA, too")
+        return good("SNI is needed here: the device must send the endpoint's name; it need not send its CA")
+    return good("SNI is not needed here: the CA is in mode DEFAULT; without SNI, the device must also send its CA")
 
 
-def checks(case: DeviceContext) -> LinkFinding:
-    """What the functions' own checks say offline: all but the CRL, the enrollment entries and the hook."""
+def check_admission(case: DeviceContext) -> LinkFinding:
+    """The functions' checks admit the certificate, offline: all but the CRL, the enrollment entries and the hook."""
     refusal, identity = case.examination.refusal, case.examination.identity
     if refusal:
         return broken(

@@ -1,4 +1,4 @@
-"""What was found at one link."""
+"""Defines what was found at one link: a state, a sentence and a cure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class State(StrEnum):
     """How a link is."""
 
     GOOD = "good"
-    NOTE = "note"  # not as it might be, and nothing that keeps this device out
-    BROKEN = "broken"  # this keeps the device out; nothing behind it is looked at
-    UNKNOWN = "unknown"  # it could not be looked at
+    NOTE = "note"  # worth knowing; does not keep this device out
+    BROKEN = "broken"  # keeps the device out; no link after it is checked
+    UNKNOWN = "unknown"  # could not be checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFinding:
-    """What was found, as a clause without a full stop, and what to do about it; empty where there is nothing to do."""
+    """What was found, as a clause without a full stop, and what to do about it (empty: nothing)."""
 
     state: State
     text: str

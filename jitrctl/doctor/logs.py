@@ -1,4 +1,4 @@
-"""What the function `register` logged as errors."""
+"""Reads the errors that the function `register` logged."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# Our own lines, and what Lambda writes when the function cannot start, dies or runs into its timeout.
-# One pattern each: not every CloudWatch Logs that is asked, the local one for instance, knows alternatives (?A ?B).
+# jitr's own lines, and what Lambda writes when the function cannot start, dies or runs into its timeout.
+# One request for each pattern: the local AWS does not know alternatives (?A ?B).
 _PATTERNS = ("ERROR", '"Task timed out"', '"Runtime exited"')
 _LONGEST_AGO = timedelta(days=1)
 _MOST = 500
@@ -17,23 +17,23 @@ _CRASHES = ("[ERROR]", "Task timed out", "Runtime exited")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedError:
-    """One error: whose it is, where that is known, and what was said, in one line."""
+    """One error, its text in one line; `certificate_id` is None if the log line names none."""
 
     at: datetime
     certificate_id: str | None
     text: str
 
 
-def errors(client: Any, group: str, *, now: datetime, since: datetime | None) -> list[LoggedError]:
-    """The errors in a function's log, oldest first: since then, but for a day at most, and 500 of a kind.
+def read_errors(client: Any, group: str, *, now: datetime, since: datetime | None) -> list[LoggedError]:
+    """The errors in a function's log, oldest first, since `since` or for a day, whichever is shorter; 500 per pattern.
 
-    None of them when the function has not logged yet. Raises botocore's errors.
+    Empty if the function has not logged yet. Raises botocore's errors.
     """
     start = max(now - _LONGEST_AGO, since) if since else now - _LONGEST_AGO
     paginator = client.get_paginator("filter_log_events")
     try:
         events = {
-            # Both patterns may find one event; not by its id, which the local AWS does not send.
+            # Two patterns may find one event. Not compared by eventId, which the local AWS does not send.
             (event.get("logStreamName"), event["timestamp"], event["message"]): event
             for pattern in _PATTERNS
             for page in paginator.paginate(
@@ -61,5 +61,5 @@ def _read(event: dict[str, Any]) -> LoggedError | None:
     if not isinstance(line, dict) or line.get("level") != "ERROR":
         return None
     cause = str(line.get("exception") or "").strip().splitlines()
-    said = ": ".join(str(part) for part in (line.get("message"), cause[-1] if cause else None) if part)
-    return LoggedError(at=at, certificate_id=line.get("certificate_id"), text=said)
+    text = ": ".join(str(part) for part in (line.get("message"), cause[-1] if cause else None) if part)
+    return LoggedError(at=at, certificate_id=line.get("certificate_id"), text=text)

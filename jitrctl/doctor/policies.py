@@ -1,9 +1,9 @@
-"""What policy documents allow: IAM's, and AWS IoT's, which are written in the same language.
+"""Evaluates policy documents of IAM and of AWS IoT, which share one language.
 
 Sources: IAM user guide, "Policy evaluation logic" (a Deny wins, then an Allow, else no) and "Condition operators";
-AWS IoT developer guide, "AWS IoT Core policy variables". Evaluated is one request against documents that all count for
-it. What is not known here, a condition key or an operator, makes the answer UNSURE where it matters, never a guess.
-Service control policies, permission boundaries and session policies are not looked at.
+AWS IoT developer guide, "AWS IoT Core policy variables". One request is evaluated against documents that all apply to
+it. An unknown condition key or operator makes the answer UNSURE if the answer depends on it; nothing is guessed.
+Service control policies, permission boundaries and session policies are not evaluated.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ class PolicyAnswer(StrEnum):
     ALLOWED = "allowed"
     DENIED = "denied"  # a statement denies it
     NOT_ALLOWED = "not allowed"  # no statement allows it
-    UNSURE = "unsure"  # it hangs on something that is not known here
+    UNSURE = "unsure"  # it depends on something that is not known here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Somebody asks to do something; `context` are condition keys' values, None where one is known to be absent."""
+    """One request; `context` has condition keys' values, None for a key that is known to be absent."""
 
     action: str
     resource: str
-    service: str | None = None  # the service principal that asks, for resource policies
+    service: str | None = None  # the service principal that makes the request, for trust and resource policies
     context: Mapping[str, str | None] = field(default_factory=dict)
 
     def value(self, key: str) -> str | None:
-        """A condition key's or policy variable's value; keys are matched without regard to case.
+        """The value of a condition key or policy variable; keys are case-insensitive.
 
-        Raises KeyError when it is not known.
+        Raises KeyError if the key is unknown.
         """
         known = {name.lower(): value for name, value in self.context.items()}
         return known[key.lower()]
 
 
 def evaluate(documents: Iterable[Mapping[str, Any]], request: Request) -> PolicyAnswer:
-    """What these documents together say to a request."""
+    """The answer of these documents together to a request."""
     found = {"Allow": set[bool | None](), "Deny": set[bool | None]()}
     for document in documents:
         for statement in _listed(document.get("Statement", [])):
@@ -63,7 +63,7 @@ def evaluate(documents: Iterable[Mapping[str, Any]], request: Request) -> Policy
 
 
 def _applies(statement: Mapping[str, Any], request: Request) -> bool | None:
-    """Whether a statement is about a request; None when that cannot be said."""
+    """Whether a statement applies to a request; None if that is not known."""
     return _all(
         [
             _about(statement, "Action", "NotAction", lambda pattern: _matches(pattern.lower(), request.action.lower())),
@@ -79,7 +79,7 @@ def _applies(statement: Mapping[str, Any], request: Request) -> bool | None:
 
 
 def _about(statement: Mapping[str, Any], element: str, negated: str, is_one: Any) -> bool | None:
-    """Whether the request is one of what an element lists; one that is not there, as in trust policies, is all."""
+    """Whether an element lists the request; an element that is absent, as in trust policies, lists everything."""
     if element in statement:
         return _any([is_one(pattern) for pattern in _listed(statement[element])])
     if negated in statement:
@@ -92,7 +92,7 @@ def _about_principal(principal: Any, request: Request) -> bool | None:
         return True
     if request.service is not None and request.service in _listed(principal.get("Service", [])):
         return True
-    # Whether a named account, role or user is who asks is not looked at.
+    # Whether the caller is a named account, role or user is not evaluated.
     return None if "AWS" in principal and request.service is None else False
 
 
@@ -137,9 +137,9 @@ def _compares(operator: str, actual: str, value: str, request: Request) -> bool 
 
 
 def _filled(text: str, request: Request) -> str:
-    """A text with its variables filled in.
+    """A text with its variables replaced.
 
-    Raises KeyError when one is not known, or known to be absent.
+    Raises KeyError if one is unknown.
     """
     return _VARIABLE.sub(lambda found: _value_of(found[1], request), text)
 
@@ -152,9 +152,9 @@ def _value_of(variable: str, request: Request) -> str:
 
 
 def _matches(pattern: str, text: str, request: Request | None = None) -> bool:
-    """Whether a pattern with * and ? fits a text; what a variable stands for is taken literally.
+    """Whether a pattern with * and ? matches a text; a variable's value is taken literally.
 
-    Raises KeyError when a variable is not known.
+    Raises KeyError if a variable is unknown.
     """
     parts, end = [], 0
     for found in _VARIABLE.finditer(pattern) if request else ():

@@ -1,4 +1,4 @@
-"""The links of a device that was let in: its thing, its policy, and whether that lets it connect."""
+"""Checks the links of an activated device: its thing, its policy, whether that allows it to connect, its connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jitrctl.device.search import RegisteredCertificate
     from jitrctl.doctor.context import DeviceContext
 
-# Fields of a subject that AWS IoT's certificate policy variables are named after, and ours.
+# Subject fields: the name in AWS IoT's certificate policy variables → jitr's name.
 _SUBJECT = {
     "CommonName": "common_name",
     "SerialNumber": "serial_number",
@@ -25,9 +25,9 @@ _SUBJECT = {
 }
 
 
-def thing(case: DeviceContext) -> LinkFinding:
+def check_thing(case: DeviceContext) -> LinkFinding:
     """The certificate is attached to its thing."""
-    registered, made = _registered(case), case.sighting.record.decision
+    registered, made = _registered(case), case.stage_certificate.record.decision
     if not registered.things:
         expected = made.thing_name if made and made.thing_name else case.connects_as
         return broken(
@@ -42,18 +42,18 @@ def thing(case: DeviceContext) -> LinkFinding:
     return good(", ".join(registered.things))
 
 
-def connection(case: DeviceContext) -> LinkFinding:
-    """Whether it is connected now, since when and from where; else why it went, where AWS still knows."""
+def check_connection(case: DeviceContext) -> LinkFinding:
+    """Says whether the device is connected, since when and from where; if not, why it ended, if AWS still knows."""
     found = live_connection.read(case.stage, case.connects_as)
     return good(str(found)) if found.connected else note(str(found))
 
 
-def policy(case: DeviceContext) -> LinkFinding:
-    """A policy is attached to the certificate: the one of its CA."""
+def check_policy(case: DeviceContext) -> LinkFinding:
+    """The policy of the CA is attached to the certificate."""
     registered, expected = _registered(case), case.stage.fleet.policy_name(case.issuing.ca)
     if not registered.policies:
         return broken(
-            "no policy is attached to the certificate, and AWS IoT closes such a connection like a pending one's",
+            "no policy is attached to the certificate: AWS IoT closes its connection, as if it were pending",
             f"`aws iot attach-policy --policy-name {expected} --target {registered.device.arn} "
             f"--region {case.stage.region}`",
         )
@@ -62,21 +62,21 @@ def policy(case: DeviceContext) -> LinkFinding:
     return good(", ".join(registered.policies))
 
 
-def allows(case: DeviceContext) -> LinkFinding:
-    """The policies allow iot:Connect under the device's client id; policies of its thing groups are not looked at."""
+def check_policy_allows(case: DeviceContext) -> LinkFinding:
+    """The policies allow iot:Connect with the device's client id; policies of its thing groups are not evaluated."""
     registered, client = _registered(case), case.connects_as
-    documents = [json.loads(case.policy_text(name)) for name in registered.policies]
+    documents = [json.loads(case.read_policy_text(name)) for name in registered.policies]
     request = Request(action="iot:Connect", resource=case.arn("iot", f"client/{client}"), context=_context(case))
     match evaluate(documents, request):
         case PolicyAnswer.ALLOWED:
             return good(f"iot:Connect as client id {client}")
         case PolicyAnswer.UNSURE:
-            return note(f"whether they allow iot:Connect as {client} hangs on values that are not known here")
+            return note(f"whether they allow iot:Connect as {client} depends on values that are not known here")
         case answer:
             return broken(
-                f"that the device connects as client id {client} is {answer} by {', '.join(registered.policies)}",
-                "the client id has to be what the policy names, the thing's name as a rule (--client-id asks about "
-                "another); or correct the policy and deploy",
+                f"iot:Connect as client id {client} is {answer} by {', '.join(registered.policies)}",
+                "use the client id that the policy names, usually the thing's name (--client-id checks another); or "
+                "correct the policy and deploy",
             )
 
 
@@ -101,6 +101,6 @@ def _context(case: DeviceContext) -> dict[str, str | None]:
 
 
 def _registered(case: DeviceContext) -> RegisteredCertificate:
-    registered = case.sighting.registered
+    registered = case.stage_certificate.registered
     assert registered is not None  # noqa: S101 -- the link `status` is broken otherwise
     return registered

@@ -1,4 +1,4 @@
-"""A role of IAM as it is: who may act in it, and what it may do."""
+"""Reads an IAM role: its trust policy and its permissions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """A role's documents, as JSON values."""
+    """A role's policy documents, parsed."""
 
     arn: str
     trust: dict[str, Any]
@@ -17,7 +17,7 @@ class Role:
 
 
 def read(iam: Any, name: str) -> Role | None:
-    """A role by its name; None when there is none. Its permission boundary is not read.
+    """The role of that name; None if it does not exist. Its permission boundary is not read.
 
     Raises botocore's errors.
     """
@@ -48,5 +48,5 @@ def _managed(iam: Any, arn: str) -> Any:
 
 
 def _parsed(document: Any) -> dict[str, Any]:
-    """A document, which botocore parses, and an emulator's client may not have."""
+    """A document as a value: botocore parses it, an emulator may answer text."""
     return dict(json.loads(document) if isinstance(document, str) else document)

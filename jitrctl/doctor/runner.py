@@ -1,4 +1,4 @@
-"""The links in their order, and how far a device's certificate gets along them."""
+"""Checks the links in order, and stops at the first that is broken."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from jitrctl.session.aws_errors import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jitrctl.doctor.connect import Knocker
+    from jitrctl.doctor.connect import DeviceConnector
     from jitrctl.doctor.context import DeviceContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One link: its name, and what looks at it."""
+    """One link: its name, and the function that checks it."""
 
     name: str
-    look: Callable[[DeviceContext], LinkFinding]
-    first_connection: bool = False  # it only matters until the device is registered and decided on
-    of_registered: bool = False  # there is nothing to look at before the certificate is registered
+    check: Callable[[DeviceContext], LinkFinding]
+    first_connection: bool = False  # matters only until the device is registered and decided on
+    of_registered: bool = False  # can be checked only when the certificate is registered
 
 
 LINKS = (
-    Link(name="certificate", look=files.certificate),
-    Link(name="issuer", look=files.issuer),
-    Link(name="chain and SNI", look=files.chain),
-    Link(name="checks", look=files.checks, first_connection=True),
-    Link(name="CA registered", look=ca.registered, first_connection=True),
-    Link(name="CA mode", look=ca.mode, first_connection=True),
-    Link(name="CA active", look=ca.active, first_connection=True),
-    Link(name="auto-registration", look=ca.auto_registration, first_connection=True),
-    Link(name="provisioning template", look=ca.template, first_connection=True),
-    Link(name="AWS IoT logging", look=ca.logging),
-    Link(name="rule present", look=delivery.present, first_connection=True),
-    Link(name="rule enabled", look=delivery.enabled, first_connection=True),
-    Link(name="rule SQL", look=delivery.sql, first_connection=True),
-    Link(name="rule action", look=delivery.action, first_connection=True),
-    Link(name="rule role", look=delivery.role, first_connection=True),
-    Link(name="queue", look=delivery.queue, first_connection=True),
-    Link(name="mapping", look=decision.mapping, first_connection=True),
-    Link(name="messages", look=decision.messages, first_connection=True),
-    Link(name="function", look=decision.function, first_connection=True),
-    Link(name="certificate status", look=decision.status),
-    Link(name="decision", look=decision.decision, of_registered=True),
-    Link(name="thing", look=provisioned.thing, of_registered=True),
-    Link(name="policy", look=provisioned.policy, of_registered=True),
-    Link(name="policy allows Connect", look=provisioned.allows, of_registered=True),
-    Link(name="connection", look=provisioned.connection, of_registered=True),
+    Link(name="certificate", check=files.check_certificate),
+    Link(name="issuer", check=files.check_issuer),
+    Link(name="chain and SNI", check=files.check_chain),
+    Link(name="checks", check=files.check_admission, first_connection=True),
+    Link(name="CA registered", check=ca.check_registration, first_connection=True),
+    Link(name="CA mode", check=ca.check_mode, first_connection=True),
+    Link(name="CA active", check=ca.check_status, first_connection=True),
+    Link(name="auto-registration", check=ca.check_auto_registration, first_connection=True),
+    Link(name="provisioning template", check=ca.check_template, first_connection=True),
+    Link(name="AWS IoT logging", check=ca.check_logging),
+    Link(name="rule present", check=delivery.check_rule, first_connection=True),
+    Link(name="rule enabled", check=delivery.check_rule_enabled, first_connection=True),
+    Link(name="rule SQL", check=delivery.check_rule_sql, first_connection=True),
+    Link(name="rule action", check=delivery.check_rule_action, first_connection=True),
+    Link(name="rule role", check=delivery.check_rule_role, first_connection=True),
+    Link(name="queue", check=delivery.check_queue, first_connection=True),
+    Link(name="mapping", check=decision.check_mapping, first_connection=True),
+    Link(name="messages", check=decision.check_messages, first_connection=True),
+    Link(name="function", check=decision.check_function, first_connection=True),
+    Link(name="certificate status", check=decision.check_status),
+    Link(name="decision", check=decision.check_decision, of_registered=True),
+    Link(name="thing", check=provisioned.check_thing, of_registered=True),
+    Link(name="policy", check=provisioned.check_policy, of_registered=True),
+    Link(name="policy allows Connect", check=provisioned.check_policy_allows, of_registered=True),
+    Link(name="connection", check=provisioned.check_connection, of_registered=True),
 )
 CONNECT, CONNECT_WITHOUT_SNI = "connect", "connect without SNI"
 
@@ -67,56 +67,56 @@ class LinkResult:
     finding: LinkFinding
 
 
-def walk(case: DeviceContext, knocker: Knocker | None = None) -> tuple[LinkResult, ...]:
-    """Look at one link after the other, up to the one that is broken; with `knocker` connect in the end.
+def check_links(case: DeviceContext, connector: DeviceConnector | None = None) -> tuple[LinkResult, ...]:
+    """Check one link after the other, up to the first that is broken; then connect, if there is a `connector`.
 
-    A link of the first connection is only noted where that is behind the device. One that AWS does not let us look at
-    is UNKNOWN, and the next one is looked at. Raises AccessError when the account cannot be opened.
+    A broken link of the first connection is only a NOTE if the device is past it. A link that AWS does not let us read
+    is UNKNOWN, and the next one is checked. Raises AccessError if the account cannot be opened.
     """
     steps: list[LinkResult] = []
-    for name, finding in _findings(case, knocker):
+    for name, finding in _check_all(case, connector):
         steps.append(LinkResult(link=name, finding=finding))
         if finding.state is State.BROKEN:
             break
     return tuple(steps)
 
 
-def is_well(steps: tuple[LinkResult, ...]) -> bool:
-    """Whether every link was looked at, and none keeps the device out."""
+def is_healthy(steps: tuple[LinkResult, ...]) -> bool:
+    """Whether every link was checked, and none keeps the device out."""
     return all(step.finding.state in (State.GOOD, State.NOTE) for step in steps)
 
 
-def _findings(case: DeviceContext, knocker: Knocker | None) -> Iterator[tuple[str, LinkFinding]]:
+def _check_all(case: DeviceContext, connector: DeviceConnector | None) -> Iterator[tuple[str, LinkFinding]]:
     for link in LINKS:
         if link.of_registered and not _is_registered(case):
             continue
-        finding = _guarded(link.look, case)
+        finding = _check(link.check, case)
         if finding.state is State.BROKEN:
             if link.first_connection and _is_past_registration(case):
                 finding = note(
-                    f"{finding.text}; this device is registered already, new ones are kept out", finding.cure
+                    f"{finding.text}; this device is registered already, but new ones are kept out", finding.cure
                 )
-            elif link.look is decision.status and knocker and not _is_registered(case):
+            elif link.check is decision.check_status and connector and not _is_registered(case):
                 finding = note("AWS IoT has never seen it here: the connection below is its first")
         yield link.name, finding
-    if knocker:
-        yield CONNECT, _guarded(lambda one: connect.with_sni(one, knocker), case)
-        yield CONNECT_WITHOUT_SNI, _guarded(lambda one: connect.without_sni(one, knocker), case)
+    if connector:
+        yield CONNECT, _check(lambda one: connect.try_with_sni(one, connector), case)
+        yield CONNECT_WITHOUT_SNI, _check(lambda one: connect.try_without_sni(one, connector), case)
 
 
-def _guarded(look: Callable[[DeviceContext], LinkFinding], case: DeviceContext) -> LinkFinding:
-    """What a link says, or that AWS did not let us look."""
+def _check(check: Callable[[DeviceContext], LinkFinding], case: DeviceContext) -> LinkFinding:
+    """A link's finding; UNKNOWN if AWS does not answer what it needs."""
     try:
-        return look(case)
+        return check(case)
     except (BotoCoreError, ClientError, Unavailable) as error:
         cause: Any = error.__cause__ if isinstance(error, Unavailable) and error.__cause__ else error
         return unknown(explain(cause))
 
 
 def _is_registered(case: DeviceContext) -> bool:
-    """Whether AWS IoT knows the certificate here; not, where it cannot be asked."""
+    """Whether the certificate is registered in this stage; False if AWS does not answer."""
     try:
-        return case.sighting.registered is not None
+        return case.stage_certificate.registered is not None
     except (BotoCoreError, ClientError, Unavailable):
         return False
 

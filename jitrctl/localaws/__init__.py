@@ -1,1 +1,1 @@
-"""The local AWS, and a real MQTT device to connect to it."""
+"""Runs the local AWS: starts its accounts, deploys the stacks, makes CAs and devices."""

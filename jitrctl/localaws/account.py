@@ -1,6 +1,6 @@
-"""One account of the local AWS: where it answers, and how a program is sent there and nowhere else.
+"""One account of the local AWS: its address, and how a program is sent there and nowhere else.
 
-The user's own AWS environment and files never count: `environ_over` is for child processes, `session` for us.
+The user's AWS environment and files never apply: child processes get `environ_over`, jitrctl itself uses `session`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 # The user's variables that could send a command elsewhere: AWS_PROFILE, AWS_SESSION_TOKEN, AWS_CA_BUNDLE,
-# AWS_ENDPOINT_URL_IOT, … All of them go before ours come.
+# AWS_ENDPOINT_URL_IOT, … All are removed before the account's are set.
 FOREIGN_PREFIXES = ("AWS_", "CDK_")
 
 _loader = Loader()  # API models are read once for the process
@@ -30,7 +30,7 @@ _making = threading.Lock()  # botocore's sessions are for one thread at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSpec:
-    """What to run: a name of our own, the account's id, its Region, and the AWS profile that will mean it."""
+    """What to run: jitrctl's name of the account, its id, its Region, and its AWS profile."""
 
     name: str
     id: str
@@ -40,7 +40,7 @@ class AccountSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalAccount:
-    """An account that runs, or ran when its state was written; `jitrctl.localaws.accounts` makes it."""
+    """An account that runs, or ran when its state was written; made by `jitrctl.localaws.accounts`."""
 
     name: str
     id: str
@@ -53,7 +53,7 @@ class LocalAccount:
 
     @property
     def directory(self) -> Path:
-        """Where the state of this account and its neighbours is."""
+        """The directory with the state of this account and the others that were started with it."""
         return self.log.parent
 
     @property
@@ -62,15 +62,15 @@ class LocalAccount:
         return f"http://{LOOPBACK}:{self.gateway_port}"
 
     def environ(self) -> dict[str, str]:
-        """Answer the variables that send the AWS CLI, an SDK or the CDK to this account.
+        """The variables that send the AWS CLI, an SDK or the CDK to this account.
 
-        They are not enough on top of a user's: a variable that is left in place may win; see `environ_over`.
+        They do not suffice on top of a user's environment: a variable that is left there may win; see `environ_over`.
         """
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ENDPOINT_URL_S3": self.endpoint_url,
-            # The key is the account's id: ministack takes it for that account's root, and the CDK CLI
-            # remembers which account an access key belongs to, so two accounts must not share one.
+            # The access key is the account's id: ministack takes it for that account's root. Two accounts must not
+            # share a key, since the CDK CLI remembers which account a key belongs to.
             "AWS_ACCESS_KEY_ID": self.id,
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": self.region,
@@ -86,12 +86,12 @@ class LocalAccount:
         }
 
     def environ_over(self, surroundings: Mapping[str, str]) -> dict[str, str]:
-        """Answer a child process's environment: the surroundings without AWS_* and CDK_*, and `environ()`."""
+        """A child process's environment: the surroundings without AWS_* and CDK_*, and `environ()`."""
         kept = {key: value for key, value in surroundings.items() if not key.startswith(FOREIGN_PREFIXES)}
         return {**kept, **self.environ()}
 
     def session(self) -> boto3.Session:
-        """Answer a session whose clients all go to this account, in its Region unless told otherwise."""
+        """A session whose clients all go to this account, in its Region unless another is given."""
         files = {
             "profile": self.profile,
             "config_file": str(self.directory / "aws-config"),
@@ -108,7 +108,7 @@ class LocalAccount:
         return _LocalSession(botocore_session=core, region_name=self.region, endpoint_url=self.endpoint_url)
 
     def client(self, service: str) -> Any:
-        """Answer the client of one service; it is made once for the process, which takes 0.1 s, and kept."""
+        """The client of one service; made once per process, which takes 0.1 s, and kept."""
         with _making:
             return _client(self, service)
 
@@ -119,7 +119,7 @@ def _client(account: LocalAccount, service: str) -> Any:
 
 
 class _LocalSession(boto3.Session):
-    """A session that names the endpoint for every client; a user's AWS_ENDPOINT_URL* and proxies are void."""
+    """A session that sets the endpoint of every client; a user's AWS_ENDPOINT_URL* and proxies have no effect."""
 
     def __init__(self, *, endpoint_url: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

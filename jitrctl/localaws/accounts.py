@@ -1,9 +1,9 @@
-"""Start and stop the local AWS: which process serves which account, and when it is ready.
+"""Starts and stops the local AWS: one process for each account and Region, ready when it serves HTTP and MQTT.
 
-One process per account *and Region*: a process serves the control plane of any account and Region, but it
-activates a certificate in one account only, and refuses a device whose CA is registered in two Regions.
+A process serves the control plane of any account and Region, but it activates a certificate in one account only, and
+refuses a device whose CA is registered in two Regions.
 
-What is worth knowing (ministack 1.5.33, measured on two cores):
+Facts (ministack 1.5.33, measured on two cores):
 
 - `up` takes 0.2 to 0.4 s for one account or two, `down` 0.1 s, as all start in parallel. Making the
   broker's RSA keys adds 0.3 s to the first `find_endpoint` and CONNECT.
@@ -12,8 +12,8 @@ What is worth knowing (ministack 1.5.33, measured on two cores):
   certificate names `*.iot.<region>.localhost` for the process's own Region only. Without SNI only a CA in
   DEFAULT mode registers a device.
 - Lambda code runs under `sys.executable`, in workers of the account's process group, which die with it.
-- Nothing is kept: what `down` stops is gone.
-- What is not started to stay ends with the process that called `up`, within a second, even when that is killed.
+- Nothing is kept: `down` loses all state.
+- Without `stays`, an account ends within a second after the process that called `up`, even when that is killed.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["AccountSpec", "LocalAccount", "down", "running", "up"]
+__all__ = ["AccountSpec", "LocalAccount", "down", "find_running", "up"]
 
 SECONDS_TO_START = 30.0
 ATTEMPTS = 3  # a port that was free may be taken before ministack binds it
 
 
 def up(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool = False) -> tuple[LocalAccount, ...]:
-    """Start every account, wait until each serves HTTP and MQTT, and write down where they are.
+    """Start every account, wait until each serves HTTP and MQTT, and write their addresses into the directory.
 
     They run until `down`, or until this process ends; with `stays`, beyond that.
 
-    Leaves in the directory (0700) `accounts.json`, and `aws-config` and `aws-credentials` with a profile per
-    account: `AWS_CONFIG_FILE=… AWS_SHARED_CREDENTIALS_FILE=… aws --profile acme-dev …` goes to it, and so does
-    boto3. The CDK CLI does not: it disregards a profile's endpoint_url and calls the real AWS. Run it under
+    Writes into the directory (0700) `accounts.json`, and `aws-config` and `aws-credentials` with a profile per
+    account, which the AWS CLI (`AWS_CONFIG_FILE=… AWS_SHARED_CREDENTIALS_FILE=… aws --profile acme-dev …`) and boto3
+    obey. The CDK CLI does not: it ignores a profile's endpoint_url and calls the real AWS. Run it with
     `LocalAccount.environ_over`, without `--profile`.
 
     Raises:
@@ -58,7 +58,7 @@ def up(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool = False)
     """
     directory = directory.resolve()
     _refuse_unusable(accounts)
-    if processes.alive(directory):
+    if processes.find_alive(directory):
         raise LocalAwsError(f"a local AWS is already running in {directory}: use it, or stop it first")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.forget(directory)
@@ -76,33 +76,33 @@ def up(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool = False)
     raise LocalAwsError(f"other programs took its ports {ATTEMPTS} times: try again; the logs are in {directory}")
 
 
-def running(directory: Path) -> tuple[LocalAccount, ...]:
-    """Answer the accounts that `up` started in the directory and that are still alive.
+def find_running(directory: Path) -> tuple[LocalAccount, ...]:
+    """The accounts that `up` started in the directory and that are still alive.
 
     Raises:
         LocalAwsError: the state file cannot be read.
     """
     directory = directory.resolve()
-    alive = processes.alive(directory)
-    return tuple(account for account in state.remembered(directory) if account.pid in alive)
+    alive = processes.find_alive(directory)
+    return tuple(account for account in state.load(directory) if account.pid in alive)
 
 
 def down(directory: Path) -> tuple[LocalAccount, ...]:
-    """Stop all that `up` started in the directory, Lambda workers included, and answer what was running.
+    """Stop all that `up` started in the directory, Lambda workers included; returns the accounts that were running.
 
-    Works after a crash, and without a state file too. The logs stay, until the next `up`.
+    Works after a crash, and without a state file. The logs stay until the next `up`.
 
     Raises:
         LocalAwsError: a process does not end.
     """
     directory = directory.resolve()
-    alive = processes.alive(directory)
+    alive = processes.find_alive(directory)
     try:
-        accounts = state.remembered(directory)
-    except LocalAwsError:  # an unreadable file must not keep processes alive: their command lines tell who they are
+        accounts = state.load(directory)
+    except LocalAwsError:  # an unreadable file must not keep processes alive: their command lines identify them
         accounts = ()
     processes.stop(directory, groups=[account.pid for account in accounts])
-    if left := processes.alive(directory):
+    if left := processes.find_alive(directory):
         raise LocalAwsError(f"processes {sorted(left)} of the local AWS do not end: end them by hand")
     state.forget(directory)
     return tuple(account for account in accounts if account.pid in alive)
@@ -130,12 +130,12 @@ def _start(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool) -> 
         pid = processes.start(directory, account.name, environ=environ, log=log, stays=stays)
         place = LocalAccount(**asdict(account), gateway_port=gateway_port, mqtt_port=mqtt_port, pid=pid, log=log)
         started.append(place)
-        state.remember(directory, started)
+        state.save(directory, started)
     return tuple(started)
 
 
 def _environ(directory: Path, account: AccountSpec, *, gateway_port: int, mqtt_port: int) -> dict[str, str]:
-    """Build the process's environment from nothing, with a HOME and a TMPDIR of its own."""
+    """The process's environment, which inherits only PATH, and has a HOME and a TMPDIR of its own."""
     marker = processes.marker(directory, account.name)
     private = directory / marker
     for folder in (private / "home", private / "tmp"):
@@ -154,10 +154,10 @@ def _environ(directory: Path, account: AccountSpec, *, gateway_port: int, mqtt_p
         "IOT_MTLS_PORT": str(mqtt_port),
         "LOG_LEVEL": "INFO",
         "MINISTACK_ACCOUNT_ID": account.id,
-        "MINISTACK_EDITION": marker,  # comes back in its health answer, which shows that it is ours
+        "MINISTACK_EDITION": marker,  # its health answer repeats it, which shows that it is jitrctl's process
         "MINISTACK_REGION": account.region,
         "SFTP_ENABLED": "0",
-        # ministack sweeps containers away as it starts and stops; the user's Docker is not for it to touch.
+        # ministack removes containers when it starts and stops; it must not touch the user's Docker.
         "DOCKER_HOST": f"unix://{private / 'no-docker'}",
     }
 
@@ -171,7 +171,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _serves(account: LocalAccount) -> bool:
-    """Wait until the account answers HTTP and MQTT; False: another program has one of its ports.
+    """Wait until the account answers HTTP and MQTT; False if another program has one of its ports.
 
     Raises:
         LocalAwsError: the process ended for another reason, or is not ready in time.
@@ -185,10 +185,10 @@ def _serves(account: LocalAccount) -> bool:
             if health["iot_mtls"] != "starting":  # ministack only logs that it could not bind the MQTT port
                 return False
         elif processes.has_ended(account.pid):
-            said = account.log.read_text(errors="replace").strip() if account.log.exists() else ""
-            if "already in use" in said.lower():
+            output = account.log.read_text(errors="replace").strip() if account.log.exists() else ""
+            if "already in use" in output.lower():
                 return False
-            last = said.splitlines()[-1] if said else "it said nothing"
+            last = output.splitlines()[-1] if output else "no output"
             raise LocalAwsError(f"the local account {account.name} did not start ({last}); see {account.log}")
         time.sleep(processes.POLL)
     raise LocalAwsError(
@@ -201,7 +201,7 @@ def _health(account: LocalAccount) -> dict[str, Any]:
     try:
         connection.request("GET", "/_ministack/health")
         answer = json.loads(connection.getresponse().read())
-    except (OSError, HTTPException, ValueError):  # not up yet, or the port is somebody else's
+    except (OSError, HTTPException, ValueError):  # not up yet, or the port is another program's
         return {}
     finally:
         connection.close()

@@ -1,10 +1,9 @@
-"""What the local AWS lacks of connections: GetConnection, DeleteConnection, and the end of sessions of a certificate.
+"""Adds GetConnection and DeleteConnection to the local AWS, and ends the sessions of a certificate that is not ACTIVE.
 
-Loaded by loopback.py into ministack's process, never by jitrctl itself. AWS IoT's data plane tells of a client's
-connection and ends it (`GET` and `DELETE /connections/{clientId}`), and ends a session some time after its certificate
-has left ACTIVE; ministack (1.5.33) does neither. Its broker keeps the sessions that are needed for it. Callers need
-`iot:GetConnection` and `iot:DeleteConnection` on `client/<clientId>`, where IAM is enforced. What differs from AWS:
-docs/divergences.md.
+Loaded by loopback.py into ministack's process, never by jitrctl itself. AWS IoT's data plane describes and ends a
+client's connection (`GET` and `DELETE /connections/{clientId}`), and ends a session some time after its certificate has
+left ACTIVE; ministack (1.5.33) does neither, but its broker keeps the sessions. Where IAM is enforced, callers need
+`iot:GetConnection` and `iot:DeleteConnection` on `client/<clientId>`. docs/divergences.md has the differences from AWS.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from ministack.core.responses import (
 from ministack.services import iot, iot_data
 
 SECONDS_UNTIL_SESSIONS_END = 5.0  # on AWS: minutes
-_LOOK = 0.5  # seconds between two looks at a session's certificate
-_REASON_KEPT = 30 * 60 * 1000  # milliseconds that a client's disconnection is told of
+_LOOK = 0.5  # seconds between two reads of a session's certificate
+_REASON_KEPT = 30 * 60 * 1000  # milliseconds for which a client's disconnection is reported
 _PREFIX = "/connections/"
 _CLIENT_ID = re.compile(r"[^$].{0,127}", re.DOTALL)  # as AWS's service model has it
 
@@ -38,7 +37,7 @@ _watching: set[asyncio.Task[None]] = set()  # so that no task is collected
 
 
 def install() -> None:
-    """Put all of it into ministack."""
+    """Replace ministack's functions by those here."""
     iot_data.handle_request = _handle
     iot._register_client = _register  # noqa: SLF001 -- as above
     iam_actions.extract_resource_arn = _resource_arn
@@ -57,7 +56,7 @@ async def _handle(method: str, path: str, headers: Any, body: bytes, query: dict
         if session is None and (last is None or _is_forgotten(last)):
             return _not_found(key[2])
         return json_response(
-            _described(key[2], session, last or {}, sockets=asked.get("includeSocketInformation", False))
+            _describe(key[2], session, last or {}, sockets=asked.get("includeSocketInformation", False))
         )
     if session is None and persistent is None:
         return _not_found(key[2])
@@ -71,8 +70,8 @@ async def _handle(method: str, path: str, headers: Any, body: bytes, query: dict
     return 200, {}, b""
 
 
-def _described(client_id: str, session: Any, last: dict[str, Any], *, sockets: bool) -> dict[str, Any]:
-    """As GetConnection answers; times are epoch milliseconds."""
+def _describe(client_id: str, session: Any, last: dict[str, Any], *, sockets: bool) -> dict[str, Any]:
+    """GetConnection's answer; times are epoch milliseconds."""
     found: dict[str, Any] = {"clientId": client_id, "connected": session is not None}
     if session is not None:
         found |= {"connectedSince": last.get("timestamp"), "cleanSession": not session._persist_session}  # noqa: SLF001
@@ -124,7 +123,7 @@ def _is_active(key: tuple[str, str, str], certificate_id: str) -> bool:
 def _resource_arn(
     service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account_id: str
 ) -> Any:
-    """The client that is asked about; ministack knows no resource for these paths, so only `*` would allow them."""
+    """The request's client as an ARN; ministack has no resource for these paths, so only `*` would allow them."""
     if service == "iot-data" and path.startswith(_PREFIX):
         client_id = unquote(path.removeprefix(_PREFIX))
         return f"arn:aws:iot:{region}:{account_id}:client/{client_id}"

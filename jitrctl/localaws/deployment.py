@@ -1,6 +1,6 @@
-"""The real CDK app, deployed by the real CDK CLI, into accounts of the local AWS.
+"""Deploys the CDK app into accounts of the local AWS, with the CDK CLI.
 
-Decides how the CLI is started and what its failures mean to the person at the terminal; knows nothing of the stacks.
+Starts the CLI, and turns its failures into sentences for the user; knows nothing of the stacks.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def check_tools(workspace: Workspace) -> None:
-    """Find Node and the CDK CLI before anything is started.
+    """Check that Node, the CDK CLI and openssl are installed, before anything is started.
 
-    Raises LocalAwsError, saying what to install.
+    Raises LocalAwsError, which says what to install.
     """
     node = shutil.which("node")
     if node is None:
@@ -44,21 +44,21 @@ def check_tools(workspace: Workspace) -> None:
 
 
 def synthesize(workspace: Workspace, account: LocalAccount) -> None:
-    """Run app.py for the local AWS, once for all accounts, into the workspace's cloud assembly.
+    """Run app.py for the local AWS, once for all accounts; writes the workspace's cloud assembly.
 
-    Raises LocalAwsError with what the app said.
+    Raises LocalAwsError with the app's error.
     """
     shutil.rmtree(workspace.cloud_assembly, ignore_errors=True)
     context = ["-c", "target=local", "-c", f"fleet={workspace.fleet_file}"]
-    # No staging: the assets are published from where they were built, not from a copy of their thousand files.
+    # No staging: publishes the assets from where they were built, instead of copying their thousand files.
     options = ["--quiet", "--no-staging", "--output", str(workspace.cloud_assembly)]
     _cdk(workspace, account, "synth", *options, *context)
 
 
 def deploy(workspace: Workspace, account: LocalAccount, place: LocalPlace) -> None:
-    """Bootstrap the account's Region, unless it is, and deploy its stack.
+    """Bootstrap the account's Region, if it is not yet, and deploy its stack.
 
-    Raises LocalAwsError with what CloudFormation said.
+    Raises LocalAwsError with CloudFormation's error.
     """
     assembly = ["--app", str(workspace.cloud_assembly)]
     if not _is_bootstrapped(account):
@@ -67,7 +67,7 @@ def deploy(workspace: Workspace, account: LocalAccount, place: LocalPlace) -> No
 
 
 def _is_bootstrapped(account: LocalAccount) -> bool:
-    """Whether there is the stack that `cdk bootstrap` makes; to ask the CLI takes three seconds."""
+    """Whether the stack of `cdk bootstrap` exists; the CLI would take three seconds to find out."""
     client = account.client("cloudformation")
     try:
         stacks = client.describe_stacks(StackName="CDKToolkit")["Stacks"]
@@ -81,11 +81,11 @@ def _cli(workspace: Workspace) -> Path:
 
 
 def cdk(workspace: Workspace, account: LocalAccount, *words: str) -> subprocess.CompletedProcess[str]:
-    """Say something to the CDK CLI, in the account; all that it says is on its standard output."""
+    """Run the CDK CLI in the account; its output and errors are both in `stdout`."""
     environ = account.environ_over(os.environ) | {
         "CI": "true",  # no colours, no questions
         "CDK_DISABLE_CLI_TELEMETRY": "true",
-        # The CDK's own validation takes ten seconds of a processor, and only warns; `make synth` has it, and cfn-lint.
+        # The CDK's validation takes ten seconds of processor time, and only warns; `make synth` does it, with cfn-lint.
         "CDK_VALIDATION": "false",
         "NODE_NO_WARNINGS": "1",
     }
@@ -115,4 +115,4 @@ def _cause(output: str) -> str:
     """The lines of the CLI's output that say what failed."""
     lines = [_ESCAPES.sub("", line).strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"❌|_FAILED|rror:|denied|fleet\.toml:", line)]
-    return " | ".join(telling[:3] or lines[-2:] or ["it said nothing"])[:600]
+    return " | ".join(telling[:3] or lines[-2:] or ["no output"])[:600]

@@ -1,4 +1,4 @@
-"""Where the devices of a local account connect."""
+"""Finds the endpoint to which the devices of a local account connect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def find_endpoint(account: LocalAccount) -> Endpoint:
-    """Ask the account for its endpoint and its broker's CA; the PEM is kept beside the account's state.
+    """Read the account's endpoint and its broker's CA; the PEM is written beside the account's state.
 
     Raises:
         LocalAwsError: the account does not answer.

@@ -1,4 +1,4 @@
-"""What can go wrong with the local AWS, and what its user reads."""
+"""Defines the error of the local AWS, with the message that the user reads."""
 
 from __future__ import annotations
 

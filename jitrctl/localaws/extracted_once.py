@@ -1,10 +1,9 @@
-"""One copy of a function's files for all its workers, in place of one copy each.
+"""Has all workers of a function in the local AWS share one copy of its files.
 
 Loaded by loopback.py into ministack's process, never by jitrctl itself. ministack (1.5.33) unpacks a function's code
-and its layers anew for each worker that it starts: 1,200 files a worker, 24,000 after the demo, whose removal took
-longer than the demo's story. Here an archive is unpacked once, below TMPDIR, under its digest; a worker's directories
-are links to that. As on Lambda, functions only read there. Python's own `__pycache__` is shared as well, so
-only the first worker compiles.
+and layers for each worker that it starts: 1,200 files a worker, 24,000 after the demo, whose removal took longer than
+the demo. Here an archive is unpacked once, below TMPDIR, under its digest, and a worker's directories are links to it.
+As on Lambda, functions only read there. `__pycache__` is shared too, so only the first worker compiles.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _unpacking = threading.Lock()  # workers start in threads
 
 
 class ExtractedOnce(zipfile.ZipFile):
-    """An archive in a file; unpacked whole, it becomes a link to the one copy of its content."""
+    """A zip archive; unpacked whole, it becomes a link to the one copy of its content."""
 
     def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
-        """Unpack as ZipFile does, where only a part is asked for or the directory has something in it already."""
+        """Link the directory to the copy; unpack as ZipFile does if only a part is wanted, or it is not empty."""
         there = Path(path) if path is not None else None
         if there is None or there.is_symlink() or members is not None or pwd is not None or any(there.iterdir()):
             super().extractall(path, members, pwd)
@@ -51,7 +50,7 @@ class ExtractedOnce(zipfile.ZipFile):
 
 
 def install() -> None:
-    """Have ministack's workers unpack with it."""
+    """Have ministack's workers unpack with ExtractedOnce."""
     lambda_runtime.zipfile = SimpleNamespace(
         ZipFile=ExtractedOnce,
         BadZipFile=zipfile.BadZipFile,

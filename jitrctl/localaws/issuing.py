@@ -1,8 +1,8 @@
-"""A CA and its devices for the local AWS, made with the openssl commands of AWS's multi-account article.
+"""Issues a CA and devices' certificates for the local AWS, with the openssl commands of AWS's multi-account article.
 
-For demonstration and tests alone: a real CA's key is in its maker's hands, and nothing else of this project touches a
-private key. The root holds basicConstraints and nothing else, and a device's certificate is X.509 v1, because that is
-what those commands make; both are what real fleets carry.
+For the demo and tests only: a real CA's key is its maker's, and nothing else in this project touches a private key.
+Those commands make a root with basicConstraints and no other extension, and device certificates of X.509 v1; real
+fleets have both.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DeviceFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuingCa:
-    """A CA whose key is at hand; made by `create`."""
+    """A CA with its private key; made by `create`."""
 
     certificate: Path
     key: Path
@@ -69,8 +69,8 @@ class IssuingCa:
     def certificate_id(self) -> str:
         return Certificate.from_pem(self.pem).fingerprint
 
-    def verification_certificate(self, registration_code: str, out: Path) -> Path:
-        """Prove to one account that we hold the CA's key: a certificate with the account's registration code as CN.
+    def issue_verification_certificate(self, registration_code: str, out: Path) -> Path:
+        """Issue the proof of the CA's key for one account: a certificate with the registration code as common name.
 
         Raises LocalAwsError.
         """
@@ -79,8 +79,8 @@ class IssuingCa:
         _openssl("req", "-new", "-key", key, "-subj", f"/CN={registration_code}", "-out", request)
         return self._sign(request, out, days=_VERIFICATION_DAYS)
 
-    def issued(self, directory: Path, common_name: str) -> DeviceFiles | None:
-        """What `issue` made earlier, if this CA signed it."""
+    def find_issued(self, directory: Path, common_name: str) -> DeviceFiles | None:
+        """The files that `issue` made earlier; None if there are none, or another CA signed them."""
         files = _device_files(directory, common_name)
         if not (files.certificate.exists() and files.key.exists()):
             return None
@@ -120,5 +120,5 @@ def _openssl(*arguments: object) -> None:
         raise LocalAwsError("openssl is not installed: install it (Debian: apt-get install openssl)")
     done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise LocalAwsError(f"openssl {arguments[0]} failed: {last}")

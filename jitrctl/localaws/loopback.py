@@ -1,12 +1,10 @@
-"""Run ministack on the loopback interface alone, with what it lacks (the modules that are added below), and no longer
-than whoever started it.
+"""Runs ministack on the loopback interface alone, with the additions that are installed below.
 
-A script for `python -I`, not for import.
+It ends with the process that started it, unless that asked otherwise. A script for `python -I`, not for import.
 
-BIND_HOST moves ministack's HTTP port only: its MQTT listener binds 0.0.0.0 whatever one says (1.5.33,
-`_mtls_start_locked`), and would offer a broker full of test certificates to the whole network. So the rule
-stands where nothing gets past it: in this process a wildcard address *is* the loopback address, and any other
-address cannot be bound.
+BIND_HOST moves ministack's HTTP port only: its MQTT listener always binds 0.0.0.0 (1.5.33, `_mtls_start_locked`), and
+would offer a broker full of test certificates to the whole network. So `socket.bind` is replaced in this process: a
+wildcard address becomes the loopback address, and no other address can be bound.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ def bind_to_loopback(self: socket.socket, address: Any, /) -> None:
 
 
 def add(name: str) -> None:
-    """Load a file beside this one by its path, and install it: a process in isolated mode finds no package of ours."""
+    """Load a file beside this one by its path, and install it: an isolated process cannot import jitrctl."""
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -56,9 +54,9 @@ def add(name: str) -> None:
 
 
 def end_with_starter() -> None:
-    """End this process and its Lambda workers when standard input ends: nobody holds the other end any more.
+    """End this process and its Lambda workers when standard input ends, which is when the starter ends.
 
-    By KILL: a worker may not listen to anything else, and nobody would be left to try it a second time.
+    With KILL: a worker may ignore another signal, and no process would be left to send a second one.
     """
 
     def watch() -> None:
@@ -73,10 +71,10 @@ if __name__ == "__main__":
     if "JITR_LOCAL_ENDS_WITH_STARTER" in os.environ:
         end_with_starter()
     socket.socket.bind = bind_to_loopback  # type: ignore[method-assign,assignment]
-    os.chdir(os.environ["HOME"])  # its own, so that it holds on to nobody's directory
+    os.chdir(os.environ["HOME"])  # its own, so that it keeps no other directory in use
     add("client_connections")
     add("status_dates")
     add("extracted_once")
     add("started_singly")
-    del sys.argv[1:]  # the marker, for `jitrctl.localaws.processes`; ministack would not know it
+    del sys.argv[1:]  # the marker, which `jitrctl.localaws.processes` reads; ministack does not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

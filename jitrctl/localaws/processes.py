@@ -1,12 +1,12 @@
-"""Start, recognise and stop the processes of the local AWS.
+"""Starts, recognises and stops the processes of the local AWS.
 
-A process is ours when its command line says so, never because of its number alone: numbers are reused. The
-*marker*, `jitr-local-<hash of the directory>-<account>`, is the last argument of the process, and part of the
-path of its private TMPDIR, from which ministack runs its Lambda workers. It follows from the directory:
-whatever an interrupted `up` left behind is found again, with or without a state file.
+A process is recognised by its command line, never by its pid alone: pids are reused. The *marker*,
+`jitr-local-<hash of the directory>-<account>`, is the last argument of the process, and part of the path of its private
+TMPDIR, from which ministack runs its Lambda workers. It follows from the directory, so what an interrupted `up` left
+is found again, with or without a state file.
 
-A process that is not to stay ends with its starter, however that ends: its standard input is a pipe whose other end
-this interpreter alone holds, and which the system closes (loopback.py ends the process's group then).
+Without `stays`, a process ends with its starter, however that ends: its standard input is a pipe whose other end only
+this interpreter holds. The system closes that end, and loopback.py then ends the process's group.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ POLL = 0.02
 # In a process's environment: it ends when its standard input does. loopback.py reads it.
 ENDS_WITH_STARTER = "JITR_LOCAL_ENDS_WITH_STARTER"
 
-_held: dict[int, int] = {}  # pid → our end of its standard input, for as long as it runs
+_held: dict[int, int] = {}  # pid → this interpreter's end of its standard input, while it runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +45,17 @@ class Process:
 
 
 def marker(directory: Path, name: str) -> str:
-    """Name the process of one account: the same for every `up` in this directory."""
+    """The marker of one account's process: the same for every `up` in this directory."""
     return f"{_prefix(directory)}{name}"
 
 
 def start(directory: Path, name: str, *, environ: Mapping[str, str], log: Path, stays: bool) -> int:
-    """Start ministack for one account, its output in the log; answer its pid, which is its group's id.
+    """Start ministack for one account, its output in the log; returns its pid, which is its group's id.
 
     It ends with this interpreter, unless it `stays`.
     """
     to_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    standard_input, ours = os.pipe()  # no other child of ours inherits either end
+    standard_input, ours = os.pipe()  # no other child process inherits either end
     # posix_spawn and not Popen: the process outlives this interpreter, and a dropped Popen complains.
     # -I: neither the working directory nor PYTHON* variables decide what the process imports.
     pid = os.posix_spawn(
@@ -71,24 +71,24 @@ def start(directory: Path, name: str, *, environ: Mapping[str, str], log: Path, 
     )
     os.close(standard_input)
     _held[pid] = ours
-    # For a moment Linux shows a new program without its command line, and `stop` would not know it.
-    while pid not in alive(directory) and not has_ended(pid):
+    # For a moment Linux shows a new process without its command line, and `stop` would not recognise it.
+    while pid not in find_alive(directory) and not has_ended(pid):
         time.sleep(POLL)
     return pid
 
 
-def alive(directory: Path) -> frozenset[int]:
-    """Answer the pids of the ministack processes that belong to this directory."""
+def find_alive(directory: Path) -> frozenset[int]:
+    """The pids of the ministack processes that belong to this directory."""
     return frozenset(process.pid for process in _processes() if _is_ours(process, directory))
 
 
 def stop(directory: Path, *, groups: Iterable[int] = ()) -> None:
     """End every process of this directory and its group: TERM, then KILL.
 
-    `groups` are the ids that a state file remembers. Such a group is ended even when its leader has died,
-    provided that a member still carries the marker: Lambda workers do.
+    `groups` are ids from a state file. Such a group is ended even if its leader has died, provided that a member still
+    carries the marker, as Lambda workers do.
     """
-    ours = alive(directory)
+    ours = find_alive(directory)
     remembered = ours | frozenset(groups)  # a worker that outlives TERM has lost its leader by then
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in _groups(directory, remembered):
@@ -100,7 +100,7 @@ def stop(directory: Path, *, groups: Iterable[int] = ()) -> None:
 
 
 def has_ended(child: int) -> bool:
-    """Say whether a process that this interpreter has started is over; one that is not its child counts as over."""
+    """Whether a process that this interpreter started has ended; true for a process that is not its child."""
     try:
         ended = os.waitpid(child, os.WNOHANG) != (0, 0)
     except ChildProcessError:  # collected before
@@ -126,9 +126,9 @@ def _is_over(directory: Path, ours: frozenset[int], remembered: frozenset[int]) 
 
 
 def _groups(directory: Path, remembered: frozenset[int]) -> frozenset[int]:
-    """Answer the live process groups that are ours.
+    """The live process groups of this directory.
 
-    A reader of our log (`tail -f …/jitr-local-…`) carries the marker too, but leads no group of ours.
+    A reader of a log (`tail -f …/jitr-local-…`) carries the marker too, but leads none of these groups.
     """
     prefix = _prefix(directory)
     running = list(_processes())
@@ -141,16 +141,16 @@ def _groups(directory: Path, remembered: frozenset[int]) -> frozenset[int]:
 
 
 def _processes() -> Iterator[Process]:
-    """Yield this user's processes; zombies, which have no command line, left out.
+    """The user's processes, without zombies, which have no command line.
 
-    From /proc where there is one (a slim container has no `ps`), from `ps` elsewhere.
+    From /proc if it exists (a slim container has no `ps`), else from `ps`.
     """
     return _from_proc() if Path("/proc/self/cmdline").exists() else _from_ps()
 
 
 def _from_proc() -> Iterator[Process]:
     for entry in Path("/proc").iterdir():
-        # Between the listing and the reading a process may end: then it is none of the running ones.
+        # A process may end between the listing and the reading: then it is not running.
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
                 command = (entry / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")

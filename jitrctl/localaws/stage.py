@@ -1,4 +1,4 @@
-"""A deployed account of the local AWS from outside: what AWS says, what jitr recorded, what its function logged."""
+"""Reads and operates a deployed account of the local AWS: AWS's answers, jitr's records, the function's log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNKNOWN = "not registered"
 
 
 class LocalStage:
-    """One account with the stack in it."""
+    """One local account with its stack."""
 
     def __init__(self, account: LocalAccount, place: LocalPlace, fleet: Fleet) -> None:
         self.account = account
@@ -58,7 +58,7 @@ class LocalStage:
         return endpoint
 
     def register_ca(self, name: str, ca: IssuingCa) -> dict[str, Any]:
-        """Register the CA of that name in the mode that the fleet file declares; AWS's description of it."""
+        """Register the CA of that name in the mode that the fleet file declares; returns AWS's description of it."""
         account = next(account for account in self.fleet.accounts if account.name == self.name)
         registration = next(registration for registration in account.cas if registration.ca.name == name)
         parameters: dict[str, Any] = {"certificateMode": registration.mode.value}
@@ -82,32 +82,34 @@ class LocalStage:
         return str(described["certificateDescription"]["status"])
 
     def decision(self, certificate_id: str) -> Decision | None:
-        """What the deployed function recorded."""
+        """The decision that the deployed function recorded; None if there is none."""
         return self.registry.recall([certificate_id])[certificate_id].decision
 
-    def awaited_decision(self, certificate_id: str, *, seconds: float) -> Decision:
+    def wait_for_decision(self, certificate_id: str, *, seconds: float) -> Decision:
         """Wait for the deployed function to record its decision.
 
-        Raises LocalAwsError with what the function logged instead.
+        Raises LocalAwsError with the function's last error if there is none in time.
         """
-        if decision := _awaited(lambda: self.decision(certificate_id), seconds=seconds):
+        if decision := _wait(lambda: self.decision(certificate_id), seconds=seconds):
             return decision
-        raise LocalAwsError(f"no decision on {certificate_id[:16]}… in {self.name} after {seconds:.0f} s{self.said()}")
+        raise LocalAwsError(
+            f"no decision on {certificate_id[:16]}… in {self.name} after {seconds:.0f} s{self.describe_last_error()}"
+        )
 
     def sweep(self) -> dict[str, Any]:
-        """Run the deployed sweep now, as its schedule would; what it did.
+        """Run the deployed sweep now, as its schedule would; returns what it did.
 
         Raises LocalAwsError when it fails.
         """
         answer = self.account.client("lambda").invoke(FunctionName=self.names.sweep_function, Payload=b"{}")
-        said: dict[str, Any] = json.loads(answer["Payload"].read())
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
-            raise LocalAwsError(f"the sweep failed in {self.name}: {said.get('errorMessage')}")
-        return said
+            raise LocalAwsError(f"the sweep failed in {self.name}: {result.get('errorMessage')}")
+        return result
 
     @contextmanager
-    def rule_disabled(self) -> Iterator[None]:
-        """The first CA's topic rule disabled, as by an accident: its devices that knock meanwhile cause no event."""
+    def disable_rule(self) -> Iterator[None]:
+        """Disable the first CA's topic rule meanwhile: its devices that connect then cause no event."""
         rule = self.names.rule(self.place.account.cas[0].ca.name)
         self.iot.disable_topic_rule(ruleName=rule)
         try:
@@ -133,8 +135,8 @@ class LocalStage:
                 lines.append(line)
         return lines
 
-    def said(self) -> str:
-        """The function's last error, to put behind a failure's sentence; empty when it logged none."""
+    def describe_last_error(self) -> str:
+        """The function's last error, as a clause to append to a failure's sentence."""
         errors = [line for line in self.log_lines() if line["level"] == "ERROR"]
         if not errors:
             return f"; its function logged no error, see {self.account.log}"
@@ -147,7 +149,7 @@ class LocalStage:
 
 
 def _wake(endpoint: Endpoint) -> None:
-    """Make one handshake that nobody waits for: under Python 3.11.2 the broker's first one is never answered."""
+    """Make one handshake without waiting for it: under Python 3.11.2 the broker never answers its first one."""
     context = ssl.create_default_context(cafile=str(endpoint.trust))
     with (
         suppress(OSError),
@@ -157,7 +159,7 @@ def _wake(endpoint: Endpoint) -> None:
         pass
 
 
-def _awaited(look: Callable[[], Decision | None], *, seconds: float) -> Decision | None:
+def _wait(look: Callable[[], Decision | None], *, seconds: float) -> Decision | None:
     deadline = time.monotonic() + seconds
     while True:
         found = look()

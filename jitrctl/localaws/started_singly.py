@@ -1,10 +1,10 @@
-"""One start of a function's worker at a time, and none while another worker is about to be free.
+"""Has the local AWS start one worker of a function at a time, and none while another is about to be free.
 
 Loaded by loopback.py into ministack's process, never by jitrctl itself. ministack (1.5.33) starts a worker for every
-invocation that finds none free: a device that knocks four times while the first one starts has four of them start, each
-in four times the time, on a machine that has two processors. Here an invocation waits until the start before it is
-over, and a moment longer for a worker that is at work; on Lambda none would wait. No function here invokes itself,
-which could only go on when the wait is over.
+invocation that finds none free. A device that connects four times while the first worker starts has four of them start,
+each in four times the time on a machine with two processors. Here an invocation waits until the start before it is
+over, and a moment longer for a busy worker; on Lambda none would wait. A function that invoked itself would be delayed
+by that wait; none here does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def install() -> None:
-    """Put it into ministack."""
+    """Replace ministack's `acquire_worker`."""
     lambda_svc.acquire_worker = _acquire
 
 
@@ -34,13 +34,13 @@ def _acquire(func_name: str, config: Any, code_zip: bytes, qualifier: str = "$LA
     key = lambda_runtime._worker_key(func_name, config, qualifier)  # noqa: SLF001 -- ministack offers no other way in
     with _one_at_a_time[key]:
         began = time.monotonic()
-        while (start := _what_is_awaited(key)) and time.monotonic() - began < start:
+        while (start := _seconds_worth_waiting(key)) and time.monotonic() - began < start:
             time.sleep(_LOOK)
         return _acquire_worker(func_name, config, code_zip, qualifier=qualifier, **more)
 
 
-def _what_is_awaited(key: str) -> float:
-    """How many seconds are worth a wait; 0 where a worker is free, or there is none at all."""
+def _seconds_worth_waiting(key: str) -> float:
+    """How many seconds an invocation waits at most; 0 if a worker is free, or there is none at all."""
     with lambda_runtime._lock:  # noqa: SLF001 -- as above
         workers = list(lambda_runtime._workers.get(key, ()))  # noqa: SLF001 -- as above
     if not workers or any(not worker.in_use for worker in workers):

@@ -1,6 +1,6 @@
-"""The files in the local AWS's directory: which accounts run, and AWS profiles for other programs.
+"""Keeps the files in the local AWS's directory: the accounts' addresses, and AWS profiles for other programs.
 
-They say where to look, never what is alive: that is read from the running processes.
+They do not say what is alive: that is read from the running processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ACCOUNTS, CONFIG, CREDENTIALS = "accounts.json", "aws-config", "aws-credentials"
 
 
-def remember(directory: Path, accounts: Sequence[LocalAccount]) -> None:
+def save(directory: Path, accounts: Sequence[LocalAccount]) -> None:
     """Write accounts.json and the two AWS files (0600), each replaced in one step."""
     entries = [{**asdict(account), "log": str(account.log)} for account in accounts]
     config = credentials = ""
@@ -33,11 +33,11 @@ def remember(directory: Path, accounts: Sequence[LocalAccount]) -> None:
     _replace(directory / CREDENTIALS, credentials)
 
 
-def remembered(directory: Path) -> tuple[LocalAccount, ...]:
-    """Answer the accounts in accounts.json, alive or not; none when there is no such file.
+def load(directory: Path) -> tuple[LocalAccount, ...]:
+    """The accounts in accounts.json, alive or not; none if there is no such file.
 
     Raises:
-        LocalAwsError: the file is not one of ours.
+        LocalAwsError: jitrctl did not write that file.
     """
     path = directory / ACCOUNTS
     try:
@@ -50,7 +50,7 @@ def remembered(directory: Path) -> tuple[LocalAccount, ...]:
 
 
 def forget(directory: Path) -> None:
-    """Remove everything that a run left here, but its logs."""
+    """Remove everything that a run left in the directory, except its logs."""
     for path in (directory / ACCOUNTS, directory / CONFIG, directory / CREDENTIALS):
         path.unlink(missing_ok=True)
     for authority in directory.glob("*.broker-ca.pem"):

@@ -1,8 +1,7 @@
-"""What the local AWS lacks of certificates: `lastModifiedDate`, when a certificate's status was last set.
+"""Adds `lastModifiedDate`, when a certificate's status was last set, to the local AWS's DescribeCertificate.
 
-Loaded by loopback.py into ministack's process, never by jitrctl itself. DescribeCertificate tells it on AWS; ministack
-(1.5.33) keeps none. `register` takes a rejection back only where it shows that nobody has set the status since
-(jitr/record.py).
+Loaded by loopback.py into ministack's process, never by jitrctl itself. AWS answers it; ministack (1.5.33) does not
+keep it. `register` takes a rejection back only if this date shows that the status was not set since (jitr/record.py).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _handle_certificate = iot._handle_certificate  # noqa: SLF001 -- ministack offer
 
 
 def install() -> None:
-    """Put it into ministack."""
+    """Replace ministack's handler of `/certificates/…`."""
     iot._handle_certificate = _handle  # noqa: SLF001 -- as above
 
 
@@ -33,7 +32,7 @@ def _handle(method: str, path: str, body: bytes, query: dict[str, Any]) -> Any:
     if method == "PUT":
         record[_DATE] = time.time()
     elif method == "GET":
-        told = json.loads(answer[2])
-        told["certificateDescription"][_DATE] = record.get(_DATE, record.get("creationDate"))
-        return json_response(told)
+        described = json.loads(answer[2])
+        described["certificateDescription"][_DATE] = record.get(_DATE, record.get("creationDate"))
+        return json_response(described)
     return answer

@@ -1,8 +1,8 @@
-"""Where the local AWS keeps its things in a checkout, and the example fleet with local values filled in.
+"""Prepares the local AWS's directory in a checkout: the example fleet with local values, and its CAs with their keys.
 
-fleet.toml is taken over word for word, but for two times that nobody wants to wait for, and what does not run here.
-Its paths are relative to the file, so a copy below .local/ finds other certificates there: those of a CA whose key is
-at hand.
+The copy of fleet.toml differs in two times, which are cut short, and lacks the accounts and Regions that do not run
+locally. Its paths are relative to the file, so the copy below .local/ names other certificates: those of CAs whose keys
+are there.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[2]
 
-# What the fleet file says of an account: a section each, and in it where the account is.
+# An account's sections of the fleet file, and the keys in them that say where it is.
 _SECTION = re.compile(r"(?m)^(?=\[)")
 _ACCOUNT = re.compile(r"\[account\.([a-z0-9-]+)")
 _REGIONS = re.compile(r"(?m)^regions\s*=\s*\[[^\]]*\]")
 _ELSEWHERE = re.compile(r"(?m)^(?:endpoint_url|role_arn)\s*=.*\n")
-# What is written in days or minutes for the field, and would be waited for here.
-_HURRIED = {"pending_after": "1s", "overlap": "1s"}
+# Times that are days or minutes in the field, and that the demo would have to wait for.
+_SHORT_TIMES = {"pending_after": "1s", "overlap": "1s"}
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPlace:
-    """One account of the fleet in the Region where it runs locally."""
+    """One account of the fleet, and the Region in which it runs locally."""
 
     account: FleetAccount
     region: str
@@ -57,7 +57,7 @@ class LocalPlace:
         """The stack's name on the CDK command line."""
         return f"{self.account.name}/{self.region}"
 
-    def to_start(self) -> AccountSpec:
+    def spec(self) -> AccountSpec:
         return AccountSpec(
             name=self.account.name,
             id=self.account.id,
@@ -85,19 +85,19 @@ class Workspace:
     def cloud_assembly(self) -> Path:
         return self.directory / "cdk.out"
 
-    def example(self) -> Fleet:
-        """The checkout's fleet, as it is written.
+    def load_example(self) -> Fleet:
+        """The fleet of the checkout's fleet.toml, unchanged.
 
         Raises FleetError.
         """
         return load(self.checkout / "fleet.toml")
 
-    def places(self) -> tuple[LocalPlace, LocalPlace]:
+    def find_places(self) -> tuple[LocalPlace, LocalPlace]:
         """The two accounts that the local AWS runs, one in DEFAULT and one in SNI_ONLY mode, in a Region of both.
 
         Raises FleetError when the checkout's fleet.toml is wrong, LocalAwsError when it holds no such pair.
         """
-        accounts = self.example().accounts
+        accounts = self.load_example().accounts
         for first in accounts:
             for second in accounts:
                 shared = [region for region in first.regions if region in second.regions]
@@ -112,11 +112,11 @@ class Workspace:
     def prepare(self, started: Sequence[LocalAccount]) -> tuple[Fleet, dict[str, IssuingCa]]:
         """Make the CAs with their keys, the verification certificates, and the fleet file that names them.
 
-        `started` are the accounts of `places`, which run; the fleet file says of each where it is.
+        `started` are the running accounts of `find_places`; the fleet file gets the address of each.
 
         Raises LocalAwsError, FleetError.
         """
-        example = self.example()
+        example = self.load_example()
         made = {ca.name: IssuingCa.create(self.directory / "ca", ca.name) for ca in example.cas}
         for ca in example.cas:
             self._counterpart(ca.certificate_path).write_text(made[ca.name].pem, encoding="utf-8")
@@ -126,14 +126,14 @@ class Workspace:
         for account in example.accounts:
             for registration in account.cas:
                 if path := registration.verification_certificate_path:
-                    # An account that does not run here has no code, and nobody will ask for its proof.
+                    # An account that does not run locally has no code, and its proof is not needed.
                     code = codes.get(account.name, "0" * 64)
-                    made[registration.ca.name].verification_certificate(code, self._counterpart(path))
-        text = _hurried(example.path.read_text(encoding="utf-8"))
-        self.fleet_file.write_text(_located(text, started), encoding="utf-8")
+                    made[registration.ca.name].issue_verification_certificate(code, self._counterpart(path))
+        text = _shorten_times(example.path.read_text(encoding="utf-8"))
+        self.fleet_file.write_text(_keep_local_accounts(text, started), encoding="utf-8")
         return load(self.fleet_file), made
 
-    def fleet(self) -> Fleet:
+    def load_fleet(self) -> Fleet:
         """The fleet that the local AWS runs, once it is prepared.
 
         Raises FleetError.
@@ -147,7 +147,7 @@ class Workspace:
         )
 
     def _counterpart(self, path: Path) -> Path:
-        """Where a file of the checkout's fleet stands in ours."""
+        """The path of a copy, below the directory, of a file of the checkout's fleet."""
         try:
             relative = path.resolve().relative_to(self.checkout.resolve())
         except ValueError as error:
@@ -159,10 +159,10 @@ class Workspace:
         return counterpart
 
 
-def _located(text: str, started: Sequence[LocalAccount]) -> str:
-    """The fleet file with the accounts and Regions that run here alone, and where each is.
+def _keep_local_accounts(text: str, started: Sequence[LocalAccount]) -> str:
+    """The fleet file with only the accounts and Regions that run locally, and the address of each.
 
-    So nothing that is told to work on this file ever calls AWS, where the accounts may be real.
+    So no command on this file ever calls AWS, where the accounts may be real.
     """
     kept = []
     for section in _SECTION.split(text):
@@ -176,9 +176,12 @@ def _located(text: str, started: Sequence[LocalAccount]) -> str:
     return "".join(kept)
 
 
-def _hurried(text: str) -> str:
-    """The fleet file with the times that a person would have to wait for cut short."""
-    for key, value in _HURRIED.items():
+def _shorten_times(text: str) -> str:
+    """The fleet file with the times of `_SHORT_TIMES`.
+
+    Raises LocalAwsError if the file lacks one of these keys.
+    """
+    for key, value in _SHORT_TIMES.items():
         text, count = re.subn(rf'(?m)^({key}\s*=\s*)"[^"]*"', rf'\1"{value}"', text)
         if not count:
             raise LocalAwsError(f"fleet.toml does not say {key}: add it, so that the local AWS can cut it short")

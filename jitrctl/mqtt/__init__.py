@@ -1,1 +1,1 @@
-"""MQTT connections of a device, to the local AWS and to AWS IoT."""
+"""Connects devices over MQTT, to the local AWS and to AWS IoT."""

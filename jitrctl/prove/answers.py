@@ -1,4 +1,4 @@
-"""What a call is answered, as probes report it."""
+"""Makes a call that may be refused, and returns its answer as probes report it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 ACCEPTED = "accepted"
 
 
-def code_of(call: Callable[[], object]) -> str:
-    """The code of the error that AWS answers, or ACCEPTED; what says nothing about the question is raised.
+def try_call(call: Callable[[], object]) -> str:
+    """Make a call; returns the code of the error that AWS answers, or ACCEPTED.
 
-    Raises botocore's errors.
+    Raises botocore's errors if the answer is missing permissions, throttling or a failure of AWS.
     """
     try:
         call()

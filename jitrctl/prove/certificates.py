@@ -1,7 +1,7 @@
-"""CAs and devices that live for one run: their keys are in memory, or in a folder that is removed at its end.
+"""Issues the CAs and device certificates of one run; keys are in memory, or in a folder that is removed at its end.
 
-Subjects are as plain as can be. The odd shapes that some real certificates have are made by writing the signed part
-anew and signing it again.
+Certificates are plain. The odd shapes that some real certificates have are made by encoding the signed part anew and
+signing it again.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from jitr.x509 import der
 from jitr.x509.encoding import Encoded
 
 _BACKDATED = timedelta(hours=1)  # clocks differ
-_DAYS = timedelta(days=2)  # what a run forgets is useless soon
+_DAYS = timedelta(days=2)  # a certificate that a run leaves behind soon expires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeIdentity:
-    """A device's certificate and its key; PEM."""
+    """A device's certificate and key, PEM."""
 
     name: str
     certificate: str
     key: str
-    ca: str = ""  # the CA's certificate, which goes behind the device's where it is sent
+    ca: str = ""  # the CA's certificate, which the device sends after its own
 
     @property
     def certificate_id(self) -> str:
-        """What jitr expects AWS to call it: the SHA-256 of its DER."""
+        """The id that jitr expects of AWS: the SHA-256 of the DER."""
         return id_of(self.certificate)
 
 
@@ -71,7 +71,7 @@ class ProbeCa:
         lasts: timedelta = _DAYS,
         key: ec.EllipticCurvePrivateKey | None = None,
     ) -> ProbeIdentity:
-        """A device's certificate, valid from `begins` after now for as long as `lasts`."""
+        """A device's certificate, valid from `now` + `begins`, for `lasts`."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         first = now + begins
         builder = _builder(_name(name), self.certificate.subject, key.public_key(), first, first + lasts)
@@ -81,9 +81,9 @@ class ProbeCa:
         )
 
     def issue_parts(self, name: str, now: datetime, **parts: bytes) -> ProbeIdentity:
-        """A device's certificate with some of its parts (Encoded's names, each with tag and length) as given.
+        """A device's certificate with some parts replaced: names as in Encoded, values DER with tag and length.
 
-        The part `extensions` follows the key; the part `outer` is the algorithm as it is written outside.
+        The part `extensions` follows the public key. The part `algorithm` is written inside and outside.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         plain = self.issue(name, now, key=key)
@@ -105,12 +105,12 @@ class ProbeCa:
         return ProbeIdentity(name=name, certificate=ssl.DER_cert_to_PEM_cert(whole), key=plain.key, ca=self.pem)
 
     def verification(self, registration_code: str, now: datetime) -> str:
-        """Proof of the CA's key for an account in DEFAULT mode; PEM."""
+        """The verification certificate that DEFAULT mode needs in the account with this code; PEM."""
         return self.issue(registration_code, now).certificate
 
 
-def stand_alone(name: str, now: datetime) -> ProbeIdentity:
-    """A self-signed certificate, for a client that is registered without a CA."""
+def issue_self_signed(name: str, now: datetime) -> ProbeIdentity:
+    """A self-signed certificate, for a client that is registered without a CA, valid for two days."""
     key = ec.generate_private_key(ec.SECP256R1())
     made = _builder(_name(name), _name(name), key.public_key(), now - _BACKDATED, now + _DAYS).sign(
         key, hashes.SHA256()

@@ -1,8 +1,8 @@
-"""Deletes what a journal names, and nothing else; what AWS refuses to delete stays in the journal, with why.
+"""Deletes what a journal names, and nothing else; what AWS refuses to delete stays in the journal, with the reason.
 
-Certificates go first, detached from what the journal names; then things and CAs; then what feeds a function, the
-function, queues and roles; then policies. Registration codes are never touched: they are the account's, and
-DEFAULT mode needs the one that is there.
+Certificates go first, detached from what the journal names; then things and CAs; then event source mappings, functions,
+queues and roles; then policies. Registration codes are never deleted: they are the account's, and DEFAULT mode needs
+them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jitrctl.prove.run import ProvePlace
 
 # Certificates before what is attached to them, and before their CAs; CAs before the role that one may name; policies
-# last, since they may have to wait.
+# last, since AWS may refuse to delete them for minutes.
 _ORDER = (
     *(ResourceKind.CERTIFICATE, ResourceKind.THING, ResourceKind.CA),
     *(ResourceKind.MAPPING, ResourceKind.FUNCTION, ResourceKind.QUEUE, ResourceKind.ROLE, ResourceKind.POLICY),
@@ -39,7 +39,7 @@ _NOT_YET = frozenset({"DeleteConflictException", "InvalidRequestException", "Del
 
 @dataclass(kw_only=True)
 class Cleaner:
-    """Cleans one account and Region of what one journal names there."""
+    """Deletes what one journal names in one account and Region."""
 
     place: ProvePlace
     journal: Journal
@@ -47,7 +47,7 @@ class Cleaner:
     refused: list[JournalEntry] = field(default_factory=list)
 
     def clean(self) -> None:
-        """Delete; an entry that AWS refuses does not keep the others from being deleted."""
+        """Delete every entry; one that AWS refuses to delete does not stop the others."""
         finder = Finder(self.place, self.journal)
         for kind in _ORDER:
             for entry in self._entries(kind):
@@ -55,7 +55,7 @@ class Cleaner:
                     self._delete(entry, finder)
                 except (ClientError, BotoCoreError, JitrctlError) as error:
                     why = str(error) if isinstance(error, JitrctlError) else explain(error)
-                    self.journal.refused(entry, why)
+                    self.journal.keep_refusal(entry, why)
                     self.refused.append(entry)
                 else:
                     self.journal.drop(entry)
@@ -65,39 +65,39 @@ class Cleaner:
         return [one for one in self.journal.entries if (one.account, one.region, one.kind) == here]
 
     def _delete(self, entry: JournalEntry, finder: Finder) -> None:
-        """Delete one thing, or find that it is not there.
+        """Delete what one entry names; success if it does not exist.
 
         Raises botocore's errors.
         """
         iot = self.place.iot
         match entry.kind:
             case ResourceKind.THING:
-                self._patiently(lambda: iot.delete_thing(thingName=entry.name))
+                self._retry(lambda: iot.delete_thing(thingName=entry.name))
             case ResourceKind.POLICY:
-                self._patiently(lambda: iot.delete_policy(policyName=entry.name), within=_POLICY_FREE_WITHIN)
+                self._retry(lambda: iot.delete_policy(policyName=entry.name), within=_POLICY_FREE_WITHIN)
             case ResourceKind.ROLE:
                 iam = self.place.client("iam")
-                self._patiently(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
-                self._patiently(lambda: iam.delete_role(RoleName=entry.name))
+                self._retry(lambda: iam.delete_role_policy(RoleName=entry.name, PolicyName=ROLE_POLICY))
+                self._retry(lambda: iam.delete_role(RoleName=entry.name))
             case ResourceKind.MAPPING:
                 self._delete_mappings(entry)
             case ResourceKind.FUNCTION:
-                self._patiently(lambda: self.place.client("lambda").delete_function(FunctionName=entry.name))
+                self._retry(lambda: self.place.client("lambda").delete_function(FunctionName=entry.name))
             case ResourceKind.QUEUE:
                 sqs = self.place.client("sqs")
-                self._patiently(lambda: sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=entry.name)["QueueUrl"]))
+                self._retry(lambda: sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=entry.name)["QueueUrl"]))
             case _:
                 certificate_id = finder.find(entry)
                 if certificate_id is None:
                     return
-                self.journal.found(entry, certificate_id)
+                self.journal.keep_id(entry, certificate_id)
                 if entry.kind is ResourceKind.CA:
                     self._delete_ca(certificate_id)
                 else:
                     self._delete_certificate(certificate_id)
 
     def _delete_mappings(self, entry: JournalEntry) -> None:
-        """What feeds the function of that name: its ids are only known from AWS."""
+        """Delete the event source mappings of the function of that name; only AWS knows their ids."""
         function = self.place.client("lambda")
         try:
             found = function.list_event_source_mappings(FunctionName=entry.name)["EventSourceMappings"]
@@ -106,13 +106,13 @@ class Cleaner:
                 return
             raise
         for one in found:
-            self.journal.found(entry, one["UUID"])
-            self._patiently(lambda uuid=one["UUID"]: function.delete_event_source_mapping(UUID=uuid))  # type: ignore[misc]
+            self.journal.keep_id(entry, one["UUID"])
+            self._retry(lambda uuid=one["UUID"]: function.delete_event_source_mapping(UUID=uuid))  # type: ignore[misc]
 
     def _delete_ca(self, certificate_id: str) -> None:
         iot = self.place.iot
         iot.update_ca_certificate(certificateId=certificate_id, newStatus="INACTIVE")
-        self._patiently(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
+        self._retry(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
 
     def _delete_certificate(self, certificate_id: str) -> None:
         iot, arn = self.place.iot, self.place.certificate_arn(certificate_id)
@@ -124,13 +124,13 @@ class Cleaner:
         attached = [one["policyName"] for one in iot.list_attached_policies(target=arn)["policies"]]
         for policy in _names(attached, self._ours(ResourceKind.POLICY)):
             iot.detach_policy(policyName=policy, target=arn)
-        self._patiently(lambda: iot.delete_certificate(certificateId=certificate_id))
+        self._retry(lambda: iot.delete_certificate(certificateId=certificate_id))
 
     def _ours(self, kind: ResourceKind) -> set[str]:
         return {entry.name for entry in self._entries(kind)}
 
-    def _patiently(self, delete: Callable[[], Any], *, within: float = _DETACHED_WITHIN) -> None:
-        """Delete, again and again while something is still attached; what is not there is deleted.
+    def _retry(self, delete: Callable[[], Any], *, within: float = _DETACHED_WITHIN) -> None:
+        """Delete, with retries while something is still attached; success if it does not exist.
 
         Raises botocore's errors.
         """
@@ -151,5 +151,5 @@ class Cleaner:
 
 
 def _names(found: Sequence[str], ours: set[str]) -> list[str]:
-    """Of what is attached, what the journal names: another's stays, and AWS then refuses to delete the certificate."""
+    """The attached names that the journal has; another's stays attached, and AWS refuses to delete the certificate."""
     return [name for name in found if name in ours]

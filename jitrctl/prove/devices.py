@@ -1,6 +1,6 @@
-"""Devices of a run: real MQTT over mutual TLS, by the client that `jitrctl local connect` and `doctor --key` use.
+"""Connects the devices of a run: MQTT over mutual TLS, with the client of `jitrctl local connect` and `doctor --key`.
 
-`Devices` is what probes see; tests put the simulation's broker behind it.
+Probes see `Devices`; tests put the simulation's broker behind it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Subscribed = Literal["granted", "failure code", "closed"]
 
 _PORT = 8883
-# botocore's own list of authorities holds Amazon's, which sign the ATS endpoints.
+# botocore's list of authorities has Amazon's, which sign the ATS endpoints.
 _AUTHORITIES = Path(botocore.__file__).with_name("cacert.pem")
 _REACH = 5.0  # seconds
 
@@ -46,10 +46,10 @@ class ProbeSession(Protocol):
 
 
 class Devices(Protocol):
-    """What connects to one account and Region."""
+    """Connects devices to one account and Region."""
 
     def check(self) -> None:
-        """Find out whether devices can connect at all.
+        """Check that the endpoint can be reached.
 
         Raises Unusable.
         """
@@ -57,7 +57,7 @@ class Devices(Protocol):
     def connect(
         self, identity: ProbeIdentity, client_id: str, *, sni: bool = True, alone: bool = False
     ) -> ProbeSession | str:
-        """One CONNECT: a session, or how it was refused; `alone` sends no CA behind the device's certificate.
+        """Send one CONNECT; returns a session, or how it was refused. `alone` sends no CA certificate.
 
         Raises Unanswered when nothing answers.
         """
@@ -65,7 +65,7 @@ class Devices(Protocol):
 
 @dataclass(kw_only=True)
 class MqttDevices:
-    """The real ones; `folder` is private, holds their keys, and is removed by who made it."""
+    """Connects over the network; `folder` is private, holds the devices' keys, and its maker removes it."""
 
     endpoint: Endpoint
     folder: Path
@@ -77,7 +77,7 @@ class MqttDevices:
             socket.create_connection((host, port), timeout=_REACH).close()
         except OSError as error:
             raise Unusable(
-                f"the data endpoint {host}:{port} cannot be reached ({error}): devices connect there, so see to DNS, "
+                f"the data endpoint {host}:{port}, where devices connect, cannot be reached ({error}): check DNS, "
                 "proxies and the firewall"
             ) from error
 
@@ -97,7 +97,7 @@ class MqttDevices:
         return MqttSession(answer) if isinstance(answer, Connection) else answer.how
 
     def _without_sni(self) -> Endpoint:
-        """The same place by its address alone, for which TLS sends no name and the server's cannot be checked."""
+        """The same endpoint by its IP address: TLS then sends no name, and the server's name is not verified."""
         host, port = self.endpoint.address
         return replace(self.endpoint, address=(socket.gethostbyname(host), port), server_name=None, checks_name=False)
 
@@ -128,14 +128,14 @@ class MqttSession:
         self._connection.close()
 
 
-def endpoint_of(stage: Stage) -> Endpoint:
-    """Where the stage's devices connect.
+def find_stage_endpoint(stage: Stage) -> Endpoint:
+    """The endpoint of the stage's devices.
 
-    Raises Unusable when there is no such place; botocore's errors.
+    Raises Unusable if there is none; botocore's errors.
     """
     url = stage.access.elsewhere
     if url is not None:
-        for account in state.remembered(stage.fleet.path.parent):
+        for account in state.load(stage.fleet.path.parent):
             if account.endpoint_url == url:
                 return find_endpoint(account)
         raise Unusable(

@@ -1,7 +1,7 @@
-"""Finds what the journal names: a certificate by the id that it should have, else by comparing PEMs.
+"""Finds a certificate that the journal names: by its expected id, else by comparing PEMs.
 
-Where it is not known by an id of the journal, the newest of the account are looked through, back to the run's
-beginning. A certificate whose PEM is another one is never taken for ours, whatever its id.
+If AWS knows none of the journal's ids, the account's newest certificates are compared, back to the run's beginning. A
+certificate with another PEM is never taken for the run's, whatever its id.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _PAGE = 100
 
 @dataclass(kw_only=False, eq=False)
 class Finder:
-    """In one account and Region; what it has looked through is kept."""
+    """Finds certificates in one account and Region; keeps the list that it has read."""
 
     place: ProvePlace
     journal: Journal
     _seen: dict[ResourceKind, list[tuple[str, str]]] = field(default_factory=dict)
 
     def find(self, entry: JournalEntry) -> str | None:
-        """The id under which AWS has this CA or device certificate; None if it has not.
+        """The id under which AWS has this CA or device certificate; None if it is not registered.
 
         Raises botocore's errors.
         """
@@ -58,7 +58,7 @@ class Finder:
             raise
 
     def _newest(self, kind: ResourceKind) -> Iterator[tuple[str, str]]:
-        """The ids and PEMs of what was registered since the run began, newest first."""
+        """The ids and PEMs of certificates registered since the run began, newest first."""
         known = {one for entry in self.journal.entries for one in entry.ids}
         since = self.journal.began - _MARGIN
         for one in self._listed(kind):

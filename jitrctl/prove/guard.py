@@ -1,8 +1,8 @@
-"""The only way from a probe to AWS: it counts calls, repeats throttled ones, and sends no change of anything but ours.
+"""Guards the calls of probes: counts them, repeats throttled ones, and sends no change of what the journal lacks.
 
-A probe has a client that looks like boto3's. Before a call that makes, changes or deletes something goes out, the
-journal must hold each thing that its parameters name, in that account and Region; else it is a fault of the probe, and
-raised as one. So a mistake in a probe cannot reach what was in the account before.
+A probe's client looks like boto3's. A call that makes, changes or deletes something is sent only if the journal has
+each thing that its parameters name, in that account and Region; otherwise NotOurs is raised. So a mistake in a probe
+cannot change what was in the account before.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from jitrctl.prove.journal import Journal
     from jitrctl.prove.operations import CallTarget, Operation
 
-# Beyond the client's own attempts: seconds between further ones, for a bucket that others empty.
+# Seconds before each further attempt, after the client's own: other programs may use up the quota.
 _PAUSES = (2.0, 5.0, 10.0)
 _BY_METHOD = {(service, xform_name(name)): one for (service, name), one in OPERATIONS.items()}
 
 
 class NotOurs(JitrctlError):
-    """A call would have changed what the journal does not name; it was not sent."""
+    """A call was not sent, since it would change what the journal does not name."""
 
 
 @dataclass(kw_only=True)
@@ -42,10 +42,10 @@ class Guard:
     region: str
     journal: Journal
     sleep: Callable[[float], None]
-    calls: Counter[str] = field(default_factory=Counter)  # by IAM action, as often as sent
+    calls: Counter[str] = field(default_factory=Counter)  # attempts, by IAM action
 
     def client(self, service: str, client: Any, *, repeats: bool = True) -> Any:
-        """That client of boto3's, guarded; `repeats` says whether throttled calls are repeated."""
+        """The boto3 client, guarded; `repeats` says whether throttled calls are repeated."""
         return _Guarded(self, service, client, repeats=repeats)
 
     def call(self, service: str, client: Any, method: str, parameters: dict[str, Any], *, repeats: bool) -> Any:

@@ -1,8 +1,8 @@
-"""The journal: each thing that a run makes in an account, written to disk before the call that makes it.
+"""Keeps the journal of a run: each thing that it makes in an account, on disk before the call that makes it.
 
-So whatever ends a run, also a SIGKILL or a power cut, the next one knows what may be there. An entry is dropped when
-the thing is known to be gone; the file goes with its last entry. Certificates are written with their PEM, and with the
-id that they are expected to get: should AWS number them otherwise, they are found again by their PEM.
+So after any end of a run, even SIGKILL or a power cut, the next run knows what may be there. An entry is dropped when
+its thing is gone; the file is removed with the last entry. Certificates are kept with their PEM and the id that they
+should get: if AWS gives another id, they are found by their PEM.
 
 The file is replaced whole, and synchronized with the disk, at every change. One run at a time works on a folder.
 """
@@ -44,12 +44,12 @@ class ResourceKind(Enum):
 
 @dataclass(kw_only=True, eq=False)
 class JournalEntry:
-    """One thing, in one account and Region."""
+    """One thing that a run makes, in one account and Region."""
 
     account: str  # id
     region: str
     kind: ResourceKind
-    name: str  # what AWS calls it; of certificates, a label
+    name: str  # AWS's name for it; of a certificate, a label
     pem: str | None = None
     expected_id: str | None = None
     found_id: str | None = None  # as AWS answered
@@ -57,7 +57,7 @@ class JournalEntry:
 
     @property
     def ids(self) -> frozenset[str]:
-        """The ids that it may have."""
+        """The ids that the thing may have."""
         return frozenset(one for one in (self.expected_id, self.found_id) if one)
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Journal:
 
     @classmethod
     def begin(cls, folder: Path, run: str, began: datetime) -> Journal:
-        """An empty one, which is on disk already: a folder that cannot be written is found before anything is made.
+        """An empty journal, on disk already: an unwritable folder is found before anything is made.
 
         Raises Unusable.
         """
@@ -86,9 +86,9 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """What an earlier run left.
+        """The journal that an earlier run left.
 
-        Raises Unusable when the file is none of ours.
+        Raises Unusable if jitrctl did not write the file.
         """
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -98,8 +98,8 @@ class Journal:
             return cls(path, document["run"], datetime.fromisoformat(document["began"]), entries)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise Unusable(
-                f"the journal {path} cannot be read ({error}): it names what an earlier run made, so look at it, and "
-                "delete those things by hand before you delete it"
+                f"the journal {path} cannot be read ({error}): it names what an earlier run made; delete those things "
+                "by hand, then the file"
             ) from error
 
     @property
@@ -107,29 +107,29 @@ class Journal:
         return tuple(self._entries)
 
     def add(self, entry: JournalEntry) -> JournalEntry:
-        """Write down what is about to be made."""
+        """Write an entry, before its thing is made."""
         self._entries.append(entry)
         self._write()
         return entry
 
-    def found(self, entry: JournalEntry, certificate_id: str) -> None:
-        """Keep the id that AWS gave it."""
+    def keep_id(self, entry: JournalEntry, certificate_id: str) -> None:
+        """Write the id that AWS gave the thing."""
         if entry.found_id != certificate_id:
             entry.found_id = certificate_id
             self._write()
 
-    def refused(self, entry: JournalEntry, why: str) -> None:
-        """Keep why it could not be deleted."""
+    def keep_refusal(self, entry: JournalEntry, why: str) -> None:
+        """Write why the thing could not be deleted."""
         entry.refused = why
         self._write()
 
     def drop(self, entry: JournalEntry) -> None:
-        """It is known not to be there."""
+        """Remove an entry: its thing does not exist."""
         self._entries.remove(entry)
         self._write()
 
     def close(self) -> None:
-        """Remove the file, if nothing is left."""
+        """Remove the file, if it has no entry."""
         if not self._entries:
             self.path.unlink(missing_ok=True)
             _synchronize(self.path.parent)
@@ -154,7 +154,7 @@ class Journal:
             raise Unusable(f"the journal {self.path} cannot be written ({error.strerror}): make room for it") from error
 
 
-def earlier(folder: Path) -> tuple[Journal, ...]:
+def read_earlier(folder: Path) -> tuple[Journal, ...]:
     """The journals that earlier runs left, oldest first.
 
     Raises Unusable.
@@ -164,8 +164,8 @@ def earlier(folder: Path) -> tuple[Journal, ...]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that no other run cleans what this one is making; a process that dies lets go of it.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock the folder, so that no other run deletes what this one makes; the lock ends with the process.
 
     Raises Unusable.
     """
@@ -178,12 +178,12 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Unusable(f"another `jitrctl prove` works with {folder}: wait until it has ended") from error
+            raise Unusable(f"another `jitrctl prove` uses {folder}: wait until it has ended") from error
         yield
 
 
 def _synchronize(folder: Path) -> None:
-    """Have a rename survive a power cut."""
+    """Synchronize a folder with the disk, so that a rename survives a power cut."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

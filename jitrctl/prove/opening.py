@@ -1,4 +1,4 @@
-"""Opens the accounts of a run: guarded clients, the way for devices, and the time."""
+"""Opens the accounts of a run: guarded clients, connections of devices, and the time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botocore.config import Config
 
 from jitrctl import clock
 from jitrctl.errors import Unusable
-from jitrctl.prove.devices import MqttDevices, endpoint_of
+from jitrctl.prove.devices import MqttDevices, find_stage_endpoint
 from jitrctl.prove.guard import Guard
 from jitrctl.prove.run import ProvePlace
 from jitrctl.session.stage import Stage
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _MOST = 2  # accounts
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
-# Where an account has one Region in the fleet file, and its registration code is to be compared with another's.
+# Regions to compare registration codes with, if the fleet file has one Region for the account.
 _OTHERS = ("us-east-1", "eu-west-1")
 
 
 class RealTime:
-    """The time as it is."""
+    """The real time."""
 
     def now(self) -> datetime:
         return clock.now()
@@ -43,14 +43,14 @@ class RealTime:
         time.sleep(seconds)
 
 
-def in_one_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def choose_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """One stage for each account, all in the first Region that they share.
 
     Raises Unusable when there are more than two accounts, or no such Region.
     """
     accounts = list(dict.fromkeys(stage.account.name for stage in stages))
     if len(accounts) > _MOST:
-        raise Unusable(f"the fleet has accounts {', '.join(accounts)}: say which one or two with --account")
+        raise Unusable(f"the fleet has accounts {', '.join(accounts)}: choose one or two with --account")
     for region in dict.fromkeys(stage.region for stage in stages):
         here = tuple(stage for stage in stages if stage.region == region)
         if len(here) == len(accounts):
@@ -58,7 +58,7 @@ def in_one_region(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     raise Unusable(f"accounts {' and '.join(accounts)} share no Region: choose accounts that do")
 
 
-def place_of(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> ProvePlace:
+def open_place(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> ProvePlace:
     """A stage as probes see it.
 
     Raises AccessError, botocore's errors.
@@ -84,12 +84,12 @@ def place_of(stage: Stage, journal: Journal, devices: Devices, time_: Time) -> P
     )
 
 
-def devices_of(stage: Stage, folder: Path) -> Devices:
-    """What connects to a stage; `folder` is private, and is removed by who made it.
+def open_devices(stage: Stage, folder: Path) -> Devices:
+    """Devices that connect to a stage; `folder` is private, and its maker removes it.
 
     Raises Unusable when there is no data endpoint; botocore's errors.
     """
-    return MqttDevices(endpoint=endpoint_of(stage), folder=folder)
+    return MqttDevices(endpoint=find_stage_endpoint(stage), folder=folder)
 
 
 def other_region(stage: Stage) -> str | None:
@@ -99,8 +99,8 @@ def other_region(stage: Stage) -> str | None:
     return next(iter(in_file), None) or next((region for region in others if region != stage.region), None)
 
 
-def unanswerable(stage: Stage, probes: Sequence[Probe]) -> Mapping[str, str]:
-    """What the place behind a stage cannot answer, each with why."""
+def list_unanswerable(stage: Stage, probes: Sequence[Probe]) -> Mapping[str, str]:
+    """The probes that the local AWS cannot answer, if the stage is there: name → why."""
     if stage.access.elsewhere is None:
         return {}
     return {probe.name: probe.not_local for probe in probes if probe.not_local}

@@ -1,4 +1,4 @@
-"""Every call that `jitrctl prove` may make, and which of its parameters name what the journal must hold.
+"""Lists every call that `jitrctl prove` may make, with the parameters that name what the journal must have.
 
 A call that is not listed is not sent (guard.py). policies/operators/prove.json allows exactly these actions; a test
 compares.
@@ -110,7 +110,7 @@ _ALL = [
     ),
     _changes("lambda:DeleteEventSourceMapping", CallTarget(parameter="UUID", by=By.ID, kind=ResourceKind.MAPPING)),
 ]
-# By service and by boto3's name of the operation, which is found in botocore's own way.
+# By service and by the API's name of the operation.
 OPERATIONS = {(one.service, one.action.partition(":")[2]): one for one in _ALL}
-# What AWS asks for beside the call that is made: to hand the role to AWS IoT.
+# Permissions that AWS checks besides the call's own: to pass the role to AWS IoT.
 BESIDE = frozenset({"iam:PassRole"})

@@ -1,7 +1,7 @@
-"""What a probe is: a question to AWS, what jitr assumes the answer to be, and what another answer would mean.
+"""Defines a probe: a question about AWS, the answer that jitr assumes, and what another answer would mean.
 
-A probe looks at one or several things; for each there is an Expectation. `run` returns what it found by the names of
-those: what it leaves out stays unanswered.
+A probe observes one or more things, each with an Expectation. `run` returns what it found by the names of the
+expectations; what it leaves out stays unanswered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Json = Any
 
 
 class Unanswered(JitrctlError):
-    """A probe could not be carried out; the text says why, and nothing about jitr follows from it."""
+    """A probe could not be carried out; the text says why. It says nothing about jitr's assumption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Within:
 
 
 class Recorded:
-    """Nothing is assumed; what is found is kept for people to read."""
+    """Nothing is assumed; what is found is recorded."""
 
     def __str__(self) -> str:
         return "nothing"
@@ -44,12 +44,12 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """One thing that a probe looks at."""
+    """One thing that a probe observes."""
 
     what: str
     assumed: Json | Within | Recorded
     otherwise: str  # what another answer means for jitr
-    # The simulation's switch that the answer sets (simulation.Undocumented), and how.
+    # The switch of the simulation (Undocumented) that the answer sets, and the value for an answer.
     switch: str = ""
     to_switch: Callable[[Json], bool | float] = float
 
@@ -73,18 +73,18 @@ class Probe:
     method: str
     expects: tuple[Expectation, ...]
     run: Callable[[Run], Mapping[str, Json]]
-    makes: str  # beside what all probes share
-    calls: int  # at most, of AWS APIs, without those that clean
-    seconds: float  # about
+    makes: str  # besides what all probes share
+    calls: int  # of AWS APIs, at most, without cleaning
+    seconds: float  # approximately
     dollars: float = 0.001  # at most; AWS IoT's registry, messages and connections
-    accounts: int = 1  # that it needs
-    bursts: bool = False  # only with --bursts
+    accounts: int = 1  # how many it needs
+    bursts: bool = False  # sends bursts of calls: carried out only with --bursts
     not_local: str = ""  # why the local AWS cannot answer it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer:
-    """What was found of one thing."""
+    """What was found for one expectation."""
 
     probe: Probe
     expectation: Expectation
@@ -102,9 +102,9 @@ class ProbeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotAnswered:
-    """A probe, or a part of one, that has no answer, and why."""
+    """A probe, or a part of one, without an answer, and why."""
 
     probe: Probe
     why: str
-    failed: bool  # it was tried; else it was left out
-    what: str = ""  # all of it, if empty
+    failed: bool  # it was tried; False if it was left out
+    what: str = ""  # the expectation; the whole probe if empty

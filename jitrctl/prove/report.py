@@ -1,4 +1,4 @@
-"""What a run says: the plan before it, the table after it, and the document that docs/measured keeps."""
+"""Renders a run: the plan before it, the table after it, and the document that docs/measured keeps."""
 
 from __future__ import annotations
 
@@ -21,25 +21,23 @@ _LONGEST = 60  # characters of what was found, in the table
 
 
 def plan(run_id: str, labels: Sequence[str], probes: Sequence[Probe], left_out: Sequence[NotAnswered]) -> list[str]:
-    """What would be done, a line each."""
+    """The plan: what would be made and called, one line each."""
     calls = _SHARED_CALLS + sum(probe.calls for probe in probes)
     minutes = math.ceil((_SHARED_SECONDS + sum(probe.seconds for probe in probes)) * 1.5 / 60)
     dollars = max(0.01, sum(probe.dollars for probe in probes))
     lines = [
-        f"In {' and '.join(labels)}, as run {run_id}, which is at the beginning of every name:",
+        f"In {' and '.join(labels)}, as run {run_id}, with which every name begins:",
         "  shared: 2 CAs, the policy of the run's devices",
     ]
     lines += [f"  {probe.name}: {probe.makes}" for probe in probes]
     lines += [f"  left out: {one.probe.name}: {one.why}" for one in left_out]
     cost = f"At most {calls} calls of AWS APIs, and as many again to clean; about {minutes} min; under ${dollars:.2f}."
-    end = (
-        "Everything is deleted at the end, which AWS may take five minutes to let happen; a registration code is kept."
-    )
+    end = "Everything is deleted at the end, which AWS may allow only after five minutes; a registration code is kept."
     return [*lines, cost, end]
 
 
 def rows(outcome: ProbeOutcome) -> list[dict[str, str]]:
-    """The table: assumed, found, so what; for another answer, the number of its note."""
+    """The table's rows; an answer other than assumed has the number of its note."""
     notes = iter(range(1, len(outcome.answers) + 1))
     return [
         {
@@ -55,7 +53,7 @@ def rows(outcome: ProbeOutcome) -> list[dict[str, str]]:
 
 
 def notes(outcome: ProbeOutcome) -> list[str]:
-    """What answers other than assumed mean, numbered as in the table; then what is kept without an assumption."""
+    """What answers other than assumed mean, numbered as in the table; then what was recorded without an assumption."""
     different = [answer for answer in outcome.answers if not answer.as_assumed]
     lines = [
         f"({number}) {answer.probe.name}, {answer.expectation.what}: {answer.expectation.otherwise}"
@@ -121,7 +119,7 @@ def document(
 
 
 def _without_accounts(found: dict[str, Any], run: Run) -> dict[str, Any]:
-    """The document without the accounts' ids, which are nobody's business where it is checked in."""
+    """The document without the accounts' ids, so that it can be published."""
     text = json.dumps(found)
     for number, place in enumerate(run.places, start=1):
         text = text.replace(place.account, f"<account {number}>")

@@ -1,6 +1,6 @@
-"""What probes work with: the accounts' guarded clients, CAs and devices that are in the journal before they are made.
+"""Gives probes guarded clients, CAs, devices and events; everything is in the journal before it is made.
 
-CAs, the policy and the client that listens for events are made when a probe first asks for them, and shared.
+CAs, policies and the clients that subscribe to events are made when a probe first needs them, and shared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 from jitr_fleet.resources import registered_topic
-from jitrctl.prove.certificates import ProbeCa, ProbeIdentity, id_of, stand_alone
+from jitrctl.prove.certificates import ProbeCa, ProbeIdentity, id_of, issue_self_signed
 from jitrctl.prove.finding import Finder
 from jitrctl.prove.journal import JournalEntry, ResourceKind
 from jitrctl.prove.probe import Unanswered
@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 DEFAULT, SNI_ONLY = "DEFAULT", "SNI_ONLY"
 ROLE_POLICY = "run"  # the one inline policy that a role of a run may have
-LOOK_EVERY = 1.0  # seconds; AWS IoT takes one CONNECT a second of a client id
+LOOK_EVERY = 1.0  # seconds; AWS IoT accepts one CONNECT a second per client id
 _REGISTERED_WITHIN = 30.0  # seconds after its CONNECT
 _EVENT_WITHIN = 20.0
-_SUBSCRIBED_WITHIN = 60.0  # a policy that was just attached
+_SUBSCRIBED_WITHIN = 60.0  # after its policy was attached
 
 
 class Time(Protocol):
@@ -57,7 +57,7 @@ class ProvePlace:
     partition: str
     guard: Guard
     devices: Devices
-    open: Callable[..., Any]  # a service's boto3 client; `once` has it make one attempt
+    open: Callable[..., Any]  # service → its boto3 client; with `once`, it makes one attempt per call
     registration_code_in: Callable[[str], str]  # of the account in another Region
     _clients: dict[str, Any] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class ProbeDevice:
 
     place: ProvePlace
     identity: ProbeIdentity
-    certificate_id: str  # AWS's
+    certificate_id: str  # as AWS answered
     client_id: str
 
     @property
@@ -115,7 +115,7 @@ class Run:
     journal: Journal
     places: tuple[ProvePlace, ...]  # one or two
     time: Time
-    other_region: str | None = None  # of the first account, for what may differ by Region
+    other_region: str | None = None  # another Region of the first account
     _cas: dict[str, tuple[ProbeCa, ProvePlace]] = field(default_factory=dict)
     _listeners: dict[ProvePlace, tuple[ProbeDevice, ProbeSession]] = field(default_factory=dict)
     _policies: set[tuple[ProvePlace, str]] = field(default_factory=set)
@@ -131,22 +131,22 @@ class Run:
 
     @property
     def last(self) -> ProvePlace:
-        """The second account, where there is one."""
+        """The second account, if there are two."""
         return self.places[-1]
 
     def name(self, what: str) -> str:
-        """A name that nothing else has."""
+        """A new name that nothing else in the account has."""
         self._numbers += 1
         return f"{self.id}-{what}-{self._numbers}"
 
     # CAs
 
-    def authority(self, what: str) -> ProbeCa:
-        """A CA that no account knows."""
+    def new_ca(self, what: str) -> ProbeCa:
+        """A new CA, not registered in any account."""
         return ProbeCa.new(self.name(f"ca-{what}"), self.time.now())
 
     def register_ca(self, place: ProvePlace, ca: ProbeCa, mode: str, **more: Any) -> str:
-        """Register a CA, ACTIVE and registering devices; the id that AWS gives it.
+        """Register a CA, ACTIVE and with auto-registration; returns the id that AWS gives it.
 
         Raises botocore's errors.
         """
@@ -155,23 +155,23 @@ class Run:
         if mode == DEFAULT:
             code = place.iot.get_registration_code()["registrationCode"]
             more["verificationCertificate"] = ca.verification(code, self.time.now())
-        # Whatever comes of it, the entry stays: a retry of a call that was carried out unheard is refused, too.
+        # The entry stays even if the call fails: it may have been carried out with its answer lost.
         answer = place.iot.register_ca_certificate(
             caCertificate=ca.pem, certificateMode=mode, setAsActive=True, allowAutoRegistration=True, **more
         )
-        self.journal.found(entry, str(answer["certificateId"]))
+        self.journal.keep_id(entry, str(answer["certificateId"]))
         return str(answer["certificateId"])
 
     def ca(self, mode: str) -> tuple[ProbeCa, ProvePlace]:
-        """The shared CA of a mode, and where it is registered: DEFAULT in the first account, SNI_ONLY in the last."""
+        """The shared CA of a mode, and its account: DEFAULT in the first, SNI_ONLY in the last; registers it once."""
         if mode not in self._cas:
-            ca, place = self.authority(mode.lower().replace("_", "-")), self.first if mode == DEFAULT else self.last
+            ca, place = self.new_ca(mode.lower().replace("_", "-")), self.first if mode == DEFAULT else self.last
             self.register_ca(place, ca, mode)
             self._cas[mode] = ca, place
         return self._cas[mode]
 
     def ca_id(self, ca: ProbeCa, place: ProvePlace) -> str:
-        """What AWS calls a registered CA."""
+        """The id that AWS gave a registered CA."""
         entry = next(one for one in self._entries(place, ResourceKind.CA) if one.pem == ca.pem)
         return str(entry.found_id or entry.expected_id)
 
@@ -180,8 +180,8 @@ class Run:
     def identity(self, ca: ProbeCa, what: str, **options: Any) -> ProbeIdentity:
         return ca.issue(self.name(what), self.time.now(), **options)
 
-    def expect(self, place: ProvePlace, identity: ProbeIdentity) -> JournalEntry:
-        """Write down that a device's certificate may be registered there: before its first CONNECT."""
+    def expect_registration(self, place: ProvePlace, identity: ProbeIdentity) -> JournalEntry:
+        """Write into the journal, before its first CONNECT, that a device's certificate may be registered there."""
         known = (one for one in self._entries(place, ResourceKind.CERTIFICATE) if one.pem == identity.certificate)
         return next(known, None) or self._certificate_entry(
             place, ResourceKind.CERTIFICATE, identity.name, identity.certificate
@@ -196,11 +196,11 @@ class Run:
         alone: bool = False,
         seconds: float | None = None,
     ) -> ProbeDevice | None:
-        """A device's first CONNECT; what AWS registered, or None if it registers nothing within some seconds.
+        """Send a device's first CONNECT; returns what AWS registered, or None if it registers nothing in `seconds`.
 
         Raises Unanswered, botocore's errors.
         """
-        entry = self.expect(place, identity)
+        entry = self.expect_registration(place, identity)
         answer = place.devices.connect(identity, identity.name, sni=sni, alone=alone)
         if not isinstance(answer, str):
             answer.close()
@@ -209,11 +209,11 @@ class Run:
         certificate_id = certificate_id or Finder(place, self.journal).find(entry)
         if certificate_id is None:
             return None
-        self.journal.found(entry, certificate_id)
+        self.journal.keep_id(entry, certificate_id)
         return ProbeDevice(place=place, identity=identity, certificate_id=certificate_id, client_id=identity.name)
 
-    def device(self, mode: str, what: str) -> ProbeDevice:
-        """A new device under the shared CA of a mode, registered and pending.
+    def register_device(self, mode: str, what: str) -> ProbeDevice:
+        """Have a new device under the shared CA of a mode registered; it is pending.
 
         Raises Unanswered when AWS registers nothing.
         """
@@ -223,23 +223,23 @@ class Run:
             raise Unanswered(f"no certificate was registered {_REGISTERED_WITHIN:.0f} s after a device's CONNECT")
         return registered
 
-    def active_device(self, mode: str, what: str) -> ProbeDevice:
-        """A new device that may connect: with a policy, and ACTIVE."""
-        device = self.device(mode, what)
+    def activate_device(self, mode: str, what: str) -> ProbeDevice:
+        """Have a new device registered, attach a policy that lets it connect, and set it ACTIVE."""
+        device = self.register_device(mode, what)
         self.allow(device)
         device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
         return device
 
     def allow(self, device: ProbeDevice) -> None:
-        """Attach the run's policy, which lets its clients connect, and nothing else."""
+        """Attach the run's policy, which allows its clients to connect, and nothing else."""
         statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": device.place.arn(f"client/{self.id}-*")}
         name = self._policy(device.place, "connect", [statement])
         device.place.iot.attach_policy(policyName=name, target=device.arn)
 
-    def session(self, device: ProbeDevice, *, seconds: float = 120.0) -> ProbeSession:
+    def open_session(self, device: ProbeDevice, *, seconds: float = 120.0) -> ProbeSession:
         """Connect until accepted.
 
-        Raises Unanswered when it is not, in that time.
+        Raises Unanswered if that takes longer than `seconds`.
         """
         last = ""
         until = self.time.monotonic() + seconds
@@ -254,15 +254,15 @@ class Run:
     # Events
 
     def listen(self, place: ProvePlace, ca_id: str) -> ProbeSession:
-        """Have a client of the run subscribe to a CA's registration events; the same one for each account.
+        """Subscribe to a CA's registration events, with one client per account.
 
-        Raises Unanswered when it is not let in, or may not.
+        Raises Unanswered when the client is not accepted, or the subscription is refused.
         """
         until = self.time.monotonic() + _SUBSCRIBED_WITHIN
         while True:
             if place not in self._listeners or not self._listeners[place][1].is_open:
                 device = self._listeners[place][0] if place in self._listeners else self._listener(place)
-                self._listeners[place] = device, self.session(device)
+                self._listeners[place] = device, self.open_session(device)
             session = self._listeners[place][1]
             answer = session.subscribe(registered_topic(ca_id))
             if answer == "granted":
@@ -271,8 +271,8 @@ class Run:
                 raise Unanswered(f"the subscription to {registered_topic(ca_id)} is refused ({answer})")
             self.time.sleep(LOOK_EVERY + 0.1)
 
-    def event(self, session: ProbeSession, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
-        """The next event about a certificate, as it came; None if there is none in that time."""
+    def receive_event(self, session: ProbeSession, device_id: str, *, seconds: float = _EVENT_WITHIN) -> bytes | None:
+        """The payload of the next event about a certificate; None if none comes in `seconds`."""
         until = self.time.monotonic() + seconds
         while (left := until - self.time.monotonic()) > 0:
             payload = session.receive(left)
@@ -284,14 +284,14 @@ class Run:
 
     # Other things
 
-    def thing(self, place: ProvePlace) -> str:
-        name = self.planned(place, ResourceKind.THING, "thing")
+    def create_thing(self, place: ProvePlace) -> str:
+        name = self.journal_name(place, ResourceKind.THING, "thing")
         place.iot.create_thing(thingName=name)
         return name
 
-    def role(self, place: ProvePlace, service: str = "iot", *statements: Mapping[str, Any]) -> str:
-        """A role for an AWS service that may do what the statements say; its ARN."""
-        name = self.planned(place, ResourceKind.ROLE, "role")
+    def create_role(self, place: ProvePlace, service: str = "iot", *statements: Mapping[str, Any]) -> str:
+        """Create a role for an AWS service with these policy statements; returns its ARN."""
+        name = self.journal_name(place, ResourceKind.ROLE, "role")
         trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
         answer = place.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=_document(trust))
         if statements:
@@ -300,14 +300,14 @@ class Run:
             )
         return str(answer["Role"]["Arn"])
 
-    def planned(self, place: ProvePlace, kind: ResourceKind, what: str) -> str:
-        """A name for what is about to be made, which is in the journal."""
+    def journal_name(self, place: ProvePlace, kind: ResourceKind, what: str) -> str:
+        """Write a new name into the journal, for a thing that is about to be made; returns the name."""
         name = self.name(what)
         self.journal.add(JournalEntry(account=place.account, region=place.region, kind=kind, name=name))
         return name
 
     def wait(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
-        """Look until something is there."""
+        """Call `look` each second until it returns something; None if it does not in `seconds`."""
         until = self.time.monotonic() + seconds
         while True:
             found = look()
@@ -316,19 +316,19 @@ class Run:
             self.time.sleep(LOOK_EVERY)
 
     def close(self) -> None:
-        """Let go of the listeners' connections."""
+        """Close the connections of the subscribed clients."""
         for _, session in self._listeners.values():
             with suppress(OSError):
                 session.close()
         self._listeners.clear()
 
     def _listener(self, place: ProvePlace) -> ProbeDevice:
-        """A client that may subscribe to registration events, and nothing else."""
+        """Make a client that may subscribe to registration events, and nothing else."""
         now = self.time.now()
-        identity = stand_alone(self.name("listener"), now)
+        identity = issue_self_signed(self.name("listener"), now)
         entry = self._certificate_entry(place, ResourceKind.CERTIFICATE, identity.name, identity.certificate)
         answer = place.iot.register_certificate_without_ca(certificatePem=identity.certificate, status="ACTIVE")
-        self.journal.found(entry, str(answer["certificateId"]))
+        self.journal.keep_id(entry, str(answer["certificateId"]))
         topics = "$aws/events/certificates/registered/*"
         statements = [
             {"Effect": "Allow", "Action": "iot:Connect", "Resource": place.arn(f"client/{self.id}-*")},
@@ -364,7 +364,7 @@ class Run:
         return [one for one in self.journal.entries if (one.account, one.region, one.kind) == here]
 
     def _described(self, place: ProvePlace, entry: JournalEntry) -> str | None:
-        """The id, if AWS knows the certificate by the one that is expected."""
+        """The certificate's expected id; None if AWS does not know that id."""
         try:
             place.iot.describe_certificate(certificateId=entry.expected_id)
         except ClientError as error:

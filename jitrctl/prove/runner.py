@@ -1,7 +1,7 @@
 """Carries out the probes one after the other, and cleans, however the run ends.
 
-A probe that fails does not stop the others. Ctrl-C stops the probes, and cleaning begins; a second one stops that, and
-the journal says what is left.
+A probe that fails does not stop the others. Ctrl-C stops the probes and starts cleaning; a second Ctrl-C stops
+cleaning, and the journal says what is left.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ON_PURPOSE = (ClientError, BotoCoreError, JitrctlError, LocalAwsError, OSError)
 
 @dataclass(kw_only=True)
 class ProbeOutcome:
-    """What a run came to."""
+    """The outcome of a run."""
 
     answers: list[ProbeAnswer] = field(default_factory=list)
     not_answered: list[NotAnswered] = field(default_factory=list)
@@ -47,9 +47,9 @@ class ProbeOutcome:
 def carry_out(
     run: Run, probes: Sequence[Probe], outcome: ProbeOutcome, *, tell: Callable[[str], None], keep: bool = False
 ) -> None:
-    """Carry out these probes, and clean unless `keep`; the outcome is filled as it goes.
+    """Carry out these probes, then clean, unless `keep`; fills `outcome` meanwhile.
 
-    Raises what is a fault of ours, after cleaning.
+    Raises, after cleaning, an error that is not in ON_PURPOSE: a mistake in jitrctl.
     """
     try:
         for number, probe in enumerate(probes, start=1):
@@ -92,9 +92,9 @@ def choose(
     bursts: bool,
     cannot: Mapping[str, str],
 ) -> tuple[tuple[Probe, ...], tuple[NotAnswered, ...]]:
-    """The probes to carry out, and those that are left out, each with why; `cannot` is what this place cannot answer.
+    """The probes to carry out, and those left out, each with why; `cannot` has probes without an answer here.
 
-    Raises Unusable when a name is no probe's.
+    Raises Unusable when there is no probe of a name.
     """
     known = [probe.name for probe in probes]
     for name in only:
@@ -106,9 +106,9 @@ def choose(
             continue
         why = ""
         if probe.accounts > accounts:
-            why = "it needs a second account: name two with --account"
+            why = "it needs a second account: give two with --account"
         elif probe.bursts and not bursts:
-            why = "it sends bursts of calls: say --bursts"
+            why = "it sends bursts of calls: add --bursts"
         elif probe.name in cannot:
             why = cannot[probe.name]
         if why:
@@ -130,7 +130,7 @@ def _carry_out_one(run: Run, probe: Probe, outcome: ProbeOutcome) -> None:
     for expectation in probe.expects:
         answer = found.get(expectation.what)
         if expectation.what not in found:
-            why = "an earlier answer of this probe leaves nothing to look at"
+            why = "an earlier answer of this probe makes this one moot"
             outcome.not_answered.append(NotAnswered(probe=probe, why=why, failed=False, what=expectation.what))
         elif isinstance(answer, Unanswered):
             outcome.not_answered.append(NotAnswered(probe=probe, why=str(answer), failed=False, what=expectation.what))
@@ -141,7 +141,7 @@ def _carry_out_one(run: Run, probe: Probe, outcome: ProbeOutcome) -> None:
 def _why(error: Exception) -> str:
     if isinstance(error, JitrctlError | LocalAwsError):
         return str(error)
-    said = explain(error)
+    text = explain(error)
     if isinstance(error, ClientError) and error.response["Error"].get("Code") in DENIED:
-        return f"{said}; policies/operators/prove.json has all that is needed"
-    return said
+        return f"{text}; policies/operators/prove.json has all that is needed"
+    return text

@@ -1,7 +1,6 @@
-"""Whether an account is a sandbox: what is in it that a run must not meet.
+"""Refuses accounts that are in use: with a stack of jitr, an ACTIVE CA, or a topic rule on registration events.
 
-A run's CAs and devices are its own, and so are their topics; but a rule on all registration events, or a stack of
-jitr's, says that somebody works there. Such an account is refused unless its owner says that it is a sandbox.
+A run uses its own CAs, devices and topics, but such an account is not for experiments. `--sandbox` overrides it.
 """
 
 from __future__ import annotations
@@ -20,21 +19,20 @@ _STACKS = "jitr-"
 
 
 def refuse_production(places: Sequence[ProvePlace], ours: frozenset[str]) -> None:
-    """Refuse accounts in which somebody works; `ours` are the ids of CAs that earlier runs left.
+    """Refuse accounts that are in use; `ours` are the ids of CAs that earlier runs left.
 
     Raises Refused with everything that was found; botocore's errors.
     """
-    found = [f"{place.label} has {what}" for place in places for what in occupants(place, ours)]
+    found = [f"{place.label} has {what}" for place in places for what in find_uses(place, ours)]
     if found:
         raise Refused(
-            f"{'; '.join(found)}: this looks like an account that is in use, so nothing was made; "
-            f"take another account, "
-            "or say --sandbox if this one is meant for trying things"
+            f"{'; '.join(found)}: the account seems to be in use, so nothing was made; use another account, "
+            "or add --sandbox if this one is for experiments"
         )
 
 
-def occupants(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
-    """What says that the account is in use, each in words.
+def find_uses(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
+    """What shows that the account is in use, as phrases.
 
     Raises botocore's errors.
     """
@@ -42,7 +40,7 @@ def occupants(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
     if stacks:
         yield f"the stack {stacks[0]}" if len(stacks) == 1 else f"the stacks {', '.join(stacks)}"
     for rule in _rules(place):
-        if meets(rule.get("topicPattern") or "", registered_topic("0" * 64)) or _is_for_one_ca(rule):
+        if matches_topic(rule.get("topicPattern") or "", registered_topic("0" * 64)) or _is_for_one_ca(rule):
             yield f"the topic rule {rule['ruleName']} on registration events"
     cas = _pages(place, "list_ca_certificates", "certificates")
     registering = sum(one["status"] == "ACTIVE" and one["certificateId"] not in ours for one in cas)
@@ -50,8 +48,8 @@ def occupants(place: ProvePlace, ours: frozenset[str]) -> Iterator[str]:
         yield "an ACTIVE CA" if registering == 1 else f"{registering} ACTIVE CAs"
 
 
-def meets(topic_filter: str, topic: str) -> bool:
-    """Whether an MQTT topic filter takes a topic; wildcards at its beginning take none that begins with $."""
+def matches_topic(topic_filter: str, topic: str) -> bool:
+    """Whether an MQTT topic filter matches a topic; a wildcard at its beginning matches none that begins with $."""
     levels, wanted = topic.split("/"), topic_filter.split("/")
     if wanted[0] in ("#", "+"):
         return False
@@ -64,7 +62,7 @@ def meets(topic_filter: str, topic: str) -> bool:
 
 
 def _is_for_one_ca(rule: dict[str, Any]) -> bool:
-    """Whether it is a rule on one CA's registration events, as jitr's are."""
+    """Whether the rule is on one CA's registration events, as jitr's are."""
     return str(rule.get("topicPattern") or "").startswith(registered_topic(""))
 
 

@@ -11,14 +11,14 @@ from simulation.sqs import Sqs
 
 
 class Iot:
-    """The parts; each holds its own state, and a method for each operation, named as in boto3."""
+    """AWS IoT's parts; each has its own state, and a method for each operation, named as in boto3."""
 
     def __init__(self, place: Place, sqs: Sqs) -> None:
         self.cas = Cas(place)
         self.policies = Policies(place)
         self.things = Things(place)
         self.certificates = Certificates(place, self.things, self.policies)
-        # Attachments name both ends, so the two that keep them must be able to ask whether a certificate is there.
+        # An attachment names both ends, so things and policies must know whether a certificate exists.
         self.things.certificates = self.policies.certificates = self.certificates
         self.policies.things = self.things
         self.connections = Connections(place, self)

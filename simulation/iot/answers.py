@@ -1,4 +1,4 @@
-"""What AWS IoT's operations answer alike: two errors, and lists in pages."""
+"""Makes the answers that AWS IoT's operations share: two errors, and pages of lists."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _MOST_PER_PAGE, _DEFAULT_PER_PAGE = 250, 25  # aws-facts §7
 
 
 def page(everything: Sequence[Any], params: dict[str, Any], *, size: str, token: str) -> tuple[list[Any], str | None]:
-    """One page of a list, and the next page's token; the token is a position, so nothing may be deleted between."""
+    """One page of a list, and the next page's token: a position, so nothing may be deleted between two pages."""
     wanted = page_size(params, size)
     start = int(params.get(token) or 0)
     end = start + wanted

@@ -1,7 +1,7 @@
-"""The device's side: an MQTT CONNECT, what it registers, what it publishes, and whether it is accepted.
+"""Handles a device's MQTT CONNECT: registers the certificate, publishes the event, accepts or refuses the connection.
 
-Aws-facts §1, §2. The event is delivered at once; to have it late, twice or out of order, see simulation/queue.py.
-Only CONNECT counts (a TLS handshake alone registers nothing). What becomes of a session: connections.py.
+Sources: aws-facts §1, §2. The event is delivered at once; simulation/queue.py can make it late, double or out of order.
+Only CONNECT counts: a TLS handshake alone registers nothing. connections.py has the session after it.
 """
 
 import json
@@ -34,7 +34,7 @@ class TopicRule:
 
 
 class RegistrationMessage:
-    """One event's payload; it becomes text when it is read, since a storm's queue holds millions of them."""
+    """One event's payload; becomes text only when it is read, since a storm's queue holds millions of them."""
 
     __slots__ = ("_certificate", "_first", "_published_at")
 
@@ -63,7 +63,7 @@ class RegistrationMessage:
 
 
 class Broker:
-    """What devices connect to in one account and Region."""
+    """The MQTT broker of one account and Region."""
 
     def __init__(self, place: Place, sqs: Sqs, iot: "Iot") -> None:
         self._place = place
@@ -78,7 +78,7 @@ class Broker:
         rules.append(TopicRule(name=f"rule_{ca_certificate_id[:16]}_{len(rules)}", queue_url=queue_url))
 
     def list_topic_rules(self, _params: Params) -> Answer:
-        """The rules, which are few enough here for one page."""
+        """The rules, on one page."""
         found = [
             {"ruleName": rule.name, "topicPattern": f"{_REGISTERED}/{ca_id}", "ruleDisabled": not rule.enabled}
             for ca_id, rules in self.rules.items()
@@ -89,7 +89,7 @@ class Broker:
     def connect(
         self, given: Leaf | str | bytes, *, client_id: str, sni: bool, clean: bool, admits: Callable[[str], bool]
     ) -> Literal["accepted", "refused"]:
-        """One CONNECT; a refused device sees the connection close and no CONNACK, whatever the cause (aws-facts §2)."""
+        """Handle one CONNECT; if it is refused, the connection closes without CONNACK, for any cause (aws-facts §2)."""
         if not admits(CONNECT):
             return "refused"
         leaf = given if isinstance(given, Leaf) else self._leaf(given)
@@ -99,7 +99,7 @@ class Broker:
         if certificate is None:
             self._auto_register(leaf, sni=sni, admits=admits)
             return "refused"
-        # Routing without SNI finds only what is in DEFAULT mode (aws-facts §2).
+        # Without SNI only certificates and CAs in DEFAULT mode are found (aws-facts §2).
         if not sni and certificate.mode != "DEFAULT":
             return "refused"
         if certificate.status == "PENDING_ACTIVATION" and not self._has_template(certificate.ca_certificate_id):
@@ -125,7 +125,7 @@ class Broker:
         certificate = self._iot.certificates.register(
             leaf, status="PENDING_ACTIVATION", mode=ca.mode, ca_certificate_id=ca.certificate_id
         )
-        # A CA with a template goes another way, without this event (aws-facts §1).
+        # A CA with a template provisions the device, without this event (aws-facts §1).
         if not self._has_template(certificate.ca_certificate_id):
             self._publish(certificate, first=True)
 
@@ -144,9 +144,10 @@ class Broker:
                 self._sqs.at_url(rule.queue_url).send(message)
 
     def _may_connect(self, certificate: DeviceCertificate, client_id: str) -> bool:
-        """Some attached policy allows it; not evaluated further than that a policy with thing variables needs a thing.
+        """Whether an attached policy allows it: every policy does, but one with thing variables needs a thing.
 
-        A thing is the connection's if the certificate is exclusively its, or the client id is its name (aws-facts §5).
+        A connection has a thing if the certificate is attached exclusively, or the client id is the thing's name
+        (aws-facts §5).
         """
         things = self._iot.things.of_principal(certificate.arn)
         policies = self._iot.policies.of_target(certificate.arn)

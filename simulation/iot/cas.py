@@ -1,4 +1,4 @@
-"""CA certificates: registering them in either mode, and what may be done to them later."""
+"""AWS IoT's operations on CA certificates: register in either mode, describe, update, delete, list."""
 
 import hashlib
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ class Cas:
 
     @property
     def registration_code(self) -> str:
-        """One per account, stable (aws-facts §3); per Region, as is assumed there."""
+        """Stable, one per account and Region (aws-facts §3; that it is per Region is assumed)."""
         return hashlib.sha256(f"{self._place.account_id}{self._place.region}".encode()).hexdigest()
 
     def get_registration_code(self, _params: Params) -> Answer:
         return {"registrationCode": self.registration_code}
 
     def register_ca_certificate(self, params: Params) -> Answer:
-        """Register a CA: DEFAULT needs proof of its key, SNI_ONLY must come without (aws-facts §3)."""
+        """Register a CA: DEFAULT needs a verification certificate, SNI_ONLY must have none (aws-facts §3)."""
         parsed = parse(params["caCertificate"])
         now = self._place.clock.now()
         # Well-formed, and within its validity (aws-facts §3).
@@ -89,7 +89,7 @@ class Cas:
         return {"certificateArn": arn, "certificateId": certificate_id}
 
     def list_tags_for_resource(self, params: Params) -> Answer:
-        """The tags of a CA, of which there are none here."""
+        """The tags of a CA: always none."""
         if not any(ca.arn == params["resourceArn"] for ca in self.by_id.values()):
             raise missing(f"Resource {params['resourceArn']}")
         return {"tags": []}
@@ -111,7 +111,7 @@ class Cas:
         return {"certificateDescription": description} | ({"registrationConfig": ca.template} if ca.template else {})
 
     def update_ca_certificate(self, params: Params) -> Answer:
-        """Change status and auto-registration; the mode has no way to be changed (aws-facts §3)."""
+        """Change status and auto-registration; the mode cannot be changed (aws-facts §3)."""
         ca = self._ca(params)
         if "registrationConfig" in params:
             raise NotModelled("another provisioning template")
@@ -157,7 +157,7 @@ class Cas:
         return ca
 
     def _verify(self, mode: str, verification: str | None, parsed: Certificate) -> None:
-        """The verification certificate: its common name is the registration code, and the CA's key signed it."""
+        """Check the verification certificate: its common name is the registration code, and the CA's key signed it."""
         if mode not in ("DEFAULT", "SNI_ONLY"):
             raise invalid(f"certificateMode {mode}")
         if (mode == "DEFAULT") is not bool(verification):

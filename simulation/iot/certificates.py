@@ -1,4 +1,4 @@
-"""Device certificates: their statuses and what may become of them."""
+"""AWS IoT's operations on device certificates: register, describe, update, delete, list."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _SETTABLE = ("ACTIVE", "INACTIVE", "REVOKED")
 
 @dataclass(slots=True, kw_only=True)
 class DeviceCertificate:
-    """One registration of a device certificate; deleted and registered again, it is another one."""
+    """One registration of a device certificate; a certificate that is registered again has another one."""
 
     number: int  # in order of registration
     arn: str
@@ -58,9 +58,9 @@ class Certificates:
     def register(
         self, leaf: Leaf, *, status: str, mode: str, ca_certificate_id: str | None = None
     ) -> DeviceCertificate:
-        """Register a certificate, as the broker or an operator's import does; cheap, nothing is parsed or checked."""
+        """Register a certificate, as the broker or an operator's import does; nothing is parsed or checked."""
         now = self._place.clock.now()
-        # What APIs and events show has milliseconds.
+        # Times in answers and events have milliseconds.
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self._registered += 1
         certificate = DeviceCertificate(
@@ -80,7 +80,7 @@ class Certificates:
         return certificate
 
     def register_certificate_without_ca(self, params: Params) -> Answer:
-        """Register a certificate by itself, with no CA and no event (aws-facts §1)."""
+        """Register a certificate without a CA; publishes no event (aws-facts §1)."""
         parsed, status = parse(params["certificatePem"]), params.get("status", "INACTIVE")
         if status not in _SETTABLE:
             raise invalid(f"status {status} cannot be set")
@@ -110,7 +110,7 @@ class Certificates:
         return {"certificateDescription": description}
 
     def update_certificate(self, params: Params) -> Answer:
-        """Set a status; idempotent, and no condition can be put on it (aws-facts §4)."""
+        """Set a status; idempotent, and without conditions (aws-facts §4)."""
         certificate, status = self._certificate(params), params["newStatus"]
         if status not in _SETTABLE:
             raise invalid(f"status {status} cannot be set")
@@ -122,7 +122,7 @@ class Certificates:
         return {}
 
     def delete_certificate(self, params: Params) -> Answer:
-        """Delete what is not ACTIVE nor attached; forced, policies go along if it is INACTIVE (aws-facts §4)."""
+        """Delete a certificate neither ACTIVE nor attached; forced, INACTIVE ones may have policies (aws-facts §4)."""
         certificate = self._certificate(params)
         if certificate.status == "ACTIVE":
             raise ServiceError("CertificateStateException", "An ACTIVE certificate cannot be deleted")
@@ -140,16 +140,16 @@ class Certificates:
         return self._list(self._all, params)
 
     def list_certificates_by_ca(self, params: Params) -> Answer:
-        """A CA's certificates, newest first unless told otherwise; nothing says that the CA must still be there."""
+        """A CA's certificates, newest first by default; the CA need not be registered any more."""
         listed = self._of_ca.get(params["caCertificateId"], [])
         if not self._place.undocumented.lists_sni_only_by_ca:
             listed = [certificate for certificate in listed if certificate.mode == "DEFAULT"]
         return self._list(listed, params)
 
     def _list(self, certificates: list[DeviceCertificate], params: Params) -> Answer:
-        """One page, found by bisection, as there can be a million.
+        """One page, found by bisection, since there can be a million certificates.
 
-        The marker names the last one shown, so what is registered or deleted between two pages shifts nothing.
+        The marker names the last one on the page, so registrations and deletions between two pages shift nothing.
         """
         ascending, marker = params.get("ascendingOrder", False), params.get("marker")
         wanted = page_size(params, "pageSize")

@@ -1,8 +1,8 @@
-"""The data plane's view of connections: GetConnection, DeleteConnection, and sessions that end with their certificate.
+"""The data plane's connections: GetConnection, DeleteConnection, and sessions that end with their certificate.
 
-Aws-facts §2. A session lasts until another CONNECT of its client id, DeleteConnection, some time after its certificate
-left ACTIVE, or until a test has the device hang up; devices here do not go by themselves. Of persistent sessions it is
-known that there is one; they do not expire. Wills are not modelled.
+Source: aws-facts §2. A session ends with another CONNECT of its client id, with DeleteConnection, some time after its
+certificate left ACTIVE, or when a test has the device hang up; devices do not disconnect by themselves. A persistent
+session only exists, and does not expire. Wills are not modelled.
 """
 
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TOLD_FOR = timedelta(minutes=30)
 _CLIENT_ID = re.compile(r"[^$].{0,127}", re.DOTALL)  # as the service model has it
-# Where every device connects from and to (addresses of RFC 5737), and the keep-alive that it asks for, in seconds.
+# Every device's source and target address (of RFC 5737), and its keep-alive in seconds.
 _SOCKET = {"sourceIp": "192.0.2.1", "sourcePort": 49152, "targetIp": "198.51.100.1", "targetPort": 8883}
 _KEEP_ALIVE = 60
 
@@ -51,7 +51,7 @@ class Connections:
             self._persistent.add(client_id)
 
     def hang_up(self, client_id: str) -> None:
-        """The device's DISCONNECT; without a connection there is nobody to send it."""
+        """Send the device's DISCONNECT; does nothing without a connection."""
         session = self._sessions[client_id]
         self._end_with_certificate(session)
         if session.ended_at is None:
@@ -84,7 +84,7 @@ class Connections:
         return {}
 
     def _known(self, client_id: str) -> ClientSession | None:
-        """The client's last connection, while AWS still tells of it."""
+        """The client's last connection; None if AWS no longer reports it."""
         if not _CLIENT_ID.fullmatch(client_id):
             raise ServiceError("InvalidRequestException", f"{client_id!r} is no client id", status=400)
         session = self._sessions.get(client_id)
@@ -95,7 +95,7 @@ class Connections:
         return None if forgotten else session
 
     def _end_with_certificate(self, session: ClientSession) -> None:
-        """Find out, when it is asked about, whether the session has ended meanwhile."""
+        """End the session, if its certificate has left ACTIVE for long enough; evaluated only when it is read."""
         certificate = self._iot.certificates.by_id.get(session.certificate_id)
         if session.ended_at or (certificate and certificate.status == "ACTIVE"):
             return

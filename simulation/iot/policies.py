@@ -1,4 +1,4 @@
-"""Policies: attached or not; their contents are not evaluated, save that the broker asks whether one needs a thing."""
+"""AWS IoT's policies: attached or not. Their contents are not evaluated, except whether a policy needs a thing."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ class Policy:
 
     @property
     def needs_thing(self) -> bool:
-        """Thing policy variables do not resolve without a thing, and the policy then allows nothing (aws-facts §5)."""
+        """Whether it has thing policy variables: without a thing such a policy allows nothing (aws-facts §5)."""
         return "iot:Connection.Thing." in self.document
 
 
@@ -86,7 +86,7 @@ class Policies:
         return {}
 
     def attach_policy(self, params: Params) -> Answer:
-        """Attach; again is fine (aws-facts §5), an eleventh is not (aws-facts §7)."""
+        """Attach; repeating it succeeds (aws-facts §5), an eleventh policy is refused (aws-facts §7)."""
         policy, target = self._policy(params), params["target"]
         most = self._most(target)
         attached = self._attached.setdefault(target, {})

@@ -1,4 +1,4 @@
-"""Things, their types and groups, and the certificates attached to them."""
+"""AWS IoT's operations on things, their types and groups, and on the certificates attached to them."""
 
 import re
 import uuid
@@ -25,7 +25,7 @@ EXCLUSIVE, NON_EXCLUSIVE = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
 
 @dataclass(slots=True, kw_only=True)
 class Attachment:
-    """A certificate on a thing; compared by identity, so that a late detachment removes only what it meant."""
+    """A certificate on a thing; compared by identity, so that a late detachment does not remove a newer attachment."""
 
     kind: str
 
@@ -69,7 +69,7 @@ class Things:
     # Things
 
     def create_thing(self, params: Params) -> Answer:
-        """Create; the same again is fine, the same name with another type or attributes is not (aws-facts §5)."""
+        """Create; repeating it succeeds, the same name with another type or attributes is refused (aws-facts §5)."""
         name, type_name = params["thingName"], params.get("thingTypeName")
         if "billingGroupName" in params:
             raise NotModelled("billing groups")
@@ -118,7 +118,7 @@ class Things:
         return {}
 
     def delete_thing(self, params: Params) -> Answer:
-        """Delete; one that does not exist is deleted already (IoT API reference), one with a certificate stays."""
+        """Delete; succeeds if it does not exist (IoT API reference), is refused while it has a certificate."""
         thing = self.by_name.get(params["thingName"])
         if thing is None:
             return {}
@@ -176,10 +176,10 @@ class Things:
     # Certificates on things
 
     def attach_thing_principal(self, params: Params) -> Answer:
-        """Attach a certificate; exclusively, it may be on no other thing, and no other thing may then have it.
+        """Attach a certificate; an exclusive attachment allows no other, and is refused if there is another.
 
-        Which error a conflict gives is not documented; InvalidRequestException is what the model leaves (aws-facts §5).
-        Attaching again in another way is a conflict too here, which is a guess.
+        A conflict's error is not documented; InvalidRequestException is the only one left in the API's model (aws-facts
+        §5). That attaching again with another type is also a conflict is a guess.
         """
         thing, arn = self._thing(params), params["principal"]
         kind = params.get("thingPrincipalType", NON_EXCLUSIVE)
@@ -195,7 +195,7 @@ class Things:
         return {}
 
     def detach_thing_principal(self, params: Params) -> Answer:
-        """Begin to detach: asynchronous, several seconds until it shows (aws-facts §5)."""
+        """Begin to detach: asynchronous, takes effect after several seconds (aws-facts §5)."""
         thing, arn = self._thing(params), params["principal"]
         attachment = thing.principals.get(arn)
         if attachment is None:

@@ -55,6 +55,6 @@ def test_a_kept_storm_is_read_as_it_was_measured(tmp_path: Path, monkeypatch: py
 
 
 def test_a_batch_of_duplicates_reads_each_record_and_the_schedule_once() -> None:
-    duplicate = cost.skimmed()
+    duplicate = cost.measure_duplicate()
     assert duplicate.made_of("iot") == 0
     assert duplicate.items_read * duplicate.messages_of_a_batch == pytest.approx(11)

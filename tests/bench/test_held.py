@@ -7,7 +7,7 @@ import pytest
 from bench.conditions import Conditions
 from bench.devices import BackOff
 from bench.ours import Jitr
-from bench.world import Storm, weather
+from bench.world import Storm, simulate
 from jitr.pacing.turns import BUCKET
 
 RATE = 10  # DescribeCertificate and UpdateCertificate a second, as AWS allows by default
@@ -23,7 +23,7 @@ def hour() -> Storm:
         devices=NEW, within=HOUR, held=HELD, back_off=BackOff.PATIENT, registrations_bound=False, seed=3
     )
     jitr = Jitr(activations_per_second=RATE, max_concurrency=ENVIRONMENTS, rules_changed=True)
-    return weather(jitr, conditions, patience=(HOUR + MINUTE) / conditions.bound)
+    return simulate(jitr, conditions, patience=(HOUR + MINUTE) / conditions.bound)
 
 
 def test_a_thousand_held_devices_have_the_idle_rate_and_no_more(hour: Storm) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from bench.conditions import Conditions
 from bench.ours import Jitr
-from bench.world import weather
+from bench.world import simulate
 from jitr.pacing import turns
 
 HELD, NEW = 1500, 100
@@ -25,7 +25,7 @@ def test_held_devices_that_knock_neither_fill_the_queue_nor_delay_new_ones(monke
         registrations_bound=False,
     )
     jitr = Jitr(activations_per_second=5, rules_changed=True, max_concurrency=4)
-    storm = weather(jitr, conditions, patience=10)
+    storm = simulate(jitr, conditions, patience=10)
     assert line < HELD / 2
     assert 50 < storm.most_in_flight < line + 4 * 10 + 8 * 5 * 2  # the line, batches, and new devices that are put off
     assert (storm.active, storm.lost, storm.dead) == (NEW, 0, 0)

@@ -10,14 +10,14 @@ from bench.ours import Jitr
 from bench.peers import AwsBlog, IotDr, Peer, SoftChef
 from bench.storm import harm, plot, table
 from bench.sweep import in_storm
-from bench.world import Storm, weather
+from bench.world import Storm, simulate
 
 SMALL = Conditions(devices=30, within=5)
 
 
 @pytest.fixture(scope="module")
 def small() -> Storm:
-    return weather(Jitr(), SMALL)
+    return simulate(Jitr(), SMALL)
 
 
 def test_every_device_of_a_storm_becomes_active_with_thing_and_policy(small: Storm) -> None:
@@ -35,12 +35,12 @@ def test_a_new_device_costs_five_iot_calls_and_a_knock_in_between_none(small: St
 
 
 def test_the_same_seed_gives_the_same_storm_and_another_gives_another(small: Storm) -> None:
-    assert weather(Jitr(), SMALL).samples == small.samples
-    assert weather(Jitr(), replace(SMALL, seed=2)).samples != small.samples
+    assert simulate(Jitr(), SMALL).samples == small.samples
+    assert simulate(Jitr(), replace(SMALL, seed=2)).samples != small.samples
 
 
 def test_calls_that_fail_lose_no_device() -> None:
-    storm = weather(Jitr(), replace(SMALL, errors=0.05, burst=0), patience=30)
+    storm = simulate(Jitr(), replace(SMALL, errors=0.05, burst=0), patience=30)
     assert (storm.active, storm.dead, storm.bare) == (30, 0, 0)
     assert storm.throttled
 
@@ -52,7 +52,7 @@ def test_sweeps_amid_a_storm_send_nothing_that_the_queue_still_has() -> None:
 
 
 def test_held_devices_do_not_keep_new_ones_out() -> None:
-    storm = weather(Jitr(), replace(SMALL, held=50), patience=30)
+    storm = simulate(Jitr(), replace(SMALL, held=50), patience=30)
     assert (storm.active, storm.lost) == (30, 0)
 
 
@@ -61,13 +61,13 @@ def test_held_devices_do_not_keep_new_ones_out() -> None:
 )
 def test_a_peer_makes_the_calls_that_are_known_of_it(peer: type[Peer], calls: int) -> None:
     """In a storm of one device, which knocks once more at the end; IoT DR creates its policy with the first."""
-    storm = weather(peer(), Conditions(devices=1, within=1), patience=100)
+    storm = simulate(peer(), Conditions(devices=1, within=1), patience=100)
     assert storm.active == 1
     assert storm.iot_calls == calls + (peer is IotDr)
 
 
 def test_a_throttle_after_create_policy_poisons_softchefs_message_for_good() -> None:
-    storm = weather(SoftChef(), Conditions(devices=150, within=1, back_off=BackOff.IMPATIENT, burst=0), patience=10)
+    storm = simulate(SoftChef(), Conditions(devices=150, within=1, back_off=BackOff.IMPATIENT, burst=0), patience=10)
     assert storm.lost
     assert storm.most_backlog > 150
 

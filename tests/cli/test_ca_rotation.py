@@ -183,7 +183,7 @@ def test_a_retired_ca_may_be_in_no_account_as_long_as_another_succeeds_it(fleet:
 
 @pytest.mark.parametrize("comes_up", [True, False], ids=["recorded", "of which nothing is recorded"])
 def test_a_device_that_aws_lists_under_no_ca_keeps_its_ca(fleet: Simulated, *, comes_up: bool) -> None:
-    fleet.aws.undocumented.unname_cas()
+    fleet.aws.undocumented.hide_sni_only_cas()
     device = fleet.issue("sensor-0001")
     if comes_up:
         assert fleet.knock(DEV, device, "sensor-0001") == "accepted"
@@ -197,7 +197,7 @@ def test_live_certificates_of_which_nothing_says_whose_they_are_are_told(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rotation, "_MOST_DESCRIBED", 1)
-    fleet.aws.undocumented.unname_cas()
+    fleet.aws.undocumented.hide_sni_only_cas()
     stranger = Authority.new("Stranger CA")
     for number in range(3):
         fleet.place(DEV).iot.certificates.register(stranger.issue(f"x-{number}"), status="ACTIVE", mode="SNI_ONLY")
@@ -205,7 +205,7 @@ def test_live_certificates_of_which_nothing_says_whose_they_are_are_told(
 
 
 def test_what_aws_lists_under_no_ca_is_counted_from_the_records(fleet: Simulated) -> None:
-    fleet.aws.undocumented.unname_cas()
+    fleet.aws.undocumented.hide_sni_only_cas()
     assert fleet.knock(DEV, fleet.issue("sensor-0001"), "sensor-0001") == "accepted"
     assert device_count.read_last_count(fleet.stage(DEV), fleet.old.certificate_id) is None
     fleet.sweep(DEV)

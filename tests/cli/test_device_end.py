@@ -218,7 +218,7 @@ def test_what_is_missing_or_not_the_rules_is_mended_with_a_policy_there_all_the_
     fleet.say("device", "reconcile", NAME, "--yes")
 
     assert attached(fleet, DEV, device) == ([NAME], ["jitr-acme--factory"])
-    made = [one for one in fleet.aws.made(caller="jitrctl") if one in ("AttachPolicy", "DetachPolicy")]
+    made = [one for one in fleet.aws.list_operations(caller="jitrctl") if one in ("AttachPolicy", "DetachPolicy")]
     assert made == ["AttachPolicy", "DetachPolicy"]
 
 

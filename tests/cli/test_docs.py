@@ -26,7 +26,7 @@ def generator() -> ModuleType:
 
 def test_the_page_holds_every_command_as_its_help_says_it(generator: ModuleType) -> None:
     (between,) = generator.BETWEEN.findall(PAGE)
-    assert between == generator.generated(), "run `make docs`, or tools/cli.py"
+    assert between == generator.render_commands(), "run `make docs`, or tools/cli.py"
 
 
 def test_every_exit_code_is_on_the_page() -> None:

@@ -22,7 +22,7 @@ SENSOR = "sensor-0001"
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     """A fleet whose CA was renewed with its name and key, in an account where AWS names no certificate's CA."""
     fleet = simulated(tmp_path, monkeypatch)
-    fleet.new = fleet.old.renewed()
+    fleet.new = fleet.old.renew()
     (tmp_path / "factory-2.pem").write_text(fleet.new.pem)
     fleet.write()
     fleet.deploy()
@@ -42,7 +42,7 @@ def case(fleet: Simulated, leaf: Leaf) -> DeviceContext:
 
 def held(fleet: Simulated) -> Leaf:
     """A device that is held since either CA may have issued it."""
-    fleet.aws.undocumented.unname_cas()
+    fleet.aws.undocumented.hide_sni_only_cas()
     leaf = fleet.issue(SENSOR)
     assert fleet.knock(DEV, leaf, SENSOR) == "refused"
     decision = fleet.record(DEV, leaf).decision
@@ -52,14 +52,14 @@ def held(fleet: Simulated) -> Leaf:
 
 
 def test_of_a_device_that_two_cas_may_have_issued_it_is_said_what_that_means(fleet: Simulated) -> None:
-    finding = deciding.decision(case(fleet, held(fleet)))
+    finding = deciding.check_decision(case(fleet, held(fleet)))
 
     assert finding.state is State.BROKEN
     assert (
         "CA_AMBIGUOUS: AWS IoT names no CA, and CAs factory and factory-2 have the key that signed it" in finding.text
     )
     assert "the certificate fits ca.factory and ca.factory-2 alike" in finding.cure
-    assert f"out of [account.{DEV}] in the fleet file and deploy (`cdk deploy {DEV}/{REGION}`)" in finding.cure
+    assert f"from [account.{DEV}] in the fleet file and deploy (`cdk deploy {DEV}/{REGION}`)" in finding.cure
     assert f"`jitrctl sweep --account {DEV} --region {REGION}`" in finding.cure
 
 
@@ -82,22 +82,22 @@ def test_the_cure_lets_the_device_in_under_the_ca_that_is_left(fleet: Simulated,
     assert decision
     assert decision.ca_certificate_id == load(fleet.file).cas[0].certificate_id
     after = case(fleet, leaf)
-    assert files.issuer(after).state is State.GOOD
-    assert deciding.decision(after).state is State.GOOD
+    assert files.check_issuer(after).state is State.GOOD
+    assert deciding.check_decision(after).state is State.GOOD
 
 
 def test_a_device_that_was_let_in_before_the_renewal_is_said_to_be_its_cas(fleet: Simulated) -> None:
     fleet.write(successor_in=())
     fleet.deploy()
-    fleet.aws.undocumented.unname_cas()
+    fleet.aws.undocumented.hide_sni_only_cas()
     leaf = fleet.issue(SENSOR)
     assert fleet.knock(DEV, leaf, SENSOR) == "accepted"
     fleet.write()
     fleet.deploy()
 
-    finding = files.issuer(case(fleet, leaf))
+    finding = files.check_issuer(case(fleet, leaf))
     assert (finding.state, finding.text) == (State.GOOD, "signed by CA factory")
-    assert deciding.decision(case(fleet, leaf)).state is State.GOOD
+    assert deciding.check_decision(case(fleet, leaf)).state is State.GOOD
 
 
 @pytest.mark.parametrize("ca", ["factory", "factory-2"])
@@ -107,11 +107,11 @@ def test_where_aws_names_the_ca_the_links_are_about_that_one(fleet: Simulated, c
     assert fleet.knock(DEV, leaf, SENSOR) == "accepted"
 
     one = case(fleet, leaf)
-    assert (files.issuer(one).text, one.issuing.ca.name) == (f"signed by CA {ca}", ca)
+    assert (files.check_issuer(one).text, one.issuing.ca.name) == (f"signed by CA {ca}", ca)
 
 
 def test_of_a_device_that_never_connected_it_is_said_that_two_cas_fit(fleet: Simulated) -> None:
-    finding = files.issuer(case(fleet, fleet.issue(SENSOR)))
+    finding = files.check_issuer(case(fleet, fleet.issue(SENSOR)))
 
     assert finding.state is State.NOTE
     assert finding.text.startswith("CAs factory and factory-2 have the name and the key of its issuer")

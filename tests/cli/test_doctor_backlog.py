@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jitr.record import Record
-from jitrctl.doctor.backlog import Backlog, oldest, said_of
+from jitrctl.doctor.backlog import Backlog, describe_messages, read_oldest
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -51,13 +51,14 @@ NOT_CERTAIN = f"{EVENT} may be among them only if it was received more than thre
 def test_only_of_an_empty_queue_it_is_said_that_a_registrations_event_has_left_it(
     queue: Backlog, registered: timedelta | None, told: str
 ) -> None:
-    assert said_of(queue, record(), NOW - registered if registered else None, NOW) == told
+    assert describe_messages(queue, record(), NOW - registered if registered else None, NOW) == told
 
 
 def test_a_device_that_is_being_decided_on_is_said_to_be() -> None:
     begun: Any = SimpleNamespace(decided_at=NOW)
     assert (
-        said_of(backlog(), record(intent=begun), NOW, NOW) == "the function has begun on this device, 2026-11-26 12:00Z"
+        describe_messages(backlog(), record(intent=begun), NOW, NOW)
+        == "the function has begun on this device, 2026-11-26 12:00Z"
     )
 
 
@@ -66,7 +67,7 @@ def asked(*datapoints: tuple[timedelta, float]) -> datetime | None:
     answer = {"Datapoints": [{"Timestamp": NOW - ago, "Maximum": seconds} for ago, seconds in datapoints]}
     client = SimpleNamespace(get_metric_statistics=lambda **_: answer)
     stage: Any = SimpleNamespace(access=SimpleNamespace(client=lambda _: client))
-    return oldest(stage, "jitr-acme-registrations", NOW)
+    return read_oldest(stage, "jitr-acme-registrations", NOW)
 
 
 def test_the_age_is_cloudwatchs_latest() -> None:
@@ -78,4 +79,4 @@ def test_an_age_counts_from_the_time_that_it_was_measured_and_not_from_now() -> 
     sent = asked((10 * MINUTE, 240.0))
     assert sent == NOW - 14 * MINUTE
     late = Backlog(waiting=3, in_work=0, put_off=0, oldest=sent)
-    assert said_of(late, record(), NOW - 13 * MINUTE, NOW).endswith(", may be among them")
+    assert describe_messages(late, record(), NOW - 13 * MINUTE, NOW).endswith(", may be among them")

@@ -41,12 +41,12 @@ def refuse(call: Call, moment: Moment) -> Fault | None:
 def found(fleet: Simulated) -> tuple[State, str]:
     """What doctor's link says."""
     case = cast("DeviceContext", SimpleNamespace(stage=fleet.stage(DEV), connects_as=SENSOR))
-    finding = provisioned.connection(case)
+    finding = provisioned.check_connection(case)
     return finding.state, finding.text
 
 
 def test_doctor_looks_at_the_connection_last_of_a_device_that_is_registered() -> None:
-    assert runner.LINKS[-1].look is provisioned.connection
+    assert runner.LINKS[-1].check is provisioned.check_connection
     assert runner.LINKS[-1].of_registered
 
 

@@ -14,7 +14,7 @@ from jitrctl.demo.story import Story, StoryStep
 from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.errors import LocalAwsError
-from jitrctl.localaws.workspace import CHECKOUT, Workspace, _located
+from jitrctl.localaws.workspace import CHECKOUT, Workspace, _keep_local_accounts
 
 DEVICE_COMMANDS = [["device"], *(["device", order] for order in ("release", "deactivate", "revoke", "adopt"))]
 
@@ -231,7 +231,7 @@ every = "15m"
         log=workspace.directory / "dev.log",
     )
     assert (
-        _located(text, [here])
+        _keep_local_accounts(text, [here])
         == """\
 [fleet]
 name = "acme"

@@ -244,7 +244,7 @@ def test_status_names_whose_order_was_broken_off_while_the_ca_is_still_active(
 
 @pytest.mark.parametrize(
     ("link", "text"),
-    [(authority.auto_registration, "and nobody is told"), (authority.mode, "the fleet file says SNI_ONLY")],
+    [(authority.check_auto_registration, "and sends no event"), (authority.check_mode, "the fleet file says SNI_ONLY")],
 )
 def test_doctor_names_whose_order_it_may_be_that_a_ca_is_not_as_the_fleet_file_says(
     fleet: Simulated, tmp_path: Path, link: Callable[[DeviceContext], LinkFinding], text: str

@@ -85,7 +85,7 @@ def test_a_reason_is_shown_whole_at_80_columns(
 
 
 def test_devices_that_aws_lists_under_no_ca_are_tried_too(fleet: Simulated) -> None:
-    fleet.aws.undocumented.unname_cas()
+    fleet.aws.undocumented.hide_sni_only_cas()
     (device,) = come_up(fleet, "sensor-0001")
     fleet.write(WRONG)
     told = fleet.ask("fleet", "try-rules", code=1)[DEV]

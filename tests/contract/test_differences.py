@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from tests.support.contract.differences import DIFFERENCES, rows
-from tools.differences import current
+from tools.differences import read_table
 
 HERE = Path(__file__).parent
 
@@ -31,4 +31,4 @@ def test_the_ids_are_distinct_and_in_order() -> None:
 
 
 def test_the_page_of_divergences_lists_them() -> None:
-    assert current() == rows(), "run `make docs`, or python tools/differences.py"
+    assert read_table() == rows(), "run `make docs`, or python tools/differences.py"

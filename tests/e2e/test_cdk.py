@@ -19,9 +19,9 @@ REGIONS = ("eu-central-1", "us-east-1")
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
     """An account that runs, with a fleet file that gives it another Region."""
     made = Workspace(directory=tmp_path / "local")
-    place, _ = made.places()
+    place, _ = made.find_places()
     try:
-        made.prepare(accounts.up(made.directory, [place.to_start()]))
+        made.prepare(accounts.up(made.directory, [place.spec()]))
         text = made.fleet_file.read_text(encoding="utf-8")
         one, both = (f"regions = {str(list(regions))!s}".replace("'", '"') for regions in ([place.region], REGIONS))
         assert text.count(one) == 1
@@ -34,7 +34,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 @pytest.fixture
 def cdk(workspace: Workspace) -> Cdk:
     """Say something to the CLI, about the app or what that made before; what it answers, ending with this exit code."""
-    (account,) = accounts.running(workspace.directory)
+    (account,) = accounts.find_running(workspace.directory)
 
     def say(*words: str, app: bool = False, code: int = 0) -> str:
         fresh = ["-c", "target=local", "-c", f"fleet={workspace.fleet_file}", "--output", str(workspace.cloud_assembly)]
@@ -50,7 +50,7 @@ def test_every_stack_is_deployed_at_once_and_a_diff_finds_nothing_until_somethin
     cdk: Cdk, workspace: Workspace
 ) -> None:
     names = [f"dev/{region}" for region in REGIONS]
-    (account,) = accounts.running(workspace.directory)
+    (account,) = accounts.find_running(workspace.directory)
     assert [line.partition(" ")[0] for line in cdk("ls", app=True).splitlines() if "(jitr-" in line] == names
     cdk("bootstrap", *(f"aws://{account.id}/{region}" for region in REGIONS))
     assert "Number of stacks with differences: 2" in cdk("diff", "--fail", code=1)

@@ -123,7 +123,7 @@ def test_an_activated_device_hears_its_own_topic_alone(sni_only_stage: LocalStag
 def test_a_rejected_device_stays_out_however_often_it_knocks(default_stage: LocalStage, new_device: NewDevice) -> None:
     files = new_device("toaster-0100")
     refused(default_stage, files, "toaster-0100")
-    decision = default_stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.COMMON_NAME_REFUSED)
     assert [refused(default_stage, files, "toaster-0100").how for _ in range(3)] == ["closed"] * 3
@@ -136,7 +136,7 @@ def test_a_poison_message_between_good_ones_goes_whole_to_the_dead_letters_and_t
     stage = default_stage
     good = {name: new_device(name) for name in ("sensor-0104", "sensor-0107")}
     poison = '{"certificateId": "not hex", "note": "whole"}'
-    with stage.rule_disabled():
+    with stage.disable_rule():
         for name, files in good.items():
             refused(stage, files, name)
 
@@ -154,7 +154,7 @@ def test_an_event_that_is_delivered_again_and_again_after_the_decision_changes_n
 ) -> None:
     stage, files = default_stage, new_device("sensor-0113")
     connected(stage, files, "sensor-0113").close()
-    decided = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    decided = stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     def dropped() -> int:
         lines = (line for line in stage.log_lines() if line.get("certificate_id") == files.certificate_id)
@@ -173,7 +173,7 @@ def test_the_sweep_takes_up_every_device_that_connected_while_the_rule_was_disab
 ) -> None:
     stage = sni_only_stage
     devices = {name: new_device(name) for name in ("sensor-0114", "sensor-0115", "sensor-0116")}
-    with stage.rule_disabled():
+    with stage.disable_rule():
         for name, files in devices.items():
             refused(stage, files, name)
             refused(stage, files, name)
@@ -250,10 +250,10 @@ def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: Loc
         registered_at=None,
     )
 
-    with default_stage.rule_disabled():
+    with default_stage.disable_rule():
         refused(default_stage, files, "sensor-0105")
         send(default_stage, json.dumps(forged))
-        decision = default_stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+        decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     assert decision.outcome is Outcome.ACTIVATED
     (line,) = [
@@ -281,7 +281,7 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     files = new_device("sensor-0106")
-    with default_stage.rule_disabled():
+    with default_stage.disable_rule():
         refused(default_stage, files, "sensor-0106")
     event = tmp_path / "lost.json"
     event.write_text(
@@ -375,7 +375,7 @@ def test_a_second_device_under_a_known_name_is_held_and_the_first_one_left_alone
     connected(default_stage, first, "sensor-0109").close()
 
     refused(default_stage, clone, "sensor-0109")
-    decision = default_stage.awaited_decision(clone.certificate_id, seconds=PATIENCE)
+    decision = default_stage.wait_for_decision(clone.certificate_id, seconds=PATIENCE)
 
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert default_stage.status(clone.certificate_id) == "PENDING_ACTIVATION"
@@ -396,7 +396,7 @@ def test_a_thing_that_somebody_made_is_adopted_when_nobody_is_attached_and_left_
 
     connected(default_stage, free, "sensor-0110").close()
     refused(default_stage, taken, "sensor-0111")
-    decision = default_stage.awaited_decision(taken.certificate_id, seconds=PATIENCE)
+    decision = default_stage.wait_for_decision(taken.certificate_id, seconds=PATIENCE)
 
     adopted = default_stage.iot.describe_thing(thingName="sensor-0110")["attributes"]
     assert adopted == {"colour": "red", "model": "S1", "jitr_certificate": free.certificate_id}
@@ -422,7 +422,7 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
     # Three batches: turns for them lie three seconds apart, so that not all are done when the first one is.
     names = [f"sensor-{number:04}" for number in range(200, 230)]
     devices = {name: new_device(name) for name in names}
-    with stage.rule_disabled():
+    with stage.disable_rule():
         for name, files in devices.items():
             refused(stage, files, name)
     sqs = stage.account.client("sqs")

@@ -65,7 +65,7 @@ def test_a_stale_crl_holds_and_the_next_one_lets_the_same_device_in_and_refuses_
     stage.account.client("s3").put_object(Bucket=bucket, Key=object_key(ca.certificate_id), Body=stale)
 
     refused(stage, good, "gateway-0801")
-    decision = stage.awaited_decision(good.certificate_id, seconds=PATIENCE)
+    decision = stage.wait_for_decision(good.certificate_id, seconds=PATIENCE)
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.CRL_STALE)
     assert stage.status(good.certificate_id) == "PENDING_ACTIVATION"
 
@@ -77,6 +77,7 @@ def test_a_stale_crl_holds_and_the_next_one_lets_the_same_device_in_and_refuses_
     file.write_bytes(crl(ca, 2, begins=now, ends=now + 7 * DAY, revoked=stolen))
     assert publish() == 0
 
+    stage.sweep()  # it sends who waits for the CRL, so that `register` reads it anew and not only after a minute
     connection, _ = stage.device(good, "gateway-0801").connect_until_accepted(stage.endpoint, patience=PATIENCE)
     connection.close()
     assert stage.status(good.certificate_id) == "ACTIVE"
@@ -84,7 +85,7 @@ def test_a_stale_crl_holds_and_the_next_one_lets_the_same_device_in_and_refuses_
     def evaluated() -> Reason | None:
         """An environment may keep the CRL before for a minute: then the device is held, and connects again."""
         refused(stage, stolen, "gateway-0802")
-        return stage.awaited_decision(stolen.certificate_id, seconds=PATIENCE).reason
+        return stage.wait_for_decision(stolen.certificate_id, seconds=PATIENCE).reason
 
     awaited(lambda: evaluated() is Reason.REVOKED_BY_CA, "the new CRL in force", seconds=2 * PATIENCE)
     awaited(lambda: stage.status(stolen.certificate_id) == "INACTIVE", "its certificate INACTIVE")

@@ -49,11 +49,11 @@ class Operated:
 
     def renew_verification(self) -> None:
         code = self.stage.iot.get_registration_code()["registrationCode"]
-        account = next(one for one in self._workspace.fleet().accounts if one.name == self.stage.name)
+        account = next(one for one in self._workspace.load_fleet().accounts if one.name == self.stage.name)
         path = account.cas[0].verification_certificate_path
         assert path
         before = path.read_bytes()
-        self.ca.verification_certificate(code, path)
+        self.ca.issue_verification_certificate(code, path)
         assert path.read_bytes() != before
 
     def jitrctl(self, *words: str, code: int = 0) -> str:
@@ -160,6 +160,6 @@ def held_for_the_mode(operated: Operated, workspace: Workspace) -> Device:
     files = operated.ca.issue(workspace.devices, "sensor-6100", days=365)
     device = operated.stage.device(files, "sensor-6100")
     device.connect(operated.stage.endpoint)
-    decision = operated.stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    decision = operated.stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.CA_WRONG_MODE)
     return device

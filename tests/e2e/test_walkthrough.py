@@ -126,7 +126,7 @@ class Fleet:
     def issue(self, ca: str, name: str, *, days: int = 365) -> DeviceFiles:
         """A device's certificate by a CA, made once."""
         directory = self.workspace.devices / ca
-        return self.cas[ca].issued(directory, name) or self.cas[ca].issue(directory, name, days=days)
+        return self.cas[ca].find_issued(directory, name) or self.cas[ca].issue(directory, name, days=days)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_devices_follow_from_an_old_ca_to_its_successor_and_the_old_one_ends_onl
     new = {name: fleet.issue("factory-2", name) for name in names}
     for name in names:
         connected(stage, new[name], name).close()
-        decision = stage.awaited_decision(new[name].certificate_id, seconds=60)
+        decision = stage.wait_for_decision(new[name].certificate_id, seconds=60)
         assert decision.replaces == old[name].certificate_id
         awaited(partial(_swept_away, stage, old[name].certificate_id), "the old certificate's end")
 

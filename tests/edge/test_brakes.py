@@ -235,6 +235,22 @@ def test_what_the_brake_holds_is_looked_at_when_rejections_are_accepted(cloud: C
     assert brakes.accepted_since({"a": held}) == {"a"}
 
 
+def test_an_acceptance_is_read_anew_once_for_what_the_sweep_sends(cloud: Cloud, rules: CaRules) -> None:
+    held = Record(decision=replace(LEAST, outcome=Outcome.HELD, ca_certificate_id=rules.certificate_id, brake=0))
+    brakes = environment(cloud)
+    refuse_another(environment(cloud), rules)
+    engaged = engaged_in(cloud, rules)
+    assert brakes.accepted_since({"a": held}) == set()
+    assert environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
+    sent_at = cloud.now = cloud.now + timedelta(seconds=1)
+    cloud.now += timedelta(seconds=1)
+    cloud.wire.forget()
+    assert brakes.accepted_since({"b": held}, {"a": sent_at}) == set()
+    assert brakes.accepted_since({"a": held, "b": held}, {"a": sent_at}) == {"a", "b"}
+    assert brakes.accepted_since({"b": held}, {"b": sent_at}) == {"b"}
+    assert [operation for _, operation, _ in cloud.wire.calls] == ["BatchGetItem"]
+
+
 def test_a_storm_of_good_devices_reads_no_brake(cloud: Cloud) -> None:
     cloud.wire.forget()
     environment(cloud).accepted_since({str(number): Record(decision=LEAST) for number in range(10)})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jitrctl.localaws import accounts, processes
-from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, running, up
+from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, find_running, up
 from jitrctl.localaws.errors import LocalAwsError
 from tests.local.conftest import DEV
 
@@ -90,10 +90,10 @@ def test_state_files_are_for_their_owner_only(account: LocalAccount) -> None:
 
 def test_down_leaves_no_process_no_listener_and_no_file_but_the_logs(directory: Path) -> None:
     started = up(directory, [DEV, PROD])
-    assert running(directory) == started
+    assert find_running(directory) == started
     assert down(directory) == started
-    assert running(directory) == ()
-    assert not processes.alive(directory)
+    assert find_running(directory) == ()
+    assert not processes.find_alive(directory)
     assert _closed(started)
     assert {path.name for path in directory.iterdir()} == {"dev.log", "prod.log"}
 
@@ -101,7 +101,7 @@ def test_down_leaves_no_process_no_listener_and_no_file_but_the_logs(directory: 
 def test_what_is_to_stay_outlives_a_killed_starter_until_down_ends_it(directory: Path) -> None:
     with _up_in_a_process(directory, stays=True) as starter:
         starter.kill()
-    (left,) = running(directory)
+    (left,) = find_running(directory)
     assert left.client("sts").get_caller_identity()["Account"] == DEV.id
     stopped = down(directory)
     assert stopped == (left,)
@@ -111,14 +111,14 @@ def test_what_is_to_stay_outlives_a_killed_starter_until_down_ends_it(directory:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_what_is_not_to_stay_ends_when_its_starter_is_gone(directory: Path, number: int) -> None:
     with _up_in_a_process(directory, stays=False) as starter:
-        (account,) = running(directory)
+        (account,) = find_running(directory)
         starter.send_signal(number)
-    _until(lambda: not processes.alive(directory) and _closed((account,)), seconds=5)
+    _until(lambda: not processes.find_alive(directory) and _closed((account,)), seconds=5)
 
 
 def test_a_lambda_worker_that_hangs_ends_when_the_starter_is_killed(directory: Path) -> None:
     with _up_in_a_process(directory, stays=False) as starter:
-        (account,) = running(directory)
+        (account,) = find_running(directory)
         worker = _invoke_a_function_that_hangs(account)
         assert _exists(worker)
         starter.kill()
@@ -133,7 +133,7 @@ def test_down_ends_what_runs_without_a_usable_state_file(directory: Path, conten
     else:
         (directory / "accounts.json").write_text(content)
     down(directory)
-    assert not processes.alive(directory)
+    assert not processes.find_alive(directory)
     assert _closed(started)
 
 
@@ -146,7 +146,7 @@ def test_down_ends_a_lambda_worker_that_hangs(
     worker = _invoke_a_function_that_hangs(account)
     if crashed:
         os.kill(account.pid, signal.SIGKILL)
-        _until(lambda: not processes.alive(directory))
+        _until(lambda: not processes.find_alive(directory))
     else:
         (directory / "accounts.json").unlink()
     assert _exists(worker)
@@ -158,7 +158,7 @@ def test_a_second_up_is_refused_and_the_first_goes_on(directory: Path) -> None:
     started = up(directory, [DEV])
     with pytest.raises(LocalAwsError, match="already running"):
         up(directory, [DEV])
-    assert running(directory) == started
+    assert find_running(directory) == started
     assert started[0].client("sts").get_caller_identity()["Account"] == DEV.id
 
 
@@ -167,11 +167,11 @@ def test_a_stale_state_file_names_nothing_that_runs_and_does_not_hinder_up(direc
     stale = (directory / "accounts.json").read_text()
     down(directory)
     (directory / "accounts.json").write_text(stale)
-    assert running(directory) == ()
+    assert find_running(directory) == ()
     assert down(directory) == ()
     (directory / "accounts.json").write_text(stale)
     (second,) = up(directory, [DEV])
-    assert running(directory) == (second,)
+    assert find_running(directory) == (second,)
     assert second.pid != first.pid
 
 
@@ -183,7 +183,7 @@ def test_a_pid_that_now_belongs_to_another_program_is_left_alone(directory: Path
         try:
             state[0]["pid"] = stranger.pid
             (directory / "accounts.json").write_text(json.dumps(state))
-            assert running(directory) == ()
+            assert find_running(directory) == ()
             assert down(directory) == ()
             assert stranger.poll() is None
         finally:
@@ -222,7 +222,7 @@ def test_a_process_that_cannot_start_is_told_with_its_log(directory: Path, monke
     monkeypatch.setattr(processes, "SCRIPT", directory / "absent" / "loopback.py")
     with pytest.raises(LocalAwsError, match=r"did not start .*can't open file.*see .*dev\.log"):
         up(directory, [DEV])
-    assert not processes.alive(directory)
+    assert not processes.find_alive(directory)
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,9 @@ def _up_in_a_process(directory: Path, *, stays: bool) -> Iterator[subprocess.Pop
     """A process that has started one account, and waits; for whoever uses it to end it by a signal."""
     code = (
         "import signal, time; from pathlib import Path; from jitrctl.localaws.accounts import *\n"
-        # What a shell starts in the background ignores Ctrl-C, and hands that down.
+        # What a shell starts in the background ignores Ctrl-C, and under nohup SIGHUP, and hands that down.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         f"up(Path({str(directory)!r}), [AccountSpec(name='dev', id={DEV.id!r}, region={DEV.region!r},"
         f" profile={DEV.profile!r})], stays={stays})\n"
         "print('up', flush=True)\n"

@@ -120,7 +120,7 @@ def rule_deleted(fleet: Deployed) -> Iterator[None]:
 
 @contextmanager
 def rule_disabled(fleet: Deployed) -> Iterator[None]:
-    with fleet.local.rule_disabled():
+    with fleet.local.disable_rule():
         yield
 
 
@@ -385,7 +385,7 @@ def test_a_held_device_is_named_with_its_reason_and_the_order_that_lets_it_in(
 ) -> None:
     files = fleet.issue("gateway-0001", ca="partner")
     fleet.local.device(files, "gateway-0001").connect(fleet.local.endpoint)
-    fleet.local.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    fleet.local.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     code, said = fleet.ask(capsys, "doctor", str(files.certificate))
 

@@ -222,7 +222,7 @@ def prepared(operators: Operators, words: list[str]) -> list[str]:
 def engage_brake(operators: Operators) -> None:
     """Engage the brake on the fleet's CA, as the functions do."""
     fleet = operators.fleet
-    ca = next(one for one in fleet.workspace.fleet().cas if one.name == "factory")
+    ca = next(one for one in fleet.workspace.load_fleet().cas if one.name == "factory")
     engaged = Engagement(
         rules="0123456789abcdef",
         at=datetime.now(UTC),

@@ -12,7 +12,7 @@ from jitrctl.errors import Unusable
 from jitrctl.prove.journal import FOLDER
 from jitrctl.prove.operations import OPERATIONS
 from jitrctl.prove.probes import PROBES
-from jitrctl.prove.surroundings import meets
+from jitrctl.prove.surroundings import matches_topic
 from simulation import Authority, Call, Fault, Moment
 from simulation.faults import denied
 from tests.support.prove.proving_world import BOTH, CALLER, World
@@ -49,7 +49,7 @@ def test_a_missing_permission_is_named(operation: str, world: World) -> None:
     code, said = world.say(*BOTH, *_CALLING_ALL)
     world.aws.fault = None
 
-    assert operation in world.aws.made(caller=CALLER)
+    assert operation in world.aws.list_operations(caller=CALLER)
     assert code == 1
     assert f"iot:{operation} is not allowed" in said or (operation == "DeleteConnection" and operation in said), said
     assert "policies/operators/prove.json" in said or operation in _CLEANING
@@ -146,9 +146,9 @@ def test_an_account_in_use_is_refused_unless_it_is_a_sandbox(occupy: Any, world:
     code, said = world.say(*BOTH, "--only", "ca-id")
     assert code == 1
     assert expected in said
-    assert "say --sandbox" in said
+    assert "add --sandbox" in said
     assert world.left() == left
-    assert "RegisterCACertificate" not in world.aws.made(caller=CALLER)
+    assert "RegisterCACertificate" not in world.aws.list_operations(caller=CALLER)
 
     assert world.say(*BOTH, "--only", "ca-id", "--sandbox")[0] == 0
     assert world.left() == left
@@ -169,7 +169,7 @@ def test_an_account_in_use_is_refused_unless_it_is_a_sandbox(occupy: Any, world:
     ],
 )
 def test_a_rule_is_met_where_its_topic_filter_takes_the_event(topic_filter: str, is_met: bool) -> None:  # noqa: FBT001
-    assert meets(topic_filter, f"$aws/events/certificates/registered/{'0' * 64}") is is_met
+    assert matches_topic(topic_filter, f"$aws/events/certificates/registered/{'0' * 64}") is is_met
 
 
 def test_it_asks_and_without_a_terminal_does_nothing(world: World) -> None:
@@ -215,7 +215,7 @@ def test_two_runs_at_once_are_refused(world: World) -> None:
         other.kill()
 
     assert code == 2
-    assert "another `jitrctl prove` works with" in said
+    assert "another `jitrctl prove` uses" in said
 
 
 def test_a_journal_that_cannot_be_read_is_not_passed_over(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from jitrctl.errors import Unusable
 from jitrctl.prove.certificates import id_of
-from jitrctl.prove.journal import Journal, JournalEntry, ResourceKind, earlier
+from jitrctl.prove.journal import Journal, JournalEntry, ResourceKind, read_earlier
 from jitrctl.prove.operations import OPERATIONS, By
 from simulation import Authority, Call, Fault, Moment
 from tests.support.prove.proving_world import BOTH, CALLER, World
@@ -24,7 +24,7 @@ def entry(name: str = "thing-1") -> JournalEntry:
 
 
 def on_disk(world: World) -> Iterator[JournalEntry]:
-    for journal in earlier(world.directory / ".prove"):
+    for journal in read_earlier(world.directory / ".prove"):
         yield from journal.entries
 
 
@@ -94,10 +94,10 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
         )
     )
     journal.drop(gone)
-    journal.refused(kept, "no")
+    journal.keep_refusal(kept, "no")
     journal.close()
 
-    (found,) = earlier(tmp_path / ".prove")
+    (found,) = read_earlier(tmp_path / ".prove")
     assert (found.run, found.began) == ("jitr-prove-1", NOW)
     assert [(one.kind, one.name, one.refused) for one in found.entries] == [
         (ResourceKind.THING, "thing-1", "no"),

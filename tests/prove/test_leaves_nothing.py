@@ -287,7 +287,7 @@ def test_a_mistaken_delete_of_a_probe_is_not_sent(
     assert f"iot:DeleteCertificate of {theirs}" in said
     assert "which the journal does not name, was not sent" in said
     assert world.left() == stranger
-    assert "DeleteCertificate" not in world.aws.made(caller=CALLER)
+    assert "DeleteCertificate" not in world.aws.list_operations(caller=CALLER)
 
 
 def test_cleaning_deletes_nothing_that_has_the_id_and_another_pem(world: World, stranger: list[str]) -> None:
@@ -352,7 +352,7 @@ def _method(operation: str) -> str:
 
 def test_a_fault_of_ours_is_cleaned_up_after(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(run: Run) -> dict[str, object]:
-        run.device("SNI_ONLY", "broken")
+        run.register_device("SNI_ONLY", "broken")
         raise ZeroDivisionError
 
     probe = replace(PROBES[0], run=broken)

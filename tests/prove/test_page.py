@@ -17,7 +17,7 @@ def test_the_page_has_the_table_of_probes() -> None:
     generator = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generator)
 
-    assert generator.probes() in PAGE, "run `make docs`, or tools/prove.py"
+    assert generator.render_probes() in PAGE, "run `make docs`, or tools/prove.py"
 
 
 def test_the_page_shows_that_nothing_is_left_however_it_ends() -> None:

@@ -103,7 +103,7 @@ def test_an_operator_can_act_between_two_calls(aws: Aws, account: SimulatedAccou
 
     aws.fault = act
     iot.create_thing(thingName="sensor-1")
-    assert aws.made(caller="operator") == ["CreateThing"]
+    assert aws.list_operations(caller="operator") == ["CreateThing"]
     assert set(account.iot.things.by_name) == {"somebody-elses", "sensor-1"}
 
 

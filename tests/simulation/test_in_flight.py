@@ -78,7 +78,7 @@ def forget_due(deployment: Deployment, certificate_id: str) -> None:
 
 
 def writes(aws: Aws) -> int:
-    return aws.made(service="dynamodb").count("UpdateItem")
+    return aws.list_operations(service="dynamodb").count("UpdateItem")
 
 
 def test_a_queue_with_120_000_in_flight_gives_nothing_to_anybody(
@@ -95,7 +95,7 @@ def test_a_queue_with_120_000_in_flight_gives_nothing_to_anybody(
     assert queue.receive() == []
     queue.delete(first.receipt_handle)
     assert len(queue.receive()) == 1
-    assert queue.in_flight() == queue.most_flying == 5
+    assert queue.in_flight() == queue.most_in_flight == 5
     account.aws.clock.advance(30)
     assert queue.in_flight() == 0
     assert len(queue.receive()) == 5
@@ -117,7 +117,7 @@ def test_held_devices_leave_the_queue_when_the_line_is_long(aws: Aws, deployment
     assert deployment.journal.metrics["NotItsTurn"] == len(held)
     assert {due_of(deployment, one) for one in held} == {Due.LOOK}
     assert writes(aws) == 0  # the record already said so
-    assert aws.made(service="iot") == []
+    assert aws.list_operations(service="iot") == []
 
 
 def test_a_record_without_due_has_its_look_before_its_message_is_deleted(

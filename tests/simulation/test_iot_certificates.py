@@ -191,5 +191,5 @@ def test_whether_aws_says_whose_an_sni_only_certificate_is_can_be_chosen(
         return described.get("caCertificateId"), len(of_ca), len(iot.list_certificates()["certificates"])
 
     assert told() == (authority.certificate_id, 1, 1)
-    account.aws.undocumented.unname_cas()
+    account.aws.undocumented.hide_sni_only_cas()
     assert told() == ((authority.certificate_id, 1, 1) if is_told else (None, 0, 1))

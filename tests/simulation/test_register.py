@@ -16,7 +16,7 @@ FIVE = ["DescribeCertificate", "CreateThing", "AttachThingPrincipal", "AttachPol
 
 
 def iot_calls(aws: Aws) -> list[str]:
-    return aws.made(caller="register", service="iot")
+    return aws.list_operations(caller="register", service="iot")
 
 
 def test_a_device_is_refused_activated_by_five_calls_and_accepted(
@@ -50,7 +50,7 @@ def test_a_batch_of_duplicates_of_a_decided_device_makes_one_call(
     for _ in range(5):
         deployment.registrations.duplicate(message)
     mapping.drain()
-    assert aws.made(caller="register") == ["BatchGetItem"]
+    assert aws.list_operations(caller="register") == ["BatchGetItem"]
     assert aws.calls[0].parameters["RequestItems"][deployment.settings.registry_table]["Keys"] == [
         {"id": {"S": f"certificate#{leaf.certificate_id}"}},
         {"id": {"S": PACE}},
@@ -98,7 +98,7 @@ def test_a_status_that_was_throttled_is_set_at_the_second_delivery_after_another
     _, second = mapping.drain()
     assert struck
     assert not second.failed
-    made = aws.made(caller="register")
+    made = aws.list_operations(caller="register")
     assert made.count("UpdateCertificate") == made.count("DescribeCertificate") == 2
     assert account.connect(leaf, client_id="sensor-0001") == "accepted"
 
@@ -121,10 +121,10 @@ def test_a_lasting_throttle_puts_the_message_off_and_loses_nothing(
 
 
 def test_a_death_after_any_call_is_healed_by_the_redelivery(authority: Authority) -> None:
-    recorded = len(_activate(authority, die_at=None)[0].made(caller="register"))
+    recorded = len(_activate(authority, die_at=None)[0].list_operations(caller="register"))
     for number in range(recorded):
         aws, outcome, events = _activate(authority, die_at=number)
-        assert outcome == "accepted", f"death after call {number}: {aws.made(caller='register')}"
+        assert outcome == "accepted", f"death after call {number}: {aws.list_operations(caller='register')}"
         assert len(events) == 1, f"death after call {number} announced {events}"
 
 

@@ -138,7 +138,7 @@ def test_each_api_is_called_once_in_a_turn_and_then_in_another_one(fleet: Fleet)
         assert fleet.aws.calls == []
         turns.wait("DescribeCertificate")
         turns.wait("UpdateCertificate")
-    assert fleet.aws.made() == ["UpdateItem"]
+    assert fleet.aws.list_operations() == ["UpdateItem"]
 
 
 def test_a_turn_after_the_deadline_is_refused_at_once(fleet: Fleet) -> None:
@@ -210,4 +210,4 @@ def test_the_rate_is_judged_by_one_environment_in_a_window_and_not_for_a_lone_de
         fleet.look(turns).reserve({Need.NEW: 1})
         turns.note(2, 0)
         fleet.aws.clock.advance(100)
-    assert fleet.aws.made() == ["UpdateItem"] * 5
+    assert fleet.aws.list_operations() == ["UpdateItem"] * 5

@@ -97,6 +97,29 @@ def test_what_is_swept_within_a_minute_of_the_acceptance_is_rejected_at_once() -
     assert len(world.of("INACTIVE", bad)) == 25
 
 
+def test_what_is_received_before_the_sweep_notes_it_is_rejected_at_once_too() -> None:
+    world = Crowd(**MENDED)
+    bad = world.come("badger", 25)
+    for leaf in world.of("PENDING_ACTIVATION", bad):
+        world.connect(leaf)  # so that environments know how many acceptances there are
+    world.mapping.drain(within=30)
+    assert world.accept()
+    received: list[str] = []
+
+    def receive(call: Call, moment: Moment) -> None:
+        """Have `register` receive what the sweep sent before the sweep writes down that it did."""
+        is_sent = call.caller == "sweep" and call.operation == "SendMessageBatch" and moment == "after"
+        if is_sent and not received:
+            received.append(call.operation)
+            world.mapping.drain(within=5)
+
+    world.aws.fault = receive
+    world.deployment.sweep()
+    world.mapping.drain(within=300)
+    assert received
+    assert len(world.of("INACTIVE", bad)) == 25
+
+
 def test_what_was_looked_at_within_the_hour_before_the_mend_comes_up_by_the_next_sweeps() -> None:
     world = Crowd(**WRONG)
     devices = world.come("sensor", 25)

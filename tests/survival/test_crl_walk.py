@@ -60,6 +60,16 @@ def test_the_next_sweep_sends_what_was_held_for_want_of_a_crl(world: World) -> N
     assert world.is_provisioned()
 
 
+def test_an_environment_that_has_just_read_that_there_is_none_reads_again(world: World) -> None:
+    world.connect()  # it is held still, which costs a read
+    world.mapping.drain(within=30)
+    assert [call.operation for call in world.aws.calls if call.service == "s3"] == ["GetObject"]
+    world.publish_crl()
+    world.deployment.sweep()
+    world.mapping.drain(within=20)
+    assert world.status() == "ACTIVE"
+
+
 def test_a_crl_that_is_still_missing_costs_one_question_a_sweep(world: World) -> None:
     for _ in range(3):
         world.deployment.sweep()

@@ -9,7 +9,7 @@ from jitr.telemetry import BRAKE_DETAIL_TYPE
 from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.matrix import ALL, Case, Company, Strike, cases, outcome_table, possible, recorded_calls
 from tests.support.survival.scenarios import Scenario, World
-from tools.outcomes import DOCUMENT, current
+from tools.outcomes import DOCUMENT, read_table
 
 ACTIVATION = 7  # IoT calls, with a group and the CA's description; what changed rules may turn a refusal into
 
@@ -123,4 +123,4 @@ def _check_announcements(world: World) -> None:
 
 
 def test_the_documents_table_is_the_matrixs() -> None:
-    assert current() == outcome_table(), f"run `make docs`: {DOCUMENT.name} is out of date"
+    assert read_table() == outcome_table(), f"run `make docs`: {DOCUMENT.name} is out of date"

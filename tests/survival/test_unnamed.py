@@ -12,7 +12,7 @@ from simulation import Authority, Aws, Deployment, Leaf, SimulatedAccount
 from simulation.deployment import ca_rules, rules
 
 FACTORY, STRANGER = Authority.new("Factory CA"), Authority.new("Stranger CA")
-RENEWED = FACTORY.renewed()
+RENEWED = FACTORY.renew()
 
 
 class World:
@@ -20,7 +20,7 @@ class World:
 
     def __init__(self, *, registered: list[Authority], known: list[Authority]) -> None:
         self.aws = Aws()
-        self.aws.undocumented.unname_cas()
+        self.aws.undocumented.hide_sni_only_cas()
         self.account: SimulatedAccount = self.aws.account("111111111111")
         admin = self.account.client("iot", caller="admin")
         for authority in registered:

@@ -84,6 +84,13 @@ def test_a_held_device_is_looked_at_again_after_5_15_60_minutes_and_then_daily(
         assert not held.settles(event, sent_at=sent_at, now=NOW + wait, rules_digest="rules")
 
 
+@pytest.mark.parametrize(("sent", "settled"), [(-MOMENT, True), (timedelta(0), True), (MOMENT, False)])
+def test_what_the_sweep_sent_since_it_was_held_is_evaluated(sent: timedelta, *, settled: bool) -> None:
+    arguments = {"sent_at": NOW + sent, "now": NOW + MINUTE, "rules_digest": "rules"}
+    assert HELD.settles(REPEATED, **arguments, is_swept=True) is settled  # type: ignore[arg-type]
+    assert HELD.settles(REPEATED, **arguments)  # type: ignore[arg-type]
+
+
 def test_the_hold_of_one_registration_settles_no_event_of_another() -> None:
     assert not HELD.settles(OF_ANOTHER_REGISTRATION, sent_at=NOW, now=NOW, rules_digest="rules")
 

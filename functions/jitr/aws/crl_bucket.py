@@ -71,10 +71,11 @@ class Crls:
         self._refreshing: set[str] = set()  # CAs that a thread is refreshing; others use the cached CRL meanwhile
         self._failed: tuple[datetime, str] | None = None  # when S3 last failed, and the error
 
-    def of(self, ca: CaRules, earlier: Decision | None = None) -> PublishedCrl:
+    def of(self, ca: CaRules, earlier: Decision | None = None, *, not_before: datetime | None = None) -> PublishedCrl:
         """What is published for a CA; at most a minute old, and never older than what `earlier` was decided with.
 
-        Another execution environment may have read a newer CRL, and held the device for it.
+        Another execution environment may have read a newer CRL, and held the device for it. It is read after
+        `not_before`, if given.
 
         Raises Unavailable.
         """
@@ -87,7 +88,8 @@ class Crls:
             and read_at <= earlier.decided_at
         )
         is_old = read_at is None or now - read_at >= _REFRESH_EVERY
-        if is_behind or (is_old and not (read_at and ca.certificate_id in self._refreshing)):
+        is_early = read_at is not None and not_before is not None and read_at <= not_before
+        if is_behind or is_early or (is_old and not (read_at and ca.certificate_id in self._refreshing)):
             if self._failed and now - self._failed[0] < _PAUSE_AFTER_FAILURE:
                 raise Unavailable(self._failed[1])
             self._refreshing.add(ca.certificate_id)
@@ -118,10 +120,13 @@ class Crls:
         answer["Body"].close()
         return answer["ETag"]
 
-    def changed_since(self, records: Mapping[str, Record], rules: Rules) -> set[str]:
+    def changed_since(
+        self, records: Mapping[str, Record], rules: Rules, swept: Mapping[str, datetime] | None = None
+    ) -> set[str]:
         """The ids of certificates that are held for want of a CRL, and whose CA's CRL has changed since.
 
-        `records` are by certificate id. If S3 fails, the CRL counts as unchanged: these devices wait, and others of the
+        `records` are by certificate id, and so is `swept`: when the sweep sent one of them, for which a new CRL may be
+        the reason. If S3 fails, the CRL counts as unchanged: these devices wait, and others of the
         batch need no CRL.
         """
         changed = set()
@@ -131,7 +136,8 @@ class Crls:
                 continue
             ca = rules.ca(decision.ca_certificate_id)
             try:
-                if ca and self.of(ca, decision).version != decision.crl:
+                not_before = (swept or {}).get(certificate_id)
+                if ca and self.of(ca, decision, not_before=not_before).version != decision.crl:
                     changed.add(certificate_id)
             except (Unavailable, ClientError):
                 continue  # its own evaluation reports it

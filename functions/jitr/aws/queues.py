@@ -27,6 +27,8 @@ REASON_ATTRIBUTE = "jitr_reason"
 FAILURES_ATTRIBUTE = "jitr_failures"
 MISSES_ATTRIBUTE = "jitr_misses"
 _SENT_AT_ATTRIBUTE = "jitr_sent_at"
+# On the sweep's messages. AWS IoT's rules send a body alone, so no device can set it.
+_SWEEP_ATTRIBUTE = "jitr_sweep"
 # Characters that make SendMessage refuse a message (SQS API reference). Compiled on demand, since that takes some
 # milliseconds of a cold start.
 _REFUSED = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
@@ -47,6 +49,7 @@ class QueueMessage:
     receives: int
     failures: int = 0  # attempts that ended in an error of jitr, as an older version counted them
     misses: int = 0  # attempts at which AWS IoT did not know the certificate, as an older version counted them
+    is_swept: bool = False  # the sweep sent it, since something that the certificate depends on is due or has changed
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -62,6 +65,7 @@ class QueueMessage:
             receives=int(attributes["ApproximateReceiveCount"]),
             failures=_number(own, FAILURES_ATTRIBUTE),
             misses=_number(own, MISSES_ATTRIBUTE),
+            is_swept=_SWEEP_ATTRIBUTE in own,
         )
 
 
@@ -194,6 +198,7 @@ class SweepQueue:
                             registered_at=one.registered_at,
                         )
                     ),
+                    "MessageAttributes": {_SWEEP_ATTRIBUTE: {"DataType": "Number", "StringValue": "1"}},
                 }
                 for number, one in enumerate(events[start : start + MOST_IN_BATCH])
             ]

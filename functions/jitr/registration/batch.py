@@ -77,6 +77,7 @@ class Batch:
         self._time_is_left = time_is_left
         self._clock = clock
         self._known: dict[str, Record] = {}
+        self._swept: dict[str, datetime] = {}  # when the sweep sent its messages, by certificate id
         self._recalled_at = clock()
         self._prepared: set[str] = set()  # CAs, by certificate id
         self._redelivery = Redelivery(queue, announcer, failures=failures, leave=self._leave, clock=clock)
@@ -133,7 +134,8 @@ class Batch:
     def _recall(self, readable: Messages) -> bool:
         """Read all records at once; False when that failed, and every message comes again."""
         try:
-            self._known = self._registration.recall({event.certificate_id for _, event in readable})
+            self._swept = {event.certificate_id: one.sent_at for one, event in readable if one.is_swept}
+            self._known = self._registration.recall({event.certificate_id for _, event in readable}, self._swept)
         except Unavailable as error:
             for message, event in readable:
                 self._redelivery.wait(message, event, error, most=15)
@@ -151,7 +153,7 @@ class Batch:
             return
         self._recalled_at = now
         ids = {event.certificate_id for event in left}
-        self._redelivery.guarded(lambda: self._known.update(self._registration.recall(ids)))
+        self._redelivery.guarded(lambda: self._known.update(self._registration.recall(ids, self._swept)))
 
     def _settle_in_turn(self, messages: Messages) -> None:
         """Take messages to their ends: without a turn what needs none, the others as their turns come."""
@@ -240,7 +242,7 @@ class Batch:
         record = self._known[event.certificate_id]
         if self._is_under_way(message, event, record):
             return None
-        return self._registration.needs(event, record, sent_at=message.sent_at)
+        return self._registration.needs(event, record, sent_at=message.sent_at, is_swept=message.is_swept)
 
     @staticmethod
     def _is_under_way(message: QueueMessage, event: RegistrationEvent, record: Record) -> bool:
@@ -280,6 +282,7 @@ class Batch:
                 event,
                 self._known[certificate_id],
                 sent_at=message.sent_at,
+                is_swept=message.is_swept,
                 time_is_left=self._time_is_left,
             )
         except CertificateUnknown:

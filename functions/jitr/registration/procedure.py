@@ -13,7 +13,7 @@ written before the status was set, and finishes from there: announced again with
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -89,10 +89,11 @@ class Registration:
         self._turns = turns
         self._clock = clock
 
-    def recall(self, certificate_ids: set[str]) -> dict[str, Record]:
+    def recall(self, certificate_ids: set[str], swept: Mapping[str, datetime] | None = None) -> dict[str, Record]:
         """The records of a batch's certificates; of held ones, whether what they wait for has changed since.
 
-        The schedule of turns is read along.
+        `swept` says which of them the sweep has sent, and when: something may have changed that is read anew for them,
+        though it was read within the last minute. The schedule of turns is read along.
 
         Raises Unavailable.
         """
@@ -100,8 +101,9 @@ class Registration:
             return {}
         records, schedule = self._registry.recall_beside(certificate_ids, PACE)
         self._turns.see(schedule)
-        listed, entered = self._crls.changed_since(records, self._rules), self._enrollment.changed_since(records)
-        accepted = self._brakes.accepted_since(records)
+        listed = self._crls.changed_since(records, self._rules, swept or {})
+        entered = self._enrollment.changed_since(records)
+        accepted = self._brakes.accepted_since(records, swept or {})
         return {
             one: replace(
                 record, crl_changed=one in listed, entries_changed=one in entered, brake_changed=one in accepted
@@ -109,9 +111,13 @@ class Registration:
             for one, record in records.items()
         }
 
-    def needs(self, event: RegistrationEvent, record: Record, *, sent_at: datetime) -> Need | None:
+    def needs(
+        self, event: RegistrationEvent, record: Record, *, sent_at: datetime, is_swept: bool = False
+    ) -> Need | None:
         """As what this event needs a turn; None when it is settled without a call of AWS IoT."""
-        if record.settles(event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest):
+        if record.settles(
+            event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest, is_swept=is_swept
+        ):
             return None
         if record.has_new_input or (record.verdict and record.verdict.action.allows_activation):
             return Need.ORDERED
@@ -134,17 +140,18 @@ class Registration:
         *,
         sent_at: datetime,
         time_is_left: Callable[[], bool],
+        is_swept: bool = False,
     ) -> tuple[Outcome, Decision | None]:
         """Take one event to its outcome; the decision is there unless the event was settled before.
 
-        `sent_at` is when the message entered the queue; `time_is_left` says whether one more call can be made, should
-        it be the slowest.
+        `sent_at` is when the message entered the queue, and `is_swept` whether the sweep sent it; `time_is_left` says
+        whether one more call can be made, should it be the slowest.
 
         Raises CertificateUnknown, Overtaken and Unavailable; the same event can be decided again then.
         """
         now = self._clock()
         # Step 1
-        if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest):
+        if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest, is_swept=is_swept):
             return Outcome.DUPLICATE, None
         # Step 2
         device = self._iot.describe(event.certificate_id)

@@ -162,22 +162,24 @@ class Brakes:
         """
         return self._update(brake_items.accept(self._table, ca_certificate_id, engaged, accepted))
 
-    def accepted_since(self, records: Mapping[str, Record]) -> set[str]:
+    def accepted_since(self, records: Mapping[str, Record], swept: Mapping[str, datetime] | None = None) -> set[str]:
         """The certificate ids that the brake holds, and whose CA's rejections an operator has accepted since.
 
-        What was read within the last minute holds, save for what the sweep has sent since it was held: an acceptance
-        may be why it did. What cannot be read is taken as unchanged: they stay held, and are looked at again as others
-        are.
+        What was read within the last minute holds, unless it was read before the sweep sent one of them (`swept`: when,
+        by certificate id): an acceptance may be why it did. What cannot be read is taken as unchanged: they stay held,
+        and are evaluated again as others are.
         """
         held = {
             one: record.decision for one, record in records.items() if record.decision and record.decision.is_braked
         }
-        sent = {decision.ca_certificate_id for one, decision in held.items() if records[one].was_sent_since_decided}
         now = self._clock()
+        not_before: dict[str, datetime] = {}  # by CA certificate id
+        for one, decision in held.items():
+            if ca := decision.ca_certificate_id:
+                wanted = max(now - _READ_HOLDS, (swept or {}).get(one, now - _READ_HOLDS))
+                not_before[ca] = max(not_before.get(ca, wanted), wanted)
         unread = {
-            ca
-            for ca in {decision.ca_certificate_id for decision in held.values()}
-            if ca and (ca in sent or ca not in self._acceptances or self._acceptances[ca][0] + _READ_HOLDS <= now)
+            ca for ca, wanted in not_before.items() if ca not in self._acceptances or self._acceptances[ca][0] <= wanted
         }
         if unread:
             with suppress(Unavailable):

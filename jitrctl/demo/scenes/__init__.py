@@ -1,1 +1,1 @@
-"""What devices go through in the demo, one module per subject; story.py puts the scenes in order."""
+"""The demo's scenes, one module per subject; story.py puts them in order."""

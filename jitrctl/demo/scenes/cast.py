@@ -81,7 +81,9 @@ def connect_accepted(stage: LocalStage, files: DeviceFiles, name: str) -> Any:
         return stage.device(files, name).connect_until_accepted(stage.endpoint, patience=PATIENCE)[0]
     except NotAcceptedError as error:
         decision = stage.decision(files.certificate_id)
-        recorded = f"; recorded: {decision.outcome} {decision.reason or ''}" if decision else stage.said()
+        recorded = (
+            f"; recorded: {decision.outcome} {decision.reason or ''}" if decision else stage.describe_last_error()
+        )
         raise LocalAwsError(f"{stage.name} did not accept {name} in {PATIENCE:.0f} s{recorded}") from error
 
 
@@ -107,7 +109,7 @@ def sweep_until(stage: LocalStage, done: Callable[[], bool]) -> int:
         sent += int(stage.sweep().get("sent", 0))
         if done():
             return sent
-        expect(time.monotonic() < deadline, f"the sweep did nothing in {PATIENCE:.0f} s{stage.said()}")
+        expect(time.monotonic() < deadline, f"the sweep did nothing in {PATIENCE:.0f} s{stage.describe_last_error()}")
         time.sleep(_POLL)
 
 

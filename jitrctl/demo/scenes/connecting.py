@@ -23,7 +23,7 @@ def first_connection(cast: Cast) -> Detail:
 
 
 def move(cast: Cast) -> Detail:
-    files = cast.ca.issued(cast.devices, _NAME)
+    files = cast.ca.find_issued(cast.devices, _NAME)
     assert files is not None  # noqa: S101 -- the first connection was played before
     detail = _onboard(cast, cast.second, files)
     with connect_accepted(cast.first, files, _NAME) as connection:
@@ -45,7 +45,7 @@ def _onboard(cast: Cast, stage: LocalStage, files: DeviceFiles) -> Detail:
     expect(status != UNKNOWN, f"{stage.name} did not register the certificate")
     connection = connect_accepted(stage, files, _NAME)
     seconds = time.monotonic() - began
-    decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    decision = stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
     expect(decision.outcome is Outcome.ACTIVATED, f"{stage.name} recorded {decision.outcome} {decision.detail or ''}")
     with connection:
         own = connection.publish(f"devices/{_NAME}/state", '{"temperature": 21}')

@@ -57,7 +57,7 @@ def _listed_ca(cast: Cast) -> IssuingCa:
 
 def _first_decision(cast: Cast, files: DeviceFiles, name: str) -> Decision:
     connect_refused(cast.first, files, name)
-    return cast.first.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    return cast.first.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
 
 def _expect_refusal(name: str, decisions: dict[str, Decision], outcome: Outcome, reason: Reason) -> None:

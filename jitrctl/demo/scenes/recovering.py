@@ -11,13 +11,13 @@ from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, c
 def lost_event(cast: Cast) -> Detail:
     stage, name = cast.second, "sensor-0005"
     files = cast.ca.issue(cast.devices, name)
-    with stage.rule_disabled():
+    with stage.disable_rule():
         answer = connect_refused(stage, files, name)
     status = stage.status(files.certificate_id)
     expect(status == "PENDING_ACTIVATION", f"{name} is {status} although its event was lost")
     began = time.monotonic()
     sent = sweep_until(stage, lambda: stage.decision(files.certificate_id) is not None)
-    decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+    decision = stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
     expect(decision.outcome is Outcome.ACTIVATED, f"{name} was {decision.outcome}: {decision.detail}")
     connect_accepted(stage, files, name).close()
     seconds = f"{time.monotonic() - began:.2f}"

@@ -18,7 +18,7 @@ def refusals(cast: Cast) -> Detail:
     ):
         files = cast.ca.issue(cast.devices, name, days=days)
         connect_refused(stage, files, name)
-        decision = stage.awaited_decision(files.certificate_id, seconds=PATIENCE)
+        decision = stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
         status = stage.status(files.certificate_id)
         expect(decision.reason is reason, f"{name} was {decision.outcome} {decision.reason}, not {reason}")
         expect(status == decision.status, f"{name} is {status}, the record says {decision.status}")
@@ -26,7 +26,7 @@ def refusals(cast: Cast) -> Detail:
             {"device": name, "recorded": str(decision.reason), "certificate": status, "why": decision.detail or ""}
         )
         cast.sum_up(name, stage, f"rejected: {decision.reason}")
-    # Two later events have been decided by now, so an event of the stranger's would have been too.
+    # Two later events have been decided by now, so an event of the unknown device would have been too.
     status = stage.status(stranger.certificate_id)
     heard = [line for line in stage.log_lines() if line.get("certificate_id") == stranger.certificate_id]
     expect(status == UNKNOWN, f"a certificate of an unregistered CA is {status}")

@@ -7,13 +7,13 @@ from jitrctl.demo.scenes.cast import PATIENCE, Cast, Detail, connect_accepted, c
 
 def rotation(cast: Cast) -> Detail:
     stage, name = cast.first, "sensor-0006"
-    # Within the rotation window (60 days), and long enough to be let in (30 days).
+    # Within the rotation window (60 days), and long enough to be admitted (30 days).
     old = cast.ca.issue(cast.devices / "old", name, days=45)
     new = cast.ca.issue(cast.devices / "new", name)
     with connect_accepted(stage, old, name) as connection:
         expect(connection.publish(f"devices/{name}/state", "{}"), "the old certificate does not work")
         answer = connect_refused(stage, new, name)
-        follows = stage.awaited_decision(new.certificate_id, seconds=PATIENCE)
+        follows = stage.wait_for_decision(new.certificate_id, seconds=PATIENCE)
         expect(follows.replaces == old.certificate_id, f"the new certificate was {follows.outcome}: {follows.detail}")
         expect(connection.publish(f"devices/{name}/state", "{}"), "there was a gap before the new one worked")
     with connect_accepted(stage, new, name) as connection:

@@ -1,4 +1,4 @@
-"""The probes, in the order in which they are carried out: what cleaning rests on first, what takes long last."""
+"""Lists the probes in the order of their execution: first what cleaning depends on, last what takes long."""
 
 from jitrctl.prove.probe import Probe
 from jitrctl.prove.probes import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.answers import ACCEPTED, code_of
+from jitrctl.prove.answers import ACCEPTED, try_call
 from jitrctl.prove.probe import Expectation, Probe
 from jitrctl.prove.run import DEFAULT, SNI_ONLY
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(run: Run) -> Mapping[str, Json]:
     ca, first = run.ca(DEFAULT)
-    found: dict[str, Json] = {"SNI_ONLY beside DEFAULT": code_of(lambda: run.register_ca(run.last, ca, SNI_ONLY))}
+    found: dict[str, Json] = {"SNI_ONLY beside DEFAULT": try_call(lambda: run.register_ca(run.last, ca, SNI_ONLY))}
     if found["SNI_ONLY beside DEFAULT"] == ACCEPTED:
         identity = run.identity(ca, "both")
         for what, place in (("DEFAULT", first), ("SNI_ONLY", run.last)):
@@ -35,13 +35,13 @@ PROBE = Probe(
         Expectation(
             what="SNI_ONLY beside DEFAULT",
             assumed=ACCEPTED,
-            otherwise="a fleet cannot mix the modes: fleet.toml has to refuse it, and `ca switch-mode` has no way",
+            otherwise="a fleet cannot mix the modes: fleet.toml has to refuse it, and `ca switch-mode` cannot work",
         ),
         *(
             Expectation(
                 what=f"one device registers in the {mode} account",
                 assumed=True,
-                otherwise="a device does not move between accounts: the fleet's promise does not hold",
+                otherwise="a device cannot move between the fleet's accounts, which jitr promises",
             )
             for mode in (DEFAULT, SNI_ONLY)
         ),

@@ -21,7 +21,7 @@ _SECONDS = 10.0
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "burst")
+    device = run.register_device(SNI_ONLY, "burst")
     began, made = run.time.monotonic(), 0
     while made < _MOST and run.time.monotonic() - began < _SECONDS:
         try:

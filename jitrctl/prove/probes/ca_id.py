@@ -1,4 +1,4 @@
-"""Is a CA's id the SHA-256 of its DER, in both modes? Cleaning rests on it, so it is asked first."""
+"""Is a CA's id the SHA-256 of its DER, in both modes? Cleaning depends on it, so this is the first probe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(run: Run) -> Mapping[str, Json]:
     for mode in (DEFAULT, SNI_ONLY):
         ca, place = run.ca(mode)
         found[f"CA id, {mode}"] = SHA256 if run.ca_id(ca, place) == ca.certificate_id else OTHER
-    device = run.device(SNI_ONLY, "first")
+    device = run.register_device(SNI_ONLY, "first")
     found["device's id"] = SHA256 if device.certificate_id == device.identity.certificate_id else OTHER
     return found
 
@@ -40,7 +40,7 @@ PROBE = Probe(
             what="device's id",
             assumed=SHA256,
             otherwise="a device has another id in each account: verdicts, the hub and `jitrctl device where` "
-            "look for it "
+            "search for it "
             "under the wrong one",
         ),
     ),

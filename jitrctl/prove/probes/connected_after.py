@@ -1,4 +1,4 @@
-"""How long from ACTIVE to an accepted CONNECT?"""
+"""How long after ACTIVE is a CONNECT accepted?"""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "activated")
+    device = run.register_device(SNI_ONLY, "activated")
     run.allow(device)
     device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
     began = run.time.monotonic()
-    session = run.session(device)
+    session = run.open_session(device)
     seconds = run.time.monotonic() - began
     session.close()
     return {"ACTIVE to CONNACK": round(seconds, 1)}
@@ -33,7 +33,7 @@ PROBE = Probe(
         Expectation(
             what="ACTIVE to CONNACK",
             assumed=Within(most=15),
-            otherwise="docs/devices.md must ask firmware for more patience, and `doctor --key` waits too briefly",
+            otherwise="docs/devices.md must ask firmware to retry for longer, and `doctor --key` waits too briefly",
         ),
     ),
     run=run,

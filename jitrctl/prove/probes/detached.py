@@ -17,14 +17,14 @@ _PATIENCE = 60.0  # seconds
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "detached")
-    iot, thing = device.place.iot, run.thing(device.place)
+    device = run.register_device(SNI_ONLY, "detached")
+    iot, thing = device.place.iot, run.create_thing(device.place)
     iot.attach_thing_principal(thingName=thing, principal=device.arn, thingPrincipalType="EXCLUSIVE_THING")
 
     def attached() -> bool | None:
         return bool(iot.list_principal_things(principal=device.arn)["things"]) or None
 
-    if not run.wait(attached, seconds=_PATIENCE):  # else a list that lags behind would look like a quick detachment
+    if not run.wait(attached, seconds=_PATIENCE):  # else a list that is out of date would look like a quick detachment
         raise Unanswered(f"the thing was not listed {_PATIENCE:.0f} s after it was attached")
     began = run.time.monotonic()
     iot.detach_thing_principal(thingName=thing, principal=device.arn)

@@ -1,4 +1,4 @@
-"""What do DescribeCertificate and ListCertificatesByCA say of a device under a CA, in each mode?"""
+"""What do DescribeCertificate and ListCertificatesByCA answer for a device under a CA, in each mode?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(run: Run) -> Mapping[str, Json]:
     found: dict[str, Json] = {}
     for mode in (DEFAULT, SNI_ONLY):
         ca, place = run.ca(mode)
-        device = run.device(mode, "described")
+        device = run.register_device(mode, "described")
         described = device.describe()
         named = described.get("caCertificateId")
         found[f"caCertificateId, {mode}"] = {None: "left out", run.ca_id(ca, place): _NAMED}.get(named, named)
@@ -45,12 +45,12 @@ def _expected(mode: str) -> tuple[Expectation, ...]:
         Expectation(
             what=f"certificateMode, {mode}",
             assumed=mode,
-            otherwise="the check of the CA's mode holds every device of this mode as WRONG_MODE",
+            otherwise="admission's check of the CA's mode holds every device of this mode as WRONG_MODE",
         ),
         Expectation(
             what=f"ListCertificatesByCA, {mode}",
             assumed=True,
-            otherwise="nothing breaks: the sweep walks ListCertificates; counts by CA then come from records",
+            otherwise="nothing breaks: the sweep reads ListCertificates; counts by CA then come from records",
             switch="lists_sni_only_by_ca" if mode == SNI_ONLY else "",
             to_switch=bool,
         ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FIELDS = "awsAccountId, caCertificateId, certificateId, certificateRegistrationTimestamp, certificateStatus, timestamp"
 _NULL, _NUMBER, _TEXT = "null", "a number of epoch milliseconds", "a string of epoch milliseconds"
 _MILLISECONDS = re.compile(r"1[0-9]{12}")
-_SOURCE_IP = re.compile(rb'("sourceIp" *: *)"[^"]*"')  # whose run it is, is no one's business
+_SOURCE_IP = re.compile(rb'("sourceIp" *: *)"[^"]*"')  # left out of the report, which may be published
 
 
 def run(run: Run) -> Mapping[str, Json]:
@@ -30,14 +30,14 @@ def run(run: Run) -> Mapping[str, Json]:
         device = run.connect_new(place, identity)
         if device is None:
             raise Unanswered("no certificate was registered after a device's CONNECT")
-        first = run.event(session, device.certificate_id)
+        first = run.receive_event(session, device.certificate_id)
         if first is None:
             found[f"first event, {mode}"] = "none came"
             continue
         found |= _first(first, mode)
         run.time.sleep(LOOK_EVERY + 0.1)
         device.connect()
-        second = run.event(session, device.certificate_id)
+        second = run.receive_event(session, device.certificate_id)
         found[f"repeated, {mode}"] = "none came" if second is None else "came"
         if second is not None:
             found |= _repeated(second, mode, device.describe()["creationDate"].timestamp())
@@ -67,7 +67,7 @@ def _repeated(payload: bytes, mode: str, created: float) -> dict[str, Json]:
 
 
 def kind(value: Any) -> str:
-    """How a time is written."""
+    """The form in which a time is encoded, in words."""
     if value is None:
         return _NULL
     if _MILLISECONDS.fullmatch(str(value)):
@@ -76,12 +76,12 @@ def kind(value: Any) -> str:
 
 
 def written(payload: bytes) -> str:
-    """An event as it came, without the address that the device came from."""
+    """An event's text, without the device's source address."""
     return _SOURCE_IP.sub(rb'\1"<address>"', payload).decode("utf-8", "backslashreplace")
 
 
 def _expected(mode: str) -> tuple[Expectation, ...]:
-    never = "no rule sees a device of this mode: only the sweep finds it, minutes later"
+    never = "no rule gets an event of a device of this mode: only the sweep finds it, minutes later"
     return (
         Expectation(what=f"first event, {mode}", assumed="came", otherwise=never),
         Expectation(
@@ -102,7 +102,7 @@ def _expected(mode: str) -> tuple[Expectation, ...]:
         Expectation(
             what=f"repeated, {mode}",
             assumed="came",
-            otherwise="a lost event is only made good by the sweep, not by the device's next attempt",
+            otherwise="after a lost event only the sweep finds the device; its next CONNECT causes no event",
         ),
         Expectation(
             what=f"certificateRegistrationTimestamp, repeated, {mode}",

@@ -1,4 +1,4 @@
-"""Does the registration event come for a CA with a provisioning template, too?"""
+"""Does AWS IoT also publish the registration event for a CA with a provisioning template?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jitrctl.prove.probe import Json
     from jitrctl.prove.run import ProvePlace, Run
 
-# What a template may say at least. The role that carries it out may do nothing, so nothing comes of it.
+# The smallest template. Its role has no permissions, so it makes nothing.
 TEMPLATE = json.dumps(
     {
         "Parameters": {"AWS::IoT::Certificate::Id": {"Type": "String"}},
@@ -34,7 +34,7 @@ _ROLE_KNOWN_WITHIN = 40.0  # seconds; IAM is eventually consistent
 
 def run(run: Run) -> Mapping[str, Json]:
     place = run.last
-    ca = run.authority("template")
+    ca = run.new_ca("template")
     ca_id = register_with_template(run, place, ca)
     session = run.listen(place, ca_id)
     device = run.connect_new(place, run.identity(ca, "template"))
@@ -42,16 +42,16 @@ def run(run: Run) -> Mapping[str, Json]:
         return {"registered": False}
     return {
         "registered": True,
-        "event": "none came" if run.event(session, device.certificate_id) is None else "came",
+        "event": "none came" if run.receive_event(session, device.certificate_id) is None else "came",
     }
 
 
 def register_with_template(run: Run, place: ProvePlace, ca: ProbeCa) -> str:
-    """Register a CA with a template; again while AWS IoT does not know the role yet.
+    """Register a CA with a template; retries while AWS IoT does not know the role yet.
 
     Raises botocore's errors.
     """
-    config = {"templateBody": TEMPLATE, "roleArn": run.role(place)}
+    config = {"templateBody": TEMPLATE, "roleArn": run.create_role(place)}
 
     def register() -> str | None:
         try:
@@ -67,7 +67,7 @@ def register_with_template(run: Run, place: ProvePlace, ca: ProbeCa) -> str:
 
 PROBE = Probe(
     name="event-with-template",
-    question="Does the event come as well for a CA that has a JITP template?",
+    question="Does AWS IoT also publish the event for a CA that has a JITP template?",
     method="Registers a CA with a template whose role may do nothing; subscribes; a new device connects.",
     expects=(
         Expectation(

@@ -1,10 +1,10 @@
-"""EXCLUSIVE_THING: repeated, repeated in the other way, on a second thing, and two certificates on one thing."""
+"""What is an EXCLUSIVE_THING attachment answered: again, not exclusively, on a second thing, with a second device?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.answers import ACCEPTED, code_of
+from jitrctl.prove.answers import ACCEPTED, try_call
 from jitrctl.prove.probe import Expectation, Probe
 from jitrctl.prove.run import SNI_ONLY
 
@@ -18,14 +18,14 @@ _EXCLUSIVE, _SHARED = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    one, two = run.device(SNI_ONLY, "exclusive"), run.device(SNI_ONLY, "exclusive")
-    thing, other = run.thing(one.place), run.thing(one.place)
+    one, two = run.register_device(SNI_ONLY, "exclusive"), run.register_device(SNI_ONLY, "exclusive")
+    thing, other = run.create_thing(one.place), run.create_thing(one.place)
     _attach(one, thing, _EXCLUSIVE)
     return {
-        "attached again": code_of(lambda: _attach(one, thing, _EXCLUSIVE)),
-        "attached again, not exclusively": code_of(lambda: _attach(one, thing, _SHARED)),
-        "attached to another thing": code_of(lambda: _attach(one, other, _EXCLUSIVE)),
-        "two certificates on one thing": code_of(lambda: _attach(two, thing, _EXCLUSIVE)),
+        "attached again": try_call(lambda: _attach(one, thing, _EXCLUSIVE)),
+        "attached again, not exclusively": try_call(lambda: _attach(one, thing, _SHARED)),
+        "attached to another thing": try_call(lambda: _attach(one, other, _EXCLUSIVE)),
+        "two certificates on one thing": try_call(lambda: _attach(two, thing, _EXCLUSIVE)),
     }
 
 
@@ -47,12 +47,12 @@ PROBE = Probe(
         Expectation(
             what="attached again, not exclusively",
             assumed="InvalidRequestException",
-            otherwise="`jitrctl device adopt` of a device that is attached in the other way comes out differently",
+            otherwise="`jitrctl device adopt` has another outcome for a device that is not attached exclusively",
         ),
         Expectation(
             what="attached to another thing",
             assumed="InvalidRequestException",
-            otherwise="`register` takes another error for a failure of AWS, and tries it again; if it is "
+            otherwise="`register` takes another error for a failure of AWS, and retries; if it is "
             "accepted, a device "
             "can have two things",
         ),

@@ -1,4 +1,4 @@
-"""Does a device have to send its CA's certificate along at its first CONNECT?"""
+"""Does a device have to send its CA's certificate at its first CONNECT?"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Does a message that Lambda stops as part of a loop take the batch that it came in with it?
+"""Does Lambda, when it stops a message as part of a loop, stop the whole batch?
 
-A function of the run gets batches of messages. One kind it sends to its own queue again, with the SDK of the runtime,
-which adds the lineage; the other kind it does nothing with. Whatever Lambda stops is dead-lettered by the queue, and so
-is nothing else: a harmless message among the dead letters was stopped along with a loop's.
+A function of the run gets batches of messages. It sends one kind to its own queue again, with the runtime's SDK, which
+adds the lineage; it ignores the other kind. The queue dead-letters only what Lambda stops: a harmless message among the
+dead letters was stopped with a loop's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def handler(event, _):
         if record["body"] == "{LOOPS}":
             sqs.send_message(QueueUrl=os.environ["QUEUE"], MessageBody="{LOOPS}", DelaySeconds=1)
 """
-# Long enough that Lambda's batching does not let a message come back by itself: only what is stopped is received again.
+# Longer than Lambda's batching takes, so that only what is stopped becomes visible and is received again.
 _VISIBILITY, _RECEIVES, _TIMEOUT = 30, 3, 3
 _BATCHING = 5  # seconds in which messages of both kinds come together
 _READY_WITHIN, _STOPPED_WITHIN = 60.0, 420.0  # seconds; sixteen hops of about ten
@@ -60,19 +60,19 @@ def run(run: Run) -> Mapping[str, Json]:
         stopped += _dead_letters(sqs, dead)
     if LOOPS not in stopped:
         return {"the loop is stopped": False}
-    run.time.sleep(_VISIBILITY + 2 * _BATCHING)  # what was stopped beside it may come a moment later
+    run.time.sleep(_VISIBILITY + 2 * _BATCHING)  # what was stopped with it may be dead-lettered a moment later
     stopped += _dead_letters(sqs, dead)
     return {"the loop is stopped": True, "harmless messages stopped with it": HARMLESS in stopped}
 
 
 def _dead_letters(sqs: Any, queue: str) -> list[str]:
-    """What is in the dead-letter queue, which nobody else reads."""
+    """The messages in the dead-letter queue, which has no other reader."""
     answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=600)
     return [message["Body"] for message in answer.get("Messages", ())]
 
 
 def _queue(run: Run, place: ProvePlace, what: str, attributes: dict[str, str]) -> str:
-    name = run.planned(place, ResourceKind.QUEUE, what)
+    name = run.journal_name(place, ResourceKind.QUEUE, what)
     return str(place.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
@@ -82,14 +82,14 @@ def _arn(place: ProvePlace, queue: str) -> str:
 
 
 def _function(run: Run, place: ProvePlace, queue: str) -> None:
-    """Make the function, and have the queue feed it.
+    """Create the function, and an event source mapping from the queue.
 
     Raises Unanswered when it does not become ready; botocore's errors.
     """
     arn = _arn(place, queue)
     actions = [f"sqs:{name}" for name in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "SendMessage")]
-    role = run.role(place, "lambda", {"Effect": "Allow", "Action": actions, "Resource": arn})
-    name, client = run.planned(place, ResourceKind.FUNCTION, "function"), place.client("lambda")
+    role = run.create_role(place, "lambda", {"Effect": "Allow", "Action": actions, "Resource": arn})
+    name, client = run.journal_name(place, ResourceKind.FUNCTION, "function"), place.client("lambda")
 
     def create() -> bool | None:
         return _known(
@@ -145,7 +145,7 @@ def _packed() -> bytes:
 
 PROBE = Probe(
     name="loop",
-    question="Does a message that Lambda stops as part of a loop take its batch with it?",
+    question="Does Lambda, when it stops a message as part of a loop, stop the whole batch?",
     method="A function sends a message to its own queue again and again; harmless ones come in the same batches.",
     expects=(
         Expectation(
@@ -156,14 +156,14 @@ PROBE = Probe(
         Expectation(
             what="harmless messages stopped with it",
             assumed=True,
-            otherwise="only the loop's own message is lost: the sweep has less to make good (the simulation plays the "
-            "harder case)",
+            otherwise="only the loop's own message is lost: the sweep has fewer devices to find (the simulation plays "
+            "the harder case)",
             switch="loop_stops_whole_batch",
             to_switch=bool,
         ),
     ),
     run=run,
-    makes="2 queues, 1 function, what feeds it, 1 IAM role for it; AWS tells the account's owner of the stopped loop",
+    makes="2 queues, 1 function, its event source mapping and IAM role; AWS notifies the account's owner of the loop",
     calls=900,
     seconds=300,
     dollars=0.01,

@@ -1,4 +1,4 @@
-"""What becomes of a device that sends no SNI, in each mode?"""
+"""Is a device that sends no SNI registered, in each mode?"""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def run(run: Run) -> Mapping[str, Json]:
 PROBE = Probe(
     name="no-sni",
     question="Is a device that sends no SNI registered, in each mode?",
-    method="A new device of each mode connects to the endpoint's address without a name, with its CA behind it.",
+    method="A new device of each mode connects to the endpoint's address without a name, and sends its CA too.",
     expects=(
         Expectation(
             what="registered without SNI, DEFAULT",
             assumed=True,
-            otherwise="DEFAULT mode has no use left: docs/fleet.md must not name devices without SNI as its reason",
+            otherwise="DEFAULT mode has no use: docs/fleet.md must not name devices without SNI as its reason",
         ),
         Expectation(
             what="registered without SNI, SNI_ONLY",

@@ -33,7 +33,7 @@ def _extensions(critical: bytes) -> bytes:
     return der.encode(_EXTENSIONS, der.encode(der.SEQUENCE, one))
 
 
-# Each is a shape that jitr admits (docs/decisions/0009-second-reader.md), with the parts that make it.
+# Shapes that jitr admits (docs/decisions/0009-second-reader.md), with the parts that make each.
 _SHAPES: Mapping[str, Callable[[], Mapping[str, bytes]]] = {
     "X.509 v1": lambda: {"version": b"", "extensions": b""},
     "empty subject": lambda: {"subject": der.encode(der.SEQUENCE)},
@@ -54,7 +54,7 @@ def run(run: Run) -> Mapping[str, Json]:
         identity: ProbeIdentity = ca.issue_parts(run.name("odd"), run.time.now(), **parts())
         try:
             found[shape] = run.connect_new(place, identity, seconds=_WAIT) is not None
-        except Unanswered as error:  # OpenSSL here may not take the certificate, so that no device can show it
+        except Unanswered as error:  # OpenSSL here may refuse to load the certificate, so no device can send it
             found[shape] = error
     return found
 
@@ -67,7 +67,7 @@ PROBE = Probe(
         Expectation(
             what=shape,
             assumed=True,
-            otherwise="AWS turns such devices away itself: jitr never sees one, and docs/devices.md must say so",
+            otherwise="AWS refuses such devices itself: jitr never gets one, and docs/devices.md must say so",
         )
         for shape in _SHAPES
     ),

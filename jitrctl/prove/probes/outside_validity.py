@@ -47,7 +47,7 @@ PROBE = Probe(
             assumed=True,
             otherwise="a device whose clock is right and whose certificate begins later is not held "
             "(NOT_YET_VALID): it "
-            "registers when its time has come",
+            "is registered when its certificate is valid",
         ),
     ),
     run=run,

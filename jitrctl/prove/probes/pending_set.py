@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.answers import code_of
+from jitrctl.prove.answers import try_call
 from jitrctl.prove.probe import Expectation, Probe
 from jitrctl.prove.run import SNI_ONLY
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "pending")
+    device = run.register_device(SNI_ONLY, "pending")
     iot = device.place.iot
     iot.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
     return {
-        "INACTIVE to PENDING_ACTIVATION": code_of(
+        "INACTIVE to PENDING_ACTIVATION": try_call(
             lambda: iot.update_certificate(certificateId=device.certificate_id, newStatus="PENDING_ACTIVATION")
         )
     }
@@ -28,15 +28,14 @@ def run(run: Run) -> Mapping[str, Json]:
 
 PROBE = Probe(
     name="pending-set",
-    question="Which error does UpdateCertificate answer that sets PENDING_ACTIVATION?",
+    question="Which error does UpdateCertificate answer if it sets PENDING_ACTIVATION?",
     method="Sets a registered device's certificate INACTIVE, then PENDING_ACTIVATION.",
     expects=(
         Expectation(
             what="INACTIVE to PENDING_ACTIVATION",
             assumed="InvalidRequestException",
-            otherwise="if it is accepted, an operator could have a device registered anew in the console: the "
-            "sweep would "
-            "take it up; jitr itself never asks for it",
+            otherwise="if it is accepted, an operator could set a device pending in the console, and the sweep "
+            "would find it; jitr itself never does",
         ),
     ),
     run=run,

@@ -1,4 +1,4 @@
-"""May a device come back after DeleteConnection, and when?"""
+"""How soon is a device's CONNECT accepted again after DeleteConnection?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _PATIENCE = 60.0  # seconds
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.active_device(SNI_ONLY, "deleted")
-    session = run.session(device)
+    device = run.activate_device(SNI_ONLY, "deleted")
+    session = run.open_session(device)
     try:
         device.place.client("iot-data").delete_connection(clientId=device.client_id)
         began = run.time.monotonic()
@@ -28,24 +28,24 @@ def run(run: Run) -> Mapping[str, Json]:
     if ended is None:
         return {"DeleteConnection to the session's end": "not in a minute"}
     found: dict[str, Json] = {"DeleteConnection to the session's end": round(ended - began, 1)}
-    run.session(device).close()
+    run.open_session(device).close()
     return found | {"the end to an accepted CONNECT": round(run.time.monotonic() - ended, 1)}
 
 
 PROBE = Probe(
     name="reconnected",
-    question="How many seconds after DeleteConnection does a session end, and how soon may the device come back?",
+    question="How many seconds after DeleteConnection does a session end, and when is the device accepted again?",
     method="Connects an active device, deletes its connection, and connects each second until it is accepted.",
     expects=(
         Expectation(
             what="DeleteConnection to the session's end",
             assumed=Within(most=10),
-            otherwise="`jitrctl device revoke --disconnect` says too early that the device is out",
+            otherwise="`jitrctl device revoke --disconnect` says too early that the device is disconnected",
         ),
         Expectation(
             what="the end to an accepted CONNECT",
             assumed=Within(most=10),
-            otherwise="DeleteConnection keeps a device out for a while: better than assumed; INACTIVE first "
+            otherwise="DeleteConnection keeps a device out for a while: better than assumed; setting INACTIVE first "
             "stays right",
         ),
     ),

@@ -23,7 +23,7 @@ def run(run: Run) -> Mapping[str, Json]:
 PROBE = Probe(
     name="registration-code",
     question="Is the registration code one per account, or one per account and Region?",
-    method="Reads the account's code in two Regions; AWS makes one where there is none, and it is never deleted.",
+    method="Reads the account's code in two Regions; AWS makes one if there is none, and it is never deleted.",
     expects=(
         Expectation(
             what="same code in two Regions",

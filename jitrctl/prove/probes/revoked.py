@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.answers import ACCEPTED, code_of
+from jitrctl.prove.answers import ACCEPTED, try_call
 from jitrctl.prove.probe import Expectation, Probe
 from jitrctl.prove.run import SNI_ONLY
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.device(SNI_ONLY, "revoked")
+    device = run.register_device(SNI_ONLY, "revoked")
     iot, found = device.place.iot, {}
     for status in ("INACTIVE", "ACTIVE"):
         iot.update_certificate(certificateId=device.certificate_id, newStatus="REVOKED")
         if device.status() != "REVOKED":
             continue
-        found[f"REVOKED to {status}"] = code_of(
+        found[f"REVOKED to {status}"] = try_call(
             lambda to=status: iot.update_certificate(certificateId=device.certificate_id, newStatus=to)  # type: ignore[misc]
         )
     return found
@@ -36,14 +36,14 @@ PROBE = Probe(
         Expectation(
             what="REVOKED to INACTIVE",
             assumed="CertificateStateException",
-            otherwise="if it is accepted, REVOKED is not final: whoever may update certificates can lift a revocation, "
-            "and only the record's verdict keeps the device out",
+            otherwise="if it is accepted, REVOKED is not final: a user who may update certificates can lift a "
+            "revocation, and only the record's verdict keeps the device out",
         ),
         Expectation(
             what="REVOKED to ACTIVE",
             assumed="CertificateStateException",
-            otherwise="if it is accepted, REVOKED is not final (the simulation already plays it so); another error is "
-            "explained by `jitrctl` with the wrong sentence",
+            otherwise="if it is accepted, REVOKED is not final (the simulation already plays it so); `jitrctl` "
+            "explains another error with the wrong sentence",
             switch="revoked_may_become_active",
             to_switch=lambda found: found == ACCEPTED,
         ),

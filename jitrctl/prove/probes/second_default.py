@@ -1,10 +1,10 @@
-"""What is a second account told that registers a CA in DEFAULT mode; and do both modes go together?"""
+"""Which error does a second account get that registers a CA in DEFAULT mode?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitrctl.prove.answers import code_of
+from jitrctl.prove.answers import try_call
 from jitrctl.prove.probe import Expectation, Probe
 from jitrctl.prove.run import DEFAULT
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(run: Run) -> Mapping[str, Json]:
     ca, _ = run.ca(DEFAULT)
-    return {"second account in DEFAULT mode": code_of(lambda: run.register_ca(run.last, ca, DEFAULT))}
+    return {"second account in DEFAULT mode": try_call(lambda: run.register_ca(run.last, ca, DEFAULT))}
 
 
 PROBE = Probe(

@@ -1,4 +1,4 @@
-"""How long from INACTIVE to the end of a live session?"""
+"""How long after INACTIVE does a live session end?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _PATIENCE = 900.0  # seconds
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.active_device(SNI_ONLY, "session")
-    session = run.session(device)
+    device = run.activate_device(SNI_ONLY, "session")
+    session = run.open_session(device)
     try:
         device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
         began = run.time.monotonic()

@@ -1,4 +1,4 @@
-"""What does UpdateCACertificate's removeAutoRegistration take away?"""
+"""What does UpdateCACertificate's removeAutoRegistration remove?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    place, ca = run.last, run.authority("removed")
+    place, ca = run.last, run.new_ca("removed")
     ca_id = register_with_template(run, place, ca)
     place.iot.update_ca_certificate(certificateId=ca_id, removeAutoRegistration=True)
     after = place.iot.describe_ca_certificate(certificateId=ca_id)

@@ -1,4 +1,4 @@
-"""How is a SUBSCRIBE answered that the policy does not allow?"""
+"""What is a SUBSCRIBE answered that the policy does not allow?"""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def run(run: Run) -> Mapping[str, Json]:
-    device = run.active_device(SNI_ONLY, "subscribing")
-    session = run.session(device)
+    device = run.activate_device(SNI_ONLY, "subscribing")
+    session = run.open_session(device)
     try:
         return {"unauthorized SUBSCRIBE": session.subscribe(f"{run.id}/not-allowed")}
     finally:
@@ -32,7 +32,7 @@ PROBE = Probe(
             what="unauthorized SUBSCRIBE",
             assumed="closed",
             otherwise="docs/devices.md must tell firmware to read the SUBACK; if it is granted, the policy "
-            "does not hold",
+            "has no effect",
         ),
     ),
     run=run,

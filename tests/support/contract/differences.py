@@ -26,35 +26,35 @@ DIFFERENCES = (
         id="attribute-values-unchecked",
         where=LOCAL_AWS,
         aws="an attribute's value holds no space, `+`, `*` or letter outside ASCII: InvalidRequestException",
-        does="any value is taken",
+        does="any value is accepted",
         why="`naming.py` refuses such a value before any call; the simulation refuses it too",
     ),
     Difference(
         id="attributes-uncounted",
         where=LOCAL_AWS,
         aws="a thing without a type has three attributes at most: InvalidRequestException",
-        does="any number is taken",
+        does="any number is accepted",
         why="the refusal is tested on the simulation",
     ),
     Difference(
         id="ca-validity-missing",
         where=LOCAL_AWS,
-        aws="DescribeCACertificate tells the CA's validity",
+        aws="DescribeCACertificate answers the CA's validity",
         does="it does not",
         why="validity is read from the certificate",
     ),
     Difference(
         id="certificate-validity-missing",
         where=LOCAL_AWS,
-        aws="DescribeCertificate tells the certificate's validity",
+        aws="DescribeCertificate answers the certificate's validity",
         does="it does not",
         why="validity is read from the certificate",
     ),
     Difference(
         id="connection-half-told",
         where=LOCAL_AWS,
-        aws="GetConnection tells ports (where sockets are asked for) and the keep-alive too",
-        does="it tells neither",
+        aws="GetConnection also answers ports (if sockets are requested) and the keep-alive",
+        does="it answers neither",
         why="jitrctl reads the address alone",
     ),
     Difference(
@@ -75,14 +75,14 @@ DIFFERENCES = (
         id="empty-attribute-taken",
         where=LOCAL_AWS,
         aws="a message attribute's value is not empty: refused with HTTP status 400",
-        does="taken",
+        does="accepted",
         why="`register` never sends one (`messages.py`); the refusal is tested on the simulation",
     ),
     Difference(
         id="event-unchecked",
         where=LOCAL_AWS,
         aws="PutEvents names an entry that is malformed in its answer, and counts it (FailedEntryCount)",
-        does="every entry is taken",
+        does="every entry is accepted",
         why="a failed entry is tested on the simulation",
     ),
     Difference(
@@ -102,7 +102,7 @@ DIFFERENCES = (
     Difference(
         id="odd-certificates-unread",
         where=LOCAL_AWS,
-        aws="certificates that cryptography refuses are known to go into AWS IoT; its own reader is not documented",
+        aws="AWS IoT is known to accept certificates that cryptography refuses; its parser is not documented",
         does="reads with cryptography: a subject with `&` in PrintableString, BOOLEAN 01 or NULL behind "
         "ecdsa-with-SHA256 is not registered",
         why="the simulation takes them, and tests them from the first connection on (tests/simulation, "
@@ -112,7 +112,7 @@ DIFFERENCES = (
         id="overlapping-paths-taken",
         where=LOCAL_AWS,
         aws="an update expression that names an attribute twice is refused: ValidationException",
-        does="taken",
+        does="accepted",
         why="every expression of jitr runs on the simulation as well",
     ),
     Difference(

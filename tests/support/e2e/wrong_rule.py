@@ -42,7 +42,7 @@ class Devices:
     def decided(self) -> None:
         """Wait until each is decided on."""
         for one in self.by_name.values():
-            self._fleet.local.awaited_decision(one.certificate_id, seconds=PATIENCE)
+            self._fleet.local.wait_for_decision(one.certificate_id, seconds=PATIENCE)
 
     def status(self, name: str) -> str:
         return self._fleet.local.status(self.by_name[name].certificate_id)

@@ -34,7 +34,7 @@ class Deployed:
     @property
     def stage(self) -> Stage:
         """The stage as jitrctl opens it."""
-        return choose(self.workspace.fleet(), [self.local.name], [])[0]
+        return choose(self.workspace.load_fleet(), [self.local.name], [])[0]
 
     def client(self, service: str) -> Any:
         return self.local.account.client(service)
@@ -74,12 +74,12 @@ def deployed(
     `change` is given the fleet file's text, and answers what is deployed instead.
     """
     workspace = Workspace(directory=directory)
-    place = next(place for place in workspace.places() if place.mode is mode)
-    started = accounts.up(workspace.directory, [place.to_start()])
+    place = next(place for place in workspace.find_places() if place.mode is mode)
+    started = accounts.up(workspace.directory, [place.spec()])
     try:
         _, cas = workspace.prepare(started)
         workspace.fleet_file.write_text(change(workspace.fleet_file.read_text(encoding="utf-8")), encoding="utf-8")
-        made = Deployed(workspace, LocalStage(started[0], place, workspace.fleet()), cas)
+        made = Deployed(workspace, LocalStage(started[0], place, workspace.load_fleet()), cas)
         made.deploy()
         for name, ca in cas.items():
             made.local.register_ca(name, ca)

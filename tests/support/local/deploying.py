@@ -47,7 +47,7 @@ def synthesize(workspace: Workspace, *accounts: str) -> None:
         analytics_reporting=False,
         builtin_cloud_formation_validation=False,  # ten seconds; see jitrctl.localaws.deployment
     )
-    fleet = workspace.fleet()
+    fleet = workspace.load_fleet()
     for account in fleet.accounts:
         if not accounts or account.name in accounts:
             AccountStacks(app, fleet=fleet, account=account, target=local())

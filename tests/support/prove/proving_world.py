@@ -235,7 +235,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
     monkeypatch.setattr(stages, "open_access", opened)
     monkeypatch.setattr(
-        opening, "devices_of", lambda stage, _: SimulatedDevices(made, made.account(stage.account.name))
+        opening, "open_devices", lambda stage, _: SimulatedDevices(made, made.account(stage.account.name))
     )
     monkeypatch.setattr(opening, "RealTime", lambda: SimulatedTime(made.aws.clock))
     monkeypatch.setenv("COLUMNS", "200")

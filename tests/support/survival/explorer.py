@@ -55,7 +55,7 @@ class Pair:
         """What plays a schedule of these acts in a fresh world."""
         world, acts = self.prepare()
         if self.unnamed:
-            world.aws.undocumented.unname_cas()
+            world.aws.undocumented.hide_sni_only_cas()
         return Player(world, acts, schedule, self.fault, process=self.process)
 
 

@@ -46,10 +46,10 @@ class World:
     """One account with jitr in it, one device, and a watch on every call."""
 
     def __init__(self, *, unnamed: bool = False, **ca_settings: Any) -> None:
-        """`unnamed`: AWS says of no certificate whose it is (Undocumented.unname_cas)."""
+        """`unnamed`: AWS says of no certificate whose it is (Undocumented.hide_sni_only_cas)."""
         self.aws = Aws()
         if unnamed:
-            self.aws.undocumented.unname_cas()
+            self.aws.undocumented.hide_sni_only_cas()
         self.account = self.aws.account("111111111111")
         self.admin = self.account.client("iot", caller="admin")
         self.admin.register_ca_certificate(

@@ -337,11 +337,11 @@ class World:
     def __init__(
         self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool = False
     ) -> None:
-        """`unnamed`: AWS says of no certificate whose it is (Undocumented.unname_cas)."""
+        """`unnamed`: AWS says of no certificate whose it is (Undocumented.hide_sni_only_cas)."""
         self.batch_size = batch_size
         self.aws = WarmAws(keep_calls=False)
         if unnamed:
-            self.aws.undocumented.unname_cas()
+            self.aws.undocumented.hide_sni_only_cas()
         self.clock = self.aws.clock
         self.on_replacement = on_replacement
         self.on_reject = on_reject
