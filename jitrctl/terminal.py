@@ -41,7 +41,7 @@ class Output(Console):
         return not self.file.isatty()
 
     @property
-    def size(self) -> ConsoleDimensions:
+    def size(self) -> ConsoleDimensions:  # type: ignore[override]  # nobody sets it
         """The terminal's columns and lines; without one, as many columns as any line needs."""
         known = super().size
         return ConsoleDimensions(_UNLIMITED, known.height) if self.is_piped else known

@@ -17,12 +17,14 @@ from jitr.decisions import Outcome
 from jitr.store.dynamodb import values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX, partition
 from jitrctl.device.held import list_held_ids
+from jitrctl.device.operations import STATUS_OF
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from jitr.decisions import Decision
+    from jitr.iot_models import Status
     from jitr.record import Record
     from jitr_fleet.model import CaDeployment
     from jitrctl.session.stage import Stage
@@ -39,6 +41,14 @@ class ListedDevice:
 
     decision: Decision
     record: Record
+
+    @property
+    def status(self) -> Status:
+        """The status that was set last: by the decision, or by an operator's order after it."""
+        verdict = self.record.verdict
+        if verdict and verdict.at > self.decision.decided_at:
+            return STATUS_OF.get(verdict.action, self.decision.status)
+        return self.decision.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

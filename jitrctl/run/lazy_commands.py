@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class _PlainFlags:
     """Shows no `<bool>` beside flags in the help; a flag that is not given is False."""
 
-    def get_params(self, ctx: typer.Context) -> list[Any]:
+    def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for one in parameters:
             if getattr(one, "is_flag", False):
@@ -69,7 +69,7 @@ class Outline(Command):
 class Group(_PlainFlags, TyperGroup):
     """A group of groups and outlines."""
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that the line names, ready to be run."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.loaded if isinstance(command, Outline) else command, rest

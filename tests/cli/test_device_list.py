@@ -47,8 +47,8 @@ def test_devices_are_listed_the_latest_first_and_nothing_is_scanned_nor_asked_of
     }
     assert (found["more"], found["all_counted"]) == (0, True)
     assert fleet.ask("device", "list")[PROD]["devices"] == []
-    assert set(fleet.aws.made(caller="jitrctl", service="dynamodb")) == {"Query", "BatchGetItem"}
-    assert not fleet.aws.made(caller="jitrctl", service="iot")
+    assert set(fleet.aws.list_operations(caller="jitrctl", service="dynamodb")) == {"Query", "BatchGetItem"}
+    assert not fleet.aws.list_operations(caller="jitrctl", service="iot")
 
 
 def test_a_row_says_what_was_decided_and_ordered(fleet: Simulated) -> None:
@@ -59,7 +59,7 @@ def test_a_row_says_what_was_decided_and_ordered(fleet: Simulated) -> None:
 
     assert heading.split()[:6] == ["stage", "thing", "certificate", "status", "decision", "decided"]
     assert row.split()[:3] == ["dev/eu-central-1", "sensor-0001", leaf.certificate_id]
-    assert "activated, denied" in row
+    assert "INACTIVE  activated, denied" in row
 
 
 def test_rejected_and_held_devices_are_among_them(fleet: Simulated) -> None:

@@ -225,7 +225,7 @@ def test_several_that_are_held_are_approved_by_the_names_they_ask_for_and_the_li
     fleet.say("device", "approve", *NAMES, "--account", DEV)
 
     assert actions(fleet, DEV, held) == [OperatorAction.APPROVED] * 3
-    assert list(fleet.aws.made(caller="jitrctl", service="dynamodb")).count("Query") == 1
+    assert list(fleet.aws.list_operations(caller="jitrctl", service="dynamodb")).count("Query") == 1
 
 
 def test_several_are_brought_in_line_with_an_entry_in_the_log_for_each(fleet: Simulated, leaves: list[Leaf]) -> None:

@@ -42,8 +42,8 @@ def list_(
 ) -> None:
     """List the devices of each account, the latest decisions first, and how many others there are.
 
-    The status is the one that jitr recorded last; `device show` asks AWS IoT. With --held: the reason, the thing name,
-    since when, and the next evaluation.
+    The status is the last one that a decision or an order set; `device show` asks AWS IoT. With --held: the reason, the
+    thing name, since when, and the next evaluation.
 
     Costs few reads of DynamoDB, however many devices there are: for each CA four queries of an index, the records of
     what is shown, and about 250 read units for each 10,000 others, of which no more are counted.
@@ -110,7 +110,7 @@ def _device_row(stage: Stage, one: ListedDevice) -> dict[str, str]:
         "stage": str(stage),
         "thing": decision.thing_name or decision.requested_name or "-",
         "certificate": short(decision.certificate_id),
-        "status": str(decision.status),
+        "status": str(one.status),
         "decision": str(decision.reason or decision.outcome) + (f", {verdict.action}" if verdict else ""),
         "decided": ago(decision.decided_at, now()),
     }
@@ -131,7 +131,7 @@ def _device_document(one: ListedDevice) -> dict[str, Any]:
         "certificate_id": decision.certificate_id,
         "ca": decision.ca,
         "thing_name": decision.thing_name or decision.requested_name,
-        "status": decision.status,
+        "status": one.status,
         "outcome": decision.outcome,
         "reason": decision.reason.name if decision.reason else None,
         "detail": decision.detail,
