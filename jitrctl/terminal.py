@@ -37,14 +37,19 @@ class Output(Console):
 
     @property
     def is_piped(self) -> bool:
-        """Whether nobody's terminal limits the width."""
-        return not self.file.isatty()
+        """Whether nobody's terminal limits the width; TTY_COMPATIBLE=1 says that what reads the pipe is like one.
+
+        FORCE_COLOR, which many CI systems set, does not say that.
+        """
+        return not self.file.isatty() and self._environ.get("TTY_COMPATIBLE") != "1"
 
     @property
     def size(self) -> ConsoleDimensions:  # type: ignore[override]  # nobody sets it
         """The terminal's columns and lines; without one, as many columns as any line needs."""
         known = super().size
-        return ConsoleDimensions(_UNLIMITED, known.height) if self.is_piped else known
+        columns = self._environ.get("COLUMNS", "")  # which Rich does not look at on a dumb terminal
+        width = _UNLIMITED if self.is_piped else int(columns) if columns.isdigit() else known.width
+        return ConsoleDimensions(width, known.height)
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
         """Print as Console does; text with a command or a certificate's id has no line breaks added."""

@@ -87,6 +87,15 @@ def test_a_command_or_an_id_is_not_broken_on_a_terminal(text: str, monkeypatch: 
     assert printed(Terminal(), text, width=80, monkeypatch=monkeypatch) == [text]
 
 
+@pytest.mark.parametrize(("name", "lines"), [("TTY_COMPATIBLE", 3), ("FORCE_COLOR", 1)])
+def test_a_pipe_is_like_a_terminal_only_when_that_is_said(
+    name: str, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("TERM", "dumb")
+    assert len(printed(StringIO(), "some words " * 20, width=100, monkeypatch=monkeypatch)) == lines
+
+
 def test_prose_wraps_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = printed(Terminal(), "some words " * 20, width=80, monkeypatch=monkeypatch)
     assert len(lines) > 1
