@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.aws.calls import calling
 from jitr.errors import Unavailable
-from jitr.store.dynamodb import key, plain, values
+from jitr.store.dynamodb import deserialize, key, values
 from jitr.store.registry_items import SCHEMA, milliseconds, moment
 from jitrctl.terminal import at
 
@@ -84,7 +84,7 @@ def read_last(stage: Stage, subject: str) -> AuditEntry | None:
         kept = _kept(stage, stage.dynamodb, subject)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return None
-    return _from_fields(subject, plain({"order": kept[-1]})["order"]) if kept else None
+    return _from_fields(subject, deserialize({"order": kept[-1]})["order"]) if kept else None
 
 
 def read_last_if_readable(stage: Stage, subject: str) -> AuditEntry | None:

@@ -40,7 +40,7 @@ def list_held_ids(stage: Stage, *, most: int) -> list[str]:
 
     Raises Unavailable, botocore's errors.
     """
-    return stage.registry.due(Due.LOOK, now() + _ANY_TIME, most=most)
+    return stage.registry.list_due(Due.LOOK, now() + _ANY_TIME, most=most)
 
 
 def list_held(stage: Stage) -> Iterator[Held]:

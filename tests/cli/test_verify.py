@@ -16,8 +16,8 @@ from jitr.errors import Reason
 from jitrctl import clock
 from jitrctl.__main__ import main
 from jitrctl.verify import SENTENCES
-from tests.cli.conftest import FLEET
 from tests.support.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
+from tests.support.cli.fleet_file import FLEET
 
 SECOND_CA = '[ca.other]\ncertificate = "other.pem"\ncommon_name = "gateway-.*"\n'
 OBSERVED = '[ca.factory.checks]\nkey = "observe"\nvalidity = "off"\n'
@@ -235,7 +235,7 @@ def test_critical_distribution_points_are_understood_offline_where_the_crl_is_en
         (b"", ["--account", "dev"], "holds no certificate: name a file"),
         (b"\x30\x82\x01\x00", ["--account", "dev"], "holds no certificate: name a file"),
         (b"-----BEGIN CERTIFICATE REQUEST-----\n", ["--account", "dev"], "no certificate, but a certificate request"),
-        (too_long(), ["--account", "dev"], "and AWS IoT takes 65536"),
+        (too_long(), ["--account", "dev"], "AWS IoT accepts 65536"),
         (None, ["--account", "dev"], "cannot be read (No such file or directory)"),
         (factory().leaf().encode(), ["--account", "moon"], "the fleet has no account moon"),
         (factory().leaf().encode(), [], "say which one with --account"),

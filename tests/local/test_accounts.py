@@ -21,7 +21,7 @@ import pytest
 from jitrctl.localaws import accounts, processes
 from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, find_running, up
 from jitrctl.localaws.errors import LocalAwsError
-from tests.local.conftest import DEV
+from tests.support.local.account import DEV
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitrctl.device import locations
-from jitrctl.run.scope import Scope, over_stages
+from jitrctl.run.scope import Scope, over_stages, over_stages_offline
 from jitrctl.status import quotas
 from jitrctl.terminal import err, out, print_json, short, table
 
@@ -24,7 +24,7 @@ OutOfPlace = Annotated[
 ]
 
 
-@over_stages
+@over_stages_offline
 def check(scope: Scope) -> None:
     """Check the fleet file and every file that it names, report all problems, and show its contents; needs no AWS.
 

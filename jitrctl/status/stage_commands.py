@@ -1,0 +1,46 @@
+"""Writes commands of other programs, the AWS CLI and the CDK, for one stage, so that they can be pasted."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jitrctl.session.endpoints import is_loopback
+
+if TYPE_CHECKING:
+    from jitr_fleet.model import Account
+    from jitrctl.session.stage import Stage
+
+_CDK = "node_modules/.bin/cdk"
+_DEFAULT = Path("fleet.toml")  # what the CDK app takes by itself
+
+
+def aws_command(stage: Stage, words: str) -> str:
+    """A command of the AWS CLI for the stage's account: `aws iot … --region eu-central-1 --profile acme-dev`.
+
+    For an account that is opened with a role, a comment says whose credentials the command needs, since no option does.
+    """
+    account, region = stage.account, f"--region {stage.region}"
+    if _is_local(account):
+        keys = f"AWS_ACCESS_KEY_ID={account.id} AWS_SECRET_ACCESS_KEY=test"
+        return f"{keys} aws {words} {region} --endpoint-url {account.endpoint_url}"
+    if account.role_arn:
+        return f"aws {words} {region} # with the credentials of {account.role_arn}"
+    return " ".join([f"aws {words} {region}", *_profile(account)])
+
+
+def deploy_command(stage: Stage, order: str = "deploy") -> str:
+    """The command that deploys the stage's stack, from the checkout; `diff` compares it instead."""
+    context = [] if stage.fleet.path == _DEFAULT else [f"-c fleet={shlex.quote(str(stage.fleet.path))}"]
+    if _is_local(stage.account):
+        return " ".join([_CDK, order, str(stage), *context, "-c target=local"])
+    return " ".join([_CDK, order, str(stage), *context, *_profile(stage.account)])
+
+
+def _is_local(account: Account) -> bool:
+    return account.endpoint_url is not None and is_loopback(account.endpoint_url)
+
+
+def _profile(account: Account) -> list[str]:
+    return [f"--profile {account.profile}"] if account.profile else []
