@@ -43,8 +43,8 @@ class Output(Console):
         """
         return not self.file.isatty() and self._environ.get("TTY_COMPATIBLE") != "1"
 
-    @property
-    def size(self) -> ConsoleDimensions:  # type: ignore[override]  # nobody sets it
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
         """The terminal's columns and lines; without one, as many columns as any line needs."""
         known = super().size
         columns = self._environ.get("COLUMNS", "")  # which Rich does not look at on a dumb terminal

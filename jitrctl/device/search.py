@@ -198,8 +198,8 @@ def trace_each(
         failed += traced.failed
         stages = tuple(done.stage for done in traced.done)
         before = known
-        for done in traced.done:
-            known = known | {given: known[given] | found for given, found in done.value.items()}
+        for answer in traced.done:
+            known = known | {given: known[given] | found for given, found in answer.value.items()}
         changed = {given: keys for given, keys in known.items() if keys != before[given]}
     return Traced(known=known, stages=tuple(stages), failed=tuple(failed))
 
