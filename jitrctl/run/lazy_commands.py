@@ -21,20 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class _PlainFlags:
-    """Shows no `<bool>` beside flags in the help; a flag that is not given is False."""
+class _PlainParameters:
+    """Shows no type beside flags and arguments in the help (`<bool>`); a flag that is not given is False."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for one in parameters:
-            if getattr(one, "is_flag", False):
+            if one.param_type_name == "argument":
+                one.display_type_rich = _no_type
+            elif one.is_flag:
                 one.metavar = ""
                 # Typer's own have None, and importing what converts that to a bool (pydantic) takes 0.2 s.
                 one.default = False if one.default is None else one.default
         return parameters
 
 
-class Command(_PlainFlags, TyperCommand):
+class Command(_PlainParameters, TyperCommand):
     """A command, as its help shows it."""
 
 
@@ -66,13 +68,17 @@ class Outline(Command):
         return command
 
 
-class Group(_PlainFlags, TyperGroup):
+class Group(_PlainParameters, TyperGroup):
     """A group of groups and outlines."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that the line names, ready to be run."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.loaded if isinstance(command, Outline) else command, rest
+
+
+def _no_type(ctx: Any) -> None:
+    """What is shown as the type of an argument, whose name says what it is."""
 
 
 def every_command(group: TyperGroup, name: str = "jitrctl") -> dict[str, TyperCommand]:

@@ -71,6 +71,13 @@ def test_no_flag_has_a_type_beside_it(command: list[str], capsys: pytest.Capture
     assert "<bool>" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_argument_has_a_type_beside_it(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    arguments = capsys.readouterr().out.partition("─ Arguments ")[2].partition("╰")[0]
+    assert "<" not in arguments
+
+
 @pytest.mark.parametrize("command", [[], *GROUPS, *COMMANDS], ids=" ".join)
 def test_h_is_help_everywhere(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0

@@ -45,8 +45,8 @@ def list_(
     The status is the last one that a decision or an order set; `device show` asks AWS IoT. With --held: the reason, the
     thing name, since when, and the next evaluation.
 
-    Costs few reads of DynamoDB, however many devices there are: for each CA four queries of an index, the records of
-    what is shown, and about 250 read units for each 10,000 others, of which no more are counted.
+    Reads indexes of the registry, never the whole table: for each CA four queries, the records of what is shown, and up
+    to 250 read units to count the others of one kind, which ends at 10,000.
 
     Example: jitrctl device list --account prod --most 200
     """
