@@ -80,6 +80,7 @@ def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> 
     """
     if out.is_piped:
         return _aligned(rows)
+    rows = _break_stages(rows)
     widths = _column_widths(rows, whole)
     if sum(widths.values()) > _room(widths):
         return _blocks(rows)
@@ -117,10 +118,22 @@ def _room(columns: Collection[str]) -> int:
     return out.width - _GAP * len(columns)
 
 
+def _needed(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    """The width of each column's longest cell."""
+    return {heading: max(map(len, (heading, *(row[heading] for row in rows)))) for heading in rows[0]}
+
+
+def _break_stages(rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+    """The rows, whose stages may break between account and Region when the table is too wide."""
+    if "stage" not in rows[0] or sum(_needed(rows).values()) <= _room(rows[0]):
+        return rows
+    return [{**row, "stage": row["stage"].replace("/", "/ ").replace("/  ", "/ ")} for row in rows]
+
+
 def _column_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:
     """The width of each column: what it needs, or its least width and a share of the room."""
     widths = _least_widths(rows, whole)
-    needed = {heading: max(map(len, (heading, *(row[heading] for row in rows)))) for heading in widths}
+    needed = _needed(rows)
     for _ in range(_room(widths) - sum(widths.values())):
         # The column whose longest cell takes the most lines.
         tallest = max(widths, key=lambda heading: needed[heading] / widths[heading])

@@ -130,6 +130,12 @@ def test_no_digit_of_a_cell_is_lost_however_narrow_the_terminal(width: int, monk
     assert letters == sorted("".join([*row, *row.values()]).replace(" ", ""))
 
 
+def test_a_stage_breaks_between_account_and_region_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"stage": "dev/eu-central-1", "thing": "sensor-0001", "decision": "SIGNATURE_ALGORITHM"}]
+    _, *lines = printed(Terminal(), rows, width=50, monkeypatch=monkeypatch)
+    assert [line.split() for line in lines] == [["dev/", "sensor-0001", "SIGNATURE_ALGORITHM"], ["eu-central-1"]]
+
+
 def short_id() -> str:
     with redirect_stdout(Terminal()):
         return short(ID)

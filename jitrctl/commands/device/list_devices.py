@@ -106,7 +106,7 @@ def _devices(number: int) -> str:
 
 def _device_row(stage: Stage, one: ListedDevice) -> dict[str, str]:
     decision, verdict = one.decision, one.record.verdict
-    row = {
+    return {
         "stage": str(stage),
         "thing": decision.thing_name or decision.requested_name or "-",
         "certificate": short(decision.certificate_id),
@@ -114,7 +114,6 @@ def _device_row(stage: Stage, one: ListedDevice) -> dict[str, str]:
         "decision": str(decision.reason or decision.outcome) + (f", {verdict.action}" if verdict else ""),
         "decided": ago(decision.decided_at, now()),
     }
-    return row if len(stage.fleet.cas) == 1 else row | {"CA": decision.ca or "-"}
 
 
 def _listing_document(one: Listing) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`jitrctl fleet …`: the commands on the fleet file, and on all stages at once."""
+"""`jitrctl fleet check | devices | quotas`: the fleet file, where devices live, and what limits activation."""
 
 from __future__ import annotations
 
