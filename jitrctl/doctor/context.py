@@ -228,12 +228,16 @@ class DeviceContext:
 
     @kept
     def thing(self) -> dict[str, Any] | None:
-        """The first thing that the certificate is attached to (DescribeThing); None if there is none."""
+        """The thing that the certificate is attached to (DescribeThing); None if there is none.
+
+        Of several the one with the client id as its name, as AWS IoT takes it, else the first.
+        """
         registered = self.stage_certificate.registered
         if registered is None or not registered.things:
             return None
+        name = self.connects_as if self.connects_as in registered.things else registered.things[0]
         try:
-            return dict(self.stage.iot.describe_thing(thingName=registered.things[0]))
+            return dict(self.stage.iot.describe_thing(thingName=name))
         except self.stage.iot.exceptions.ResourceNotFoundException:
             return None
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jitr_fleet.names import partition_of
-from jitr_fleet.policy import PLACEHOLDERS
+from jitr_fleet.policy import BUILT_IN_POLICY
+from jitr_fleet.policy_proof import policy_place
 from jitrctl.session import cloudformation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jitr_fleet.model import Ca
     from jitrctl.session.stage import Stage
 
-# The policy of a CA that names none; it is in the checkout, like the CDK app that deploys it.
-_BUILT_IN_POLICY = Path(__file__).parents[2] / "policies" / "device.json"
 GOOD_STACK = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})
 
 
@@ -26,18 +25,11 @@ def policy_drift(stage: Stage, ca: Ca) -> str | None:
         deployed = json.loads(stage.iot.get_policy(policyName=name)["policyDocument"])
     except stage.iot.exceptions.ResourceNotFoundException:
         return f"{ca.name}: policy {name} is missing: deploy the stack"
-    file = ca.policy or _BUILT_IN_POLICY
-    if deployed == json.loads(_fill(stage, file.read_text(encoding="utf-8"))):
+    file = ca.policy or BUILT_IN_POLICY
+    place = policy_place(stage.account, stage.region)
+    if deployed == json.loads(place.fill(file.read_text(encoding="utf-8"))):
         return None
     return f"the default version of policy {name} is not {file.name}: deploy, or find out who changed it"
-
-
-def _fill(stage: Stage, text: str) -> str:
-    """A policy file with the stage's values in place of the placeholders, as in the stack."""
-    values = (partition_of(stage.region) or "aws", stage.region, stage.account.id)
-    for placeholder, value in zip(PLACEHOLDERS, values, strict=True):
-        text = text.replace(placeholder, value)
-    return text
 
 
 def template_drift(stage: Stage, assembly: Path | None) -> str | None:

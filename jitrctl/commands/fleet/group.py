@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitr_fleet.policy_proof import prove_fleet
+from jitrctl.commands.fleet.policies import policy_documents, show_policies
 from jitrctl.device import locations
 from jitrctl.run.scope import Scope, over_stages, over_stages_offline
 from jitrctl.status import quotas
@@ -28,9 +30,13 @@ OutOfPlace = Annotated[
 def check(scope: Scope) -> None:
     """Check the fleet file and every file that it names, report all problems, and show its contents; needs no AWS.
 
+    Tries a made-up device of each CA under the CA's policy in each stage: a policy under which no device connects is
+    refused. What a policy does not allow beside that is noted.
+
     Example: jitrctl fleet check
     """
     fleet = scope.fleet
+    proofs = prove_fleet(fleet)
     document = {
         "fleet": fleet.name,
         "cas": [
@@ -53,6 +59,7 @@ def check(scope: Scope) -> None:
             }
             for stage in scope.stages
         ],
+        "policies": policy_documents(proofs),
     }
     if scope.as_json:
         print_json({"ok": True, **document})
@@ -73,6 +80,8 @@ def check(scope: Scope) -> None:
     )
     out.print()
     out.print(table([_stage_row(scope, stage) for stage in scope.stages]))
+    out.print()
+    show_policies(proofs)
 
 
 @over_stages
