@@ -24,7 +24,7 @@ from jitrctl.device.held import find_held
 from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jitr.owners import Owner
     from jitr.record import Record
@@ -120,6 +120,15 @@ class DeviceView:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """What was found of several devices."""
+
+    known: Mapping[str, SearchKeys]  # by what the operator gave
+    stages: tuple[Stage, ...]  # that answered
+    failed: tuple[Failed, ...]
+
+
 def parse_device(word: str) -> SearchKeys:
     """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
 
@@ -146,74 +155,59 @@ def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[
     return views, failed, known
 
 
-def only_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False) -> str:
-    """Resolve to one certificate: the one given, or the only one that a thing ever had in any of these stages.
-
-    With `held`, a held certificate that requests the thing's name counts, too.
-
-    Raises Refused when a thing has several, or none; or when a stage cannot be asked.
-    """
-    if start.certificates:
-        return next(iter(start.certificates))
-    known, _, failed = trace(scope, start, stages, held=held)
-    return _require_one(start, known.certificates, failed)
-
-
-def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]) -> str:
-    """Resolve to the certificate to approve: the one given, else the held one that requests the thing's name.
-
-    Raises Refused when there are several, or none; or when a stage cannot be asked.
-    """
-    if start.certificates:
-        return next(iter(start.certificates))
-    (thing,) = start.things
-    asked = scope.across(lambda stage: find_held(stage, thing), doing="reading held devices", stages=stages)
-    waiting = frozenset(one for done in asked.done for one in done.value)
-    return _require_one(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
-
-
-def _require_one(start: SearchKeys, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
-    (thing,) = start.things
-    if failed:
-        raise Refused(f"{failed[0].stage} cannot be asked which certificates {thing} has ({failed[0].error})")
-    if len(certificates) > 1:
-        raise Refused(f"{thing} has {len(certificates)} certificates, say which: {', '.join(sorted(certificates))}")
-    return next(iter(certificates))
-
-
 def trace(
     scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False
 ) -> tuple[SearchKeys, tuple[Stage, ...], tuple[Failed, ...]]:
-    """Find all that is related to a certificate or a thing in any stage.
-
-    Returns what was found, the stages that answered, and those that failed.
-
-    With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
-    second one under its name.
+    """Find all that is related to one certificate or thing: what was found, the stages that answered, and the others.
 
     Raises Refused when no stage knows it.
     """
-    known = start
+    traced = trace_each(scope, {"": start}, stages, held=held)
+    known = traced.known[""]
+    if not known.certificates and traced.stages:
+        raise Refused(not_known(start))
+    return known, traced.stages, traced.failed
+
+
+def trace_each(
+    scope: Scope, starts: Mapping[str, SearchKeys], stages: Sequence[Stage], *, held: bool = False
+) -> Traced:
+    """Find all that is related to each of these certificates or things in any stage.
+
+    With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
+    second one under its name.
+    """
+    known = dict(starts)
     failed: list[Failed] = []
-    for thing in start.things if held else ():
-        asked = scope.across(lambda stage, thing=thing: find_held(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
+    if held and (things := {thing for start in starts.values() for thing in start.things}):
+        asked = scope.across(lambda stage: find_held(stage, things), doing="reading held devices", stages=stages)
         failed += asked.failed
         stages = tuple(done.stage for done in asked.done)
-        known |= SearchKeys(certificates=frozenset(one for done in asked.done for one in done.value))
-    while True:
-        traced = scope.across(lambda stage, known=known: _trace(stage, known), doing="searching", stages=stages)  # type: ignore[misc]
+        for done in asked.done:
+            known = {
+                given: keys | SearchKeys(frozenset(one for thing in keys.things for one in done.value.get(thing, ())))
+                for given, keys in known.items()
+            }
+    changed = known
+    while changed:
+        traced = scope.across(
+            lambda stage, changed=changed: {given: _trace(stage, keys) for given, keys in changed.items()},  # type: ignore[misc]
+            doing="searching",
+            stages=stages,
+        )
         failed += traced.failed
         stages = tuple(done.stage for done in traced.done)
-        found = known
-        for done in traced.done:
-            found |= done.value
-        if found == known:
-            break
-        known = found
-    if not known.certificates and stages:
-        (thing,) = known.things
-        raise Refused(f"no account knows a thing {thing} with a certificate: correct the name, or give the certificate")
-    return known, tuple(stages), tuple(failed)
+        before = known
+        for answer in traced.done:
+            known = known | {given: known[given] | found for given, found in answer.value.items()}
+        changed = {given: keys for given, keys in known.items() if keys != before[given]}
+    return Traced(known=known, stages=tuple(stages), failed=tuple(failed))
+
+
+def not_known(start: SearchKeys) -> str:
+    """That no stage knows a thing."""
+    (thing,) = start.things
+    return f"no account knows a thing {thing} with a certificate: correct the name, or give the certificate"
 
 
 def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:

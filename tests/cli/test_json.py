@@ -11,8 +11,10 @@ import typer
 from jsonschema import Draft202012Validator
 from typer.main import get_command
 
-from jitrctl.__main__ import app, main
+from jitrctl.__main__ import main
+from jitrctl.commands.tree import every_group
 from jitrctl.errors import Interrupted, Refused
+from jitrctl.run.lazy_commands import every_command
 from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.session.stage import Stage
 from tests.support.cli.json_schemas import ENVELOPE, file_name, hold_to_schema, read_schemas, schema_names
@@ -21,18 +23,10 @@ from tests.support.cli.simulated import Simulated
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def commands(command: Any, name: str = "") -> dict[str, Any]:
-    """Every command, under its full name."""
-    below = getattr(command, "commands", None)
-    if below is None:
-        return {name: command}
-    return {full: one for part, each in below.items() for full, one in commands(each, f"{name} {part}".strip()).items()}
-
-
 def with_json() -> set[str]:
     return {
         name
-        for name, one in commands(get_command(app)).items()
+        for name, one in every_command(every_group(), name="").items()
         if any("--json" in parameter.opts for parameter in one.params)
     }
 
@@ -137,7 +131,7 @@ def run(fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
                 scope.warn([("prod/us-east-1 factory", beside)])
             scope.report(results, fields=lambda value: {"said": value})
 
-        monkeypatch.setattr("jitrctl.__main__.app", made)
+        monkeypatch.setattr("jitrctl.__main__.every_group", lambda: get_command(made))
         return main(["--fleet", str(fleet_file), "--json", *options])
 
     return run
