@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.certificate_files import read_file
 from jitrctl.clock import now
+from jitrctl.commands.device.show import Device
 from jitrctl.doctor.connect import DeviceConnector
 from jitrctl.doctor.context import DeviceContext
 from jitrctl.doctor.finding import State
 from jitrctl.doctor.runner import check_links, is_healthy
+from jitrctl.doctor.subject import find_subject
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Scope, over_unproven_stages
 from jitrctl.terminal import grouped, out, table
@@ -32,7 +33,7 @@ _STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.BROKEN: "red", State
 @over_unproven_stages
 def doctor(
     scope: Scope,
-    certificate: Annotated[Path, typer.Argument(metavar="CERT.pem", help="The device's certificate, or its chain.")],
+    device: Device,
     key: Annotated[
         Path | None,
         typer.Option(
@@ -48,24 +49,30 @@ def doctor(
 ) -> None:
     """Check the links between a certificate and an accepted connection, and stop at the broken one, with its cure.
 
-    Changes nothing, but --key connects as the device does. Name the account that should admit the device.
+    Without the certificate's file it is AWS IoT's copy that is checked. A file can hold the chain, too. Changes
+    nothing, but --key connects as the device does. Name the account that should admit the device.
 
-    Exit code 0: all links are good. 1: one is broken, or could not be checked. 2: no certificate in the file, or the
-    key or the fleet file is unusable.
+    Exit code 0: all links are good. 1: one is broken, or could not be checked. 2: no certificate in the file, no such
+    device in any account, or the key or the fleet file is unusable.
 
     Example: jitrctl doctor device.pem --account dev
     """
-    file = read_file(certificate)
+    if key:
+        scope.only_stage()  # connecting registers the device, which is not wanted in every stage
+    subject = find_subject(scope, device)
     with TemporaryDirectory() as folder:
         chain = Path(folder) / "chain.pem"
         if key:
-            scope.only_stage()  # connecting registers the device, which is not wanted in every stage
-            chain.write_text("".join(file.certificates), encoding="ascii")  # TLS takes only plain PEM files
-            _check(chain, certificate, key)
+            chain.write_text("".join(subject.certificates), encoding="ascii")  # TLS takes only plain PEM files
+            _check(chain, device, key)
 
         def examine(stage: Stage) -> tuple[LinkResult, ...]:
             case = DeviceContext(
-                stage=stage, path=certificate, certificates=file.certificates, client_id=client_id, now=now()
+                stage=stage,
+                file=subject.file,
+                certificates=subject.certificates,
+                client_id=client_id,
+                now=now(),
             )
             return check_links(case, DeviceConnector(certificate=chain, key=key, stage=stage) if key else None)
 
@@ -84,12 +91,12 @@ def doctor(
         show=show_results,
         fields=_document,
         ok=all(is_healthy(done.value) for done in results.done),
-        file=str(certificate),
+        file=str(subject.file) if subject.file else None,
     )
 
 
-def _check(chain: Path, certificate: Path, key: Path) -> None:
-    """Check that the key is that of the chain's first certificate; `certificate` is the file's name.
+def _check(chain: Path, certificate: str, key: Path) -> None:
+    """Check that the key is that of the chain's first certificate; `certificate` is what the operator calls it.
 
     Raises Unusable.
     """

@@ -21,6 +21,7 @@ from jitr.x509.certificate import Certificate
 from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.certificate_files import first_certificate_id
 from jitrctl.device.held import find_held
+from jitrctl.device.registry_scan import find_by_serial, parse_serial
 from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -97,9 +98,10 @@ class DeviceView:
 
     certificates: dict[str, StageCertificate] = field(default_factory=dict)  # by certificate id
     owners: dict[str, Owner] = field(default_factory=dict)  # by thing name
-    # By certificate id, where they were read: the last order, and the connection of its thing.
+    # By certificate id, where they were read: the last order, its thing's connection, and what it lacks (missing.py).
     orders: dict[str, AuditEntry] = field(default_factory=dict)
     connections: dict[str, LiveConnection] = field(default_factory=dict)
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stage: Stage, known: SearchKeys) -> Self:
@@ -123,6 +125,8 @@ class DeviceView:
 def parse_device(word: str) -> SearchKeys:
     """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
 
+    A serial number reads like a thing's name; `trace` tells them apart.
+
     Raises Unusable.
     """
     if certificate_id := certificate_id_in(word):
@@ -131,7 +135,9 @@ def parse_device(word: str) -> SearchKeys:
         return SearchKeys(certificates=frozenset({first_certificate_id(Path(word))}))
     if THING_NAME.fullmatch(word):
         return SearchKeys(things=frozenset({word}))
-    raise Unusable(f"{word} is no file, no certificate id (64 hex digits) and no thing name: give one of these")
+    raise Unusable(
+        f"{word} is no file, no certificate id (64 hex digits), no thing name and no serial number: give one of these"
+    )
 
 
 def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[Failed, ...], SearchKeys]:
@@ -191,9 +197,12 @@ def trace(
     With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
     second one under its name.
 
+    A thing name that no stage knows is searched for as a serial number.
+
     Raises Refused when no stage knows it.
     """
     known = start
+    serial = parse_serial(next(iter(start.things))) if start.things else None
     failed: list[Failed] = []
     for thing in start.things if held else ():
         asked = scope.across(lambda stage, thing=thing: find_held(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
@@ -208,12 +217,28 @@ def trace(
         for done in traced.done:
             found |= done.value
         if found == known:
-            break
-        known = found
+            if known.certificates or serial is None:
+                break
+            found, serial = _of_serial(scope, serial, stages), None
+        known = found or known
     if not known.certificates and stages:
         (thing,) = known.things
-        raise Refused(f"no account knows a thing {thing} with a certificate: correct the name, or give the certificate")
+        numbered = f", and none a certificate with serial number {thing}" if parse_serial(thing) else ""
+        raise Refused(
+            f"no account knows a thing {thing} with a certificate{numbered}: correct the name, or give the certificate"
+        )
     return known, tuple(stages), tuple(failed)
+
+
+def _of_serial(scope: Scope, serial: str, stages: Sequence[Stage]) -> SearchKeys:
+    """The certificates with a serial number, in place of the thing name that the number was taken for.
+
+    A stage that cannot be asked is asked again by what follows, which reports it.
+    """
+    asked = scope.across(
+        lambda stage: find_by_serial(stage, serial), doing="searching all records for a serial number", stages=stages
+    )
+    return SearchKeys(certificates=frozenset(one for done in asked.done for one in done.value))
 
 
 def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:

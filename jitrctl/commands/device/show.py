@@ -12,6 +12,7 @@ from jitr.telemetry import decision_fields
 from jitrctl.audit import log
 from jitrctl.device import live_connection
 from jitrctl.device.leftovers import LeftBehind, left_behind, present_owners
+from jitrctl.device.missing import list_missing, reconcile_command
 from jitrctl.device.search import DeviceView, StageCertificate, parse_device, search
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.terminal import at, out, short, table
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 Device = Annotated[
-    str, typer.Argument(metavar="CERT|ID|THING", help="A certificate's file, its id, or a thing's name.")
+    str,
+    typer.Argument(
+        metavar="CERT|ID|THING|SERIAL", help="A certificate's file, its id or its serial number, or a thing's name."
+    ),
 ]
 
 
@@ -129,7 +133,12 @@ def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> No
             unknown.append(str(stage))
             continue
         rows.append(_row(stage, found))
-        lines = (*_notes(found), *_connection(view, certificate_id), *_order(view, certificate_id))
+        lines = (
+            *_notes(found),
+            *_missing(stage, view, certificate_id),
+            *_connection(view, certificate_id),
+            *_order(view, certificate_id),
+        )
         notes += [f"{stage}: {note}" for note in lines]
     if rows:
         out.print(table(rows))
@@ -137,7 +146,7 @@ def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> No
         named = ", ".join(unknown) if len(unknown) <= 6 else f"{len(unknown)} stages, {unknown[0]} the first of them"  # noqa: PLR2004
         out.print(f"Not known in {named}.", style="dim", markup=False)
     for note in notes:
-        out.print(note, markup=False)
+        out.print(note, markup=False, soft_wrap=True)
 
 
 def _row(stage: Stage, found: StageCertificate) -> dict[str, str]:
@@ -184,7 +193,16 @@ def _with_orders(stage: Stage, view: DeviceView) -> DeviceView:
             for one in view.certificates.values()
             if one.registered and one.registered.things
         },
+        missing={one.certificate_id: list_missing(stage, one) for one in view.certificates.values()},
     )
+
+
+def _missing(stage: Stage, view: DeviceView, certificate_id: str) -> list[str]:
+    """What the rules give it and it lacks, with the command that gives it."""
+    missing = view.missing.get(certificate_id, ())
+    if not missing:
+        return []
+    return [*(f"missing: {one}" for one in missing), f"  Cure: `{reconcile_command(stage, certificate_id)}`"]
 
 
 def _order(view: DeviceView, certificate_id: str) -> list[str]:
@@ -233,6 +251,7 @@ def _document(found: StageCertificate, view: DeviceView) -> dict[str, Any]:
         "replaced_by": record.replaced_by,
         "connection": connection.document() if connection else None,
         "last_order": log.document(view.orders.get(found.certificate_id)),
+        "missing": list(view.missing.get(found.certificate_id, ())),
     }
 
 
