@@ -52,8 +52,8 @@ def doctor(
     Without the certificate's file it is AWS IoT's copy that is checked. A file can hold the chain, too. Changes
     nothing, but --key connects as the device does. Name the account that should admit the device.
 
-    Exit code 0: all links are good. 1: one is broken, or could not be checked. 2: no certificate in the file, no such
-    device in any account, or the key or the fleet file is unusable.
+    Exit code 0: all links are good. 1: one is broken, or could not be checked, or no account knows the device. 2: no
+    certificate in the file, or the key or the fleet file is unusable.
 
     Example: jitrctl doctor device.pem --account dev
     """

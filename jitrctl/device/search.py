@@ -135,9 +135,7 @@ def parse_device(word: str) -> SearchKeys:
         return SearchKeys(certificates=frozenset({first_certificate_id(Path(word))}))
     if THING_NAME.fullmatch(word):
         return SearchKeys(things=frozenset({word}))
-    raise Unusable(
-        f"{word} is no file, no certificate id (64 hex digits), no thing name and no serial number: give one of these"
-    )
+    raise Unusable(f"{word} is no file, no certificate id (64 hex digits) and no thing name: give one of these")
 
 
 def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[Failed, ...], SearchKeys]:

@@ -132,15 +132,13 @@ def _cure_not_a_rotation(case: DeviceContext, made: Decision) -> str:
 
 
 def _cure_rotation(case: DeviceContext, owner: Owner, rules: CaRules, *, twin_id: str | None) -> str:
-    remove = f"`jitrctl device remove {owner.certificate_id} {case.options}`"
+    remove = f"`jitrctl device remove {owner.certificate_id} {case.options}`{_at_once(case)}"
     shows = f"`jitrctl device show {owner.certificate_id}` shows the other one"
     if owner.certificate_id == twin_id:
         return f"it is one certificate with its signature written differently: have the device use the other; {shows}"
     if case.certificate.not_before <= owner.issued_at:
-        return (
-            f"have the device use its later certificate, which has the name; {shows}. If that one is the wrong one, "
-            f"remove it, and this one comes in when it connects again: {remove}"
-        )
+        later = f"have the device use its later certificate, which has the name; {shows}"
+        return f"{later}. If that one is the wrong one: {remove}"
     if owner.ca_certificate_id not in (rules.certificate_id, rules.succeeds):
         old = next((ca.name for ca in case.stage.fleet.cas if ca.certificate_id == owner.ca_certificate_id), None)
         succeeds = (
@@ -149,7 +147,7 @@ def _cure_rotation(case: DeviceContext, owner: Owner, rules: CaRules, *, twin_id
             if old
             else "if this is the same device, with a certificate of another CA"
         )
-        return f"{succeeds}: end the old certificate, and this one comes in when it connects again: {remove}; {shows}"
+        return f"{shows}; {succeeds}: {remove}"
     if rules.on_replacement is OnReplacement.REJECT:
         return _cure_replacement(case, None)
     subject = Subject(SubjectKind.CERTIFICATE, case.certificate_id)
@@ -175,9 +173,8 @@ def _cure_replacement(case: DeviceContext, made: Decision | None) -> str:
 def _cure_taken(case: DeviceContext, made: Decision) -> str:
     thing = _thing(case, made)
     return (
-        f"if thing {thing} is this device's, with its old certificate: `jitrctl device adopt {thing} {case.options}`; "
-        "then have the device connect again, and its certificate can follow as a rotation. Otherwise give one of the "
-        "two another name"
+        f"if thing {thing} is not this device's, give one of the two another name; if it is, with its old certificate: "
+        f"`jitrctl device adopt {thing} {case.options}`{_at_once(case)}, and it can follow as a rotation"
     )
 
 
@@ -239,6 +236,11 @@ _PLAIN = {
 
 def _thing(case: DeviceContext, made: Decision) -> str:
     return made.requested_name or made.thing_name or case.connects_as
+
+
+def _at_once(case: DeviceContext) -> str:
+    """How a held device is evaluated before its time, after something changed that is not about its certificate."""
+    return f"; then {release_command(case)}, and have the device connect again"
 
 
 def _arn(case: DeviceContext) -> str:

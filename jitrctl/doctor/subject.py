@@ -52,11 +52,11 @@ def _present_certificate(scope: Scope, word: str) -> str:
         raise Refused(f"{one.stage} cannot be asked which certificates {word} has ({one.error}): give the certificate")
     seen = {done.stage: done.value for done in views.done}
     known = {each.certificate_id for view in seen.values() for each in view.certificates.values() if each.is_known}
-    present = {one for one in known if not _is_replaced(one, seen)}
+    present = {one for one in known if not _is_replaced(one, seen)} or known
     if len(present) != 1:
         owned = {owner.certificate_id for _, owner in present_owners(seen).values()}
-        lines = [f"  {one}{' (has the name)' if one in owned else ''}" for one in sorted(present or known)]
-        raise Refused("\n".join([f"{word} has {len(lines)} certificates, say which:", *lines]))
+        said = [f"`jitrctl doctor {one}`{', which has the name' if one in owned else ''}" for one in sorted(present)]
+        raise Refused(f"{word} has {len(present)} certificates, say which: {'; '.join(said)}")
     return present.pop()
 
 

@@ -116,6 +116,7 @@ def doctored(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RULE
     made = Doctored(fleet)
     monkeypatch.setattr("jitrctl.commands.doctor.now", fleet.aws.clock.now)
     monkeypatch.setattr("jitrctl.audit.record.now", fleet.aws.clock.now)
+    monkeypatch.setattr("jitrctl.device.bulk_release.read_deployed_rules", lambda stage: stage.rules)
     monkeypatch.setattr("jitrctl.run.scope.can_ask", lambda: True)
     monkeypatch.setattr("jitrctl.run.scope.confirmed", lambda _: True)
     rules_of = registry._rules
@@ -229,5 +230,3 @@ class _Logs:
 
     def get_paginator(self, _: str) -> Any:
         return SimpleNamespace(paginate=lambda **_: [{"events": []}])
-
-
