@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitrctl.localaws import accounts
+from jitrctl.localaws.doctor_command import pointing_to_doctor
 from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.workspace import Workspace
@@ -88,7 +89,8 @@ def connect(
     files = issuing.find_issued(workspace.devices, name) or issuing.issue(workspace.devices, name)
     place = next(place for place in workspace.find_places() if place.account.name == account)
     stage = LocalStage(alive[account], place, fleet)
-    connection, attempts = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
+    with pointing_to_doctor(files, alive[account], workspace.fleet_file, name):
+        connection, attempts = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
     with connection:
         for attempt in attempts:
             what = f"{attempt.refusal.how}: {attempt.refusal.detail}" if attempt.refusal else "CONNACK: accepted"
