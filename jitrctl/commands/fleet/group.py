@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitrctl.commands.fleet.copy_denials import copy_denials
 from jitrctl.commands.fleet.status import status
 from jitrctl.commands.fleet.try_rules import try_fleet_rules
 from jitrctl.device import locations
@@ -83,6 +84,7 @@ def check(scope: Scope) -> None:
 
 app.command()(status)
 app.command("try-rules")(try_fleet_rules)
+app.command("copy-denials")(copy_denials)
 
 
 @app.command()
